@@ -1,0 +1,3 @@
+//! The libvirt hook's binary.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! armfleet keeps ARM virtual machines on libvirt the way a YAML file says they should be.
+
+pub mod boot;
+pub mod mark;
+pub mod spec;
+pub mod xml;

@@ -1,0 +1,3 @@
+//! The `armfleet` command.
+
+fn main() {}

@@ -1,0 +1,204 @@
+//! The record: armfleet's file about one VM on its host (`/var/lib/armfleet/vms/<vm>/record.json`).
+//!
+//! It says what was last applied, so that a plan can tell a changed file from drift, and what the hook must know. The
+//! hook reads it as root before every start, so it is written whole or not at all.
+
+use crate::spec::{DesiredState, FleetName, GuestReboot, Handover, HostPath, Uuid, VmName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version this program writes, and the only one it reads.
+const FORMAT: &str = "armfleet-record/1";
+/// Far above any record; a larger file is damaged.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// What is kept about a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The fleet that owns the VM.
+    pub fleet: FleetName,
+    /// The VM's name.
+    pub vm: VmName,
+    /// Its domain's UUID. The hook acts only for the domain that has it.
+    pub uuid: Uuid,
+    /// What the last apply wanted of the domain.
+    pub applied: Applied,
+    /// Whether the VM should run.
+    pub state: DesiredState,
+    /// Whether libvirt starts it with the host.
+    pub autostart: bool,
+    /// What a reboot inside the guest does.
+    pub on_guest_reboot: GuestReboot,
+    /// How it boots.
+    pub boot: BootRecord,
+    /// Who applied last. Not compared: it never makes a record differ.
+    pub applied_by: Option<AppliedBy>,
+}
+
+/// What the last apply wanted of a domain, as the properties table prints it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Property name to value.
+    pub rows: BTreeMap<String, String>,
+    /// Devices that armfleet put there, by kind and name (`disk root`).
+    pub devices: BTreeMap<String, AppliedDevice>,
+}
+
+/// A device that armfleet put into a domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedDevice {
+    /// What identifies it in the domain's XML: a disk's target, a share's tag.
+    pub key: String,
+    /// Property name to value.
+    pub rows: BTreeMap<String, String>,
+}
+
+/// What the hook must know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// The folder that the guest sees as `/boot`.
+    pub share: HostPath,
+    /// How a pair gets to the domain.
+    pub handover: Handover,
+    /// Whether a seed pair is staged for the time while the share has none.
+    pub seed: bool,
+    /// Which pair to boot.
+    pub wanted: Wanted,
+}
+
+/// Which pair the hook is to boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// What the guest installed.
+    #[default]
+    Auto,
+    /// A certain generation.
+    Generation(String),
+}
+
+/// Who applied last, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedBy {
+    /// The user, as the system names them; behind sudo the one who called it.
+    pub user: String,
+    /// Seconds since 1970-01-01 UTC.
+    pub at: u64,
+}
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is larger than any record.
+    #[error("it has {0} bytes, more than any record")]
+    TooLarge(usize),
+    /// It is not a record at all.
+    #[error("it is not a record")]
+    NotARecord(#[source] serde_json::Error),
+    /// Another version of armfleet wrote it.
+    #[error("its format is `{0}`, this version reads `{FORMAT}`")]
+    OtherFormat(String),
+}
+
+/// The format, read before anything that may differ between formats.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: String,
+}
+
+/// A record in its file.
+#[derive(Serialize)]
+struct Enveloped<'a> {
+    format: &'static str,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+/// Reads a record's file. Unknown fields are left alone: a later version of the same format may add some.
+///
+/// # Errors
+/// Says why the text is not a record of this format.
+pub fn read_record(text: &[u8]) -> Result<Record, RecordError> {
+    if text.len() > SIZE_LIMIT {
+        return Err(RecordError::TooLarge(text.len()));
+    }
+    let FormatOnly { format } = serde_json::from_slice(text).map_err(RecordError::NotARecord)?;
+    if format != FORMAT {
+        return Err(RecordError::OtherFormat(format));
+    }
+    serde_json::from_slice(text).map_err(RecordError::NotARecord)
+}
+
+/// The text of a record's file, ending in a newline.
+///
+/// # Errors
+/// None in practice: every part of a record can be written as JSON.
+pub fn render_record(record: &Record) -> Result<String, serde_json::Error> {
+    let mut text = serde_json::to_string_pretty(&Enveloped {
+        format: FORMAT,
+        record,
+    })?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let rows = BTreeMap::from([("memory".to_owned(), "512 MiB".to_owned())]);
+        let disk = AppliedDevice {
+            key: "vdz".to_owned(),
+            rows: BTreeMap::new(),
+        };
+        Record {
+            fleet: "obs".parse().unwrap(),
+            vm: "armhf-vm".parse().unwrap(),
+            uuid: "729407af-9814-8a14-ab03-bb922bf75d3d".parse().unwrap(),
+            applied: Applied {
+                rows,
+                devices: BTreeMap::from([("disk root".to_owned(), disk)]),
+            },
+            state: DesiredState::Running,
+            autostart: true,
+            on_guest_reboot: GuestReboot::Stop,
+            boot: BootRecord {
+                share: "/srv/armhf-vm-boot".parse().unwrap(),
+                handover: Handover::Copy,
+                seed: true,
+                wanted: Wanted::Auto,
+            },
+            applied_by: Some(AppliedBy {
+                user: "root".to_owned(),
+                at: 1,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let text = render_record(&record()).unwrap();
+        assert_eq!(read_record(text.as_bytes()).unwrap(), record());
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_record_says_what_it_is() {
+        let text = render_record(&record()).unwrap();
+        assert!(matches!(
+            read_record(&text.as_bytes()[..40]),
+            Err(RecordError::NotARecord(_))
+        ));
+        assert!(matches!(read_record(b""), Err(RecordError::NotARecord(_))));
+        let later = text.replace("record/1", "record/2");
+        assert!(matches!(
+            read_record(later.as_bytes()),
+            Err(RecordError::OtherFormat(_))
+        ));
+        let hostile = text.replace("/srv/armhf-vm-boot", "/srv/../etc");
+        assert!(matches!(
+            read_record(hostile.as_bytes()),
+            Err(RecordError::NotARecord(_))
+        ));
+    }
+}

@@ -1,0 +1,144 @@
+//! What the user wants: the fleet file, read, resolved and checked.
+//!
+//! [`Spec`] is valid by construction. The YAML shapes, source positions and checks that lead to it are private files of
+//! this module; nothing outside knows that YAML was involved.
+
+mod identity;
+mod name;
+mod size;
+
+pub use identity::domain_uuid;
+pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
+pub use size::{Size, parse_duration, render_duration};
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A whole fleet file after validation and defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The ownership name that marks this file's domains.
+    pub fleet: FleetName,
+    /// The VMs, by name. All are on the host `local`.
+    pub vms: BTreeMap<VmName, Vm>,
+}
+
+/// One VM as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// Its name and its domain's.
+    pub name: VmName,
+    /// The guest's instruction set.
+    pub arch: Arch,
+    /// How it is executed.
+    pub accel: Accel,
+    /// The QEMU machine, `virt` unless given; satisfied by whatever versioned machine libvirt stored.
+    pub machine: MachineName,
+    /// Memory at boot.
+    pub memory: Size,
+    /// Virtual CPUs, 1 or more.
+    pub vcpus: u32,
+    /// How virtio devices are attached; `None`: an existing domain keeps its own, a new one gets the architecture's.
+    pub transport: Option<Transport>,
+    /// How it boots.
+    pub boot: Boot,
+    /// Its disks, in the order in which the guest numbers them.
+    pub disks: Vec<Disk>,
+    /// The file on the host that keeps the console's output.
+    pub console_log: Option<HostPath>,
+    /// Whether it should run.
+    pub state: DesiredState,
+    /// Whether libvirt starts it when the host boots.
+    pub autostart: bool,
+    /// What a reboot inside the guest does.
+    pub on_guest_reboot: GuestReboot,
+    /// How long a graceful stop may take.
+    pub stop_timeout: Duration,
+}
+
+/// A guest's instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 32-bit ARM with hardware floating point; libvirt's `armv7l`.
+    Armhf,
+}
+
+/// How a guest is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    /// An existing domain keeps what it has; a new one gets KVM where the host offers it for this guest.
+    Auto,
+    /// By the host's processor.
+    Kvm,
+    /// By QEMU's translator.
+    Tcg,
+}
+
+/// How virtio devices are attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Memory-mapped; what a kernel without LPAE needs on QEMU's `virt` machine.
+    Mmio,
+}
+
+/// How a VM boots: from the kernel that its guest keeps in the boot share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// The host folder that the guest sees as `/boot`.
+    pub share: HostPath,
+    /// How a pair gets from share to domain.
+    pub handover: Handover,
+    /// The kernel command line.
+    pub cmdline: Cmdline,
+    /// The pair to boot while the share has none.
+    pub seed: Option<Seed>,
+}
+
+/// How a boot pair gets from share to domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Handover {
+    /// A validated copy, a generation.
+    Copy,
+}
+
+/// The boot pair that the user provides for the time before the guest has installed one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    /// Kernel file on the host.
+    pub kernel: HostPath,
+    /// Initrd file on the host.
+    pub initrd: HostPath,
+}
+
+/// One disk as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its identity within the VM.
+    pub name: DiskName,
+    /// The image on the host, raw.
+    pub path: HostPath,
+    /// The image's least size, for which it is created if it is not there; `None`: it must exist.
+    pub size: Option<Size>,
+}
+
+/// Whether a VM should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DesiredState {
+    /// It is started when it does not run.
+    Running,
+    /// It is stopped gracefully when it runs.
+    Stopped,
+}
+
+/// What a reboot inside the guest does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestReboot {
+    /// The VM stops; its next start boots what the guest installed.
+    Stop,
+}
