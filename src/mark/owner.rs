@@ -66,7 +66,7 @@ mod tests {
             ("f", "v", uuid.as_str())
         );
         let renamed = mark
-            .replace("armfleet:vm", "x:vm")
+            .replace("<armfleet:vm", "<x:vm")
             .replace("xmlns:armfleet", "xmlns:x");
         assert_eq!(
             find(&format!("<domain><metadata>{renamed}</metadata></domain>")),
