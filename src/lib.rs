@@ -1,6 +1,8 @@
 //! armfleet keeps ARM virtual machines on libvirt the way a YAML file says they should be.
 
 pub mod boot;
+pub mod host;
+pub mod inventory;
 pub mod mark;
 pub mod spec;
 pub mod xml;

@@ -1,0 +1,196 @@
+//! What planning asks of a host, and what it gets: raw text, bytes and stat results, nothing interpreted.
+//!
+//! [`RawInventory`] can be written and read: it is a snapshot's file, a test case's `host.json`, and what a remote host
+//! answers. It may be incomplete, and says so fact by fact.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The snapshot's version.
+pub const SNAPSHOT_FORMAT: &str = "armfleet-snapshot/1";
+
+/// What planning needs to see of a host. It follows from the spec alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// Paths on the host, and how closely to look at each. Domains and libvirt itself are always looked at.
+    pub paths: BTreeMap<String, Look>,
+}
+
+/// How closely to look at a path. The path's last component is never followed when it is a symbolic link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Look {
+    /// What `lstat` tells.
+    Stat,
+    /// The file's SHA-256, too.
+    Digest,
+    /// The text of a small file of armfleet's own, at most 1 MiB.
+    Text,
+    /// A symbolic link's target.
+    Link,
+    /// A boot share: the names in it, what they are, and the text of its mapped links.
+    Share,
+    /// A folder of folders: the `record.json` of each, as [`Look::Text`], listed under their own paths.
+    Records,
+    /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
+    /// unchanged by size, times and inode.
+    Seed,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact<T> {
+    /// It is there.
+    Present(T),
+    /// It is certainly not there.
+    Absent,
+    /// Nobody looked.
+    NotObserved,
+    /// It could not be seen; why.
+    Unreadable(String),
+}
+
+/// What was seen on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawInventory {
+    /// [`SNAPSHOT_FORMAT`].
+    pub format: String,
+    /// libvirt itself.
+    pub libvirt: Fact<RawLibvirt>,
+    /// Every domain that libvirt knows, sorted by name.
+    pub domains: Fact<Vec<RawDomain>>,
+    /// The paths of the query, and what they led to.
+    pub paths: BTreeMap<String, Fact<RawFile>>,
+}
+
+/// What libvirt says of itself and the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawLibvirt {
+    /// As `virConnectGetLibVersion` has it: major × 1,000,000 + minor × 1,000 + release.
+    pub version: u32,
+    /// `virConnectGetCapabilities`.
+    pub capabilities: String,
+}
+
+/// One domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawDomain {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// `virDomainState`.
+    pub state: u32,
+    /// The state's reason, whose meaning depends on the state.
+    pub reason: u32,
+    /// Whether its definition outlives its process.
+    pub persistent: bool,
+    /// Whether libvirt starts it with the host.
+    pub autostart: bool,
+    /// Whether it has a managed save image.
+    pub managed_save: bool,
+    /// Its definition, `VIR_DOMAIN_XML_INACTIVE`, without secrets.
+    pub inactive: Fact<String>,
+    /// What its process was started with; absent when it is off.
+    pub live: Fact<String>,
+}
+
+/// One path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawFile {
+    /// What `lstat` tells.
+    pub stat: RawStat,
+    /// SHA-256 of the bytes, in lower-case hexadecimal, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The text of the file, or the target of the link, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What is in the boot share, where the look asked for it, sorted by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Vec<RawEntry>>,
+}
+
+/// What `lstat` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawStat {
+    /// What it is.
+    pub kind: FileKind,
+    /// In bytes.
+    pub size: u64,
+    /// Permission bits, at most 0o7777.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Last change of contents, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Last change of contents or attributes, nanoseconds since 1970.
+    pub ctime_ns: i64,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Symlink,
+    /// A device, socket or FIFO.
+    Special,
+}
+
+/// One name in a boot share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawEntry {
+    /// Its name; names that are not UTF-8 are left out.
+    pub name: String,
+    /// What `lstat` tells.
+    pub stat: RawStat,
+    /// The guest's link text where it is a mapped link of at most 4095 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+impl<T> Fact<T> {
+    /// The thing, if it was seen.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(thing) => Some(thing),
+            Self::Absent | Self::NotObserved | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether it is certainly not there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Why nothing is known about it, if nothing is.
+    pub fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Present(_) | Self::Absent => None,
+            Self::NotObserved => Some("it was not looked at"),
+            Self::Unreadable(why) => Some(why),
+        }
+    }
+
+    /// The fact about something read out of the thing.
+    pub fn map<U>(self, read: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Present(thing) => Fact::Present(read(thing)),
+            Self::Absent => Fact::Absent,
+            Self::NotObserved => Fact::NotObserved,
+            Self::Unreadable(why) => Fact::Unreadable(why),
+        }
+    }
+}
