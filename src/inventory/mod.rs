@@ -1,8 +1,190 @@
 //! What was seen on a host, and what could not be.
+//!
+//! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
+//! keeps fields, digests and raw text, and no trees.
 
+mod libvirt;
+mod lifecycle;
+mod query;
 mod raw;
 
+pub use libvirt::{GuestSupport, Libvirt};
+pub use lifecycle::{Pause, RunState};
+pub use query::{managed_save, nvram, query};
 pub use raw::{
     Fact, FileKind, Look, Query, RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawStat,
     SNAPSHOT_FORMAT,
 };
+
+use crate::mark::{OwnerMark, Record, read_record};
+use crate::spec::{FleetName, VmName, layout};
+use crate::xml;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::error::Error;
+
+/// What was seen on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// libvirt itself.
+    pub libvirt: Fact<Libvirt>,
+    /// Every domain, by name.
+    pub domains: Fact<BTreeMap<String, Domain>>,
+    /// The records found, by the folder's name.
+    pub records: BTreeMap<String, Fact<Record>>,
+    paths: BTreeMap<String, Fact<RawFile>>,
+}
+
+/// One domain as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// What libvirt told.
+    pub raw: RawDomain,
+    /// What it is doing.
+    pub state: RunState,
+    /// SHA-256 of its definition without secrets.
+    pub digest: Option<String>,
+    /// The mark in its definition.
+    pub mark: Fact<OwnerMark>,
+}
+
+/// Whose a domain is, seen from one fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// This fleet's VM of the domain's own name.
+    Ours(VmName),
+    /// This fleet's VM of another name: somebody renamed the domain.
+    Renamed(VmName),
+    /// Its mark was copied from another domain: it is a clone.
+    CopiedMark,
+    /// Another fleet's.
+    OtherFleet(String),
+    /// Nobody's that armfleet knows.
+    Unmarked,
+    /// Its definition could not be read; why.
+    Unknown(String),
+}
+
+impl Inventory {
+    /// Reads what was seen. Facts that make no sense are unreadable, and say why.
+    #[must_use]
+    pub fn read(raw: RawInventory) -> Self {
+        let records = raw
+            .paths
+            .iter()
+            .filter_map(|(path, fact)| Some((record_owner(path)?, read_record_fact(fact))));
+        Self {
+            records: records.collect(),
+            libvirt: raw.libvirt.try_map(|raw| Libvirt::read(&raw)),
+            domains: raw.domains.map(|domains| {
+                domains
+                    .into_iter()
+                    .map(|raw| (raw.name.clone(), Domain::read(raw)))
+                    .collect()
+            }),
+            paths: raw.paths,
+        }
+    }
+
+    /// What is known about a path.
+    #[must_use]
+    pub fn path(&self, path: &str) -> &Fact<RawFile> {
+        self.paths.get(path).unwrap_or(&Fact::NotObserved)
+    }
+
+    /// What is known about a VM's record.
+    #[must_use]
+    pub fn record(&self, vm: &VmName) -> Fact<&Record> {
+        match self.records.get(vm.as_str()) {
+            Some(Fact::Present(record)) => Fact::Present(record),
+            Some(Fact::Unreadable(why)) => Fact::Unreadable(why.clone()),
+            Some(Fact::NotObserved) => Fact::NotObserved,
+            // A record that the folder's listing did not name is not there, if the folder could be listed.
+            Some(Fact::Absent) | None => match self.path(layout::VMS) {
+                Fact::Present(_) | Fact::Absent => Fact::Absent,
+                Fact::NotObserved => Fact::NotObserved,
+                Fact::Unreadable(why) => Fact::Unreadable(why.clone()),
+            },
+        }
+    }
+}
+
+impl Domain {
+    fn read(raw: RawDomain) -> Self {
+        let mark = match &raw.inactive {
+            Fact::Present(text) => match xml::parse(text) {
+                Ok(document) => {
+                    OwnerMark::find(document.root_element()).map_or(Fact::Absent, Fact::Present)
+                }
+                Err(error) => Fact::Unreadable(chain(&error)),
+            },
+            Fact::Absent | Fact::NotObserved => Fact::NotObserved,
+            Fact::Unreadable(why) => Fact::Unreadable(why.clone()),
+        };
+        let digest = raw.inactive.present().map(|text| digest(text));
+        Self {
+            state: RunState::read(raw.state, raw.reason),
+            digest,
+            mark,
+            raw,
+        }
+    }
+
+    /// Whose it is. A mark counts only with the domain's own UUID: clones carry copied marks.
+    #[must_use]
+    pub fn ownership(&self, fleet: &FleetName) -> Ownership {
+        let mark = match &self.mark {
+            Fact::Present(mark) => mark,
+            Fact::Absent => return Ownership::Unmarked,
+            Fact::NotObserved => {
+                return Ownership::Unknown("its definition was not looked at".to_owned());
+            }
+            Fact::Unreadable(why) => return Ownership::Unknown(why.clone()),
+        };
+        if mark.uuid != self.raw.uuid {
+            return Ownership::CopiedMark;
+        }
+        if mark.fleet != fleet.as_str() {
+            return Ownership::OtherFleet(mark.fleet.clone());
+        }
+        match mark.vm.parse() {
+            Ok(vm) if mark.vm == self.raw.name => Ownership::Ours(vm),
+            Ok(vm) => Ownership::Renamed(vm),
+            Err(_) => Ownership::CopiedMark,
+        }
+    }
+}
+
+/// SHA-256 of a text, in lower-case hexadecimal.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The VM whose record this path is.
+fn record_owner(path: &str) -> Option<String> {
+    let vm = path
+        .strip_prefix(layout::VMS)?
+        .strip_prefix('/')?
+        .strip_suffix("/record.json")?;
+    (!vm.contains('/')).then(|| vm.to_owned())
+}
+
+fn read_record_fact(fact: &Fact<RawFile>) -> Fact<Record> {
+    fact.clone()
+        .try_map(|file| read_record(file.text.unwrap_or_default().as_bytes()))
+}
+
+/// An error and its sources in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}

@@ -193,4 +193,15 @@ impl<T> Fact<T> {
             Self::Unreadable(why) => Fact::Unreadable(why),
         }
     }
+
+    /// The fact about something read out of the thing; what makes no sense is unreadable.
+    pub fn try_map<U, E: std::error::Error>(self, read: impl FnOnce(T) -> Result<U, E>) -> Fact<U> {
+        match self.map(read) {
+            Fact::Present(Ok(thing)) => Fact::Present(thing),
+            Fact::Present(Err(error)) => Fact::Unreadable(super::chain(&error)),
+            Fact::Absent => Fact::Absent,
+            Fact::NotObserved => Fact::NotObserved,
+            Fact::Unreadable(why) => Fact::Unreadable(why),
+        }
+    }
 }

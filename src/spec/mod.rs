@@ -4,6 +4,7 @@
 //! this module; nothing outside knows that YAML was involved.
 
 mod identity;
+pub mod layout;
 mod name;
 mod size;
 

@@ -1,0 +1,112 @@
+//! libvirt's capabilities, as far as planning needs them.
+
+use super::raw::RawLibvirt;
+use crate::xml::{self, XmlError, child, descend};
+use std::collections::BTreeMap;
+
+/// What a host's libvirt can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Libvirt {
+    /// Major × 1,000,000 + minor × 1,000 + release.
+    pub version: u32,
+    /// Who owns what QEMU works with, from the DAC security model; `None` where libvirt does not change owners.
+    pub qemu_owner: Option<(u32, u32)>,
+    /// What it can run, by libvirt's name of the architecture.
+    pub guests: BTreeMap<String, GuestSupport>,
+}
+
+/// What a host offers for one architecture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestSupport {
+    /// Domain types: `qemu`, `kvm`.
+    pub domain_types: Vec<String>,
+    /// Machine name to the versioned machine it stands for; a name that stands for itself maps to itself.
+    pub machines: BTreeMap<String, String>,
+}
+
+impl Libvirt {
+    /// Reads the capabilities' XML.
+    pub(super) fn read(raw: &RawLibvirt) -> Result<Self, XmlError> {
+        let document = xml::parse(&raw.capabilities)?;
+        let root = document.root_element();
+        let mut guests: BTreeMap<String, GuestSupport> = BTreeMap::new();
+        for arch in root
+            .children()
+            .filter(|node| node.has_tag_name("guest"))
+            .filter_map(|node| child(node, "arch"))
+        {
+            let support = guests
+                .entry(arch.attribute("name").unwrap_or_default().to_owned())
+                .or_default();
+            for node in arch.descendants() {
+                match node.tag_name().name() {
+                    "domain" => support
+                        .domain_types
+                        .extend(node.attribute("type").map(str::to_owned)),
+                    "machine" => {
+                        let name = node.text().unwrap_or_default().to_owned();
+                        let canonical = node
+                            .attribute("canonical")
+                            .map_or_else(|| name.clone(), str::to_owned);
+                        support.machines.entry(name).or_insert(canonical);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Self {
+            version: raw.version,
+            qemu_owner: qemu_owner(root),
+            guests,
+        })
+    }
+
+    /// The version as people write it.
+    #[must_use]
+    pub fn version_text(&self) -> String {
+        format!(
+            "{}.{}.{}",
+            self.version / 1_000_000,
+            self.version / 1_000 % 1_000,
+            self.version % 1_000
+        )
+    }
+}
+
+/// The owner in `<secmodel><model>dac</model><baselabel type='qemu'>+64055:+64055</baselabel>`.
+fn qemu_owner(capabilities: roxmltree::Node<'_, '_>) -> Option<(u32, u32)> {
+    let host = child(capabilities, "host")?;
+    let dac = host
+        .children()
+        .filter(|node| node.has_tag_name("secmodel"))
+        .find(|node| descend(*node, &["model"]).and_then(|model| model.text()) == Some("dac"))?;
+    let label = dac
+        .children()
+        .find(|node| node.has_tag_name("baselabel") && node.attribute("type") == Some("qemu"))?;
+    let (user, group) = label.text()?.split_once(':')?;
+    let number = |text: &str| text.trim_start_matches('+').parse().ok();
+    Some((number(user)?, number(group)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owner_and_machines_come_from_the_capabilities() {
+        let capabilities = "<capabilities><host><secmodel><model>apparmor</model><baselabel type='qemu'>x</baselabel></secmodel>\
+            <secmodel><model>dac</model><baselabel type='kvm'>+1:+2</baselabel><baselabel type='qemu'>+64055:+105</baselabel></secmodel></host>\
+            <guest><arch name='armv7l'><machine canonical='virt-7.2'>virt</machine><machine>virt-7.2</machine><domain type='qemu'/></arch></guest></capabilities>";
+        let seen = Libvirt::read(&RawLibvirt {
+            version: 9_000_000,
+            capabilities: capabilities.to_owned(),
+        })
+        .unwrap();
+        assert_eq!(seen.qemu_owner, Some((64055, 105)));
+        assert_eq!(seen.version_text(), "9.0.0");
+        let arm = &seen.guests["armv7l"];
+        assert_eq!(arm.machines["virt"], "virt-7.2");
+        assert_eq!(arm.machines["virt-7.2"], "virt-7.2");
+        assert_eq!(arm.domain_types, ["qemu"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! What must be looked at for a spec.
+
+use super::raw::{Look, Query};
+use crate::spec::{Spec, Vm, layout};
+
+/// The query for a spec. It depends on nothing else, so a plan never waits for a second round of questions.
+#[must_use]
+pub fn query(spec: &Spec) -> Query {
+    let mut query = Query::default();
+    let mut look = |path: &str, look: Look| {
+        query.paths.insert(path.to_owned(), look);
+    };
+    look(layout::HOOK_FOLDER, Look::Stat);
+    look(layout::HOOKS, Look::Stat);
+    look(layout::SHIM, Look::Digest);
+    look(layout::HOOK_BINARY, Look::Stat);
+    look(layout::RELOADED, Look::Stat);
+    for path in layout::DAEMON_PID_FILES {
+        look(path, Look::Stat);
+    }
+    look(layout::VMS, Look::Records);
+    for vm in spec.vms.values() {
+        for (path, closeness) in looks_of(vm) {
+            look(&path, closeness);
+        }
+    }
+    query
+}
+
+fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
+    let stat = |path: &str| (path.to_owned(), Look::Stat);
+    let mut looks = vec![
+        (vm.boot.share.to_string(), Look::Share),
+        stat(vm.boot.share.parent()),
+        (layout::current(&vm.name), Look::Link),
+        (layout::current_pair(&vm.name), Look::Text),
+        stat(&managed_save(vm)),
+        stat(&nvram(vm)),
+    ];
+    if let Some(seed) = &vm.boot.seed {
+        looks.push((seed.kernel.to_string(), Look::Seed));
+        looks.push((seed.initrd.to_string(), Look::Seed));
+        looks.push((layout::seed_receipt(&vm.name), Look::Text));
+    }
+    for disk in &vm.disks {
+        looks.push(stat(disk.path.as_str()));
+        looks.push(stat(disk.path.parent()));
+    }
+    if let Some(log) = &vm.console_log {
+        looks.push(stat(log.parent()));
+    }
+    looks
+}
+
+/// Where libvirt would keep this VM's managed save image (`qemuDomainManagedSavePath`).
+#[must_use]
+pub fn managed_save(vm: &Vm) -> String {
+    format!("/var/lib/libvirt/qemu/save/{}.save", vm.name)
+}
+
+/// Where libvirt would keep this VM's firmware variables (`qemuDomainNVRAMPathFormat`).
+#[must_use]
+pub fn nvram(vm: &Vm) -> String {
+    format!("/var/lib/libvirt/qemu/nvram/{}_VARS.fd", vm.name)
+}

@@ -1,0 +1,96 @@
+//! Where armfleet's own things are on a host. Constant: hooks, AppArmor and other tools rely on it.
+
+use super::name::VmName;
+
+/// armfleet's folder.
+pub const STATE: &str = "/var/lib/armfleet";
+/// The folder of VMs.
+pub const VMS: &str = "/var/lib/armfleet/vms";
+/// What was done, when, by whom.
+pub const JOURNAL: &str = "/var/lib/armfleet/journal.jsonl";
+/// armfleet's folder for things that end with the host's uptime.
+pub const RUN: &str = "/run/armfleet";
+/// Held by the one apply that may run on a host.
+pub const APPLY_LOCK: &str = "/run/armfleet/apply.lock";
+/// The folder of locks of VMs.
+pub const VM_LOCKS: &str = "/run/armfleet/vm";
+/// The folder of the hook's proofs that it ran.
+pub const HOOK_SEEN: &str = "/run/armfleet/hook-seen";
+/// Its time says when armfleet last made libvirtd look for hooks.
+pub const RELOADED: &str = "/run/armfleet/reloaded";
+/// libvirt's folder of hooks.
+pub const HOOKS: &str = "/etc/libvirt/hooks";
+/// The folder in which libvirt (6.5 or newer) runs every executable file as a QEMU hook.
+pub const HOOK_FOLDER: &str = "/etc/libvirt/hooks/qemu.d";
+/// armfleet's hook there, a shim.
+pub const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
+/// What the shim runs. AppArmor lets a hook run nothing outside the system paths.
+pub const HOOK_BINARY: &str = "/usr/bin/armfleet-hook";
+/// Where libvirt's daemons, monolithic and modular, keep their process numbers.
+pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pid"];
+
+/// A VM's folder.
+#[must_use]
+pub fn vm_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}")
+}
+
+/// A VM's record.
+#[must_use]
+pub fn record(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/record.json")
+}
+
+/// A VM's folder of staged kernels.
+#[must_use]
+pub fn boot_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot")
+}
+
+/// The link that names the generation to boot.
+#[must_use]
+pub fn current(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current")
+}
+
+/// The kernel that a VM's domain boots.
+#[must_use]
+pub fn kernel(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current/vmlinuz")
+}
+
+/// The initrd that a VM's domain boots.
+#[must_use]
+pub fn initrd(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current/initrd.img")
+}
+
+/// What the staged generation is.
+#[must_use]
+pub fn current_pair(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current/pair.json")
+}
+
+/// The folder of a VM's seed.
+#[must_use]
+pub fn seed_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/seed")
+}
+
+/// What was staged as the seed.
+#[must_use]
+pub fn seed_receipt(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/seed/seed.json")
+}
+
+/// The proof that the hook ran for a VM.
+#[must_use]
+pub fn hook_seen(vm: &VmName) -> String {
+    format!("{HOOK_SEEN}/{vm}")
+}
+
+/// A VM's lock.
+#[must_use]
+pub fn vm_lock(vm: &VmName) -> String {
+    format!("{VM_LOCKS}/{vm}.lock")
+}
