@@ -1,0 +1,19 @@
+//! A domain's properties: one table drives everything about them.
+//!
+//! A [`table::Row`] is a place in the XML, a codec, what the spec wants there, and when a change takes effect. Rows live in
+//! the domain itself or in a kind of device. Reading, comparing, editing and rendering a new domain all use the rows, so
+//! they cannot disagree: a new domain is the same edits on a skeleton.
+
+mod compare;
+mod edit;
+mod skeleton;
+mod table;
+mod value;
+
+pub use compare::{Cause, Comparison, RowChange, compare, differing_rows, uses_path};
+pub use edit::{DeviceRef, Edit, EditError, apply_edits};
+pub use skeleton::skeleton;
+pub use value::Value;
+
+#[cfg(test)]
+mod tests;

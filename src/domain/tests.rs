@@ -1,0 +1,345 @@
+use super::*;
+use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
+use crate::mark::{Applied, BootRecord, Record, Wanted, render_mark};
+use crate::spec::*;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
+
+/// What libvirt 9.0 made of a domain that armfleet defined, with what other people added by hand.
+const STORED: &str = include_str!("../../tests/fixtures/armhf-stored-9.0.xml");
+
+fn libvirt() -> Libvirt {
+    let capabilities = include_str!("../../tests/fixtures/capabilities-9.0.xml").to_owned();
+    let raw = RawInventory {
+        format: SNAPSHOT_FORMAT.to_owned(),
+        libvirt: Fact::Present(RawLibvirt {
+            version: 9_000_000,
+            capabilities,
+        }),
+        domains: Fact::NotObserved,
+        paths: Default::default(),
+    };
+    Inventory::read(raw).libvirt.present().unwrap().clone()
+}
+
+fn vm() -> Vm {
+    Vm {
+        name: "armhf-vm".parse().unwrap(),
+        arch: Arch::Armhf,
+        accel: Accel::Auto,
+        machine: "virt".parse().unwrap(),
+        memory: "512MiB".parse().unwrap(),
+        vcpus: 1,
+        transport: None,
+        boot: Boot {
+            share: "/srv/armhf-vm-boot".parse().unwrap(),
+            handover: Handover::Copy,
+            cmdline: "console=ttyAMA0 root=/dev/vda1".parse().unwrap(),
+            seed: None,
+        },
+        disks: vec![Disk {
+            name: "armhf-vm".parse().unwrap(),
+            path: "/srv/armhf-vm.img".parse().unwrap(),
+            size: Some("8GiB".parse().unwrap()),
+        }],
+        console_log: Some("/var/log/armhf-vm.log".parse().unwrap()),
+        state: DesiredState::Running,
+        autostart: true,
+        on_guest_reboot: GuestReboot::Stop,
+        stop_timeout: Duration::from_secs(120),
+    }
+}
+
+fn base(vm: &Vm) -> String {
+    skeleton(
+        vm.arch,
+        &"obs".parse().unwrap(),
+        &vm.name,
+        &UUID.parse().unwrap(),
+    )
+}
+
+fn created(vm: &Vm) -> (String, Applied) {
+    let comparison = compare(vm, &libvirt(), None, &base(vm), true).unwrap();
+    assert_eq!(comparison.refusals, Vec::<String>::new());
+    (
+        apply_edits(&base(vm), &comparison.edits).unwrap(),
+        comparison.applied,
+    )
+}
+
+fn record(vm: &Vm, applied: Applied) -> Record {
+    Record {
+        fleet: "obs".parse().unwrap(),
+        vm: vm.name.clone(),
+        uuid: UUID.parse().unwrap(),
+        applied,
+        state: vm.state,
+        autostart: vm.autostart,
+        on_guest_reboot: vm.on_guest_reboot,
+        boot: BootRecord {
+            share: vm.boot.share.clone(),
+            handover: Handover::Copy,
+            seed: false,
+            wanted: Wanted::Auto,
+        },
+        applied_by: None,
+    }
+}
+
+#[test]
+fn a_new_domain_has_everything_that_is_wanted() {
+    let (text, _) = created(&vm());
+    snapbox::assert_data_eq!(
+        text.clone(),
+        snapbox::file!["../../tests/fixtures/armhf-new.xml"].raw()
+    );
+    let again = compare(&vm(), &libvirt(), None, &text, false).unwrap();
+    assert_eq!((again.edits, again.refusals), (vec![], vec![]));
+}
+
+#[test]
+fn what_libvirt_made_of_it_needs_no_edit() {
+    let (_, applied) = created(&vm());
+    let again = compare(
+        &vm(),
+        &libvirt(),
+        Some(&record(&vm(), applied.clone())),
+        STORED,
+        false,
+    )
+    .unwrap();
+    assert_eq!(again.edits, vec![]);
+    assert_eq!(again.applied, applied);
+    assert_eq!((again.refusals, again.notices), (vec![], vec![]));
+}
+
+#[test]
+fn more_memory_changes_two_numbers_and_nothing_else() {
+    let (_, applied) = created(&vm());
+    let more = Vm {
+        memory: "1GiB".parse().unwrap(),
+        ..vm()
+    };
+    let comparison = compare(
+        &more,
+        &libvirt(),
+        Some(&record(&vm(), applied)),
+        STORED,
+        false,
+    )
+    .unwrap();
+    let text = apply_edits(STORED, &comparison.edits).unwrap();
+    assert_eq!(text, STORED.replace("'KiB'>524288<", "'KiB'>1048576<"));
+    let [change] = &comparison.changes[..] else {
+        panic!("{:?}", comparison.changes)
+    };
+    assert_eq!(
+        (change.before.as_deref(), change.after.as_deref()),
+        (Some("512 MiB"), Some("1 GiB"))
+    );
+    assert_eq!(change.cause, Some(Cause::FileChanged));
+}
+
+#[test]
+fn a_change_by_hand_is_drift_and_goes_back() {
+    let (_, applied) = created(&vm());
+    let drifted = STORED.replace(
+        "<vcpu placement='static'>1",
+        "<vcpu placement='static' current='2'>4",
+    );
+    let comparison = compare(
+        &vm(),
+        &libvirt(),
+        Some(&record(&vm(), applied)),
+        &drifted,
+        false,
+    )
+    .unwrap();
+    assert_eq!(comparison.changes[0].cause, Some(Cause::Drifted));
+    assert_eq!(apply_edits(&drifted, &comparison.edits).unwrap(), STORED);
+}
+
+#[test]
+fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
+    let (_, applied) = created(&vm());
+    let record = record(&vm(), applied);
+    let without = Vm {
+        console_log: None,
+        disks: vec![],
+        ..vm()
+    };
+    let comparison = compare(&without, &libvirt(), Some(&record), STORED, false).unwrap();
+    let text = apply_edits(STORED, &comparison.edits).unwrap();
+    assert!(
+        !text.contains("<log") && !text.contains("armhf-vm.img") && text.contains("by-hand.img"),
+        "{text}"
+    );
+    let moved = STORED
+        .replace("/srv/armhf-vm.img", "/srv/other.img")
+        .replace("/var/log/armhf-vm.log", "/var/log/other");
+    let comparison = compare(&without, &libvirt(), Some(&record), &moved, false).unwrap();
+    assert_eq!(comparison.edits, vec![]);
+    assert_eq!(comparison.notices.len(), 1);
+}
+
+#[test]
+fn a_disk_that_somebody_took_out_comes_back_at_its_place() {
+    let (_, applied) = created(&vm());
+    let start = STORED.find("    <disk type='file' device='disk'>").unwrap();
+    let end = STORED.find("</disk>\n").unwrap() + "</disk>\n".len();
+    let without = [&STORED[..start], &STORED[end..]].concat();
+    let comparison = compare(
+        &vm(),
+        &libvirt(),
+        Some(&record(&vm(), applied.clone())),
+        &without,
+        false,
+    )
+    .unwrap();
+    assert_eq!(comparison.applied, applied);
+    let text = apply_edits(&without, &comparison.edits).unwrap();
+    let again = compare(
+        &vm(),
+        &libvirt(),
+        Some(&record(&vm(), applied)),
+        &text,
+        false,
+    )
+    .unwrap();
+    assert_eq!(again.edits, vec![]);
+    assert!(text.contains("<target dev='vdz' bus='virtio'/>"));
+}
+
+#[test]
+fn what_cannot_be_changed_is_refused_with_the_way_to_do_it() {
+    let (_, applied) = created(&vm());
+    let numa = STORED
+        .replace("<clock", "<cpu><numa><cell id='0'/></numa></cpu>\n  <clock")
+        .replace("cortex-a15", "x");
+    let numa = numa.replacen("<cpu mode='custom' match='exact' check='none'>\n    <model fallback='forbid'>x</model>\n  </cpu>\n", "", 1);
+    let more = Vm {
+        memory: "1GiB".parse().unwrap(),
+        ..vm()
+    };
+    let comparison = compare(
+        &more,
+        &libvirt(),
+        Some(&record(&vm(), applied)),
+        &numa,
+        false,
+    )
+    .unwrap();
+    assert_eq!(comparison.edits, vec![]);
+    assert_eq!(comparison.applied.rows["memory"], "512 MiB");
+    snapbox::assert_data_eq!(
+        comparison.refusals.join("\n"),
+        "memory 512 MiB -> 1 GiB: its memory is laid out by <numa> cells; change those with virsh edit"
+    );
+}
+
+#[test]
+fn kvm_brings_the_hosts_processor_and_takes_the_old_interrupt_controller() {
+    let (_, applied) = created(&vm());
+    let kvm = Vm {
+        accel: Accel::Kvm,
+        ..vm()
+    };
+    let comparison = compare(
+        &kvm,
+        &libvirt(),
+        Some(&record(&vm(), applied)),
+        STORED,
+        false,
+    )
+    .unwrap();
+    let text = apply_edits(STORED, &comparison.edits).unwrap();
+    assert!(
+        text.contains("<domain type='kvm'>") && text.contains("<cpu mode='host-passthrough'/>"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("cortex-a15") && !text.contains("gic"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_running_domain_is_compared_in_managed_properties_only() {
+    let (_, applied) = created(&vm());
+    let live = STORED
+        .replace(">524288<", ">262144<")
+        .replace("by-hand.img", "elsewhere.img");
+    let differing = differing_rows(&live, STORED, &applied).unwrap();
+    assert_eq!(
+        differing,
+        [(
+            "memory".to_owned(),
+            "256 MiB".to_owned(),
+            "512 MiB".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn a_path_in_use_is_found_by_value_not_by_prefix() {
+    assert!(uses_path(STORED, &"/srv/armhf-vm.img".parse().unwrap()));
+    assert!(uses_path(STORED, &"/srv/armhf-vm-boot".parse().unwrap()));
+    assert!(!uses_path(STORED, &"/srv/armhf-vm".parse().unwrap()));
+}
+
+#[test]
+fn a_long_disk_name_gets_a_serial_that_a_virtio_disk_can_tell() {
+    let disk = Disk {
+        name: "a-very-long-name-of-a-disk-1".parse().unwrap(),
+        ..vm().disks[0].clone()
+    };
+    let (_, applied) = created(&Vm {
+        disks: vec![disk.clone()],
+        ..vm()
+    });
+    let serial = &applied.devices["disk a-very-long-name-of-a-disk-1"].rows["serial"];
+    assert_eq!(serial.len(), 20);
+    let other = Disk {
+        name: "a-very-long-name-of-a-disk-2".parse().unwrap(),
+        ..disk
+    };
+    let (_, applied) = created(&Vm {
+        disks: vec![other],
+        ..vm()
+    });
+    assert_ne!(
+        &applied.devices["disk a-very-long-name-of-a-disk-2"].rows["serial"],
+        serial
+    );
+}
+
+proptest! {
+    /// Every line that no edit names is still there, in order.
+    #[test]
+    fn edits_keep_every_unmanaged_byte(kib in 1u64..10_000_000, vcpus in 1u32..9, cmdline in "[a-z=<>&'\" ]{1,40}x", log in "[a-z]{1,8}") {
+        let (_, applied) = created(&vm());
+        let mut changed = vm();
+        changed.memory = Size::from_bytes(kib * 1024);
+        changed.vcpus = vcpus;
+        changed.boot.cmdline = cmdline.parse().unwrap();
+        changed.console_log = Some(format!("/var/log/{log}").parse().unwrap());
+        let comparison = compare(&changed, &libvirt(), Some(&record(&vm(), applied)), STORED, false).unwrap();
+        let text = apply_edits(STORED, &comparison.edits).unwrap();
+        let managed = ["<memory", "<currentMemory", "<vcpu", "<cmdline", "<log"];
+        let unmanaged = |text: &str| text.lines().filter(|line| !managed.iter().any(|tag| line.contains(tag))).map(str::to_owned).collect::<Vec<_>>();
+        prop_assert_eq!(unmanaged(&text), unmanaged(STORED));
+        let again = compare(&changed, &libvirt(), None, &text, false).unwrap();
+        prop_assert_eq!(again.edits, vec![]);
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written(name in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,30}") {
+        prop_assume!(name != "null");
+        let text = format!("<domain><metadata>{}</metadata></domain>", render_mark(&name.parse().unwrap(), &name.parse().unwrap(), &UUID.parse().unwrap()));
+        let document = crate::xml::parse(&text).unwrap();
+        prop_assert_eq!(crate::mark::OwnerMark::find(document.root_element()).unwrap().vm, name);
+    }
+}
