@@ -5,5 +5,6 @@ pub mod domain;
 pub mod host;
 pub mod inventory;
 pub mod mark;
+pub mod plan;
 pub mod spec;
 pub mod xml;

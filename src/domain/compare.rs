@@ -431,22 +431,3 @@ pub fn differing_rows(
     }
     Ok(differing)
 }
-
-/// Whether a domain's definition uses this path as a disk image or a share.
-#[must_use]
-pub fn uses_path(definition: &str, path: &HostPath) -> bool {
-    if !definition.contains(xml::escape(path.as_str()).as_str()) {
-        return false;
-    }
-    let Ok(document) = xml::parse(definition) else {
-        return false;
-    };
-    document
-        .descendants()
-        .filter(|node| node.has_tag_name("source"))
-        .any(|node| {
-            ["file", "dir", "dev"]
-                .iter()
-                .any(|name| node.attribute(*name) == Some(path.as_str()))
-        })
-}

@@ -284,13 +284,6 @@ fn a_running_domain_is_compared_in_managed_properties_only() {
 }
 
 #[test]
-fn a_path_in_use_is_found_by_value_not_by_prefix() {
-    assert!(uses_path(STORED, &"/srv/armhf-vm.img".parse().unwrap()));
-    assert!(uses_path(STORED, &"/srv/armhf-vm-boot".parse().unwrap()));
-    assert!(!uses_path(STORED, &"/srv/armhf-vm".parse().unwrap()));
-}
-
-#[test]
 fn a_long_disk_name_gets_a_serial_that_a_virtio_disk_can_tell() {
     let disk = Disk {
         name: "a-very-long-name-of-a-disk-1".parse().unwrap(),

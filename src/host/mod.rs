@@ -1,3 +1,91 @@
 //! Hosts: the port of two verbs, and what stands behind it.
+//!
+//! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
+//! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
 
+mod observe;
+mod perform;
 pub mod primitives;
+
+pub mod watched;
+
+pub use observe::Observer;
+pub use perform::Performer;
+
+use crate::inventory::{Query, RawInventory};
+use crate::plan::Step;
+use std::error::Error;
+use std::fmt;
+
+/// A host that can be looked at. Whoever holds no more than this cannot change anything.
+pub trait Inspect: Sync {
+    /// Sees what the query asks for. What cannot be seen is in the answer, fact by fact.
+    ///
+    /// # Errors
+    /// When nothing at all could be seen.
+    fn observe(&self, query: &Query) -> Result<RawInventory, HostError>;
+}
+
+/// A host that can be changed.
+pub trait Host: Inspect {
+    /// Performs one step. A step that failed can be planned and performed again.
+    ///
+    /// # Errors
+    /// Says what could not be done, why, and what to do about it.
+    fn perform(&self, step: &Step) -> Result<(), HostError>;
+}
+
+/// Why a host could not do something.
+#[derive(Debug)]
+pub struct HostError {
+    /// What was being done, as in "cannot define domain armhf-vm".
+    doing: String,
+    /// What to do about it.
+    remedy: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl HostError {
+    /// A failure of something with a cause.
+    pub fn new(doing: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            doing: doing.into(),
+            remedy: None,
+            source: Some(source.into()),
+        }
+    }
+
+    /// A failure that is its own cause.
+    pub fn plain(what: impl Into<String>) -> Self {
+        Self {
+            doing: what.into(),
+            remedy: None,
+            source: None,
+        }
+    }
+
+    /// The same failure, with what to do about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.doing)
+    }
+}
+
+impl Error for HostError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -41,7 +41,7 @@ pub enum CallErrorKind {
 }
 
 /// A lock that ends when it is dropped.
-pub trait Held: Send {}
+pub trait Held: Send + Sync {}
 
 /// The reading calls.
 pub trait Reads: Send + Sync {

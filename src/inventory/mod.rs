@@ -31,7 +31,7 @@ pub struct Inventory {
     /// Every domain, by name.
     pub domains: Fact<BTreeMap<String, Domain>>,
     /// The records found, by the folder's name.
-    pub records: BTreeMap<String, Fact<Record>>,
+    pub records: BTreeMap<String, Fact<SeenRecord>>,
     paths: BTreeMap<String, Fact<RawFile>>,
 }
 
@@ -46,6 +46,17 @@ pub struct Domain {
     pub digest: Option<String>,
     /// The mark in its definition.
     pub mark: Fact<OwnerMark>,
+    /// The images, devices and folders that its definition names as sources.
+    pub sources: Vec<String>,
+}
+
+/// A record as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeenRecord {
+    /// It can be read.
+    Good(Box<Record>),
+    /// It cannot; why.
+    Damaged(String),
 }
 
 /// Whose a domain is, seen from one fleet.
@@ -72,7 +83,7 @@ impl Inventory {
         let records = raw
             .paths
             .iter()
-            .filter_map(|(path, fact)| Some((record_owner(path)?, read_record_fact(fact))));
+            .filter_map(|(path, fact)| Some((record_owner(path)?, fact.as_ref().map(seen_record))));
         Self {
             records: records.collect(),
             libvirt: raw.libvirt.try_map(|raw| Libvirt::read(&raw)),
@@ -94,16 +105,14 @@ impl Inventory {
 
     /// What is known about a VM's record.
     #[must_use]
-    pub fn record(&self, vm: &VmName) -> Fact<&Record> {
+    pub fn record(&self, vm: &VmName) -> Fact<&SeenRecord> {
         match self.records.get(vm.as_str()) {
-            Some(Fact::Present(record)) => Fact::Present(record),
-            Some(Fact::Unreadable(why)) => Fact::Unreadable(why.clone()),
-            Some(Fact::NotObserved) => Fact::NotObserved,
+            Some(fact) => fact.as_ref(),
             // A record that the folder's listing did not name is not there, if the folder could be listed.
-            Some(Fact::Absent) | None => match self.path(layout::VMS) {
+            None => match self.path(layout::VMS).as_ref() {
                 Fact::Present(_) | Fact::Absent => Fact::Absent,
                 Fact::NotObserved => Fact::NotObserved,
-                Fact::Unreadable(why) => Fact::Unreadable(why.clone()),
+                Fact::Unreadable(why) => Fact::Unreadable(why),
             },
         }
     }
@@ -111,21 +120,22 @@ impl Inventory {
 
 impl Domain {
     fn read(raw: RawDomain) -> Self {
-        let mark = match &raw.inactive {
-            Fact::Present(text) => match xml::parse(text) {
-                Ok(document) => {
-                    OwnerMark::find(document.root_element()).map_or(Fact::Absent, Fact::Present)
-                }
-                Err(error) => Fact::Unreadable(chain(&error)),
-            },
-            Fact::Absent | Fact::NotObserved => Fact::NotObserved,
-            Fact::Unreadable(why) => Fact::Unreadable(why.clone()),
-        };
+        let parsed = raw.inactive.as_ref().try_map(|text| {
+            let document = xml::parse(text)?;
+            Ok::<_, xml::XmlError>((OwnerMark::find(document.root_element()), sources(&document)))
+        });
         let digest = raw.inactive.present().map(|text| digest(text));
+        let state = RunState::read(raw.state, raw.reason);
+        let (mark, sources) = match parsed {
+            Fact::Present((mark, sources)) => (mark.map_or(Fact::Absent, Fact::Present), sources),
+            Fact::Absent | Fact::NotObserved => (Fact::NotObserved, Vec::new()),
+            Fact::Unreadable(why) => (Fact::Unreadable(why), Vec::new()),
+        };
         Self {
-            state: RunState::read(raw.state, raw.reason),
+            state,
             digest,
             mark,
+            sources,
             raw,
         }
     }
@@ -155,6 +165,18 @@ impl Domain {
     }
 }
 
+fn sources(domain: &roxmltree::Document<'_>) -> Vec<String> {
+    let sources = domain
+        .descendants()
+        .filter(|node| node.has_tag_name("source"));
+    let named = sources.flat_map(|node| {
+        ["file", "dir", "dev"]
+            .into_iter()
+            .filter_map(move |name| node.attribute(name))
+    });
+    named.map(str::to_owned).collect()
+}
+
 /// SHA-256 of a text, in lower-case hexadecimal.
 #[must_use]
 pub fn digest(text: &str) -> String {
@@ -173,9 +195,11 @@ fn record_owner(path: &str) -> Option<String> {
     (!vm.contains('/')).then(|| vm.to_owned())
 }
 
-fn read_record_fact(fact: &Fact<RawFile>) -> Fact<Record> {
-    fact.clone()
-        .try_map(|file| read_record(file.text.unwrap_or_default().as_bytes()))
+fn seen_record(file: &RawFile) -> SeenRecord {
+    match read_record(file.text.as_deref().unwrap_or_default().as_bytes()) {
+        Ok(record) => SeenRecord::Good(Box::new(record)),
+        Err(error) => SeenRecord::Damaged(chain(&error)),
+    }
 }
 
 /// An error and its sources in one line.

@@ -170,6 +170,16 @@ impl<T> Fact<T> {
         }
     }
 
+    /// The same fact, by reference.
+    pub fn as_ref(&self) -> Fact<&T> {
+        match self {
+            Self::Present(thing) => Fact::Present(thing),
+            Self::Absent => Fact::Absent,
+            Self::NotObserved => Fact::NotObserved,
+            Self::Unreadable(why) => Fact::Unreadable(why.clone()),
+        }
+    }
+
     /// Whether it is certainly not there.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)

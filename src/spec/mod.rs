@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long a graceful stop may take unless the file says otherwise; also for a VM that left it.
+pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// A whole fleet file after validation and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {

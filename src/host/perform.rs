@@ -1,0 +1,519 @@
+//! Steps, performed by primitive calls. Nothing is decided here: a step says everything, and what it rests on is checked
+//! once more before it is done.
+
+use super::observe::observe;
+use super::primitives::{CallError, CallErrorKind, Copied, Held, Owner, Primitives};
+use super::{Host, HostError, Inspect};
+use crate::boot::{
+    INITRD_LIMIT, Identity, KERNEL_LIMIT, SHIM, SeedPart, SeedReceipt, Sha256Hex, Timestamp,
+    render_seed_receipt,
+};
+use crate::domain::{Edit, apply_edits};
+use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RunState, digest};
+use crate::mark::{AppliedBy, Record, render_record};
+use crate::plan::{Act, Base, SeedSource, Step};
+use crate::spec::{HostPath, Uuid, VmName, layout};
+use std::time::Duration;
+
+/// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
+const PASSAGE: u32 = 0o711;
+/// A folder for root alone.
+const PRIVATE: u32 = 0o700;
+/// A VM counts as started when it still runs after this time.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How often a stopping VM is looked at.
+const GLANCE: Duration = Duration::from_millis(250);
+/// How often a guest is asked again to power off: one that is still booting loses the power key.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How long to wait for somebody else's short work on a VM.
+const VM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A host that performs steps over primitive calls.
+pub struct Performer<P> {
+    calls: P,
+    /// Held as long as this host: one apply at a time.
+    _apply_lock: Option<Box<dyn Held>>,
+}
+
+impl<P: Primitives> Performer<P> {
+    /// A host whose apply lock is taken, for as long as this lives.
+    ///
+    /// # Errors
+    /// When another apply holds it, which the error names.
+    pub fn locked(calls: P) -> Result<Self, HostError> {
+        let mut host = Self {
+            calls,
+            _apply_lock: None,
+        };
+        host.ensure_run_folders()?;
+        let note = host.lock_note();
+        let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
+        host._apply_lock = Some(lock.map_err(|error| {
+            HostError::new("another apply is at work on this host", error)
+                .with_remedy("wait for it, then apply again")
+        })?);
+        Ok(host)
+    }
+
+    /// The calls below, for tests that change the host behind armfleet's back.
+    pub fn calls(&self) -> &P {
+        &self.calls
+    }
+}
+
+impl<P: Primitives> Inspect for Performer<P> {
+    fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
+        Ok(observe(&self.calls, query))
+    }
+}
+
+impl<P: Primitives> Host for Performer<P> {
+    fn perform(&self, step: &Step) -> Result<(), HostError> {
+        let result = self.act(step);
+        self.write_journal(step, result.as_ref().err())?;
+        result
+    }
+}
+
+/// What to say when a call fails.
+fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
+    move |error| HostError::new(format!("cannot {doing}"), error)
+}
+
+/// The step rests on something that has changed since it was planned.
+fn stale(what: impl std::fmt::Display) -> HostError {
+    HostError::plain(format!("{what} changed since it was planned")).with_remedy("apply again")
+}
+
+impl<P: Primitives> Performer<P> {
+    fn act(&self, step: &Step) -> Result<(), HostError> {
+        match (&step.act, &step.vm) {
+            (Act::InstallHook { sha256, .. }, _) => self.install_hook(sha256),
+            (Act::ReloadDaemon { pid_file }, _) => self.reload(pid_file),
+            (Act::CreateShare { path, mode, owner }, _) => self.create_share(path, *mode, *owner),
+            (Act::OwnShare { path, mode, owner }, _) => {
+                let owner = Owner {
+                    uid: owner.0,
+                    gid: owner.1,
+                };
+                self.calls
+                    .set_folder_owner(path.as_str(), *mode, owner)
+                    .map_err(cannot(format!("give {path} to QEMU")))
+            }
+            (Act::CreateDisk { path, size }, _) => self
+                .calls
+                .create_image(path.as_str(), size.bytes())
+                .map_err(cannot(format!("create {path}"))),
+            (
+                Act::GrowDisk {
+                    path,
+                    from,
+                    to,
+                    running,
+                },
+                _,
+            ) => match running {
+                Some(uuid) => self
+                    .calls
+                    .block_resize(uuid.as_str(), path.as_str(), to.bytes()),
+                None => self
+                    .calls
+                    .grow_image(path.as_str(), from.bytes(), to.bytes()),
+            }
+            .map_err(cannot(format!("grow {path}"))),
+            (act, Some(vm)) => self.act_on_vm(act, vm),
+            (_, None) => Err(HostError::plain("the step names no VM")),
+        }
+    }
+
+    fn act_on_vm(&self, act: &Act, vm: &VmName) -> Result<(), HostError> {
+        match act {
+            Act::StageSeed { kernel, initrd } => self.stage_seed(vm, kernel, initrd),
+            Act::Define { uuid, base, edits } => self.define(vm, uuid, base, edits),
+            Act::WriteRecord { record } => self.write_record(vm, record),
+            Act::SetAutostart { uuid, on } => {
+                let _lock = self.lock_vm(vm)?;
+                let doing = cannot(format!("set autostart of {vm}"));
+                self.calls.set_autostart(uuid.as_str(), *on).map_err(doing)
+            }
+            Act::AwaitOff { uuid, timeout } => self.await_off(vm, uuid, *timeout, false),
+            Act::Stop { uuid, timeout } => self.await_off(vm, uuid, *timeout, true),
+            Act::Start { uuid } => self.start(vm, uuid),
+            Act::Undefine {
+                uuid,
+                digest,
+                keep_nvram,
+            } => self.undefine(vm, uuid, digest, *keep_nvram),
+            Act::Forget => self.forget(vm),
+            Act::InstallHook { .. }
+            | Act::ReloadDaemon { .. }
+            | Act::CreateShare { .. }
+            | Act::OwnShare { .. }
+            | Act::CreateDisk { .. }
+            | Act::GrowDisk { .. } => Err(HostError::plain("the step is not one of a VM's domain")),
+        }
+    }
+
+    fn install_hook(&self, sha256: &str) -> Result<(), HostError> {
+        if digest(SHIM) != sha256 {
+            return Err(HostError::plain("the plan's hook is another version's")
+                .with_remedy("plan and apply with one version"));
+        }
+        self.ensure_folder(layout::HOOKS, 0o755)?;
+        self.ensure_folder(layout::HOOK_FOLDER, 0o755)?;
+        let doing = cannot(format!("write {}", layout::SHIM));
+        self.calls
+            .write_file(layout::SHIM, layout::HOOKS, SHIM.as_bytes(), 0o755)
+            .map_err(doing)
+    }
+
+    fn reload(&self, pid_file: &str) -> Result<(), HostError> {
+        self.ensure_run_folders()?;
+        self.calls.reload_daemon(pid_file).map_err(|error| {
+            HostError::new("cannot make libvirtd look for hooks", error)
+                .with_remedy("systemctl reload libvirtd")
+        })?;
+        let doing = cannot(format!("write {}", layout::RELOADED));
+        self.calls
+            .write_file(layout::RELOADED, layout::RUN, b"", 0o600)
+            .map_err(doing)
+    }
+
+    fn create_share(
+        &self,
+        path: &HostPath,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), HostError> {
+        // Asked of the parent, so that a file system that cannot serve is left as it was.
+        self.calls.probe_xattr(path.parent()).map_err(|error| {
+            HostError::new(
+                format!(
+                    "{path} cannot be a boot share: its file system keeps no extended attributes"
+                ),
+                error,
+            )
+            .with_remedy("set boot.share to a folder on ext4, xfs or btrfs")
+        })?;
+        let owner = owner.map(|(uid, gid)| Owner { uid, gid });
+        self.calls
+            .make_folder(path.as_str(), mode, owner)
+            .map_err(cannot(format!("make {path}")))
+    }
+
+    fn stage_seed(
+        &self,
+        vm: &VmName,
+        kernel: &SeedSource,
+        initrd: &SeedSource,
+    ) -> Result<(), HostError> {
+        let folder = layout::seed_folder(vm);
+        let receipt = layout::seed_receipt(vm);
+        let _lock = self.lock_vm(vm)?;
+        self.ensure_vm_folder(vm)?;
+        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
+        self.ensure_folder(&folder, PASSAGE)?;
+        // Without a receipt the hook takes no seed, so it never meets half of a new one.
+        self.calls
+            .remove_file(&receipt)
+            .map_err(cannot(format!("remove {receipt}")))?;
+        let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
+        let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
+        let text = render_seed_receipt(&SeedReceipt { kernel, initrd })
+            .map_err(|error| HostError::new(format!("cannot write {receipt}"), error))?;
+        let doing = cannot(format!("write {receipt}"));
+        self.calls
+            .write_file(&receipt, &folder, text.as_bytes(), 0o600)
+            .map_err(doing)
+    }
+
+    fn stage(&self, source: &SeedSource, to: &str, limit: u64) -> Result<SeedPart, HostError> {
+        let path = &source.path;
+        let Copied {
+            source: stat,
+            sha256,
+        } = self
+            .calls
+            .copy_file(path.as_str(), to, limit, 0o600)
+            .map_err(cannot(format!("copy {path}")))?;
+        if sha256 != source.sha256 {
+            return Err(stale(path));
+        }
+        let time = |ns: i64| Timestamp(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
+        let file = Identity {
+            dev: stat.dev,
+            ino: stat.ino,
+            size: stat.size,
+            mtime: time(stat.mtime_ns),
+            ctime: time(stat.ctime_ns),
+        };
+        let sha256 = Sha256Hex::try_from(sha256)
+            .map_err(|error| HostError::new(format!("cannot copy {path}"), error))?;
+        Ok(SeedPart {
+            path: path.clone(),
+            file,
+            size: stat.size,
+            sha256,
+        })
+    }
+
+    fn define(
+        &self,
+        vm: &VmName,
+        uuid: &Uuid,
+        base: &Base,
+        edits: &[Edit],
+    ) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        let doing = format!("define domain {vm}");
+        let text = match base {
+            Base::Skeleton(text) => match self.calls.domain(uuid.as_str()) {
+                Err(error) if error.kind == CallErrorKind::Missing => text.clone(),
+                Err(error) => return Err(cannot(doing.clone())(error)),
+                Ok(_) => return Err(stale(format_args!("domain {vm}"))),
+            },
+            Base::Stored(planned) => {
+                self.unchanged(vm, uuid, planned)?;
+                self.calls
+                    .dump_secure(uuid.as_str())
+                    .map_err(cannot(doing.clone()))?
+            }
+        };
+        let text = apply_edits(&text, edits)
+            .map_err(|error| HostError::new(format!("cannot {doing}"), error))?;
+        self.calls.define(&text).map_err(cannot(doing))
+    }
+
+    /// Fails if a domain's definition is no longer the one that the plan was made on.
+    fn unchanged(&self, vm: &VmName, uuid: &Uuid, planned: &str) -> Result<(), HostError> {
+        let seen = self
+            .calls
+            .domain(uuid.as_str())
+            .map_err(cannot(format!("read domain {vm}")))?;
+        let seen = seen.inactive.present().map(|text| digest(text));
+        if seen.as_deref() == Some(planned) {
+            Ok(())
+        } else {
+            Err(stale(format_args!("domain {vm}")))
+        }
+    }
+
+    fn write_record(&self, vm: &VmName, record: &Record) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        self.ensure_vm_folder(vm)?;
+        let applied_by = Some(AppliedBy {
+            user: self.calls.user(),
+            at: self.calls.now(),
+        });
+        let path = layout::record(vm);
+        let text = render_record(&Record {
+            applied_by,
+            ..record.clone()
+        })
+        .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
+        let doing = cannot(format!("write {path}"));
+        self.calls
+            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .map_err(doing)
+    }
+
+    fn await_off(
+        &self,
+        vm: &VmName,
+        uuid: &Uuid,
+        timeout: Duration,
+        ask: bool,
+    ) -> Result<(), HostError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if self.state(vm, uuid)? == RunState::Off {
+                return Ok(());
+            }
+            if waited >= timeout {
+                return Err(HostError::plain(format!("{vm} did not stop within {}", crate::spec::render_duration(timeout)))
+                    .with_remedy(format!("look at its console (virsh console {vm}); raise stop_timeout, or virsh destroy {vm} to cut its power")));
+            }
+            if ask && waited.as_millis().is_multiple_of(ASK_AGAIN.as_millis()) {
+                self.ask_to_stop(vm, uuid)?;
+            }
+            self.calls.pause(GLANCE);
+            waited += GLANCE;
+        }
+    }
+
+    fn ask_to_stop(&self, vm: &VmName, uuid: &Uuid) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        match self.calls.shutdown(uuid.as_str()) {
+            // It may have stopped by itself meanwhile, which is what was wanted.
+            Err(error) if self.state(vm, uuid)? != RunState::Off => {
+                Err(cannot(format!("ask {vm} to stop"))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn state(&self, vm: &VmName, uuid: &Uuid) -> Result<RunState, HostError> {
+        let domain = self
+            .calls
+            .domain(uuid.as_str())
+            .map_err(cannot(format!("look at domain {vm}")))?;
+        Ok(RunState::read(domain.state, domain.reason))
+    }
+
+    fn start(&self, vm: &VmName, uuid: &Uuid) -> Result<(), HostError> {
+        let before = self.hook_seen(vm);
+        let started = {
+            let _lock = self.lock_vm(vm)?;
+            self.calls.start(uuid.as_str())
+        };
+        let hook_ran = self.hook_seen(vm) != before;
+        if let Err(error) = started {
+            let failed = HostError::new(format!("cannot start {vm}"), hook_words(error));
+            return Err(if hook_ran {
+                failed
+            } else {
+                self.without_hook(failed)
+            });
+        }
+        if !hook_ran {
+            return Err(self.without_hook(HostError::plain(format!(
+                "{vm} started, but its hook did not run"
+            ))));
+        }
+        self.calls.pause(SETTLED);
+        match self.state(vm, uuid)? {
+            RunState::Off => Err(HostError::plain(format!(
+                "{vm} started, and stopped again within two seconds"
+            ))
+            .with_remedy(format!(
+                "see its console's log and /var/log/libvirt/qemu/{vm}.log"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The hook left no proof. Forgetting the last reload makes the next plan reload the daemon.
+    fn without_hook(&self, error: HostError) -> HostError {
+        let forgotten = self.calls.remove_file(layout::RELOADED);
+        tracing::debug!(?forgotten, "the hook left no proof");
+        error.with_remedy(format!(
+            "the libvirt hook did not run: check that {} runs, then apply again, or systemctl reload libvirtd",
+            layout::HOOK_BINARY
+        ))
+    }
+
+    fn hook_seen(&self, vm: &VmName) -> Option<(u64, i64)> {
+        let seen = self.calls.look(&layout::hook_seen(vm), Look::Stat);
+        seen.present()
+            .map(|file| (file.stat.ino, file.stat.mtime_ns))
+    }
+
+    fn undefine(
+        &self,
+        vm: &VmName,
+        uuid: &Uuid,
+        planned: &str,
+        keep_nvram: bool,
+    ) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        self.unchanged(vm, uuid, planned)?;
+        // Undefining a running domain would make it vanish when it stops.
+        if self.state(vm, uuid)? != RunState::Off {
+            return Err(stale(format_args!("domain {vm}")));
+        }
+        self.calls
+            .undefine(uuid.as_str(), keep_nvram)
+            .map_err(cannot(format!("undefine domain {vm}")))
+    }
+
+    fn forget(&self, vm: &VmName) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        let doing = || cannot(format!("remove what armfleet kept of {vm}"));
+        // The record goes last, so that a forgetting cut short is planned again.
+        self.calls
+            .remove_tree(&layout::boot_folder(vm))
+            .map_err(doing())?;
+        self.calls
+            .remove_file(&layout::hook_seen(vm))
+            .map_err(doing())?;
+        self.calls
+            .remove_file(&layout::record(vm))
+            .map_err(doing())?;
+        self.calls
+            .remove_tree(&layout::vm_folder(vm))
+            .map_err(doing())
+    }
+
+    fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
+        self.ensure_run_folders()?;
+        let lock = self
+            .calls
+            .lock(&layout::vm_lock(vm), &self.lock_note(), VM_PATIENCE);
+        lock.map_err(|error| {
+            HostError::new(format!("somebody else is at work on {vm}"), error)
+                .with_remedy("apply again")
+        })
+    }
+
+    fn lock_note(&self) -> String {
+        format!(
+            "pid {}, user {}, since {}",
+            std::process::id(),
+            self.calls.user(),
+            self.calls.now()
+        )
+    }
+
+    fn ensure_run_folders(&self) -> Result<(), HostError> {
+        self.ensure_folder(layout::RUN, PRIVATE)?;
+        self.ensure_folder(layout::VM_LOCKS, PRIVATE)
+    }
+
+    fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
+        self.ensure_folder(layout::STATE, PASSAGE)?;
+        self.ensure_folder(layout::VMS, PASSAGE)?;
+        self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
+    }
+
+    fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
+        match self.calls.make_folder(path, mode, None) {
+            Err(error) if error.kind == CallErrorKind::Exists => {
+                match self.calls.look(path, Look::Stat) {
+                    Fact::Present(file) if file.stat.kind == FileKind::Folder => Ok(()),
+                    _ => Err(HostError::plain(format!("{path} is not a folder"))
+                        .with_remedy("move it away")),
+                }
+            }
+            result => result.map_err(cannot(format!("make {path}"))),
+        }
+    }
+
+    fn write_journal(&self, step: &Step, error: Option<&HostError>) -> Result<(), HostError> {
+        self.ensure_folder(layout::STATE, PASSAGE)?;
+        let line = serde_json::json!({
+            "at": self.calls.now(),
+            "user": self.calls.user(),
+            "step": step.id,
+            "reason": step.reason,
+            "result": error.map_or_else(|| "done".to_owned(), ToString::to_string),
+        });
+        let doing = cannot(format!("write {}", layout::JOURNAL));
+        self.calls
+            .append_line(layout::JOURNAL, &line.to_string())
+            .map_err(doing)
+    }
+}
+
+/// Of a failed hook, what it said itself: libvirt puts the whole command line before it (`virRunScript`).
+fn hook_words(mut error: CallError) -> CallError {
+    if error.kind == CallErrorKind::Hook {
+        let said = error
+            .why
+            .rsplit_once("unexpected exit status ")
+            .and_then(|(_, rest)| rest.split_once(": "));
+        if let Some((_, said)) = said {
+            error.why = said.trim().to_owned();
+        }
+    }
+    error
+}

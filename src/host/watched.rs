@@ -1,0 +1,275 @@
+//! A host whose every primitive call is seen before it is made, and may be stopped there: to record what was called, or to
+//! let the n-th call fail.
+
+use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
+use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Sees calls.
+pub trait Watch: Send + Sync {
+    /// Sees one call before it is made.
+    ///
+    /// # Errors
+    /// The call is not made, and fails with this.
+    fn before(&self, call: Call<'_>) -> Result<(), CallError>;
+}
+
+/// One primitive call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is made on: a path or a UUID.
+    pub subject: &'a str,
+    /// Whether it changes anything.
+    pub changes: bool,
+}
+
+/// A host whose calls are watched.
+pub struct Watched<P, W> {
+    /// The host.
+    pub calls: P,
+    /// Who watches.
+    pub watch: W,
+}
+
+/// Records calls as `name subject`.
+#[derive(Debug, Default)]
+pub struct Recording {
+    calls: Mutex<Vec<(String, bool)>>,
+}
+
+/// Lets the n-th call that changes something fail.
+#[derive(Debug)]
+pub struct FailingAt {
+    fatal: usize,
+    seen: AtomicUsize,
+}
+
+impl Recording {
+    /// The calls so far that changed something.
+    #[must_use]
+    pub fn changes(&self) -> Vec<String> {
+        let calls = self
+            .calls
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        calls
+            .iter()
+            .filter(|(_, changes)| *changes)
+            .map(|(call, _)| call.clone())
+            .collect()
+    }
+
+    /// How many calls were made.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.calls
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .len()
+    }
+}
+
+impl Watch for Recording {
+    fn before(&self, call: Call<'_>) -> Result<(), CallError> {
+        let mut calls = self
+            .calls
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        calls.push((format!("{} {}", call.name, call.subject), call.changes));
+        Ok(())
+    }
+}
+
+impl FailingAt {
+    /// Fails the call of this number, counted from 0, once.
+    #[must_use]
+    pub fn new(fatal: usize) -> Self {
+        Self {
+            fatal,
+            seen: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether the fatal call was reached.
+    pub fn reached(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) > self.fatal
+    }
+}
+
+impl Watch for FailingAt {
+    fn before(&self, call: Call<'_>) -> Result<(), CallError> {
+        if self.seen.fetch_add(1, Ordering::SeqCst) == self.fatal {
+            return Err(CallError::other(format!(
+                "{} of {} fails in this test",
+                call.name, call.subject
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl<P, W: Watch> Watched<P, W> {
+    fn reads(&self, name: &'static str, subject: &str) -> Result<(), CallError> {
+        self.watch.before(Call {
+            name,
+            subject,
+            changes: false,
+        })
+    }
+
+    fn changes(&self, name: &'static str, subject: &str) -> Result<(), CallError> {
+        self.watch.before(Call {
+            name,
+            subject,
+            changes: true,
+        })
+    }
+}
+
+impl<P: Reads, W: Watch> Reads for Watched<P, W> {
+    fn libvirt(&self) -> Result<RawLibvirt, CallError> {
+        self.reads("libvirt", "")?;
+        self.calls.libvirt()
+    }
+
+    fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
+        self.reads("domains", "")?;
+        self.calls.domains()
+    }
+
+    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
+        self.reads("domain", uuid)?;
+        self.calls.domain(uuid)
+    }
+
+    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
+        match self.reads("look", path) {
+            Ok(()) => self.calls.look(path, look),
+            Err(error) => Fact::Unreadable(error.why),
+        }
+    }
+
+    fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
+        self.reads("records", folder)?;
+        self.calls.records(folder)
+    }
+}
+
+impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
+    fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
+        self.reads("dump_secure", uuid)?;
+        self.calls.dump_secure(uuid)
+    }
+
+    fn define(&self, xml: &str) -> Result<(), CallError> {
+        self.changes("define", "")?;
+        self.calls.define(xml)
+    }
+
+    fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError> {
+        self.changes("undefine", uuid)?;
+        self.calls.undefine(uuid, keep_nvram)
+    }
+
+    fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError> {
+        self.changes("set_autostart", uuid)?;
+        self.calls.set_autostart(uuid, on)
+    }
+
+    fn start(&self, uuid: &str) -> Result<(), CallError> {
+        self.changes("start", uuid)?;
+        self.calls.start(uuid)
+    }
+
+    fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
+        self.changes("shutdown", uuid)?;
+        self.calls.shutdown(uuid)
+    }
+
+    fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.changes("block_resize", path)?;
+        self.calls.block_resize(uuid, path, bytes)
+    }
+
+    fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError> {
+        self.changes("make_folder", path)?;
+        self.calls.make_folder(path, mode, owner)
+    }
+
+    fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
+        self.changes("probe_xattr", folder)?;
+        self.calls.probe_xattr(folder)
+    }
+
+    fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
+        self.changes("set_folder_owner", path)?;
+        self.calls.set_folder_owner(path, mode, owner)
+    }
+
+    fn write_file(
+        &self,
+        path: &str,
+        scratch: &str,
+        bytes: &[u8],
+        mode: u32,
+    ) -> Result<(), CallError> {
+        self.changes("write_file", path)?;
+        self.calls.write_file(path, scratch, bytes, mode)
+    }
+
+    fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.changes("create_image", path)?;
+        self.calls.create_image(path, bytes)
+    }
+
+    fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
+        self.changes("grow_image", path)?;
+        self.calls.grow_image(path, from, to)
+    }
+
+    fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
+        self.changes("copy_file", to)?;
+        self.calls.copy_file(from, to, limit, mode)
+    }
+
+    fn remove_file(&self, path: &str) -> Result<(), CallError> {
+        self.changes("remove_file", path)?;
+        self.calls.remove_file(path)
+    }
+
+    fn remove_tree(&self, path: &str) -> Result<(), CallError> {
+        self.changes("remove_tree", path)?;
+        self.calls.remove_tree(path)
+    }
+
+    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
+        self.changes("append_line", path)?;
+        self.calls.append_line(path, line)
+    }
+
+    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
+        self.changes("lock", path)?;
+        self.calls.lock(path, note, patience)
+    }
+
+    fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {
+        self.changes("reload_daemon", pid_file)?;
+        self.calls.reload_daemon(pid_file)
+    }
+
+    fn now(&self) -> u64 {
+        self.calls.now()
+    }
+
+    fn user(&self) -> String {
+        self.calls.user()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.calls.pause(time);
+    }
+}

@@ -1,0 +1,238 @@
+//! What a VM boots: its seed, what its share offers, and what runs.
+
+use super::planner::{Draft, Sight};
+use super::step::{Act, SeedSource, StepId};
+use super::vm::Stuck;
+use crate::boot::{
+    BootFileName, Choice, Entry, FileNote, Listing, PairNote, SeedPart, SeedReceipt, choose,
+    read_pair_note, read_seed_receipt,
+};
+use crate::inventory::{Fact, FileKind, RawEntry};
+use crate::spec::{HostPath, Vm, layout};
+
+/// Whether a start would find a kernel.
+pub(super) enum Bootable {
+    /// As far as names and sizes tell.
+    Yes,
+    /// It would not.
+    No {
+        /// Why.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The share could not be seen.
+    Unknown(String),
+}
+
+/// Plans the staging of the seed pair.
+pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Option<StepId>, Stuck> {
+    let Some(seed) = &vm.boot.seed else {
+        return Ok(None);
+    };
+    let receipt = staged_seed(sight, vm, draft)?;
+    let kernel = seed_source(sight, vm, &seed.kernel, receipt.as_ref(), draft)?;
+    let initrd = seed_source(sight, vm, &seed.initrd, receipt.as_ref(), draft)?;
+    let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
+        return Ok(None);
+    };
+    let same = |part: &SeedPart, source: &SeedSource| {
+        part.path == source.path && part.sha256.as_str() == source.sha256
+    };
+    let reason = match &receipt {
+        Some(receipt) if same(&receipt.kernel, &kernel) && same(&receipt.initrd, &initrd) => {
+            return Ok(None);
+        }
+        Some(_) => "the seed's files changed",
+        None => "the pair to boot while the share has none",
+    };
+    let act = Act::StageSeed { kernel, initrd };
+    Ok(Some(draft.step(
+        StepId::new("seed", &vm.name),
+        Some(&vm.name),
+        reason,
+        &[],
+        Vec::new(),
+        act,
+    )))
+}
+
+fn staged_seed(
+    sight: &Sight<'_>,
+    vm: &Vm,
+    draft: &mut Draft,
+) -> Result<Option<SeedReceipt>, Stuck> {
+    let path = layout::seed_receipt(&vm.name);
+    match sight.inventory.path(&path) {
+        // A receipt that cannot be understood is as good as none: the seed is staged again.
+        Fact::Present(file) => {
+            Ok(read_seed_receipt(file.text.as_deref().unwrap_or_default().as_bytes()).ok())
+        }
+        Fact::Absent => Ok(None),
+        fact => {
+            draft.unknown(
+                &vm.name,
+                format!(
+                    "{path} could not be read: {}",
+                    fact.unknown().unwrap_or_default()
+                ),
+            );
+            Err(Stuck)
+        }
+    }
+}
+
+/// One file of the seed; none where it is gone and no longer needed.
+fn seed_source(
+    sight: &Sight<'_>,
+    vm: &Vm,
+    path: &HostPath,
+    staged: Option<&SeedReceipt>,
+    draft: &mut Draft,
+) -> Result<Option<SeedSource>, Stuck> {
+    match sight.inventory.path(path.as_str()) {
+        Fact::Present(file) if file.stat.kind != FileKind::File => {
+            draft.refuse(
+                &vm.name,
+                format!("its seed {path} is not a plain file"),
+                "name the file itself in boot.seed",
+            );
+            Err(Stuck)
+        }
+        Fact::Present(file) => match &file.sha256 {
+            Some(sha256) => Ok(Some(SeedSource {
+                path: path.clone(),
+                sha256: sha256.clone(),
+            })),
+            None => {
+                draft.unknown(&vm.name, format!("{path} could not be read"));
+                Err(Stuck)
+            }
+        },
+        Fact::Absent if staged.is_some() => {
+            draft.notice(
+                &vm.name,
+                format!("its seed {path} is gone"),
+                "the copy staged before stays in use",
+            );
+            Ok(None)
+        }
+        Fact::Absent => {
+            draft.refuse(
+                &vm.name,
+                format!("its seed {path} is not there"),
+                "put the file there, or correct boot.seed",
+            );
+            Err(Stuck)
+        }
+        fact => {
+            draft.unknown(
+                &vm.name,
+                format!(
+                    "{path} could not be read: {}",
+                    fact.unknown().unwrap_or_default()
+                ),
+            );
+            Err(Stuck)
+        }
+    }
+}
+
+/// Whether a start would find a kernel: in the share, staged before, or as the seed.
+pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
+    if vm.boot.seed.is_some()
+        || sight
+            .inventory
+            .path(&layout::current(&vm.name))
+            .present()
+            .is_some()
+    {
+        return Bootable::Yes;
+    }
+    match share_choice(sight, vm) {
+        Fact::Present(choice) if !choice.candidates.is_empty() => Bootable::Yes,
+        Fact::Present(choice) => {
+            let why: Vec<_> = choice.passed_over.iter().map(ToString::to_string).collect();
+            no_kernel(&format!(" ({})", why.join("; ")))
+        }
+        Fact::Absent => no_kernel(""),
+        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => Bootable::Unknown(format!(
+            "its boot share could not be read: {}",
+            fact.unknown().unwrap_or_default()
+        )),
+    }
+}
+
+fn no_kernel(detail: &str) -> Bootable {
+    Bootable::No {
+        why: format!("its boot share has no kernel with its initrd{detail}"),
+        remedy: "give it a first pair with boot.seed: { kernel: …, initrd: … }".to_owned(),
+    }
+}
+
+/// What the share would boot, if that is not what is staged: (staged, in the share).
+pub(super) fn newer_kernel(sight: &Sight<'_>, vm: &Vm) -> Option<(String, String)> {
+    let note = staged_pair(sight, vm)?;
+    let share = sight.inventory.path(vm.boot.share.as_str()).present()?;
+    let entries = share.entries.as_deref()?;
+    let choice = choose(&listing(entries));
+    let candidate = choice.candidates.first()?;
+    let staged = note
+        .version
+        .as_ref()
+        .map_or_else(|| "the seed".to_owned(), ToString::to_string);
+    let same = |note: &FileNote, name: &BootFileName| {
+        let entry = entries.iter().find(|entry| entry.name == name.as_str());
+        note.name == name.as_str() && entry.is_some_and(|entry| unchanged(note, entry))
+    };
+    if same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd) {
+        return None;
+    }
+    let newest = candidate.version.to_string();
+    let newest = if newest == staged {
+        format!("another build of {newest}")
+    } else {
+        newest
+    };
+    Some((staged, newest))
+}
+
+/// What is staged for a VM, as its note says.
+pub(super) fn staged_pair(sight: &Sight<'_>, vm: &Vm) -> Option<PairNote> {
+    let file = sight
+        .inventory
+        .path(&layout::current_pair(&vm.name))
+        .present()?;
+    read_pair_note(file.text.as_deref()?.as_bytes()).ok()
+}
+
+fn unchanged(note: &FileNote, entry: &RawEntry) -> bool {
+    let time =
+        |stamp: crate::boot::Timestamp| i128::from(stamp.0) * 1_000_000_000 + i128::from(stamp.1);
+    let (stat, file) = (&entry.stat, &note.file);
+    (stat.dev, stat.ino, stat.size) == (file.dev, file.ino, file.size)
+        && i128::from(stat.mtime_ns) == time(file.mtime)
+        && i128::from(stat.ctime_ns) == time(file.ctime)
+}
+
+fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Choice> {
+    let share = sight.inventory.path(vm.boot.share.as_str()).as_ref();
+    share.map(|share| choose(&listing(share.entries.as_deref().unwrap_or_default())))
+}
+
+fn listing(entries: &[RawEntry]) -> Listing {
+    let read = |entry: &RawEntry| match (&entry.link, entry.stat.kind) {
+        (Some(text), FileKind::File) => Entry::Link(text.as_bytes().to_vec()),
+        (None, FileKind::File) => Entry::File(entry.stat.size),
+        (_, FileKind::Folder) => Entry::Other("a folder"),
+        (_, FileKind::Symlink) => Entry::Other("a symbolic link of the host"),
+        (_, FileKind::Special) => Entry::Other("a device, socket or FIFO"),
+    };
+    let named = entries
+        .iter()
+        .filter_map(|entry| Some((BootFileName::new(entry.name.as_bytes()).ok()?, read(entry))));
+    Listing {
+        entries: named.collect(),
+        cut: false,
+    }
+}

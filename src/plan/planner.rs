@@ -1,0 +1,185 @@
+//! The pure function, and what its parts share.
+
+use super::step::{Act, Step, StepId};
+use super::{Notice, Plan, Policy, Refusal, Unknown, hook, order, removal, vm};
+use crate::domain::RowChange;
+use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
+use crate::spec::{Spec, VmName};
+use std::collections::BTreeMap;
+
+/// Plans: what differs between a spec and what was seen, and the steps that would end it.
+///
+/// It reads no clock, no environment and no file, and gives the same plan for the same arguments.
+#[must_use]
+pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
+    let mut draft = Draft::default();
+    let libvirt = inventory.libvirt.present();
+    match (libvirt, &inventory.domains) {
+        (Some(libvirt), Fact::Present(domains)) => {
+            let sight = Sight {
+                spec,
+                inventory,
+                libvirt,
+                domains,
+                users: users(domains),
+                policy,
+            };
+            plan_host(&sight, &mut draft);
+        }
+        (_, domains) => {
+            let why = inventory
+                .libvirt
+                .unknown()
+                .or(domains.unknown())
+                .unwrap_or("it is not there");
+            draft.unknown("libvirt", why);
+        }
+    }
+    Plan {
+        fleet: spec.fleet.clone(),
+        host: "local".to_owned(),
+        libvirt: libvirt.map(Libvirt::version_text),
+        steps: order::sort(draft.steps),
+        refusals: draft.refusals,
+        unknowns: draft.unknowns,
+        notices: draft.notices,
+    }
+}
+
+fn plan_host(sight: &Sight<'_>, draft: &mut Draft) {
+    let hook = hook::plan(sight, draft);
+    // Removals are decided first, since creations wait for those that free what they need, and are shown last.
+    let mut leaving = Draft::default();
+    let removals = removal::plan(sight, &mut leaving);
+    for vm in sight.spec.vms.values() {
+        vm::plan(sight, vm, &hook, &removals, draft);
+    }
+    draft.append(leaving);
+    note_clones(sight, draft);
+}
+
+/// Clones carry their original's mark, and are nobody's.
+fn note_clones(sight: &Sight<'_>, draft: &mut Draft) {
+    for (name, domain) in sight.domains {
+        let Fact::Present(mark) = &domain.mark else {
+            continue;
+        };
+        let known = name
+            .parse()
+            .is_ok_and(|name: VmName| sight.spec.vms.contains_key(&name));
+        if !known
+            && mark.fleet == sight.spec.fleet.as_str()
+            && sight.ownership(domain) == Ownership::CopiedMark
+        {
+            draft.notice(
+                name,
+                format!("foreign, with a copied mark of {}", mark.vm),
+                "left alone",
+            );
+        }
+    }
+}
+
+fn users(domains: &BTreeMap<String, Domain>) -> BTreeMap<&str, Vec<&str>> {
+    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, domain) in domains {
+        for path in &domain.sources {
+            users.entry(path).or_default().push(name);
+        }
+    }
+    users
+}
+
+/// Everything that planning looks at.
+pub(super) struct Sight<'a> {
+    pub spec: &'a Spec,
+    pub inventory: &'a Inventory,
+    pub libvirt: &'a Libvirt,
+    pub domains: &'a BTreeMap<String, Domain>,
+    /// Path to the names of the domains that use it.
+    pub users: BTreeMap<&'a str, Vec<&'a str>>,
+    pub policy: &'a Policy,
+}
+
+impl Sight<'_> {
+    /// Whose a domain is, seen from this fleet.
+    pub(super) fn ownership(&self, domain: &Domain) -> Ownership {
+        domain.ownership(&self.spec.fleet)
+    }
+}
+
+/// What planning has come to so far.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub steps: Vec<Step>,
+    refusals: Vec<Refusal>,
+    unknowns: Vec<Unknown>,
+    notices: Vec<Notice>,
+}
+
+impl Draft {
+    /// Adds a step and gives its id.
+    pub(super) fn step(
+        &mut self,
+        id: StepId,
+        vm: Option<&VmName>,
+        reason: impl Into<String>,
+        needs: &[StepId],
+        changes: Vec<RowChange>,
+        act: Act,
+    ) -> StepId {
+        let step = Step {
+            id: id.clone(),
+            vm: vm.cloned(),
+            reason: reason.into(),
+            needs: needs.to_vec(),
+            changes,
+            act,
+        };
+        self.steps.push(step);
+        id
+    }
+
+    /// Says that something wanted will not be done.
+    pub(super) fn refuse(
+        &mut self,
+        subject: impl ToString,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.refusals.push(Refusal {
+            subject: subject.to_string(),
+            why: why.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// Says that something could not be seen.
+    pub(super) fn unknown(&mut self, subject: impl ToString, why: impl Into<String>) {
+        self.unknowns.push(Unknown {
+            subject: subject.to_string(),
+            why: why.into(),
+        });
+    }
+
+    /// Says something worth knowing.
+    pub(super) fn notice(
+        &mut self,
+        subject: impl ToString,
+        what: impl Into<String>,
+        outlook: impl Into<String>,
+    ) {
+        self.notices.push(Notice {
+            subject: subject.to_string(),
+            what: what.into(),
+            outlook: outlook.into(),
+        });
+    }
+
+    fn append(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.refusals.extend(other.refusals);
+        self.unknowns.extend(other.unknowns);
+        self.notices.extend(other.notices);
+    }
+}

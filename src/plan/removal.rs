@@ -1,0 +1,219 @@
+//! VMs that left the file: removed with every guard, or refused.
+
+use super::Removal;
+use super::planner::{Draft, Sight};
+use super::run::{Calls, calls};
+use super::step::{Act, StepId};
+use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
+use crate::spec::{DEFAULT_STOP_TIMEOUT, DesiredState, HostPath, VmName};
+use std::collections::BTreeMap;
+
+/// The undefine step of each domain that is removed, by the domain's name.
+pub(super) type Removals = BTreeMap<String, StepId>;
+
+pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
+    let mut removals = Removals::new();
+    let mut leaving = Vec::new();
+    let mut owned = 0;
+    for (name, domain) in sight.domains {
+        match sight.ownership(domain) {
+            Ownership::Ours(vm) => {
+                owned += 1;
+                if !sight.spec.vms.contains_key(&vm) {
+                    leaving.push((vm, domain));
+                }
+            }
+            Ownership::Renamed(vm) if !sight.spec.vms.contains_key(&vm) => {
+                let why = format!(
+                    "{vm} left the file, but its domain was renamed to {name} by hand: not removed"
+                );
+                draft.refuse(
+                    name,
+                    why,
+                    format!("virsh domrename {name} {vm}, then apply again"),
+                );
+            }
+            _ => {}
+        }
+    }
+    let forbidden = forbidden(sight.policy.removal, leaving.len(), owned);
+    for (vm, domain) in leaving {
+        match &forbidden {
+            Some((why, remedy)) => draft.refuse(&vm, why, remedy),
+            None => {
+                if let Some(id) = remove(sight, &vm, domain, draft) {
+                    removals.insert(domain.raw.name.clone(), id);
+                }
+            }
+        }
+    }
+    forget_orphans(sight, draft);
+    removals
+}
+
+/// Why nothing may be removed, and what would allow it.
+fn forbidden(removal: Removal, leaving: usize, owned: usize) -> Option<(String, String)> {
+    let limit = match removal {
+        Removal::Refused => {
+            let why = "no longer in the file; not removed without leave".to_owned();
+            let remedy = if leaving * 2 > owned {
+                format!("--allow-removal={leaving}")
+            } else {
+                "--allow-removal".to_owned()
+            };
+            return Some((why, format!("{remedy}; disks and boot share stay")));
+        }
+        Removal::UpTo(limit) => limit,
+        Removal::Asked | Removal::Allowed => owned / 2,
+    };
+    (leaving > limit).then(|| {
+        let why =
+            format!("no longer in the file; {leaving} of this host's {owned} VMs would be removed");
+        (
+            why,
+            format!("--allow-removal={leaving}; disks and boot share stay"),
+        )
+    })
+}
+
+fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) -> Option<StepId> {
+    const REASON: &str = "no longer in the file";
+    let uuid = domain.raw.uuid.parse().ok()?;
+    let digest = domain.digest.clone()?;
+    if let Some((why, remedy)) = obstacle(sight, vm, domain) {
+        draft.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
+        return None;
+    }
+    let stop = StepId::new("stop", vm);
+    let timeout = DEFAULT_STOP_TIMEOUT;
+    let mut needs = Vec::new();
+    let act = match calls(domain.state, DesiredState::Stopped, &domain.raw.name) {
+        Calls::Stop | Calls::Start => Some(Act::Stop { uuid, timeout }),
+        Calls::Await | Calls::AwaitThenStart => Some(Act::AwaitOff { uuid, timeout }),
+        Calls::Nothing => None,
+        Calls::Notice(why, remedy) | Calls::Refuse(why, remedy) => {
+            draft.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
+            return None;
+        }
+    };
+    if let Some(act) = act {
+        needs.push(draft.step(stop, Some(vm), REASON, &[], Vec::new(), act));
+    }
+    let keep_nvram = domain
+        .raw
+        .inactive
+        .present()
+        .is_some_and(|text| text.contains("<nvram"));
+    let uuid = domain.raw.uuid.parse().ok()?;
+    let act = Act::Undefine {
+        uuid,
+        digest,
+        keep_nvram,
+    };
+    let undefine = draft.step(
+        StepId::new("undefine", vm),
+        Some(vm),
+        REASON,
+        &needs,
+        Vec::new(),
+        act,
+    );
+    let needs = [undefine.clone()];
+    draft.step(
+        StepId::new("forget", vm),
+        Some(vm),
+        "its domain goes",
+        &needs,
+        Vec::new(),
+        Act::Forget,
+    );
+    Some(undefine)
+}
+
+/// Why a domain cannot be removed, and the remedy.
+fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, String)> {
+    let back = || {
+        "put it back into the file and apply, which writes the record again; then remove it"
+            .to_owned()
+    };
+    if !domain.raw.persistent {
+        return Some((
+            "it is transient: it vanishes when it stops".to_owned(),
+            format!("virsh shutdown {vm}"),
+        ));
+    }
+    if domain.raw.managed_save {
+        return Some((
+            "it has a managed save image, which would be lost".to_owned(),
+            format!("virsh managedsave-remove {vm}, or virsh start {vm} to use it up"),
+        ));
+    }
+    match sight.inventory.record(vm) {
+        Fact::Present(SeenRecord::Good(record)) if record.uuid.as_str() == domain.raw.uuid => None,
+        Fact::Present(SeenRecord::Good(_)) => {
+            Some(("its record is another domain's".to_owned(), back()))
+        }
+        Fact::Present(SeenRecord::Damaged(why)) => {
+            Some((format!("its record is damaged ({why})"), back()))
+        }
+        Fact::Absent => Some(("its record is lost".to_owned(), back())),
+        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
+            let why = fact.unknown().unwrap_or_default();
+            Some((
+                format!("its record could not be read ({why})"),
+                "run armfleet as root".to_owned(),
+            ))
+        }
+    }
+}
+
+/// Records whose VM left the file and whose domain somebody has removed already.
+fn forget_orphans(sight: &Sight<'_>, draft: &mut Draft) {
+    for (name, fact) in &sight.inventory.records {
+        let Fact::Present(SeenRecord::Good(record)) = fact else {
+            continue;
+        };
+        let Ok(vm) = name.parse::<VmName>() else {
+            continue;
+        };
+        let gone = !sight
+            .domains
+            .values()
+            .any(|domain| domain.raw.uuid == record.uuid.as_str());
+        let named = sight.domains.contains_key(name);
+        if record.fleet == sight.spec.fleet && !sight.spec.vms.contains_key(&vm) && gone && !named {
+            let reason = "no longer in the file, and its domain is gone";
+            draft.step(
+                StepId::new("forget", &vm),
+                Some(&vm),
+                reason,
+                &[],
+                Vec::new(),
+                Act::Forget,
+            );
+        }
+    }
+}
+
+/// The steps that free a path which domains on their way out use, or the name of a domain that uses it and stays.
+pub(super) fn users_of(
+    sight: &Sight<'_>,
+    path: &HostPath,
+    own: &str,
+    removals: &Removals,
+) -> Result<Vec<StepId>, String> {
+    let users = sight
+        .users
+        .get(path.as_str())
+        .into_iter()
+        .flatten()
+        .filter(|name| **name != own);
+    users
+        .map(|name| {
+            removals
+                .get(*name)
+                .cloned()
+                .ok_or_else(|| (*name).to_owned())
+        })
+        .collect()
+}

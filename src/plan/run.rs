@@ -1,0 +1,83 @@
+//! State × desired state: what each state of a domain calls for.
+
+use crate::inventory::{Pause, RunState};
+use crate::spec::DesiredState;
+
+/// What a state calls for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// Nothing.
+    Nothing,
+    /// A start.
+    Start,
+    /// The end of the stop under way, then a start.
+    AwaitThenStart,
+    /// A graceful stop.
+    Stop,
+    /// The end of the stop under way.
+    Await,
+    /// Nothing, and the user should know.
+    Notice(&'static str, String),
+    /// A refusal, with the remedy.
+    Refuse(&'static str, String),
+}
+
+/// The table.
+pub(super) fn calls(state: RunState, desired: DesiredState, domain: &str) -> Calls {
+    use DesiredState::{Running, Stopped};
+    let resume = || format!("virsh resume {domain}");
+    match (state, desired) {
+        (RunState::Running, Running) | (RunState::Off, Stopped) => Calls::Nothing,
+        (RunState::Off, Running) => Calls::Start,
+        (RunState::Running, Stopped) => Calls::Stop,
+        (RunState::Stopping, Running) => Calls::AwaitThenStart,
+        (RunState::Stopping, Stopped) => Calls::Await,
+        (RunState::Paused(Pause::IoError), _) => Calls::Refuse(
+            "it is paused because a disk could not be written; most often the host's file system is full",
+            format!("free space, then {}", resume()),
+        ),
+        (RunState::Paused(Pause::AtWork), Running) => Calls::Notice(
+            "libvirt holds it while it works on it",
+            "it should run again by itself".to_owned(),
+        ),
+        (RunState::Paused(_), Running) => Calls::Notice("it is paused, and left so", resume()),
+        (RunState::Paused(_), Stopped) => {
+            Calls::Refuse("it is paused, so its guest cannot power off", resume())
+        }
+        (RunState::Sleeping, Running) => Calls::Notice(
+            "its guest put itself to sleep, and it is left so",
+            format!("virsh dompmwakeup {domain}"),
+        ),
+        (RunState::Sleeping, Stopped) => Calls::Refuse(
+            "its guest sleeps and cannot power off",
+            format!("virsh dompmwakeup {domain}"),
+        ),
+        (RunState::Crashed, _) => Calls::Refuse(
+            "its guest crashed, and its process is kept for inspection",
+            format!("look at it, then virsh destroy {domain}"),
+        ),
+        (RunState::Unknown(_), _) => Calls::Refuse(
+            "libvirt reports a state that this version of armfleet does not know",
+            format!("virsh domstate --reason {domain}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_of_libvirt_has_an_answer_and_none_is_a_power_cut() {
+        for desired in [DesiredState::Running, DesiredState::Stopped] {
+            for state in 0..=9 {
+                for reason in 0..=20 {
+                    let answer = calls(RunState::read(state, reason), desired, "vm");
+                    let has_process = RunState::read(state, reason).has_process();
+                    assert!(!(answer == Calls::Start && has_process), "{state}/{reason}");
+                    assert!(!(answer == Calls::Stop && !has_process), "{state}/{reason}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Steps: each one atomic act, fully decided.
+
+use crate::domain::{Edit, RowChange};
+use crate::mark::Record;
+use crate::spec::{HostPath, Size, Uuid, VmName};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// What a step is called, uniquely within a plan (`domain/armhf-vm`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(String);
+
+impl StepId {
+    /// An id of a kind of step and its subject.
+    pub(super) fn new(kind: &str, subject: impl fmt::Display) -> Self {
+        Self(format!("{kind}/{subject}"))
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One atomic act with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its id.
+    pub id: StepId,
+    /// The VM it belongs to; none for steps of the host.
+    pub vm: Option<VmName>,
+    /// Why it is taken.
+    pub reason: String,
+    /// The steps that must have been done before.
+    pub needs: Vec<StepId>,
+    /// What changes, property by property, where the step edits something.
+    pub changes: Vec<RowChange>,
+    /// What is done.
+    pub act: Act,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Writes the shim into libvirt's folder of hooks.
+    InstallHook {
+        /// Whether something of that name is replaced.
+        replaces: bool,
+        /// SHA-256 of the shim.
+        sha256: String,
+    },
+    /// Makes libvirt's daemon look for hooks.
+    ReloadDaemon {
+        /// The file with its process number.
+        pid_file: String,
+    },
+    /// Makes a boot share.
+    CreateShare {
+        /// The folder.
+        path: HostPath,
+        /// Its permission bits.
+        mode: u32,
+        /// QEMU's user and group; none where libvirt does not change owners.
+        owner: Option<(u32, u32)>,
+    },
+    /// Sets owner and mode of a boot share's folder, and of nothing in it.
+    OwnShare {
+        /// The folder.
+        path: HostPath,
+        /// Its permission bits.
+        mode: u32,
+        /// QEMU's user and group.
+        owner: (u32, u32),
+    },
+    /// Copies the seed pair beside the record.
+    StageSeed {
+        /// The kernel.
+        kernel: SeedSource,
+        /// The initrd.
+        initrd: SeedSource,
+    },
+    /// Creates a raw image of zero bytes.
+    CreateDisk {
+        /// The image.
+        path: HostPath,
+        /// Its size.
+        size: Size,
+    },
+    /// Grows a raw image.
+    GrowDisk {
+        /// The image.
+        path: HostPath,
+        /// The size it has.
+        from: Size,
+        /// The size it gets.
+        to: Size,
+        /// The running domain whose disk it is.
+        running: Option<Uuid>,
+    },
+    /// Defines a domain, or redefines it with edits.
+    Define {
+        /// Its UUID.
+        uuid: Uuid,
+        /// What the edits start from.
+        base: Base,
+        /// The edits.
+        edits: Vec<Edit>,
+    },
+    /// Writes a VM's record.
+    WriteRecord {
+        /// The record, without who wrote it.
+        record: Box<Record>,
+    },
+    /// Sets whether libvirt starts the domain with the host.
+    SetAutostart {
+        /// Its UUID.
+        uuid: Uuid,
+        /// Whether it does.
+        on: bool,
+    },
+    /// Waits for a domain that is stopping.
+    AwaitOff {
+        /// Its UUID.
+        uuid: Uuid,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// Starts a domain and sees that the hook ran and the VM stays up.
+    Start {
+        /// Its UUID.
+        uuid: Uuid,
+    },
+    /// Asks the guest to power off, and waits.
+    Stop {
+        /// Its UUID.
+        uuid: Uuid,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// Undefines a domain; its disks, boot share and NVRAM stay.
+    Undefine {
+        /// Its UUID.
+        uuid: Uuid,
+        /// SHA-256 of the definition that the plan was made on.
+        digest: String,
+        /// Whether it has NVRAM, to be kept.
+        keep_nvram: bool,
+    },
+    /// Removes a VM's record and armfleet's own copies of its kernels.
+    Forget,
+}
+
+/// What edits start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Base {
+    /// A new domain's skeleton.
+    Skeleton(String),
+    /// The stored definition, if it still has this SHA-256 without its secrets.
+    Stored(String),
+}
+
+/// One file of a seed pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedSource {
+    /// The file.
+    pub path: HostPath,
+    /// SHA-256 of the bytes that the plan was made on.
+    pub sha256: String,
+}
