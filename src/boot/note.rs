@@ -1,0 +1,413 @@
+//! What is kept beside staged pairs: where a generation came from (`pair.json`), and what a seed is (`seed.json`).
+
+use super::mapped_link::BootFileName;
+use super::version::KernelVersion;
+use crate::spec::HostPath;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// The formats this program writes, and the only ones it reads.
+const PAIR_FORMAT: &str = "armfleet-pair/1";
+const SEED_FORMAT: &str = "armfleet-seed/1";
+/// Far above any note; a larger file is damaged.
+const NOTE_LIMIT: usize = 64 << 10;
+
+/// What made a pair the one to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PairSource {
+    /// The links `vmlinuz` and `initrd.img` in the share name it.
+    Links,
+    /// The links `vmlinuz.old` and `initrd.img.old` in the share name it.
+    OldLinks,
+    /// It is the newest complete pair in the share.
+    Newest,
+    /// The user provided it for the time before the guest has one.
+    Seed,
+}
+
+impl PairSource {
+    /// In words, for a message.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Links => "links vmlinuz and initrd.img",
+            Self::OldLinks => "links vmlinuz.old and initrd.img.old",
+            Self::Newest => "newest vmlinuz-VERSION with its initrd.img-VERSION",
+            Self::Seed => "seed",
+        }
+    }
+}
+
+/// Which bytes a file had: unchanged as long as all of this is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The device of its filesystem.
+    pub dev: u64,
+    /// Its inode.
+    pub ino: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its bytes changed; the guest can set that.
+    pub mtime: Timestamp,
+    /// When its inode changed; the guest cannot set that.
+    pub ctime: Timestamp,
+}
+
+/// A moment as the filesystem keeps it: seconds since 1970-01-01 UTC, and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timestamp(pub i64, pub i64);
+
+/// The SHA-256 of a file, in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256Hex(String);
+
+impl Sha256Hex {
+    /// The digest that a finished hash gives.
+    #[must_use]
+    pub fn of(hash: Sha256) -> Self {
+        Self(
+            hash.finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
+    }
+
+    /// The 64 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Sha256Hex {
+    type Error = NoteError;
+    fn try_from(text: String) -> Result<Self, NoteError> {
+        if is_hex(&text, 64) {
+            Ok(Self(text))
+        } else {
+            Err(NoteError::NotADigest)
+        }
+    }
+}
+
+impl From<Sha256Hex> for String {
+    fn from(digest: Sha256Hex) -> String {
+        digest.0
+    }
+}
+
+/// A generation's name: 16 hexadecimal digits that follow from the bytes of its pair, so that the same pair has the same
+/// name wherever it came from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GenerationId(String);
+
+impl GenerationId {
+    /// The name of the generation of a pair.
+    #[must_use]
+    pub fn of(kernel: &Sha256Hex, initrd: &Sha256Hex) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(kernel.as_str());
+        hash.update(initrd.as_str());
+        Self(Sha256Hex::of(hash).0[..16].to_owned())
+    }
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for GenerationId {
+    type Error = NoteError;
+    fn try_from(text: String) -> Result<Self, NoteError> {
+        if is_hex(&text, 16) {
+            Ok(Self(text))
+        } else {
+            Err(NoteError::NotAGeneration)
+        }
+    }
+}
+
+impl From<GenerationId> for String {
+    fn from(id: GenerationId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What is known about a generation: the file `pair.json` beside its kernel and initrd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairNote {
+    /// The kernel's version as its file's name says; a seed's file may be named otherwise.
+    pub version: Option<KernelVersion>,
+    /// What made this pair the one to boot.
+    pub source: PairSource,
+    /// The kernel.
+    pub kernel: FileNote,
+    /// The initrd.
+    pub initrd: FileNote,
+}
+
+/// What is known about one file of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileNote {
+    /// The name of the file it was copied from: in the share, or as the user gave the seed.
+    pub name: String,
+    /// The link in the share that named it.
+    pub link: Option<Identity>,
+    /// The file it was copied from.
+    pub file: Identity,
+    /// The copy's size in bytes.
+    pub size: u64,
+    /// The copy's digest.
+    pub sha256: Sha256Hex,
+}
+
+impl PairNote {
+    /// The name of the generation that this describes.
+    #[must_use]
+    pub fn id(&self) -> GenerationId {
+        GenerationId::of(&self.kernel.sha256, &self.initrd.sha256)
+    }
+}
+
+/// What the staged seed is: the file `seed.json` beside it, written by whoever put it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedReceipt {
+    /// The kernel.
+    pub kernel: SeedPart,
+    /// The initrd.
+    pub initrd: SeedPart,
+}
+
+/// One file of a seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedPart {
+    /// The user's file that was copied.
+    pub path: HostPath,
+    /// That file when it was copied: while this holds, the seed is up to date without reading the file again.
+    pub file: Identity,
+    /// The copy's size in bytes.
+    pub size: u64,
+    /// The copy's digest.
+    pub sha256: Sha256Hex,
+}
+
+impl SeedReceipt {
+    /// The name of the generation that this seed becomes.
+    #[must_use]
+    pub fn id(&self) -> GenerationId {
+        GenerationId::of(&self.kernel.sha256, &self.initrd.sha256)
+    }
+
+    /// The version in the name of the user's kernel file, if there is one.
+    #[must_use]
+    pub fn version(&self) -> Option<KernelVersion> {
+        let name = BootFileName::new(self.kernel.path.file_name().as_bytes()).ok()?;
+        KernelVersion::of_kernel(&name)
+    }
+}
+
+/// Why a note cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NoteError {
+    /// It is larger than any note.
+    #[error("it has {0} bytes, more than any such file")]
+    TooLarge(usize),
+    /// It is not JSON of this shape.
+    #[error("it is not such a file")]
+    Malformed(#[source] serde_json::Error),
+    /// Another version of armfleet wrote it.
+    #[error("its format is `{found}`, this version reads `{wanted}`")]
+    OtherFormat {
+        /// What it says.
+        found: String,
+        /// What it should say.
+        wanted: &'static str,
+    },
+    /// A digest is not one.
+    #[error("a SHA-256 has 64 lower-case hexadecimal digits")]
+    NotADigest,
+    /// A generation's name is not one.
+    #[error("a generation's name has 16 lower-case hexadecimal digits")]
+    NotAGeneration,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: String,
+}
+
+#[derive(Serialize)]
+struct Enveloped<'a, T> {
+    format: &'static str,
+    #[serde(flatten)]
+    note: &'a T,
+}
+
+fn read<T: DeserializeOwned>(text: &[u8], wanted: &'static str) -> Result<T, NoteError> {
+    if text.len() > NOTE_LIMIT {
+        return Err(NoteError::TooLarge(text.len()));
+    }
+    let FormatOnly { format } = serde_json::from_slice(text).map_err(NoteError::Malformed)?;
+    if format != wanted {
+        return Err(NoteError::OtherFormat {
+            found: format,
+            wanted,
+        });
+    }
+    serde_json::from_slice(text).map_err(NoteError::Malformed)
+}
+
+fn render<T: Serialize>(note: &T, format: &'static str) -> Result<String, NoteError> {
+    let mut text =
+        serde_json::to_string_pretty(&Enveloped { format, note }).map_err(NoteError::Malformed)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Reads the text of a `pair.json`.
+///
+/// # Errors
+/// Says why it is none.
+pub fn read_pair_note(text: &[u8]) -> Result<PairNote, NoteError> {
+    read(text, PAIR_FORMAT)
+}
+
+/// The text of a `pair.json`, ending in a newline.
+///
+/// # Errors
+/// None in practice: every part of a note can be written as JSON.
+pub fn render_pair_note(note: &PairNote) -> Result<String, NoteError> {
+    render(note, PAIR_FORMAT)
+}
+
+/// Reads the text of a `seed.json`.
+///
+/// # Errors
+/// Says why it is none.
+pub fn read_seed_receipt(text: &[u8]) -> Result<SeedReceipt, NoteError> {
+    read(text, SEED_FORMAT)
+}
+
+/// The text of a `seed.json`, ending in a newline.
+///
+/// # Errors
+/// None in practice: every part of a receipt can be written as JSON.
+pub fn render_seed_receipt(receipt: &SeedReceipt) -> Result<String, NoteError> {
+    render(receipt, SEED_FORMAT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(text: &str) -> Sha256Hex {
+        let mut hash = Sha256::new();
+        hash.update(text);
+        Sha256Hex::of(hash)
+    }
+
+    fn identity(ino: u64) -> Identity {
+        Identity {
+            dev: u64::MAX,
+            ino,
+            size: 5,
+            mtime: Timestamp(i64::MIN, 0),
+            ctime: Timestamp(1_700_000_000, 999_999_999),
+        }
+    }
+
+    fn pair() -> PairNote {
+        let file = |name: &str, ino| FileNote {
+            name: name.to_owned(),
+            link: Some(identity(ino)),
+            file: identity(ino + 1),
+            size: 5,
+            sha256: digest(name),
+        };
+        PairNote {
+            version: KernelVersion::of_kernel(&BootFileName::new(b"vmlinuz-6.1").unwrap()),
+            source: PairSource::OldLinks,
+            kernel: file("vmlinuz-6.1", 1),
+            initrd: file("initrd.img-6.1", 3),
+        }
+    }
+
+    fn seed() -> SeedReceipt {
+        let part = |path: &str| SeedPart {
+            path: path.parse().unwrap(),
+            file: identity(1),
+            size: 5,
+            sha256: digest(path),
+        };
+        SeedReceipt {
+            kernel: part("/srv/seed/vmlinuz-6.1.0-48-armmp"),
+            initrd: part("/srv/seed/initrd.gz"),
+        }
+    }
+
+    #[test]
+    fn notes_read_back_as_they_were_written() {
+        let text = render_pair_note(&pair()).unwrap();
+        assert_eq!(read_pair_note(text.as_bytes()).unwrap(), pair());
+        let text = render_seed_receipt(&seed()).unwrap();
+        assert_eq!(read_seed_receipt(text.as_bytes()).unwrap(), seed());
+        assert_eq!(seed().version().unwrap().as_str(), "6.1.0-48-armmp");
+    }
+
+    #[test]
+    fn damaged_and_foreign_notes_are_refused() {
+        let text = render_pair_note(&pair()).unwrap();
+        for damaged in [
+            text[..text.len() / 2].to_owned(),
+            String::new(),
+            text.replace("pair/1", "pair/2"),
+            text.replace(digest("vmlinuz-6.1").as_str(), "../../etc/shadow"),
+            text.replace("\"6.1\"", "\"6.1\\u001b[2J\""),
+            " ".repeat(NOTE_LIMIT + 1),
+        ] {
+            assert!(read_pair_note(damaged.as_bytes()).is_err(), "{damaged}");
+        }
+        assert!(read_seed_receipt(text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_generation_is_named_by_its_bytes_alone() {
+        let mut other = pair();
+        other.source = PairSource::Newest;
+        other.kernel.file = identity(9);
+        assert_eq!(other.id(), pair().id());
+        other.initrd.sha256 = digest("other");
+        assert_ne!(other.id(), pair().id());
+        assert_eq!(pair().id().as_str().len(), 16);
+        for wrong in [
+            "",
+            "..",
+            "../../../etc",
+            "0123456789abcdeF",
+            "0123456789abcdef0",
+        ] {
+            assert!(GenerationId::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Kernel versions, in the order in which Debian sorts them.
+
+use super::mapped_link::BootFileName;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::fmt;
+
+/// A kernel's version as its file's name has it (`6.1.0-48-armmp`).
+///
+/// Ordered as dpkg orders version numbers (deb-version(7)), except that, as in linux-base's `linux-version`, the
+/// pre-releases `-rc…` and `-trunk` come before what they precede. Versions that this order calls equal (`1.0`, `1.00`)
+/// are ordered by their bytes, so that the order is total.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "BootFileName", into = "String")]
+pub struct KernelVersion(String);
+
+impl KernelVersion {
+    /// The version itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The version in a kernel's file name, `vmlinuz-VERSION`.
+    #[must_use]
+    pub fn of_kernel(name: &BootFileName) -> Option<Self> {
+        Self::after("vmlinuz-", name)
+    }
+
+    /// The version in an initrd's file name, `initrd.img-VERSION`.
+    #[must_use]
+    pub fn of_initrd(name: &BootFileName) -> Option<Self> {
+        Self::after("initrd.img-", name)
+    }
+
+    fn after(prefix: &str, name: &BootFileName) -> Option<Self> {
+        let version = name.as_str().strip_prefix(prefix)?;
+        (!version.is_empty()).then(|| Self(version.to_owned()))
+    }
+}
+
+impl From<BootFileName> for KernelVersion {
+    fn from(text: BootFileName) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<KernelVersion> for String {
+    fn from(version: KernelVersion) -> String {
+        version.0
+    }
+}
+
+impl fmt::Display for KernelVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Ord for KernelVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(&self.0, &other.0).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for KernelVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn compare(a: &str, b: &str) -> Ordering {
+    let pre_release = |text: &str| text.replace("-rc", "~rc").replace("-trunk", "~trunk");
+    let (a, b) = (pre_release(a), pre_release(b));
+    compare_parts(a.as_bytes(), b.as_bytes())
+}
+
+/// Compares by turns what is no digit and what is, until one differs (dpkg's `verrevcmp`).
+fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    while !(a.is_empty() && b.is_empty()) {
+        let (text_a, text_b) = (split(&mut a, false), split(&mut b, false));
+        let (number_a, number_b) = (split(&mut a, true), split(&mut b, true));
+        let order = compare_text(text_a, text_b).then_with(|| compare_numbers(number_a, number_b));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+/// Takes the leading bytes that are digits, or that are not.
+fn split<'a>(rest: &mut &'a [u8], digits: bool) -> &'a [u8] {
+    let end = rest
+        .iter()
+        .position(|byte| byte.is_ascii_digit() != digits)
+        .unwrap_or(rest.len());
+    let (part, after) = rest.split_at(end);
+    *rest = after;
+    part
+}
+
+/// `~` sorts before the end, the end before letters, letters before everything else.
+fn compare_text(a: &[u8], b: &[u8]) -> Ordering {
+    let weight = |byte: Option<&u8>| match byte {
+        Some(b'~') => -1,
+        None => 0,
+        Some(byte) if byte.is_ascii_alphabetic() => i32::from(*byte),
+        Some(byte) => i32::from(*byte) + 256,
+    };
+    (0..a.len().max(b.len()))
+        .map(|at| weight(a.get(at)).cmp(&weight(b.get(at))))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+/// Compares numbers of any length.
+fn compare_numbers(a: &[u8], b: &[u8]) -> Ordering {
+    let significant = |digits: &[u8]| {
+        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        digits[zeros..].to_vec()
+    };
+    let (a, b) = (significant(a), significant(b));
+    a.len().cmp(&b.len()).then_with(|| a.cmp(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn version(text: &str) -> KernelVersion {
+        KernelVersion(text.to_owned())
+    }
+
+    #[test]
+    fn known_versions_are_in_debians_order() {
+        let ascending = [
+            "2.6.32-5-versatile",
+            "4.19.0-27-armmp",
+            "6.1.0-9-armmp",
+            "6.1.0-10-armmp",
+            "6.1.0-48-armmp",
+            "6.1.0-48-armmp-lpae",
+            "6.11~rc4+1-armmp",
+            "6.11-rc7-armmp",
+            "6.11-armmp",
+            "6.11.0-1-armmp",
+            "6.12.9+bpo-armmp",
+            "6.12.43+deb13-armmp",
+            "6.12.107+deb13-armmp",
+            "6.18-rc4+deb14-armmp",
+            "6.18+deb14-armmp",
+            "6.18.1+deb14-armmp",
+            "10.0-trunk-armmp",
+            "10.0-armmp",
+        ];
+        for pair in ascending.windows(2) {
+            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
+        }
+        assert!(version("1.0~") < version("1.0"));
+        assert!(version("1.0~~") < version("1.0~"));
+        assert!(version("1.0a") < version("1.0+"));
+        assert_eq!(compare("1.0", "1.000"), Ordering::Equal);
+        let huge = format!("1.{}", "9".repeat(200));
+        assert!(version("1.18446744073709551616") < version(&huge));
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        proptest::string::string_regex("[0-9a-c.+~-]{0,8}(rc|trunk)?[0-9]{0,2}").unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_antisymmetric_and_agrees_with_equality(a in texts(), b in texts()) {
+            let (a, b) = (version(&a), version(&b));
+            prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+            prop_assert_eq!(a.cmp(&b).is_eq(), a == b);
+        }
+
+        #[test]
+        fn the_order_is_transitive(a in texts(), b in texts(), c in texts()) {
+            let mut sorted = [version(&a), version(&b), version(&c)];
+            sorted.sort();
+            prop_assert!(sorted[0] <= sorted[1] && sorted[1] <= sorted[2] && sorted[0] <= sorted[2]);
+        }
+    }
+}
