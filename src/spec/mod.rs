@@ -3,13 +3,25 @@
 //! [`Spec`] is valid by construction. The YAML shapes, source positions and checks that lead to it are private files of
 //! this module; nothing outside knows that YAML was involved.
 
+mod checks;
+mod document;
+mod draft;
+mod fields;
 mod identity;
+mod keys;
 pub mod layout;
 mod name;
+mod near;
+mod placeholder;
+mod problem;
+mod resolve;
 mod size;
+mod spans;
+mod values;
 
 pub use identity::domain_uuid;
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
+pub use problem::{Code, Label, Problem, Problems};
 pub use size::{Size, parse_duration, render_duration};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +30,23 @@ use std::time::Duration;
 
 /// How long a graceful stop may take unless the file says otherwise; also for a VM that left it.
 pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Reads a fleet file.
+///
+/// `file_name` is what the user calls it, and `folder` the absolute path of the folder that it is in, without links: a
+/// relative path in the file is beside the file. Nothing is looked up anywhere: the same bytes always give the same.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn read_fleet(bytes: &[u8], file_name: &str, folder: &str) -> Result<Spec, Problems> {
+    let mut found = problem::Found::default();
+    let spec = document::read(bytes, &mut found).and_then(|document| {
+        let draft = resolve::resolve(&document.root, document.text, folder, &mut found)?;
+        checks::check(&draft, &mut found);
+        draft.finish()
+    });
+    found.outcome(spec, file_name)
+}
 
 /// A whole fleet file after validation and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,3 +175,6 @@ pub enum GuestReboot {
     /// The VM stops; its next start boots what the guest installed.
     Stop,
 }
+
+#[cfg(test)]
+mod tests;

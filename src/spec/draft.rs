@@ -1,0 +1,128 @@
+//! A fleet file on its way to a spec: whatever could be read is there, with its place, so that one mistake hides no other.
+
+use super::fields::At;
+use super::problem::Checked;
+use super::{
+    Accel, Arch, Boot, Cmdline, DesiredState, Disk, DiskName, FleetName, GuestReboot, Handover,
+    HostPath, MachineName, Seed, Size, Spec, Transport, Vm, VmName,
+};
+use std::ops::Range;
+use std::time::Duration;
+
+/// A fleet file, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) fleet: Checked<At<FleetName>>,
+    pub(super) vms: Checked<Vec<Checked<DraftVm>>>,
+}
+
+/// A VM, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct DraftVm {
+    /// Where its name is.
+    pub(super) key: Range<usize>,
+    pub(super) name: Checked<VmName>,
+    pub(super) arch: Checked<Arch>,
+    pub(super) accel: Checked<Accel>,
+    pub(super) machine: Checked<MachineName>,
+    pub(super) memory: Checked<At<Size>>,
+    pub(super) vcpus: Checked<At<u32>>,
+    pub(super) transport: Checked<Option<Transport>>,
+    pub(super) boot: Checked<DraftBoot>,
+    pub(super) disks: Checked<Vec<Checked<DraftDisk>>>,
+    pub(super) console_log: Checked<Option<At<HostPath>>>,
+    pub(super) state: Checked<DesiredState>,
+    pub(super) autostart: Checked<bool>,
+    pub(super) on_guest_reboot: Checked<GuestReboot>,
+    pub(super) stop_timeout: Checked<At<Duration>>,
+}
+
+/// A VM's `boot`, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct DraftBoot {
+    pub(super) share: Checked<At<HostPath>>,
+    pub(super) handover: Checked<Handover>,
+    pub(super) cmdline: Checked<At<Cmdline>>,
+    pub(super) seed: Checked<Option<DraftSeed>>,
+}
+
+/// A VM's `boot.seed`, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct DraftSeed {
+    pub(super) kernel: Checked<At<HostPath>>,
+    pub(super) initrd: Checked<At<HostPath>>,
+}
+
+/// A disk, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct DraftDisk {
+    pub(super) name: Checked<At<DiskName>>,
+    pub(super) path: Checked<At<HostPath>>,
+    pub(super) size: Checked<Option<At<Size>>>,
+}
+
+impl Draft {
+    /// The spec, if everything could be read.
+    pub(super) fn finish(self) -> Checked<Spec> {
+        let vms = self.vms?.into_iter().map(|vm| {
+            let vm = vm?.finish()?;
+            Ok((vm.name.clone(), vm))
+        });
+        Ok(Spec {
+            fleet: self.fleet?.value,
+            vms: vms.collect::<Checked<_>>()?,
+        })
+    }
+}
+
+impl DraftVm {
+    fn finish(self) -> Checked<Vm> {
+        let disks = self.disks?.into_iter().map(|disk| disk?.finish());
+        Ok(Vm {
+            name: self.name?,
+            arch: self.arch?,
+            accel: self.accel?,
+            machine: self.machine?,
+            memory: self.memory?.value,
+            vcpus: self.vcpus?.value,
+            transport: self.transport?,
+            boot: self.boot?.finish()?,
+            disks: disks.collect::<Checked<_>>()?,
+            console_log: self.console_log?.map(|path| path.value),
+            state: self.state?,
+            autostart: self.autostart?,
+            on_guest_reboot: self.on_guest_reboot?,
+            stop_timeout: self.stop_timeout?.value,
+        })
+    }
+}
+
+impl DraftBoot {
+    fn finish(self) -> Checked<Boot> {
+        Ok(Boot {
+            share: self.share?.value,
+            handover: self.handover?,
+            cmdline: self.cmdline?.value,
+            seed: self.seed?.map(DraftSeed::finish).transpose()?,
+        })
+    }
+}
+
+impl DraftSeed {
+    fn finish(self) -> Checked<Seed> {
+        Ok(Seed {
+            kernel: self.kernel?.value,
+            initrd: self.initrd?.value,
+        })
+    }
+}
+
+impl DraftDisk {
+    fn finish(self) -> Checked<Disk> {
+        Ok(Disk {
+            name: self.name?.value,
+            path: self.path?.value,
+            size: self.size?.map(|size| size.value),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Taking maps apart by their tables of keys.
+
+use super::document::{Kind, Node, Value};
+use super::keys::{Need, Table};
+use super::problem::{Checked, Code, Found, Problem};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A value and the part of the text that it is from.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    /// The value.
+    pub(super) value: T,
+    /// Where it is written, or where it would be.
+    pub(super) range: Range<usize>,
+}
+
+impl<T> At<T> {
+    pub(super) fn new(value: T, range: &Range<usize>) -> Self {
+        Self {
+            value,
+            range: range.clone(),
+        }
+    }
+}
+
+/// A key with its value.
+#[derive(Debug, Clone)]
+pub(super) struct Field<'n> {
+    /// The key in full (`boot.cmdline`).
+    pub(super) name: String,
+    /// Where the key is.
+    pub(super) key: Range<usize>,
+    /// The value; nothing only where the key must be given.
+    pub(super) node: &'n Node,
+}
+
+/// The fields of one map.
+#[derive(Debug)]
+pub(super) struct Fields<'n> {
+    table: &'static Table,
+    /// Where the map's own key is.
+    at: Range<usize>,
+    given: BTreeMap<&'static str, Field<'n>>,
+}
+
+impl<'n> Fields<'n> {
+    /// A field that may be left out.
+    pub(super) fn get(&self, name: &str) -> Option<&Field<'n>> {
+        self.given.get(name)
+    }
+
+    /// A field that must be given.
+    pub(super) fn required(&self, name: &str, found: &mut Found) -> Checked<&Field<'n>> {
+        self.get(name).ok_or_else(|| {
+            let message = format!("{} needs `{}{name}`", self.table.owner, self.table.prefix);
+            found.report(Problem::new(Code::MissingKey, &self.at, message))
+        })
+    }
+}
+
+/// A problem with a value; where the value is used through an alias, that place is shown, too.
+pub(super) fn at(code: Code, node: &Node, message: impl Into<String>) -> Problem {
+    let problem = Problem::new(code, &node.range, message);
+    match &node.alias {
+        Some(alias) => problem.also(alias, "used here"),
+        None => problem,
+    }
+}
+
+/// The fields of a map. `key` is where the map's own key is.
+pub(super) fn fields<'n>(
+    node: &'n Node,
+    key: &Range<usize>,
+    table: &'static Table,
+    found: &mut Found,
+) -> Checked<Fields<'n>> {
+    let mut fields = Fields {
+        table,
+        at: key.clone(),
+        given: BTreeMap::new(),
+    };
+    let entries = match &node.value {
+        Value::Null => return Ok(fields),
+        Value::Map(entries) => entries,
+        other => {
+            let message = format!("{} is a map of keys, not {}", table.owner, describe(other));
+            return Err(found.report(at(Code::WrongType, node, message)));
+        }
+    };
+    let mut seen = BTreeMap::new();
+    for (key, value) in entries {
+        let Ok(written) = key_text(key, found) else {
+            continue;
+        };
+        if first_time(&mut seen, written, key, found).is_err() {
+            continue;
+        }
+        match table.find(written) {
+            Some((_, Need::Optional)) if matches!(value.value, Value::Null) => {}
+            Some((name, Need::Later)) => {
+                let message = format!("`{}{name}` is not supported yet", table.prefix);
+                found.report(at(Code::NotSupportedYet, key, message));
+            }
+            Some((name, _)) => {
+                let field = Field {
+                    name: format!("{}{name}", table.prefix),
+                    key: key.range.clone(),
+                    node: value,
+                };
+                fields.given.insert(name, field);
+            }
+            None => {
+                found.report(unknown_key(key, written, table));
+            }
+        }
+    }
+    Ok(fields)
+}
+
+/// Notes a key as seen; reports one that was seen before.
+pub(super) fn first_time<'n>(
+    seen: &mut BTreeMap<&'n str, Range<usize>>,
+    written: &'n str,
+    key: &Node,
+    found: &mut Found,
+) -> Checked<()> {
+    let Some(first) = seen.get(written) else {
+        seen.insert(written, key.range.clone());
+        return Ok(());
+    };
+    let problem = at(
+        Code::DuplicateKey,
+        key,
+        format!("`{written}` is given twice"),
+    )
+    .label("and again here")
+    .also(first, "first here")
+    .help("remove one of them");
+    Err(found.report(problem))
+}
+
+/// A key's text.
+pub(super) fn key_text<'n>(key: &'n Node, found: &mut Found) -> Checked<&'n str> {
+    match &key.value {
+        Value::Scalar(text, Kind::Text) if text == "<<" => {
+            let problem = at(
+                Code::MergeKey,
+                key,
+                "`<<` does not merge maps in a fleet file",
+            )
+            .help("write the keys out; an alias for a whole value (`boot: *boot`) works");
+            Err(found.report(problem))
+        }
+        Value::Scalar(text, _) => Ok(text),
+        other => {
+            let message = format!("a key is a word, not {}", describe(other));
+            Err(found.report(at(Code::BadKey, key, message)))
+        }
+    }
+}
+
+fn unknown_key(key: &Node, written: &str, table: &Table) -> Problem {
+    let message = format!("{} has no key `{written}`", table.owner);
+    let problem = at(Code::UnknownKey, key, message);
+    match table.suggestion(written) {
+        Some(suggestion) => problem.label(suggestion),
+        None => problem,
+    }
+}
+
+pub(super) fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Scalar(_, Kind::Bool(_)) => "`true` or `false`",
+        Value::Scalar(_, Kind::Whole(_) | Kind::Number) => "a number",
+        Value::Scalar(_, Kind::Text) => "a text",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+    }
+}

@@ -1,0 +1,444 @@
+//! From the file's values to the spec's: defaults, placeholders, types.
+
+use super::document::{Node, Value};
+use super::draft::{Draft, DraftBoot, DraftDisk, DraftSeed, DraftVm};
+use super::fields::{At, Field, Fields, at, fields, first_time, key_text};
+use super::keys;
+use super::placeholder::{Fault, expand};
+use super::problem::{Checked, Code, Found, Problem};
+use super::values::{Words, accept, boolean, later, parsed, text, whole, word, wrong_type};
+use super::{
+    Accel, Arch, Cmdline, DesiredState, FleetName, GuestReboot, Handover, HostPath, Size,
+    Transport, Unacceptable, VmName, parse_duration,
+};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+/// The one host of this version.
+const HOST: &str = "local";
+/// How long a graceful stop may take unless the file says otherwise.
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The QEMU machine unless the file says otherwise.
+const MACHINE: &str = "virt";
+
+const ARCH: &Words<Arch> = &[("armhf", Some(Arch::Armhf)), ("arm64", None)];
+const ACCEL: &Words<Accel> = &[
+    ("auto", Some(Accel::Auto)),
+    ("kvm", Some(Accel::Kvm)),
+    ("tcg", Some(Accel::Tcg)),
+];
+const TRANSPORT: &Words<Transport> = &[("mmio", Some(Transport::Mmio)), ("pci", None)];
+const FROM: &Words<()> = &[("share", Some(())), ("files", None), ("uefi", None)];
+const HANDOVER: &Words<Handover> = &[("copy", Some(Handover::Copy)), ("link", None)];
+const FORMAT: &Words<()> = &[("raw", Some(())), ("qcow2", None)];
+const STATE: &Words<DesiredState> = &[
+    ("running", Some(DesiredState::Running)),
+    ("stopped", Some(DesiredState::Stopped)),
+    ("ignore", None),
+];
+const GUEST_REBOOT: &Words<GuestReboot> = &[
+    ("stop", Some(GuestReboot::Stop)),
+    ("cold-boot", None),
+    ("warm", None),
+];
+
+/// What a file's texts are read with.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    /// The file, for places inside of its values.
+    source: &'a str,
+    /// The folder that it is in.
+    folder: &'a str,
+    fleet: Checked<&'a str>,
+    vm: Checked<&'a str>,
+}
+
+/// Reads a whole file. `folder` is where it is.
+pub(super) fn resolve(
+    root: &Node,
+    source: &str,
+    folder: &str,
+    found: &mut Found,
+) -> Checked<Draft> {
+    let start = root.range.start..root.range.start;
+    let fields = fields(root, &start, &keys::FILE, found)?;
+    let fleet = fields.required("fleet", found);
+    let fleet = fleet.and_then(|field| parsed(field, str::parse::<FleetName>, found));
+    let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
+    let scope = Scope {
+        source,
+        folder,
+        fleet: name.map_err(|reported| *reported),
+        vm: name.map_err(|reported| *reported),
+    };
+    let vms = fields.required("vms", found);
+    let vms = vms.and_then(|field| vms_of(field, scope, found));
+    Ok(Draft { fleet, vms })
+}
+
+fn vms_of(
+    field: &Field<'_>,
+    scope: Scope<'_>,
+    found: &mut Found,
+) -> Checked<Vec<Checked<DraftVm>>> {
+    let entries = match &field.node.value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Map(entries) => entries,
+        _ => return Err(wrong_type(field, "a map from names to VMs", found)),
+    };
+    let mut seen = BTreeMap::new();
+    let vms = entries.iter().map(|(key, node)| {
+        let written = key_text(key, found)?;
+        first_time(&mut seen, written, key, found)?;
+        vm(written, key, node, scope, found)
+    });
+    Ok(vms.collect())
+}
+
+fn vm(
+    written: &str,
+    key: &Node,
+    node: &Node,
+    scope: Scope<'_>,
+    found: &mut Found,
+) -> Checked<DraftVm> {
+    let name = vm_name(written, key, found);
+    let scope = Scope {
+        vm: name
+            .as_ref()
+            .map(VmName::as_str)
+            .map_err(|reported| *reported),
+        ..scope
+    };
+    let fields = &fields(node, &key.range, &keys::VM, found)?;
+    if let Some(host) = fields.get("host") {
+        let _reported = host_name(host, found);
+    }
+    let state = optional(fields, "state", DesiredState::Running, |field| {
+        word(field, STATE, found)
+    });
+    Ok(DraftVm {
+        arch: required(fields, "arch", found, |field, found| {
+            word(field, ARCH, found)
+        }),
+        accel: optional(fields, "accel", Accel::Auto, |field| {
+            word(field, ACCEL, found)
+        }),
+        machine: match fields.get("machine") {
+            Some(field) => parsed(field, str::parse, found).map(|machine| machine.value),
+            None => accepted(MACHINE.parse(), key, found),
+        },
+        memory: required(fields, "memory", found, |field, found| {
+            parsed(field, str::parse, found)
+        }),
+        vcpus: match fields.get("vcpus") {
+            Some(field) => vcpus(field, found),
+            None => Ok(At::new(1, &key.range)),
+        },
+        transport: optional(fields, "transport", None, |field| {
+            word(field, TRANSPORT, found).map(Some)
+        }),
+        boot: boot(fields, key, scope, found),
+        disks: disks(fields, scope, found),
+        console_log: console_log(fields, scope, found),
+        autostart: match fields.get("autostart") {
+            Some(field) => boolean(field, found),
+            None => state.map(|state| state == DesiredState::Running),
+        },
+        on_guest_reboot: optional(fields, "on_guest_reboot", GuestReboot::Stop, |field| {
+            word(field, GUEST_REBOOT, found)
+        }),
+        stop_timeout: match fields.get("stop_timeout") {
+            Some(field) => parsed(field, parse_duration, found),
+            None => Ok(At::new(STOP_TIMEOUT, &key.range)),
+        },
+        state,
+        key: key.range.clone(),
+        name,
+    })
+}
+
+fn required<'n, T>(
+    fields: &Fields<'n>,
+    name: &str,
+    found: &mut Found,
+    read: impl FnOnce(&Field<'n>, &mut Found) -> Checked<T>,
+) -> Checked<T> {
+    let field = fields.required(name, found)?;
+    read(field, found)
+}
+
+fn optional<'n, T>(
+    fields: &Fields<'n>,
+    name: &str,
+    default: T,
+    read: impl FnOnce(&Field<'n>) -> Checked<T>,
+) -> Checked<T> {
+    fields.get(name).map_or(Ok(default), read)
+}
+
+fn vm_name(written: &str, key: &Node, found: &mut Found) -> Checked<VmName> {
+    if written.contains('[') {
+        let message = "a range of VMs is not supported yet";
+        let problem = at(Code::NotSupportedYet, key, message).help("write the VMs out, one by one");
+        return Err(found.report(problem));
+    }
+    accepted(written.parse(), key, found)
+}
+
+/// A value, or a report of why it cannot be.
+fn accepted<T>(parsed: Result<T, Unacceptable>, node: &Node, found: &mut Found) -> Checked<T> {
+    parsed.map_err(|why| found.report(at(Code::WrongValue, node, why.0)))
+}
+
+fn host_name(field: &Field<'_>, found: &mut Found) -> Checked<()> {
+    match text(field, found)? {
+        HOST => Ok(()),
+        other => Err(later(field, other, found)),
+    }
+}
+
+fn vcpus(field: &Field<'_>, found: &mut Found) -> Checked<At<u32>> {
+    let count = whole(field, found)?;
+    match u32::try_from(count.value) {
+        Ok(count) if count > 0 => Ok(At::new(count, &field.node.range)),
+        _ => {
+            let message = format!("a VM cannot have {} virtual CPUs", count.value);
+            Err(found.report(at(Code::VcpuRange, field.node, message)))
+        }
+    }
+}
+
+fn boot(vm: &Fields<'_>, vm_key: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftBoot> {
+    let Some(field) = vm.get("boot") else {
+        let message = "a VM needs `boot.cmdline`";
+        return Err(found.report(at(Code::MissingKey, vm_key, message)));
+    };
+    let fields = &fields(field.node, &field.key, &keys::BOOT, found)?;
+    let from = optional(fields, "from", (), |field| word(field, FROM, found));
+    let share = match fields.get("share") {
+        Some(field) => scope.host_path(field, found),
+        None => scope.default_share(vm_key, found),
+    };
+    let handover = optional(fields, "handover", Handover::Copy, |field| {
+        word(field, HANDOVER, found)
+    });
+    let cmdline = required(fields, "cmdline", found, |field, found| {
+        scope.cmdline(field, found)
+    });
+    let seed = match fields.get("seed") {
+        Some(field) => seed(field, scope, found).map(Some),
+        None => Ok(None),
+    };
+    from?;
+    Ok(DraftBoot {
+        share,
+        handover,
+        cmdline,
+        seed,
+    })
+}
+
+fn seed(field: &Field<'_>, scope: Scope<'_>, found: &mut Found) -> Checked<DraftSeed> {
+    let fields = &fields(field.node, &field.key, &keys::SEED, found)?;
+    Ok(DraftSeed {
+        kernel: required(fields, "kernel", found, |field, found| {
+            scope.path_beside(field, found)
+        }),
+        initrd: required(fields, "initrd", found, |field, found| {
+            scope.path_beside(field, found)
+        }),
+    })
+}
+
+fn console_log(
+    vm: &Fields<'_>,
+    scope: Scope<'_>,
+    found: &mut Found,
+) -> Checked<Option<At<HostPath>>> {
+    let Some(field) = vm.get("console") else {
+        return Ok(None);
+    };
+    let fields = fields(field.node, &field.key, &keys::CONSOLE, found)?;
+    fields
+        .get("log")
+        .map(|field| scope.host_path(field, found))
+        .transpose()
+}
+
+fn disks(vm: &Fields<'_>, scope: Scope<'_>, found: &mut Found) -> Checked<Vec<Checked<DraftDisk>>> {
+    let Some(field) = vm.get("disks") else {
+        return Ok(Vec::new());
+    };
+    let Value::List(entries) = &field.node.value else {
+        return Err(wrong_type(field, "a list of disks", found));
+    };
+    if let Some(second) = entries.get(1) {
+        let message = "more than one disk is not supported yet";
+        found.report(at(Code::NotSupportedYet, second, message));
+    }
+    Ok(entries
+        .iter()
+        .map(|entry| disk(entry, scope, found))
+        .collect())
+}
+
+fn disk(entry: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftDisk> {
+    let fields = &fields(entry, &entry.range, &keys::DISK, found)?;
+    let path = required(fields, "path", found, |field, found| {
+        scope.host_path(field, found)
+    });
+    let format = match fields.get("format") {
+        Some(field) => word(field, FORMAT, found),
+        None => Ok(()),
+    };
+    let name = match (fields.get("name"), &path) {
+        (Some(field), _) => scope
+            .expanded(field, found)
+            .and_then(|text| accept(field, text.parse(), found)),
+        (None, Ok(path)) => name_of(path, found),
+        (None, Err(reported)) => Err(*reported),
+    };
+    let size = match fields.get("size") {
+        Some(field) => parsed(field, str::parse::<Size>, found).map(Some),
+        None => Ok(None),
+    };
+    format?;
+    Ok(DraftDisk { name, path, size })
+}
+
+/// A disk's name where none is given: its file's, without the suffix.
+fn name_of(path: &At<HostPath>, found: &mut Found) -> Checked<At<super::DiskName>> {
+    let file = path.value.file_name();
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    match stem.parse() {
+        Ok(name) => Ok(At::new(name, &path.range)),
+        Err(why) => {
+            let message = format!("`{stem}` cannot be the disk's name: {why}");
+            let problem = Problem::new(Code::WrongValue, &path.range, message)
+                .help("give the disk a `name`; without one it is called after its file");
+            Err(found.report(problem))
+        }
+    }
+}
+
+impl Scope<'_> {
+    /// A text with its placeholders replaced.
+    fn expanded(&self, field: &Field<'_>, found: &mut Found) -> Checked<String> {
+        let written = text(field, found)?;
+        let mut missing = None;
+        let expanded = expand(written, |word| {
+            let value = match word {
+                "name" => self.vm,
+                "fleet" => self.fleet,
+                "host" => Ok(HOST),
+                _ => return None,
+            };
+            match value {
+                Ok(value) => Some(value),
+                Err(reported) => {
+                    missing = Some(reported);
+                    Some("")
+                }
+            }
+        });
+        match (expanded, missing) {
+            (Err(fault), _) => Err(found.report(self.brace_problem(field, written, fault))),
+            (Ok(_), Some(reported)) => Err(reported),
+            (Ok(text), None) => Ok(text),
+        }
+    }
+
+    fn brace_problem(&self, field: &Field<'_>, written: &str, fault: Fault) -> Problem {
+        let (part, unknown) = match fault {
+            Fault::Unknown(part) => (part, true),
+            Fault::Lone(part) => (part, false),
+        };
+        let word = &written[part.clone()];
+        let mut problem = if unknown {
+            placeholder_problem(word, field.node)
+        } else {
+            at(
+                Code::Placeholder,
+                field.node,
+                format!("a `{word}` without its partner"),
+            )
+            .help(format!("write `{word}{word}` for a `{word}` as such"))
+        };
+        problem.place.range = self.part_of(field.node, written, &part);
+        problem
+    }
+
+    /// The place of a part of a value, if the value stands in the file as it is; otherwise all of it.
+    fn part_of(&self, node: &Node, written: &str, part: &Range<usize>) -> Range<usize> {
+        let source = self.source.get(node.range.clone()).unwrap_or_default();
+        match source.find(written) {
+            Some(at) => node.range.start + at + part.start..node.range.start + at + part.end,
+            None => node.range.clone(),
+        }
+    }
+
+    fn cmdline(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<Cmdline>> {
+        let text = self.expanded(field, found)?;
+        accept(field, text.parse(), found)
+    }
+
+    /// An absolute path on the host.
+    fn host_path(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<HostPath>> {
+        let text = self.expanded(field, found)?;
+        if text.starts_with('/') {
+            return accept(field, text.parse(), found);
+        }
+        let message = format!(
+            "`{}` is a path on the host, and `{text}` is not absolute",
+            field.name
+        );
+        let problem = at(Code::WrongValue, field.node, message).help("begin it with `/`");
+        Err(found.report(problem))
+    }
+
+    /// A path on the host, or one beside the fleet file.
+    fn path_beside(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<HostPath>> {
+        let text = self.expanded(field, found)?;
+        let path = if text.starts_with('/') {
+            text
+        } else {
+            format!(
+                "{}/{}",
+                self.folder.trim_end_matches('/'),
+                text.trim_start_matches("./")
+            )
+        };
+        accept(field, path.parse(), found)
+    }
+
+    /// Where the boot share is unless the file says otherwise.
+    fn default_share(&self, vm_key: &Node, found: &mut Found) -> Checked<At<HostPath>> {
+        let path = accepted(format!("/srv/{}-boot", self.vm?).parse(), vm_key, found)?;
+        Ok(At::new(path, &vm_key.range))
+    }
+}
+
+fn placeholder_problem(word: &str, node: &Node) -> Problem {
+    let name = word.trim_matches(['{', '}']);
+    let later = name == "index" || name.starts_with("var.") || name.starts_with("env.");
+    if later {
+        return at(
+            Code::NotSupportedYet,
+            node,
+            format!("`{word}` is not supported yet"),
+        );
+    }
+    let problem = at(
+        Code::Placeholder,
+        node,
+        format!("`{word}` stands for nothing"),
+    )
+    .help("`{name}`, `{fleet}` and `{host}` are replaced; write `{{` for a `{` as such");
+    match super::near::nearest(name, ["name", "fleet", "host"]) {
+        Some(near) => problem.label(format!("did you mean `{{{near}}}`?")),
+        None => problem,
+    }
+}

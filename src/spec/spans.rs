@@ -1,0 +1,323 @@
+//! Where everything stands in the text, from a parser that keeps positions and is bounded in time.
+
+use super::problem::{Checked, Code, Found, Problem, Reported};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The deepest nesting. A fleet file needs six; what serde_yaml does with a deep one grows with the square of the depth.
+const DEPTH_LIMIT: usize = 32;
+/// The most values that aliases may add to a file.
+const ALIAS_LIMIT: usize = 100_000;
+
+/// A value's place in the text.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The part of the text to point at: a scalar, or the first character or key of a map or list.
+    pub(super) range: Range<usize>,
+    /// The alias through which the value is used here, where it is.
+    pub(super) alias: Option<Range<usize>>,
+    /// What is there.
+    pub(super) shape: Rc<Shape>,
+    /// How many values it is, with everything in it.
+    weight: usize,
+}
+
+/// What stands at a place.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// A text, after YAML's quoting and folding.
+    Scalar(String),
+    /// The entries of a list.
+    List(Vec<Place>),
+    /// Keys and values, in the order of the file.
+    Map(Vec<(Place, Place)>),
+}
+
+/// Finds the places of the first document's values.
+///
+/// Reports what can be told without knowing what the values mean: broken syntax, several documents, tags, and what would
+/// be unreasonably deep or large.
+pub(super) fn locate(text: &str, offset: usize, found: &mut Found) -> Checked<Place> {
+    let bytes = ByteIndex::new(text, offset);
+    let mut builder = Builder::new(&bytes, found);
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        let (event, span) = next.map_err(|error| builder.syntax(&error, text))?;
+        builder.take(event, span)?;
+    }
+    builder.finish()
+}
+
+/// From the parser's count of characters to bytes.
+struct ByteIndex<'a> {
+    text: &'a str,
+    /// The byte at which each character starts; empty where that is its number.
+    starts: Vec<usize>,
+    /// What comes before the text in the file.
+    offset: usize,
+}
+
+impl<'a> ByteIndex<'a> {
+    fn new(text: &'a str, offset: usize) -> Self {
+        let starts = if text.is_ascii() {
+            Vec::new()
+        } else {
+            text.char_indices().map(|(at, _)| at).collect()
+        };
+        Self {
+            text,
+            starts,
+            offset,
+        }
+    }
+
+    fn byte(&self, mark: Marker) -> usize {
+        let at = if self.starts.is_empty() {
+            mark.index()
+        } else {
+            self.starts
+                .get(mark.index())
+                .copied()
+                .unwrap_or(self.text.len())
+        };
+        self.offset + at.min(self.text.len())
+    }
+
+    fn range(&self, span: Span) -> Range<usize> {
+        let start = self.byte(span.start);
+        start..self.byte(span.end).max(start)
+    }
+
+    fn source(&self, range: &Range<usize>) -> &'a str {
+        let range = range.start - self.offset..range.end - self.offset;
+        self.text.get(range).unwrap_or_default()
+    }
+}
+
+/// A map or list under construction.
+struct Open {
+    range: Range<usize>,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Place>),
+    Map(Vec<(Place, Place)>, Option<Place>),
+}
+
+struct Builder<'a> {
+    bytes: &'a ByteIndex<'a>,
+    found: &'a mut Found,
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Place>,
+    documents: usize,
+    aliased: usize,
+    root: Option<Place>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(bytes: &'a ByteIndex<'a>, found: &'a mut Found) -> Self {
+        Self {
+            bytes,
+            found,
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            documents: 0,
+            aliased: 0,
+            root: None,
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, span: Span) -> Checked<()> {
+        let range = self.bytes.range(span);
+        match event {
+            Event::DocumentStart(_) => self.document(&range),
+            _ if self.documents > 1 => Ok(()),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.tag(tag, &range);
+                let range = trimmed(&range, style, self.bytes.source(&range));
+                let shape = Shape::Scalar(text.into_owned());
+                self.close(range, anchor, shape, 1)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.tag(tag, &range);
+                self.enter(range, anchor, Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.tag(tag, &range);
+                self.enter(range, anchor, Content::Map(Vec::new(), None))
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.leave(),
+            Event::Alias(anchor) => self.alias(anchor, range),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+}
+
+impl Builder<'_> {
+    fn document(&mut self, range: &Range<usize>) -> Checked<()> {
+        self.documents += 1;
+        if self.documents == 2 {
+            let problem = Problem::new(
+                Code::SeveralDocuments,
+                range,
+                "a second YAML document begins here",
+            )
+            .help("a fleet file is one document: remove the `---` and what follows, or make it a file of its own");
+            self.found.report(problem);
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, tag: Option<Cow<'_, Tag>>, range: &Range<usize>) {
+        if let Some(tag) = tag {
+            let problem = Problem::new(
+                Code::Tag,
+                range,
+                format!("`{tag}` is a YAML tag, which fleet files do not use"),
+            )
+            .help("remove the tag; put a text that looks like something else between quotes");
+            self.found.report(problem);
+        }
+    }
+
+    fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Checked<()> {
+        if self.open.len() == DEPTH_LIMIT {
+            let problem = Problem::new(
+                Code::TooDeep,
+                &first_of(&range),
+                format!("maps and lists are nested more than {DEPTH_LIMIT} deep"),
+            )
+            .help("no fleet file needs that; is a bracket missing somewhere before?");
+            return Err(self.found.report(problem));
+        }
+        self.open.push(Open {
+            range: first_of(&range),
+            anchor,
+            content,
+        });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Checked<()> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        match open.content {
+            Content::List(entries) => {
+                let weight = entries.iter().map(|entry| entry.weight).sum::<usize>();
+                self.close(open.range, open.anchor, Shape::List(entries), weight + 1)
+            }
+            Content::Map(entries, _) => {
+                let weight = entries
+                    .iter()
+                    .map(|(key, value)| key.weight + value.weight)
+                    .sum::<usize>();
+                self.close(open.range, open.anchor, Shape::Map(entries), weight + 1)
+            }
+        }
+    }
+
+    fn close(
+        &mut self,
+        range: Range<usize>,
+        anchor: usize,
+        shape: Shape,
+        weight: usize,
+    ) -> Checked<()> {
+        let place = Place {
+            range,
+            alias: None,
+            shape: Rc::new(shape),
+            weight,
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, place.clone());
+        }
+        self.add(place);
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, range: Range<usize>) -> Checked<()> {
+        let Some(target) = self.anchors.get(&anchor) else {
+            let problem = Problem::new(
+                Code::Syntax,
+                &range,
+                "this alias stands inside of what it refers to",
+            )
+            .help("write the value out");
+            return Err(self.found.report(problem));
+        };
+        self.aliased += target.weight;
+        if self.aliased > ALIAS_LIMIT {
+            let problem = Problem::new(
+                Code::TooManyAliases,
+                &range,
+                format!("with this alias, aliases add more than {ALIAS_LIMIT} values to the file"),
+            )
+            .help("use fewer aliases of aliases");
+            return Err(self.found.report(problem));
+        }
+        let place = Place {
+            alias: Some(range),
+            ..target.clone()
+        };
+        self.add(place);
+        Ok(())
+    }
+
+    /// Puts a finished value where it belongs.
+    fn add(&mut self, place: Place) {
+        match self.open.last_mut().map(|open| &mut open.content) {
+            None => self.root = Some(place),
+            Some(Content::List(entries)) => entries.push(place),
+            Some(Content::Map(entries, key)) => match key.take() {
+                None => *key = Some(place),
+                Some(key) => entries.push((key, place)),
+            },
+        }
+    }
+
+    fn syntax(&mut self, error: &ScanError, text: &str) -> Reported {
+        let at = self.bytes.byte(*error.marker());
+        let rest = text.get(at - self.bytes.offset..).unwrap_or_default();
+        let width = rest.chars().next().filter(|c| !c.is_control());
+        let range = at..at + width.map_or(0, char::len_utf8);
+        let message = format!("this is not YAML: {}", error.info());
+        self.found
+            .report(Problem::new(Code::Syntax, &range, message))
+    }
+
+    fn finish(self) -> Checked<Place> {
+        self.root.ok_or_else(|| {
+            let start = self.bytes.offset..self.bytes.offset;
+            let problem = Problem::new(Code::EmptyFile, &start, "the file declares nothing")
+                .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`");
+            self.found.report(problem)
+        })
+    }
+}
+
+/// The first character of a map or list: what there is to point at.
+fn first_of(range: &Range<usize>) -> Range<usize> {
+    range.start..range.end.min(range.start + 1)
+}
+
+/// A scalar's own part of the text: without its anchor and tag, and without the blank lines after a block.
+fn trimmed(range: &Range<usize>, style: ScalarStyle, source: &str) -> Range<usize> {
+    let text = source.trim_end();
+    let mut own = text;
+    while own.starts_with(['&', '!'])
+        && !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+    {
+        own = own
+            .find(char::is_whitespace)
+            .map_or("", |blank| own[blank..].trim_start());
+    }
+    let start = range.start + text.len() - own.len();
+    start..start + own.len()
+}

@@ -1,0 +1,164 @@
+//! Taking scalars for what their keys want.
+
+use super::document::{Kind, Value};
+use super::fields::{At, Field, at, describe};
+use super::name::Unacceptable;
+use super::near::nearest;
+use super::problem::{Checked, Code, Found, Problem, Reported};
+
+/// What each word stands for; `None` if this version does not do it.
+pub(super) type Words<T> = [(&'static str, Option<T>)];
+
+/// What other programs call a value.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("armv7l", "armhf"),
+    ("armv7", "armhf"),
+    ("armel", "armhf"),
+    ("arm", "armhf"),
+    ("aarch64", "arm64"),
+    ("qemu", "tcg"),
+    ("virtio-mmio", "mmio"),
+    ("virtio-pci", "pci"),
+    ("started", "running"),
+    ("on", "running"),
+    ("off", "stopped"),
+    ("destroy", "stop"),
+];
+
+/// A text.
+pub(super) fn text<'n>(field: &Field<'n>, found: &mut Found) -> Checked<&'n str> {
+    match &field.node.value {
+        Value::Scalar(text, _) => Ok(text),
+        _ => Err(wrong_type(field, "a text", found)),
+    }
+}
+
+/// A text in a form of its own.
+pub(super) fn parsed<T>(
+    field: &Field<'_>,
+    parse: impl FnOnce(&str) -> Result<T, Unacceptable>,
+    found: &mut Found,
+) -> Checked<At<T>> {
+    let text = text(field, found)?;
+    accept(field, parse(text), found)
+}
+
+/// What became of a field's text, or a report of why it cannot be.
+pub(super) fn accept<T>(
+    field: &Field<'_>,
+    parsed: Result<T, Unacceptable>,
+    found: &mut Found,
+) -> Checked<At<T>> {
+    match parsed {
+        Ok(value) => Ok(At::new(value, &field.node.range)),
+        Err(why) => Err(found.report(at(Code::WrongValue, field.node, why.0))),
+    }
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(field: &Field<'_>, words: &Words<T>, found: &mut Found) -> Checked<T> {
+    let written = text(field, found)?;
+    match words.iter().find(|(word, _)| *word == written) {
+        Some((_, Some(value))) => Ok(*value),
+        Some((_, None)) => Err(later(field, written, found)),
+        None => Err(found.report(unknown_word(field, written, words))),
+    }
+}
+
+/// Reports a value that the language has and this version does not do.
+pub(super) fn later(field: &Field<'_>, written: &str, found: &mut Found) -> Reported {
+    let message = format!("`{}: {written}` is not supported yet", field.name);
+    found.report(at(Code::NotSupportedYet, field.node, message))
+}
+
+fn unknown_word<T>(field: &Field<'_>, written: &str, words: &Words<T>) -> Problem {
+    let known = || words.iter().map(|(word, _)| *word);
+    let synonym = SYNONYMS
+        .iter()
+        .find(|(other, word)| *other == written && known().any(|known| known == *word));
+    let meant = synonym
+        .map(|(_, word)| *word)
+        .or_else(|| nearest(written, known()));
+    let done: Vec<_> = words.iter().filter(|(_, value)| value.is_some()).collect();
+    let listed: Vec<_> = done.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let message = format!(
+        "`{}` is {}, not `{written}`",
+        field.name,
+        listed.join(" or ")
+    );
+    let problem = at(Code::WrongValue, field.node, message);
+    match meant {
+        Some(word) => problem.label(format!("did you mean `{word}`?")),
+        None => problem,
+    }
+}
+
+/// A whole number.
+pub(super) fn whole(field: &Field<'_>, found: &mut Found) -> Checked<At<u64>> {
+    match &field.node.value {
+        Value::Scalar(_, Kind::Whole(value)) => Ok(At::new(*value, &field.node.range)),
+        Value::Scalar(text, Kind::Text) if text.parse::<u64>().is_ok() => {
+            let message = format!("`{}` is a number, and quotes make it a text", field.name);
+            let problem = at(Code::WrongType, field.node, message).label(format!("write {text}"));
+            Err(found.report(problem))
+        }
+        _ => Err(wrong_type(field, "a whole number", found)),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(field: &Field<'_>, found: &mut Found) -> Checked<bool> {
+    let meant = match &field.node.value {
+        Value::Scalar(_, Kind::Bool(value)) => return Ok(*value),
+        Value::Scalar(text, _) => truth(text),
+        _ => None,
+    };
+    match meant {
+        None => Err(wrong_type(field, "`true` or `false`", found)),
+        Some(value) => {
+            let message = format!("`{}` is `true` or `false`", field.name);
+            let problem = at(Code::WrongType, field.node, message).label(format!("write {value}"));
+            Err(found.report(problem))
+        }
+    }
+}
+
+/// What YAML 1.1 and people call true and false.
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" | "true" | "1" | "enabled" => Some(true),
+        "no" | "off" | "n" | "false" | "0" | "disabled" => Some(false),
+        _ => None,
+    }
+}
+
+/// Reports a value of the wrong shape, or none.
+pub(super) fn wrong_type(field: &Field<'_>, wanted: &str, found: &mut Found) -> Reported {
+    let name = &field.name;
+    found.report(match &field.node.value {
+        Value::Null => Problem::new(
+            Code::MissingKey,
+            &field.key,
+            format!("`{name}` has no value"),
+        )
+        .help(format!("give it one: `{name}` is {wanted}")),
+        Value::Scalar(text, Kind::Text) => {
+            let message = format!("`{name}` is {wanted}, not `{text}`");
+            at(Code::WrongType, field.node, message)
+        }
+        Value::Map(entries) if is_placeholder(entries) => {
+            let message = format!("`{name}` is {wanted}, and without quotes this is a map");
+            at(Code::WrongType, field.node, message)
+                .help("put a value that begins with `{` between quotes")
+        }
+        other => {
+            let message = format!("`{name}` is {wanted}, not {}", describe(other));
+            at(Code::WrongType, field.node, message)
+        }
+    })
+}
+
+/// `{name}` without quotes is a map with one key that has no value.
+fn is_placeholder(entries: &[(super::document::Node, super::document::Node)]) -> bool {
+    matches!(entries, [(_, value)] if matches!(value.value, Value::Null))
+}
