@@ -1,0 +1,11 @@
+//! The real thing: libvirtd, QEMU and an armhf guest on a private host per test.
+//!
+//! Needs root and what `tests/sandbox/prerequisites` installs; `tests/run` brings both together. Nothing is skipped: a
+//! test that cannot run fails and says what is missing.
+
+// Clippy's allowance for tests covers test functions only, not what they share.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod guest;
+mod host;
+mod sandbox;
