@@ -316,7 +316,7 @@ impl Running<'_> {
         self.host.run("kill", &["-s", name, &self.pid]).success();
     }
 
-    /// Waits for its end. The code of what a signal ended is 128 and the signal's number.
+    /// Waits for its end; what was killed has no exit code.
     pub(crate) fn wait(mut self) -> Output {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();

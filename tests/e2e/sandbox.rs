@@ -106,7 +106,7 @@ fn a_command_under_way_can_be_killed() {
     let host = TestHost::start();
     let running = host.spawn("sh", &["-c", "echo begun; exec sleep 100"]);
     running.signal("KILL");
-    assert_eq!(running.wait().code, Some(137));
+    assert_eq!(running.wait().code, None);
     let running = host.spawn("sh", &["-c", "echo begun; exec sleep 0"]);
     let ended = running.wait();
     assert_eq!((ended.stdout.as_str(), ended.code), ("begun\n", Some(0)));
