@@ -6,7 +6,7 @@
 mod observe;
 mod perform;
 pub mod primitives;
-
+pub mod system;
 pub mod watched;
 
 pub use observe::Observer;

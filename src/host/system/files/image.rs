@@ -1,0 +1,47 @@
+//! Disk images: created where nothing is, grown, never shrunk or overwritten. Their bytes are the guest's and are not
+//! looked at.
+
+use super::write::Draft;
+use super::{at, folder_of, stat_of};
+use crate::host::primitives::CallError;
+use crate::inventory::FileKind;
+use rustix::fs::OFlags;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Creates a sparse image of zero bytes, mode 0600.
+pub(in super::super) fn create(path: &Path, bytes: u64) -> Result<(), CallError> {
+    let create = || {
+        let draft = Draft::begin(path, folder_of(path))?;
+        draft.file.set_len(bytes)?;
+        draft.link(path)
+    };
+    create().map_err(at(path))
+}
+
+/// Grows an image that has this size.
+pub(in super::super) fn grow(path: &Path, from: u64, to: u64) -> Result<(), CallError> {
+    let grow = || {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        let stat = stat_of(&file)?;
+        if stat.kind != FileKind::File {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        if stat.size != from || to < from {
+            return Err(io::Error::other(format!(
+                "it has {} bytes and is not grown from {from} to {to}",
+                stat.size
+            )));
+        }
+        file.set_len(to)?;
+        file.sync_all()
+    };
+    grow().map_err(at(path))
+}

@@ -1,0 +1,105 @@
+//! Looking at paths.
+
+use super::{Root, at, copy_hashed, is_missing, open_plain, raw_stat, share};
+use crate::host::primitives::CallError;
+use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
+use rustix::fs::{AtFlags, CWD};
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// The largest text that is read.
+const TEXT_LIMIT: u64 = 1 << 20;
+/// The largest file that is hashed: twice the largest initrd.
+const DIGEST_LIMIT: u64 = 1 << 30;
+
+/// Looks at a path. What the look asks for is there only if the path is what the look is for: text and digest of a
+/// regular file, target of a link, names of a folder.
+pub(in super::super) fn look(path: &Path, look: Look) -> Fact<RawFile> {
+    match seen(path, look) {
+        Ok(file) => Fact::Present(file),
+        Err(error) if is_missing(&error) => Fact::Absent,
+        Err(error) => Fact::Unreadable(error.to_string()),
+    }
+}
+
+fn seen(path: &Path, look: Look) -> io::Result<RawFile> {
+    let stat = lstat(path)?;
+    match (look, stat.kind) {
+        (Look::Text, FileKind::File) => text(path),
+        // Hashed anew each time: a query names a source once, however many VMs have it as their seed.
+        (Look::Digest | Look::Seed, FileKind::File) => digest(path),
+        (Look::Link, FileKind::Symlink) => Ok(RawFile {
+            text: Some(utf8(rustix::fs::readlink(path, Vec::new())?.into_bytes())?),
+            ..only(stat)
+        }),
+        (Look::Share, FileKind::Folder) => share::look(path),
+        _ => Ok(only(stat)),
+    }
+}
+
+fn lstat(path: &Path) -> io::Result<RawStat> {
+    let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(raw_stat(&stat))
+}
+
+fn text(path: &Path) -> io::Result<RawFile> {
+    let (file, stat) = open_plain(path)?;
+    let mut bytes = Vec::new();
+    file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TEXT_LIMIT {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(RawFile {
+        text: Some(utf8(bytes)?),
+        ..only(stat)
+    })
+}
+
+fn digest(path: &Path) -> io::Result<RawFile> {
+    let (file, stat) = open_plain(path)?;
+    let sha256 = copy_hashed(&file, &stat, DIGEST_LIMIT, io::sink())?;
+    Ok(RawFile {
+        sha256: Some(sha256),
+        ..only(stat)
+    })
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+}
+
+/// A path of which no more is known.
+pub(super) fn only(stat: RawStat) -> RawFile {
+    RawFile {
+        stat,
+        sha256: None,
+        text: None,
+        entries: None,
+    }
+}
+
+/// The `record.json` of each folder in a folder, sorted.
+pub(in super::super) fn records(root: &Root, folder: &str) -> Result<Vec<String>, CallError> {
+    let path = root.below(folder);
+    let names = match fs::read_dir(&path) {
+        Ok(names) => names,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at(&path)(error)),
+    };
+    let mut records = Vec::new();
+    for name in names {
+        let name = name.map_err(at(&path))?.file_name();
+        // armfleet makes no such names.
+        let Some(name) = name.to_str() else { continue };
+        let record = format!("{folder}/{name}/record.json");
+        let path = root.below(&record);
+        match lstat(&path) {
+            Ok(_) => records.push(record),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(at(&path)(error)),
+        }
+    }
+    records.sort();
+    Ok(records)
+}

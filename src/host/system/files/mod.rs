@@ -1,0 +1,143 @@
+//! The file calls: the only place of the host that names `std::fs` and `rustix`.
+
+pub(super) mod folder;
+pub(super) mod image;
+pub(super) mod lock;
+pub(super) mod look;
+pub(super) mod process;
+mod share;
+#[cfg(test)]
+mod tests;
+pub(super) mod write;
+
+use crate::host::primitives::{CallError, CallErrorKind};
+use crate::inventory::{FileKind, RawStat};
+use rustix::fs::{FileType, Mode, OFlags};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Where the host's file system begins.
+pub(super) struct Root(PathBuf);
+
+impl Root {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
+    /// Where a path of the host is.
+    pub(super) fn below(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
+}
+
+/// Opens a regular file for reading. Never follows a link, and never waits for whoever would open the other end of a FIFO.
+fn open_plain(path: &Path) -> io::Result<(File, RawStat)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let stat = stat_of(&file)?;
+    if stat.kind == FileKind::File {
+        Ok((file, stat))
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
+fn stat_of(file: &File) -> io::Result<RawStat> {
+    Ok(raw_stat(&rustix::fs::fstat(file)?))
+}
+
+// The fields' types differ between architectures.
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+fn raw_stat(stat: &rustix::fs::Stat) -> RawStat {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Folder,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
+    };
+    RawStat {
+        kind,
+        size: stat.st_size as u64,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        dev: stat.st_dev as u64,
+        ino: stat.st_ino as u64,
+        mtime_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        ctime_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
+/// Copies a file that has this stat, and fails if it is larger than the limit or changes meanwhile.
+///
+/// Returns the SHA-256 of what was copied, in lower-case hexadecimal.
+fn copy_hashed(
+    mut from: &File,
+    stat: &RawStat,
+    limit: u64,
+    mut to: impl Write,
+) -> io::Result<String> {
+    if stat.size > limit {
+        let why = format!(
+            "it has {} bytes, more than the {limit} that are allowed",
+            stat.size
+        );
+        return Err(io::Error::other(why));
+    }
+    let mut hasher = Sha256::new();
+    let mut left = stat.size;
+    let mut buffer = vec![0; 1 << 16];
+    while left > 0 {
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = from.read(&mut buffer[..most])?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+        left -= count as u64;
+    }
+    if left > 0 || stat_of(from)? != *stat {
+        return Err(io::Error::other("it changed while it was read"));
+    }
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// Whether this says that there is no such path.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Turns a failure at a path into the call's.
+fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
+    move |error| CallError {
+        kind: match error.kind() {
+            ErrorKind::NotFound => CallErrorKind::Missing,
+            ErrorKind::AlreadyExists => CallErrorKind::Exists,
+            _ => CallErrorKind::Other,
+        },
+        why: format!("{}: {error}", path.display()),
+    }
+}
+
+/// The folder that a path is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// Makes the names in a folder outlive a power cut.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,311 @@
+use super::*;
+use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+/// S_IFLNK with 0777, as QEMU writes it.
+const LINK: [u8; 4] = [0xff, 0xa1, 0, 0];
+
+fn seen(sandbox: &Sandbox, path: &str, look: Look) -> RawFile {
+    match sandbox.host.look(path, look) {
+        Fact::Present(file) => file,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn unreadable(sandbox: &Sandbox, path: &str, look: Look) -> String {
+    match sandbox.host.look(path, look) {
+        Fact::Unreadable(why) => why,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_there_is_absent_and_what_cannot_be_asked_is_unreadable() {
+    let sandbox = Sandbox::new();
+    sandbox.file("/file", "");
+    for look in [
+        Look::Stat,
+        Look::Digest,
+        Look::Text,
+        Look::Link,
+        Look::Share,
+        Look::Seed,
+    ] {
+        assert_eq!(sandbox.host.look("/none", look), Fact::Absent);
+        assert_eq!(sandbox.host.look("/no/folder", look), Fact::Absent);
+        assert_eq!(sandbox.host.look("/file/below", look), Fact::Absent);
+        let long = format!("/{}", "x".repeat(300));
+        assert!(unreadable(&sandbox, &long, look).contains("too long"));
+    }
+    sandbox.symlink("loop", "/loop");
+    assert!(unreadable(&sandbox, "/loop/x", Look::Stat).contains("symbolic links"));
+}
+
+#[test]
+fn a_stat_is_what_the_system_says_of_the_path_itself() {
+    let sandbox = Sandbox::new();
+    sandbox.file("/file", "12345");
+    fs::set_permissions(sandbox.real("/file"), fs::Permissions::from_mode(0o4751)).unwrap();
+    sandbox.symlink("file", "/link");
+    sandbox.folder("/folder");
+    sandbox.fifo("/fifo");
+    let kinds = ["/file", "/link", "/folder", "/fifo"]
+        .map(|path| seen(&sandbox, path, Look::Stat).stat.kind);
+    let wanted = [
+        FileKind::File,
+        FileKind::Symlink,
+        FileKind::Folder,
+        FileKind::Special,
+    ];
+    assert_eq!(kinds, wanted);
+    let stat = seen(&sandbox, "/file", Look::Stat).stat;
+    let real = fs::metadata(sandbox.real("/file")).unwrap();
+    assert_eq!((stat.size, stat.mode), (5, 0o4751));
+    assert_eq!((stat.uid, stat.gid), (real.uid(), real.gid()));
+    assert_eq!((stat.dev, stat.ino), (real.dev(), real.ino()));
+    assert_eq!(
+        stat.mtime_ns,
+        real.mtime() * 1_000_000_000 + real.mtime_nsec()
+    );
+    assert_eq!(
+        stat.ctime_ns,
+        real.ctime() * 1_000_000_000 + real.ctime_nsec()
+    );
+}
+
+#[test]
+fn a_closer_look_tells_more_of_what_it_is_for_and_only_the_stat_of_anything_else() {
+    let sandbox = Sandbox::new();
+    sandbox.file("/file", "abc");
+    sandbox.symlink("file", "/link");
+    sandbox.folder("/folder");
+    sandbox.fifo("/fifo");
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for look in [Look::Digest, Look::Seed] {
+        assert_eq!(seen(&sandbox, "/file", look).sha256.as_deref(), Some(abc));
+    }
+    assert_eq!(
+        seen(&sandbox, "/file", Look::Text).text.as_deref(),
+        Some("abc")
+    );
+    assert_eq!(
+        seen(&sandbox, "/link", Look::Link).text.as_deref(),
+        Some("file")
+    );
+    assert_eq!(
+        seen(&sandbox, "/folder", Look::Share).entries,
+        Some(Vec::new())
+    );
+    let others = [
+        (Look::Digest, ["/link", "/folder", "/fifo"]),
+        (Look::Seed, ["/link", "/folder", "/fifo"]),
+        (Look::Text, ["/link", "/folder", "/fifo"]),
+        (Look::Link, ["/file", "/folder", "/fifo"]),
+        (Look::Share, ["/file", "/link", "/fifo"]),
+        (Look::Records, ["/file", "/folder", "/link"]),
+    ];
+    for (look, paths) in others {
+        for path in paths {
+            let stat = seen(&sandbox, path, Look::Stat);
+            assert_eq!(seen(&sandbox, path, look), stat, "{path} {look:?}");
+        }
+    }
+}
+
+#[test]
+fn a_text_is_utf8_and_at_most_a_mebibyte() {
+    let sandbox = Sandbox::new();
+    sandbox.file("/most", vec![b'x'; 1 << 20]);
+    sandbox.file("/more", vec![b'x'; (1 << 20) + 1]);
+    sandbox.file("/bytes", b"\xff\xfe");
+    assert_eq!(
+        seen(&sandbox, "/most", Look::Text)
+            .text
+            .map(|text| text.len()),
+        Some(1 << 20)
+    );
+    assert_eq!(
+        unreadable(&sandbox, "/more", Look::Text),
+        "it is larger than 1 MiB"
+    );
+    assert_eq!(
+        unreadable(&sandbox, "/bytes", Look::Text),
+        "it is not UTF-8 text"
+    );
+}
+
+#[test]
+fn a_file_too_large_to_hash_is_not_hashed() {
+    let sandbox = Sandbox::new();
+    sandbox.host.create_image("/disk", (1 << 30) + 1).unwrap();
+    let why = unreadable(&sandbox, "/disk", Look::Digest);
+    assert_eq!(
+        why,
+        "it has 1073741825 bytes, more than the 1073741824 that are allowed"
+    );
+}
+
+#[test]
+fn records_are_those_that_exist_sorted() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.host.records("/vms"), Ok(Vec::new()));
+    for vm in ["b", "a", "without"] {
+        sandbox.folder(&format!("/vms/{vm}"));
+    }
+    sandbox.file("/vms/b/record.json", "{}");
+    sandbox.file("/vms/a/record.json", "{}");
+    sandbox.file("/vms/plain", "");
+    let records = vec![
+        "/vms/a/record.json".to_owned(),
+        "/vms/b/record.json".to_owned(),
+    ];
+    assert_eq!(sandbox.host.records("/vms"), Ok(records));
+    assert_eq!(
+        kind(sandbox.host.records("/vms/plain")),
+        CallErrorKind::Other
+    );
+}
+
+fn entries(sandbox: &Sandbox) -> Vec<RawEntry> {
+    seen(sandbox, "/boot", Look::Share).entries.unwrap()
+}
+
+fn entry(sandbox: &Sandbox, name: &str) -> RawEntry {
+    let mut all = entries(sandbox).into_iter();
+    all.find(|entry| entry.name == name).unwrap()
+}
+
+#[test]
+fn a_share_as_a_guest_leaves_it_is_listed_with_its_mapped_links() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/boot/grub");
+    sandbox.file("/boot/vmlinuz-6.1.0-50-armmp", "kernel");
+    sandbox.mapped("/boot/vmlinuz", "vmlinuz-6.1.0-50-armmp", &LINK);
+    sandbox.mapped("/boot/config", "text", &[0xa4, 0x81, 0, 0]);
+    let seen = entries(&sandbox);
+    let names: Vec<_> = seen.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["config", "grub", "vmlinuz", "vmlinuz-6.1.0-50-armmp"]
+    );
+    let links: Vec<_> = seen.iter().map(|entry| entry.link.as_deref()).collect();
+    assert_eq!(links, [None, None, Some("vmlinuz-6.1.0-50-armmp"), None]);
+    assert_eq!(seen[1].stat.kind, FileKind::Folder);
+    assert_eq!(seen[3].stat.size, 6);
+}
+
+#[test]
+fn real_links_and_fifos_in_a_share_are_named_and_neither_followed_nor_opened() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/boot");
+    sandbox.mapped("/secret", "secret", &LINK);
+    sandbox.symlink("../secret", "/boot/vmlinuz");
+    sandbox.symlink("/etc/shadow", "/boot/initrd.img");
+    sandbox.fifo("/boot/fifo");
+    for (name, kind) in [
+        ("vmlinuz", FileKind::Symlink),
+        ("initrd.img", FileKind::Symlink),
+        ("fifo", FileKind::Special),
+    ] {
+        let entry = entry(&sandbox, name);
+        assert_eq!((entry.stat.kind, entry.link), (kind, None), "{name}");
+    }
+}
+
+#[test]
+fn a_share_that_is_itself_a_link_is_not_entered() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/elsewhere");
+    sandbox.file("/elsewhere/secret", "");
+    sandbox.symlink("elsewhere", "/boot");
+    let share = seen(&sandbox, "/boot", Look::Share);
+    assert_eq!((share.stat.kind, share.entries), (FileKind::Symlink, None));
+}
+
+#[test]
+fn only_text_of_at_most_4095_bytes_with_the_mode_of_a_link_is_a_mapped_link() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/boot");
+    sandbox.mapped("/boot/longest", "x".repeat(4095), &LINK);
+    sandbox.mapped("/boot/empty", "", &LINK);
+    sandbox.mapped("/boot/odd", "a\nb\0", &LINK);
+    for (name, length) in [("longest", 4095), ("empty", 0), ("odd", 4)] {
+        assert_eq!(
+            entry(&sandbox, name).link.map(|text| text.len()),
+            Some(length),
+            "{name}"
+        );
+    }
+    sandbox.mapped("/boot/longer", "x".repeat(4096), &LINK);
+    sandbox.mapped("/boot/bytes", b"\xff", &LINK);
+    sandbox.mapped("/boot/short-mode", "x", &LINK[..2]);
+    sandbox.mapped("/boot/long-mode", "x", &[0xff, 0xa1, 0, 0, 0]);
+    sandbox.mapped("/boot/no-mode", "x", &[]);
+    sandbox.mapped("/boot/file-mode", "x", &[0xff, 0x81, 0, 0]);
+    sandbox.mapped("/boot/huge", "", &LINK);
+    let huge = fs::File::options()
+        .write(true)
+        .open(sandbox.real("/boot/huge"))
+        .unwrap();
+    huge.set_len(1 << 40).unwrap();
+    for name in [
+        "longer",
+        "bytes",
+        "short-mode",
+        "long-mode",
+        "no-mode",
+        "file-mode",
+        "huge",
+    ] {
+        assert_eq!(entry(&sandbox, name).link, None, "{name}");
+    }
+}
+
+#[test]
+fn names_of_a_share_that_are_no_text_are_left_out() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/boot");
+    let bytes = sandbox
+        .real("/boot")
+        .join(std::ffi::OsStr::from_bytes(b"vmlinuz-\xff"));
+    fs::write(bytes, "").unwrap();
+    sandbox.file("/boot/-a -- $(x)\n", "");
+    let names: Vec<_> = entries(&sandbox)
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    assert_eq!(names, ["-a -- $(x)\n"]);
+}
+
+#[test]
+fn a_share_of_more_than_4096_names_is_not_read() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/boot");
+    for number in 0..4096 {
+        sandbox.file(&format!("/boot/{number}"), "");
+    }
+    assert_eq!(entries(&sandbox).len(), 4096);
+    sandbox.file("/boot/more", "");
+    let why = unreadable(&sandbox, "/boot", Look::Share);
+    assert_eq!(why, "it holds more than 4096 names");
+}
+
+#[test]
+fn looking_leaves_everything_as_it_was() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/boot");
+    sandbox.mapped("/boot/vmlinuz", "x", &LINK);
+    let before = (
+        sandbox.names(),
+        seen(&sandbox, "/boot/vmlinuz", Look::Digest),
+    );
+    entries(&sandbox);
+    assert_eq!(
+        (
+            sandbox.names(),
+            seen(&sandbox, "/boot/vmlinuz", Look::Digest)
+        ),
+        before
+    );
+}

@@ -1,0 +1,201 @@
+//! The real host: libvirt and the file system, behind the primitive calls. Delegation only.
+//!
+//! What may be written follows from the type alone: [`SystemReads`] has a read-only connection and no changing call.
+
+mod files;
+mod libvirt;
+
+use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
+use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use files::{Root, folder, image, lock, look, process, write};
+use libvirt::{ReadConnection, WriteConnection};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A host that can only be looked at.
+pub struct SystemReads {
+    libvirt: ReadConnection,
+    root: Root,
+}
+
+/// A host that can be looked at and changed.
+pub struct SystemHost {
+    reads: SystemReads,
+    libvirt: WriteConnection,
+}
+
+impl SystemReads {
+    /// Connects to libvirt read-only. Every path of the host is taken to be below `root`: `/`, but for tests.
+    ///
+    /// # Errors
+    /// When libvirt cannot be reached; the error names the remedy.
+    pub fn open(uri: &str, root: &Path) -> Result<Self, CallError> {
+        Ok(Self {
+            libvirt: ReadConnection::open(uri)?,
+            root: Root::new(root),
+        })
+    }
+}
+
+impl SystemHost {
+    /// Connects to libvirt twice: read-only for all that is read, and once more for the changing calls. Every path of
+    /// the host is taken to be below `root`: `/`, but for tests.
+    ///
+    /// # Errors
+    /// When libvirt cannot be reached, or this user may not change anything; the error names the remedy.
+    pub fn open(uri: &str, root: &Path) -> Result<Self, CallError> {
+        Ok(Self {
+            reads: SystemReads::open(uri, root)?,
+            libvirt: WriteConnection::open(uri)?,
+        })
+    }
+
+    fn root(&self) -> &Root {
+        &self.reads.root
+    }
+}
+
+impl Reads for SystemReads {
+    fn libvirt(&self) -> Result<RawLibvirt, CallError> {
+        self.libvirt.about()
+    }
+
+    fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
+        self.libvirt.domains()
+    }
+
+    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
+        self.libvirt.domain(uuid)
+    }
+
+    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
+        look::look(&self.root.below(path), look)
+    }
+
+    fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
+        look::records(&self.root, folder)
+    }
+}
+
+impl Reads for SystemHost {
+    fn libvirt(&self) -> Result<RawLibvirt, CallError> {
+        self.reads.libvirt()
+    }
+
+    fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
+        self.reads.domains()
+    }
+
+    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
+        self.reads.domain(uuid)
+    }
+
+    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
+        self.reads.look(path, look)
+    }
+
+    fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
+        self.reads.records(folder)
+    }
+}
+
+impl Primitives for SystemHost {
+    fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
+        self.libvirt.dump_secure(uuid)
+    }
+
+    fn define(&self, xml: &str) -> Result<(), CallError> {
+        self.libvirt.define(xml)
+    }
+
+    fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError> {
+        self.libvirt.undefine(uuid, keep_nvram)
+    }
+
+    fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError> {
+        self.libvirt.set_autostart(uuid, on)
+    }
+
+    fn start(&self, uuid: &str) -> Result<(), CallError> {
+        self.libvirt.start(uuid)
+    }
+
+    fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
+        self.libvirt.shutdown(uuid)
+    }
+
+    fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.libvirt.block_resize(uuid, path, bytes)
+    }
+
+    fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError> {
+        folder::make(&self.root().below(path), mode, owner)
+    }
+
+    fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
+        folder::probe_xattr(&self.root().below(folder))
+    }
+
+    fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
+        folder::set_owner(&self.root().below(path), mode, owner)
+    }
+
+    fn write_file(
+        &self,
+        path: &str,
+        scratch: &str,
+        bytes: &[u8],
+        mode: u32,
+    ) -> Result<(), CallError> {
+        let root = self.root();
+        write::write(&root.below(path), &root.below(scratch), bytes, mode)
+    }
+
+    fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
+        image::create(&self.root().below(path), bytes)
+    }
+
+    fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
+        image::grow(&self.root().below(path), from, to)
+    }
+
+    fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
+        let root = self.root();
+        write::copy(&root.below(from), &root.below(to), limit, mode)
+    }
+
+    fn remove_file(&self, path: &str) -> Result<(), CallError> {
+        write::remove(&self.root().below(path))
+    }
+
+    fn remove_tree(&self, path: &str) -> Result<(), CallError> {
+        folder::remove_tree(self.root(), path)
+    }
+
+    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
+        write::append_line(&self.root().below(path), line)
+    }
+
+    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
+        lock::lock(&self.root().below(path), note, patience)
+    }
+
+    fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {
+        process::reload_daemon(&self.root().below(pid_file))
+    }
+
+    fn now(&self) -> u64 {
+        // A clock set before 1970 tells no time at all.
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+
+    fn user(&self) -> String {
+        process::user(&self.root().below("/etc/passwd"))
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
