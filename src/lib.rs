@@ -2,9 +2,11 @@
 
 pub mod boot;
 pub mod domain;
+pub mod engine;
 pub mod host;
 pub mod inventory;
 pub mod mark;
 pub mod plan;
+pub mod report;
 pub mod spec;
 pub mod xml;

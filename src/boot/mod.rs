@@ -29,3 +29,6 @@ pub use version::KernelVersion;
 pub const KERNEL_LIMIT: u64 = 64 << 20;
 /// The largest initrd that is staged, in bytes. One with every module and firmware stays below 300 MiB.
 pub const INITRD_LIMIT: u64 = 512 << 20;
+
+/// The shim: the script that libvirt runs as its hook, and that runs `armfleet-hook`.
+pub const SHIM: &str = include_str!("shim.sh");

@@ -7,7 +7,7 @@ use crate::boot::{
     BootFileName, Choice, Entry, FileNote, Listing, PairNote, SeedPart, SeedReceipt, choose,
     read_pair_note, read_seed_receipt,
 };
-use crate::inventory::{Fact, FileKind, RawEntry};
+use crate::inventory::{Fact, FileKind, Inventory, RawEntry};
 use crate::spec::{HostPath, Vm, layout};
 
 /// Whether a start would find a kernel.
@@ -170,39 +170,55 @@ fn no_kernel(detail: &str) -> Bootable {
     }
 }
 
-/// What the share would boot, if that is not what is staged: (staged, in the share).
-pub(super) fn newer_kernel(sight: &Sight<'_>, vm: &Vm) -> Option<(String, String)> {
-    let note = staged_pair(sight, vm)?;
-    let share = sight.inventory.path(vm.boot.share.as_str()).present()?;
-    let entries = share.entries.as_deref()?;
-    let choice = choose(&listing(entries));
-    let candidate = choice.candidates.first()?;
+/// The kernels of a VM, by version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kernels {
+    /// What its last start was given; while it runs, what it runs.
+    pub staged: Option<String>,
+    /// What its share would give the next start, if that is something else.
+    pub offered: Option<String>,
+}
+
+/// The kernels of a VM, as far as they were seen.
+#[must_use]
+pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
+    let Some(note) = staged_pair(inventory, vm) else {
+        return Kernels::default();
+    };
     let staged = note
         .version
         .as_ref()
         .map_or_else(|| "the seed".to_owned(), ToString::to_string);
+    let offered = offered(inventory, vm, &note).map(|offered| {
+        if offered == staged {
+            format!("another build of {offered}")
+        } else {
+            offered
+        }
+    });
+    Kernels {
+        staged: Some(staged),
+        offered,
+    }
+}
+
+/// The version that the share would boot, if its files are not those that were staged.
+fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
+    let share = inventory.path(vm.boot.share.as_str()).present()?;
+    let entries = share.entries.as_deref()?;
+    let choice = choose(&listing(entries));
+    let candidate = choice.candidates.first()?;
     let same = |note: &FileNote, name: &BootFileName| {
         let entry = entries.iter().find(|entry| entry.name == name.as_str());
         note.name == name.as_str() && entry.is_some_and(|entry| unchanged(note, entry))
     };
-    if same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd) {
-        return None;
-    }
-    let newest = candidate.version.to_string();
-    let newest = if newest == staged {
-        format!("another build of {newest}")
-    } else {
-        newest
-    };
-    Some((staged, newest))
+    let unchanged = same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd);
+    (!unchanged).then(|| candidate.version.to_string())
 }
 
 /// What is staged for a VM, as its note says.
-pub(super) fn staged_pair(sight: &Sight<'_>, vm: &Vm) -> Option<PairNote> {
-    let file = sight
-        .inventory
-        .path(&layout::current_pair(&vm.name))
-        .present()?;
+fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
+    let file = inventory.path(&layout::current_pair(&vm.name)).present()?;
     read_pair_note(file.text.as_deref()?.as_bytes()).ok()
 }
 

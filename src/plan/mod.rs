@@ -12,6 +12,7 @@ mod run;
 mod step;
 mod vm;
 
+pub use boot::{Kernels, kernels};
 pub use planner::plan;
 pub use step::{Act, Base, SeedSource, Step, StepId};
 

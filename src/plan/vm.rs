@@ -31,7 +31,7 @@ pub(super) fn plan(
         removals,
     };
     // A stuck VM keeps the steps planned so far: each is right in itself, and the next apply goes on from there.
-    let _: Result<(), Stuck> = planner.plan(draft);
+    let _ = planner.plan(draft);
 }
 
 struct VmPlanner<'a> {
@@ -501,7 +501,11 @@ impl VmPlanner<'_> {
         let (base, reason, changes) = match domain {
             None => {
                 let skeleton = skeleton(self.vm.arch, &self.sight.spec.fleet, name, uuid);
-                (Base::Skeleton(skeleton), "new".to_owned(), Vec::new())
+                (
+                    Base::Skeleton(skeleton),
+                    self.summary(comparison),
+                    Vec::new(),
+                )
             }
             Some(_) if comparison.edits.is_empty() => return None,
             Some(domain) => (
@@ -523,6 +527,25 @@ impl VmPlanner<'_> {
             changes,
             act,
         ))
+    }
+
+    /// A new domain in a line.
+    fn summary(&self, comparison: &Comparison) -> String {
+        let rows = &comparison.applied.rows;
+        let accel = if rows.get("accel").is_some_and(|accel| accel == "kvm") {
+            "KVM"
+        } else {
+            "emulated"
+        };
+        let vcpus = if self.vm.vcpus == 1 {
+            "1 vCPU".to_owned()
+        } else {
+            format!("{} vCPUs", self.vm.vcpus)
+        };
+        format!(
+            "{}, {accel}, {}, {vcpus}, virtio-mmio, boots from its share",
+            self.vm.arch, self.vm.memory
+        )
     }
 
     fn record(
@@ -695,10 +718,11 @@ impl VmPlanner<'_> {
                 "from its next boot on",
             );
         }
-        if let Some((running, newest)) = boot::newer_kernel(self.sight, self.vm) {
+        let kernels = boot::kernels(self.sight.inventory, self.vm);
+        if let (Some(staged), Some(offered)) = (kernels.staged, kernels.offered) {
             draft.notice(
                 name,
-                format!("runs {running}, its share has {newest}"),
+                format!("runs {staged}, its share has {offered}"),
                 "boots at its next restart",
             );
         }

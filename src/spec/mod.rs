@@ -98,6 +98,14 @@ pub enum Arch {
     Armhf,
 }
 
+impl std::fmt::Display for Arch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Armhf => "armhf",
+        })
+    }
+}
+
 /// How a guest is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {

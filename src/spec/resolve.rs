@@ -13,12 +13,10 @@ use super::{
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
 /// The one host of this version.
 const HOST: &str = "local";
 /// How long a graceful stop may take unless the file says otherwise.
-const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The QEMU machine unless the file says otherwise.
 const MACHINE: &str = "virt";
@@ -152,7 +150,7 @@ fn vm(
         }),
         stop_timeout: match fields.get("stop_timeout") {
             Some(field) => parsed(field, parse_duration, found),
-            None => Ok(At::new(STOP_TIMEOUT, &key.range)),
+            None => Ok(At::new(super::DEFAULT_STOP_TIMEOUT, &key.range)),
         },
         state,
         key: key.range.clone(),

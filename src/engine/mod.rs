@@ -1,0 +1,75 @@
+//! Reconciling: observe, plan, perform, and plan again to see that nothing is left.
+
+mod run;
+
+pub use run::{Ended, run};
+
+use crate::host::{Host, HostError, Inspect};
+use crate::inventory::{Inventory, query};
+use crate::plan::{Plan, Policy, Step, StepId, plan};
+use crate::spec::Spec;
+use std::collections::BTreeMap;
+
+/// Sees what happens while steps are performed.
+pub trait Monitor: Sync {
+    /// A step begins.
+    fn begins(&self, step: &Step);
+    /// A step has ended.
+    fn ended(&self, step: &Step, ended: &Ended);
+    /// Whether no further step is to be begun.
+    fn interrupted(&self) -> bool;
+}
+
+/// What an apply came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How each step ended.
+    pub ended: BTreeMap<StepId, Ended>,
+    /// Whether somebody interrupted it.
+    pub interrupted: bool,
+    /// What a plan made afterwards still has to do.
+    pub residual: Plan,
+}
+
+/// Looks at a host and plans.
+///
+/// # Errors
+/// When the host cannot be looked at at all.
+pub fn observe_and_plan(
+    host: &dyn Inspect,
+    spec: &Spec,
+    policy: &Policy,
+) -> Result<(Plan, Inventory), HostError> {
+    let inventory = Inventory::read(host.observe(&query(spec))?);
+    Ok((plan(spec, &inventory, policy), inventory))
+}
+
+/// Performs a plan and plans again: success is an empty residual, and nothing else.
+///
+/// # Errors
+/// When the host cannot be looked at afterwards.
+pub fn apply(
+    host: &dyn Host,
+    spec: &Spec,
+    policy: &Policy,
+    plan: &Plan,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, HostError> {
+    let ended = run(host, &plan.steps, monitor);
+    let (residual, _) = observe_and_plan(host, spec, policy)?;
+    Ok(Outcome {
+        ended,
+        interrupted: monitor.interrupted(),
+        residual,
+    })
+}
+
+impl Outcome {
+    /// Whether every step was done.
+    #[must_use]
+    pub fn all_done(&self) -> bool {
+        self.ended
+            .values()
+            .all(|ended| matches!(ended, Ended::Done))
+    }
+}

@@ -1,0 +1,118 @@
+//! Performing steps: in their order, some at once, and of a failed one only what needs it left out.
+
+use super::Monitor;
+use crate::host::{Host, HostError};
+use crate::plan::{Step, StepId};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// libvirt's daemon takes five requests of a client at a time (`max_client_requests`); more would only queue.
+const AT_ONCE: usize = 4;
+
+/// How a step ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed(HostError),
+    /// It was not begun, since something that it needs was not done, or since somebody interrupted.
+    NotTried,
+}
+
+/// The steps that are under way or have ended, by id.
+struct Progress<'a> {
+    waiting: Vec<&'a Step>,
+    under_way: usize,
+    ended: BTreeMap<StepId, Ended>,
+}
+
+/// What a worker does next.
+enum Next<'a> {
+    Perform(&'a Step),
+    Wait,
+    Finish,
+}
+
+/// Performs steps, at most four at once, and tells how each ended. The steps are sorted: each comes after its needs.
+pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> BTreeMap<StepId, Ended> {
+    let progress = Progress {
+        waiting: steps.iter().collect(),
+        under_way: 0,
+        ended: BTreeMap::new(),
+    };
+    let (progress, changed) = (Mutex::new(progress), Condvar::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(steps.len()) {
+            scope.spawn(|| work(host, monitor, &progress, &changed));
+        }
+    });
+    progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .ended
+}
+
+fn work(host: &dyn Host, monitor: &dyn Monitor, progress: &Mutex<Progress<'_>>, changed: &Condvar) {
+    let mut state = lock(progress);
+    loop {
+        match state.next(monitor) {
+            Next::Finish => break,
+            Next::Wait => state = changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Next::Perform(step) => {
+                drop(state);
+                monitor.begins(step);
+                let ended = host
+                    .perform(step)
+                    .map_or_else(Ended::Failed, |()| Ended::Done);
+                monitor.ended(step, &ended);
+                state = lock(progress);
+                state.under_way -= 1;
+                state.ended.insert(step.id.clone(), ended);
+                changed.notify_all();
+            }
+        }
+    }
+    changed.notify_all();
+}
+
+fn lock<'m, 'a>(progress: &'m Mutex<Progress<'a>>) -> MutexGuard<'m, Progress<'a>> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Progress<'a> {
+    fn next(&mut self, monitor: &dyn Monitor) -> Next<'a> {
+        self.leave_out(monitor);
+        let ready = |step: &&Step| {
+            step.needs
+                .iter()
+                .all(|need| matches!(self.ended.get(need), Some(Ended::Done)))
+        };
+        match self.waiting.iter().position(ready) {
+            Some(at) => {
+                self.under_way += 1;
+                Next::Perform(self.waiting.remove(at))
+            }
+            None if self.waiting.is_empty() || self.under_way == 0 => Next::Finish,
+            None => Next::Wait,
+        }
+    }
+
+    /// Gives up steps that can no longer be begun, and what needs them in turn.
+    fn leave_out(&mut self, monitor: &dyn Monitor) {
+        let interrupted = monitor.interrupted();
+        for step in std::mem::take(&mut self.waiting) {
+            let hopeless = |need| {
+                matches!(
+                    self.ended.get(need),
+                    Some(Ended::Failed(_) | Ended::NotTried)
+                )
+            };
+            if interrupted || step.needs.iter().any(hopeless) {
+                self.ended.insert(step.id.clone(), Ended::NotTried);
+            } else {
+                self.waiting.push(step);
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Plans, outcomes and states as people read them. Nothing here prints; [`Paint`] says whether there is colour.
+
+mod diff;
+mod outcome;
+mod status;
+mod style;
+mod text;
+
+pub use diff::render_diff;
+pub use outcome::{render_outcome, render_step};
+pub use status::render_status;
+pub use style::{Paint, Tone};
+pub use text::render_plan;

@@ -1,0 +1,71 @@
+//! What an apply came to.
+
+use super::style::{Paint, Tone};
+use super::text::kind_and_subject;
+use crate::engine::{Ended, Outcome};
+use crate::plan::{Plan, Step};
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// A step that ended, in a line, with what went wrong below it.
+#[must_use]
+pub fn render_step(step: &Step, ended: &Ended, paint: Paint) -> String {
+    let (kind, subject) = kind_and_subject(step);
+    match ended {
+        Ended::Done => format!("  {} {kind} {subject}\n", paint.tone(Tone::Good, "done")),
+        Ended::NotTried => format!(
+            "  {} {kind} {subject}\n",
+            paint.tone(Tone::Quiet, "not tried")
+        ),
+        Ended::Failed(error) => {
+            let mut text = format!(
+                "  {} {kind} {subject}: {error}\n",
+                paint.tone(Tone::Bad, "failed")
+            );
+            let mut source = error.source();
+            while let Some(error) = source {
+                let _ = writeln!(
+                    text,
+                    "      {}",
+                    error.to_string().replace('\n', "\n      ")
+                );
+                source = error.source();
+            }
+            if let Some(remedy) = error.remedy() {
+                let _ = writeln!(text, "      -> {remedy}");
+            }
+            text
+        }
+    }
+}
+
+/// An apply in a few lines: what was done, and what is left.
+#[must_use]
+pub fn render_outcome(plan: &Plan, outcome: &Outcome) -> String {
+    let count =
+        |wanted: fn(&Ended) -> bool| outcome.ended.values().filter(|ended| wanted(ended)).count();
+    let done = count(|ended| matches!(ended, Ended::Done));
+    let failed = count(|ended| matches!(ended, Ended::Failed(_)));
+    let left_out = count(|ended| matches!(ended, Ended::NotTried));
+    let mut text = format!("{done} of {} steps done", plan.steps.len());
+    if failed > 0 {
+        let _ = write!(text, ", {failed} failed");
+    }
+    if left_out > 0 {
+        let _ = write!(text, ", {left_out} not tried");
+    }
+    text.push_str(".\n");
+    if outcome.interrupted {
+        text.push_str("Interrupted: the steps under way were finished, no others were begun.\n");
+    }
+    let left = outcome.residual.steps.len();
+    text += &match (left, outcome.all_done()) {
+        (0, true) if outcome.residual.refusals.is_empty() => {
+            "The host is as the fleet file says.\n".to_owned()
+        }
+        (0, _) => "Nothing else is left to do.\n".to_owned(),
+        (_, true) => format!("Yet a new plan has {left} steps; see armfleet plan.\n"),
+        (_, false) => "Apply again to go on from here.\n".to_owned(),
+    };
+    text
+}
