@@ -294,7 +294,7 @@ fn dump(domain: &Domain, flags: sys::virDomainXMLFlags) -> Option<Fact<String>> 
     match domain.xml_desc(flags) {
         Ok(xml) => Some(Fact::Present(xml)),
         Err(error) if is(&error, ErrorNumber::NoDomain) => None,
-        Err(error) => Some(Fact::Unreadable(error.message().to_owned())),
+        Err(error) => Some(Fact::Unreadable(text(&error))),
     }
 }
 
@@ -391,10 +391,90 @@ fn said(error: &Error) -> CallError {
     };
     CallError {
         kind,
-        why: error.message().to_owned(),
+        why: text(error),
     }
+}
+
+/// What libvirt said; what a hook wrote ends it with a line break.
+fn text(error: &Error) -> String {
+    error.message().trim_end().to_owned()
 }
 
 fn is(error: &Error, number: ErrorNumber) -> bool {
     error.code().is(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    const TEST: &str = "test:///default";
+
+    #[test]
+    fn a_call_without_an_answer_is_given_up() {
+        let began = Instant::now();
+        let slow = || {
+            thread::sleep(Duration::from_secs(20));
+            Ok(())
+        };
+        let error = answer(Duration::from_millis(50), slow).unwrap_err();
+        assert!(error.why.starts_with("libvirt did not answer within"));
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_answer_keeps_the_number_of_its_error() {
+        let connection = ReadConnection::open(TEST).unwrap();
+        let missing = "00000000-0000-4000-8000-000000000000";
+        let lookup = move |connect: &Connect| connect.lookup_domain_by_uuid_string(missing);
+        let error = connection.answer(lookup).unwrap_err();
+        assert_eq!(error.kind, CallErrorKind::Missing);
+        assert!(error.why.starts_with("Domain not found"), "{error}");
+    }
+
+    #[test]
+    fn a_domain_that_is_not_dumped_in_time_is_listed_as_unreadable() {
+        let connection = ReadConnection::open(TEST).unwrap();
+        let listed = connection.answer(list).unwrap();
+        let names: Vec<_> = listed.iter().map(|entry| entry.seen.name.clone()).collect();
+        assert!(names.contains(&"test".to_owned()));
+        let untouched: Vec<_> = listed.iter().map(|entry| entry.seen.clone()).collect();
+        let dumped = dump_all(listed, Duration::ZERO).unwrap();
+        for (raw, before) in dumped.iter().zip(&untouched) {
+            assert!(raw.inactive.present().is_some() || raw == before);
+        }
+        assert_eq!(dumped.len(), untouched.len());
+        assert!(untouched[0].inactive.unknown().is_some());
+    }
+
+    #[test]
+    fn only_the_xml_of_a_process_has_an_id() {
+        assert!(has_id("<domain type='kvm' id='7' xmlns:qemu='urn:x'>"));
+        assert!(!has_id("<domain type='kvm'>\n  <memory id='7'/>"));
+        assert!(!has_id("<domain type='kvm' uuid='7'>"));
+        assert!(!has_id("<domain/>"));
+    }
+
+    #[test]
+    fn a_read_only_connection_changes_nothing() {
+        let reads = ReadConnection::open(TEST).unwrap();
+        let connection = WriteConnection {
+            connect: reads.connect.clone(),
+        };
+        let test = reads.domains().unwrap().remove(0);
+        let refused = [
+            connection.define(test.inactive.present().unwrap()),
+            connection.set_autostart(&test.uuid, true),
+            connection.start(&test.uuid),
+            connection.shutdown(&test.uuid),
+            connection.undefine(&test.uuid, false),
+            connection.dump_secure(&test.uuid).map(drop),
+        ];
+        for refusal in refused {
+            let why = refusal.unwrap_err().why;
+            assert!(why.starts_with("operation forbidden"), "{why}");
+        }
+        assert_eq!(reads.domain(&test.uuid).unwrap(), test);
+    }
 }
