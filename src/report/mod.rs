@@ -1,11 +1,13 @@
 //! Plans, outcomes and states as people read them. Nothing here prints; [`Paint`] says whether there is colour.
 
+mod diagnostics;
 mod diff;
 mod outcome;
 mod status;
 mod style;
 mod text;
 
+pub use diagnostics::render_problems;
 pub use diff::render_diff;
 pub use outcome::{render_outcome, render_step};
 pub use status::render_status;

@@ -1,7 +1,216 @@
-//! Checks of a whole file.
+//! What can be wrong with a file whose values are all of the right type: one named check for each way.
+//!
+//! A check looks at whatever could be read; that something else could not does not keep it from running.
 
-use super::draft::Draft;
-use super::problem::Found;
+use super::draft::{Draft, DraftVm};
+use super::fields::At;
+use super::path_checks;
+use super::problem::{Code, Found, Problem};
+use super::{Accel, Arch, Size};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Every check, by the code of the problems that it finds.
+const CHECKS: [(Code, fn(&Draft) -> Vec<Problem>); 11] = [
+    (Code::MemoryRange, memory_range),
+    (Code::MemoryFraction, memory_fraction),
+    (Code::VcpuRange, vcpu_range),
+    (Code::CmdlineLength, cmdline_length),
+    (Code::DiskSize, disk_size),
+    (Code::DuplicateDisk, duplicate_disk),
+    (Code::SeedPair, seed_pair),
+    (Code::StopTimeout, stop_timeout),
+    (Code::PathRefused, path_checks::path_refused),
+    (Code::ShareTooGeneral, path_checks::share_too_general),
+    (Code::SharedPath, path_checks::shared_path),
+];
 
 /// Runs every check.
-pub(super) fn check(_draft: &Draft, _found: &mut Found) {}
+pub(super) fn check(draft: &Draft, found: &mut Found) {
+    for (code, check) in CHECKS {
+        for problem in check(draft) {
+            debug_assert_eq!(problem.code, code);
+            found.report(problem);
+        }
+    }
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The memory of an armhf guest: QEMU's `virt` machine puts RAM at 1 GiB, and 4 GiB is what a kernel without LPAE, such
+/// as Debian's `armmp`, can address. The lower bound is what a kernel and its initrd need at the least.
+fn memory_range(draft: &Draft) -> Vec<Problem> {
+    const LEAST: u64 = 32 * MIB;
+    const MOST: u64 = 3 * GIB;
+    let problem = |vm: &DraftVm, memory: &At<Size>| {
+        let bytes = memory.value.bytes();
+        let size = memory.value;
+        if bytes < LEAST {
+            let message = format!("{size} of memory hold no kernel with its initrd");
+            let problem = Problem::new(Code::MemoryRange, &memory.range, message);
+            Some(problem.help("give at least 32MiB; Debian wants 256MiB"))
+        } else if bytes > MOST && vm.arch == Ok(Arch::Armhf) {
+            let message = format!("an armhf guest can have at most 3GiB of memory, not {size}");
+            let problem = Problem::new(Code::MemoryRange, &memory.range, message);
+            Some(problem.help(
+                "its memory begins at 1 GiB, and a 32-bit kernel without LPAE sees nothing above 4 GiB",
+            ))
+        } else {
+            None
+        }
+    };
+    let vms = draft.readable_vms();
+    vms.filter_map(|vm| problem(vm, vm.memory.as_ref().ok()?))
+        .collect()
+}
+
+/// libvirt rounds a guest's memory up to whole MiB when it starts, so anything else would always look changed.
+fn memory_fraction(draft: &Draft) -> Vec<Problem> {
+    let memories = draft
+        .readable_vms()
+        .filter_map(|vm| vm.memory.as_ref().ok());
+    let fractions = memories.filter(|memory| !memory.value.bytes().is_multiple_of(MIB));
+    let problem = |memory: &At<Size>| {
+        let next = memory.value.bytes().div_ceil(MIB);
+        let message = format!("{} is no whole number of MiB", memory.value);
+        Problem::new(Code::MemoryFraction, &memory.range, message).help(format!(
+            "libvirt gives memory in whole MiB; the next is {next}MiB"
+        ))
+    };
+    fractions.map(problem).collect()
+}
+
+/// QEMU emulates a GICv2, an interrupt controller for 8 processors; under KVM it may be a GICv3. A 32-bit ARM kernel is
+/// built for at most 32 (NR_CPUS).
+fn vcpu_range(draft: &Draft) -> Vec<Problem> {
+    const EMULATED: u32 = 8;
+    const KNOWN: u32 = 32;
+    let problem = |vm: &DraftVm, vcpus: &At<u32>| {
+        let count = vcpus.value;
+        let accel = vm.accel.ok()?;
+        let new = |message: String| Problem::new(Code::VcpuRange, &vcpus.range, message);
+        match count {
+            0 => Some(new("a VM needs at least one virtual CPU".to_owned())),
+            1..=EMULATED => None,
+            ..=KNOWN if accel == Accel::Kvm => None,
+            ..=KNOWN => Some(
+                new(format!("an emulated guest has at most {EMULATED} virtual CPUs, not {count}"))
+                    .help("its interrupt controller, a GICv2, serves no more; `accel: kvm` allows 32, on a host with a GICv3"),
+            ),
+            _ => Some(
+                new(format!("an armhf guest has at most {KNOWN} virtual CPUs, not {count}"))
+                    .help("32-bit ARM kernels know no more"),
+            ),
+        }
+    };
+    let vms = draft.readable_vms();
+    vms.filter_map(|vm| problem(vm, vm.vcpus.as_ref().ok()?))
+        .collect()
+}
+
+/// The kernel keeps COMMAND_LINE_SIZE bytes, the final NUL among them: 1024 on 32-bit ARM.
+fn cmdline_length(draft: &Draft) -> Vec<Problem> {
+    const KEPT: usize = 1023;
+    let boots = draft.readable_vms().filter_map(|vm| vm.boot.as_ref().ok());
+    let cmdlines = boots.filter_map(|boot| boot.cmdline.as_ref().ok());
+    let long = cmdlines.filter(|cmdline| cmdline.value.as_str().len() > KEPT);
+    let problem = |length: usize| {
+        format!("the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT}")
+    };
+    long.map(|cmdline| {
+        let message = problem(cmdline.value.as_str().len());
+        Problem::new(Code::CmdlineLength, &cmdline.range, message)
+            .help("shorten it: the kernel would cut off the rest without a word")
+    })
+    .collect()
+}
+
+/// A disk is a whole number of sectors.
+fn disk_size(draft: &Draft) -> Vec<Problem> {
+    const SECTOR: u64 = 512;
+    let disks = draft.readable_vms().flat_map(DraftVm::readable_disks);
+    let sizes = disks.filter_map(|disk| disk.size.as_ref().ok()?.as_ref());
+    let problem = |size: &At<Size>| {
+        let bytes = size.value.bytes();
+        if bytes == 0 {
+            let problem = Problem::new(Code::DiskSize, &size.range, "a disk cannot be empty");
+            return Some(problem.help("without `size` the file must exist, and is used as it is"));
+        }
+        let next = Size::from_bytes(bytes.checked_next_multiple_of(SECTOR)?);
+        let message = format!("{} is no whole number of {SECTOR}-byte sectors", size.value);
+        let problem = Problem::new(Code::DiskSize, &size.range, message);
+        (next != size.value)
+            .then(|| problem.help(format!("the next size that is one is {}", written(next))))
+    };
+    sizes.filter_map(problem).collect()
+}
+
+/// A size as a fleet file has it, without a space.
+fn written(size: Size) -> String {
+    size.to_string().replace(' ', "")
+}
+
+/// Disks are told apart by their names.
+fn duplicate_disk(draft: &Draft) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for vm in draft.readable_vms() {
+        let mut seen = BTreeMap::new();
+        let names = vm
+            .readable_disks()
+            .filter_map(|disk| disk.name.as_ref().ok());
+        for name in names {
+            let Some(first) = seen.insert(&name.value, &name.range) else {
+                continue;
+            };
+            let message = format!("two disks of one VM are called `{}`", name.value);
+            let problem = Problem::new(Code::DuplicateDisk, &name.range, message)
+                .also(first, "the first")
+                .help(
+                    "give one of them another `name`; without one a disk is called after its file",
+                );
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+/// A kernel is no initrd.
+fn seed_pair(draft: &Draft) -> Vec<Problem> {
+    let seeds = draft.readable_vms().filter_map(DraftVm::readable_seed);
+    let problem = |kernel: &At<super::HostPath>, initrd: &At<super::HostPath>| {
+        let same = kernel.value == initrd.value;
+        let swapped = kernel.value.file_name().starts_with("initrd")
+            && initrd.value.file_name().starts_with("vmlinu");
+        let message = match (same, swapped) {
+            (true, _) => "the seed's kernel and initrd are the same file",
+            (_, true) => "the seed's kernel and initrd look swapped",
+            _ => return None,
+        };
+        let problem = Problem::new(Code::SeedPair, &initrd.range, message);
+        Some(
+            problem
+                .also(&kernel.range, "the kernel")
+                .label("the initrd"),
+        )
+    };
+    seeds
+        .filter_map(|seed| problem(seed.kernel.as_ref().ok()?, seed.initrd.as_ref().ok()?))
+        .collect()
+}
+
+/// A stop that may take no time always fails, and one that may take days is never noticed to fail.
+fn stop_timeout(draft: &Draft) -> Vec<Problem> {
+    const LEAST: Duration = Duration::from_secs(1);
+    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let timeouts = draft
+        .readable_vms()
+        .filter_map(|vm| vm.stop_timeout.as_ref().ok());
+    let wrong = timeouts.filter(|timeout| !(LEAST..=MOST).contains(&timeout.value));
+    wrong
+        .map(|timeout| {
+            let message = "a graceful stop takes from 1s to 24h";
+            Problem::new(Code::StopTimeout, &timeout.range, message)
+        })
+        .collect()
+}

@@ -5,6 +5,7 @@
 
 use super::problem::{Checked, Code, Found, Problem, Reported};
 use super::spans::{Place, Shape, locate};
+use super::syntax;
 use serde::de::{
     Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
@@ -70,12 +71,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], found: &mut Found) -> Checked<Document<'
     let reading = parse(body).map_err(|error| {
         let at = error.location().map_or(0, |location| location.index());
         let at = offset + body.char_indices().nth(at).map_or(body.len(), |(at, _)| at);
-        let problem = Problem::new(
-            Code::Syntax,
-            &(at..at),
-            format!("this is not YAML: {error}"),
-        );
-        found.report(problem)
+        found.report(syntax::problem(&error.to_string(), &(at..at), &text[..at]))
     })?;
     let root = join(reading, &place, found)?;
     Ok(Document { text, root })

@@ -6,7 +6,6 @@ use super::{
     Accel, Arch, Boot, Cmdline, DesiredState, Disk, DiskName, FleetName, GuestReboot, Handover,
     HostPath, MachineName, Seed, Size, Spec, Transport, Vm, VmName,
 };
-use std::ops::Range;
 use std::time::Duration;
 
 /// A fleet file, read as far as it can be.
@@ -19,9 +18,7 @@ pub(super) struct Draft {
 /// A VM, read as far as it can be.
 #[derive(Debug)]
 pub(super) struct DraftVm {
-    /// Where its name is.
-    pub(super) key: Range<usize>,
-    pub(super) name: Checked<VmName>,
+    pub(super) name: Checked<At<VmName>>,
     pub(super) arch: Checked<Arch>,
     pub(super) accel: Checked<Accel>,
     pub(super) machine: Checked<MachineName>,
@@ -62,6 +59,11 @@ pub(super) struct DraftDisk {
 }
 
 impl Draft {
+    /// The VMs that could be read at all.
+    pub(super) fn readable_vms(&self) -> impl Iterator<Item = &DraftVm> {
+        self.vms.iter().flatten().flatten()
+    }
+
     /// The spec, if everything could be read.
     pub(super) fn finish(self) -> Checked<Spec> {
         let vms = self.vms?.into_iter().map(|vm| {
@@ -76,10 +78,20 @@ impl Draft {
 }
 
 impl DraftVm {
+    /// The disks that could be read at all.
+    pub(super) fn readable_disks(&self) -> impl Iterator<Item = &DraftDisk> {
+        self.disks.iter().flatten().flatten()
+    }
+
+    /// The seed, if there is one that could be read at all.
+    pub(super) fn readable_seed(&self) -> Option<&DraftSeed> {
+        self.boot.as_ref().ok()?.seed.as_ref().ok()?.as_ref()
+    }
+
     fn finish(self) -> Checked<Vm> {
         let disks = self.disks?.into_iter().map(|disk| disk?.finish());
         Ok(Vm {
-            name: self.name?,
+            name: self.name?.value,
             arch: self.arch?,
             accel: self.accel?,
             machine: self.machine?,

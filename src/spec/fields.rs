@@ -53,7 +53,7 @@ impl<'n> Fields<'n> {
     /// A field that must be given.
     pub(super) fn required(&self, name: &str, found: &mut Found) -> Checked<&Field<'n>> {
         self.get(name).ok_or_else(|| {
-            let message = format!("{} needs `{}{name}`", self.table.owner, self.table.prefix);
+            let message = format!("{} needs `{name}`", self.table.owner);
             found.report(Problem::new(Code::MissingKey, &self.at, message))
         })
     }

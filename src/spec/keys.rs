@@ -102,7 +102,7 @@ pub(super) const SEED: Table = Table {
 pub(super) const DISK: Table = Table {
     owner: "a disk",
     place: "in an entry of `disks`",
-    prefix: "disks.",
+    prefix: "",
     keys: &[
         ("path", Required),
         ("name", Optional),

@@ -12,11 +12,13 @@ mod keys;
 pub mod layout;
 mod name;
 mod near;
+mod path_checks;
 mod placeholder;
 mod problem;
 mod resolve;
 mod size;
 mod spans;
+mod syntax;
 mod values;
 
 pub use identity::domain_uuid;

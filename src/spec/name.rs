@@ -177,6 +177,10 @@ fn check_cmdline(text: &str) -> Result<(), Unacceptable> {
         return fail("the kernel command line must not be empty".to_owned());
     }
     match text.chars().find(|c| c.is_control()) {
+        Some('\n') => fail(
+            "the kernel command line is one line; a block that begins with `>-` joins several"
+                .to_owned(),
+        ),
         Some(c) => fail(format!("the kernel command line must not contain {c:?}")),
         None => Ok(()),
     }

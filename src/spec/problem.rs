@@ -48,12 +48,16 @@ pub enum Code {
     DuplicateDisk,
     /// Memory outside of what the guest can have.
     MemoryRange,
+    /// Memory that is no whole number of MiB.
+    MemoryFraction,
     /// A number of virtual CPUs that the guest cannot have.
     VcpuRange,
     /// A kernel command line longer than the kernel keeps.
     CmdlineLength,
     /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
     PathRefused,
+    /// A folder as a boot share that is not one VM's alone.
+    ShareTooGeneral,
     /// A disk size that no disk can have.
     DiskSize,
     /// A disk file whose suffix contradicts its format.
@@ -90,9 +94,11 @@ impl Code {
             Self::SharedPath => "shared-path",
             Self::DuplicateDisk => "duplicate-disk",
             Self::MemoryRange => "memory-range",
+            Self::MemoryFraction => "memory-fraction",
             Self::VcpuRange => "vcpu-range",
             Self::CmdlineLength => "cmdline-length",
             Self::PathRefused => "path-refused",
+            Self::ShareTooGeneral => "share-too-general",
             Self::DiskSize => "disk-size",
             Self::DiskFormat => "disk-format",
             Self::SeedPair => "seed-pair",
@@ -136,7 +142,7 @@ impl Problem {
     pub(super) fn new(code: Code, range: &Range<usize>, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: short(&message.into()),
             place: Label {
                 range: range.clone(),
                 text: String::new(),
@@ -148,7 +154,7 @@ impl Problem {
 
     /// Says something beside the underlined part.
     pub(super) fn label(mut self, text: impl Into<String>) -> Self {
-        self.place.text = text.into();
+        self.place.text = short(&text.into());
         self
     }
 
@@ -156,14 +162,14 @@ impl Problem {
     pub(super) fn also(mut self, range: &Range<usize>, text: impl Into<String>) -> Self {
         self.others.push(Label {
             range: range.clone(),
-            text: text.into(),
+            text: short(&text.into()),
         });
         self
     }
 
     /// Says what to do.
     pub(super) fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(short(&text.into()));
         self
     }
 
@@ -171,6 +177,31 @@ impl Problem {
         let Range { start, end } = self.place.range;
         (start, end, self.code, &self.message)
     }
+}
+
+/// A text for one line, whatever of the file is quoted in it: without its middle if it is long, and with control
+/// characters escaped.
+fn short(text: &str) -> String {
+    const END: usize = 140;
+    let count = text.chars().count();
+    if count <= 2 * END {
+        return visible(text.chars());
+    }
+    let head = visible(text.chars().take(END));
+    let tail = visible(text.chars().skip(count - END));
+    format!("{head}…{tail}")
+}
+
+fn visible(text: impl Iterator<Item = char>) -> String {
+    let mut visible = String::new();
+    for c in text {
+        if c.is_control() {
+            visible.extend(c.escape_default());
+        } else {
+            visible.push(c);
+        }
+    }
+    visible
 }
 
 /// Everything that is wrong with one fleet file: at least one problem, in the order of the file, none twice.
@@ -232,7 +263,7 @@ impl Found {
             return Ok(value);
         }
         self.0.sort_by(|one, other| one.order().cmp(&other.order()));
-        self.0.dedup();
+        self.0.dedup_by(|one, other| one.order() == other.order());
         Err(Problems {
             file_name: file_name.to_owned(),
             list: self.0,

@@ -31,6 +31,8 @@ const TRANSPORT: &Words<Transport> = &[("mmio", Some(Transport::Mmio)), ("pci", 
 const FROM: &Words<()> = &[("share", Some(())), ("files", None), ("uefi", None)];
 const HANDOVER: &Words<Handover> = &[("copy", Some(Handover::Copy)), ("link", None)];
 const FORMAT: &Words<()> = &[("raw", Some(())), ("qcow2", None)];
+/// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
+const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
 const STATE: &Words<DesiredState> = &[
     ("running", Some(DesiredState::Running)),
     ("stopped", Some(DesiredState::Stopped)),
@@ -63,7 +65,7 @@ pub(super) fn resolve(
     let start = root.range.start..root.range.start;
     let fields = fields(root, &start, &keys::FILE, found)?;
     let fleet = fields.required("fleet", found);
-    let fleet = fleet.and_then(|field| parsed(field, str::parse::<FleetName>, found));
+    let fleet = fleet.and_then(|field| parsed(field, "a name", str::parse::<FleetName>, found));
     let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
     let scope = Scope {
         source,
@@ -125,11 +127,11 @@ fn vm(
             word(field, ACCEL, found)
         }),
         machine: match fields.get("machine") {
-            Some(field) => parsed(field, str::parse, found).map(|machine| machine.value),
+            Some(field) => parsed(field, "a name", str::parse, found).map(|machine| machine.value),
             None => accepted(MACHINE.parse(), key, found),
         },
         memory: required(fields, "memory", found, |field, found| {
-            parsed(field, str::parse, found)
+            parsed(field, "a size, as in 512MiB", str::parse, found)
         }),
         vcpus: match fields.get("vcpus") {
             Some(field) => vcpus(field, found),
@@ -149,12 +151,11 @@ fn vm(
             word(field, GUEST_REBOOT, found)
         }),
         stop_timeout: match fields.get("stop_timeout") {
-            Some(field) => parsed(field, parse_duration, found),
+            Some(field) => parsed(field, "a duration, as in 2min", parse_duration, found),
             None => Ok(At::new(super::DEFAULT_STOP_TIMEOUT, &key.range)),
         },
         state,
-        key: key.range.clone(),
-        name,
+        name: name.map(|name| At::new(name, &key.range)),
     })
 }
 
@@ -192,7 +193,7 @@ fn accepted<T>(parsed: Result<T, Unacceptable>, node: &Node, found: &mut Found) 
 }
 
 fn host_name(field: &Field<'_>, found: &mut Found) -> Checked<()> {
-    match text(field, found)? {
+    match text(field, "a name", found)? {
         HOST => Ok(()),
         other => Err(later(field, other, found)),
     }
@@ -200,13 +201,12 @@ fn host_name(field: &Field<'_>, found: &mut Found) -> Checked<()> {
 
 fn vcpus(field: &Field<'_>, found: &mut Found) -> Checked<At<u32>> {
     let count = whole(field, found)?;
-    match u32::try_from(count.value) {
-        Ok(count) if count > 0 => Ok(At::new(count, &field.node.range)),
-        _ => {
-            let message = format!("a VM cannot have {} virtual CPUs", count.value);
-            Err(found.report(at(Code::VcpuRange, field.node, message)))
-        }
-    }
+    u32::try_from(count.value)
+        .map(|value| At::new(value, &count.range))
+        .map_err(|_| {
+            let message = format!("no guest has {} virtual CPUs", count.value);
+            found.report(at(Code::VcpuRange, field.node, message))
+        })
 }
 
 fn boot(vm: &Fields<'_>, vm_key: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftBoot> {
@@ -292,19 +292,51 @@ fn disk(entry: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftDisk>
         Some(field) => word(field, FORMAT, found),
         None => Ok(()),
     };
+    if let (Ok(path), Ok(())) = (&path, format) {
+        let _reported = raw_file(path, fields.get("format"), found);
+    }
     let name = match (fields.get("name"), &path) {
-        (Some(field), _) => scope
-            .expanded(field, found)
-            .and_then(|text| accept(field, text.parse(), found)),
+        (Some(field), _) => {
+            let text = scope.expanded(field, found);
+            text.and_then(|text| accept(field, text.parse(), found))
+        }
         (None, Ok(path)) => name_of(path, found),
         (None, Err(reported)) => Err(*reported),
     };
     let size = match fields.get("size") {
-        Some(field) => parsed(field, str::parse::<Size>, found).map(Some),
+        Some(field) => parsed(field, "a size, as in 8GiB", str::parse::<Size>, found).map(Some),
         None => Ok(None),
     };
     format?;
     Ok(DraftDisk { name, path, size })
+}
+
+/// Reports a path that is no raw image: a device, or a file whose suffix is another format's.
+fn raw_file(path: &At<HostPath>, format: Option<&Field<'_>>, found: &mut Found) -> Checked<()> {
+    let later = |message| Problem::new(Code::NotSupportedYet, &path.range, message);
+    if path.value.as_str().starts_with("/dev/") {
+        let message = "a device as a disk is not supported yet";
+        return Err(found.report(later(message.to_owned()).help("use an image file")));
+    }
+    let suffix = path
+        .value
+        .file_name()
+        .rsplit_once('.')
+        .map(|(_, suffix)| suffix);
+    let other = OTHER_FORMATS.iter().find(|other| suffix == Some(**other));
+    let (Some(other), format) = (other, format) else {
+        return Ok(());
+    };
+    let help = format!("`qemu-img convert -f {other} -O raw` makes a raw image; call it `.img`");
+    let problem = match format {
+        None => later(format!("an image in {other} format is not supported yet")),
+        Some(format) => {
+            let message = format!("a raw image must not be called `.{other}`");
+            Problem::new(Code::DiskFormat, &path.range, message)
+                .also(&format.node.range, "declared raw here")
+        }
+    };
+    Err(found.report(problem.help(help)))
 }
 
 /// A disk's name where none is given: its file's, without the suffix.
@@ -314,9 +346,9 @@ fn name_of(path: &At<HostPath>, found: &mut Found) -> Checked<At<super::DiskName
     match stem.parse() {
         Ok(name) => Ok(At::new(name, &path.range)),
         Err(why) => {
-            let message = format!("`{stem}` cannot be the disk's name: {why}");
-            let problem = Problem::new(Code::WrongValue, &path.range, message)
-                .help("give the disk a `name`; without one it is called after its file");
+            let message = format!("the disk cannot be called after `{file}`: {why}");
+            let problem =
+                Problem::new(Code::WrongValue, &path.range, message).help("give it a `name`");
             Err(found.report(problem))
         }
     }
@@ -325,7 +357,7 @@ fn name_of(path: &At<HostPath>, found: &mut Found) -> Checked<At<super::DiskName
 impl Scope<'_> {
     /// A text with its placeholders replaced.
     fn expanded(&self, field: &Field<'_>, found: &mut Found) -> Checked<String> {
-        let written = text(field, found)?;
+        let written = text(field, "a text", found)?;
         let mut missing = None;
         let expanded = expand(written, |word| {
             let value = match word {
@@ -380,7 +412,13 @@ impl Scope<'_> {
 
     fn cmdline(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<Cmdline>> {
         let text = self.expanded(field, found)?;
-        accept(field, text.parse(), found)
+        if text.trim_end().contains('\n') || !text.ends_with('\n') {
+            return accept(field, text.parse(), found);
+        }
+        let message = "the kernel command line ends in a line break";
+        let problem = at(Code::WrongValue, field.node, message)
+            .help("begin the block with `>-`, which drops it, instead of `>` or `|`");
+        Err(found.report(problem))
     }
 
     /// An absolute path on the host.

@@ -1,6 +1,7 @@
 //! Where everything stands in the text, from a parser that keeps positions and is bounded in time.
 
 use super::problem::{Checked, Code, Found, Problem, Reported};
+use super::syntax;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -187,13 +188,7 @@ impl Builder<'_> {
 
     fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Checked<()> {
         if self.open.len() == DEPTH_LIMIT {
-            let problem = Problem::new(
-                Code::TooDeep,
-                &first_of(&range),
-                format!("maps and lists are nested more than {DEPTH_LIMIT} deep"),
-            )
-            .help("no fleet file needs that; is a bracket missing somewhere before?");
-            return Err(self.found.report(problem));
+            return Err(self.found.report(syntax::too_deep(&first_of(&range))));
         }
         self.open.push(Open {
             range: first_of(&range),
@@ -287,9 +282,9 @@ impl Builder<'_> {
         let rest = text.get(at - self.bytes.offset..).unwrap_or_default();
         let width = rest.chars().next().filter(|c| !c.is_control());
         let range = at..at + width.map_or(0, char::len_utf8);
-        let message = format!("this is not YAML: {}", error.info());
+        let before = &text[..at - self.bytes.offset];
         self.found
-            .report(Problem::new(Code::Syntax, &range, message))
+            .report(syntax::problem(error.info(), &range, before))
     }
 
     fn finish(self) -> Checked<Place> {

@@ -25,21 +25,22 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("destroy", "stop"),
 ];
 
-/// A text.
-pub(super) fn text<'n>(field: &Field<'n>, found: &mut Found) -> Checked<&'n str> {
+/// A text, which is to be something `wanted`.
+pub(super) fn text<'n>(field: &Field<'n>, wanted: &str, found: &mut Found) -> Checked<&'n str> {
     match &field.node.value {
         Value::Scalar(text, _) => Ok(text),
-        _ => Err(wrong_type(field, "a text", found)),
+        _ => Err(wrong_type(field, wanted, found)),
     }
 }
 
 /// A text in a form of its own.
 pub(super) fn parsed<T>(
     field: &Field<'_>,
+    wanted: &str,
     parse: impl FnOnce(&str) -> Result<T, Unacceptable>,
     found: &mut Found,
 ) -> Checked<At<T>> {
-    let text = text(field, found)?;
+    let text = text(field, wanted, found)?;
     accept(field, parse(text), found)
 }
 
@@ -57,7 +58,7 @@ pub(super) fn accept<T>(
 
 /// One of a few words.
 pub(super) fn word<T: Copy>(field: &Field<'_>, words: &Words<T>, found: &mut Found) -> Checked<T> {
-    let written = text(field, found)?;
+    let written = text(field, "a word", found)?;
     match words.iter().find(|(word, _)| *word == written) {
         Some((_, Some(value))) => Ok(*value),
         Some((_, None)) => Err(later(field, written, found)),

@@ -1,0 +1,248 @@
+//! Problems of a fleet file as text: message, place, the line with the part underlined, what to do.
+
+use crate::spec::{Label, Problem, Problems};
+use annotate_snippets::{
+    Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet,
+};
+use std::ops::Range;
+
+/// So many problems are shown; nobody reads more at once.
+const SHOWN: usize = 100;
+/// So many bytes of a line are rendered before and after what is pointed at; a terminal's width of them is shown.
+const LINE_WINDOW: usize = 400;
+/// Two places at most so many lines apart are shown as one piece of the file.
+const LINES_TOGETHER: usize = 200;
+
+/// Renders the problems of a file, whose bytes are `text`, as the Rust compiler would; a count ends it.
+///
+/// Nothing of the file can do anything to a terminal: control characters are replaced.
+#[must_use]
+pub fn render_problems(problems: &Problems, text: &[u8], color: bool) -> String {
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    let lines = Lines::new(text);
+    let mut output = String::new();
+    for problem in problems.iter().take(SHOWN) {
+        let group = group(problem, problems.file_name(), &lines);
+        output += &renderer.render(&[group]);
+        output += "\n\n";
+    }
+    output += &summary(problems);
+    output
+}
+
+fn summary(problems: &Problems) -> String {
+    let file = printable(problems.file_name());
+    match problems.len() {
+        1 => format!("1 problem in {file}\n"),
+        count if count <= SHOWN => format!("{count} problems in {file}\n"),
+        count => format!("{count} problems in {file}, of which the first {SHOWN} are shown\n"),
+    }
+}
+
+fn group<'a>(problem: &'a Problem, file: &'a str, lines: &Lines<'_>) -> Group<'a> {
+    let title = Level::ERROR.primary_title(problem.message.as_str());
+    let mut elements: Vec<Element<'a>> = Vec::new();
+    for labels in pieces(problem, lines) {
+        let (snippet, whole) = snippet(&labels, lines);
+        if whole {
+            elements.push(snippet.path(file).into());
+        } else {
+            // Of a line without its beginning the renderer cannot tell the column.
+            let start = labels.first().map_or(0, |(label, _)| label.range.start);
+            let (line, column) = lines.position(start);
+            let origin = Origin::path(file).line(line + 1).char_column(column + 1);
+            elements.extend([origin.into(), snippet.into()]);
+        }
+    }
+    let help = problem.help.as_deref();
+    elements.extend(help.map(|help| Level::HELP.message(help).into()));
+    title.id(problem.code.name()).elements(elements)
+}
+
+/// A label, and whether it is the problem's own place.
+type Marked<'a> = (&'a Label, bool);
+
+/// The labels of a problem, in pieces of the file that are shown each for itself.
+fn pieces<'a>(problem: &'a Problem, lines: &Lines<'_>) -> Vec<Vec<Marked<'a>>> {
+    let own = lines.position(problem.place.range.start).0;
+    let mut near = vec![(&problem.place, true)];
+    let mut pieces = Vec::new();
+    for other in &problem.others {
+        if lines.position(other.range.start).0.abs_diff(own) <= LINES_TOGETHER {
+            near.push((other, false));
+        } else {
+            pieces.push(vec![(other, false)]);
+        }
+    }
+    pieces.insert(0, near);
+    pieces
+}
+
+/// The lines of some labels, and whether the first label's line is there from its beginning.
+fn snippet<'a>(labels: &[Marked<'a>], lines: &Lines<'_>) -> (Snippet<'a, Annotation<'a>>, bool) {
+    let line_of = |label: &Label| lines.position(label.range.start).0;
+    let numbers = || labels.iter().map(|(label, _)| line_of(label));
+    let first = numbers().min().unwrap_or(0);
+    let last = numbers().max().unwrap_or(0);
+    let mut source = String::new();
+    let mut annotations = Vec::new();
+    let mut whole = true;
+    for number in first..=last {
+        let here = labels.iter().filter(|(label, _)| line_of(label) == number);
+        let window = lines.window(number, here.clone().map(|(label, _)| &label.range));
+        whole &= window.whole || here.clone().all(|(_, own)| !own);
+        for (label, own) in here {
+            annotations.push(annotation(label, *own, &window, source.len()));
+        }
+        source += &window.text;
+        source.push('\n');
+    }
+    let snippet = Snippet::source(source).line_start(first + 1);
+    (snippet.annotations(annotations), whole)
+}
+
+/// The underlining of a label in a window that begins at `base` of the snippet.
+fn annotation<'a>(label: &'a Label, own: bool, window: &Window, base: usize) -> Annotation<'a> {
+    let start = base + window.offset(label.range.start);
+    let end = base + window.offset(label.range.end);
+    let kind = if own {
+        AnnotationKind::Primary
+    } else {
+        AnnotationKind::Context
+    };
+    let text = Some(label.text.as_str()).filter(|text| !text.is_empty());
+    kind.span(start..end.max(start)).label(text)
+}
+
+/// A file's lines.
+struct Lines<'t> {
+    bytes: &'t [u8],
+    /// Where each begins.
+    starts: Vec<usize>,
+}
+
+/// A line, or the part of it around what is pointed at, fit for printing.
+struct Window {
+    text: String,
+    /// Whether the line is there from its beginning.
+    whole: bool,
+    /// For each of its characters: where it is in the file, and where in `text`.
+    places: Vec<(usize, usize)>,
+}
+
+impl<'t> Lines<'t> {
+    fn new(bytes: &'t [u8]) -> Self {
+        let breaks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1));
+        Self {
+            bytes,
+            starts: starts.collect(),
+        }
+    }
+
+    /// Line and column of a byte, both from 0; columns are characters.
+    fn position(&self, at: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= at).max(1) - 1;
+        let before = self.part(self.starts[line]..at);
+        let mark = before.starts_with("\u{feff}".as_bytes());
+        let characters = before.iter().filter(|byte| !continues(**byte)).count();
+        (line, characters - usize::from(mark))
+    }
+
+    /// The line around the given parts of it.
+    fn window<'r>(&self, line: usize, parts: impl Iterator<Item = &'r Range<usize>>) -> Window {
+        let whole = self.line(line);
+        let focus = parts.fold(None, |focus: Option<Range<usize>>, part| match focus {
+            None => Some(part.clone()),
+            Some(focus) => Some(focus.start.min(part.start)..focus.end.max(part.end)),
+        });
+        let focus = focus.unwrap_or(whole.start..whole.start);
+        let mut start = focus.start.saturating_sub(LINE_WINDOW).max(whole.start);
+        while start > whole.start && self.bytes.get(start).is_some_and(|byte| continues(*byte)) {
+            start -= 1;
+        }
+        let end = focus.end.min(focus.start + LINE_WINDOW) + LINE_WINDOW;
+        Window::new(
+            self.part(start..end.min(whole.end)),
+            start,
+            start == whole.start,
+        )
+    }
+
+    /// A line without its end.
+    fn line(&self, number: usize) -> Range<usize> {
+        let start = self.starts.get(number).copied().unwrap_or(self.bytes.len());
+        let next = self.starts.get(number + 1).copied();
+        let end = next.map_or(self.bytes.len(), |next| next - 1);
+        let carriage = self.part(start..end).ends_with(b"\r");
+        start..end - usize::from(carriage)
+    }
+
+    fn part(&self, range: Range<usize>) -> &'t [u8] {
+        self.bytes
+            .get(range.start..range.end.min(self.bytes.len()))
+            .unwrap_or_default()
+    }
+}
+
+impl Window {
+    /// The printable form of bytes that begin at `start` in the file.
+    fn new(bytes: &[u8], start: usize, whole: bool) -> Self {
+        let mut window = Self {
+            text: String::new(),
+            whole,
+            places: Vec::new(),
+        };
+        let mut at = start;
+        for chunk in bytes.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                window.push(at, c);
+                at += c.len_utf8();
+            }
+            for _ in chunk.invalid() {
+                window.push(at, char::REPLACEMENT_CHARACTER);
+                at += 1;
+            }
+        }
+        window.places.push((at, window.text.len()));
+        window
+    }
+
+    fn push(&mut self, at: usize, c: char) {
+        self.places.push((at, self.text.len()));
+        match c {
+            '\u{feff}' => {}
+            '\t' => self.text.push(c),
+            _ if c.is_control() => self.text.push(char::REPLACEMENT_CHARACTER),
+            _ => self.text.push(c),
+        }
+    }
+
+    /// Where a byte of the file is in the text, or the end of the text.
+    fn offset(&self, at: usize) -> usize {
+        let index = self.places.partition_point(|(place, _)| *place < at);
+        self.places
+            .get(index)
+            .map_or(self.text.len(), |(_, offset)| *offset)
+    }
+}
+
+/// Whether a byte continues a character of UTF-8.
+const fn continues(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+fn printable(text: &str) -> String {
+    let safe = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(safe).collect()
+}

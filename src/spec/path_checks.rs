@@ -1,0 +1,231 @@
+//! Checks of paths: what may be given to a VM at all, and what only to one.
+
+use super::draft::{Draft, DraftVm};
+use super::fields::At;
+use super::layout;
+use super::problem::{Code, Problem};
+use super::{HostPath, VmName};
+
+/// Below these virt-aa-helper gives a VM nothing (`valid_path` in libvirt's `src/security/virt-aa-helper.c`), so that it
+/// would not start where AppArmor is on.
+const SYSTEM_PREFIXES: [&str; 16] = [
+    "/bin/",
+    "/etc/",
+    "/lib",
+    "/lost+found/",
+    "/proc/",
+    "/sbin/",
+    "/selinux/",
+    "/sys/",
+    "/usr/bin/",
+    "/usr/lib",
+    "/usr/sbin/",
+    "/usr/share/",
+    "/usr/local/bin/",
+    "/usr/local/etc/",
+    "/usr/local/lib",
+    "/usr/local/sbin/",
+];
+/// Below these virt-aa-helper gives a VM nothing that it could write.
+const BOOT_PREFIXES: [&str; 3] = ["/boot/", "/vmlinuz", "/initrd"];
+/// Folders that others use, too.
+const COMMON_FOLDERS: [&str; 11] = [
+    "/usr/local",
+    "/var/backups",
+    "/var/cache",
+    "/var/lib",
+    "/var/lib/libvirt",
+    "/var/lib/libvirt/images",
+    "/var/log",
+    "/var/mail",
+    "/var/opt",
+    "/var/spool",
+    "/var/tmp",
+];
+
+/// What a VM does with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Share,
+    Disk,
+    Log,
+    Seed,
+}
+
+/// A VM's use of a path.
+#[derive(Debug, Clone, Copy)]
+struct Claim<'d> {
+    vm: Option<&'d VmName>,
+    purpose: Purpose,
+    path: &'d At<HostPath>,
+}
+
+impl Claim<'_> {
+    fn purpose(&self) -> &'static str {
+        match self.purpose {
+            Purpose::Share => "boot share",
+            Purpose::Disk => "disk",
+            Purpose::Log => "console log",
+            Purpose::Seed => "seed",
+        }
+    }
+
+    /// As a part of a sentence: `the disk of armhf-vm`.
+    fn described(&self) -> String {
+        let vm = self.vm.map_or("a VM", VmName::as_str);
+        format!("the {} of {vm}", self.purpose())
+    }
+
+    fn labelled(&self) -> String {
+        format!("{} {}", self.purpose(), self.path.value)
+    }
+
+    /// Whether the path is this one's, or inside of it.
+    fn covers(&self, path: &str) -> bool {
+        is_inside_or_same(path, self.path.value.as_str())
+    }
+}
+
+/// Every use of a path by any VM, in the order of the file.
+fn claims(draft: &Draft) -> Vec<Claim<'_>> {
+    let mut claims: Vec<_> = draft.readable_vms().flat_map(claims_of).collect();
+    claims.sort_by_key(|claim| (claim.path.range.start, claim.path.range.end));
+    claims
+}
+
+fn claims_of(vm: &DraftVm) -> Vec<Claim<'_>> {
+    let share = vm
+        .boot
+        .as_ref()
+        .ok()
+        .and_then(|boot| boot.share.as_ref().ok());
+    let disks = vm
+        .readable_disks()
+        .filter_map(|disk| disk.path.as_ref().ok());
+    let log = vm.console_log.as_ref().ok().and_then(Option::as_ref);
+    let seed = vm.readable_seed();
+    let seeds = seed
+        .into_iter()
+        .flat_map(|seed| [&seed.kernel, &seed.initrd]);
+    let share = share.map(|path| (Purpose::Share, path));
+    let disks = disks.map(|path| (Purpose::Disk, path));
+    let log = log.map(|path| (Purpose::Log, path));
+    let seeds = seeds.flatten().map(|path| (Purpose::Seed, path));
+    let vm = vm.name.as_ref().ok().map(|name| &name.value);
+    let all = share.into_iter().chain(disks).chain(log).chain(seeds);
+    all.map(|(purpose, path)| Claim { vm, purpose, path })
+        .collect()
+}
+
+fn is_inside_or_same(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Paths that no VM can be given.
+pub(super) fn path_refused(draft: &Draft) -> Vec<Problem> {
+    let refusal = |claim: &Claim<'_>| {
+        let path = claim.path.value.as_str();
+        let new = |message| Problem::new(Code::PathRefused, &claim.path.range, message);
+        if [layout::STATE, layout::RUN]
+            .iter()
+            .any(|own| is_inside_or_same(path, own))
+        {
+            let message = format!("{} is in armfleet's own folder", claim.described());
+            return Some(new(message).help("choose another folder, such as one in /srv"));
+        }
+        let forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
+        let prefix = forbidden
+            .into_iter()
+            .find(|prefix| path.starts_with(**prefix))?;
+        if claim.purpose == Purpose::Seed {
+            return None;
+        }
+        let message = format!(
+            "{} is where libvirt gives a VM nothing: `{prefix}…`",
+            claim.described()
+        );
+        Some(
+            new(message)
+                .help("its AppArmor profiles refuse the system's folders; use one in /srv or /var"),
+        )
+    };
+    claims(draft).iter().filter_map(refusal).collect()
+}
+
+/// A boot share belongs to its guest alone: its folder gets QEMU's user as its owner, and the guest writes what it likes.
+pub(super) fn share_too_general(draft: &Draft) -> Vec<Problem> {
+    let general = |path: &str| {
+        let top = !path[1..].contains('/');
+        top || COMMON_FOLDERS.contains(&path) || is_inside_or_same(layout::STATE, path)
+    };
+    let claims = claims(draft).into_iter();
+    let shares = claims.filter(|claim| claim.purpose == Purpose::Share);
+    let wrong = shares.filter(|share| general(share.path.value.as_str()));
+    let problem = |share: Claim<'_>| {
+        let path = &share.path.value;
+        let message = format!("{path} is not a folder for one VM alone");
+        Problem::new(Code::ShareTooGeneral, &share.path.range, message)
+            .help(format!("the guest owns its boot share, and all in it; use a folder of its own, such as {path}/NAME-boot"))
+    };
+    wrong.map(problem).collect()
+}
+
+/// Two uses of one path, or of a path inside of another. Seeds are only read, so many VMs may have the same.
+pub(super) fn shared_path(draft: &Draft) -> Vec<Problem> {
+    let mut claims = claims(draft);
+    // With `/` before everything else, what is inside of a path comes right after it.
+    claims.sort_by(|one, other| components(one).cmp(components(other)));
+    let mut around: Vec<Claim<'_>> = Vec::new();
+    let mut problems = Vec::new();
+    for claim in claims {
+        around.retain(|outer| outer.covers(claim.path.value.as_str()));
+        match around.last() {
+            Some(outer)
+                if outer.purpose == Purpose::Seed
+                    && claim.purpose == Purpose::Seed
+                    && outer.path.value == claim.path.value => {}
+            Some(outer) => problems.push(conflict(outer, &claim)),
+            None => around.push(claim),
+        }
+    }
+    problems
+}
+
+fn components<'d>(claim: &Claim<'d>) -> impl Iterator<Item = &'d str> {
+    claim.path.value.as_str().split('/')
+}
+
+fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
+    let message = if outer.path.value == inner.path.value {
+        format!(
+            "{} and {} are the same",
+            outer.described(),
+            inner.described()
+        )
+    } else if outer.purpose == Purpose::Share {
+        format!("{} is inside of {}", inner.described(), outer.described())
+    } else {
+        format!(
+            "{} is below {}, which is a file",
+            inner.described(),
+            outer.described()
+        )
+    };
+    let later = inner.path.range.start >= outer.path.range.start;
+    let (place, other) = if later {
+        (inner, outer)
+    } else {
+        (outer, inner)
+    };
+    let problem = Problem::new(Code::SharedPath, &place.path.range, message);
+    let problem = problem
+        .label(place.labelled())
+        .also(&other.path.range, other.labelled());
+    match outer.purpose {
+        Purpose::Share => {
+            problem.help("a guest can change everything in its boot share: give each its own path")
+        }
+        _ => problem.help("give each its own path"),
+    }
+}

@@ -1,0 +1,125 @@
+//! What the YAML parsers complain about, in plain words.
+
+use super::problem::{Code, Problem};
+use std::ops::Range;
+
+/// A part of a parser's complaint, what it means, and what to do.
+type Meaning = (&'static str, &'static str, &'static str);
+
+/// The first that fits is taken.
+const MEANINGS: [Meaning; 18] = [
+    ("tab", "a tab cannot be used here", "indent with spaces"),
+    (
+        "quoted scalar, found unexpected end",
+        "this quote is never closed",
+        "close it",
+    ),
+    (
+        "invalid indentation in quoted scalar",
+        "this quote is not closed where its text should end",
+        "close it, or indent its next lines",
+    ),
+    (
+        "trailing content after double-quoted",
+        "something follows a closing quote",
+        "write `\\\"` for a quote inside of quotes",
+    ),
+    (
+        "unknown escape character",
+        "a backslash begins something unknown here",
+        "write `\\\\` for a backslash, or use single quotes",
+    ),
+    (
+        "expected ',' or '}'",
+        "a `{` before this is not closed, or a `,` is missing here",
+        "close it with `}`, or separate the entries with `,`",
+    ),
+    (
+        "expected ',' or ']'",
+        "a `[` before this is not closed, or a `,` is missing here",
+        "close it with `]`, or separate the entries with `,`",
+    ),
+    (
+        "misplaced bracket",
+        "this bracket closes nothing",
+        "remove it, or open it before",
+    ),
+    (
+        "unknown anchor",
+        "this alias refers to nothing before it",
+        "name the value with `&`, as in `&small 512MiB`, before using it with `*`",
+    ),
+    (
+        "unexpected character",
+        "a value cannot begin like this",
+        "put it between quotes",
+    ),
+    (
+        "cannot start any token",
+        "a value cannot begin like this",
+        "put it between quotes",
+    ),
+    (
+        "mapping values are not allowed",
+        "there cannot be a key here",
+        "put a text that contains `: ` between quotes; keys of one map begin in the same column",
+    ),
+    (
+        "block sequence entries are not allowed",
+        "there cannot be a list here",
+        "begin the list on a line of its own",
+    ),
+    (
+        "simple key expect",
+        "this is no key: a `:` is missing",
+        "write `key: value`, and the keys of one map in the same column",
+    ),
+    (
+        "did not find expected key",
+        "this does not fit what is before it",
+        "begin the keys of one map in the same column",
+    ),
+    (
+        "expected '-'",
+        "this does not fit the list before it",
+        "begin each entry of a list with `- `, all in the same column",
+    ),
+    (
+        "invalid indentation",
+        "this is not indented as it should be",
+        "indent it more than the key that it belongs to",
+    ),
+    (
+        "<document start>",
+        "something follows the end of the file's value",
+        "a fleet file is one map of keys, which begin in the first column",
+    ),
+];
+
+/// The problem of a complaint about a place, before which stands `before`.
+pub(super) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Problem {
+    if complaint.contains("recursion limit") {
+        return too_deep(range);
+    }
+    if before.ends_with('}') {
+        return Problem::new(Code::Syntax, range, "something follows a closing `}`")
+            .help("put a text that begins with `{` between quotes, as in \"{name}.img\"");
+    }
+    let complaint = complaint.to_lowercase();
+    match MEANINGS.iter().find(|(part, ..)| complaint.contains(part)) {
+        Some((_, message, help)) => Problem::new(Code::Syntax, range, *message).help(*help),
+        None => Problem::new(
+            Code::Syntax,
+            range,
+            "the file cannot be read as YAML from here on",
+        )
+        .label(complaint)
+        .help("look at the quotes, brackets and indentation here and on the line before"),
+    }
+}
+
+/// The problem of nesting deeper than any fleet file needs.
+pub(super) fn too_deep(range: &Range<usize>) -> Problem {
+    Problem::new(Code::TooDeep, range, "maps and lists are nested too deep")
+        .help("no fleet file needs this; is a closing bracket missing before?")
+}
