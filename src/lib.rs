@@ -1,6 +1,7 @@
 //! armfleet keeps ARM virtual machines on libvirt the way a YAML file says they should be.
 
 pub mod boot;
+pub mod cli;
 pub mod domain;
 pub mod engine;
 pub mod host;

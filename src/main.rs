@@ -1,3 +1,7 @@
-//! The `armfleet` command.
+//! The `armfleet` command: parse, run, exit.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    armfleet::cli::main().into()
+}

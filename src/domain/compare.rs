@@ -1,11 +1,12 @@
 //! What a domain has against what the spec wants.
 
-use super::edit::{DeviceRef, Edit, devices, find_device, find_kind};
+use super::edit::{DeviceRef, Edit, apply_edits, devices, find_device, find_kind};
+use super::skeleton::skeleton;
 use super::table::{DEVICE_KINDS, DOMAIN_ROWS, Device, DeviceKind, Row, Want, Wish, arch_name};
 use super::value::Value;
 use crate::inventory::{Libvirt, digest};
 use crate::mark::{Applied, AppliedDevice, Record};
-use crate::spec::{Disk, HostPath, Vm};
+use crate::spec::{Disk, FleetName, HostPath, Vm, domain_uuid};
 use crate::xml::{self, XmlError, descend};
 use roxmltree::{Document, Node};
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,18 @@ pub fn compare(
         withdraw_device(&mut result, &document, name, device);
     }
     Ok(result)
+}
+
+/// The definition of a VM's domain if it were created now.
+#[must_use]
+pub fn render_new(fleet: &FleetName, vm: &Vm, libvirt: &Libvirt) -> String {
+    let skeleton = skeleton(vm.arch, fleet, &vm.name, &domain_uuid(fleet, &vm.name));
+    let edits = compare(vm, libvirt, None, &skeleton, true).map(|comparison| comparison.edits);
+    // The skeleton is this program's own, and a test renders it.
+    edits
+        .ok()
+        .and_then(|edits| apply_edits(&skeleton, &edits).ok())
+        .unwrap_or(skeleton)
 }
 
 /// Where rows are compared.

@@ -42,6 +42,8 @@ pub struct HostError {
     doing: String,
     /// What to do about it.
     remedy: Option<String>,
+    /// Whether something else has precedence, rather than anything being wrong.
+    refusal: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -51,6 +53,7 @@ impl HostError {
         Self {
             doing: doing.into(),
             remedy: None,
+            refusal: false,
             source: Some(source.into()),
         }
     }
@@ -60,6 +63,7 @@ impl HostError {
         Self {
             doing: what.into(),
             remedy: None,
+            refusal: false,
             source: None,
         }
     }
@@ -69,6 +73,21 @@ impl HostError {
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
+    }
+
+    /// The same failure, as a refusal: something else has precedence.
+    #[must_use]
+    pub fn as_refusal(self) -> Self {
+        Self {
+            refusal: true,
+            ..self
+        }
+    }
+
+    /// Whether something else has precedence, rather than anything being wrong.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.refusal
     }
 
     /// What to do about it.

@@ -49,8 +49,14 @@ impl<P: Primitives> Performer<P> {
         let note = host.lock_note();
         let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
         host._apply_lock = Some(lock.map_err(|error| {
-            HostError::new("another apply is at work on this host", error)
-                .with_remedy("wait for it, then apply again")
+            match error.kind {
+                CallErrorKind::Locked => {
+                    HostError::new("another apply is at work on this host", error)
+                        .with_remedy("wait for it, then apply again")
+                        .as_refusal()
+                }
+                _ => cannot(format!("lock {}", layout::APPLY_LOCK))(error),
+            }
         })?);
         Ok(host)
     }

@@ -5,7 +5,7 @@ use crate::xml::{self, XmlError, child, descend};
 use std::collections::BTreeMap;
 
 /// What a host's libvirt can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Libvirt {
     /// Major × 1,000,000 + minor × 1,000 + release.
     pub version: u32,
@@ -26,7 +26,10 @@ pub struct GuestSupport {
 
 impl Libvirt {
     /// Reads the capabilities' XML.
-    pub(super) fn read(raw: &RawLibvirt) -> Result<Self, XmlError> {
+    ///
+    /// # Errors
+    /// When they are not XML.
+    pub fn read(raw: &RawLibvirt) -> Result<Self, XmlError> {
         let document = xml::parse(&raw.capabilities)?;
         let root = document.root_element();
         let mut guests: BTreeMap<String, GuestSupport> = BTreeMap::new();

@@ -3,6 +3,7 @@
 mod diagnostics;
 mod diff;
 mod outcome;
+mod show;
 mod status;
 mod style;
 mod text;
@@ -10,6 +11,7 @@ mod text;
 pub use diagnostics::render_problems;
 pub use diff::render_diff;
 pub use outcome::{render_outcome, render_step};
+pub use show::render_vm;
 pub use status::render_status;
 pub use style::{Paint, Tone};
 pub use text::render_plan;

@@ -1,0 +1,54 @@
+//! Exit codes.
+
+use std::process::ExitCode;
+
+/// How a command ended. Of several that apply, the first of this list counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// 4: the fleet file or the command line is invalid; nothing was contacted.
+    Invalid,
+    /// 130: interrupted; the steps under way were finished.
+    Interrupted,
+    /// 1: a step or the host failed, or something could not be seen.
+    Failed,
+    /// 3: something wanted was refused; everything else was applied.
+    Refused,
+    /// 5: all steps were done, yet a new plan has steps.
+    Unsettled,
+    /// 2: there are, or were, changes; only with `--detailed-exitcode`.
+    Changes,
+    /// 0: otherwise.
+    Success,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Invalid => 4,
+            Self::Interrupted => 130,
+            Self::Failed => 1,
+            Self::Refused => 3,
+            Self::Unsettled => 5,
+            Self::Changes => 2,
+            Self::Success => 0,
+        }
+    }
+
+    /// The first of these that applies.
+    pub fn first(applying: impl IntoIterator<Item = (Self, bool)>) -> Self {
+        applying
+            .into_iter()
+            .filter(|(_, applies)| *applies)
+            .map(|(exit, _)| exit)
+            .min()
+            .unwrap_or(Self::Success)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}

@@ -1,0 +1,177 @@
+//! The command line: what each command takes, and how it is put together. Only this module prints.
+
+mod apply;
+mod exit;
+mod fleet;
+mod plan;
+mod show;
+mod status;
+mod terminal;
+mod validate;
+
+pub use exit::Exit;
+
+use crate::host::primitives::CallError;
+use crate::host::system::{SystemHost, SystemReads};
+use crate::plan::{Policy, Removal};
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// The one libvirt of a host that runs build machines.
+const LIBVIRT: &str = "qemu:///system";
+
+/// Keeps ARM virtual machines on libvirt the way a YAML file says they should be.
+#[derive(Debug, Parser)]
+#[command(name = "armfleet", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes; the first that applies counts:
+  4    the fleet file or the command line is invalid; nothing was contacted
+  130  interrupted; the steps under way were finished
+  1    a step or the host failed, or something could not be seen
+  3    something wanted was refused; everything else was applied
+  5    all steps were done, yet a new plan has steps
+  2    there are, or were, changes (only with --detailed-exitcode)
+  0    otherwise";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a fleet file and report everything that is wrong with it
+    Validate(FileArgument),
+    /// Show what differs between the fleet file and the host, and change nothing
+    Plan(PlanArguments),
+    /// Show the plan, ask, and make the host what the fleet file says
+    Apply(ApplyArguments),
+    /// Show what VMs do, which kernels they run, and what differs
+    Status(StatusArguments),
+    /// Show one VM with everything filled in, and the domain it becomes
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+struct FileArgument {
+    /// The fleet file
+    #[arg(default_value = "fleet.yaml")]
+    file: PathBuf,
+}
+
+/// What changes a plan, for every command that makes one.
+#[derive(Debug, Args)]
+struct PlanOptions {
+    /// Allow the removal of VMs that left the file; with a number, so many, even if they are more than half of the host's
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
+    allow_removal: Option<Option<usize>>,
+    /// Exit with 2 if there are, or were, changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// Show how the definition of each domain changes, too
+    #[arg(long)]
+    diff: bool,
+}
+
+#[derive(Debug, Args)]
+struct PlanArguments {
+    #[command(flatten)]
+    file: FileArgument,
+    #[command(flatten)]
+    options: PlanOptions,
+}
+
+#[derive(Debug, Args)]
+struct ApplyArguments {
+    #[command(flatten)]
+    file: FileArgument,
+    #[command(flatten)]
+    options: PlanOptions,
+    /// Do not ask
+    #[arg(long)]
+    auto_approve: bool,
+}
+
+#[derive(Debug, Args)]
+struct StatusArguments {
+    /// The VMs; all of the file unless some are named
+    vms: Vec<String>,
+    /// The fleet file
+    #[arg(short, long, default_value = "fleet.yaml")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    /// The VM
+    vm: String,
+    /// The fleet file
+    #[arg(short, long, default_value = "fleet.yaml")]
+    file: PathBuf,
+}
+
+/// Runs the command that the process was called with.
+#[must_use]
+pub fn main() -> Exit {
+    let command = match CommandLine::try_parse() {
+        Ok(CommandLine { command }) => command,
+        Err(message) => {
+            // Help and version are asked for; everything else is a mistake. A closed pipe is silent.
+            let _ = message.print();
+            return if message.use_stderr() {
+                Exit::Invalid
+            } else {
+                Exit::Success
+            };
+        }
+    };
+    trace();
+    let ended = match &command {
+        Command::Validate(arguments) => validate::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::Apply(arguments) => apply::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Show(arguments) => show::run(arguments),
+    };
+    ended.unwrap_or_else(|exit| exit)
+}
+
+/// Sends traces to standard error: `ARMFLEET_LOG=debug` shows them.
+fn trace() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ARMFLEET_LOG");
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter.unwrap_or_else(|_| "warn".into()))
+        .init();
+}
+
+impl PlanOptions {
+    /// What the user permits; `asked` says whether somebody will be asked before anything is done.
+    fn policy(&self, asked: bool) -> Policy {
+        let removal = match self.allow_removal {
+            Some(Some(limit)) => Removal::UpTo(limit),
+            Some(None) => Removal::Allowed,
+            None if asked => Removal::Asked,
+            None => Removal::Refused,
+        };
+        Policy { removal }
+    }
+}
+
+/// The host, to look at.
+fn reads() -> Result<SystemReads, Exit> {
+    SystemReads::open(LIBVIRT, Path::new("/")).map_err(unreachable)
+}
+
+/// The host, to change.
+fn host() -> Result<SystemHost, Exit> {
+    SystemHost::open(LIBVIRT, Path::new("/")).map_err(unreachable)
+}
+
+fn unreachable(error: CallError) -> Exit {
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot reach libvirt at {LIBVIRT}")]
+    struct Unreachable(#[source] CallError);
+    terminal::error(&Unreachable(error), None);
+    Exit::Failed
+}

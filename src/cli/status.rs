@@ -1,0 +1,32 @@
+//! `armfleet status`
+
+use super::exit::Exit;
+use super::plan::failed;
+use super::{StatusArguments, fleet, reads, terminal};
+use crate::engine::observe_and_plan;
+use crate::host::Observer;
+use crate::plan::Policy;
+use crate::report::render_status;
+use crate::spec::Vm;
+
+pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
+    let spec = fleet::read(&arguments.file)?;
+    let vms: Vec<&Vm> = if arguments.vms.is_empty() {
+        spec.vms.values().collect()
+    } else {
+        arguments
+            .vms
+            .iter()
+            .map(|name| fleet::vm(&spec, name))
+            .collect::<Result<_, _>>()?
+    };
+    let host = Observer(reads()?);
+    let (plan, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
+    terminal::result(&render_status(
+        &vms,
+        &plan,
+        &inventory,
+        terminal::paint(&std::io::stdout()),
+    ));
+    Ok(Exit::first([(Exit::Failed, !plan.is_complete())]))
+}

@@ -1,0 +1,57 @@
+//! Printing and asking: the only place that writes to standard output and standard error.
+
+use crate::report::{Paint, Tone};
+use std::error::Error;
+use std::io::{BufRead as _, IsTerminal as _, Write, stderr, stdin, stdout};
+
+/// Prints a result. A closed pipe is silent: whoever closed it has read enough.
+pub(super) fn result(text: &str) {
+    write(&mut stdout().lock(), text);
+}
+
+/// Prints something by the way.
+pub(super) fn remark(text: &str) {
+    write(&mut stderr().lock(), text);
+}
+
+/// Prints an error with its causes, and what to do about it.
+pub(super) fn error(error: &dyn Error, remedy: Option<&str>) {
+    let mut text = format!("{} {error}\n", paint(&stderr()).tone(Tone::Bad, "error:"));
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(
+            "  caused by: {}\n",
+            cause.to_string().replace('\n', "\n    ")
+        );
+        source = cause.source();
+    }
+    if let Some(remedy) = remedy {
+        text += &format!("  -> {remedy}\n");
+    }
+    remark(&text);
+}
+
+fn write(to: &mut dyn Write, text: &str) {
+    // There is nobody left to tell.
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+/// Whether what is printed there has colour: on a terminal, unless `NO_COLOR` or `CLICOLOR` forbid it.
+pub(super) fn paint(stream: &impl anstream::stream::RawStream) -> Paint {
+    match anstream::AutoStream::choice(stream) {
+        anstream::ColorChoice::Never => Paint::Plain,
+        _ => Paint::Colours,
+    }
+}
+
+/// Whether somebody can be asked.
+pub(super) fn can_ask() -> bool {
+    stdin().is_terminal() && stderr().is_terminal()
+}
+
+/// Asks for a plain `yes`; anything else, and the end of input, is no.
+pub(super) fn asked_yes(question: &str) -> bool {
+    remark(question);
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}

@@ -1,0 +1,68 @@
+//! One VM with everything filled in.
+
+use crate::domain::render_new;
+use crate::inventory::Libvirt;
+use crate::spec::{Accel, DesiredState, FleetName, GuestReboot, Handover, Vm, render_duration};
+use std::fmt::Write as _;
+
+/// A VM as the fleet file means it, and the definition of its domain if it were created now.
+#[must_use]
+pub fn render_vm(fleet: &FleetName, vm: &Vm, libvirt: &Libvirt) -> String {
+    let mut text = format!("{}:\n", vm.name);
+    for (key, value) in keys(vm) {
+        let _ = writeln!(text, "  {key}: {value}");
+    }
+    text.push('\n');
+    text + &render_new(fleet, vm, libvirt)
+}
+
+fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
+    let accel = match vm.accel {
+        Accel::Auto => "auto",
+        Accel::Kvm => "kvm",
+        Accel::Tcg => "tcg",
+    };
+    let handover = match vm.boot.handover {
+        Handover::Copy => "copy",
+    };
+    let state = match vm.state {
+        DesiredState::Running => "running",
+        DesiredState::Stopped => "stopped",
+    };
+    let reboot = match vm.on_guest_reboot {
+        GuestReboot::Stop => "stop",
+    };
+    let mut keys = vec![
+        ("arch", vm.arch.to_string()),
+        ("accel", accel.to_owned()),
+        ("machine", vm.machine.to_string()),
+        ("memory", vm.memory.to_string()),
+        ("vcpus", vm.vcpus.to_string()),
+        ("transport", "mmio".to_owned()),
+        ("boot.share", vm.boot.share.to_string()),
+        ("boot.handover", handover.to_owned()),
+        ("boot.cmdline", vm.boot.cmdline.to_string()),
+    ];
+    if let Some(seed) = &vm.boot.seed {
+        keys.push(("boot.seed.kernel", seed.kernel.to_string()));
+        keys.push(("boot.seed.initrd", seed.initrd.to_string()));
+    }
+    for disk in &vm.disks {
+        let size = disk
+            .size
+            .map_or_else(|| "as it is".to_owned(), |size| format!("at least {size}"));
+        keys.push(("disk", format!("{} at {}, {size}", disk.name, disk.path)));
+    }
+    keys.extend(
+        vm.console_log
+            .as_ref()
+            .map(|log| ("console.log", log.to_string())),
+    );
+    keys.extend([
+        ("state", state.to_owned()),
+        ("autostart", vm.autostart.to_string()),
+        ("on_guest_reboot", reboot.to_owned()),
+        ("stop_timeout", render_duration(vm.stop_timeout)),
+    ]);
+    keys
+}
