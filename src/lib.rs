@@ -1,4 +1,54 @@
-//! armfleet keeps ARM virtual machines on libvirt the way a YAML file says they should be.
+//! armfleet keeps ARM virtual machines on libvirt hosts the way a YAML file says they should be. What no other tool does:
+//! the guest owns its kernel. Its `/boot` is a folder on the host, and a libvirt hook turns what the guest's package
+//! manager installed there into the kernel that the host boots.
+//!
+//! # Architecture
+//!
+//! A functional core and an imperative shell: everything that decides is pure and synchronous, and everything that touches
+//! a host is behind one port of two verbs.
+//!
+//! ```text
+//!  fleet.yaml ──spec──▶ Spec ──▶ Query ──observe──▶ RawInventory ──▶ Inventory
+//!                        │                                               │
+//!                        └──────────────▶ plan ◀─────────────────────────┘
+//!                                          │
+//!                       report ◀── Plan ──engine──▶ Host::perform(step) …
+//!                                          │
+//!                                observe and plan again: the residual
+//!
+//!  guest writes /boot ──▶ share ──hook, at each start──▶ generation ──▶ the kernel that QEMU loads
+//! ```
+//!
+//! # File map
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |
+//! | [`spec`] | the fleet file: document, positions, resolution, checks, and the names of everything |
+//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O |
+//! | [`mark`] | owner mark and record |
+//! | [`inventory`] | what planning asks of a host, and what was seen |
+//! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain |
+//! | [`plan`] | the pure function, its steps, refusals and notices |
+//! | [`report`] | plans, outcomes, states and problems as people read them |
+//! | [`engine`] | observe, plan, perform, plan again |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls |
+//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt |
+//! | [`cli`] | commands, printing, exit codes |
+//!
+//! # Invariants
+//!
+//! Each is a test, most of them in `tests/tidy.rs`.
+//!
+//! - The core (`xml spec boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
+//!   process. Planning twice gives the same bytes; the order of keys in the file does not matter.
+//! - Modules use only those that the map lists above them.
+//! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
+//! - Success is an empty residual. There is no second comparison to disagree with the first.
+//! - Failing the n-th primitive call, for every n, and applying again converges.
+//! - Only `cli` and the hook's `main` print.
+//! - An edit keeps every byte of a definition that it does not name.
+//! - Nothing in the boot share is followed, trusted or written: its guest owns every byte there.
 
 pub mod boot;
 pub mod cli;
