@@ -7,6 +7,7 @@ mod libvirt;
 
 use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use files::seed::Receipts;
 use files::{Root, folder, image, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct SystemReads {
     libvirt: ReadConnection,
     root: Root,
+    seeds: Receipts,
 }
 
 /// A host that can be looked at and changed.
@@ -33,6 +35,7 @@ impl SystemReads {
         Ok(Self {
             libvirt: ReadConnection::open(uri)?,
             root: Root::new(root),
+            seeds: Receipts::default(),
         })
     }
 }
@@ -69,7 +72,7 @@ impl Reads for SystemReads {
     }
 
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        look::look(&self.root.below(path), look)
+        look::look(&self.root, &self.seeds, path, look)
     }
 
     fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {

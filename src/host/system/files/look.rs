@@ -1,5 +1,6 @@
 //! Looking at paths.
 
+use super::seed::Receipts;
 use super::{Root, at, copy_hashed, is_missing, open_plain, raw_stat, share};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
@@ -15,20 +16,32 @@ const DIGEST_LIMIT: u64 = 1 << 30;
 
 /// Looks at a path. What the look asks for is there only if the path is what the look is for: text and digest of a
 /// regular file, target of a link, names of a folder.
-pub(in super::super) fn look(path: &Path, look: Look) -> Fact<RawFile> {
-    match seen(path, look) {
+pub(in super::super) fn look(
+    root: &Root,
+    receipts: &Receipts,
+    path: &str,
+    look: Look,
+) -> Fact<RawFile> {
+    match seen(root, receipts, path, look) {
         Ok(file) => Fact::Present(file),
         Err(error) if is_missing(&error) => Fact::Absent,
         Err(error) => Fact::Unreadable(error.to_string()),
     }
 }
 
-fn seen(path: &Path, look: Look) -> io::Result<RawFile> {
+fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<RawFile> {
+    let path = &root.below(name);
     let stat = lstat(path)?;
     match (look, stat.kind) {
         (Look::Text, FileKind::File) => text(path),
-        // Hashed anew each time: a query names a source once, however many VMs have it as their seed.
-        (Look::Digest | Look::Seed, FileKind::File) => digest(path),
+        (Look::Digest, FileKind::File) => digest(path),
+        (Look::Seed, FileKind::File) => match receipts.digest(root, name, &stat) {
+            None => digest(path),
+            sha256 => Ok(RawFile {
+                sha256,
+                ..only(stat)
+            }),
+        },
         (Look::Link, FileKind::Symlink) => Ok(RawFile {
             text: Some(utf8(rustix::fs::readlink(path, Vec::new())?.into_bytes())?),
             ..only(stat)
@@ -43,7 +56,7 @@ fn lstat(path: &Path) -> io::Result<RawStat> {
     Ok(raw_stat(&stat))
 }
 
-fn text(path: &Path) -> io::Result<RawFile> {
+pub(super) fn text(path: &Path) -> io::Result<RawFile> {
     let (file, stat) = open_plain(path)?;
     let mut bytes = Vec::new();
     file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;

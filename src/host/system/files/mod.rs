@@ -5,11 +5,13 @@ pub(super) mod image;
 pub(super) mod lock;
 pub(super) mod look;
 pub(super) mod process;
+pub(super) mod seed;
 mod share;
 #[cfg(test)]
 mod tests;
 pub(super) mod write;
 
+use crate::boot::Sha256Hex;
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -108,11 +110,7 @@ fn copy_hashed(
     if left > 0 || stat_of(from)? != *stat {
         return Err(io::Error::other("it changed while it was read"));
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(Sha256Hex::of(hasher).into())
 }
 
 /// Whether this says that there is no such path.

@@ -2,8 +2,9 @@
 //! put real links and FIFOs there: nothing is followed, nothing is waited for, nothing is read without a bound.
 
 use super::{is_missing, look, raw_stat, stat_of};
+use crate::boot::{LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, mapped_kind};
 use crate::inventory::{FileKind, RawEntry, RawFile};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,10 +12,6 @@ use std::path::Path;
 
 /// More names than any `/boot` has.
 const NAME_LIMIT: usize = 4096;
-/// The longest target that a link can have (`PATH_MAX` with its zero byte is 4096).
-const LINK_LIMIT: u64 = 4095;
-/// Where QEMU keeps the guest's mode of a file that it exports as `mapped` (`hw/9pfs/9p-local.c`): 32 bits, little-endian.
-const MAPPED_MODE: &str = "user.virtfs.mode";
 
 /// The share with its names and its mapped links.
 pub(super) fn look(path: &Path) -> io::Result<RawFile> {
@@ -55,7 +52,7 @@ fn names(folder: &File) -> io::Result<Vec<String>> {
 fn entry(folder: &File, name: String) -> io::Result<RawEntry> {
     let stat = rustix::fs::statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW)?;
     let stat = raw_stat(&stat);
-    if stat.kind != FileKind::File || stat.size > LINK_LIMIT {
+    if stat.kind != FileKind::File || stat.size > LINK_TEXT_LIMIT as u64 {
         return Ok(RawEntry {
             name,
             stat,
@@ -84,9 +81,9 @@ fn open(folder: &File, name: &str) -> io::Result<File> {
 
 fn is_mapped_link(file: &File) -> io::Result<bool> {
     let mut mode = [0; 4];
-    match rustix::fs::fgetxattr(file, MAPPED_MODE, &mut mode) {
-        Ok(4) => Ok(FileType::from_raw_mode(u32::from_le_bytes(mode)) == FileType::Symlink),
-        Ok(_) | Err(Errno::NODATA | Errno::RANGE | Errno::NOTSUP) => Ok(false),
+    match rustix::fs::fgetxattr(file, MODE_XATTR, &mut mode) {
+        Ok(length) => Ok(mapped_kind(&mode[..length]) == MappedKind::Link),
+        Err(Errno::NODATA | Errno::RANGE | Errno::NOTSUP) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -94,7 +91,8 @@ fn is_mapped_link(file: &File) -> io::Result<bool> {
 /// The link's text, unless it is none: too long, or not UTF-8.
 fn target(file: &File) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
-    file.take(LINK_LIMIT + 1).read_to_end(&mut bytes)?;
-    let short = bytes.len() as u64 <= LINK_LIMIT;
+    file.take(LINK_TEXT_LIMIT as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    let short = bytes.len() <= LINK_TEXT_LIMIT;
     Ok(String::from_utf8(bytes).ok().filter(|_| short))
 }

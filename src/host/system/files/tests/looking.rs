@@ -147,6 +147,48 @@ fn a_file_too_large_to_hash_is_not_hashed() {
 }
 
 #[test]
+fn the_digest_of_an_unchanged_seed_is_its_receipts() {
+    let sandbox = Sandbox::new();
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
+    for path in ["/vmlinuz", "/initrd", "/other"] {
+        sandbox.file(path, "abc");
+    }
+    for vm in ["broken", "-no-name", "without", "vm"] {
+        sandbox.folder(&format!("/var/lib/armfleet/vms/{vm}/boot/seed"));
+    }
+    sandbox.file("/var/lib/armfleet/vms/broken/boot/seed/seed.json", "{");
+    let part = |path: &str, sha256: &str| {
+        let stat = seen(&sandbox, path, Look::Stat).stat;
+        let time = |ns: i64| serde_json::json!([ns / 1_000_000_000, ns % 1_000_000_000]);
+        serde_json::json!({ "path": path, "size": stat.size, "sha256": sha256, "file": {
+            "dev": stat.dev, "ino": stat.ino, "size": stat.size,
+            "mtime": time(stat.mtime_ns), "ctime": time(stat.ctime_ns),
+        }})
+    };
+    // Digests that the files do not have show where they come from.
+    let receipt = serde_json::json!({ "format": "armfleet-seed/1",
+        "kernel": part("/vmlinuz", &zeros), "initrd": part("/initrd", &ones) });
+    let path = "/var/lib/armfleet/vms/vm/boot/seed/seed.json";
+    sandbox.file(path, receipt.to_string());
+
+    let digest = |path| seen(&sandbox, path, Look::Seed).sha256.unwrap();
+    assert_eq!((digest("/vmlinuz"), digest("/initrd")), (zeros, ones));
+    assert_eq!(digest("/other"), abc);
+    assert_eq!(
+        seen(&sandbox, "/vmlinuz", Look::Digest).sha256.unwrap(),
+        abc
+    );
+    // Touching it changes its times, and another file of its size its inode.
+    fs::set_permissions(sandbox.real("/vmlinuz"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(sandbox.real("/other"), sandbox.real("/initrd")).unwrap();
+    assert_eq!(
+        (digest("/vmlinuz"), digest("/initrd")),
+        (abc.to_owned(), abc.to_owned())
+    );
+}
+
+#[test]
 fn records_are_those_that_exist_sorted() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.host.records("/vms"), Ok(Vec::new()));

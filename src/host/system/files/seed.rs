@@ -1,0 +1,53 @@
+//! The digests of seeds' source files, known from the receipts beside their staged copies.
+
+use super::{Root, look, nanoseconds};
+use crate::boot::{Identity, SeedPart, Timestamp, read_seed_receipt};
+use crate::inventory::RawStat;
+use crate::spec::{VmName, layout};
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::OnceLock;
+
+/// What all receipts say, by the source's path. Read once: a receipt never becomes wrong, only useless, since a source
+/// that changes is no longer the file it names.
+#[derive(Default)]
+pub(in super::super) struct Receipts(OnceLock<BTreeMap<String, Vec<SeedPart>>>);
+
+impl Receipts {
+    /// The SHA-256 of a source, if it is still the file that was staged for some VM.
+    pub(super) fn digest(&self, root: &Root, path: &str, stat: &RawStat) -> Option<String> {
+        let parts = self.0.get_or_init(|| read_all(root)).get(path)?;
+        let part = parts.iter().find(|part| is_unchanged(&part.file, stat))?;
+        Some(part.sha256.as_str().to_owned())
+    }
+}
+
+fn is_unchanged(file: &Identity, stat: &RawStat) -> bool {
+    let ns = |Timestamp(seconds, rest)| nanoseconds(seconds, rest);
+    (file.dev, file.ino, file.size) == (stat.dev, stat.ino, stat.size)
+        && (ns(file.mtime), ns(file.ctime)) == (stat.mtime_ns, stat.ctime_ns)
+}
+
+/// What cannot be read is no receipt: its sources are hashed.
+fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
+    let mut parts: BTreeMap<String, Vec<SeedPart>> = BTreeMap::new();
+    let folders = fs::read_dir(root.below(layout::VMS));
+    for folder in folders.into_iter().flatten().flatten() {
+        let vm: Option<VmName> = folder
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(vm) = vm else { continue };
+        let text = look::text(&root.below(&layout::seed_receipt(&vm)));
+        let receipt = text
+            .ok()
+            .and_then(|file| read_seed_receipt(file.text?.as_bytes()).ok());
+        for part in receipt
+            .into_iter()
+            .flat_map(|receipt| [receipt.kernel, receipt.initrd])
+        {
+            parts.entry(part.path.to_string()).or_default().push(part);
+        }
+    }
+    parts
+}
