@@ -4,12 +4,14 @@
 //! choice to whoever performs it.
 
 mod boot;
+mod claim;
 mod hook;
 mod order;
 mod planner;
 mod removal;
 mod run;
 mod step;
+mod storage;
 mod vm;
 
 pub use boot::{Kernels, kernels};

@@ -3,19 +3,16 @@
 use super::boot::{self, Bootable};
 use super::hook::Hook;
 use super::planner::{Draft, Sight};
-use super::removal::{Removals, users_of};
+use super::removal::Removals;
 use super::run::{Calls, calls};
 use super::step::{Act, Base, StepId};
 use crate::domain::{Cause, Comparison, compare, differing_rows, skeleton};
-use crate::inventory::{self, Domain, Fact, FileKind, Ownership, RunState, SeenRecord};
+use crate::inventory::{Domain, Fact, RunState, SeenRecord};
 use crate::mark::{BootRecord, Record, Wanted};
-use crate::spec::{DesiredState, Disk, HostPath, Uuid, Vm, domain_uuid};
+use crate::spec::{DesiredState, Uuid, Vm, domain_uuid};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
-
-/// A boot share is QEMU's alone: what is in it the guest wrote.
-const SHARE_MODE: u32 = 0o700;
 
 pub(super) fn plan(
     sight: &Sight<'_>,
@@ -34,11 +31,12 @@ pub(super) fn plan(
     let _ = planner.plan(draft);
 }
 
-struct VmPlanner<'a> {
-    sight: &'a Sight<'a>,
-    vm: &'a Vm,
-    hook: &'a Hook,
-    removals: &'a Removals,
+/// What planning one VM looks at.
+pub(super) struct VmPlanner<'a> {
+    pub(super) sight: &'a Sight<'a>,
+    pub(super) vm: &'a Vm,
+    pub(super) hook: &'a Hook,
+    pub(super) removals: &'a Removals,
 }
 
 /// What the record says of this VM.
@@ -82,65 +80,7 @@ impl VmPlanner<'_> {
         Ok(())
     }
 
-    /// The VM's domain, if there is one and it is this fleet's.
-    fn own_domain(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
-        let name = &self.vm.name;
-        let Some(domain) = self.sight.domains.get(name.as_str()) else {
-            return self.none_elsewhere(draft);
-        };
-        let (why, remedy) = match self.sight.ownership(domain) {
-            Ownership::Ours(_) => return Ok(Some(domain)),
-            Ownership::Unknown(why) => {
-                draft.unknown(name, format!("its domain could not be read: {why}"));
-                return Err(Stuck);
-            }
-            Ownership::Renamed(vm) => (
-                format!("its domain is {vm}, renamed by hand"),
-                format!("virsh domrename {name} {vm}"),
-            ),
-            Ownership::CopiedMark => (
-                "its domain is foreign, with a copied mark: a clone".to_owned(),
-                format!("virsh domrename {name} OTHER-NAME, or call this VM something else"),
-            ),
-            Ownership::OtherFleet(fleet) => (
-                format!("its domain belongs to fleet {fleet}"),
-                "call this VM something else".to_owned(),
-            ),
-            Ownership::Unmarked => (
-                "a domain of this name exists, and armfleet did not create it".to_owned(),
-                format!("virsh domrename {name} OTHER-NAME, or call this VM something else"),
-            ),
-        };
-        draft.refuse(name, why, remedy);
-        Err(Stuck)
-    }
-
-    /// There is no domain of this VM's name; one under another name, or one with its UUID, forbids creating it.
-    fn none_elsewhere(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
-        let name = &self.vm.name;
-        let uuid = self.uuid(None);
-        for (other, domain) in self.sight.domains {
-            let (why, remedy) = if self.sight.ownership(domain) == Ownership::Renamed(name.clone())
-            {
-                (
-                    format!("its domain was renamed to {other} by hand"),
-                    format!("virsh domrename {other} {name}"),
-                )
-            } else if domain.raw.uuid == uuid.as_str() {
-                (
-                    format!("domain {other} has the UUID that this VM would get"),
-                    "give the VM another name".to_owned(),
-                )
-            } else {
-                continue;
-            };
-            draft.refuse(name, why, remedy);
-            return Err(Stuck);
-        }
-        Ok(None)
-    }
-
-    fn uuid(&self, domain: Option<&Domain>) -> Uuid {
+    pub(super) fn uuid(&self, domain: Option<&Domain>) -> Uuid {
         domain
             .and_then(|domain| domain.raw.uuid.parse().ok())
             .unwrap_or_else(|| domain_uuid(&self.sight.spec.fleet, &self.vm.name))
@@ -200,253 +140,6 @@ impl VmPlanner<'_> {
             fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
                 let why = fact.unknown().unwrap_or_default();
                 draft.unknown(name, format!("its record could not be read: {why}"));
-                Err(Stuck)
-            }
-        }
-    }
-
-    fn changeable(&self, domain: &Domain, draft: &mut Draft) -> Result<(), Stuck> {
-        let name = &self.vm.name;
-        let (why, remedy) = if !domain.raw.persistent {
-            (
-                "not planned: its domain is transient and vanishes when it stops",
-                format!("virsh shutdown {name}"),
-            )
-        } else if domain.raw.managed_save {
-            (
-                "not planned: its managed save image would ignore the new kernel",
-                format!("virsh managedsave-remove {name}"),
-            )
-        } else {
-            return Ok(());
-        };
-        draft.refuse(name, why, remedy);
-        Err(Stuck)
-    }
-
-    /// A new domain would take over what an old one of its name left.
-    fn no_leftovers(&self, draft: &mut Draft) -> Result<(), Stuck> {
-        let leftovers = [
-            (inventory::managed_save(self.vm), "a managed save image"),
-            (inventory::nvram(self.vm), "firmware variables"),
-        ];
-        for (path, what) in leftovers {
-            let fact = self.sight.inventory.path(&path);
-            if fact.present().is_some() {
-                let why = format!("{what} of an earlier domain of this name is left in {path}");
-                draft.refuse(&self.vm.name, why, "move it away");
-                return Err(Stuck);
-            }
-            if let Some(why) = fact.unknown() {
-                draft.unknown(
-                    &self.vm.name,
-                    format!("whether {path} is left over could not be seen: {why}"),
-                );
-                return Err(Stuck);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the VM's disks and share wait for: domains that use them and are removed.
-    fn freed(&self, draft: &mut Draft) -> Result<Vec<StepId>, Stuck> {
-        let mut needs = Vec::new();
-        let disks = self.vm.disks.iter().map(|disk| &disk.path);
-        for path in disks.chain([&self.vm.boot.share]) {
-            match users_of(self.sight, path, self.vm.name.as_str(), self.removals) {
-                Ok(freed) => needs.extend(freed),
-                Err(user) => {
-                    let why = format!("{path} is used by domain {user}");
-                    draft.refuse(
-                        &self.vm.name,
-                        why,
-                        "give this VM a path of its own; two guests would destroy each other's",
-                    );
-                    return Err(Stuck);
-                }
-            }
-        }
-        Ok(needs)
-    }
-
-    fn share(&self, draft: &mut Draft) -> Result<Option<StepId>, Stuck> {
-        let (name, path) = (&self.vm.name, &self.vm.boot.share);
-        let id = StepId::new("share", name);
-        let owner = self.sight.libvirt.qemu_owner;
-        let file = match self.sight.inventory.path(path.as_str()) {
-            Fact::Present(file) => file,
-            Fact::Absent => {
-                self.parent_exists(path, draft)?;
-                let act = Act::CreateShare {
-                    path: path.clone(),
-                    mode: SHARE_MODE,
-                    owner,
-                };
-                return Ok(Some(draft.step(
-                    id,
-                    Some(name),
-                    "the guest's /boot",
-                    &[],
-                    Vec::new(),
-                    act,
-                )));
-            }
-            fact => {
-                draft.unknown(
-                    name,
-                    format!(
-                        "{path} could not be read: {}",
-                        fact.unknown().unwrap_or_default()
-                    ),
-                );
-                return Err(Stuck);
-            }
-        };
-        if file.stat.kind != FileKind::Folder {
-            draft.refuse(
-                name,
-                format!("its boot share {path} is not a folder"),
-                "move it away, or set boot.share",
-            );
-            return Err(Stuck);
-        }
-        let Some((uid, gid)) = owner else {
-            return Ok(None);
-        };
-        if (file.stat.uid, file.stat.gid, file.stat.mode) == (uid, gid, SHARE_MODE) {
-            return Ok(None);
-        }
-        let stat = &file.stat;
-        let reason = format!(
-            "it is {:04o} {}:{}, so QEMU cannot work in it alone",
-            stat.mode, stat.uid, stat.gid
-        );
-        let act = Act::OwnShare {
-            path: path.clone(),
-            mode: SHARE_MODE,
-            owner: (uid, gid),
-        };
-        Ok(Some(draft.step(
-            id,
-            Some(name),
-            reason,
-            &[],
-            Vec::new(),
-            act,
-        )))
-    }
-
-    fn disk(
-        &self,
-        disk: &Disk,
-        domain: Option<&Domain>,
-        record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<Option<StepId>, Stuck> {
-        let (name, path) = (&self.vm.name, &disk.path);
-        let id = StepId::new("disk", format_args!("{name}/{}", disk.name));
-        let file = match self.sight.inventory.path(path.as_str()) {
-            Fact::Present(file) => file,
-            Fact::Absent => {
-                let recorded = record
-                    .and_then(|record| record.applied.devices.get(&format!("disk {}", disk.name)));
-                if recorded.is_some_and(|device| {
-                    device.rows.get("file").map(String::as_str) == Some(path.as_str())
-                }) {
-                    let why = format!("its disk {path} is gone; it was there at the last apply");
-                    let anew = disk.size.map(|size| {
-                        format!(", or begin anew: truncate -s {} {path}", size.bytes())
-                    });
-                    draft.refuse(name, why, format!("restore it{}", anew.unwrap_or_default()));
-                    return Err(Stuck);
-                }
-                let Some(size) = disk.size else {
-                    let why = format!("its disk {path} is not there");
-                    draft.refuse(
-                        name,
-                        why,
-                        "put the image there, or give the disk a size to have it created",
-                    );
-                    return Err(Stuck);
-                };
-                self.parent_exists(path, draft)?;
-                let act = Act::CreateDisk {
-                    path: path.clone(),
-                    size,
-                };
-                return Ok(Some(draft.step(
-                    id,
-                    Some(name),
-                    "new and empty",
-                    &[],
-                    Vec::new(),
-                    act,
-                )));
-            }
-            fact => {
-                draft.unknown(
-                    name,
-                    format!(
-                        "{path} could not be read: {}",
-                        fact.unknown().unwrap_or_default()
-                    ),
-                );
-                return Err(Stuck);
-            }
-        };
-        if file.stat.kind != FileKind::File {
-            draft.refuse(
-                name,
-                format!("its disk {path} is not a plain file"),
-                "name the image itself",
-            );
-            return Err(Stuck);
-        }
-        let from = crate::spec::Size::from_bytes(file.stat.size);
-        let Some(to) = disk.size.filter(|size| *size > from) else {
-            return Ok(None);
-        };
-        let running = domain
-            .filter(|domain| domain.state.has_process())
-            .map(|domain| self.uuid(Some(domain)));
-        let act = Act::GrowDisk {
-            path: path.clone(),
-            from,
-            to,
-            running,
-        };
-        Ok(Some(draft.step(
-            id,
-            Some(name),
-            format!("it has {from}"),
-            &[],
-            Vec::new(),
-            act,
-        )))
-    }
-
-    fn parent_exists(&self, path: &HostPath, draft: &mut Draft) -> Result<(), Stuck> {
-        let parent = path.parent();
-        if parent == "/" {
-            return Ok(());
-        }
-        match self.sight.inventory.path(parent) {
-            Fact::Present(file)
-                if matches!(file.stat.kind, FileKind::Folder | FileKind::Symlink) =>
-            {
-                Ok(())
-            }
-            fact => {
-                match fact.unknown() {
-                    Some(why) => {
-                        draft.unknown(&self.vm.name, format!("{parent} could not be seen: {why}"))
-                    }
-                    None => {
-                        let why =
-                            format!("{parent} is not a folder, so {path} cannot be created in it");
-                        draft.refuse(&self.vm.name, why, format!("mkdir -p {parent}"));
-                    }
-                }
                 Err(Stuck)
             }
         }

@@ -1,0 +1,131 @@
+//! Whether a VM's domain is this fleet's to change or to create.
+
+use super::planner::Draft;
+use super::removal::users_of;
+use super::step::StepId;
+use super::vm::{Stuck, VmPlanner};
+use crate::inventory::{self, Domain, Ownership};
+
+impl VmPlanner<'_> {
+    /// The VM's domain, if there is one and it is this fleet's.
+    pub(super) fn own_domain(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
+        let name = &self.vm.name;
+        let Some(domain) = self.sight.domains.get(name.as_str()) else {
+            return self.none_elsewhere(draft);
+        };
+        let (why, remedy) = match self.sight.ownership(domain) {
+            Ownership::Ours(_) => return Ok(Some(domain)),
+            Ownership::Unknown(why) => {
+                draft.unknown(name, format!("its domain could not be read: {why}"));
+                return Err(Stuck);
+            }
+            Ownership::Renamed(vm) => (
+                format!("its domain is {vm}, renamed by hand"),
+                format!("virsh domrename {name} {vm}"),
+            ),
+            Ownership::CopiedMark => (
+                "its domain is foreign, with a copied mark: a clone".to_owned(),
+                format!("virsh domrename {name} OTHER-NAME, or call this VM something else"),
+            ),
+            Ownership::OtherFleet(fleet) => (
+                format!("its domain belongs to fleet {fleet}"),
+                "call this VM something else".to_owned(),
+            ),
+            Ownership::Unmarked => (
+                "a domain of this name exists, and armfleet did not create it".to_owned(),
+                format!("virsh domrename {name} OTHER-NAME, or call this VM something else"),
+            ),
+        };
+        draft.refuse(name, why, remedy);
+        Err(Stuck)
+    }
+
+    /// There is no domain of this VM's name; one under another name, or one with its UUID, forbids creating it.
+    fn none_elsewhere(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
+        let name = &self.vm.name;
+        let uuid = self.uuid(None);
+        for (other, domain) in self.sight.domains {
+            let (why, remedy) = if self.sight.ownership(domain) == Ownership::Renamed(name.clone())
+            {
+                (
+                    format!("its domain was renamed to {other} by hand"),
+                    format!("virsh domrename {other} {name}"),
+                )
+            } else if domain.raw.uuid == uuid.as_str() {
+                (
+                    format!("domain {other} has the UUID that this VM would get"),
+                    "give the VM another name".to_owned(),
+                )
+            } else {
+                continue;
+            };
+            draft.refuse(name, why, remedy);
+            return Err(Stuck);
+        }
+        Ok(None)
+    }
+
+    /// A new domain would take over what an old one of its name left.
+    pub(super) fn no_leftovers(&self, draft: &mut Draft) -> Result<(), Stuck> {
+        let leftovers = [
+            (inventory::managed_save(self.vm), "a managed save image"),
+            (inventory::nvram(self.vm), "firmware variables"),
+        ];
+        for (path, what) in leftovers {
+            let fact = self.sight.inventory.path(&path);
+            if fact.present().is_some() {
+                let why = format!("{what} of an earlier domain of this name is left in {path}");
+                draft.refuse(&self.vm.name, why, "move it away");
+                return Err(Stuck);
+            }
+            if let Some(why) = fact.unknown() {
+                draft.unknown(
+                    &self.vm.name,
+                    format!("whether {path} is left over could not be seen: {why}"),
+                );
+                return Err(Stuck);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn changeable(&self, domain: &Domain, draft: &mut Draft) -> Result<(), Stuck> {
+        let name = &self.vm.name;
+        let (why, remedy) = if !domain.raw.persistent {
+            (
+                "not planned: its domain is transient and vanishes when it stops",
+                format!("virsh shutdown {name}"),
+            )
+        } else if domain.raw.managed_save {
+            (
+                "not planned: its managed save image would ignore the new kernel",
+                format!("virsh managedsave-remove {name}"),
+            )
+        } else {
+            return Ok(());
+        };
+        draft.refuse(name, why, remedy);
+        Err(Stuck)
+    }
+
+    /// What the VM's disks and share wait for: domains that use them and are removed.
+    pub(super) fn freed(&self, draft: &mut Draft) -> Result<Vec<StepId>, Stuck> {
+        let mut needs = Vec::new();
+        let disks = self.vm.disks.iter().map(|disk| &disk.path);
+        for path in disks.chain([&self.vm.boot.share]) {
+            match users_of(self.sight, path, self.vm.name.as_str(), self.removals) {
+                Ok(freed) => needs.extend(freed),
+                Err(user) => {
+                    let why = format!("{path} is used by domain {user}");
+                    draft.refuse(
+                        &self.vm.name,
+                        why,
+                        "give this VM a path of its own; two guests would destroy each other's",
+                    );
+                    return Err(Stuck);
+                }
+            }
+        }
+        Ok(needs)
+    }
+}
