@@ -1,5 +1,7 @@
 //! The repository's own rules, each a test: what the crate's documentation calls an invariant is checked here.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -72,10 +72,14 @@ mod tests {
         for desired in [DesiredState::Running, DesiredState::Stopped] {
             for state in 0..=9 {
                 for reason in 0..=20 {
-                    let answer = calls(RunState::read(state, reason), desired, "vm");
-                    let has_process = RunState::read(state, reason).has_process();
-                    assert!(!(answer == Calls::Start && has_process), "{state}/{reason}");
-                    assert!(!(answer == Calls::Stop && !has_process), "{state}/{reason}");
+                    let state_now = RunState::read(state, reason);
+                    let answer = calls(state_now, desired, "vm");
+                    let fits = match answer {
+                        Calls::Start => !state_now.has_process(),
+                        Calls::Stop => state_now.has_process(),
+                        _ => true,
+                    };
+                    assert!(fits, "{state}/{reason}");
                 }
             }
         }
