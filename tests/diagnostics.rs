@@ -2,13 +2,15 @@
 //!
 //! `SNAPSHOTS=overwrite cargo test --test diagnostics` writes the answers anew.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use armfleet::report::render_problems;
-use armfleet::spec::read_fleet;
+use armfleet::spec::{Code, read_fleet};
 use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid");
-    let entries = folder.read_dir().expect("the folder of cases");
+    let entries = folder.read_dir().unwrap();
     let mut cases: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     cases.sort();
     cases
@@ -27,5 +29,67 @@ fn every_wrong_file_is_answered() {
             answer,
             snapbox::Data::read_from(&case.join("stderr.txt"), None).raw()
         );
+    }
+}
+
+#[test]
+fn every_kind_of_problem_has_a_case() {
+    let answers: String = cases()
+        .iter()
+        .map(|case| std::fs::read_to_string(case.join("stderr.txt")).unwrap())
+        .collect();
+    for code in Code::ALL {
+        // A file that is too large has no place here; it is tested beside the reader.
+        let exempt = *code == Code::FileTooLarge;
+        let answered = answers.contains(&format!("error[{code}]"));
+        assert!(exempt || answered, "no case for {code}");
+    }
+}
+
+#[test]
+fn seven_mistakes_are_seven_problems() {
+    let case =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid/seven-mistakes/fleet.yaml");
+    let text = std::fs::read(case).unwrap();
+    let problems = read_fleet(&text, "fleet.yaml", "/home/me/fleet").unwrap_err();
+    assert_eq!(problems.len(), 7);
+}
+
+#[test]
+fn answers_are_the_same_in_colour() {
+    for case in cases() {
+        let text = std::fs::read(case.join("fleet.yaml")).unwrap();
+        let problems = read_fleet(&text, "fleet.yaml", "/home/me/fleet").unwrap_err();
+        let coloured = render_problems(&problems, &text, true);
+        assert!(coloured.contains("\u{1b}[1m"), "{}", case.display());
+        let plain = anstream::adapter::strip_str(&coloured).to_string();
+        assert_eq!(
+            plain,
+            render_problems(&problems, &text, false),
+            "{}",
+            case.display()
+        );
+    }
+}
+
+/// A thousand mistakes are not read by anybody, nor waited for.
+#[test]
+fn of_many_problems_the_first_are_shown() {
+    let few: String = (0..200).map(|n| format!("key{n}: x\n")).collect();
+    let many: String = (0..100_000).map(|n| format!("k{n}: x\n")).collect();
+    for (text, end) in [
+        (
+            few,
+            "202 problems in fleet.yaml, of which the first 100 are shown\n",
+        ),
+        (
+            many,
+            "more than 1000 problems in fleet.yaml, of which the first 100 are shown\n",
+        ),
+    ] {
+        let problems = read_fleet(text.as_bytes(), "fleet.yaml", "/").unwrap_err();
+        let answer = render_problems(&problems, text.as_bytes(), false);
+        assert!(answer.ends_with(end), "{}", &answer[answer.len() - 100..]);
+        assert_eq!(answer.matches("error[").count(), 100);
     }
 }

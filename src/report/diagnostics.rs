@@ -24,19 +24,22 @@ pub fn render_problems(problems: &Problems, text: &[u8], color: bool) -> String 
         Renderer::plain()
     };
     let lines = Lines::new(text);
+    let file = printable(problems.file_name());
     let mut output = String::new();
     for problem in problems.iter().take(SHOWN) {
-        let group = group(problem, problems.file_name(), &lines);
+        let group = group(problem, &file, &lines);
         output += &renderer.render(&[group]);
         output += "\n\n";
     }
-    output += &summary(problems);
+    output += &summary(problems, &file);
     output
 }
 
-fn summary(problems: &Problems) -> String {
-    let file = printable(problems.file_name());
+fn summary(problems: &Problems, file: &str) -> String {
     match problems.len() {
+        count if !problems.are_all() => {
+            format!("more than {count} problems in {file}, of which the first {SHOWN} are shown\n")
+        }
         1 => format!("1 problem in {file}\n"),
         count if count <= SHOWN => format!("{count} problems in {file}\n"),
         count => format!("{count} problems in {file}, of which the first {SHOWN} are shown\n"),

@@ -10,8 +10,11 @@ use super::{Accel, Arch, Size};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Finds everything of one kind that is wrong with a file.
+type Check = fn(&Draft) -> Vec<Problem>;
+
 /// Every check, by the code of the problems that it finds.
-const CHECKS: [(Code, fn(&Draft) -> Vec<Problem>); 11] = [
+const CHECKS: [(Code, Check); 11] = [
     (Code::MemoryRange, memory_range),
     (Code::MemoryFraction, memory_fraction),
     (Code::VcpuRange, vcpu_range),
@@ -37,25 +40,21 @@ pub(super) fn check(draft: &Draft, found: &mut Found) {
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// What a kernel and its initrd need at the least.
+const LEAST_MEMORY: u64 = 32 * MIB;
 
-/// The memory of an armhf guest: QEMU's `virt` machine puts RAM at 1 GiB, and 4 GiB is what a kernel without LPAE, such
-/// as Debian's `armmp`, can address. The lower bound is what a kernel and its initrd need at the least.
+/// QEMU's `virt` machine puts RAM at 1 GiB, and a kernel without LPAE, such as Debian's `armmp`, addresses 4 GiB.
 fn memory_range(draft: &Draft) -> Vec<Problem> {
-    const LEAST: u64 = 32 * MIB;
     const MOST: u64 = 3 * GIB;
     let problem = |vm: &DraftVm, memory: &At<Size>| {
-        let bytes = memory.value.bytes();
         let size = memory.value;
-        if bytes < LEAST {
+        let new = |message| Problem::new(Code::MemoryRange, &memory.range, message);
+        if size.bytes() < LEAST_MEMORY {
             let message = format!("{size} of memory hold no kernel with its initrd");
-            let problem = Problem::new(Code::MemoryRange, &memory.range, message);
-            Some(problem.help("give at least 32MiB; Debian wants 256MiB"))
-        } else if bytes > MOST && vm.arch == Ok(Arch::Armhf) {
-            let message = format!("an armhf guest can have at most 3GiB of memory, not {size}");
-            let problem = Problem::new(Code::MemoryRange, &memory.range, message);
-            Some(problem.help(
-                "its memory begins at 1 GiB, and a 32-bit kernel without LPAE sees nothing above 4 GiB",
-            ))
+            Some(new(message).help("give at least 32MiB; Debian wants 256MiB"))
+        } else if size.bytes() > MOST && vm.arch == Ok(Arch::Armhf) {
+            let message = format!("an armhf guest has at most 3 GiB of memory, not {size}");
+            Some(new(message).help("its memory begins at 1 GiB, and a 32-bit kernel without LPAE sees nothing above 4 GiB"))
         } else {
             None
         }
@@ -70,7 +69,10 @@ fn memory_fraction(draft: &Draft) -> Vec<Problem> {
     let memories = draft
         .readable_vms()
         .filter_map(|vm| vm.memory.as_ref().ok());
-    let fractions = memories.filter(|memory| !memory.value.bytes().is_multiple_of(MIB));
+    let fractions = memories.filter(|memory| {
+        let bytes = memory.value.bytes();
+        bytes >= LEAST_MEMORY && !bytes.is_multiple_of(MIB)
+    });
     let problem = |memory: &At<Size>| {
         let next = memory.value.bytes().div_ceil(MIB);
         let message = format!("{} is no whole number of MiB", memory.value);
@@ -93,8 +95,8 @@ fn vcpu_range(draft: &Draft) -> Vec<Problem> {
         match count {
             0 => Some(new("a VM needs at least one virtual CPU".to_owned())),
             1..=EMULATED => None,
-            ..=KNOWN if accel == Accel::Kvm => None,
-            ..=KNOWN => Some(
+            9..=KNOWN if accel == Accel::Kvm => None,
+            9..=KNOWN => Some(
                 new(format!("an emulated guest has at most {EMULATED} virtual CPUs, not {count}"))
                     .help("its interrupt controller, a GICv2, serves no more; `accel: kvm` allows 32, on a host with a GICv3"),
             ),

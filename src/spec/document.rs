@@ -74,6 +74,9 @@ pub(super) fn read<'a>(bytes: &'a [u8], found: &mut Found) -> Checked<Document<'
         found.report(syntax::problem(&error.to_string(), &(at..at), &text[..at]))
     })?;
     let root = join(reading, &place, found)?;
+    if matches!(root.value, Value::Null) {
+        return Err(found.report(syntax::empty(&root.range)));
+    }
     Ok(Document { text, root })
 }
 
@@ -89,7 +92,10 @@ fn decode<'a>(bytes: &'a [u8], found: &mut Found) -> Checked<&'a str> {
         let at = error.valid_up_to();
         let problem = Problem::new(Code::NotUtf8, &(at..at + 1), "the file is not UTF-8 text")
             .label(format!("byte {:#04x}", bytes.get(at).copied().unwrap_or(0)))
-            .help("save it as UTF-8");
+            .help(match bytes {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it seems to be UTF-16; save it as UTF-8",
+                _ => "save it as UTF-8",
+            });
         found.report(problem)
     })?;
     control_characters(text, found)?;
@@ -249,7 +255,7 @@ fn join(reading: Reading, place: &Place, found: &mut Found) -> Checked<Node> {
 fn ambiguous(place: &Place, found: &mut Found) -> Reported {
     let problem = Problem::new(
         Code::Syntax,
-        &place.range,
+        place.alias.as_ref().unwrap_or(&place.range),
         "YAML readers disagree about what this says",
     )
     .help("write it more plainly: put texts between quotes, and use each anchor name once");

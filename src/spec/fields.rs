@@ -1,8 +1,8 @@
 //! Taking maps apart by their tables of keys.
 
 use super::document::{Kind, Node, Value};
-use super::keys::{Need, Table};
-use super::problem::{Checked, Code, Found, Problem};
+use super::keys::{Need, Suggestion, Table};
+use super::problem::{Checked, Code, Found, Problem, Reported};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -42,6 +42,8 @@ pub(super) struct Fields<'n> {
     /// Where the map's own key is.
     at: Range<usize>,
     given: BTreeMap<&'static str, Field<'n>>,
+    /// Keys that seem to be there, misspelled.
+    meant: BTreeMap<&'static str, Reported>,
 }
 
 impl<'n> Fields<'n> {
@@ -53,6 +55,9 @@ impl<'n> Fields<'n> {
     /// A field that must be given.
     pub(super) fn required(&self, name: &str, found: &mut Found) -> Checked<&Field<'n>> {
         self.get(name).ok_or_else(|| {
+            if let Some(reported) = self.meant.get(name) {
+                return *reported;
+            }
             let message = format!("{} needs `{name}`", self.table.owner);
             found.report(Problem::new(Code::MissingKey, &self.at, message))
         })
@@ -79,6 +84,7 @@ pub(super) fn fields<'n>(
         table,
         at: key.clone(),
         given: BTreeMap::new(),
+        meant: BTreeMap::new(),
     };
     let entries = match &node.value {
         Value::Null => return Ok(fields),
@@ -90,6 +96,7 @@ pub(super) fn fields<'n>(
     };
     let mut seen = BTreeMap::new();
     for (key, value) in entries {
+        found.patience()?;
         let Ok(written) = key_text(key, found) else {
             continue;
         };
@@ -98,6 +105,11 @@ pub(super) fn fields<'n>(
         }
         match table.find(written) {
             Some((_, Need::Optional)) if matches!(value.value, Value::Null) => {}
+            Some((name, Need::Name)) if matches!(value.value, Value::Null) => {
+                let message = format!("`{name}` has no value");
+                let problem = Problem::new(Code::MissingKey, &key.range, message);
+                found.report(problem.help("give it one, or leave the key out"));
+            }
             Some((name, Need::Later)) => {
                 let message = format!("`{}{name}` is not supported yet", table.prefix);
                 found.report(at(Code::NotSupportedYet, key, message));
@@ -111,7 +123,11 @@ pub(super) fn fields<'n>(
                 fields.given.insert(name, field);
             }
             None => {
-                found.report(unknown_key(key, written, table));
+                let suggestion = table.suggestion(written);
+                let reported = found.report(unknown_key(key, written, table, suggestion));
+                if let Some(Suggestion::Here(name)) = suggestion {
+                    fields.meant.insert(name, reported);
+                }
             }
         }
     }
@@ -160,12 +176,27 @@ pub(super) fn key_text<'n>(key: &'n Node, found: &mut Found) -> Checked<&'n str>
     }
 }
 
-fn unknown_key(key: &Node, written: &str, table: &Table) -> Problem {
+fn unknown_key(
+    key: &Node,
+    written: &str,
+    table: &Table,
+    suggestion: Option<Suggestion>,
+) -> Problem {
     let message = format!("{} has no key `{written}`", table.owner);
     let problem = at(Code::UnknownKey, key, message);
-    match table.suggestion(written) {
-        Some(suggestion) => problem.label(suggestion),
-        None => problem,
+    match suggestion {
+        Some(Suggestion::Here(name)) => problem.label(format!("did you mean `{name}`?")),
+        Some(Suggestion::Elsewhere(place)) => problem.label(place),
+        None => problem.help(format!("its keys are {}", listed(table.supported(), "and"))),
+    }
+}
+
+/// Words between backquotes, with commas and a last `and` or `or`.
+pub(super) fn listed<'a>(words: impl Iterator<Item = &'a str>, last: &str) -> String {
+    let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((end, begin)) if !begin.is_empty() => format!("{} {last} {end}", begin.join(", ")),
+        _ => words.concat(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! The keys of a fleet file: what may stand where, and which of it this version does.
 
+use super::near::nearest;
+
 /// Whether a key may be left out, and whether it does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// May be left out.
+    /// May be left out; `null` does the same.
     Optional,
+    /// May be left out, but not given without a value: something is called by it.
+    Name,
     /// Must be given.
     Required,
     /// Belongs to the language, but this version does not do it.
@@ -16,7 +20,7 @@ pub(super) enum Need {
 pub(super) struct Table {
     /// Whose map it is, as a sentence begins (`a VM`).
     pub(super) owner: &'static str,
-    /// Where it stands, for who looks for it (`under boot`).
+    /// Says of a key of it where it belongs.
     pub(super) place: &'static str,
     /// What its keys are called in full (`boot.`).
     pub(super) prefix: &'static str,
@@ -24,12 +28,12 @@ pub(super) struct Table {
     pub(super) keys: &'static [(&'static str, Need)],
 }
 
-use Need::{Later, Optional, Required};
+use Need::{Later, Name, Optional, Required};
 
 /// The keys of the file.
 pub(super) const FILE: Table = Table {
     owner: "a fleet file",
-    place: "at the top of the file",
+    place: "it belongs at the top of the file",
     prefix: "",
     keys: &[
         ("fleet", Required),
@@ -44,7 +48,7 @@ pub(super) const FILE: Table = Table {
 /// The keys of a VM.
 pub(super) const VM: Table = Table {
     owner: "a VM",
-    place: "under the name of a VM",
+    place: "it belongs to a VM, under its name",
     prefix: "",
     keys: &[
         ("arch", Required),
@@ -75,7 +79,7 @@ pub(super) const VM: Table = Table {
 /// The keys of `boot`.
 pub(super) const BOOT: Table = Table {
     owner: "`boot`",
-    place: "under `boot`",
+    place: "it belongs under `boot`",
     prefix: "boot.",
     keys: &[
         ("cmdline", Required),
@@ -93,7 +97,7 @@ pub(super) const BOOT: Table = Table {
 /// The keys of `boot.seed`.
 pub(super) const SEED: Table = Table {
     owner: "`boot.seed`",
-    place: "under `boot.seed`",
+    place: "it belongs under `boot.seed`",
     prefix: "boot.seed.",
     keys: &[("kernel", Required), ("initrd", Required)],
 };
@@ -101,11 +105,11 @@ pub(super) const SEED: Table = Table {
 /// The keys of an entry of `disks`.
 pub(super) const DISK: Table = Table {
     owner: "a disk",
-    place: "in an entry of `disks`",
+    place: "it belongs in an entry of `disks`",
     prefix: "",
     keys: &[
         ("path", Required),
-        ("name", Optional),
+        ("name", Name),
         ("size", Optional),
         ("format", Optional),
         ("backing", Later),
@@ -120,7 +124,7 @@ pub(super) const DISK: Table = Table {
 /// The keys of `console`.
 pub(super) const CONSOLE: Table = Table {
     owner: "`console`",
-    place: "under `console`",
+    place: "it belongs under `console`",
     prefix: "console.",
     keys: &[("log", Optional)],
 };
@@ -129,9 +133,10 @@ pub(super) const CONSOLE: Table = Table {
 const TABLES: [&Table; 6] = [&FILE, &VM, &BOOT, &SEED, &DISK, &CONSOLE];
 
 /// What other programs call a key.
-const SYNONYMS: [(&str, &str); 10] = [
+const SYNONYMS: [(&str, &str); 11] = [
+    ("name", "fleet"),
+    ("logfile", "log"),
     ("ram", "memory"),
-    ("mem", "memory"),
     ("cpu", "vcpus"),
     ("cores", "vcpus"),
     ("smp", "vcpus"),
@@ -149,26 +154,37 @@ impl Table {
     }
 
     /// What somebody who wrote an unknown key probably meant.
-    pub(super) fn suggestion(&self, written: &str) -> Option<String> {
-        let here = || {
-            let known = self.supported();
-            let synonym = SYNONYMS.iter().find(|(word, _)| *word == written);
-            let synonym = synonym.and_then(|(_, name)| known.clone().find(|known| known == name));
-            synonym.or_else(|| super::near::nearest(written, known))
-        };
-        self.elsewhere(written)
-            .or_else(|| here().map(|name| format!("did you mean `{name}`?")))
+    pub(super) fn suggestion(&self, written: &str) -> Option<Suggestion> {
+        let synonym = SYNONYMS.iter().find(|(word, _)| *word == written);
+        let synonym = synonym.and_then(|(_, name)| self.supported().find(|known| known == name));
+        synonym
+            .map(Suggestion::Here)
+            .or_else(|| self.elsewhere(written).map(Suggestion::Elsewhere))
+            .or_else(|| nearest(written, self.supported()).map(Suggestion::Here))
     }
 
-    /// Where the key would be right.
-    fn elsewhere(&self, written: &str) -> Option<String> {
+    /// What is to be said of a key that is right in another place.
+    fn elsewhere(&self, written: &str) -> Option<&'static str> {
+        if written == "name" {
+            return Some("a VM's name is its key under `vms`").filter(|_| self.owner == VM.owner);
+        }
         let mut tables = TABLES.iter().filter(|table| table.owner != self.owner);
         let table = tables.find(|table| table.supported().any(|name| name == written))?;
-        Some(format!("`{written}` belongs {}", table.place))
+        Some(table.place)
     }
 
-    fn supported(&self) -> impl Iterator<Item = &'static str> + Clone {
+    /// The keys that this version does.
+    pub(super) fn supported(&self) -> impl Iterator<Item = &'static str> + Clone {
         let known = self.keys.iter().filter(|(_, need)| *need != Later);
         known.map(|(name, _)| *name)
     }
+}
+
+/// What somebody who wrote an unknown key probably meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suggestion {
+    /// This key of the same map.
+    Here(&'static str),
+    /// Something else, and what is to be said of it.
+    Elsewhere(&'static str),
 }

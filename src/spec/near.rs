@@ -14,7 +14,7 @@ pub(super) fn nearest<'a>(
     }
     candidates
         .into_iter()
-        .map(|candidate| (distance(&plain, &self::plain(candidate)), candidate))
+        .map(|candidate| (slips(&plain, &self::plain(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= 1.max(length.min(candidate.len()) / 3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -26,6 +26,18 @@ fn plain(word: &str) -> String {
         .filter(|c| !matches!(c, '-' | '_' | ' '))
         .flat_map(char::to_lowercase)
         .collect()
+}
+
+/// The distance between two words, or 1 where one is the other's beginning.
+fn slips(written: &str, candidate: &str) -> usize {
+    /// `mem` is the beginning of `memory`; `m` may be anything's.
+    const BEGINNING: usize = 3;
+    let distance = distance(written, candidate);
+    if written.len() >= BEGINNING && candidate.starts_with(written) {
+        distance.min(1)
+    } else {
+        distance
+    }
 }
 
 /// How many characters to insert, remove, replace or swap with their neighbour to get from one word to the other.
@@ -60,6 +72,7 @@ mod tests {
         assert_eq!(near("cpus"), Some("vcpus"));
         assert_eq!(near("stopTimeout"), Some("stop_timeout"));
         assert_eq!(near("boots"), Some("boot"));
+        assert_eq!(near("mem"), Some("memory"));
         assert_eq!(near("colour"), None);
         assert_eq!(near(&"memory".repeat(1000)), None);
     }

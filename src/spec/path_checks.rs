@@ -124,32 +124,29 @@ fn is_inside_or_same(path: &str, folder: &str) -> bool {
 
 /// Paths that no VM can be given.
 pub(super) fn path_refused(draft: &Draft) -> Vec<Problem> {
-    let refusal = |claim: &Claim<'_>| {
-        let path = claim.path.value.as_str();
-        let new = |message| Problem::new(Code::PathRefused, &claim.path.range, message);
-        if [layout::STATE, layout::RUN]
-            .iter()
-            .any(|own| is_inside_or_same(path, own))
-        {
-            let message = format!("{} is in armfleet's own folder", claim.described());
-            return Some(new(message).help("choose another folder, such as one in /srv"));
-        }
-        let forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
-        let prefix = forbidden
-            .into_iter()
-            .find(|prefix| path.starts_with(**prefix))?;
-        if claim.purpose == Purpose::Seed {
-            return None;
-        }
-        let message = format!(
-            "{} is where libvirt gives a VM nothing: `{prefix}…`",
-            claim.described()
-        );
-        Some(
-            new(message)
-                .help("its AppArmor profiles refuse the system's folders; use one in /srv or /var"),
-        )
-    };
+    let refusal =
+        |claim: &Claim<'_>| {
+            let path = claim.path.value.as_str();
+            let new = |message| Problem::new(Code::PathRefused, &claim.path.range, message);
+            if [layout::STATE, layout::RUN]
+                .iter()
+                .any(|own| is_inside_or_same(path, own))
+            {
+                let message = format!("{} is in armfleet's own folder", claim.described());
+                return Some(new(message).help("choose another folder, such as one in /srv"));
+            }
+            let forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
+            let prefix = forbidden
+                .into_iter()
+                .find(|prefix| path.starts_with(**prefix))?;
+            if claim.purpose == Purpose::Seed {
+                return None;
+            }
+            let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
+            Some(new(message).help(
+                "its AppArmor profiles protect the system's folders; use one in /srv or /var",
+            ))
+        };
     claims(draft).iter().filter_map(refusal).collect()
 }
 

@@ -3,108 +3,90 @@
 use std::fmt;
 use std::ops::Range;
 
-/// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Code {
-    /// The file is larger than any fleet file may be.
-    FileTooLarge,
-    /// The file holds bytes that are not UTF-8.
-    NotUtf8,
-    /// The file holds a control character.
-    ControlCharacter,
-    /// The file is not YAML.
-    Syntax,
-    /// Maps and lists are nested deeper than any fleet file needs.
-    TooDeep,
-    /// Aliases multiply the file beyond reason.
-    TooManyAliases,
-    /// The file holds nothing.
-    EmptyFile,
-    /// The file holds several YAML documents.
-    SeveralDocuments,
-    /// A YAML tag, which fleet files do not use.
-    Tag,
-    /// YAML's merge key, which fleet files do not use.
-    MergeKey,
-    /// A key that is a map, a list or nothing.
-    BadKey,
-    /// A key that means nothing here.
-    UnknownKey,
-    /// A key that is given twice in one map.
-    DuplicateKey,
-    /// A key that must be given, and is not, or has no value.
-    MissingKey,
-    /// A value of the wrong shape: a list for a text, a text for a number.
-    WrongType,
-    /// A value of the right shape that is not acceptable.
-    WrongValue,
-    /// A key or value that the language has, but this version does not do.
-    NotSupportedYet,
-    /// A `{…}` that names nothing, or a lone brace.
-    Placeholder,
-    /// Two VMs, or two parts of one, that would use the same file or folder.
-    SharedPath,
-    /// Two disks of one VM with the same name.
-    DuplicateDisk,
-    /// Memory outside of what the guest can have.
-    MemoryRange,
-    /// Memory that is no whole number of MiB.
-    MemoryFraction,
-    /// A number of virtual CPUs that the guest cannot have.
-    VcpuRange,
-    /// A kernel command line longer than the kernel keeps.
-    CmdlineLength,
-    /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
-    PathRefused,
-    /// A folder as a boot share that is not one VM's alone.
-    ShareTooGeneral,
-    /// A disk size that no disk can have.
-    DiskSize,
-    /// A disk file whose suffix contradicts its format.
-    DiskFormat,
-    /// A seed whose kernel and initrd are the same file.
-    SeedPair,
-    /// A stop timeout outside its bounds.
-    StopTimeout,
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident = $name:literal,)*) => {
+        /// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// The name, as in `error[unknown-key]`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// The name, as in `error[unknown-key]`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::FileTooLarge => "file-too-large",
-            Self::NotUtf8 => "not-utf8",
-            Self::ControlCharacter => "control-character",
-            Self::Syntax => "syntax",
-            Self::TooDeep => "too-deep",
-            Self::TooManyAliases => "too-many-aliases",
-            Self::EmptyFile => "empty-file",
-            Self::SeveralDocuments => "several-documents",
-            Self::Tag => "tag",
-            Self::MergeKey => "merge-key",
-            Self::BadKey => "bad-key",
-            Self::UnknownKey => "unknown-key",
-            Self::DuplicateKey => "duplicate-key",
-            Self::MissingKey => "missing-key",
-            Self::WrongType => "wrong-type",
-            Self::WrongValue => "wrong-value",
-            Self::NotSupportedYet => "not-supported-yet",
-            Self::Placeholder => "placeholder",
-            Self::SharedPath => "shared-path",
-            Self::DuplicateDisk => "duplicate-disk",
-            Self::MemoryRange => "memory-range",
-            Self::MemoryFraction => "memory-fraction",
-            Self::VcpuRange => "vcpu-range",
-            Self::CmdlineLength => "cmdline-length",
-            Self::PathRefused => "path-refused",
-            Self::ShareTooGeneral => "share-too-general",
-            Self::DiskSize => "disk-size",
-            Self::DiskFormat => "disk-format",
-            Self::SeedPair => "seed-pair",
-            Self::StopTimeout => "stop-timeout",
-        }
-    }
+codes! {
+    /// The file is larger than any fleet file may be.
+    FileTooLarge = "file-too-large",
+    /// The file holds bytes that are not UTF-8.
+    NotUtf8 = "not-utf8",
+    /// The file holds a control character.
+    ControlCharacter = "control-character",
+    /// The file is not YAML.
+    Syntax = "syntax",
+    /// Maps and lists are nested deeper than any fleet file needs.
+    TooDeep = "too-deep",
+    /// Aliases multiply the file beyond reason.
+    TooManyAliases = "too-many-aliases",
+    /// The file holds nothing.
+    EmptyFile = "empty-file",
+    /// The file holds several YAML documents.
+    SeveralDocuments = "several-documents",
+    /// A YAML tag, which fleet files do not use.
+    Tag = "tag",
+    /// YAML's merge key, which fleet files do not use.
+    MergeKey = "merge-key",
+    /// A key that is a map, a list or nothing.
+    BadKey = "bad-key",
+    /// A key that means nothing here.
+    UnknownKey = "unknown-key",
+    /// A key that is given twice in one map.
+    DuplicateKey = "duplicate-key",
+    /// A key that must be given, and is not, or has no value.
+    MissingKey = "missing-key",
+    /// A value of the wrong shape: a list for a text, a text for a number.
+    WrongType = "wrong-type",
+    /// A value of the right shape that is not acceptable.
+    WrongValue = "wrong-value",
+    /// A key or value that the language has, but this version does not do.
+    NotSupportedYet = "not-supported-yet",
+    /// A `{…}` that names nothing, or a lone brace.
+    Placeholder = "placeholder",
+    /// Two VMs, or two parts of one, that would use the same file or folder.
+    SharedPath = "shared-path",
+    /// Two disks of one VM with the same name.
+    DuplicateDisk = "duplicate-disk",
+    /// Memory outside of what the guest can have.
+    MemoryRange = "memory-range",
+    /// Memory that is no whole number of MiB.
+    MemoryFraction = "memory-fraction",
+    /// A number of virtual CPUs that the guest cannot have.
+    VcpuRange = "vcpu-range",
+    /// A kernel command line longer than the kernel keeps.
+    CmdlineLength = "cmdline-length",
+    /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
+    PathRefused = "path-refused",
+    /// A folder as a boot share that is not one VM's alone.
+    ShareTooGeneral = "share-too-general",
+    /// A disk size that no disk can have.
+    DiskSize = "disk-size",
+    /// A disk file whose suffix contradicts its format.
+    DiskFormat = "disk-format",
+    /// A seed whose kernel and initrd are the same file.
+    SeedPair = "seed-pair",
+    /// A stop timeout outside its bounds.
+    StopTimeout = "stop-timeout",
 }
 
 impl fmt::Display for Code {
@@ -179,8 +161,8 @@ impl Problem {
     }
 }
 
-/// A text for one line, whatever of the file is quoted in it: without its middle if it is long, and with control
-/// characters escaped.
+/// A text for one line, whatever of the file is quoted in it: without its middle if it is long, and with everything
+/// escaped that would not be seen or would change how the rest is.
 fn short(text: &str) -> String {
     const END: usize = 140;
     let count = text.chars().count();
@@ -195,7 +177,8 @@ fn short(text: &str) -> String {
 fn visible(text: impl Iterator<Item = char>) -> String {
     let mut visible = String::new();
     for c in text {
-        if c.is_control() {
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || invisible {
             visible.extend(c.escape_default());
         } else {
             visible.push(c);
@@ -209,6 +192,7 @@ fn visible(text: impl Iterator<Item = char>) -> String {
 pub struct Problems {
     file_name: String,
     list: Vec<Problem>,
+    all: bool,
 }
 
 impl Problems {
@@ -221,6 +205,12 @@ impl Problems {
     /// The problems.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
+    }
+
+    /// Whether these are all. Only what is hardly a fleet file has more problems than are worth looking for.
+    #[must_use]
+    pub fn are_all(&self) -> bool {
+        self.all
     }
 
     /// How many there are.
@@ -243,6 +233,9 @@ impl<'a> IntoIterator for &'a Problems {
 #[derive(Debug, Default)]
 pub(super) struct Found(Vec<Problem>);
 
+/// So many problems are kept; a file with more is no fleet file.
+const LIMIT: usize = 1000;
+
 /// Proof that a problem was reported: the error of whatever could not be read because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reported(());
@@ -253,8 +246,18 @@ pub(super) type Checked<T> = Result<T, Reported>;
 impl Found {
     /// Adds a problem.
     pub(super) fn report(&mut self, problem: Problem) -> Reported {
-        self.0.push(problem);
+        if self.0.len() <= LIMIT {
+            self.0.push(problem);
+        }
         Reported(())
+    }
+
+    /// Fails as soon as there are more problems than anybody wants to know.
+    pub(super) fn patience(&self) -> Checked<()> {
+        if self.0.len() > LIMIT {
+            return Err(Reported(()));
+        }
+        Ok(())
     }
 
     /// The outcome of reading: the value, if there was no problem at all.
@@ -264,8 +267,11 @@ impl Found {
         }
         self.0.sort_by(|one, other| one.order().cmp(&other.order()));
         self.0.dedup_by(|one, other| one.order() == other.order());
+        let all = self.0.len() <= LIMIT;
+        self.0.truncate(LIMIT);
         Err(Problems {
             file_name: file_name.to_owned(),
+            all,
             list: self.0,
         })
     }

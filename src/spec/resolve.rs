@@ -90,6 +90,7 @@ fn vms_of(
     };
     let mut seen = BTreeMap::new();
     let vms = entries.iter().map(|(key, node)| {
+        found.patience()?;
         let written = key_text(key, found)?;
         first_time(&mut seen, written, key, found)?;
         vm(written, key, node, scope, found)
@@ -427,33 +428,49 @@ impl Scope<'_> {
         if text.starts_with('/') {
             return accept(field, text.parse(), found);
         }
-        let message = format!(
-            "`{}` is a path on the host, and `{text}` is not absolute",
-            field.name
-        );
-        let problem = at(Code::WrongValue, field.node, message).help("begin it with `/`");
+        let message = format!("`{}` is an absolute path, not `{text}`", field.name);
+        let problem = at(Code::WrongValue, field.node, message);
+        let problem = problem.help("it is a path on the VM's host: begin it with `/`");
         Err(found.report(problem))
     }
 
     /// A path on the host, or one beside the fleet file.
     fn path_beside(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<HostPath>> {
         let text = self.expanded(field, found)?;
-        let path = if text.starts_with('/') {
-            text
-        } else {
-            format!(
-                "{}/{}",
-                self.folder.trim_end_matches('/'),
-                text.trim_start_matches("./")
-            )
-        };
-        accept(field, path.parse(), found)
+        if text.is_empty() {
+            return Err(wrong_type(field, "a path", found));
+        }
+        if text.starts_with('~') {
+            let message = "`~` stands for nobody's home here";
+            let problem = at(Code::WrongValue, field.node, message);
+            return Err(found.report(problem.help("write the path out, from `/`")));
+        }
+        accept(field, beside(self.folder, &text).parse(), found)
     }
 
     /// Where the boot share is unless the file says otherwise.
     fn default_share(&self, vm_key: &Node, found: &mut Found) -> Checked<At<HostPath>> {
         let path = accepted(format!("/srv/{}-boot", self.vm?).parse(), vm_key, found)?;
         Ok(At::new(path, &vm_key.range))
+    }
+}
+
+/// A path as seen from a folder: `./` and `../` count from there.
+fn beside(folder: &str, path: &str) -> String {
+    let mut folder = folder.trim_end_matches('/');
+    let mut path = path;
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    loop {
+        if let Some(rest) = path.strip_prefix("./") {
+            path = rest;
+        } else if let Some(rest) = path.strip_prefix("../") {
+            folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+            path = rest;
+        } else {
+            return format!("{folder}/{path}");
+        }
     }
 }
 

@@ -57,6 +57,11 @@ impl FromStr for Size {
                 "`{text}` is not a size; write a whole number and a unit, as in 512MiB or 8GiB"
             )));
         }
+        if unit.starts_with(['.', ',']) {
+            return Err(Unacceptable(format!(
+                "`{text}` is not a whole number; use a smaller unit, as in 1536MiB for 1.5GiB"
+            )));
+        }
         if unit.is_empty() {
             return Err(Unacceptable(format!(
                 "`{text}` has no unit; write {text}MiB or {text}GiB"
@@ -115,6 +120,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, Unacceptable> {
             "`{text}` is not a duration; write it as 90s, 2min or 1h30min"
         ))
     };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Unacceptable(format!(
+            "`{text}` has no unit; write {text}s or {text}min"
+        )));
+    }
     let mut rest = text;
     let mut seconds: u64 = 0;
     while !rest.is_empty() {

@@ -46,7 +46,7 @@ pub(super) fn locate(text: &str, offset: usize, found: &mut Found) -> Checked<Pl
     let mut builder = Builder::new(&bytes, found);
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| builder.syntax(&error, text))?;
+        let (event, span) = next.map_err(|error| builder.syntax(&error))?;
         builder.take(event, span)?;
     }
     builder.finish()
@@ -175,15 +175,21 @@ impl Builder<'_> {
     }
 
     fn tag(&mut self, tag: Option<Cow<'_, Tag>>, range: &Range<usize>) {
-        if let Some(tag) = tag {
-            let problem = Problem::new(
-                Code::Tag,
-                range,
-                format!("`{tag}` is a YAML tag, which fleet files do not use"),
-            )
-            .help("remove the tag; put a text that looks like something else between quotes");
-            self.found.report(problem);
+        if tag.is_none() {
+            return;
         }
+        let source = self.bytes.source(range);
+        let start = source.find('!').unwrap_or(0);
+        let length = source[start..].find(char::is_whitespace);
+        let written = &source[start..length.map_or(source.len(), |length| start + length)];
+        let start = range.start + start;
+        let problem = Problem::new(
+            Code::Tag,
+            &(start..start + written.len()),
+            format!("`{written}` is a YAML tag, which fleet files do not use"),
+        )
+        .help("remove the tag; put a text that looks like something else between quotes");
+        self.found.report(problem);
     }
 
     fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Checked<()> {
@@ -277,23 +283,22 @@ impl Builder<'_> {
         }
     }
 
-    fn syntax(&mut self, error: &ScanError, text: &str) -> Reported {
+    fn syntax(&mut self, error: &ScanError) -> Reported {
         let at = self.bytes.byte(*error.marker());
-        let rest = text.get(at - self.bytes.offset..).unwrap_or_default();
-        let width = rest.chars().next().filter(|c| !c.is_control());
-        let range = at..at + width.map_or(0, char::len_utf8);
-        let before = &text[..at - self.bytes.offset];
+        let (before, after) = self.bytes.text.split_at(at - self.bytes.offset);
+        let width = after.chars().next().filter(|c| !c.is_control());
+        let range = match before.ends_with('\t') {
+            true => at - 1..at,
+            false => at..at + width.map_or(0, char::len_utf8),
+        };
         self.found
             .report(syntax::problem(error.info(), &range, before))
     }
 
     fn finish(self) -> Checked<Place> {
-        self.root.ok_or_else(|| {
-            let start = self.bytes.offset..self.bytes.offset;
-            let problem = Problem::new(Code::EmptyFile, &start, "the file declares nothing")
-                .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`");
-            self.found.report(problem)
-        })
+        let start = self.bytes.offset..self.bytes.offset;
+        self.root
+            .ok_or_else(|| self.found.report(syntax::empty(&start)))
     }
 }
 
@@ -302,17 +307,35 @@ fn first_of(range: &Range<usize>) -> Range<usize> {
     range.start..range.end.min(range.start + 1)
 }
 
-/// A scalar's own part of the text: without its anchor and tag, and without the blank lines after a block.
+/// A scalar's own part of the text: without its anchor and tag, and without what the parser skipped after it.
 fn trimmed(range: &Range<usize>, style: ScalarStyle, source: &str) -> Range<usize> {
     let text = source.trim_end();
     let mut own = text;
-    while own.starts_with(['&', '!'])
-        && !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
-    {
-        own = own
-            .find(char::is_whitespace)
-            .map_or("", |blank| own[blank..].trim_start());
+    let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+    while own.starts_with(['&', '!']) && !block {
+        let blank = own.find(char::is_whitespace);
+        own = blank.map_or("", |blank| own[blank..].trim_start());
     }
     let start = range.start + text.len() - own.len();
-    start..start + own.len()
+    let length = match style {
+        ScalarStyle::SingleQuoted => closing_quote(own, '\'', '\''),
+        ScalarStyle::DoubleQuoted => closing_quote(own, '"', '\\'),
+        _ => own.len(),
+    };
+    start..start + length
+}
+
+/// How long a quoted text is, with its quotes, if `escape` takes the meaning of the character after it.
+fn closing_quote(text: &str, quote: char, escape: char) -> usize {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = characters.next() {
+        let escapes = c == escape
+            && (c != quote || characters.peek().is_some_and(|(_, next)| *next == quote));
+        if escapes {
+            characters.next();
+        } else if c == quote {
+            return at + c.len_utf8();
+        }
+    }
+    text.len()
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 type Meaning = (&'static str, &'static str, &'static str);
 
 /// The first that fits is taken.
-const MEANINGS: [Meaning; 18] = [
+const MEANINGS: [Meaning; 19] = [
     ("tab", "a tab cannot be used here", "indent with spaces"),
     (
         "quoted scalar, found unexpected end",
@@ -71,8 +71,8 @@ const MEANINGS: [Meaning; 18] = [
     ),
     (
         "simple key expect",
-        "this is no key: a `:` is missing",
-        "write `key: value`, and the keys of one map in the same column",
+        "this does not fit what is before it",
+        "is a `:` missing on the line before? keys of one map begin in the same column",
     ),
     (
         "did not find expected key",
@@ -87,7 +87,12 @@ const MEANINGS: [Meaning; 18] = [
     (
         "invalid indentation",
         "this is not indented as it should be",
-        "indent it more than the key that it belongs to",
+        "indent it more than the key that it belongs to; or is a bracket or quote before it not closed?",
+    ),
+    (
+        "incompatible yaml",
+        "this version of YAML is not known",
+        "remove the line that begins with `%YAML`",
     ),
     (
         "<document start>",
@@ -116,6 +121,12 @@ pub(super) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Pr
         .label(complaint)
         .help("look at the quotes, brackets and indentation here and on the line before"),
     }
+}
+
+/// The problem of a file without a value.
+pub(super) fn empty(range: &Range<usize>) -> Problem {
+    Problem::new(Code::EmptyFile, range, "the file declares nothing")
+        .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`")
 }
 
 /// The problem of nesting deeper than any fleet file needs.

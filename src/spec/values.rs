@@ -1,7 +1,7 @@
 //! Taking scalars for what their keys want.
 
 use super::document::{Kind, Value};
-use super::fields::{At, Field, at, describe};
+use super::fields::{At, Field, at, describe, listed};
 use super::name::Unacceptable;
 use super::near::nearest;
 use super::problem::{Checked, Code, Found, Problem, Reported};
@@ -41,6 +41,9 @@ pub(super) fn parsed<T>(
     found: &mut Found,
 ) -> Checked<At<T>> {
     let text = text(field, wanted, found)?;
+    if text.is_empty() {
+        return Err(wrong_type(field, wanted, found));
+    }
     accept(field, parse(text), found)
 }
 
@@ -80,13 +83,9 @@ fn unknown_word<T>(field: &Field<'_>, written: &str, words: &Words<T>) -> Proble
     let meant = synonym
         .map(|(_, word)| *word)
         .or_else(|| nearest(written, known()));
-    let done: Vec<_> = words.iter().filter(|(_, value)| value.is_some()).collect();
-    let listed: Vec<_> = done.iter().map(|(word, _)| format!("`{word}`")).collect();
-    let message = format!(
-        "`{}` is {}, not `{written}`",
-        field.name,
-        listed.join(" or ")
-    );
+    let done = words.iter().filter(|(_, value)| value.is_some());
+    let done = listed(done.map(|(word, _)| *word), "or");
+    let message = format!("`{}` is {done}, not `{written}`", field.name);
     let problem = at(Code::WrongValue, field.node, message);
     match meant {
         Some(word) => problem.label(format!("did you mean `{word}`?")),
@@ -143,7 +142,11 @@ pub(super) fn wrong_type(field: &Field<'_>, wanted: &str, found: &mut Found) -> 
             format!("`{name}` has no value"),
         )
         .help(format!("give it one: `{name}` is {wanted}")),
-        Value::Scalar(text, Kind::Text) => {
+        Value::Scalar(text, _) if text.is_empty() => {
+            let message = format!("`{name}` is {wanted}, not an empty text");
+            at(Code::WrongType, field.node, message)
+        }
+        Value::Scalar(text, _) => {
             let message = format!("`{name}` is {wanted}, not `{text}`");
             at(Code::WrongType, field.node, message)
         }
