@@ -55,7 +55,7 @@ enum Purpose {
 /// A VM's use of a path.
 #[derive(Debug, Clone, Copy)]
 struct Claim<'d> {
-    vm: Option<&'d VmName>,
+    vm: Option<&'d At<VmName>>,
     purpose: Purpose,
     path: &'d At<HostPath>,
 }
@@ -72,7 +72,7 @@ impl Claim<'_> {
 
     /// As a part of a sentence: `the disk of armhf-vm`.
     fn described(&self) -> String {
-        let vm = self.vm.map_or("a VM", VmName::as_str);
+        let vm = self.vm.map_or("a VM", |vm| vm.value.as_str());
         format!("the {} of {vm}", self.purpose())
     }
 
@@ -111,7 +111,7 @@ fn claims_of(vm: &DraftVm) -> Vec<Claim<'_>> {
     let disks = disks.map(|path| (Purpose::Disk, path));
     let log = log.map(|path| (Purpose::Log, path));
     let seeds = seeds.flatten().map(|path| (Purpose::Seed, path));
-    let vm = vm.name.as_ref().ok().map(|name| &name.value);
+    let vm = vm.name.as_ref().ok();
     let all = share.into_iter().chain(disks).chain(log).chain(seeds);
     all.map(|(purpose, path)| Claim { vm, purpose, path })
         .collect()
@@ -215,14 +215,20 @@ fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
     } else {
         (outer, inner)
     };
-    let problem = Problem::new(Code::SharedPath, &place.path.range, message);
-    let problem = problem
-        .label(place.labelled())
-        .also(&other.path.range, other.labelled());
-    match outer.purpose {
+    let help = match outer.purpose {
         Purpose::Share => {
-            problem.help("a guest can change everything in its boot share: give each its own path")
+            "a guest can change everything in its boot share: give each its own path, with `{name}` in it"
         }
-        _ => problem.help("give each its own path"),
-    }
+        _ => "give each its own path, with `{name}` in it",
+    };
+    // Through an alias both have the same place; then their VMs are what tells them apart.
+    let written_once = place.path.range == other.path.range;
+    let problem = match inner.vm.filter(|_| written_once) {
+        Some(vm) => Problem::new(Code::SharedPath, &vm.range, message)
+            .also(&other.path.range, other.labelled()),
+        None => Problem::new(Code::SharedPath, &place.path.range, message)
+            .label(place.labelled())
+            .also(&other.path.range, other.labelled()),
+    };
+    problem.help(help)
 }

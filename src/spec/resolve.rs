@@ -16,8 +16,6 @@ use std::ops::Range;
 
 /// The one host of this version.
 const HOST: &str = "local";
-/// How long a graceful stop may take unless the file says otherwise.
-
 /// The QEMU machine unless the file says otherwise.
 const MACHINE: &str = "virt";
 
