@@ -5,8 +5,9 @@ use super::plan::{failed, plan_exits, print};
 use super::{ApplyArguments, fleet, host, terminal};
 use crate::engine::{Ended, Monitor, Outcome, apply, observe_and_plan};
 use crate::host::Performer;
-use crate::plan::{Plan, Step};
-use crate::report::{Paint, render_outcome, render_step};
+use crate::plan::{Act, Plan, Step};
+use crate::report::{Paint, render_begin, render_outcome, render_step};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,9 +62,19 @@ fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
     ]
 }
 
+/// Whether a step takes long enough to be announced.
+fn waits(act: &Act) -> bool {
+    matches!(
+        act,
+        Act::Start { .. } | Act::Stop { .. } | Act::AwaitOff { .. }
+    )
+}
+
 /// Tells how steps end, and hears of an interruption.
 struct Progress {
     interrupted: Arc<AtomicBool>,
+    /// Only a terminal gets progress; failures everybody gets.
+    on_terminal: bool,
     paint: Paint,
 }
 
@@ -77,6 +88,7 @@ impl Progress {
         }
         Self {
             interrupted,
+            on_terminal: std::io::stderr().is_terminal(),
             paint: terminal::paint(&std::io::stderr()),
         }
     }
@@ -85,10 +97,15 @@ impl Progress {
 impl Monitor for Progress {
     fn begins(&self, step: &Step) {
         tracing::debug!(step = %step.id, "begins");
+        if self.on_terminal && waits(&step.act) {
+            terminal::remark(&render_begin(step));
+        }
     }
 
     fn ended(&self, step: &Step, ended: &Ended) {
-        terminal::remark(&render_step(step, ended, self.paint));
+        if self.on_terminal || matches!(ended, Ended::Failed(_)) {
+            terminal::remark(&render_step(step, ended, self.paint));
+        }
     }
 
     fn interrupted(&self) -> bool {

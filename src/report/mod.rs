@@ -10,7 +10,7 @@ mod text;
 
 pub use diagnostics::render_problems;
 pub use diff::render_diff;
-pub use outcome::{render_outcome, render_step};
+pub use outcome::{render_begin, render_outcome, render_step};
 pub use show::render_vm;
 pub use status::render_status;
 pub use style::{Paint, Tone};

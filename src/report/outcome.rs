@@ -7,6 +7,13 @@ use crate::plan::{Plan, Step};
 use std::error::Error;
 use std::fmt::Write as _;
 
+/// A step that begins and will take a while.
+#[must_use]
+pub fn render_begin(step: &Step) -> String {
+    let (kind, subject) = kind_and_subject(step);
+    format!("  {kind} {subject} …\n")
+}
+
 /// A step that ended, in a line, with what went wrong below it.
 #[must_use]
 pub fn render_step(step: &Step, ended: &Ended, paint: Paint) -> String {
