@@ -54,6 +54,7 @@ pub mod boot;
 pub mod cli;
 pub mod domain;
 pub mod engine;
+pub mod hook;
 pub mod host;
 pub mod inventory;
 pub mod mark;

@@ -61,14 +61,8 @@ fn is_leftover(name: &str) -> bool {
         .any(|suffix| name.ends_with(suffix))
 }
 
-/// The pairs to try, best first, and what came before them in vain.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Choice {
-    /// Complete by name and size; only reading them tells whether they are good.
-    pub candidates: Vec<Candidate>,
-    /// Better pairs that cannot be tried, each with its reason.
-    pub passed_over: Vec<PassedOver>,
-}
+/// What was considered, best first: pairs to try, and between them what cannot be tried.
+pub type Considered = Result<Candidate, PassedOver>;
 
 /// A pair to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +75,12 @@ pub struct Candidate {
     pub kernel: BootFileName,
     /// The initrd's file.
     pub initrd: BootFileName,
+}
+
+impl Candidate {
+    fn has_files_of(&self, other: &Self) -> bool {
+        (&self.kernel, &self.initrd) == (&other.kernel, &other.initrd)
+    }
 }
 
 /// A pair that cannot be tried.
@@ -180,46 +180,35 @@ pub enum Unusable {
 
 /// Which pairs of a share to try, best first: what the links `vmlinuz` and `initrd.img` name; what the `.old` links
 /// name; the newest `vmlinuz-VERSION` that have their `initrd.img-VERSION`.
+///
+/// A candidate is complete by name and size; only reading its files tells whether it is good.
 #[must_use]
-pub fn choose(listing: &Listing) -> Choice {
-    let mut choice = Choice::default();
-    let mut add = |source, pair: Result<Candidate, Unusable>| match pair {
-        Ok(candidate) => {
-            // Right after an installation, and after a purge, the `.old` links name the same pair.
-            let known = |other: &Candidate| {
-                other.kernel == candidate.kernel && other.initrd == candidate.initrd
-            };
-            if !choice.candidates.iter().any(known) {
-                choice.candidates.push(candidate);
-            }
+pub fn choose(listing: &Listing) -> Vec<Considered> {
+    let linked = [PairSource::Links, PairSource::OldLinks]
+        .into_iter()
+        .filter_map(|source| Some((source, linked(listing, source, source.links()?))));
+    let newest = newest(listing)
+        .into_iter()
+        .map(|pair| (PairSource::Newest, pair));
+    let mut considered: Vec<Considered> = Vec::new();
+    for (source, pair) in linked.chain(newest) {
+        // Right after an installation, and after a purge, the `.old` links name the same pair.
+        let is_known = |pair: &Candidate| {
+            let mut tried = considered.iter().flatten();
+            tried.any(|known| pair.has_files_of(known))
+        };
+        if !pair.as_ref().is_ok_and(is_known) {
+            considered.push(pair.map_err(|why| PassedOver { source, why }));
         }
-        Err(why) => choice.passed_over.push(PassedOver { source, why }),
-    };
-    add(
-        PairSource::Links,
-        linked(listing, PairSource::Links, "vmlinuz", "initrd.img"),
-    );
-    add(
-        PairSource::OldLinks,
-        linked(
-            listing,
-            PairSource::OldLinks,
-            "vmlinuz.old",
-            "initrd.img.old",
-        ),
-    );
-    for pair in newest(listing) {
-        add(PairSource::Newest, pair);
     }
-    choice
+    considered
 }
 
 /// The pair that two links name.
 fn linked(
     listing: &Listing,
     source: PairSource,
-    kernel: &'static str,
-    initrd: &'static str,
+    (kernel, initrd): (&'static str, &'static str),
 ) -> Result<Candidate, Unusable> {
     let (kernel, version) = follow(listing, kernel, "vmlinuz", KernelVersion::of_kernel)?;
     let (initrd, of_initrd) = follow(listing, initrd, "initrd.img", KernelVersion::of_initrd)?;
@@ -356,14 +345,18 @@ mod tests {
 
     fn candidates(lines: &[&str]) -> Vec<String> {
         choose(&listing(lines))
-            .candidates
             .iter()
+            .flatten()
             .map(|pair| format!("{:?} {}", pair.source, pair.version))
             .collect()
     }
 
+    fn passed_over(seen: &Listing) -> Vec<PassedOver> {
+        choose(seen).into_iter().filter_map(Result::err).collect()
+    }
+
     fn first_reason(lines: &[&str]) -> String {
-        choose(&listing(lines)).passed_over[0].to_string()
+        passed_over(&listing(lines))[0].to_string()
     }
 
     const UPGRADED: [&str; 8] = [
@@ -383,7 +376,7 @@ mod tests {
             candidates(&UPGRADED),
             ["Links 6.1.0-50-armmp", "OldLinks 6.1.0-48-armmp"]
         );
-        assert!(choose(&listing(&UPGRADED)).passed_over.is_empty());
+        assert!(passed_over(&listing(&UPGRADED)).is_empty());
         assert_eq!(
             candidates(&UPGRADED[4..]),
             ["Newest 6.1.0-50-armmp", "Newest 6.1.0-48-armmp"]
@@ -478,7 +471,7 @@ mod tests {
             with_link("vmlinuz -> vmlinuz-1", &["vmlinuz-1", "initrd.img-1 5"])
                 .contains("`vmlinuz-1` is a folder")
         );
-        let reasons = choose(&listing(&[])).passed_over;
+        let reasons = passed_over(&listing(&[]));
         assert_eq!(reasons.last().unwrap().why, Unusable::NoKernel);
     }
 
@@ -486,8 +479,8 @@ mod tests {
     fn a_share_that_was_not_read_to_its_end_has_no_newest_kernel() {
         let mut seen = listing(&UPGRADED);
         seen.cut = true;
-        assert_eq!(choose(&seen).candidates.len(), 2);
-        assert_eq!(choose(&seen).passed_over[0].why, Unusable::TooManyFiles);
+        assert_eq!(choose(&seen).iter().flatten().count(), 2);
+        assert_eq!(passed_over(&seen)[0].why, Unusable::TooManyFiles);
     }
 
     #[test]
@@ -553,8 +546,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_candidate_is_a_pair_of_plain_files_of_one_version(seen in shares()) {
-            let choice = choose(&seen);
-            for pair in &choice.candidates {
+            let considered = choose(&seen);
+            for pair in considered.iter().flatten() {
                 for (name, limit) in [(&pair.kernel, KERNEL_LIMIT), (&pair.initrd, INITRD_LIMIT)] {
                     let sized = matches!(seen.entries.get(name), Some(Entry::File(size)) if (1..=limit).contains(size));
                     prop_assert!(sized, "{:?}", pair);
@@ -562,7 +555,7 @@ mod tests {
                 prop_assert_eq!(KernelVersion::of_kernel(&pair.kernel), Some(pair.version.clone()));
                 prop_assert_eq!(KernelVersion::of_initrd(&pair.initrd), Some(pair.version.clone()));
             }
-            prop_assert!(!choice.candidates.is_empty() || !choice.passed_over.is_empty());
+            prop_assert!(!considered.is_empty());
         }
     }
 }

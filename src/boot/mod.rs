@@ -13,15 +13,18 @@ mod note;
 mod version;
 
 pub use arch::GuestArch;
-pub use choice::{Candidate, Choice, Entry, Listing, PassedOver, Unusable, choose, is_of_interest};
+pub use choice::{
+    Candidate, Considered, Entry, Listing, PassedOver, Unusable, choose, is_of_interest,
+};
 pub use initrd::{Initrd, InitrdFault, InitrdFormat, walk_initrd};
 pub use kernel::{KernelFault, KernelFormat, check_kernel};
 pub use mapped_link::{
     BootFileName, LINK_TEXT_LIMIT, LinkFault, MODE_XATTR, MappedKind, link_target, mapped_kind,
 };
 pub use note::{
-    FileNote, GenerationId, Identity, NoteError, PairNote, PairSource, SeedPart, SeedReceipt,
-    Sha256Hex, Timestamp, read_pair_note, read_seed_receipt, render_pair_note, render_seed_receipt,
+    FileNote, GenerationId, Identity, NoteError, Origin, PairNote, PairSource, SeedPart,
+    SeedReceipt, Sha256Hex, Timestamp, read_pair_note, read_seed_receipt, render_pair_note,
+    render_seed_receipt,
 };
 pub use version::KernelVersion;
 

@@ -39,6 +39,16 @@ impl PairSource {
             Self::Seed => "seed",
         }
     }
+
+    /// The links in the share that name the pair, the kernel's first; `None` where no link does.
+    #[must_use]
+    pub fn links(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Links => Some(("vmlinuz", "initrd.img")),
+            Self::OldLinks => Some(("vmlinuz.old", "initrd.img.old")),
+            Self::Newest | Self::Seed => None,
+        }
+    }
 }
 
 /// Which bytes a file had: unchanged as long as all of this is unchanged.
@@ -167,15 +177,22 @@ pub struct PairNote {
     pub initrd: FileNote,
 }
 
-/// What is known about one file of a generation.
+/// Where a file of a generation was copied from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileNote {
-    /// The name of the file it was copied from: in the share, or as the user gave the seed.
+pub struct Origin {
+    /// The file's name: in the share, or as the user gave the seed.
     pub name: String,
     /// The link in the share that named it.
     pub link: Option<Identity>,
-    /// The file it was copied from.
+    /// The file itself.
     pub file: Identity,
+}
+
+/// What is known about one file of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileNote {
+    /// Where it was copied from.
+    pub from: Origin,
     /// The copy's size in bytes.
     pub size: u64,
     /// The copy's digest.
@@ -339,9 +356,11 @@ mod tests {
 
     fn pair() -> PairNote {
         let file = |name: &str, ino| FileNote {
-            name: name.to_owned(),
-            link: Some(identity(ino)),
-            file: identity(ino + 1),
+            from: Origin {
+                name: name.to_owned(),
+                link: Some(identity(ino)),
+                file: identity(ino + 1),
+            },
             size: 5,
             sha256: digest(name),
         };
@@ -395,7 +414,7 @@ mod tests {
     fn a_generation_is_named_by_its_bytes_alone() {
         let mut other = pair();
         other.source = PairSource::Newest;
-        other.kernel.file = identity(9);
+        other.kernel.from.file = identity(9);
         assert_eq!(other.id(), pair().id());
         other.initrd.sha256 = digest("other");
         assert_ne!(other.id(), pair().id());

@@ -1,2 +1,48 @@
 #!/bin/sh
-exit 0
+# armfleet's hook for libvirt. armfleet installs and updates this file; changes made here are lost.
+#
+# libvirt runs it for every domain and every operation, and kills a running VM whose hook fails on `reconnect`. So all
+# but the start of a VM that armfleet keeps ends here with 0, decided by the shell alone. It prints nothing on standard
+# output: libvirt would take that for a domain's XML.
+LC_ALL=C
+hook=/usr/bin/armfleet-hook
+state=/var/lib/armfleet
+
+case "$2 $3" in
+'prepare begin' | 'restore begin' | 'migrate begin') ;;
+*) exit 0 ;;
+esac
+case $1 in
+'' | null | [!A-Za-z0-9]* | *[!A-Za-z0-9._-]*) exit 0 ;;
+esac
+vm=$state/vms/$1
+
+# False without a record; and in a user's own libvirtd, since the record is root's.
+[ -O "$vm/record.json" ] || exit 0
+
+# What follows is a `prepare` of a VM that has its kernel in memory already: nothing is to be staged for it.
+case $2 in
+restore | migrate)
+    true 2>/dev/null >"$vm/restoring"
+    exit 0
+    ;;
+esac
+
+# The package was removed: its VMs start with what they have.
+[ -e "$hook" ] || exit 0
+
+# 40: done. 41: refused, and said why. All else means that it cannot run: an empty file would end with 0, and a shell
+# would execute garbage that happens to be text, here without commands and in a folder where nothing can be written.
+cd /proc || exit 0
+PATH=/nonexistent "$hook" "$@" >/dev/null
+case $? in
+40) exit 0 ;;
+41) exit 1 ;;
+esac
+
+if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ]; then
+    echo "armfleet: $hook cannot run; $1 starts with the kernel that was staged before. Install armfleet again." >&2
+    exit 0
+fi
+echo "armfleet: $hook cannot run, and no kernel is staged for $1. Install armfleet again, then start the VM." >&2
+exit 1

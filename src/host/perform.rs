@@ -219,6 +219,7 @@ impl<P: Primitives> Performer<P> {
         self.ensure_vm_folder(vm)?;
         self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
         self.ensure_folder(&folder, PASSAGE)?;
+        let _staging = self.lock_staging(vm)?;
         // Without a receipt the hook takes no seed, so it never meets half of a new one.
         self.calls
             .remove_file(&receipt)
@@ -435,6 +436,7 @@ impl<P: Primitives> Performer<P> {
     fn forget(&self, vm: &VmName) -> Result<(), HostError> {
         let _lock = self.lock_vm(vm)?;
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
+        let _staging = self.lock_staging(vm)?;
         // The record goes last, so that a forgetting cut short is planned again.
         self.calls
             .remove_tree(&layout::boot_folder(vm))
@@ -458,6 +460,17 @@ impl<P: Primitives> Performer<P> {
         lock.map_err(|error| {
             HostError::new(format!("somebody else is at work on {vm}"), error)
                 .with_remedy("apply again")
+        })
+    }
+
+    /// Keeps the hook from reading what is being changed.
+    fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
+        self.ensure_run_folders()?;
+        let lock = self
+            .calls
+            .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
+        lock.map_err(|error| {
+            HostError::new(format!("the hook is at work on {vm}"), error).with_remedy("apply again")
         })
     }
 

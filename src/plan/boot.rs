@@ -4,7 +4,7 @@ use super::planner::{Draft, Sight};
 use super::step::{Act, SeedSource, StepId};
 use super::vm::Stuck;
 use crate::boot::{
-    BootFileName, Choice, Entry, FileNote, Listing, PairNote, SeedPart, SeedReceipt, choose,
+    BootFileName, Considered, Entry, FileNote, Listing, PairNote, SeedPart, SeedReceipt, choose,
     read_pair_note, read_seed_receipt,
 };
 use crate::inventory::{Fact, FileKind, Inventory, RawEntry};
@@ -150,9 +150,10 @@ pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
         return Bootable::Yes;
     }
     match share_choice(sight, vm) {
-        Fact::Present(choice) if !choice.candidates.is_empty() => Bootable::Yes,
-        Fact::Present(choice) => {
-            let why: Vec<_> = choice.passed_over.iter().map(ToString::to_string).collect();
+        Fact::Present(considered) if considered.iter().any(Result::is_ok) => Bootable::Yes,
+        Fact::Present(considered) => {
+            let passed_over = considered.iter().filter_map(|pair| pair.as_ref().err());
+            let why: Vec<_> = passed_over.map(ToString::to_string).collect();
             no_kernel(&format!(" ({})", why.join("; ")))
         }
         Fact::Absent => no_kernel(""),
@@ -206,11 +207,11 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
 fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     let share = inventory.path(vm.boot.share.as_str()).present()?;
     let entries = share.entries.as_deref()?;
-    let choice = choose(&listing(entries));
-    let candidate = choice.candidates.first()?;
+    let considered = choose(&listing(entries));
+    let candidate = considered.iter().flatten().next()?;
     let same = |note: &FileNote, name: &BootFileName| {
         let entry = entries.iter().find(|entry| entry.name == name.as_str());
-        note.name == name.as_str() && entry.is_some_and(|entry| unchanged(note, entry))
+        note.from.name == name.as_str() && entry.is_some_and(|entry| unchanged(note, entry))
     };
     let unchanged = same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd);
     (!unchanged).then(|| candidate.version.to_string())
@@ -225,13 +226,13 @@ fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
 fn unchanged(note: &FileNote, entry: &RawEntry) -> bool {
     let time =
         |stamp: crate::boot::Timestamp| i128::from(stamp.0) * 1_000_000_000 + i128::from(stamp.1);
-    let (stat, file) = (&entry.stat, &note.file);
+    let (stat, file) = (&entry.stat, &note.from.file);
     (stat.dev, stat.ino, stat.size) == (file.dev, file.ino, file.size)
         && i128::from(stat.mtime_ns) == time(file.mtime)
         && i128::from(stat.ctime_ns) == time(file.ctime)
 }
 
-fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Choice> {
+fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
     let share = sight.inventory.path(vm.boot.share.as_str()).as_ref();
     share.map(|share| choose(&listing(share.entries.as_deref().unwrap_or_default())))
 }

@@ -94,3 +94,9 @@ pub fn hook_seen(vm: &VmName) -> String {
 pub fn vm_lock(vm: &VmName) -> String {
     format!("{VM_LOCKS}/{vm}.lock")
 }
+
+/// The lock that whoever changes a VM's generations or seed holds; nobody calls libvirt while holding it.
+#[must_use]
+pub fn staging_lock(vm: &VmName) -> String {
+    format!("{RUN}/staging/{vm}.lock")
+}

@@ -1,0 +1,108 @@
+//! What happens before a VM starts: whether it is ours, and what libvirt is told.
+
+use super::domain::Starting;
+use super::files::{FileFault, chain, read_own};
+use super::roots::Roots;
+use super::start::Start;
+use crate::mark::{RecordError, read_record};
+use crate::spec::VmName;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+/// Whether the VM may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has a kernel to boot, or is none of armfleet's VMs.
+    Done,
+    /// It has none.
+    Refused,
+}
+
+/// The answer to libvirt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the VM may start.
+    pub verdict: Verdict,
+    /// What happened, for standard error: libvirt quotes it when the start is refused.
+    pub text: String,
+}
+
+impl Outcome {
+    pub(super) fn done(vm: &VmName, lines: &[String]) -> Self {
+        let text = lines.iter().map(|line| format!("armfleet: {vm}: {line}\n"));
+        Self {
+            verdict: Verdict::Done,
+            text: text.collect(),
+        }
+    }
+
+    fn nothing() -> Self {
+        Self {
+            verdict: Verdict::Done,
+            text: String::new(),
+        }
+    }
+
+    pub(super) fn refused(vm: &VmName, why: &str, lines: &[String], remedy: &str) -> Self {
+        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+        Self {
+            verdict: Verdict::Refused,
+            text: format!("armfleet: {vm} cannot start: {why}\n{lines}To do: {remedy}\n"),
+        }
+    }
+}
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum RecordFault {
+    #[error("its record is damaged")]
+    Damaged(#[source] RecordError),
+    #[error("its record is unreadable")]
+    Unreadable(#[source] FileFault),
+}
+
+/// Prepares the start of a domain: stages the pair that its guest installed. Does nothing for a domain that is not
+/// armfleet's, or that libvirt restores with its memory.
+///
+/// `domain_xml` is what libvirt writes to its hooks' standard input.
+#[must_use]
+pub fn prepare(roots: &Roots, domain: &str, domain_xml: impl Read) -> Outcome {
+    let Ok(vm) = domain.parse::<VmName>() else {
+        return Outcome::nothing();
+    };
+    let record = match read_own(&roots.record(&vm)) {
+        Ok(None) => return Outcome::nothing(),
+        Ok(Some(text)) => read_record(&text).map_err(RecordFault::Damaged),
+        Err(fault) => Err(RecordFault::Unreadable(fault)),
+    };
+    let starting = match Starting::read(domain_xml) {
+        Ok(starting) => starting,
+        Err(fault) => return Outcome::done(&vm, &[chain(&fault)]),
+    };
+    let record = match record {
+        Ok(record) => record,
+        Err(fault) => return without_record(roots, &vm, &starting, &fault),
+    };
+    match starting.foreign_to(&record, &vm) {
+        Some(why) => Outcome::done(&vm, &[format!("left alone: {why}")]),
+        None => Start::new(roots, &record, starting.arch).run(),
+    }
+}
+
+/// Without its record a VM's share is not known; with a staged pair it starts all the same.
+fn without_record(roots: &Roots, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
+    let why = chain(fault);
+    if is_bootable(&roots.current(vm)) || !starting.claims_to_be(vm) {
+        return Outcome::done(vm, &[format!("{why}; nothing was staged")]);
+    }
+    let remedy = "run `armfleet apply`, then start the VM again.";
+    Outcome::refused(vm, &why, &[], remedy)
+}
+
+/// Whether a domain has something to boot in this folder.
+pub(super) fn is_bootable(current: &Path) -> bool {
+    ["vmlinuz", "initrd.img"].iter().all(|name| {
+        fs::metadata(current.join(name)).is_ok_and(|file| file.is_file() && file.len() > 0)
+    })
+}

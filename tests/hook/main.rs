@@ -1,0 +1,10 @@
+//! The hook, run for real in folders of its own: what it stages, what it makes of hostile shares, what a kill leaves,
+//! and what its shim does when the binary is broken.
+
+mod binary;
+mod crash;
+mod hostile;
+mod ownership;
+mod shim;
+mod staging;
+mod world;
