@@ -10,8 +10,10 @@ use std::rc::Rc;
 
 /// The deepest nesting. A fleet file needs six; what serde_yaml does with a deep one grows with the square of the depth.
 const DEPTH_LIMIT: usize = 32;
-/// The most values that aliases may add to a file.
-const ALIAS_LIMIT: usize = 100_000;
+/// The most values, counted as often as aliases repeat them; ten thousand VMs have less. A long text counts as several.
+const VALUE_LIMIT: usize = 250_000;
+/// So many bytes of text count as a value.
+const VALUE_LENGTH: usize = 64;
 
 /// A value's place in the text.
 #[derive(Debug, Clone)]
@@ -22,8 +24,8 @@ pub(super) struct Place {
     pub(super) alias: Option<Range<usize>>,
     /// What is there.
     pub(super) shape: Rc<Shape>,
-    /// How many values it is, with everything in it.
-    weight: usize,
+    /// How many values it counts as, with everything in it.
+    count: usize,
 }
 
 /// What stands at a place.
@@ -35,6 +37,28 @@ pub(super) enum Shape {
     List(Vec<Place>),
     /// Keys and values, in the order of the file.
     Map(Vec<(Place, Place)>),
+}
+
+impl Shape {
+    /// How many values it counts as by itself.
+    fn own_count(&self) -> usize {
+        match self {
+            Self::Scalar(text) => 1 + text.len() / VALUE_LENGTH,
+            Self::List(_) | Self::Map(_) => 1,
+        }
+    }
+
+    /// How many values are in it.
+    fn inner_count(&self) -> usize {
+        match self {
+            Self::Scalar(_) => 0,
+            Self::List(entries) => entries.iter().map(|entry| entry.count).sum(),
+            Self::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| key.count + value.count)
+                .sum(),
+        }
+    }
 }
 
 /// Finds the places of the first document's values.
@@ -116,7 +140,8 @@ struct Builder<'a> {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Place>,
     documents: usize,
-    aliased: usize,
+    /// How many values there are so far.
+    count: usize,
     root: Option<Place>,
 }
 
@@ -128,7 +153,7 @@ impl<'a> Builder<'a> {
             open: Vec::new(),
             anchors: BTreeMap::new(),
             documents: 0,
-            aliased: 0,
+            count: 0,
             root: None,
         }
     }
@@ -142,7 +167,7 @@ impl<'a> Builder<'a> {
                 self.tag(tag, &range);
                 let range = trimmed(&range, style, self.bytes.source(&range));
                 let shape = Shape::Scalar(text.into_owned());
-                self.close(range, anchor, shape, 1)
+                self.close(range, anchor, shape)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.tag(tag, &range);
@@ -208,33 +233,25 @@ impl Builder<'_> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
-        match open.content {
-            Content::List(entries) => {
-                let weight = entries.iter().map(|entry| entry.weight).sum::<usize>();
-                self.close(open.range, open.anchor, Shape::List(entries), weight + 1)
-            }
-            Content::Map(entries, _) => {
-                let weight = entries
-                    .iter()
-                    .map(|(key, value)| key.weight + value.weight)
-                    .sum::<usize>();
-                self.close(open.range, open.anchor, Shape::Map(entries), weight + 1)
-            }
-        }
+        let shape = match open.content {
+            Content::List(entries) => Shape::List(entries),
+            Content::Map(entries, _) => Shape::Map(entries),
+        };
+        self.close(open.range, open.anchor, shape)
     }
 
-    fn close(
-        &mut self,
-        range: Range<usize>,
-        anchor: usize,
-        shape: Shape,
-        weight: usize,
-    ) -> Checked<()> {
+    fn close(&mut self, range: Range<usize>, anchor: usize, shape: Shape) -> Checked<()> {
+        let own = shape.own_count();
+        self.count_in(own, || {
+            let message = format!("the file has more than {VALUE_LIMIT} values");
+            Problem::new(Code::FileTooLarge, &range, message)
+                .help("make several fleet files of it, each with a fleet name of its own")
+        })?;
         let place = Place {
             range,
             alias: None,
+            count: own + shape.inner_count(),
             shape: Rc::new(shape),
-            weight,
         };
         if anchor != 0 {
             self.anchors.insert(anchor, place.clone());
@@ -244,30 +261,29 @@ impl Builder<'_> {
     }
 
     fn alias(&mut self, anchor: usize, range: Range<usize>) -> Checked<()> {
-        let Some(target) = self.anchors.get(&anchor) else {
-            let problem = Problem::new(
-                Code::Syntax,
-                &range,
-                "this alias stands inside of what it refers to",
-            )
-            .help("write the value out");
+        let Some(target) = self.anchors.get(&anchor).cloned() else {
+            let message = "this alias stands inside of what it refers to";
+            let problem = Problem::new(Code::Syntax, &range, message).help("write the value out");
             return Err(self.found.report(problem));
         };
-        self.aliased += target.weight;
-        if self.aliased > ALIAS_LIMIT {
-            let problem = Problem::new(
-                Code::TooManyAliases,
-                &range,
-                format!("with this alias, aliases add more than {ALIAS_LIMIT} values to the file"),
-            )
-            .help("use fewer aliases of aliases");
-            return Err(self.found.report(problem));
-        }
-        let place = Place {
+        self.count_in(target.count, || {
+            let message = format!("with this alias, the file has more than {VALUE_LIMIT} values");
+            Problem::new(Code::TooManyAliases, &range, message)
+                .help("an alias repeats all that it refers to; use fewer aliases of aliases")
+        })?;
+        self.add(Place {
             alias: Some(range),
-            ..target.clone()
-        };
-        self.add(place);
+            ..target
+        });
+        Ok(())
+    }
+
+    /// Counts values, and reports the problem if they are too many.
+    fn count_in(&mut self, count: usize, problem: impl FnOnce() -> Problem) -> Checked<()> {
+        self.count += count;
+        if self.count > VALUE_LIMIT {
+            return Err(self.found.report(problem()));
+        }
         Ok(())
     }
 

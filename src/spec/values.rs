@@ -9,6 +9,9 @@ use super::problem::{Checked, Code, Found, Problem, Reported};
 /// What each word stands for; `None` if this version does not do it.
 pub(super) type Words<T> = [(&'static str, Option<T>)];
 
+/// The longest text, in bytes: twice the longest path. Placeholders, which lengthen it, are not replaced in a longer one.
+const LONGEST: usize = 8192;
+
 /// What other programs call a value.
 const SYNONYMS: [(&str, &str); 12] = [
     ("armv7l", "armhf"),
@@ -28,6 +31,14 @@ const SYNONYMS: [(&str, &str); 12] = [
 /// A text, which is to be something `wanted`.
 pub(super) fn text<'n>(field: &Field<'n>, wanted: &str, found: &mut Found) -> Checked<&'n str> {
     match &field.node.value {
+        Value::Scalar(text, _) if text.len() > LONGEST => {
+            let length = text.len();
+            let message = format!(
+                "`{}` has {length} bytes, and no text has more than {LONGEST}",
+                field.name
+            );
+            Err(found.report(at(Code::WrongValue, field.node, message)))
+        }
         Value::Scalar(text, _) => Ok(text),
         _ => Err(wrong_type(field, wanted, found)),
     }
