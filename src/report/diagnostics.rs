@@ -94,10 +94,11 @@ fn snippet<'a>(labels: &[Marked<'a>], lines: &Lines<'_>) -> (Snippet<'a, Annotat
     let mut source = String::new();
     let mut annotations = Vec::new();
     let mut whole = true;
+    let shown_first = labels.first().map(|(label, _)| line_of(label));
     for number in first..=last {
         let here = labels.iter().filter(|(label, _)| line_of(label) == number);
         let window = lines.window(number, here.clone().map(|(label, _)| &label.range));
-        whole &= window.whole || here.clone().all(|(_, own)| !own);
+        whole &= window.whole || shown_first != Some(number);
         for (label, own) in here {
             annotations.push(annotation(label, *own, &window, source.len()));
         }

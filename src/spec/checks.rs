@@ -6,7 +6,7 @@ use super::draft::{Draft, DraftVm};
 use super::fields::At;
 use super::path_checks;
 use super::problem::{Code, Found, Problem};
-use super::{Accel, Arch, Size};
+use super::{Accel, Arch, Cmdline, Size};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -90,20 +90,18 @@ fn vcpu_range(draft: &Draft) -> Vec<Problem> {
     const KNOWN: u32 = 32;
     let problem = |vm: &DraftVm, vcpus: &At<u32>| {
         let count = vcpus.value;
-        let accel = vm.accel.ok()?;
         let new = |message: String| Problem::new(Code::VcpuRange, &vcpus.range, message);
-        match count {
-            0 => Some(new("a VM needs at least one virtual CPU".to_owned())),
-            1..=EMULATED => None,
-            9..=KNOWN if accel == Accel::Kvm => None,
-            9..=KNOWN => Some(
-                new(format!("an emulated guest has at most {EMULATED} virtual CPUs, not {count}"))
-                    .help("its interrupt controller, a GICv2, serves no more; `accel: kvm` allows 32, on a host with a GICv3"),
-            ),
-            _ => Some(
-                new(format!("an armhf guest has at most {KNOWN} virtual CPUs, not {count}"))
-                    .help("32-bit ARM kernels know no more"),
-            ),
+        if count == 0 {
+            Some(new("a VM needs at least one virtual CPU".to_owned()))
+        } else if count > KNOWN {
+            let message = format!("an armhf guest has at most {KNOWN} virtual CPUs, not {count}");
+            Some(new(message).help("32-bit ARM kernels know no more"))
+        } else if count > EMULATED && vm.accel.is_ok_and(|accel| accel != Accel::Kvm) {
+            let message =
+                format!("an emulated guest has at most {EMULATED} virtual CPUs, not {count}");
+            Some(new(message).help("its interrupt controller, a GICv2, serves no more; `accel: kvm` allows 32, on a host with a GICv3"))
+        } else {
+            None
         }
     };
     let vms = draft.readable_vms();
@@ -117,15 +115,14 @@ fn cmdline_length(draft: &Draft) -> Vec<Problem> {
     let boots = draft.readable_vms().filter_map(|vm| vm.boot.as_ref().ok());
     let cmdlines = boots.filter_map(|boot| boot.cmdline.as_ref().ok());
     let long = cmdlines.filter(|cmdline| cmdline.value.as_str().len() > KEPT);
-    let problem = |length: usize| {
-        format!("the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT}")
-    };
-    long.map(|cmdline| {
-        let message = problem(cmdline.value.as_str().len());
+    let problem = |cmdline: &At<Cmdline>| {
+        let length = cmdline.value.as_str().len();
+        let message =
+            format!("the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT}");
         Problem::new(Code::CmdlineLength, &cmdline.range, message)
             .help("shorten it: the kernel would cut off the rest without a word")
-    })
-    .collect()
+    };
+    long.map(problem).collect()
 }
 
 /// A disk is a whole number of sectors.

@@ -64,6 +64,55 @@ impl<'n> Fields<'n> {
     }
 }
 
+impl<'n> Fields<'n> {
+    /// Takes in one entry of the map.
+    fn take(&mut self, written: &str, key: &Node, value: &'n Node, found: &mut Found) {
+        let Some((name, need)) = self.table.find(written) else {
+            return self.take_unknown(written, key, found);
+        };
+        let full = format!("{}{name}", self.table.prefix);
+        let empty = matches!(value.value, Value::Null);
+        match need {
+            Need::Later => {
+                let message = format!("`{full}` is not supported yet");
+                found.report(at(Code::NotSupportedYet, key, message));
+            }
+            Need::Name if empty => {
+                let message = format!("`{full}` has no value");
+                let problem = Problem::new(Code::MissingKey, &key.range, message);
+                found.report(problem.help("give it one, or leave the key out"));
+            }
+            Need::Optional if empty => {}
+            Need::Name | Need::Optional | Need::Required => {
+                let field = Field {
+                    name: full,
+                    key: key.range.clone(),
+                    node: value,
+                };
+                self.given.insert(name, field);
+            }
+        }
+    }
+
+    fn take_unknown(&mut self, written: &str, key: &Node, found: &mut Found) {
+        let message = format!("{} has no key `{written}`", self.table.owner);
+        let problem = at(Code::UnknownKey, key, message);
+        match self.table.suggestion(written) {
+            Some(Suggestion::Here(name)) => {
+                let reported = found.report(problem.label(format!("did you mean `{name}`?")));
+                self.meant.insert(name, reported);
+            }
+            Some(Suggestion::Elsewhere(place)) => {
+                found.report(problem.label(place));
+            }
+            None => {
+                let keys = listed(self.table.supported(), "and");
+                found.report(problem.help(format!("its keys are {keys}")));
+            }
+        }
+    }
+}
+
 /// A problem with a value; where the value is used through an alias, that place is shown, too.
 pub(super) fn at(code: Code, node: &Node, message: impl Into<String>) -> Problem {
     let problem = Problem::new(code, &node.range, message);
@@ -97,38 +146,10 @@ pub(super) fn fields<'n>(
     let mut seen = BTreeMap::new();
     for (key, value) in entries {
         found.patience()?;
-        let Ok(written) = key_text(key, found) else {
-            continue;
-        };
-        if first_time(&mut seen, written, key, found).is_err() {
-            continue;
-        }
-        match table.find(written) {
-            Some((_, Need::Optional)) if matches!(value.value, Value::Null) => {}
-            Some((name, Need::Name)) if matches!(value.value, Value::Null) => {
-                let message = format!("`{name}` has no value");
-                let problem = Problem::new(Code::MissingKey, &key.range, message);
-                found.report(problem.help("give it one, or leave the key out"));
-            }
-            Some((name, Need::Later)) => {
-                let message = format!("`{}{name}` is not supported yet", table.prefix);
-                found.report(at(Code::NotSupportedYet, key, message));
-            }
-            Some((name, _)) => {
-                let field = Field {
-                    name: format!("{}{name}", table.prefix),
-                    key: key.range.clone(),
-                    node: value,
-                };
-                fields.given.insert(name, field);
-            }
-            None => {
-                let suggestion = table.suggestion(written);
-                let reported = found.report(unknown_key(key, written, table, suggestion));
-                if let Some(Suggestion::Here(name)) = suggestion {
-                    fields.meant.insert(name, reported);
-                }
-            }
+        let written = key_text(key, found);
+        let new = written.and_then(|written| first_time(&mut seen, written, key, found));
+        if let (Ok(written), Ok(())) = (written, new) {
+            fields.take(written, key, value, found);
         }
     }
     Ok(fields)
@@ -176,21 +197,6 @@ pub(super) fn key_text<'n>(key: &'n Node, found: &mut Found) -> Checked<&'n str>
     }
 }
 
-fn unknown_key(
-    key: &Node,
-    written: &str,
-    table: &Table,
-    suggestion: Option<Suggestion>,
-) -> Problem {
-    let message = format!("{} has no key `{written}`", table.owner);
-    let problem = at(Code::UnknownKey, key, message);
-    match suggestion {
-        Some(Suggestion::Here(name)) => problem.label(format!("did you mean `{name}`?")),
-        Some(Suggestion::Elsewhere(place)) => problem.label(place),
-        None => problem.help(format!("its keys are {}", listed(table.supported(), "and"))),
-    }
-}
-
 /// Words between backquotes, with commas and a last `and` or `or`.
 pub(super) fn listed<'a>(words: impl Iterator<Item = &'a str>, last: &str) -> String {
     let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
@@ -200,6 +206,7 @@ pub(super) fn listed<'a>(words: impl Iterator<Item = &'a str>, last: &str) -> St
     }
 }
 
+/// What a value is, as a part of a sentence.
 pub(super) fn describe(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",

@@ -108,11 +108,15 @@ fn unknown_word<T>(field: &Field<'_>, written: &str, words: &Words<T>) -> Proble
 pub(super) fn whole(field: &Field<'_>, found: &mut Found) -> Checked<At<u64>> {
     match &field.node.value {
         Value::Scalar(_, Kind::Whole(value)) => Ok(At::new(*value, &field.node.range)),
-        Value::Scalar(text, Kind::Text) if text.parse::<u64>().is_ok() => {
-            let message = format!("`{}` is a number, and quotes make it a text", field.name);
-            let problem = at(Code::WrongType, field.node, message).label(format!("write {text}"));
-            Err(found.report(problem))
-        }
+        Value::Scalar(text, Kind::Text) => match text.parse::<u64>() {
+            // Between quotes, or with a 0 before it.
+            Ok(number) => {
+                let message = format!("`{}` is a number, and this is a text", field.name);
+                let problem = at(Code::WrongType, field.node, message);
+                Err(found.report(problem.label(format!("write {number}"))))
+            }
+            Err(_) => Err(wrong_type(field, "a whole number", found)),
+        },
         _ => Err(wrong_type(field, "a whole number", found)),
     }
 }
