@@ -34,6 +34,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         stat(vm.boot.share.parent()),
         (layout::current(&vm.name), Look::Link),
         (layout::current_pair(&vm.name), Look::Text),
+        (layout::hook_seen(&vm.name), Look::Text),
         stat(&managed_save(vm)),
         stat(&nvram(vm)),
     ];

@@ -4,8 +4,8 @@ use super::planner::{Draft, Sight};
 use super::step::{Act, SeedSource, StepId};
 use super::vm::Stuck;
 use crate::boot::{
-    BootFileName, Considered, Entry, FileNote, Listing, PairNote, SeedPart, SeedReceipt, choose,
-    read_pair_note, read_seed_receipt,
+    BootFileName, Considered, Entry, FileNote, Listing, PairNote, PairSource, SeedPart,
+    SeedReceipt, choose, read_pair_note, read_seed_receipt,
 };
 use crate::inventory::{Fact, FileKind, Inventory, RawEntry};
 use crate::spec::{HostPath, Vm, layout};
@@ -201,6 +201,25 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
         staged: Some(staged),
         offered,
     }
+}
+
+/// What the hook passed over when the VM started last, if that was a pair that its guest meant to boot.
+pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
+    let fell_back = staged_pair(inventory, vm)
+        .is_some_and(|note| matches!(note.source, PairSource::OldLinks | PairSource::Newest));
+    let said = inventory.path(&layout::hook_seen(&vm.name)).present();
+    let Some(text) = said
+        .and_then(|file| file.text.as_deref())
+        .filter(|_| fell_back)
+    else {
+        return Vec::new();
+    };
+    let prefix = format!("armfleet: {}: ", vm.name);
+    let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+    lines
+        .filter(|line| !line.starts_with("boots "))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The version that the share would boot, if its files are not those that were staged.

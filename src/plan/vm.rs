@@ -411,13 +411,21 @@ impl VmPlanner<'_> {
                 "from its next boot on",
             );
         }
+        let passed_over = boot::passed_over(self.sight.inventory, self.vm);
         let kernels = boot::kernels(self.sight.inventory, self.vm);
         if let (Some(staged), Some(offered)) = (kernels.staged, kernels.offered) {
+            let outlook = match passed_over.is_empty() {
+                true => "boots at its next restart",
+                false => "its next restart tries it again",
+            };
             draft.notice(
                 name,
                 format!("runs {staged}, its share has {offered}"),
-                "boots at its next restart",
+                outlook,
             );
+        }
+        for what in passed_over {
+            draft.notice(name, format!("its last start passed over {what}"), "");
         }
     }
 }

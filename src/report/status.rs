@@ -58,9 +58,14 @@ fn remarks(text: &mut String, vm: &Vm, plan: &Plan, paint: Paint) {
         .count();
     if steps > 0 {
         let sign = paint.tone(Tone::Attention, "~");
+        let steps = if steps == 1 {
+            "1 step".to_owned()
+        } else {
+            format!("{steps} steps")
+        };
         let _ = writeln!(
             text,
-            "  {sign} differs from the fleet file in {steps} steps; see armfleet plan"
+            "  {sign} differs from the fleet file in {steps}; see armfleet plan"
         );
     }
     for refusal in plan
@@ -78,12 +83,11 @@ fn remarks(text: &mut String, vm: &Vm, plan: &Plan, paint: Paint) {
         let _ = writeln!(text, "  {} {}", paint.tone(Tone::Bad, "?"), unknown.why);
     }
     for notice in plan.notices.iter().filter(|notice| notice.subject == name) {
-        let _ = writeln!(
-            text,
-            "  {} {}, {}",
-            paint.tone(Tone::Quiet, "i"),
-            notice.what,
-            notice.outlook
-        );
+        let outlook = match notice.outlook.as_str() {
+            "" => String::new(),
+            outlook => format!(", {outlook}"),
+        };
+        let sign = paint.tone(Tone::Quiet, "i");
+        let _ = writeln!(text, "  {sign} {}{outlook}", notice.what);
     }
 }

@@ -1,7 +1,11 @@
 //! The hook, run for real in folders of its own: what it stages, what it makes of hostile shares, what a kill leaves,
 //! and what its shim does when the binary is broken.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod binary;
 mod crash;
