@@ -59,7 +59,10 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
         hook.blocked = true;
         return hook;
     }
-    let live = installed.is_some_and(|file| is_executable(file) && known_to_daemon(sight, file));
+    let live = match installed {
+        Some(file) if is_executable(file) => known_to_daemon(sight, file),
+        _ => Ok(false),
+    };
     if let Some(reason) = install_reason(installed) {
         let act = Act::InstallHook {
             replaces: installed.is_some(),
@@ -74,8 +77,16 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
             act,
         ));
     }
-    if !live {
-        reload(sight, &mut hook, draft);
+    match live {
+        Ok(true) => {}
+        Ok(false) => reload(sight, &mut hook, draft),
+        Err(why) => {
+            draft.unknown(
+                "libvirtd",
+                format!("whether it knows the hook could not be seen: {why}"),
+            );
+            hook.blocked = true;
+        }
     }
     hook
 }
@@ -139,19 +150,17 @@ fn is_executable(file: &RawFile) -> bool {
 
 /// The daemon looks for hooks only when it starts or reloads (`virHookInitialize`); its process number's file is written
 /// when it starts.
-fn known_to_daemon(sight: &Sight<'_>, shim: &RawFile) -> bool {
-    let time = |path: &str| {
-        sight
-            .inventory
-            .path(path)
-            .present()
-            .map(|file| file.stat.mtime_ns)
-    };
-    let started = daemon_pid_file(sight).and_then(time);
-    let reloaded = time(layout::RELOADED);
-    // Armfleet's own reload came after the shim even if the clock did not tick in between.
-    started.is_some_and(|at| shim.stat.ctime_ns < at)
-        || reloaded.is_some_and(|at| shim.stat.ctime_ns <= at)
+fn known_to_daemon<'a>(sight: &Sight<'a>, shim: &RawFile) -> Result<bool, &'a str> {
+    let started = daemon_pid_file(sight).and_then(|path| sight.inventory.path(path).present());
+    if started.is_some_and(|file| shim.stat.ctime_ns < file.stat.mtime_ns) {
+        return Ok(true);
+    }
+    match sight.inventory.path(layout::RELOADED) {
+        // Armfleet's own reload came after the shim even if the clock did not tick in between.
+        Fact::Present(file) => Ok(shim.stat.ctime_ns <= file.stat.mtime_ns),
+        Fact::Absent => Ok(false),
+        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => Err(fact.unknown().unwrap_or_default()),
+    }
 }
 
 /// The process number's file of the daemon that started last.
