@@ -6,6 +6,11 @@
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod fleet;
 mod guest;
 mod host;
+mod keeps;
+mod main_job;
+mod ownership;
+mod read_only;
 mod sandbox;
