@@ -6,6 +6,7 @@
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod broken_hook;
 mod fleet;
 mod guest;
 mod host;
