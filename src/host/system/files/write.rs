@@ -8,8 +8,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A file on its way: under another name until it is whole, and gone if it never is.
 pub(super) struct Draft {
@@ -19,13 +17,18 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Begins the file that is to be at `target`, in a folder of the same file system. Only its owner can read it.
+    ///
+    /// Its name follows from the target's, so that what a killed process left goes when the file is written again;
+    /// nobody else writes it meanwhile, since whoever does holds a lock.
     pub(super) fn begin(target: &Path, folder: &Path) -> io::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut name = OsString::from(".");
         name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".armfleet-{}-{count}", process::id()));
+        name.push(".armfleet");
         let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if !is_missing(&error) => return Err(error),
+            _ => {}
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
