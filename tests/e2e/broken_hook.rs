@@ -79,7 +79,11 @@ fn with_a_broken_binary_running_vms_stay_and_staged_ones_start() {
         let process = host.run("pgrep", &["qemu-system"]).success();
         host.restart_libvirtd();
         assert_eq!(host.state(VM), "running", "{name}");
-        assert_eq!(host.run("pgrep", &["qemu-system"]).success(), process, "{name}");
+        assert_eq!(
+            host.run("pgrep", &["qemu-system"]).success(),
+            process,
+            "{name}"
+        );
         // stopped, release, prepare, start, started
         host.virsh(&["destroy", VM]).success();
         let started = host.virsh(&["start", VM]);
@@ -108,7 +112,9 @@ fn with_a_broken_binary_running_vms_stay_and_staged_ones_start() {
 fn a_plan_says_what_is_wrong_with_the_binary_and_starts_nothing() {
     let host = TestHost::with_fleet(&recipe());
     std::fs::remove_file(host.path(HOOK_BINARY)).unwrap();
-    assert_data_eq!(host.planned(3), snapbox::str![[r#"
+    assert_data_eq!(
+        host.planned(3),
+        snapbox::str![[r#"
   + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed
   ~ libvirtd  reload                                   it looks for hooks only when it starts or reloads
   + share     /srv/armhf-vm-boot                       0700 64055:64055, the guest's /boot
@@ -124,9 +130,12 @@ fn a_plan_says_what_is_wrong_with_the_binary_and_starts_nothing() {
 
 5 to create, 3 to change, 2 refused.
 
-"#]]);
+"#]]
+    );
     host.write(HOOK_BINARY, "");
-    assert_data_eq!(host.planned(3), snapbox::str![[r#"
+    assert_data_eq!(
+        host.planned(3),
+        snapbox::str![[r#"
   + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed
   ~ libvirtd  reload                                   it looks for hooks only when it starts or reloads
   + share     /srv/armhf-vm-boot                       0700 64055:64055, the guest's /boot
@@ -142,7 +151,8 @@ fn a_plan_says_what_is_wrong_with_the_binary_and_starts_nothing() {
 
 5 to create, 3 to change, 2 refused.
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -152,11 +162,14 @@ fn an_apply_fails_if_the_hook_did_not_run_although_the_vm_started() {
     BROKEN[1].install(&host);
     let apply = host.apply();
     assert_eq!(apply.code, Some(1), "{}", apply.stderr);
-    assert_data_eq!(apply.stderr, snapbox::str![[r#"
+    assert_data_eq!(
+        apply.stderr,
+        snapbox::str![[r#"
   failed start armhf-vm: armhf-vm started, but its hook did not run
       -> the libvirt hook did not run: check that /usr/bin/armfleet-hook runs, then apply again, or systemctl reload libvirtd
 
-"#]]);
+"#]]
+    );
     assert_eq!(host.state(VM), "running");
 }
 
@@ -166,13 +179,16 @@ fn an_apply_that_cannot_start_a_vm_quotes_its_hook() {
     BROKEN[1].install(&host);
     let apply = host.apply();
     assert_eq!(apply.code, Some(1), "{}", apply.stderr);
-    assert_data_eq!(apply.stderr, snapbox::str![[r#"
+    assert_data_eq!(
+        apply.stderr,
+        snapbox::str![[r#"
   failed start armhf-vm: cannot start armhf-vm
       /usr/bin/armfleet-hook: 2: Syntax error: newline unexpected (expecting ")")
       armfleet: /usr/bin/armfleet-hook cannot run, and no kernel is staged for armhf-vm. Install armfleet again, then start the VM.
       -> the libvirt hook did not run: check that /usr/bin/armfleet-hook runs, then apply again, or systemctl reload libvirtd
 
-"#]]);
+"#]]
+    );
     assert_eq!(host.state(VM), "shut off");
 }
 
@@ -180,11 +196,24 @@ fn an_apply_that_cannot_start_a_vm_quotes_its_hook() {
 fn a_damaged_shim_is_repaired_and_foreign_hooks_are_not_touched() {
     let host = TestHost::with_fleet(&stopped_recipe());
     let foreign = [
-        ("/etc/libvirt/hooks/qemu", "#!/bin/sh\n# theirs\nexit 0\n", 0o700),
-        ("/etc/libvirt/hooks/network", "theirs, and no program", 0o600),
-        ("/etc/libvirt/hooks/qemu.d/10-theirs", "#!/bin/sh\nexit 0 # theirs", 0o755),
+        (
+            "/etc/libvirt/hooks/qemu",
+            "#!/bin/sh\n# theirs\nexit 0\n",
+            0o700,
+        ),
+        (
+            "/etc/libvirt/hooks/network",
+            "theirs, and no program",
+            0o600,
+        ),
+        (
+            "/etc/libvirt/hooks/qemu.d/10-theirs",
+            "#!/bin/sh\nexit 0 # theirs",
+            0o755,
+        ),
     ];
-    host.run("mkdir", &["-p", "/etc/libvirt/hooks/qemu.d"]).success();
+    host.run("mkdir", &["-p", "/etc/libvirt/hooks/qemu.d"])
+        .success();
     for (path, text, mode) in foreign {
         host.write(path, text);
         std::fs::set_permissions(host.path(path), Permissions::from_mode(mode)).unwrap();
@@ -199,15 +228,24 @@ fn a_damaged_shim_is_repaired_and_foreign_hooks_are_not_touched() {
     let shim = host.read(SHIM);
 
     let damages: [(&str, &dyn Fn()); 3] = [
-        ("  ~ hook      /etc/libvirt/hooks/qemu.d/50-armfleet    its contents are not this version's\n", &|| {
-            host.write(SHIM, "#!/bin/sh\nexit 1\n");
-        }),
-        ("  ~ hook      /etc/libvirt/hooks/qemu.d/50-armfleet    its mode is 0644 instead of 0755\n", &|| {
-            std::fs::set_permissions(host.path(SHIM), Permissions::from_mode(0o644)).unwrap();
-        }),
-        ("  + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed\n", &|| {
-            std::fs::remove_file(host.path(SHIM)).unwrap();
-        }),
+        (
+            "  ~ hook      /etc/libvirt/hooks/qemu.d/50-armfleet    its contents are not this version's\n",
+            &|| {
+                host.write(SHIM, "#!/bin/sh\nexit 1\n");
+            },
+        ),
+        (
+            "  ~ hook      /etc/libvirt/hooks/qemu.d/50-armfleet    its mode is 0644 instead of 0755\n",
+            &|| {
+                std::fs::set_permissions(host.path(SHIM), Permissions::from_mode(0o644)).unwrap();
+            },
+        ),
+        (
+            "  + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed\n",
+            &|| {
+                std::fs::remove_file(host.path(SHIM)).unwrap();
+            },
+        ),
     ];
     for (line, damage) in damages {
         damage();
@@ -226,11 +264,15 @@ fn a_domain_that_is_not_ours_starts_whatever_the_hook_is() {
     let definition = host
         .definition(UNSTAGED)
         .replace(UNSTAGED, "foreign")
-        .replace("/var/lib/armfleet/vms/foreign", "/var/lib/armfleet/vms/armhf-vm");
+        .replace(
+            "/var/lib/armfleet/vms/foreign",
+            "/var/lib/armfleet/vms/armhf-vm",
+        );
     let (before, rest) = definition.split_once("<uuid>").unwrap();
     let (_, after) = rest.split_once("</uuid>").unwrap();
     host.define(&format!("{before}{after}"));
-    host.run("truncate", &["-s", "1M", "/srv/foreign.img"]).success();
+    host.run("truncate", &["-s", "1M", "/srv/foreign.img"])
+        .success();
     host.run("mkdir", &["/srv/foreign-boot"]).success();
     for broken in &BROKEN {
         broken.install(&host);

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// The command under test, as cargo built it.
 pub(crate) const ARMFLEET: &str = env!("CARGO_BIN_EXE_armfleet");
 
@@ -216,7 +218,7 @@ impl TestHost {
     }
 
     /// Starts a command on the host and leaves it running.
-    pub(crate) fn spawn<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Running<'_> {
+    pub(crate) fn spawn<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Running {
         let mut child = self
             .command("sh")
             .args(["-c", r#"echo $$; exec "$@""#, "sh", program])
@@ -228,12 +230,26 @@ impl TestHost {
         let mut pid = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut pid).unwrap();
-        Running {
-            host: self,
-            child,
-            stdout,
-            pid: pid.trim().to_owned(),
-        }
+        let pid = self.outer_pid(pid.trim());
+        Running { child, stdout, pid }
+    }
+
+    /// A process of the host as the test numbers it.
+    fn outer_pid(&self, pid: &str) -> Pid {
+        let space = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
+        let host = space(&self.pid.to_string());
+        let is_it = |outer: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{outer}/status")).ok()?;
+            let numbers = status
+                .lines()
+                .find_map(|line| line.strip_prefix("NSpid:"))?;
+            (numbers.split_whitespace().last() == Some(pid) && space(outer) == host).then_some(())
+        };
+        let found = std::fs::read_dir("/proc").unwrap().find_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().ok()?;
+            is_it(&name).and_then(|()| Pid::from_raw(name.parse().ok()?))
+        });
+        found.expect("a process that runs")
     }
 
     /// Runs a command as a user who may only read from libvirt.
@@ -302,18 +318,28 @@ impl TestHost {
 }
 
 /// A command under way on a host. Its output must fit into a pipe, as nobody reads before [`Running::wait`].
-pub(crate) struct Running<'host> {
-    host: &'host TestHost,
+pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    /// As the host numbers it.
-    pid: String,
+    pid: Pid,
 }
 
-impl Running<'_> {
-    /// Sends it a signal by name (`KILL`, `INT`), which must find it running.
-    pub(crate) fn signal(&self, name: &str) {
-        self.host.run("kill", &["-s", name, &self.pid]).success();
+impl Running {
+    /// Sends it a signal, which must find it running.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).unwrap();
+    }
+
+    /// Waits until something is so; false if the command ends before.
+    pub(crate) fn wait_until(&mut self, is_so: impl Fn() -> bool) -> bool {
+        loop {
+            if is_so() {
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                return is_so();
+            }
+        }
     }
 
     /// Waits for its end; what was killed has no exit code.

@@ -7,11 +7,16 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod broken_hook;
+mod disks;
+mod exit_codes;
 mod fleet;
 mod guest;
 mod host;
+mod interrupted;
 mod keeps;
 mod main_job;
 mod ownership;
 mod read_only;
+mod removal;
+mod run_state;
 mod sandbox;

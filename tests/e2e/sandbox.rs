@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
+
 use crate::host::{ARMFLEET, TestHost};
 
 const EMPTY_DOMAIN: &str = "<domain type='qemu'><name>same</name><memory>1024</memory>\
@@ -105,7 +107,7 @@ fn the_built_armfleet_runs_there() {
 fn a_command_under_way_can_be_killed() {
     let host = TestHost::start();
     let running = host.spawn("sh", &["-c", "echo begun; exec sleep 100"]);
-    running.signal("KILL");
+    running.signal(Signal::KILL);
     assert_eq!(running.wait().code, None);
     let running = host.spawn("sh", &["-c", "echo begun; exec sleep 0"]);
     let ended = running.wait();

@@ -1,0 +1,196 @@
+//! How commands end, and what they say where.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use snapbox::assert_data_eq;
+
+use crate::fleet::{SHARE, VM, recipe, stopped_recipe};
+use crate::host::{ARMFLEET, Output, TestHost};
+
+/// Runs armfleet on a terminal where somebody types an answer.
+fn on_terminal(host: &TestHost, command: &str, answer: &str) -> Output {
+    let script = format!("echo {answer} | script -qec '{ARMFLEET} {command}' /dev/null");
+    host.run("sh", &["-c", &script])
+}
+
+#[test]
+fn what_is_invalid_is_4_and_contacts_nothing() {
+    let host = TestHost::with_fleet(&stopped_recipe());
+    host.kill_libvirtd();
+    host.write(
+        "/run/test/wrong.yaml",
+        "fleet: recipe\nvms: { armhf-vm: { arch: arm } }\n",
+    );
+    for (arguments, said) in [
+        (&["plan", "wrong.yaml"][..], "wrong.yaml"),
+        (&["apply", "--auto-approve", "wrong.yaml"], "wrong.yaml"),
+        (&["validate", "wrong.yaml"], "wrong.yaml"),
+        (&["plan", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (&["status", "no-such-vm"], "the file has armhf-vm"),
+        (&["show", "no-such-vm"], "the file has armhf-vm"),
+        (&["plan", "--no-such-option"], "--no-such-option"),
+        (&["apply"], "there is no terminal to ask on"),
+        (&[], "Usage:"),
+    ] {
+        let ended = host.armfleet(arguments);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(4), ""),
+            "{arguments:?}"
+        );
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    host.armfleet(&["validate"]).success();
+}
+
+#[test]
+fn without_libvirt_it_is_1_and_says_so() {
+    let host = TestHost::with_applied(&stopped_recipe());
+    host.kill_libvirtd();
+    for arguments in [&["plan"][..], &["apply", "--auto-approve"], &["status"]] {
+        let ended = host.armfleet(arguments);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
+        assert!(
+            ended
+                .stderr
+                .starts_with("error: cannot reach libvirt at qemu:///system\n  caused by: "),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn changes_are_2_only_if_asked_for() {
+    let host = TestHost::with_fleet(&stopped_recipe());
+    let codes = |arguments: &[&str]| host.armfleet(arguments).code;
+    assert_eq!(codes(&["plan"]), Some(0));
+    assert_eq!(codes(&["plan", "--detailed-exitcode"]), Some(2));
+    assert_eq!(
+        codes(&["apply", "--auto-approve", "--detailed-exitcode"]),
+        Some(2)
+    );
+    assert_eq!(
+        codes(&["apply", "--auto-approve", "--detailed-exitcode"]),
+        Some(0)
+    );
+    assert_eq!(codes(&["plan", "--detailed-exitcode"]), Some(0));
+}
+
+#[test]
+fn an_answer_other_than_yes_is_3_and_changes_nothing() {
+    let host = TestHost::with_fleet(&stopped_recipe());
+    for answer in ["no", "y", ""] {
+        let ended = on_terminal(&host, "apply", answer);
+        assert_eq!(ended.code, Some(3), "{}", ended.stdout);
+        assert!(
+            ended.stdout.contains("Nothing was done."),
+            "{}",
+            ended.stdout
+        );
+        assert_eq!(host.plan().code, Some(2));
+        assert!(!host.path(SHARE).exists());
+    }
+    let ended = on_terminal(&host, "apply", "yes");
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains("done"), "{}", ended.stdout);
+    host.assert_converged();
+}
+
+#[test]
+fn on_a_terminal_a_removal_is_confirmed_with_the_plan() {
+    let host = TestHost::with_applied(&(stopped_recipe() + &crate::fleet::second_vm("other-vm")));
+    host.write_fleet(&stopped_recipe());
+    let ended = on_terminal(&host, "apply", "yes");
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert_ne!(host.virsh(&["domstate", "other-vm"]).code, Some(0));
+    host.assert_converged();
+}
+
+#[test]
+fn a_host_that_differs_again_after_all_steps_is_5() {
+    let host = TestHost::with_fleet(&recipe());
+    let theirs = "/etc/libvirt/hooks/qemu.d/90-theirs";
+    host.run("mkdir", &["-p", "/etc/libvirt/hooks/qemu.d"])
+        .success();
+    host.write(
+        theirs,
+        format!("#!/bin/sh\n[ \"$2\" != started ] || chmod 0755 {SHARE}\n"),
+    );
+    std::fs::set_permissions(host.path(theirs), Permissions::from_mode(0o755)).unwrap();
+    let ended = host.apply();
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(
+        ended
+            .stdout
+            .ends_with("9 of 9 steps done.\nYet a new plan has 1 steps; see armfleet plan.\n"),
+        "{}",
+        ended.stdout
+    );
+    assert_data_eq!(
+        host.planned(2),
+        snapbox::str![[r#"
+  ~ share     /srv/armhf-vm-boot    -> 0700 64055:64055: it is 0755 64055:64055, so QEMU cannot work in it alone
+
+1 to change.
+
+"#]]
+    );
+}
+
+#[test]
+fn one_vms_refusal_does_not_stop_the_others() {
+    let broken =
+        crate::fleet::second_vm("other-vm").replace("/srv/seed/vmlinuz", "/srv/nowhere/vmlinuz");
+    let host = TestHost::with_fleet(&(recipe() + &broken));
+    let ended = host.apply();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(
+        ended
+            .stdout
+            .contains("! other-vm: its seed /srv/nowhere/vmlinuz"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(host.state(VM), "running");
+}
+
+#[test]
+fn one_vms_failure_does_not_stop_the_others() {
+    let host = TestHost::with_fleet(&(recipe() + &crate::fleet::second_vm("other-vm")));
+    // It can be created, and cannot be started: its seed is no kernel.
+    let seed = recipe().replace("/srv/seed/vmlinuz", "/srv/wrong/vmlinuz");
+    let (_, seed) = seed.split_once("vms:\n").unwrap();
+    host.write_fleet(&(recipe() + &seed.replace(VM, "other-vm")));
+    host.run("cp", &["-r", "/srv/seed", "/srv/wrong"]).success();
+    host.run(
+        "sh",
+        &[
+            "-c",
+            "for file in /srv/wrong/vmlinuz*; do echo wrong >$file; done",
+        ],
+    )
+    .success();
+    let ended = host.apply();
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    assert_data_eq!(
+        ended.stderr,
+        snapbox::str![[r#"
+  failed start other-vm: cannot start other-vm
+      armfleet: other-vm cannot start: there is no pair of kernel and initrd to boot
+        links vmlinuz and initrd.img: `vmlinuz` is not there
+        links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
+        newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`
+        seed: /srv/wrong/vmlinuz-6.1.0-47-armmp is not a kernel to boot: it is unknown (it begins with "wrong/n"), not a kernel for armv7l
+      To do: put the guest's vmlinuz-VERSION and initrd.img-VERSION into /srv/other-vm-boot, or give the fleet file a `boot.seed` and run `armfleet apply`; then start the VM again.
+
+"#]]
+    );
+    assert_eq!(host.state(VM), "running");
+    assert_eq!(host.state("other-vm"), "shut off");
+}
