@@ -117,10 +117,10 @@ fn a_plan_says_what_is_wrong_with_the_binary_and_starts_nothing() {
         snapbox::str![[r#"
   + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed
   ~ libvirtd  reload                                   it looks for hooks only when it starts or reloads
-  + share     /srv/armhf-vm-boot                       0700 64055:64055, the guest's /boot
+  + share     /srv/armhf-vm-boot                       0700 [..], the guest's /boot
   + disk      /srv/armhf-vm.img                        64 MiB raw, new and empty
   + seed      armhf-vm                                 the pair to boot while the share has none
-  + domain    armhf-vm                                 armhf, emulated, 512 MiB, 1 vCPU, virtio-mmio, boots from its share
+  + domain    armhf-vm                                 armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share
   ~ record    armhf-vm                                 what the hook must know
   ~ autostart armhf-vm                                 on: it starts with the host
   ! hook: /usr/bin/armfleet-hook is not there, so no kernel can be handed over
@@ -138,10 +138,10 @@ fn a_plan_says_what_is_wrong_with_the_binary_and_starts_nothing() {
         snapbox::str![[r#"
   + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed
   ~ libvirtd  reload                                   it looks for hooks only when it starts or reloads
-  + share     /srv/armhf-vm-boot                       0700 64055:64055, the guest's /boot
+  + share     /srv/armhf-vm-boot                       0700 [..], the guest's /boot
   + disk      /srv/armhf-vm.img                        64 MiB raw, new and empty
   + seed      armhf-vm                                 the pair to boot while the share has none
-  + domain    armhf-vm                                 armhf, emulated, 512 MiB, 1 vCPU, virtio-mmio, boots from its share
+  + domain    armhf-vm                                 armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share
   ~ record    armhf-vm                                 what the hook must know
   ~ autostart armhf-vm                                 on: it starts with the host
   ! hook: /usr/bin/armfleet-hook cannot be executed

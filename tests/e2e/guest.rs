@@ -42,27 +42,12 @@ fn stage(host: &TestHost, kernel: &Path, initrd: &Path) {
     std::fs::copy(initrd, host.path("/srv/initrd.img")).unwrap();
 }
 
-/// Stages what the share's links name; `old` for the former pair.
-fn stage_from_share(host: &TestHost, suffix: &str) {
-    let target = |link: &str| {
-        host.path(SHARE)
-            .join(host.read(format!("{SHARE}/{link}{suffix}")))
-    };
-    stage(host, &target("vmlinuz"), &target("initrd.img"));
-}
-
 fn start(host: &TestHost) {
     host.virsh(&["start", "armhf-vm"]).success();
 }
 
 fn say(host: &TestHost, command: &str) -> String {
     host.guest_say("armhf-vm", command).success()
-}
-
-fn file_type(path: &Path) -> u32 {
-    let mut mode = [0; 4];
-    rustix::fs::lgetxattr(path, "user.virtfs.mode", &mut mode[..]).unwrap();
-    u32::from_le_bytes(mode) & 0o170_000
 }
 
 #[test]
@@ -88,50 +73,6 @@ fn it_reports_what_its_domain_gives_it() {
         host.console("/var/log/armhf-vm.console")
             .contains("guest: boot mounted\n")
     );
-}
-
-#[test]
-fn its_links_are_mapped_and_its_kernel_switches() {
-    let (host, files) = (host_with_domain(), GuestFiles::get());
-    start(&host);
-    say(&host, "install-first");
-    say(&host, "write-disk kept");
-    host.virsh(&["shutdown", "armhf-vm"]).success();
-    host.wait_for_state("armhf-vm", "shut off");
-    let link = host.path(SHARE).join("vmlinuz");
-    assert!(link.symlink_metadata().unwrap().is_file());
-    assert_eq!(file_type(&link), 0o120_000);
-    assert_eq!(
-        std::fs::read_to_string(&link).unwrap(),
-        format!("vmlinuz-{}", files.first)
-    );
-
-    stage_from_share(&host, "");
-    start(&host);
-    assert!(say(&host, "report").contains("guest: initrd installed\n"));
-    say(&host, "upgrade-interrupted missing");
-    host.virsh(&["destroy", "armhf-vm"]).success();
-    assert_eq!(
-        host.read(format!("{SHARE}/initrd.img")),
-        format!("initrd.img-{}", files.second)
-    );
-    assert!(
-        !host
-            .path(SHARE)
-            .join(format!("initrd.img-{}", files.second))
-            .exists()
-    );
-
-    stage_from_share(&host, ".old");
-    start(&host);
-    say(&host, "finish-upgrade");
-    say(&host, "reboot");
-    host.wait_for_state("armhf-vm", "shut off");
-
-    stage_from_share(&host, "");
-    start(&host);
-    assert!(say(&host, "report").contains(&format!("guest: kernel {}\n", files.second)));
-    assert_eq!(say(&host, "read-disk"), "guest: disk-text kept\n");
 }
 
 #[test]

@@ -107,7 +107,7 @@ No changes.
 
 "#]]
     );
-    host.shut_down();
+    host.virsh(&["destroy", VM]).success();
     host.apply().success();
     let report = host.guest("report");
     let memory = report

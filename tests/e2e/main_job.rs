@@ -1,5 +1,7 @@
 //! The main job: the guest boots what it installed.
 
+use std::path::Path;
+
 use snapbox::assert_data_eq;
 
 use crate::fleet::{CONSOLE, DISK, SHARE, VM, recipe};
@@ -20,16 +22,11 @@ fn columns(text: &str) -> String {
     lines.collect()
 }
 
-/// A host whose guest has installed its first kernel and runs it.
-fn with_installed_guest() -> TestHost {
-    let host = TestHost::with_applied(&recipe());
-    host.guest("install-first");
-    host.guest("reboot");
-    host.wait_for_state(VM, "shut off");
-    host.apply().success();
-    let report = host.guest("report");
-    host.assert_reported(&report, "initrd installed");
-    host
+/// What the guest made of a file in the share, as the mode in its extended attribute says.
+fn kind_for_guest(path: &Path) -> u32 {
+    let mut mode = [0; 4];
+    rustix::fs::lgetxattr(path, "user.virtfs.mode", &mut mode[..]).unwrap();
+    u32::from_le_bytes(mode) & 0o170_000
 }
 
 #[test]
@@ -43,7 +40,7 @@ fn the_recipes_vm_is_created_and_its_guest_sees_what_the_file_says() {
   + share     /srv/armhf-vm-boot                       0700 [..], the guest's /boot
   + disk      /srv/armhf-vm.img                        64 MiB raw, new and empty
   + seed      armhf-vm                                 the pair to boot while the share has none
-  + domain    armhf-vm                                 armhf, emulated, 512 MiB, 1 vCPU, virtio-mmio, boots from its share
+  + domain    armhf-vm                                 armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share
   ~ record    armhf-vm                                 what the hook must know
   ~ autostart armhf-vm                                 on: it starts with the host
   > start     armhf-vm                                 state: running
@@ -73,7 +70,7 @@ fn the_recipes_vm_is_created_and_its_guest_sees_what_the_file_says() {
         host.assert_reported(&report, line);
     }
     assert!(host.console(CONSOLE).contains("guest: boot mounted\n"));
-    assert!(host.virsh(&["dominfo", VM]).success().contains("enable"));
+    assert!(host.virsh(&["dominfo", VM]).success().contains("Autostart:      enable"));
     let mode = |path: &str| host.run("stat", &["-c", "%a %U", path]).success();
     assert_eq!(mode(SHARE), "700 libvirt-qemu\n");
     assert!(mode(DISK).starts_with("600 "));
@@ -83,6 +80,9 @@ fn the_recipes_vm_is_created_and_its_guest_sees_what_the_file_says() {
 fn the_next_start_boots_what_the_guest_installed() {
     let host = TestHost::with_applied(&recipe());
     host.guest("install-first");
+    let link = host.path(SHARE).join("vmlinuz");
+    assert!(link.symlink_metadata().unwrap().is_file());
+    assert_eq!(kind_for_guest(&link), 0o120_000);
     assert_data_eq!(
         by_order(&host.planned(0)),
         snapbox::str![[r#"
@@ -143,8 +143,8 @@ i runs FIRST, its share has SECOND, boots at its next restart
 
 #[test]
 fn an_upgrade_cut_off_boots_the_former_kernel_until_it_is_finished() {
-    let host = with_installed_guest();
-    let files = GuestFiles::get();
+    let (host, files) = (TestHost::with_applied(&recipe()), GuestFiles::get());
+    host.guest("install-first");
     for cut in ["missing", "short"] {
         host.guest(&format!("upgrade-interrupted {cut}"));
         assert_eq!(
@@ -154,6 +154,7 @@ fn an_upgrade_cut_off_boots_the_former_kernel_until_it_is_finished() {
         host.virsh(&["destroy", VM]).success();
         host.apply().success();
         let report = host.guest("report");
+        host.assert_reported(&report, "initrd installed");
         host.assert_reported(&report, &format!("kernel {}", files.first));
         host.assert_reported(&report, &format!("link vmlinuz vmlinuz-{}", files.second));
         host.assert_reported(

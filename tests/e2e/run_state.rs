@@ -172,12 +172,12 @@ No changes, 1 refused.
         start.stderr,
         snapbox::str![[r#"
 error: Failed to start domain 'armhf-vm'
-error: Hook script execution failed: internal error: Child process (LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /etc/libvirt/hooks/qemu.d/50-armfleet armhf-vm prepare begin -) unexpected exit status 1: armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
+error: Hook script execution failed: [..]: armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
   links vmlinuz and initrd.img: `vmlinuz` is not there
   links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
   newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`
   seed: the fleet file gives none
-To do: put the guest's vmlinuz-VERSION and initrd.img-VERSION into /srv/armhf-vm-boot, or give the fleet file a `boot.seed` and run `armfleet apply`; then start the VM again.
+To do: put the guest's vmlinuz-VERSION and initrd.img-VERSION into /srv/armhf-vm-boot, or give the VM a `boot.seed` in the fleet file and run `armfleet apply`; then start the VM again.
 
 
 "#]]
@@ -195,7 +195,7 @@ fn a_share_that_lost_its_owner_gets_it_back_and_nothing_in_it_is_touched() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  ~ share     /srv/armhf-vm-boot    -> 0700 64055:64055: it is 0755 0:0, so QEMU cannot work in it alone
+  ~ share     /srv/armhf-vm-boot    -> 0700 [..]: it is 0755 0:0, so QEMU cannot work in it alone
 
 1 to change.
 
