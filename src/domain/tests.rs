@@ -188,8 +188,11 @@ fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
 #[test]
 fn a_disk_that_somebody_took_out_comes_back_at_its_place() {
     let (_, applied) = created(&vm());
-    let start = STORED.find("    <disk type='file' device='disk'>").unwrap();
-    let end = STORED.find("</disk>\n").unwrap() + "</disk>\n".len();
+    // libvirt sorts disks by target, so the one added by hand comes before ours.
+    let start = STORED
+        .rfind("    <disk type='file' device='disk'>")
+        .unwrap();
+    let end = STORED.rfind("</disk>\n").unwrap() + "</disk>\n".len();
     let without = [&STORED[..start], &STORED[end..]].concat();
     let comparison = compare(
         &vm(),
@@ -210,6 +213,7 @@ fn a_disk_that_somebody_took_out_comes_back_at_its_place() {
     )
     .unwrap();
     assert_eq!(again.edits, vec![]);
+    assert!(without.contains("by-hand.img") && !without.contains("vdz"));
     assert!(text.contains("<target dev='vdz' bus='virtio'/>"));
 }
 
