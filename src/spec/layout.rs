@@ -29,6 +29,14 @@ pub const HOOK_BINARY: &str = "/usr/bin/armfleet-hook";
 /// Where libvirt's daemons, monolithic and modular, keep their process numbers.
 pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pid"];
 
+/// Whether a path is below a folder of armfleet's own; only there are trees removed.
+#[must_use]
+pub fn is_inside_own(path: &str) -> bool {
+    let below = |folder| path.strip_prefix(folder)?.strip_prefix('/');
+    let plain = |rest: &str| !rest.split('/').any(|part| matches!(part, "" | "." | ".."));
+    below(STATE).or_else(|| below(RUN)).is_some_and(plain)
+}
+
 /// A VM's folder.
 #[must_use]
 pub fn vm_folder(vm: &VmName) -> String {

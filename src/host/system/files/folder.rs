@@ -90,13 +90,7 @@ fn nameless(folder: &Path) -> io::Result<File> {
 
 /// Removes a folder below armfleet's own with all that is in it. Any other path is refused.
 pub(in super::super) fn remove_tree(root: &Root, path: &str) -> Result<(), CallError> {
-    let own = [layout::STATE, layout::RUN];
-    let inside = |own: &str| {
-        let rest = path.strip_prefix(own)?.strip_prefix('/')?;
-        let plain = |part: &str| !matches!(part, "" | "." | "..");
-        rest.split('/').all(plain).then_some(())
-    };
-    if !own.iter().any(|own| inside(own).is_some()) {
+    if !layout::is_inside_own(path) {
         let why = format!("{path} is not below a folder of armfleet's own and is not removed");
         return Err(CallError::other(why));
     }
