@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod broken_hook;
+mod contract;
 mod disks;
 mod exit_codes;
 mod fleet;

@@ -70,7 +70,11 @@ fn the_recipes_vm_is_created_and_its_guest_sees_what_the_file_says() {
         host.assert_reported(&report, line);
     }
     assert!(host.console(CONSOLE).contains("guest: boot mounted\n"));
-    assert!(host.virsh(&["dominfo", VM]).success().contains("Autostart:      enable"));
+    assert!(
+        host.virsh(&["dominfo", VM])
+            .success()
+            .contains("Autostart:      enable")
+    );
     let mode = |path: &str| host.run("stat", &["-c", "%a %U", path]).success();
     assert_eq!(mode(SHARE), "700 libvirt-qemu\n");
     assert!(mode(DISK).starts_with("600 "));

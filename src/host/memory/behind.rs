@@ -1,0 +1,235 @@
+//! What happens on a host behind armfleet's back: users with virsh and a shell, guests, and misfortune.
+
+use super::daemon::{Domain, SAVES};
+use super::definition;
+use super::files::Content;
+use super::{Memory, World};
+use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
+use crate::spec::layout;
+use std::time::Duration;
+
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+/// Users with virsh. Each fails when there is no domain of that name.
+impl Memory {
+    /// A domain's UUID.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn uuid_of(&self, name: &str) -> Result<String, CallError> {
+        self.on_domain(name, |domain| domain.uuid.clone())
+    }
+
+    /// Redefines a domain, as `virsh edit` does.
+    ///
+    /// # Errors
+    /// When there is no such domain, or as libvirt says.
+    pub fn edit_domain(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Result<(), CallError> {
+        let definition = self.on_domain(name, |domain| domain.definition.clone())?;
+        self.define(&edit(&definition))
+    }
+
+    /// Defines a copy under another name with images of its own, as `virt-clone` does: metadata and shares are copied.
+    ///
+    /// # Errors
+    /// When there is no such domain, or as libvirt says.
+    pub fn clone_domain(&self, name: &str, clone: &str) -> Result<(), CallError> {
+        let definition = self.on_domain(name, |domain| domain.definition.clone())?;
+        let uuid = format!("c10e0000-0000-4000-8000-{:0>12}", clone.len());
+        let copy = definition::renamed(&definition, clone, &uuid);
+        self.define(&copy.replace(".img'", "-clone.img'"))
+    }
+
+    /// Gives a domain another name, as `virsh domrename` does.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn rename_domain(&self, name: &str, new: &str) -> Result<(), CallError> {
+        self.on_domain(name, |domain| {
+            domain.definition = definition::renamed(&domain.definition, new, &domain.uuid);
+            new.clone_into(&mut domain.name);
+        })
+    }
+
+    /// Cuts a domain's power, as `virsh destroy` does.
+    ///
+    /// # Errors
+    /// When there is no such domain, or it is off.
+    pub fn destroy(&self, name: &str) -> Result<(), CallError> {
+        let uuid = self.uuid_of(name)?;
+        self.world().daemon.destroy(&uuid)
+    }
+
+    /// Undefines a domain, as `virsh undefine` does: while it runs, that makes it transient.
+    ///
+    /// # Errors
+    /// When there is no such domain, or as libvirt says.
+    pub fn undefine_domain(&self, name: &str) -> Result<(), CallError> {
+        let uuid = self.uuid_of(name)?;
+        self.undefine(&uuid, false)
+    }
+
+    /// Puts a domain into a state (`virDomainState` and its reason).
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn set_state(&self, name: &str, state: u32, reason: u32) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.state = (state, reason))
+    }
+
+    /// Stops a domain and keeps its memory, as `virsh managedsave` does.
+    ///
+    /// # Errors
+    /// When there is no such domain, or it is off.
+    pub fn save_domain(&self, name: &str) -> Result<(), CallError> {
+        self.destroy(name)?;
+        self.on_domain(name, |domain| domain.managed_save = true)?;
+        self.put_file(&format!("{}/{name}.save", SAVES), "LibvirtQemudSave")
+    }
+
+    fn on_domain<T>(&self, name: &str, act: impl FnOnce(&mut Domain) -> T) -> Result<T, CallError> {
+        let mut world = self.world();
+        let domain = world.daemon.named(name).ok_or_else(|| CallError {
+            kind: CallErrorKind::Missing,
+            why: format!("Domain not found: no domain with matching name '{name}'"),
+        })?;
+        Ok(act(domain))
+    }
+}
+
+/// Guests, and misfortune.
+impl Memory {
+    /// A domain's guest does not hear so many requests to power off.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn deafen_guest(&self, name: &str, requests: u32) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.deaf_to = requests)
+    }
+
+    /// From its next start on, a domain's process ends by itself after so long.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn let_process_end_after(&self, name: &str, time: Duration) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.lives_for = Some(time))
+    }
+
+    /// libvirt cannot dump a domain's definition.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn forbid_dump(&self, name: &str, why: &str) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.unreadable = Some(why.to_owned()))
+    }
+
+    /// Starts libvirt's daemon, or starts it again; its domains run on.
+    pub fn restart_daemon(&self) {
+        let World { files, daemon, .. } = &mut *self.world();
+        daemon.runs = true;
+        daemon.look_for_hooks(files);
+        // Its folder is there from the beginning.
+        let written = files.put(layout::DAEMON_PID_FILES[0], Content::file("1"), 0o644, ROOT);
+        debug_assert!(written.is_ok());
+    }
+
+    /// Stops libvirt's daemon; its domains run on.
+    pub fn stop_daemon(&self) {
+        self.world().daemon.runs = false;
+    }
+
+    /// The daemon drops the next request to look for hooks, as it does in the first moments of its life.
+    pub fn drop_next_reload(&self) {
+        self.world().daemon.drops_reload = true;
+    }
+}
+
+/// Users with a shell. Paths must have a folder to be in.
+impl Memory {
+    /// What is in a file; of an image, the bytes that were written.
+    #[must_use]
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        self.world().files.bytes(path).map(<[u8]>::to_vec)
+    }
+
+    /// Writes a file of root's, mode 0644.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn put_file(&self, path: &str, text: &str) -> Result<(), CallError> {
+        self.world()
+            .files
+            .put(path, Content::file(text), 0o644, ROOT)
+    }
+
+    /// Puts a socket there.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn put_special(&self, path: &str) -> Result<(), CallError> {
+        self.world().files.put(path, Content::Special, 0o644, ROOT)
+    }
+
+    /// A guest writes a file into its share.
+    ///
+    /// # Errors
+    /// When the share is not there.
+    pub fn put_guest_file(&self, share: &str, name: &str, text: &str) -> Result<(), CallError> {
+        let mut world = self.world();
+        let owner = world.files.stat(share).map(|stat| Owner {
+            uid: stat.uid,
+            gid: stat.gid,
+        });
+        let path = format!("{share}/{name}");
+        let owner = owner.unwrap_or(ROOT);
+        world.files.put(&path, Content::file(text), 0o600, owner)
+    }
+
+    /// A guest makes a symbolic link in its share, which the host sees as a file.
+    ///
+    /// # Errors
+    /// When the share is not there.
+    pub fn put_guest_link(&self, share: &str, name: &str, target: &str) -> Result<(), CallError> {
+        self.put_guest_file(share, name, target)?;
+        self.world().files.map_link(&format!("{share}/{name}"))
+    }
+
+    /// A guest writes to its disk.
+    ///
+    /// # Errors
+    /// When there is no such image.
+    pub fn write_image(&self, path: &str, text: &str) -> Result<(), CallError> {
+        self.world().files.edit_file(path, |bytes, size| {
+            *bytes = text.as_bytes().to_vec();
+            *size = (*size).max(bytes.len() as u64);
+            Ok(())
+        })
+    }
+
+    /// Gives anything another mode and owner.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn own(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
+        self.world().files.own(path, mode, owner)
+    }
+
+    /// Removes whatever has this name, with all that is in it.
+    pub fn remove(&self, path: &str) {
+        self.world().files.remove(path);
+    }
+
+    /// Nobody can look at a path any more.
+    pub fn make_unreadable(&self, path: &str, why: &str) {
+        self.world().files.make_unreadable(path, why);
+    }
+
+    /// The file system of this folder keeps no extended attributes of the kind `user.*`.
+    pub fn take_xattrs_away(&self, folder: &str) {
+        self.world().files.take_xattrs_away(folder);
+    }
+}

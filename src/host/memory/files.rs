@@ -1,0 +1,517 @@
+//! A file system: names, owners, modes, inodes, symbolic links, and times of a clock that only this host's calls move.
+
+use crate::host::primitives::{CallError, CallErrorKind, Copied, Owner};
+use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
+use crate::spec::layout;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// The device number of everything here.
+const DEVICE: u64 = 0xfd01;
+/// The clock's first moment: 2023-11-14 22:13:20 UTC.
+const EPOCH_NS: i64 = 1_700_000_000_000_000_000;
+/// Every change takes a moment, so that what came later is later.
+const TICK_NS: i64 = 1_000_000;
+/// As Linux has it (`MAXSYMLINKS`).
+const LINK_HOPS: usize = 40;
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    Folder,
+    /// Its first bytes; those after them, up to its size, are zero.
+    File {
+        bytes: Vec<u8>,
+        size: u64,
+    },
+    Link(String),
+    Special,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    content: Content,
+    mode: u32,
+    owner: Owner,
+    ino: u64,
+    mtime_ns: i64,
+    ctime_ns: i64,
+    /// Whether the xattr `user.virtfs.mode` makes it a symbolic link to the guest.
+    mapped_link: bool,
+}
+
+/// A file system with its clock.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// By absolute path, the root's being empty.
+    nodes: BTreeMap<String, Node>,
+    now_ns: i64,
+    inodes: u64,
+    unreadable: BTreeMap<String, String>,
+    without_xattrs: BTreeSet<String>,
+}
+
+impl Content {
+    pub(super) fn file(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let size = bytes.len() as u64;
+        Self::File { bytes, size }
+    }
+
+    fn kind(&self) -> FileKind {
+        match self {
+            Self::Folder => FileKind::Folder,
+            Self::File { .. } => FileKind::File,
+            Self::Link(_) => FileKind::Symlink,
+            Self::Special => FileKind::Special,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::File { size, .. } => *size,
+            Self::Link(target) => target.len() as u64,
+            Self::Folder | Self::Special => 0,
+        }
+    }
+
+    fn sha256(&self) -> Option<String> {
+        let Self::File { bytes, size } = self else {
+            return None;
+        };
+        let mut hasher = Sha256::new();
+        hasher.update(bytes);
+        let zeros = [0; 4096];
+        let mut left = size - bytes.len() as u64;
+        while left > 0 {
+            let some = left.min(zeros.len() as u64);
+            hasher.update(&zeros[..usize::try_from(some).unwrap_or(zeros.len())]);
+            left -= some;
+        }
+        let digits = hasher.finalize();
+        Some(digits.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl Node {
+    fn stat(&self) -> RawStat {
+        RawStat {
+            kind: self.content.kind(),
+            size: self.content.size(),
+            mode: self.mode,
+            uid: self.owner.uid,
+            gid: self.owner.gid,
+            dev: DEVICE,
+            ino: self.ino,
+            mtime_ns: self.mtime_ns,
+            ctime_ns: self.ctime_ns,
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        match &self.content {
+            Content::File { bytes, .. } => String::from_utf8(bytes.clone()).ok(),
+            Content::Link(target) => Some(target.clone()),
+            Content::Folder | Content::Special => None,
+        }
+    }
+}
+
+fn fails(kind: CallErrorKind, path: &str, why: &str) -> CallError {
+    CallError {
+        kind,
+        why: format!("{path}: {why}"),
+    }
+}
+
+fn missing(path: &str) -> CallError {
+    fails(CallErrorKind::Missing, path, "No such file or directory")
+}
+
+fn exists(path: &str) -> CallError {
+    fails(CallErrorKind::Exists, path, "File exists")
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// Looking.
+impl Files {
+    pub(super) fn now_ns(&self) -> i64 {
+        self.now_ns
+    }
+
+    pub(super) fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
+        if let Some(why) = self.unreadable.get(path) {
+            return Fact::Unreadable(why.clone());
+        }
+        let Some((place, node)) = self.find(path) else {
+            return Fact::Absent;
+        };
+        let mut seen = RawFile {
+            stat: node.stat(),
+            sha256: None,
+            text: None,
+            entries: None,
+        };
+        match (look, node.content.kind()) {
+            (Look::Text, FileKind::File) | (Look::Link, FileKind::Symlink) => match node.text() {
+                Some(text) => seen.text = Some(text),
+                None => return Fact::Unreadable("it is not UTF-8 text".to_owned()),
+            },
+            (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),
+            (Look::Share, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
+            _ => {}
+        }
+        Fact::Present(seen)
+    }
+
+    fn entries(&self, folder: &str) -> Vec<RawEntry> {
+        let entry = |(name, node): (&str, &Node)| RawEntry {
+            name: name.to_owned(),
+            stat: node.stat(),
+            link: node.mapped_link.then(|| node.text()).flatten(),
+        };
+        self.children(folder).map(entry).collect()
+    }
+
+    /// The names in a folder with what they stand for, sorted.
+    fn children<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a Node)> {
+        self.nodes.iter().filter_map(move |(path, node)| {
+            let name = path.strip_prefix(folder)?.strip_prefix('/')?;
+            (!name.contains('/')).then_some((name, node))
+        })
+    }
+
+    pub(super) fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
+        if let Some(why) = self.unreadable.get(folder) {
+            return Err(fails(CallErrorKind::Other, folder, why));
+        }
+        let records = self
+            .children(folder)
+            .map(|(name, _)| format!("{folder}/{name}/record.json"));
+        Ok(records.filter(|path| self.find(path).is_some()).collect())
+    }
+
+    pub(super) fn bytes(&self, path: &str) -> Option<&[u8]> {
+        match &self.find(path)?.1.content {
+            Content::File { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+
+    pub(super) fn stat(&self, path: &str) -> Option<RawStat> {
+        self.find(path).map(|(_, node)| node.stat())
+    }
+
+    /// A path's node and where it really is; only links on the way are followed.
+    fn find(&self, path: &str) -> Option<(String, &Node)> {
+        let place = self.resolve(path)?;
+        let node = self.nodes.get(&place)?;
+        Some((place, node))
+    }
+
+    /// Where a path leads to when the links on the way are followed; nothing if they lead nowhere.
+    fn resolve(&self, path: &str) -> Option<String> {
+        let split = |path: &str| -> VecDeque<String> {
+            path.split('/')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let (mut place, mut parts, mut hops) = (String::new(), split(path), 0);
+        while let Some(part) = parts.pop_front() {
+            let next = format!("{place}/{part}");
+            if parts.is_empty() {
+                return Some(next);
+            }
+            match &self.nodes.get(&next)?.content {
+                Content::Folder => place = next,
+                Content::Link(target) if hops < LINK_HOPS => {
+                    hops += 1;
+                    if target.starts_with('/') {
+                        place.clear();
+                    }
+                    let mut before = split(target);
+                    before.append(&mut parts);
+                    parts = before;
+                }
+                _ => return None,
+            }
+        }
+        Some(place)
+    }
+}
+
+/// Changing, as the primitive calls do.
+impl Files {
+    /// A file system with nothing in it.
+    pub(super) fn new() -> Self {
+        let mut files = Self {
+            nodes: BTreeMap::new(),
+            now_ns: EPOCH_NS,
+            inodes: 1,
+            unreadable: BTreeMap::new(),
+            without_xattrs: BTreeSet::new(),
+        };
+        let root = files.node(Content::Folder, 0o755, ROOT);
+        files.nodes.insert(String::new(), root);
+        files
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        let ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        self.now_ns = self.now_ns.saturating_add(ns);
+    }
+
+    fn node(&mut self, content: Content, mode: u32, owner: Owner) -> Node {
+        self.now_ns += TICK_NS;
+        self.inodes += 1;
+        Node {
+            content,
+            mode,
+            owner,
+            ino: self.inodes,
+            mtime_ns: self.now_ns,
+            ctime_ns: self.now_ns,
+            mapped_link: false,
+        }
+    }
+
+    /// Where a name can be made.
+    fn place(&self, path: &str) -> Result<String, CallError> {
+        let place = self.resolve(path).ok_or_else(|| missing(path))?;
+        let parent = self.nodes.get(parent(&place));
+        match parent.map(|node| &node.content) {
+            Some(Content::Folder) => Ok(place),
+            _ => Err(missing(path)),
+        }
+    }
+
+    /// Where a name can be made that is not there yet.
+    fn free_place(&self, path: &str) -> Result<String, CallError> {
+        let place = self.place(path)?;
+        match self.nodes.get(&place) {
+            Some(_) => Err(exists(path)),
+            None => Ok(place),
+        }
+    }
+
+    /// Edits the bytes and the size of a plain file.
+    pub(super) fn edit_file(
+        &mut self,
+        path: &str,
+        edit: impl FnOnce(&mut Vec<u8>, &mut u64) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let place = self.resolve(path).ok_or_else(|| missing(path))?;
+        self.now_ns += TICK_NS;
+        let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
+        let Content::File { bytes, size } = &mut node.content else {
+            return Err(fails(
+                CallErrorKind::Other,
+                path,
+                "it is not a regular file",
+            ));
+        };
+        edit(bytes, size)?;
+        (node.mtime_ns, node.ctime_ns) = (self.now_ns, self.now_ns);
+        Ok(())
+    }
+
+    pub(super) fn make_folder(
+        &mut self,
+        path: &str,
+        mode: u32,
+        owner: Option<Owner>,
+    ) -> Result<(), CallError> {
+        let place = self.free_place(path)?;
+        let folder = self.node(Content::Folder, mode, owner.unwrap_or(ROOT));
+        self.nodes.insert(place, folder);
+        Ok(())
+    }
+
+    /// Makes a folder and those above it that are missing.
+    pub(super) fn make_folders(&mut self, path: &str, mode: u32) -> Result<(), CallError> {
+        if self.find(path).is_some() || path.is_empty() {
+            return Ok(());
+        }
+        self.make_folders(parent(path), mode)?;
+        self.make_folder(path, mode, None)
+    }
+
+    pub(super) fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
+        match self.find(folder) {
+            None => Err(missing(folder)),
+            Some((place, _)) if self.without_xattrs.contains(&place) => Err(fails(
+                CallErrorKind::Other,
+                folder,
+                "files here cannot have extended attributes of the kind user.*: Operation not supported",
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn set_folder_owner(
+        &mut self,
+        path: &str,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<(), CallError> {
+        match self.stat(path).map(|stat| stat.kind) {
+            None => Err(missing(path)),
+            Some(FileKind::Folder) => self.own(path, mode, owner),
+            Some(_) => Err(fails(CallErrorKind::Other, path, "Not a directory")),
+        }
+    }
+
+    /// Sets owner and mode of whatever has this name.
+    pub(super) fn own(&mut self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
+        let place = self.resolve(path).ok_or_else(|| missing(path))?;
+        self.now_ns += TICK_NS;
+        let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
+        (node.mode, node.owner, node.ctime_ns) = (mode, owner, self.now_ns);
+        Ok(())
+    }
+
+    /// Puts a new thing where nothing or no folder is.
+    pub(super) fn put(
+        &mut self,
+        path: &str,
+        content: Content,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<(), CallError> {
+        let place = self.place(path)?;
+        if matches!(self.nodes.get(&place), Some(node) if node.content == Content::Folder) {
+            return Err(fails(CallErrorKind::Other, path, "Is a directory"));
+        }
+        let node = self.node(content, mode, owner);
+        self.nodes.insert(place, node);
+        Ok(())
+    }
+
+    pub(super) fn write_file(
+        &mut self,
+        path: &str,
+        scratch: &str,
+        bytes: &[u8],
+        mode: u32,
+    ) -> Result<(), CallError> {
+        match self.stat(scratch) {
+            Some(stat) if stat.kind == FileKind::Folder => {
+                self.put(path, Content::file(bytes), mode, ROOT)
+            }
+            _ => Err(missing(scratch)),
+        }
+    }
+
+    pub(super) fn create_image(&mut self, path: &str, size: u64) -> Result<(), CallError> {
+        let place = self.free_place(path)?;
+        let bytes = Vec::new();
+        let image = self.node(Content::File { bytes, size }, 0o600, ROOT);
+        self.nodes.insert(place, image);
+        Ok(())
+    }
+
+    pub(super) fn grow_image(&mut self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
+        self.edit_file(path, |_, size| {
+            if *size != from || to < from {
+                let why = format!("it has {size} bytes and is not grown from {from} to {to}");
+                return Err(fails(CallErrorKind::Other, path, &why));
+            }
+            *size = to;
+            Ok(())
+        })
+    }
+
+    pub(super) fn copy_file(
+        &mut self,
+        from: &str,
+        to: &str,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Copied, CallError> {
+        let (_, node) = self.find(from).ok_or_else(|| missing(from))?;
+        let (content, source) = (node.content.clone(), node.stat());
+        let Some(sha256) = content.sha256() else {
+            return Err(fails(
+                CallErrorKind::Other,
+                from,
+                "it is not a regular file",
+            ));
+        };
+        if source.size > limit {
+            let why = format!(
+                "it has {} bytes, more than the {limit} that are allowed",
+                source.size
+            );
+            return Err(fails(CallErrorKind::Other, from, &why));
+        }
+        self.put(to, content, mode, ROOT)?;
+        Ok(Copied { source, sha256 })
+    }
+
+    pub(super) fn remove_file(&mut self, path: &str) -> Result<(), CallError> {
+        let Some((place, node)) = self.find(path) else {
+            return Ok(());
+        };
+        if node.content == Content::Folder {
+            return Err(fails(CallErrorKind::Other, path, "Is a directory"));
+        }
+        self.nodes.remove(&place);
+        Ok(())
+    }
+
+    pub(super) fn remove_tree(&mut self, path: &str) -> Result<(), CallError> {
+        if !layout::is_inside_own(path) {
+            let why = "it is not below a folder of armfleet's own and is not removed";
+            return Err(fails(CallErrorKind::Other, path, why));
+        }
+        self.remove(path);
+        Ok(())
+    }
+
+    /// Removes whatever has this name, with all that is in it.
+    pub(super) fn remove(&mut self, path: &str) {
+        let Some(place) = self.resolve(path) else {
+            return;
+        };
+        let inside = format!("{place}/");
+        self.nodes
+            .retain(|path, _| *path != place && !path.starts_with(&inside));
+    }
+
+    pub(super) fn append_line(&mut self, path: &str, line: &str) -> Result<(), CallError> {
+        if self.find(path).is_none() {
+            self.put(path, Content::file(""), 0o600, ROOT)?;
+        }
+        self.edit_file(path, |bytes, size| {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            *size = bytes.len() as u64;
+            Ok(())
+        })
+    }
+}
+
+/// What happens to a file system behind armfleet's back.
+impl Files {
+    /// Makes a file a symbolic link to the guest that has the folder as its boot share.
+    pub(super) fn map_link(&mut self, path: &str) -> Result<(), CallError> {
+        let place = self.resolve(path).ok_or_else(|| missing(path))?;
+        let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
+        node.mapped_link = true;
+        Ok(())
+    }
+
+    pub(super) fn make_unreadable(&mut self, path: &str, why: &str) {
+        self.unreadable.insert(path.to_owned(), why.to_owned());
+    }
+
+    pub(super) fn take_xattrs_away(&mut self, folder: &str) {
+        self.without_xattrs.insert(folder.to_owned());
+    }
+}

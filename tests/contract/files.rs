@@ -1,0 +1,196 @@
+//! What the file calls do.
+
+use armfleet::host::primitives::{CallError, CallErrorKind, Primitives};
+use armfleet::inventory::{Fact, FileKind, Look, RawFile};
+use std::time::Duration;
+
+/// Runs the suite on a host that has empty folders `/srv`, `/run` and `/var/lib`.
+pub(crate) fn contract(host: &dyn Primitives) {
+    let checks: [(&str, fn(&dyn Primitives)); 9] = [
+        ("a folder is made once, with its mode", folders),
+        ("a file is written whole, in place of another", writing),
+        ("a folder is never written over", folder_in_the_way),
+        ("an image is made where nothing is", images),
+        ("an image grows from the size that it has", growing),
+        ("a copy tells what it copied", copying),
+        ("lines are appended", appending),
+        ("only armfleet's own folders are removed", removing),
+        ("a lock is held once", locking),
+    ];
+    for (name, check) in checks {
+        println!("contract: {name}");
+        check(host);
+    }
+}
+
+fn seen(host: &dyn Primitives, path: &str, look: Look) -> RawFile {
+    match host.look(path, look) {
+        Fact::Present(file) => file,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn text(host: &dyn Primitives, path: &str) -> Option<String> {
+    seen(host, path, Look::Text).text
+}
+
+fn kind<T>(result: Result<T, CallError>) -> CallErrorKind {
+    result.map(drop).unwrap_err().kind
+}
+
+fn folders(host: &dyn Primitives) {
+    assert_eq!(host.look("/srv/a", Look::Stat), Fact::Absent);
+    host.make_folder("/srv/a", 0o711, None).unwrap();
+    let made = seen(host, "/srv/a", Look::Stat).stat;
+    assert_eq!((made.kind, made.mode), (FileKind::Folder, 0o711));
+    assert_eq!(
+        kind(host.make_folder("/srv/a", 0o700, None)),
+        CallErrorKind::Exists
+    );
+    assert_eq!(
+        kind(host.make_folder("/srv/none/a", 0o700, None)),
+        CallErrorKind::Missing
+    );
+    assert_eq!(seen(host, "/srv/a", Look::Stat).stat.mode, 0o711);
+}
+
+fn writing(host: &dyn Primitives) {
+    let write = |text: &str, mode| host.write_file("/srv/w", "/srv", text.as_bytes(), mode);
+    write("one", 0o600).unwrap();
+    let before = seen(host, "/srv/w", Look::Stat).stat;
+    write("two", 0o644).unwrap();
+    let after = seen(host, "/srv/w", Look::Stat).stat;
+    assert_eq!(text(host, "/srv/w").as_deref(), Some("two"));
+    assert_eq!(
+        (before.mode, after.mode, after.kind),
+        (0o600, 0o644, FileKind::File)
+    );
+    assert_ne!(before.ino, after.ino);
+    assert!(after.ctime_ns >= before.ctime_ns);
+    let digest = seen(host, "/srv/w", Look::Digest).sha256;
+    let two = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
+    assert_eq!(digest.as_deref(), Some(two));
+    assert_eq!(
+        kind(host.write_file("/srv/w", "/srv/none", b"", 0o600)),
+        CallErrorKind::Missing
+    );
+    host.remove_file("/srv/w").unwrap();
+    host.remove_file("/srv/w").unwrap();
+    assert_eq!(host.look("/srv/w", Look::Text), Fact::Absent);
+}
+
+fn folder_in_the_way(host: &dyn Primitives) {
+    host.make_folder("/srv/way", 0o700, None).unwrap();
+    host.write_file("/srv/way/kept", "/srv", b"kept", 0o600)
+        .unwrap();
+    assert!(host.write_file("/srv/way", "/srv", b"", 0o600).is_err());
+    assert!(host.remove_file("/srv/way").is_err());
+    assert_eq!(
+        kind(host.create_image("/srv/way", 1)),
+        CallErrorKind::Exists
+    );
+    assert_eq!(text(host, "/srv/way/kept").as_deref(), Some("kept"));
+    let below_a_file = host.look("/srv/way/kept/x", Look::Stat);
+    assert_eq!(below_a_file, Fact::Absent);
+}
+
+fn images(host: &dyn Primitives) {
+    host.create_image("/srv/i.img", 8 << 30).unwrap();
+    let made = seen(host, "/srv/i.img", Look::Stat).stat;
+    assert_eq!(
+        (made.kind, made.size, made.mode),
+        (FileKind::File, 8 << 30, 0o600)
+    );
+    assert_eq!(
+        kind(host.create_image("/srv/i.img", 1)),
+        CallErrorKind::Exists
+    );
+    assert_eq!(seen(host, "/srv/i.img", Look::Stat).stat, made);
+    assert_eq!(
+        kind(host.create_image("/srv/none/i.img", 1)),
+        CallErrorKind::Missing
+    );
+}
+
+fn growing(host: &dyn Primitives) {
+    host.create_image("/srv/g.img", 1 << 20).unwrap();
+    let size = || seen(host, "/srv/g.img", Look::Stat).stat.size;
+    assert!(host.grow_image("/srv/g.img", 2 << 20, 4 << 20).is_err());
+    assert!(host.grow_image("/srv/g.img", 1 << 20, 1 << 19).is_err());
+    assert_eq!(size(), 1 << 20);
+    host.grow_image("/srv/g.img", 1 << 20, 4 << 20).unwrap();
+    assert_eq!(size(), 4 << 20);
+    assert_eq!(
+        kind(host.grow_image("/srv/none.img", 0, 1)),
+        CallErrorKind::Missing
+    );
+}
+
+fn copying(host: &dyn Primitives) {
+    host.write_file("/srv/from", "/srv", b"bytes", 0o644)
+        .unwrap();
+    let from = seen(host, "/srv/from", Look::Digest);
+    let copied = host.copy_file("/srv/from", "/srv/to", 5, 0o600).unwrap();
+    assert_eq!(
+        (Some(copied.sha256), copied.source),
+        (from.sha256, from.stat)
+    );
+    assert_eq!(seen(host, "/srv/to", Look::Stat).stat.mode, 0o600);
+    assert_eq!(text(host, "/srv/to").as_deref(), Some("bytes"));
+    assert!(host.copy_file("/srv/from", "/srv/to", 4, 0o600).is_err());
+    assert!(host.copy_file("/srv", "/srv/to", 4, 0o600).is_err());
+    assert_eq!(text(host, "/srv/to").as_deref(), Some("bytes"));
+    assert_eq!(
+        kind(host.copy_file("/srv/none", "/srv/to", 4, 0o600)),
+        CallErrorKind::Missing
+    );
+}
+
+fn appending(host: &dyn Primitives) {
+    for line in ["one", "two"] {
+        host.append_line("/srv/lines", line).unwrap();
+    }
+    assert_eq!(text(host, "/srv/lines").as_deref(), Some("one\ntwo\n"));
+    assert_eq!(seen(host, "/srv/lines", Look::Stat).stat.mode, 0o600);
+}
+
+fn removing(host: &dyn Primitives) {
+    for path in ["/var/lib/armfleet", "/var/lib/armfleet/vms"] {
+        host.make_folder(path, 0o711, None).unwrap();
+    }
+    let record = "/var/lib/armfleet/vms/a/record.json";
+    assert_eq!(host.records("/var/lib/armfleet/vms").unwrap().len(), 0);
+    host.make_folder("/var/lib/armfleet/vms/a", 0o711, None)
+        .unwrap();
+    host.make_folder("/var/lib/armfleet/vms/b", 0o711, None)
+        .unwrap();
+    host.write_file(record, "/var/lib/armfleet/vms/a", b"{}", 0o600)
+        .unwrap();
+    assert_eq!(host.records("/var/lib/armfleet/vms").unwrap(), [record]);
+    assert_eq!(host.records("/var/lib/none").unwrap().len(), 0);
+    for path in [
+        "/srv/a",
+        "/var/lib/armfleet",
+        "/var/lib/armfleet/../../../srv",
+    ] {
+        assert!(host.remove_tree(path).is_err(), "{path}");
+    }
+    host.remove_tree("/var/lib/armfleet/vms/a").unwrap();
+    host.remove_tree("/var/lib/armfleet/vms/a").unwrap();
+    assert_eq!(host.look(record, Look::Text), Fact::Absent);
+    assert_eq!(seen(host, "/srv", Look::Stat).stat.kind, FileKind::Folder);
+}
+
+fn locking(host: &dyn Primitives) {
+    let path = "/run/armfleet/vm/a.lock";
+    let held = host.lock(path, "one", Duration::ZERO).unwrap();
+    let refused = host.lock(path, "two", Duration::ZERO).err().unwrap();
+    assert_eq!(refused.kind, CallErrorKind::Locked);
+    assert!(refused.why.ends_with("is held by one"), "{refused}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| host.lock(path, "three", Duration::from_secs(60)));
+        drop(held);
+        assert!(waiting.join().unwrap().is_ok());
+    });
+    assert!(host.lock(path, "four", Duration::ZERO).is_ok());
+}
