@@ -17,8 +17,6 @@ use std::time::Duration;
 
 /// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
 const PASSAGE: u32 = 0o711;
-/// A folder for root alone.
-const PRIVATE: u32 = 0o700;
 /// A VM counts as started when it still runs after this time.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How often a stopping VM is looked at.
@@ -45,7 +43,6 @@ impl<P: Primitives> Performer<P> {
             calls,
             _apply_lock: None,
         };
-        host.ensure_run_folders()?;
         let note = host.lock_note();
         let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
         host._apply_lock = Some(lock.map_err(|error| {
@@ -174,7 +171,6 @@ impl<P: Primitives> Performer<P> {
     }
 
     fn reload(&self, pid_file: &str) -> Result<(), HostError> {
-        self.ensure_run_folders()?;
         self.calls.reload_daemon(pid_file).map_err(|error| {
             HostError::new("cannot make libvirtd look for hooks", error)
                 .with_remedy("systemctl reload libvirtd")
@@ -453,7 +449,6 @@ impl<P: Primitives> Performer<P> {
     }
 
     fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
-        self.ensure_run_folders()?;
         let lock = self
             .calls
             .lock(&layout::vm_lock(vm), &self.lock_note(), VM_PATIENCE);
@@ -483,11 +478,6 @@ impl<P: Primitives> Performer<P> {
         )
     }
 
-    fn ensure_run_folders(&self) -> Result<(), HostError> {
-        self.ensure_folder(layout::RUN, PRIVATE)?;
-        self.ensure_folder(layout::VM_LOCKS, PRIVATE)
-    }
-
     fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
         self.ensure_folder(layout::STATE, PASSAGE)?;
         self.ensure_folder(layout::VMS, PASSAGE)?;
@@ -495,14 +485,21 @@ impl<P: Primitives> Performer<P> {
     }
 
     fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
-        match self.calls.make_folder(path, mode, None) {
-            Err(error) if error.kind == CallErrorKind::Exists => {
-                match self.calls.look(path, Look::Stat) {
-                    Fact::Present(file) if file.stat.kind == FileKind::Folder => Ok(()),
-                    _ => Err(HostError::plain(format!("{path} is not a folder"))
-                        .with_remedy("move it away")),
-                }
+        let is_there = || match self.calls.look(path, Look::Stat) {
+            Fact::Present(file) if file.stat.kind == FileKind::Folder => Ok(true),
+            Fact::Absent => Ok(false),
+            Fact::Present(_) => {
+                Err(HostError::plain(format!("{path} is not a folder")).with_remedy("move it away"))
             }
+            Fact::NotObserved => Err(HostError::plain(format!("{path} was not looked at"))),
+            Fact::Unreadable(why) => Err(HostError::new(format!("cannot look at {path}"), why)),
+        };
+        if is_there()? {
+            return Ok(());
+        }
+        match self.calls.make_folder(path, mode, None) {
+            // Another step made it meanwhile.
+            Err(error) if error.kind == CallErrorKind::Exists && is_there()? => Ok(()),
             result => result.map_err(cannot(format!("make {path}"))),
         }
     }

@@ -169,7 +169,8 @@ pub trait Primitives: Reads {
     /// # Errors
     /// As the system says.
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError>;
-    /// Takes a lock, waiting at most `patience`, and leaves `note` in its file for whoever meets it.
+    /// Takes a lock, waiting at most `patience`, and leaves `note` in its file for whoever meets it. Folders that the file
+    /// needs are made, mode 0700.
     ///
     /// # Errors
     /// [`CallErrorKind::Locked`] with the holder's note.
