@@ -1,10 +1,11 @@
-//! A host whose every primitive call is seen before it is made, and may be stopped there: to record what was called, or to
-//! let the n-th call fail.
+//! A host whose every primitive call is seen before it is made, and may be stopped there: to record what was called, to let
+//! a call fail, or to let a process end.
 
 use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
-use std::sync::Mutex;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Sees calls.
@@ -27,6 +28,12 @@ pub struct Call<'a> {
     pub changes: bool,
 }
 
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(format!("{} {}", self.name, self.subject).trim_end())
+    }
+}
+
 /// A host whose calls are watched.
 pub struct Watched<P, W> {
     /// The host.
@@ -35,80 +42,111 @@ pub struct Watched<P, W> {
     pub watch: W,
 }
 
-/// Records calls as `name subject`.
+/// Records calls.
 #[derive(Debug, Default)]
-pub struct Recording {
-    calls: Mutex<Vec<(String, bool)>>,
+pub struct Recording(Mutex<Vec<Recorded>>);
+
+/// A call that was made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recorded {
+    /// Its name and what it was made on.
+    pub call: String,
+    /// Whether it changes anything.
+    pub changes: bool,
 }
 
-/// Lets the n-th call that changes something fail.
+/// Lets one call fail: the host goes on, and the answer is an error.
 #[derive(Debug)]
-pub struct FailingAt {
-    fatal: usize,
+pub struct Failing {
+    call: String,
+    /// How many times it is still to succeed.
+    left: AtomicUsize,
+}
+
+/// Lets every call from the n-th on fail, as for a process that is killed there.
+#[derive(Debug)]
+pub struct Killed {
+    at: usize,
     seen: AtomicUsize,
 }
 
 impl Recording {
-    /// The calls so far that changed something.
+    /// The calls so far.
     #[must_use]
-    pub fn changes(&self) -> Vec<String> {
-        let calls = self
-            .calls
+    pub fn calls(&self) -> Vec<Recorded> {
+        self.0
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        calls
-            .iter()
-            .filter(|(_, changes)| *changes)
-            .map(|(call, _)| call.clone())
-            .collect()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// How many calls were made.
+    /// The calls so far that change something.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.calls
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .len()
+    pub fn changes(&self) -> Vec<String> {
+        let calls = self.calls().into_iter().filter(|call| call.changes);
+        calls.map(|call| call.call).collect()
     }
 }
 
 impl Watch for Recording {
     fn before(&self, call: Call<'_>) -> Result<(), CallError> {
-        let mut calls = self
-            .calls
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        calls.push((format!("{} {}", call.name, call.subject), call.changes));
+        let recorded = Recorded {
+            call: call.to_string(),
+            changes: call.changes,
+        };
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push(recorded);
         Ok(())
     }
 }
 
-impl FailingAt {
-    /// Fails the call of this number, counted from 0, once.
-    #[must_use]
-    pub fn new(fatal: usize) -> Self {
+impl Failing {
+    /// Lets a call, as a [`Recording`] has it, fail once, after it has succeeded so many times. Counting equal calls only
+    /// makes it the same one whatever else is done meanwhile.
+    pub fn new(call: impl Into<String>, successes: usize) -> Self {
         Self {
-            fatal,
+            call: call.into(),
+            left: AtomicUsize::new(successes),
+        }
+    }
+
+    /// Whether it has failed.
+    pub fn has_failed(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == usize::MAX
+    }
+}
+
+impl Watch for Failing {
+    fn before(&self, call: Call<'_>) -> Result<(), CallError> {
+        if call.to_string() == self.call && self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            return Err(CallError::other(format!("{call} fails")));
+        }
+        Ok(())
+    }
+}
+
+impl Killed {
+    /// Lets this call, counted from 0, and all after it fail.
+    #[must_use]
+    pub fn at(at: usize) -> Self {
+        Self {
+            at,
             seen: AtomicUsize::new(0),
         }
     }
 
-    /// Whether the fatal call was reached.
-    pub fn reached(&self) -> bool {
-        self.seen.load(Ordering::SeqCst) > self.fatal
+    /// Whether a call has failed.
+    pub fn is_dead(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) > self.at
     }
 }
 
-impl Watch for FailingAt {
+impl Watch for Killed {
     fn before(&self, call: Call<'_>) -> Result<(), CallError> {
-        if self.seen.fetch_add(1, Ordering::SeqCst) == self.fatal {
-            return Err(CallError::other(format!(
-                "{} of {} fails in this test",
-                call.name, call.subject
-            )));
+        if self.seen.fetch_add(1, Ordering::SeqCst) < self.at {
+            return Ok(());
         }
-        Ok(())
+        Err(CallError::other(format!("{call}: killed")))
     }
 }
 
