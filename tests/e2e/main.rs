@@ -4,7 +4,12 @@
 //! test that cannot run fails and says what is missing.
 
 // Clippy's allowance for tests covers test functions only, not what they share.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
 
 mod broken_hook;
 mod contract;

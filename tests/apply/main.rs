@@ -1,0 +1,7 @@
+//! Applying, over a host in memory: what is done, what is left alone, and that whatever goes wrong, the next apply goes on.
+
+// Clippy's allowance for tests covers test functions only, not what they share.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod bed;
+mod converge;
