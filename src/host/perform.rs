@@ -460,7 +460,6 @@ impl<P: Primitives> Performer<P> {
 
     /// Keeps the hook from reading what is being changed.
     fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
-        self.ensure_run_folders()?;
         let lock = self
             .calls
             .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);

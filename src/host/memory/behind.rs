@@ -111,12 +111,13 @@ impl Memory {
         self.on_domain(name, |domain| domain.deaf_to = requests)
     }
 
-    /// From its next start on, a domain's process ends by itself after so long.
+    /// A domain's process ends by itself after so long: the one that it has, or else each that it gets.
     ///
     /// # Errors
     /// When there is no such domain.
-    pub fn let_process_end_after(&self, name: &str, time: Duration) -> Result<(), CallError> {
-        self.on_domain(name, |domain| domain.lives_for = Some(time))
+    pub fn end_process_after(&self, name: &str, time: Duration) -> Result<(), CallError> {
+        let now_ns = self.world().files.now_ns();
+        self.on_domain(name, |domain| domain.end_after(time, now_ns))
     }
 
     /// libvirt cannot dump a domain's definition.

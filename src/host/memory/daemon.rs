@@ -45,8 +45,8 @@ pub(super) struct Domain {
     pub(super) managed_save: bool,
     /// How many requests to power off its guest does not hear.
     pub(super) deaf_to: u32,
-    /// How long its next process lives, and when the one that it has ends.
-    pub(super) lives_for: Option<Duration>,
+    /// How long each of its processes lives, and when the one that it has ends.
+    lives_for: Option<Duration>,
     ends_at_ns: Option<i64>,
     /// Why its definition cannot be dumped.
     pub(super) unreadable: Option<String>,
@@ -166,6 +166,15 @@ impl Daemon {
 }
 
 impl Domain {
+    pub(super) fn end_after(&mut self, time: Duration, now_ns: i64) {
+        let ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        if self.is_active() {
+            self.ends_at_ns = Some(now_ns.saturating_add(ns));
+        } else {
+            self.lives_for = Some(time);
+        }
+    }
+
     fn turn_off(&mut self) {
         self.state = (OFF, 0);
         self.live = None;
@@ -308,10 +317,9 @@ impl Daemon {
         let domain = self.domain_mut(uuid)?;
         domain.live = Some(definition::live(&definition, id));
         domain.state = (RUNNING, 0);
-        domain.ends_at_ns = domain.lives_for.map(|time| {
-            let ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-            now_ns.saturating_add(ns)
-        });
+        if let Some(time) = domain.lives_for {
+            domain.end_after(time, now_ns);
+        }
         domain.managed_save = false;
         Ok(())
     }

@@ -2,9 +2,9 @@
 
 use super::files::{Content, Files};
 use crate::boot::{
-    BootFileName, Candidate, Entry, FileNote, Identity, Listing, PairNote, PairSource, SeedPart,
-    SeedReceipt, Sha256Hex, Timestamp, choose, link_target, read_pair_note, read_seed_receipt,
-    render_pair_note,
+    BootFileName, Candidate, Considered, Entry, FileNote, Identity, Listing, Origin, PairNote,
+    PairSource, SeedPart, SeedReceipt, Sha256Hex, Timestamp, choose, read_pair_note,
+    read_seed_receipt, render_pair_note,
 };
 use crate::host::primitives::{CallError, Owner};
 use crate::inventory::{FileKind, Look, RawEntry, RawStat};
@@ -25,44 +25,71 @@ pub(super) fn prepare(files: &mut Files, domain: &str, uuid: &str) -> Result<(),
     if binary.is_none_or(|binary| binary.mode & 0o111 == 0) {
         return Ok(());
     }
-    let record = read_record(text).map_err(|error| format!("{}: {error}", layout::record(&vm)))?;
+    let record = read_record(text).map_err(|error| {
+        format!("armfleet: {vm} cannot start: its record is damaged: {error}\n")
+    })?;
     if record.uuid.as_str() != uuid {
         return Ok(());
     }
-    stage(files, &record)
-        .and_then(|()| stamp(files, &vm))
-        .map_err(|error| error.why)
+    let mut lines = Vec::new();
+    let staged = stage(files, &record, &mut lines);
+    let lines: String = lines
+        .iter()
+        .map(|line| format!("armfleet: {vm}: {line}\n"))
+        .collect();
+    let said = match &staged {
+        Ok(()) => lines,
+        Err(error) => format!("armfleet: {vm} cannot start: {error}\n{lines}"),
+    };
+    stamp(files, &vm, &said).map_err(|error| error.why)?;
+    staged.map_err(|_| said)
 }
 
-/// The proof that the hook ran.
-fn stamp(files: &mut Files, vm: &VmName) -> Result<(), CallError> {
+/// The proof that the hook ran, and what it said.
+fn stamp(files: &mut Files, vm: &VmName, said: &str) -> Result<(), CallError> {
     files.make_folders(layout::HOOK_SEEN, 0o700)?;
-    files.write_file(&layout::hook_seen(vm), layout::HOOK_SEEN, b"", 0o600)
+    files.write_file(
+        &layout::hook_seen(vm),
+        layout::HOOK_SEEN,
+        said.as_bytes(),
+        0o600,
+    )
 }
 
-/// Makes `current` the pair to boot, or leaves it where there is no better one.
-fn stage(files: &mut Files, record: &Record) -> Result<(), CallError> {
+/// Makes `current` what the share has; else leaves it; else makes it the seed. A staged seed gives way to another one.
+fn stage(files: &mut Files, record: &Record, lines: &mut Vec<String>) -> Result<(), CallError> {
     let vm = &record.vm;
-    if let Some(candidate) = candidate(files, &record.boot.share) {
-        return from_share(files, vm, &record.boot.share, &candidate);
+    for considered in considered(files, &record.boot.share) {
+        match considered {
+            Ok(candidate) => return from_share(files, record, &candidate, lines),
+            Err(passed_over) => lines.push(passed_over.to_string()),
+        }
     }
-    if files.stat(&layout::current(vm)).is_some() {
+    let staged = files.bytes(&layout::current_pair(vm)).map(read_pair_note);
+    if let Some(Ok(staged)) = staged
+        && staged.source != PairSource::Seed
+    {
+        lines.push("boots what was staged before".to_owned());
         return Ok(());
     }
     let receipt = files
         .bytes(&layout::seed_receipt(vm))
         .map(read_seed_receipt);
     match receipt {
-        Some(Ok(receipt)) => from_seed(files, vm, receipt),
-        _ => Err(CallError::other(format!(
-            "armfleet: {vm}: its boot share has no kernel with its initrd, and nothing is staged"
-        ))),
+        Some(Ok(receipt)) if record.boot.seed => {
+            lines.push("boots its seed".to_owned());
+            from_seed(files, vm, receipt)
+        }
+        _ if files.stat(&layout::current(vm)).is_some() => Ok(()),
+        _ => Err(CallError::other(
+            "there is no pair of kernel and initrd to boot",
+        )),
     }
 }
 
-fn candidate(files: &Files, share: &HostPath) -> Option<Candidate> {
+fn considered(files: &Files, share: &HostPath) -> Vec<Considered> {
     let seen = files.look(share.as_str(), Look::Share);
-    let entries = seen.present()?.entries.as_deref()?;
+    let entries = seen.present().and_then(|share| share.entries.as_deref());
     let entry = |entry: &RawEntry| {
         let name = BootFileName::new(entry.name.as_bytes()).ok()?;
         let what = match (&entry.link, entry.stat.kind) {
@@ -72,39 +99,45 @@ fn candidate(files: &Files, share: &HostPath) -> Option<Candidate> {
         };
         Some((name, what))
     };
-    let listing = Listing {
-        entries: entries.iter().filter_map(entry).collect(),
+    choose(&Listing {
+        entries: entries
+            .unwrap_or_default()
+            .iter()
+            .filter_map(entry)
+            .collect(),
         cut: false,
-    };
-    choose(&listing).candidates.into_iter().next()
+    })
 }
 
 fn from_share(
     files: &mut Files,
-    vm: &VmName,
-    share: &HostPath,
+    record: &Record,
     candidate: &Candidate,
+    lines: &mut Vec<String>,
 ) -> Result<(), CallError> {
-    let note = |files: &Files, name: &BootFileName, links: [&str; 2]| {
+    let (vm, share) = (&record.vm, &record.boot.share);
+    let links = candidate.source.links();
+    let note = |files: &Files, name: &BootFileName, link: Option<&str>| {
         let path = format!("{share}/{name}");
-        let link = links.into_iter().find(|link| {
-            let text = files.bytes(&format!("{share}/{link}"));
-            text.and_then(|text| link_target(text).ok()).as_ref() == Some(name)
-        });
         let link = link.and_then(|link| files.stat(&format!("{share}/{link}")));
         file_note(files, &path, name.as_str(), link.as_ref())
     };
+    let (kernel, initrd) = (&candidate.kernel, &candidate.initrd);
     let pair = PairNote {
         version: Some(candidate.version.clone()),
         source: candidate.source,
-        kernel: note(files, &candidate.kernel, ["vmlinuz", "vmlinuz.old"])?,
-        initrd: note(files, &candidate.initrd, ["initrd.img", "initrd.img.old"])?,
+        kernel: note(files, kernel, links.map(|links| links.0))?,
+        initrd: note(files, initrd, links.map(|links| links.1))?,
     };
     let staged = files.bytes(&layout::current_pair(vm)).map(read_pair_note);
     if matches!(staged, Some(Ok(staged)) if staged == pair) {
         return Ok(());
     }
-    let (kernel, initrd) = (&candidate.kernel, &candidate.initrd);
+    lines.push(format!(
+        "boots {} ({})",
+        candidate.version,
+        candidate.source.describe()
+    ));
     generation(
         files,
         vm,
@@ -114,25 +147,16 @@ fn from_share(
 }
 
 fn from_seed(files: &mut Files, vm: &VmName, receipt: SeedReceipt) -> Result<(), CallError> {
-    let note = |part: SeedPart| FileNote {
-        name: part.path.file_name().to_owned(),
-        link: None,
-        file: part.file,
-        size: part.size,
-        sha256: part.sha256,
-    };
+    let folder = layout::seed_folder(vm);
+    let staged = [format!("{folder}/vmlinuz"), format!("{folder}/initrd.img")];
+    let note = |path: &str, part: &SeedPart| file_note(files, path, part.path.as_str(), None);
     let pair = PairNote {
         version: receipt.version(),
         source: PairSource::Seed,
-        kernel: note(receipt.kernel),
-        initrd: note(receipt.initrd),
+        kernel: note(&staged[0], &receipt.kernel)?,
+        initrd: note(&staged[1], &receipt.initrd)?,
     };
-    let folder = layout::seed_folder(vm);
-    let staged = [
-        &format!("{folder}/vmlinuz"),
-        &format!("{folder}/initrd.img"),
-    ];
-    generation(files, vm, &pair, staged)
+    generation(files, vm, &pair, [&staged[0], &staged[1]])
 }
 
 /// Copies a pair and makes it the current one.
@@ -176,9 +200,11 @@ fn file_note(
     let sha256 = Sha256Hex::try_from(file.sha256.clone().unwrap_or_default())
         .map_err(|error| CallError::other(error.to_string()))?;
     Ok(FileNote {
-        name: name.to_owned(),
-        link: link.map(identity),
-        file: identity(&file.stat),
+        from: Origin {
+            name: name.to_owned(),
+            link: link.map(identity),
+            file: identity(&file.stat),
+        },
         size: file.stat.size,
         sha256,
     })
