@@ -41,8 +41,8 @@ pub struct RowChange {
     pub before: Option<String>,
     /// What will be there.
     pub after: Option<String>,
-    /// Why a running VM gets it at its next boot only.
-    pub waits: String,
+    /// Why the VM gets it at its next boot only, where that is so.
+    pub waits: Option<String>,
     /// Why they differ; unknown where nothing was applied before.
     pub cause: Option<Cause>,
 }
@@ -243,7 +243,7 @@ fn compare_rows(
                 what,
                 before: seen_text,
                 after,
-                waits: row.waits.to_owned(),
+                waits: Some(row.waits.to_owned()),
                 cause,
             });
         }
@@ -401,7 +401,7 @@ fn withdraw_device(
         what: name.to_owned(),
         before: seen,
         after: None,
-        waits: row.waits.to_owned(),
+        waits: Some(row.waits.to_owned()),
         cause: Some(Cause::FileChanged),
     });
 }

@@ -131,9 +131,9 @@ impl<P: Primitives> Performer<P> {
 
     fn act_on_vm(&self, act: &Act, vm: &VmName) -> Result<(), HostError> {
         match act {
-            Act::StageSeed { kernel, initrd } => self.stage_seed(vm, kernel, initrd),
+            Act::StageSeed { kernel, initrd, .. } => self.stage_seed(vm, kernel, initrd),
             Act::Define { uuid, base, edits } => self.define(vm, uuid, base, edits),
-            Act::WriteRecord { record } => self.write_record(vm, record),
+            Act::WriteRecord { record, .. } => self.write_record(vm, record),
             Act::SetAutostart { uuid, on } => {
                 let _lock = self.lock_vm(vm)?;
                 let doing = cannot(format!("set autostart of {vm}"));

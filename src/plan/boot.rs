@@ -46,7 +46,11 @@ pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Opti
         Some(_) => "the seed's files changed",
         None => "the pair to boot while the share has none",
     };
-    let act = Act::StageSeed { kernel, initrd };
+    let act = Act::StageSeed {
+        kernel,
+        initrd,
+        replaces: receipt.is_some(),
+    };
     Ok(Some(draft.step(
         StepId::new("seed", &vm.name),
         Some(&vm.name),

@@ -82,6 +82,8 @@ pub enum Act {
         kernel: SeedSource,
         /// The initrd.
         initrd: SeedSource,
+        /// Whether another pair is replaced.
+        replaces: bool,
     },
     /// Creates a raw image of zero bytes.
     CreateDisk {
@@ -114,6 +116,8 @@ pub enum Act {
     WriteRecord {
         /// The record, without who wrote it.
         record: Box<Record>,
+        /// Whether there is one, however damaged.
+        replaces: bool,
     },
     /// Sets whether libvirt starts the domain with the host.
     SetAutostart {

@@ -3,6 +3,7 @@
 use super::planner::Draft;
 use super::step::{Act, StepId};
 use super::vm::{Stuck, VmPlanner};
+use crate::domain::RowChange;
 use crate::inventory::{Domain, Fact, FileKind};
 use crate::mark::Record;
 use crate::spec::{Disk, HostPath, Size};
@@ -59,10 +60,23 @@ impl VmPlanner<'_> {
             return Ok(None);
         }
         let stat = &file.stat;
-        let reason = format!(
-            "it is {:04o} {}:{}, so QEMU cannot work in it alone",
-            stat.mode, stat.uid, stat.gid
-        );
+        let change = |what: &str, before: String, after: String| RowChange {
+            what: what.to_owned(),
+            before: Some(before),
+            after: Some(after),
+            waits: None,
+            cause: None,
+        };
+        let mode = |mode: u32| format!("{mode:04o}");
+        let mut changes = vec![
+            change(
+                "owner",
+                format!("{}:{}", stat.uid, stat.gid),
+                format!("{uid}:{gid}"),
+            ),
+            change("mode", mode(stat.mode), mode(SHARE_MODE)),
+        ];
+        changes.retain(|change| change.before != change.after);
         let act = Act::OwnShare {
             path: path.clone(),
             mode: SHARE_MODE,
@@ -71,9 +85,9 @@ impl VmPlanner<'_> {
         Ok(Some(draft.step(
             id,
             Some(name),
-            reason,
+            "it is to be QEMU's alone",
             &[],
-            Vec::new(),
+            changes,
             act,
         )))
     }

@@ -64,14 +64,7 @@ impl VmPlanner<'_> {
         let uuid = self.uuid(domain);
         let comparison = self.compared(domain, remembered.record, &uuid, draft)?;
         needs.extend(self.define(domain, &uuid, &comparison, &needs, draft));
-        needs.extend(self.record(
-            &remembered,
-            &uuid,
-            comparison,
-            domain.is_none(),
-            &needs,
-            draft,
-        ));
+        needs.extend(self.record(&remembered, &uuid, comparison, &needs, draft));
         needs.extend(self.autostart(domain, &uuid, &needs, draft));
         self.run_state(domain, &uuid, &needs, draft);
         if let Some(domain) = domain {
@@ -246,7 +239,6 @@ impl VmPlanner<'_> {
         remembered: &Remembered<'_>,
         uuid: &Uuid,
         comparison: Comparison,
-        new: bool,
         needs: &[StepId],
         draft: &mut Draft,
     ) -> Option<StepId> {
@@ -274,13 +266,13 @@ impl VmPlanner<'_> {
         if remembered.repair.is_none() && remembered.record == Some(&wanted) {
             return None;
         }
-        let reason = match &remembered.repair {
-            Some(why) => why.clone(),
-            None if new => "what the hook must know".to_owned(),
-            None => "it says what was applied".to_owned(),
-        };
+        let reason = remembered
+            .repair
+            .clone()
+            .unwrap_or_else(|| "what the hook and later plans go by".to_owned());
         let act = Act::WriteRecord {
             record: Box::new(wanted),
+            replaces: !self.sight.inventory.record(&vm.name).is_absent(),
         };
         Some(draft.step(
             StepId::new("record", &vm.name),
@@ -341,7 +333,7 @@ impl VmPlanner<'_> {
                 needs.push(draft.step(
                     stop,
                     Some(name),
-                    "it is stopping",
+                    "it is stopping already",
                     &needs.clone(),
                     Vec::new(),
                     act,
@@ -354,7 +346,14 @@ impl VmPlanner<'_> {
             }
             Calls::Await => {
                 let act = Act::AwaitOff { uuid, timeout };
-                draft.step(stop, Some(name), "it is stopping", &needs, Vec::new(), act);
+                draft.step(
+                    stop,
+                    Some(name),
+                    "it is stopping already",
+                    &needs,
+                    Vec::new(),
+                    act,
+                );
             }
             Calls::Notice(what, outlook) => draft.notice(name, what, outlook),
             Calls::Refuse(why, remedy) => draft.refuse(name, why, remedy),

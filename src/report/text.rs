@@ -23,7 +23,12 @@ impl Sign {
                 replaces: false, ..
             }
             | Act::CreateShare { .. }
-            | Act::StageSeed { .. }
+            | Act::StageSeed {
+                replaces: false, ..
+            }
+            | Act::WriteRecord {
+                replaces: false, ..
+            }
             | Act::CreateDisk { .. }
             | Act::Define {
                 base: crate::plan::Base::Skeleton(_),
@@ -34,6 +39,7 @@ impl Sign {
             | Act::OwnShare { .. }
             | Act::GrowDisk { .. }
             | Act::Define { .. }
+            | Act::StageSeed { .. }
             | Act::WriteRecord { .. }
             | Act::SetAutostart { .. } => Self::Change,
             Act::Undefine { .. } | Act::Forget => Self::Remove,
@@ -117,11 +123,10 @@ fn render_changes(text: &mut String, changes: &[RowChange], line: &Line) {
             (Some(before), None) => format!("- {before}"),
             (None, None) => String::new(),
         };
-        let when = if line.kind == "domain" {
-            format!("    at next boot: {}", change.waits)
-        } else {
-            String::new()
-        };
+        let when = change
+            .waits
+            .as_ref()
+            .map_or_else(String::new, |why| format!("    at next boot: {why}"));
         let _ = writeln!(text, "      {:<width$}  {values}{when}", change.what);
     }
 }
@@ -199,9 +204,8 @@ pub(super) fn kind_and_subject(step: &Step) -> (&'static str, String) {
         Act::Define { .. } | Act::Undefine { .. } => ("domain", vm()),
         Act::WriteRecord { .. } | Act::Forget => ("record", vm()),
         Act::SetAutostart { .. } => ("autostart", vm()),
-        Act::AwaitOff { .. } => ("await", vm()),
         Act::Start { .. } => ("start", vm()),
-        Act::Stop { .. } => ("stop", vm()),
+        Act::Stop { .. } | Act::AwaitOff { .. } => ("stop", vm()),
     }
 }
 
@@ -211,9 +215,6 @@ fn detail(step: &Step) -> String {
         Act::CreateShare { mode, owner, .. } => {
             let owner = owner.map_or_else(String::new, |(uid, gid)| format!(" {uid}:{gid}"));
             format!("{mode:04o}{owner}, {reason}")
-        }
-        Act::OwnShare { mode, owner, .. } => {
-            format!("-> {mode:04o} {}:{}: {reason}", owner.0, owner.1)
         }
         Act::CreateDisk { size, .. } => format!("{size} raw, {reason}"),
         Act::GrowDisk { from, to, .. } => format!("{from} -> {to}"),
