@@ -17,6 +17,9 @@ const BOOT_TAG: &str = "virtio-boot";
 /// The longest serial that virtio-blk carries (`VIRTIO_BLK_ID_BYTES`).
 const SERIAL_LIMIT: usize = 20;
 
+/// What is recorded of a device that the last apply did not know.
+static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+
 /// The difference between a domain and what is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
@@ -103,9 +106,10 @@ pub fn compare(
     let wished = wished_devices(vm, &document, before, &serials);
     for device in &wished {
         let node = find_device(&document, device.kind, &device.key);
-        let recorded = before
-            .and_then(|applied| applied.devices.get(&device.name))
-            .map(|device| &device.rows);
+        let recorded = before.map(|applied| {
+            let device = applied.devices.get(&device.name);
+            device.map_or(&NOTHING, |device| &device.rows)
+        });
         let reference = DeviceRef {
             kind: device.kind.name.to_owned(),
             key: device.key.clone(),
@@ -237,7 +241,7 @@ fn compare_rows(
         }
         result.edits.push(edit);
         if !added || is_shown(scope, row) {
-            let cause = last.and_then(|last| cause(after.as_ref(), last, seen_text.as_ref()));
+            let cause = recorded.and_then(|_| cause(after.as_ref(), last, seen_text.as_ref()));
             let what = if added { scope.label.clone() } else { what };
             result.changes.push(RowChange {
                 what,
@@ -260,7 +264,12 @@ fn is_shown(scope: &Scope<'_, '_>, row: &Row) -> bool {
     kind.is_some_and(|kind| kind.shows == row.name)
 }
 
-fn cause(wanted: Option<&String>, last: &String, seen: Option<&String>) -> Option<Cause> {
+/// Why a property differs from what is wanted, `last` being what the last apply wanted. What it did not want, nobody
+/// can have changed since.
+fn cause(wanted: Option<&String>, last: Option<&String>, seen: Option<&String>) -> Option<Cause> {
+    let Some(last) = last else {
+        return Some(Cause::FileChanged);
+    };
     match (wanted == Some(last), seen == Some(last)) {
         (false, true) => Some(Cause::FileChanged),
         (true, false) => Some(Cause::Drifted),

@@ -7,6 +7,7 @@ mod boot;
 mod claim;
 mod hook;
 mod order;
+mod pending;
 mod planner;
 mod removal;
 mod run;

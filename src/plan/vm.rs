@@ -2,14 +2,15 @@
 
 use super::boot::{self, Bootable};
 use super::hook::Hook;
+use super::pending::await_boot;
 use super::planner::{Draft, Sight};
 use super::removal::Removals;
 use super::run::{Calls, calls};
 use super::step::{Act, Base, StepId};
-use crate::domain::{Cause, Comparison, compare, differing_rows, skeleton};
+use crate::domain::{Cause, Comparison, compare, skeleton};
 use crate::inventory::{Domain, Fact, RunState, SeenRecord};
 use crate::mark::{BootRecord, Record, Wanted};
-use crate::spec::{DesiredState, Uuid, Vm, domain_uuid};
+use crate::spec::{Uuid, Vm, domain_uuid};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
@@ -62,13 +63,18 @@ impl VmPlanner<'_> {
         }
         needs.extend(boot::seed(self.sight, self.vm, draft)?);
         let uuid = self.uuid(domain);
-        let comparison = self.compared(domain, remembered.record, &uuid, draft)?;
+        let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
+        let pending = self.pending(domain, remembered.record, &comparison);
+        if let Some(pending) = &pending {
+            await_boot(&mut comparison, pending);
+        }
         needs.extend(self.define(domain, &uuid, &comparison, &needs, draft));
-        needs.extend(self.record(&remembered, &uuid, comparison, &needs, draft));
+        needs.extend(self.record(&remembered, &uuid, &comparison, &needs, draft));
         needs.extend(self.autostart(domain, &uuid, &needs, draft));
         self.run_state(domain, &uuid, &needs, draft);
         if let Some(domain) = domain {
-            self.notices(domain, remembered.record, draft);
+            let pending = pending.unwrap_or_default();
+            self.notices(domain, &comparison, &pending, draft);
         }
         Ok(())
     }
@@ -238,7 +244,7 @@ impl VmPlanner<'_> {
         &self,
         remembered: &Remembered<'_>,
         uuid: &Uuid,
-        comparison: Comparison,
+        comparison: &Comparison,
         needs: &[StepId],
         draft: &mut Draft,
     ) -> Option<StepId> {
@@ -247,7 +253,7 @@ impl VmPlanner<'_> {
             fleet: self.sight.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
-            applied: comparison.applied,
+            applied: comparison.applied.clone(),
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
@@ -386,46 +392,6 @@ impl VmPlanner<'_> {
             Vec::new(),
             Act::Start { uuid },
         );
-    }
-
-    /// What a running VM has not got yet.
-    fn notices(&self, domain: &Domain, record: Option<&Record>, draft: &mut Draft) {
-        let name = &self.vm.name;
-        if self.vm.state == DesiredState::Stopped || !domain.state.has_process() {
-            return;
-        }
-        let (Some(live), Some(defined), Some(record)) = (
-            domain.raw.live.present(),
-            domain.raw.inactive.present(),
-            record,
-        ) else {
-            return;
-        };
-        for (what, live, defined) in
-            differing_rows(live, defined, &record.applied).unwrap_or_default()
-        {
-            draft.notice(
-                name,
-                format!("runs with {what} {live}, is defined with {defined}"),
-                "from its next boot on",
-            );
-        }
-        let passed_over = boot::passed_over(self.sight.inventory, self.vm);
-        let kernels = boot::kernels(self.sight.inventory, self.vm);
-        if let (Some(staged), Some(offered)) = (kernels.staged, kernels.offered) {
-            let outlook = match passed_over.is_empty() {
-                true => "boots at its next restart",
-                false => "its next restart tries it again",
-            };
-            draft.notice(
-                name,
-                format!("runs {staged}, its share has {offered}"),
-                outlook,
-            );
-        }
-        for what in passed_over {
-            draft.notice(name, format!("its last start passed over {what}"), "");
-        }
     }
 }
 

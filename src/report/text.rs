@@ -93,7 +93,7 @@ pub fn render_plan(plan: &Plan, paint: Paint) -> String {
             )
             .trim_end()
         );
-        render_changes(&mut text, changes, line);
+        render_changes(&mut text, changes);
     }
     render_remarks(&mut text, plan, paint);
     if !text.ends_with("\n\n") {
@@ -110,24 +110,29 @@ fn header(plan: &Plan) -> String {
     format!("fleet {} · host {}{libvirt}\n\n", plan.fleet, plan.host)
 }
 
-fn render_changes(text: &mut String, changes: &[RowChange], line: &Line) {
-    let width = changes
-        .iter()
-        .map(|change| change.what.chars().count())
-        .max()
-        .unwrap_or(0);
+fn render_changes(text: &mut String, changes: &[RowChange]) {
+    let values = |change: &RowChange| match (&change.before, &change.after) {
+        (Some(before), Some(after)) => format!("{before} -> {after}"),
+        (None, Some(after)) => format!("+ {after}"),
+        (Some(before), None) => format!("- {before}"),
+        (None, None) => String::new(),
+    };
+    let width = |texts: &mut dyn Iterator<Item = String>| {
+        texts.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let what_width = width(&mut changes.iter().map(|change| change.what.clone()));
+    let values_width = width(&mut changes.iter().map(values));
     for change in changes {
-        let values = match (&change.before, &change.after) {
-            (Some(before), Some(after)) => format!("{before} -> {after}"),
-            (None, Some(after)) => format!("+ {after}"),
-            (Some(before), None) => format!("- {before}"),
-            (None, None) => String::new(),
-        };
         let when = change
             .waits
             .as_ref()
-            .map_or_else(String::new, |why| format!("    at next boot: {why}"));
-        let _ = writeln!(text, "      {:<width$}  {values}{when}", change.what);
+            .map_or_else(String::new, |why| format!("at next boot: {why}"));
+        let line = format!(
+            "      {:<what_width$}  {:<values_width$}    {when}",
+            change.what,
+            values(change)
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 
