@@ -13,6 +13,7 @@ mod value;
 pub use compare::{Cause, Comparison, RowChange, compare, differing_rows, render_new};
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
 pub use skeleton::skeleton;
+pub use table::arch_name;
 pub use value::Value;
 
 #[cfg(test)]

@@ -120,7 +120,8 @@ fn text(value: impl ToString) -> Want {
 }
 
 /// libvirt's name of an architecture.
-pub(super) const fn arch_name(arch: Arch) -> &'static str {
+#[must_use]
+pub const fn arch_name(arch: Arch) -> &'static str {
     match arch {
         Arch::Armhf => "armv7l",
     }

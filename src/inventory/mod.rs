@@ -122,7 +122,10 @@ impl Domain {
     fn read(raw: RawDomain) -> Self {
         let parsed = raw.inactive.as_ref().try_map(|text| {
             let document = xml::parse(text)?;
-            Ok::<_, xml::XmlError>((OwnerMark::find(document.root_element()), sources(&document)))
+            Ok::<_, xml::XmlError>((
+                OwnerMark::find(document.root_element()),
+                sources_in(&document),
+            ))
         });
         let digest = raw.inactive.present().map(|text| digest(text));
         let state = RunState::read(raw.state, raw.reason);
@@ -165,7 +168,13 @@ impl Domain {
     }
 }
 
-fn sources(domain: &roxmltree::Document<'_>) -> Vec<String> {
+/// The images, devices and folders that a domain's XML names as sources; none if it is not XML.
+#[must_use]
+pub fn sources(domain: &str) -> Vec<String> {
+    xml::parse(domain).map_or_else(|_| Vec::new(), |document| sources_in(&document))
+}
+
+fn sources_in(domain: &roxmltree::Document<'_>) -> Vec<String> {
     let sources = domain
         .descendants()
         .filter(|node| node.has_tag_name("source"));

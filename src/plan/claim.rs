@@ -5,6 +5,7 @@ use super::removal::users_of;
 use super::step::StepId;
 use super::vm::{Stuck, VmPlanner};
 use crate::inventory::{self, Domain, Ownership};
+use crate::spec::HostPath;
 
 impl VmPlanner<'_> {
     /// The VM's domain, if there is one and it is this fleet's.
@@ -109,23 +110,48 @@ impl VmPlanner<'_> {
     }
 
     /// What the VM's disks and share wait for: domains that use them and are removed.
-    pub(super) fn freed(&self, draft: &mut Draft) -> Result<Vec<StepId>, Stuck> {
+    pub(super) fn freed(
+        &self,
+        domain: Option<&Domain>,
+        draft: &mut Draft,
+    ) -> Result<Vec<StepId>, Stuck> {
         let mut needs = Vec::new();
         let disks = self.vm.disks.iter().map(|disk| &disk.path);
         for path in disks.chain([&self.vm.boot.share]) {
             match users_of(self.sight, path, self.vm.name.as_str(), self.removals) {
                 Ok(freed) => needs.extend(freed),
-                Err(user) => {
-                    let why = format!("{path} is used by domain {user}");
-                    draft.refuse(
-                        &self.vm.name,
-                        why,
-                        "give this VM a path of its own; two guests would destroy each other's",
-                    );
-                    return Err(Stuck);
-                }
+                Err(user) => self.share_with(path, &user, domain, draft)?,
             }
         }
         Ok(needs)
+    }
+
+    /// Another domain that stays uses a path of this VM, too. Most often it is a copy that somebody made of this one: what
+    /// the VM has stays its own, but both never run, and nothing that another domain has is taken.
+    fn share_with(
+        &self,
+        path: &HostPath,
+        user: &str,
+        domain: Option<&Domain>,
+        draft: &mut Draft,
+    ) -> Result<(), Stuck> {
+        let name = &self.vm.name;
+        let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
+        let runs = |domain: &Domain| domain.state.has_process();
+        let other_runs = self.sight.domains.get(user).is_some_and(runs);
+        if domain.is_some_and(|own| has(own) && (runs(own) || !other_runs)) {
+            draft.notice(
+                name,
+                format!("domain {user} uses {path}, too"),
+                "left alone; two guests would destroy each other's files, so never run both",
+            );
+            return Ok(());
+        }
+        draft.refuse(
+            name,
+            format!("{path} is used by domain {user}"),
+            "give this VM a path of its own; two guests would destroy each other's files",
+        );
+        Err(Stuck)
     }
 }

@@ -6,6 +6,7 @@
 mod boot;
 mod claim;
 mod hook;
+mod host;
 mod order;
 mod pending;
 mod planner;

@@ -64,10 +64,7 @@ fn note_clones(sight: &Sight<'_>, draft: &mut Draft) {
         let Fact::Present(mark) = &domain.mark else {
             continue;
         };
-        let known = name
-            .parse()
-            .is_ok_and(|name: VmName| sight.spec.vms.contains_key(&name));
-        if !known
+        if !removal::in_file(sight, name)
             && mark.fleet == sight.spec.fleet.as_str()
             && sight.ownership(domain) == Ownership::CopiedMark
         {

@@ -33,6 +33,9 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
                     format!("virsh domrename {name} {vm}, then apply again"),
                 );
             }
+            Ownership::Unknown(why) if !in_file(sight, name) => {
+                draft.unknown(name, format!("this domain could not be read: {why}"));
+            }
             _ => {}
         }
     }
@@ -49,6 +52,12 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
     }
     forget_orphans(sight, draft);
     removals
+}
+
+/// Whether the file has a VM of this name.
+pub(super) fn in_file(sight: &Sight<'_>, name: &str) -> bool {
+    name.parse()
+        .is_ok_and(|vm: VmName| sight.spec.vms.contains_key(&vm))
 }
 
 /// Why nothing may be removed, and what would allow it.
@@ -87,7 +96,8 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
     let stop = StepId::new("stop", vm);
     let timeout = DEFAULT_STOP_TIMEOUT;
     let mut needs = Vec::new();
-    let act = match calls(domain.state, DesiredState::Stopped, &domain.raw.name) {
+    let image = domain.sources.first().map(String::as_str);
+    let act = match calls(domain.state, DesiredState::Stopped, &domain.raw.name, image) {
         Calls::Stop | Calls::Start => Some(Act::Stop { uuid, timeout }),
         Calls::Await | Calls::AwaitThenStart => Some(Act::AwaitOff { uuid, timeout }),
         Calls::Nothing => None,

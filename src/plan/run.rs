@@ -17,46 +17,58 @@ pub(super) enum Calls {
     /// The end of the stop under way.
     Await,
     /// Nothing, and the user should know.
-    Notice(&'static str, String),
+    Notice(String, String),
     /// A refusal, with the remedy.
-    Refuse(&'static str, String),
+    Refuse(String, String),
 }
 
-/// The table.
-pub(super) fn calls(state: RunState, desired: DesiredState, domain: &str) -> Calls {
+/// The table. `image` is the domain's first disk.
+pub(super) fn calls(
+    state: RunState,
+    desired: DesiredState,
+    domain: &str,
+    image: Option<&str>,
+) -> Calls {
     use DesiredState::{Running, Stopped};
     let resume = || format!("virsh resume {domain}");
+    let notice = |what: &str, outlook: String| Calls::Notice(what.to_owned(), outlook);
+    let refuse = |why: &str, remedy: String| Calls::Refuse(why.to_owned(), remedy);
     match (state, desired) {
         (RunState::Running, Running) | (RunState::Off, Stopped) => Calls::Nothing,
         (RunState::Off, Running) => Calls::Start,
         (RunState::Running, Stopped) => Calls::Stop,
         (RunState::Stopping, Running) => Calls::AwaitThenStart,
         (RunState::Stopping, Stopped) => Calls::Await,
-        (RunState::Paused(Pause::IoError), _) => Calls::Refuse(
-            "it is paused because a disk could not be written; most often the host's file system is full",
-            format!("free space, then {}", resume()),
-        ),
-        (RunState::Paused(Pause::AtWork), Running) => Calls::Notice(
+        (RunState::Paused(Pause::IoError), _) => {
+            let image = image.unwrap_or("its images");
+            Calls::Refuse(
+                format!(
+                    "it is paused because a disk could not be written; most often the file system of {image} is full"
+                ),
+                format!("free space there (df {image}), then {}", resume()),
+            )
+        }
+        (RunState::Paused(Pause::AtWork), Running) => notice(
             "libvirt holds it while it works on it",
             "it should run again by itself".to_owned(),
         ),
-        (RunState::Paused(_), Running) => Calls::Notice("it is paused, and left so", resume()),
+        (RunState::Paused(_), Running) => notice("it is paused, and left so", resume()),
         (RunState::Paused(_), Stopped) => {
-            Calls::Refuse("it is paused, so its guest cannot power off", resume())
+            refuse("it is paused, so its guest cannot power off", resume())
         }
-        (RunState::Sleeping, Running) => Calls::Notice(
+        (RunState::Sleeping, Running) => notice(
             "its guest put itself to sleep, and it is left so",
             format!("virsh dompmwakeup {domain}"),
         ),
-        (RunState::Sleeping, Stopped) => Calls::Refuse(
+        (RunState::Sleeping, Stopped) => refuse(
             "its guest sleeps and cannot power off",
             format!("virsh dompmwakeup {domain}"),
         ),
-        (RunState::Crashed, _) => Calls::Refuse(
+        (RunState::Crashed, _) => refuse(
             "its guest crashed, and its process is kept for inspection",
             format!("look at it, then virsh destroy {domain}"),
         ),
-        (RunState::Unknown(_), _) => Calls::Refuse(
+        (RunState::Unknown(_), _) => refuse(
             "libvirt reports a state that this version of armfleet does not know",
             format!("virsh domstate --reason {domain}"),
         ),
@@ -73,7 +85,7 @@ mod tests {
             for state in 0..=9 {
                 for reason in 0..=20 {
                     let state_now = RunState::read(state, reason);
-                    let answer = calls(state_now, desired, "vm");
+                    let answer = calls(state_now, desired, "vm", None);
                     let fits = match answer {
                         Calls::Start => !state_now.has_process(),
                         Calls::Stop => state_now.has_process(),

@@ -4,21 +4,49 @@ use super::planner::Draft;
 use super::step::{Act, StepId};
 use super::vm::{Stuck, VmPlanner};
 use crate::domain::RowChange;
-use crate::inventory::{Domain, Fact, FileKind};
-use crate::mark::Record;
+use crate::inventory::{self, Domain, Fact, FileKind};
+use crate::mark::{AppliedDevice, Record};
 use crate::spec::{Disk, HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
 const SHARE_MODE: u32 = 0o700;
 
+/// Whether the last apply left this path in a device.
+fn has(device: &AppliedDevice, row: &str, path: &HostPath) -> bool {
+    device.rows.get(row).map(String::as_str) == Some(path.as_str())
+}
+
+/// Whether a domain's process has this image.
+fn runs_with(domain: &Domain, image: &HostPath) -> bool {
+    let live = domain.raw.live.present();
+    live.is_some_and(|live| {
+        inventory::sources(live)
+            .iter()
+            .any(|source| source == image.as_str())
+    })
+}
+
 impl VmPlanner<'_> {
-    pub(super) fn share(&self, draft: &mut Draft) -> Result<Option<StepId>, Stuck> {
+    pub(super) fn share(
+        &self,
+        record: Option<&Record>,
+        draft: &mut Draft,
+    ) -> Result<Option<StepId>, Stuck> {
         let (name, path) = (&self.vm.name, &self.vm.boot.share);
         let id = StepId::new("share", name);
         let owner = self.sight.libvirt.qemu_owner;
         let file = match self.sight.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
+                let recorded = record.and_then(|record| record.applied.devices.get("share boot"));
+                if recorded.is_some_and(|device| has(device, "folder", path)) {
+                    let why =
+                        format!("its boot share {path} is gone; it was there at the last apply");
+                    let remedy =
+                        format!("restore it, or begin anew with an empty /boot: mkdir {path}");
+                    draft.refuse(name, why, remedy);
+                    return Err(Stuck);
+                }
                 self.parent_exists(path, draft)?;
                 let act = Act::CreateShare {
                     path: path.clone(),
@@ -106,9 +134,7 @@ impl VmPlanner<'_> {
             Fact::Absent => {
                 let recorded = record
                     .and_then(|record| record.applied.devices.get(&format!("disk {}", disk.name)));
-                if recorded.is_some_and(|device| {
-                    device.rows.get("file").map(String::as_str) == Some(path.as_str())
-                }) {
+                if recorded.is_some_and(|device| has(device, "file", path)) {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
                     let anew = disk.size.map(|size| {
                         format!(", or begin anew: truncate -s {} {path}", size.bytes())
@@ -163,7 +189,7 @@ impl VmPlanner<'_> {
             return Ok(None);
         };
         let running = domain
-            .filter(|domain| domain.state.has_process())
+            .filter(|domain| domain.state.has_process() && runs_with(domain, path))
             .map(|domain| self.uuid(Some(domain)));
         let act = Act::GrowDisk {
             path: path.clone(),

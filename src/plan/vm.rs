@@ -56,8 +56,9 @@ impl VmPlanner<'_> {
         } else {
             self.no_leftovers(draft)?;
         }
-        let mut needs = self.freed(draft)?;
-        needs.extend(self.share(draft)?);
+        self.host_can(draft)?;
+        let mut needs = self.freed(domain, draft)?;
+        needs.extend(self.share(remembered.record, draft)?);
         for disk in &self.vm.disks {
             needs.extend(self.disk(disk, domain, remembered.record, draft)?);
         }
@@ -328,7 +329,8 @@ impl VmPlanner<'_> {
         let timeout = self.vm.stop_timeout;
         let mut needs = needs.to_vec();
         let stop = StepId::new("stop", name);
-        match calls(state, self.vm.state, name.as_str()) {
+        let image = self.vm.disks.first().map(|disk| disk.path.as_str());
+        match calls(state, self.vm.state, name.as_str(), image) {
             Calls::Nothing => {}
             Calls::Start => self.start(uuid, needs, draft),
             Calls::AwaitThenStart => {

@@ -225,13 +225,14 @@ fn lifecycle(domain: &mut Element) {
 
 /// The versioned machine, the emulator, what boots without a kernel, and the interrupt controller.
 fn machine(domain: &mut Element, capabilities: &str) -> Result<(), CallError> {
+    let domain_type = domain.attribute("type").unwrap_or_default().to_owned();
     let os = domain.child_or("os", || Element::new("os", &[]));
     let kind = os.child_or("type", || Element::new("type", &[]));
     let arch = kind.attribute("arch").unwrap_or_default().to_owned();
     let wanted = kind.attribute("machine").unwrap_or_default().to_owned();
     let unsupported = || {
         CallError::other(format!(
-            "unsupported configuration: could not get preferred machine for {arch} {wanted}"
+            "unsupported configuration: no emulator for {domain_type} {arch} {wanted}"
         ))
     };
     let document = Document::parse(capabilities).map_err(|_| unsupported())?;
@@ -239,6 +240,12 @@ fn machine(domain: &mut Element, capabilities: &str) -> Result<(), CallError> {
         node.has_tag_name("arch") && node.attribute("name") == Some(&arch)
     };
     let host = document.descendants().find(host).ok_or_else(unsupported)?;
+    let runs = |node: roxmltree::Node<'_, '_>| {
+        node.has_tag_name("domain") && node.attribute("type") == Some(&domain_type)
+    };
+    if !host.children().any(runs) {
+        return Err(unsupported());
+    }
     let mut machines = host.children().filter(|node| node.has_tag_name("machine"));
     let machine = machines
         .find(|machine| machine.text() == Some(&wanted))
