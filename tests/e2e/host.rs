@@ -23,7 +23,8 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn script(name: &str) -> PathBuf {
+/// A script of the sandbox.
+pub(crate) fn script(name: &str) -> PathBuf {
     repository().join("tests/sandbox").join(name)
 }
 

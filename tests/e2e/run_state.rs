@@ -3,7 +3,7 @@
 use snapbox::assert_data_eq;
 
 use crate::fleet::{CONSOLE, SHARE, VM, recipe, stopped_recipe};
-use crate::host::TestHost;
+use crate::host::{TestHost, script};
 
 #[test]
 fn a_guest_that_ignores_its_power_key_is_a_failure_and_never_powered_off() {
@@ -70,6 +70,21 @@ fn autostart_follows_the_file() {
         assert_eq!(autostart(&host), wanted);
         host.assert_converged();
     }
+}
+
+#[test]
+fn a_vm_that_starts_with_the_host_boots_what_the_hook_staged() {
+    let host = TestHost::with_applied(&(stopped_recipe() + "    autostart: true\n"));
+    host.run(script("libvirt"), &["stop"]).success();
+    // libvirt's own note that it has started them since the host booted.
+    std::fs::remove_file(host.path("/run/libvirt/qemu/autostarted")).unwrap();
+    host.start_libvirtd();
+    host.wait_for_state(VM, "running");
+    assert!(host.path("/run/armfleet/hook-seen/armhf-vm").exists());
+    assert!(
+        host.path("/var/lib/armfleet/vms/armhf-vm/boot/current")
+            .is_symlink()
+    );
 }
 
 #[test]

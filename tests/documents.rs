@@ -1,0 +1,92 @@
+//! What the documents show is true.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use armfleet::spec::read_fleet;
+use std::path::Path;
+use std::process::Command;
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The blocks of a document that are fenced with this language.
+fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let begun = document.split(&fence).skip(1);
+    begun
+        .map(|rest| rest.split_once("```").unwrap().0)
+        .collect()
+}
+
+/// The rows of the table whose head begins so, as their first cells.
+fn first_cells<'a>(document: &'a str, head: &str) -> Vec<&'a str> {
+    let lines = document.lines().skip_while(|line| !line.starts_with(head));
+    let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.split('|').nth(1).unwrap().trim())
+        .collect()
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_armfleet"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_fleet_file_shown_is_valid() {
+    let readme = text("README.md");
+    let mut files: Vec<_> = blocks(&readme, "yaml")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    assert!(!files.is_empty());
+    files.push(text("examples/quickstart/fleet.yaml"));
+    for file in files {
+        let read = read_fleet(file.as_bytes(), "fleet.yaml", "/home/me");
+        assert!(read.is_ok(), "{file}");
+    }
+}
+
+#[test]
+fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
+    let (readme, help) = (text("README.md"), help(&["--help"]));
+    let after = |head: &str| {
+        let (_, rest) = help.split_once(head).unwrap();
+        let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
+        let words = lines.filter_map(|line| line.split_whitespace().next());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut commands = after("Commands:");
+    commands.retain(|command| command != "help");
+    let shown = first_cells(&readme, "| command |");
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|cell| cell.trim_matches('`').split(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(shown, commands);
+    assert_eq!(
+        first_cells(&readme, "| code |"),
+        after("first that applies counts:")
+    );
+}
+
+#[test]
+fn every_key_in_the_readmes_table_is_read() {
+    let readme = text("README.md");
+    for key in first_cells(&readme, "| key of a VM |") {
+        let key = key.trim_matches('`');
+        let vm = match key.split_once('.') {
+            Some((outer, inner)) => format!("{{ {outer}: {{ {inner}: [] }} }}"),
+            None => format!("{{ {key}: {{}} }}"),
+        };
+        let file = format!("fleet: a\nvms: {{ b: {vm} }}\n");
+        let problems = read_fleet(file.as_bytes(), "fleet.yaml", "/home/me").unwrap_err();
+        let said = armfleet::report::render_problems(&problems, file.as_bytes(), false);
+        for wrong in ["unknown-key", "not-supported-yet"] {
+            assert!(!said.contains(wrong), "{key}: {said}");
+        }
+    }
+}
