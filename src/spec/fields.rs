@@ -1,7 +1,7 @@
 //! Taking maps apart by their tables of keys.
 
 use super::document::{Kind, Node, Value};
-use super::keys::{Need, Suggestion, Table};
+use super::keys::{Need, Suggestion, Support, Table};
 use super::problem::{Checked, Code, Found, Problem, Reported};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -67,16 +67,17 @@ impl<'n> Fields<'n> {
 impl<'n> Fields<'n> {
     /// Takes in one entry of the map.
     fn take(&mut self, written: &str, key: &Node, value: &'n Node, found: &mut Found) {
-        let Some((name, need)) = self.table.find(written) else {
+        let Some(known) = self.table.find(written) else {
             return self.take_unknown(written, key, found);
         };
-        let full = format!("{}{name}", self.table.prefix);
+        let full = format!("{}{}", self.table.prefix, known.name);
+        let Support::Done(need, _) = known.support else {
+            let message = format!("`{full}` is not supported yet");
+            found.report(at(Code::NotSupportedYet, key, message));
+            return;
+        };
         let empty = matches!(value.value, Value::Null);
         match need {
-            Need::Later => {
-                let message = format!("`{full}` is not supported yet");
-                found.report(at(Code::NotSupportedYet, key, message));
-            }
             Need::Name if empty => {
                 let message = format!("`{full}` has no value");
                 let problem = Problem::new(Code::MissingKey, &key.range, message);
@@ -89,7 +90,7 @@ impl<'n> Fields<'n> {
                     key: key.range.clone(),
                     node: value,
                 };
-                self.given.insert(name, field);
+                self.given.insert(known.name, field);
             }
         }
     }
@@ -99,7 +100,8 @@ impl<'n> Fields<'n> {
         let problem = at(Code::UnknownKey, key, message);
         match self.table.suggestion(written) {
             Some(Suggestion::Here(name)) => {
-                let reported = found.report(problem.label(format!("did you mean `{name}`?")));
+                let problem = problem.label(format!("did you mean `{name}`?"));
+                let reported = found.report(mend(problem, key, name));
                 self.meant.insert(name, reported);
             }
             Some(Suggestion::Elsewhere(place)) => {
@@ -119,6 +121,14 @@ pub(super) fn at(code: Code, node: &Node, message: impl Into<String>) -> Problem
     match &node.alias {
         Some(alias) => problem.also(alias, "used here"),
         None => problem,
+    }
+}
+
+/// Proposes to write something else for a value; not where it is used through an alias, for others use it, too.
+pub(super) fn mend(problem: Problem, node: &Node, replacement: &str) -> Problem {
+    match node.alias {
+        Some(_) => problem,
+        None => problem.fix(replacement),
     }
 }
 

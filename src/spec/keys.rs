@@ -1,8 +1,10 @@
 //! The keys of a fleet file: what may stand where, and which of it this version does.
 
+use super::form::Form;
+use super::key_texts as texts;
 use super::near::nearest;
 
-/// Whether a key may be left out, and whether it does anything.
+/// Whether a key may be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// May be left out; `null` does the same.
@@ -11,13 +13,68 @@ pub(super) enum Need {
     Name,
     /// Must be given.
     Required,
-    /// Belongs to the language, but this version does not do it.
+}
+
+/// A key of a map.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// As it is written.
+    pub(super) name: &'static str,
+    /// Whether this version does it.
+    pub(super) support: Support,
+}
+
+/// Whether this version does a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Support {
+    /// It does.
+    Done(Need, &'static Meaning),
+    /// The key belongs to the language, but this version does not do it.
     Later,
+}
+
+/// What is to be known about a key.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    /// What it says, in whole sentences.
+    pub(super) text: &'static str,
+    /// What may stand there.
+    pub(super) form: Form,
+    /// What it means to leave it out.
+    pub(super) absence: Absence,
+    /// When a change of it does something.
+    pub(super) effect: Effect,
+    /// A value, on one line.
+    pub(super) example: &'static str,
+}
+
+/// What it means to leave a key out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Absence {
+    /// It cannot be left out.
+    Error,
+    /// The same as this value.
+    Value(&'static str),
+    /// Something that no value says.
+    Means(&'static str),
+}
+
+/// When a change of a key does something.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Effect {
+    /// When it is applied, also to a VM that runs.
+    Now,
+    /// When the VM next starts.
+    NextBoot,
+    /// As this text says.
+    Told(&'static str),
 }
 
 /// The keys of one map.
 #[derive(Debug)]
 pub(super) struct Table {
+    /// What the schema calls it.
+    pub(super) id: &'static str,
     /// Whose map it is, as a sentence begins (`a VM`).
     pub(super) owner: &'static str,
     /// Says of a key of it where it belongs.
@@ -25,112 +82,135 @@ pub(super) struct Table {
     /// What its keys are called in full (`boot.`).
     pub(super) prefix: &'static str,
     /// The keys.
-    pub(super) keys: &'static [(&'static str, Need)],
+    pub(super) keys: &'static [Key],
 }
 
-use Need::{Later, Name, Optional, Required};
+const fn key(name: &'static str, need: Need, meaning: &'static Meaning) -> Key {
+    Key {
+        name,
+        support: Support::Done(need, meaning),
+    }
+}
+
+const fn later(name: &'static str) -> Key {
+    Key {
+        name,
+        support: Support::Later,
+    }
+}
+
+use Need::{Name, Optional, Required};
 
 /// The keys of the file.
 pub(super) const FILE: Table = Table {
+    id: "file",
     owner: "a fleet file",
     place: "it belongs at the top of the file",
     prefix: "",
     keys: &[
-        ("fleet", Required),
-        ("vms", Required),
-        ("hosts", Later),
-        ("defaults", Later),
-        ("profiles", Later),
-        ("vars", Later),
+        key("fleet", Required, &texts::FLEET),
+        key("vms", Required, &texts::VMS),
+        later("hosts"),
+        later("defaults"),
+        later("profiles"),
+        later("vars"),
     ],
 };
 
 /// The keys of a VM.
 pub(super) const VM: Table = Table {
+    id: "vm",
     owner: "a VM",
     place: "it belongs to a VM, under its name",
     prefix: "",
     keys: &[
-        ("arch", Required),
-        ("memory", Required),
-        ("boot", Optional),
-        ("host", Optional),
-        ("accel", Optional),
-        ("machine", Optional),
-        ("vcpus", Optional),
-        ("transport", Optional),
-        ("disks", Optional),
-        ("console", Optional),
-        ("state", Optional),
-        ("autostart", Optional),
-        ("on_guest_reboot", Optional),
-        ("stop_timeout", Optional),
-        ("profile", Later),
-        ("install", Later),
-        ("networks", Later),
-        ("shares", Later),
-        ("restart", Later),
-        ("adopt", Later),
-        ("was", Later),
-        ("protect", Later),
+        key("arch", Required, &texts::ARCH),
+        key("memory", Required, &texts::MEMORY),
+        key("boot", Optional, &texts::BOOT),
+        key("host", Optional, &texts::HOST),
+        key("accel", Optional, &texts::ACCEL),
+        key("machine", Optional, &texts::MACHINE),
+        key("vcpus", Optional, &texts::VCPUS),
+        key("transport", Optional, &texts::TRANSPORT),
+        key("disks", Optional, &texts::DISKS),
+        key("console", Optional, &texts::CONSOLE),
+        key("state", Optional, &texts::STATE),
+        key("autostart", Optional, &texts::AUTOSTART),
+        key("on_guest_reboot", Optional, &texts::ON_GUEST_REBOOT),
+        key("stop_timeout", Optional, &texts::STOP_TIMEOUT),
+        later("profile"),
+        later("install"),
+        later("networks"),
+        later("shares"),
+        later("restart"),
+        later("adopt"),
+        later("was"),
+        later("protect"),
     ],
 };
 
 /// The keys of `boot`.
 pub(super) const BOOT: Table = Table {
+    id: "boot",
     owner: "`boot`",
     place: "it belongs under `boot`",
     prefix: "boot.",
     keys: &[
-        ("cmdline", Required),
-        ("from", Optional),
-        ("share", Optional),
-        ("handover", Optional),
-        ("seed", Optional),
-        ("kernel", Later),
-        ("initrd", Later),
-        ("dtb", Later),
-        ("confirm_within", Later),
+        key("cmdline", Required, &texts::BOOT_CMDLINE),
+        key("from", Optional, &texts::BOOT_FROM),
+        key("share", Optional, &texts::BOOT_SHARE),
+        key("handover", Optional, &texts::BOOT_HANDOVER),
+        key("seed", Optional, &texts::BOOT_SEED),
+        later("kernel"),
+        later("initrd"),
+        later("dtb"),
+        later("confirm_within"),
     ],
 };
 
 /// The keys of `boot.seed`.
 pub(super) const SEED: Table = Table {
+    id: "seed",
     owner: "`boot.seed`",
     place: "it belongs under `boot.seed`",
     prefix: "boot.seed.",
-    keys: &[("kernel", Required), ("initrd", Required)],
+    keys: &[
+        key("kernel", Required, &texts::SEED_KERNEL),
+        key("initrd", Required, &texts::SEED_INITRD),
+    ],
 };
 
 /// The keys of an entry of `disks`.
 pub(super) const DISK: Table = Table {
+    id: "disk",
     owner: "a disk",
     place: "it belongs in an entry of `disks`",
-    prefix: "",
+    prefix: "disks.",
     keys: &[
-        ("path", Required),
-        ("name", Name),
-        ("size", Optional),
-        ("format", Optional),
-        ("backing", Later),
-        ("target", Later),
-        ("serial", Later),
-        ("readonly", Later),
-        ("cache", Later),
-        ("discard", Later),
+        key("path", Required, &texts::DISK_PATH),
+        key("name", Name, &texts::DISK_NAME),
+        key("size", Optional, &texts::DISK_SIZE),
+        key("format", Optional, &texts::DISK_FORMAT),
+        later("backing"),
+        later("target"),
+        later("serial"),
+        later("readonly"),
+        later("cache"),
+        later("discard"),
     ],
 };
 
 /// The keys of `console`.
 pub(super) const CONSOLE: Table = Table {
+    id: "console",
     owner: "`console`",
     place: "it belongs under `console`",
     prefix: "console.",
-    keys: &[("log", Optional)],
+    keys: &[key("log", Optional, &texts::CONSOLE_LOG)],
 };
 
 /// Every table.
-const TABLES: [&Table; 6] = [&FILE, &VM, &BOOT, &SEED, &DISK, &CONSOLE];
+pub(super) const TABLES: [&Table; 6] = [&FILE, &VM, &BOOT, &SEED, &DISK, &CONSOLE];
 
 /// What other programs call a key.
 const SYNONYMS: [(&str, &str); 11] = [
@@ -149,8 +229,8 @@ const SYNONYMS: [(&str, &str); 11] = [
 
 impl Table {
     /// The key as written, if it is one of these.
-    pub(super) fn find(&self, written: &str) -> Option<(&'static str, Need)> {
-        self.keys.iter().find(|(name, _)| *name == written).copied()
+    pub(super) fn find(&self, written: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == written)
     }
 
     /// What somebody who wrote an unknown key probably meant.
@@ -173,10 +253,19 @@ impl Table {
         Some(table.place)
     }
 
-    /// The keys that this version does.
+    /// The names of the keys that this version does.
     pub(super) fn supported(&self) -> impl Iterator<Item = &'static str> + Clone {
-        let known = self.keys.iter().filter(|(_, need)| *need != Later);
-        known.map(|(name, _)| *name)
+        self.done().map(|(name, _, _)| name)
+    }
+
+    /// The keys that this version does.
+    pub(super) fn done(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, Need, &'static Meaning)> + Clone {
+        self.keys.iter().filter_map(|key| match key.support {
+            Support::Done(need, meaning) => Some((key.name, need, meaning)),
+            Support::Later => None,
+        })
     }
 }
 

@@ -4,10 +4,14 @@
 //! this module; nothing outside knows that YAML was involved.
 
 mod checks;
+mod code;
 mod document;
 mod draft;
+pub mod explain;
 mod fields;
+mod form;
 mod identity;
+mod key_texts;
 mod keys;
 pub mod layout;
 mod name;
@@ -16,14 +20,16 @@ mod path_checks;
 mod placeholder;
 mod problem;
 mod resolve;
+pub mod schema;
 mod size;
 mod spans;
 mod syntax;
 mod values;
 
+pub use code::Code;
 pub use identity::domain_uuid;
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
-pub use problem::{Code, Label, Problem, Problems};
+pub use problem::{Fix, Label, Problem, Problems};
 pub use size::{Size, parse_duration, render_duration};
 
 use serde::{Deserialize, Serialize};

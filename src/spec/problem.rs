@@ -1,99 +1,7 @@
 //! What is wrong with a fleet file, and where.
 
-use std::fmt;
+pub(super) use super::code::Code;
 use std::ops::Range;
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $code:ident = $name:literal,)*) => {
-        /// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
-            $($(#[$doc])* $code,)*
-        }
-
-        impl Code {
-            /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$code,)*];
-
-            /// The name, as in `error[unknown-key]`.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$code => $name,)*
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The file is larger than any fleet file may be.
-    FileTooLarge = "file-too-large",
-    /// The file holds bytes that are not UTF-8.
-    NotUtf8 = "not-utf8",
-    /// The file holds a control character.
-    ControlCharacter = "control-character",
-    /// The file is not YAML.
-    Syntax = "syntax",
-    /// Maps and lists are nested deeper than any fleet file needs.
-    TooDeep = "too-deep",
-    /// Aliases multiply the file beyond reason.
-    TooManyAliases = "too-many-aliases",
-    /// The file holds nothing.
-    EmptyFile = "empty-file",
-    /// The file holds several YAML documents.
-    SeveralDocuments = "several-documents",
-    /// A YAML tag, which fleet files do not use.
-    Tag = "tag",
-    /// YAML's merge key, which fleet files do not use.
-    MergeKey = "merge-key",
-    /// A key that is a map, a list or nothing.
-    BadKey = "bad-key",
-    /// A key that means nothing here.
-    UnknownKey = "unknown-key",
-    /// A key that is given twice in one map.
-    DuplicateKey = "duplicate-key",
-    /// A key that must be given, and is not, or has no value.
-    MissingKey = "missing-key",
-    /// A value of the wrong shape: a list for a text, a text for a number.
-    WrongType = "wrong-type",
-    /// A value of the right shape that is not acceptable.
-    WrongValue = "wrong-value",
-    /// A key or value that the language has, but this version does not do.
-    NotSupportedYet = "not-supported-yet",
-    /// A `{…}` that names nothing, or a lone brace.
-    Placeholder = "placeholder",
-    /// Two VMs, or two parts of one, that would use the same file or folder.
-    SharedPath = "shared-path",
-    /// Two disks of one VM with the same name.
-    DuplicateDisk = "duplicate-disk",
-    /// Memory outside of what the guest can have.
-    MemoryRange = "memory-range",
-    /// Memory that is no whole number of MiB.
-    MemoryFraction = "memory-fraction",
-    /// A number of virtual CPUs that the guest cannot have.
-    VcpuRange = "vcpu-range",
-    /// A kernel command line longer than the kernel keeps.
-    CmdlineLength = "cmdline-length",
-    /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
-    PathRefused = "path-refused",
-    /// A folder as a boot share that is not one VM's alone.
-    ShareTooGeneral = "share-too-general",
-    /// A disk size that no disk can have.
-    DiskSize = "disk-size",
-    /// A disk file whose suffix contradicts its format.
-    DiskFormat = "disk-format",
-    /// A seed whose kernel and initrd are the same file.
-    SeedPair = "seed-pair",
-    /// A stop timeout outside its bounds.
-    StopTimeout = "stop-timeout",
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// A part of the file, in bytes, with what is to be said about it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +10,15 @@ pub struct Label {
     pub range: Range<usize>,
     /// What is said about it; may be empty.
     pub text: String,
+}
+
+/// A change of the file that would mend a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// The part to replace.
+    pub range: Range<usize>,
+    /// What to write there.
+    pub replacement: String,
 }
 
 /// One mistake in a fleet file.
@@ -117,6 +34,8 @@ pub struct Problem {
     pub others: Vec<Label>,
     /// What to do about it, where the message does not say so already.
     pub help: Option<String>,
+    /// The change that was most probably meant, where it is a change of a word.
+    pub fix: Option<Fix>,
 }
 
 impl Problem {
@@ -131,6 +50,7 @@ impl Problem {
             },
             others: Vec::new(),
             help: None,
+            fix: None,
         }
     }
 
@@ -152,6 +72,15 @@ impl Problem {
     /// Says what to do.
     pub(super) fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(short(&text.into()));
+        self
+    }
+
+    /// Proposes to write something else in the place of the problem.
+    pub(super) fn fix(mut self, replacement: impl Into<String>) -> Self {
+        self.fix = Some(Fix {
+            range: self.place.range.clone(),
+            replacement: replacement.into(),
+        });
         self
     }
 

@@ -15,28 +15,28 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The one host of this version.
-const HOST: &str = "local";
+pub(super) const HOST: &str = "local";
 /// The QEMU machine unless the file says otherwise.
-const MACHINE: &str = "virt";
+pub(super) const MACHINE: &str = "virt";
 
-const ARCH: &Words<Arch> = &[("armhf", Some(Arch::Armhf)), ("arm64", None)];
-const ACCEL: &Words<Accel> = &[
+pub(super) const ARCH: &Words<Arch> = &[("armhf", Some(Arch::Armhf)), ("arm64", None)];
+pub(super) const ACCEL: &Words<Accel> = &[
     ("auto", Some(Accel::Auto)),
     ("kvm", Some(Accel::Kvm)),
     ("tcg", Some(Accel::Tcg)),
 ];
-const TRANSPORT: &Words<Transport> = &[("mmio", Some(Transport::Mmio)), ("pci", None)];
-const FROM: &Words<()> = &[("share", Some(())), ("files", None), ("uefi", None)];
-const HANDOVER: &Words<Handover> = &[("copy", Some(Handover::Copy)), ("link", None)];
-const FORMAT: &Words<()> = &[("raw", Some(())), ("qcow2", None)];
+pub(super) const TRANSPORT: &Words<Transport> = &[("mmio", Some(Transport::Mmio)), ("pci", None)];
+pub(super) const FROM: &Words<()> = &[("share", Some(())), ("files", None), ("uefi", None)];
+pub(super) const HANDOVER: &Words<Handover> = &[("copy", Some(Handover::Copy)), ("link", None)];
+pub(super) const FORMAT: &Words<()> = &[("raw", Some(())), ("qcow2", None)];
 /// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
 const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
-const STATE: &Words<DesiredState> = &[
+pub(super) const STATE: &Words<DesiredState> = &[
     ("running", Some(DesiredState::Running)),
     ("stopped", Some(DesiredState::Stopped)),
     ("ignore", None),
 ];
-const GUEST_REBOOT: &Words<GuestReboot> = &[
+pub(super) const GUEST_REBOOT: &Words<GuestReboot> = &[
     ("stop", Some(GuestReboot::Stop)),
     ("cold-boot", None),
     ("warm", None),

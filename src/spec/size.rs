@@ -24,6 +24,15 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
+/// The form of a duration, as a pattern: the units are those of [`parse_duration`].
+pub(super) const DURATION_PATTERN: &str = "^([0-9]+(s|m|min|h|d))+$";
+
+/// The form of a size, as a pattern.
+pub(super) fn pattern() -> String {
+    let units: Vec<_> = UNITS.iter().map(|(name, _)| *name).collect();
+    format!(r"^[0-9]+\s*({})$", units.join("|"))
+}
+
 impl Size {
     /// A size of so many bytes.
     #[must_use]

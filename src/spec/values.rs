@@ -1,13 +1,19 @@
 //! Taking scalars for what their keys want.
 
 use super::document::{Kind, Value};
-use super::fields::{At, Field, at, describe, listed};
+use super::fields::{At, Field, at, describe, listed, mend};
 use super::name::Unacceptable;
 use super::near::nearest;
 use super::problem::{Checked, Code, Found, Problem, Reported};
 
 /// What each word stands for; `None` if this version does not do it.
 pub(super) type Words<T> = [(&'static str, Option<T>)];
+
+/// The words that this version does.
+pub(super) fn done<T>(words: &Words<T>) -> Vec<&'static str> {
+    let done = words.iter().filter(|(_, value)| value.is_some());
+    done.map(|(word, _)| *word).collect()
+}
 
 /// The longest text, in bytes: twice the longest path. Placeholders, which lengthen it, are not replaced in a longer one.
 const LONGEST: usize = 8192;
@@ -94,12 +100,15 @@ fn unknown_word<T>(field: &Field<'_>, written: &str, words: &Words<T>) -> Proble
     let meant = synonym
         .map(|(_, word)| *word)
         .or_else(|| nearest(written, known()));
-    let done = words.iter().filter(|(_, value)| value.is_some());
-    let done = listed(done.map(|(word, _)| *word), "or");
+    let done = listed(done(words).into_iter(), "or");
     let message = format!("`{}` is {done}, not `{written}`", field.name);
     let problem = at(Code::WrongValue, field.node, message);
     match meant {
-        Some(word) => problem.label(format!("did you mean `{word}`?")),
+        Some(word) => mend(
+            problem.label(format!("did you mean `{word}`?")),
+            field.node,
+            word,
+        ),
         None => problem,
     }
 }
@@ -113,7 +122,8 @@ pub(super) fn whole(field: &Field<'_>, found: &mut Found) -> Checked<At<u64>> {
             Ok(number) => {
                 let message = format!("`{}` is a number, and this is a text", field.name);
                 let problem = at(Code::WrongType, field.node, message);
-                Err(found.report(problem.label(format!("write {number}"))))
+                let problem = problem.label(format!("write {number}"));
+                Err(found.report(mend(problem, field.node, &number.to_string())))
             }
             Err(_) => Err(wrong_type(field, "a whole number", found)),
         },
@@ -133,7 +143,7 @@ pub(super) fn boolean(field: &Field<'_>, found: &mut Found) -> Checked<bool> {
         Some(value) => {
             let message = format!("`{}` is `true` or `false`", field.name);
             let problem = at(Code::WrongType, field.node, message).label(format!("write {value}"));
-            Err(found.report(problem))
+            Err(found.report(mend(problem, field.node, &value.to_string())))
         }
     }
 }

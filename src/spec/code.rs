@@ -1,0 +1,209 @@
+//! The kinds of problems, with what is to be known about each.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($(#[doc = $meaning:literal] $code:ident = $name:literal { why: $why:literal, remedy: $remedy:literal, })*) => {
+        /// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $code,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// The name, as in `error[unknown-key]`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+
+            /// What it is, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$code => $meaning.trim(),)*
+                }
+            }
+
+            /// Why it is a problem.
+            #[must_use]
+            pub const fn why(self) -> &'static str {
+                match self {
+                    $(Self::$code => $why,)*
+                }
+            }
+
+            /// What to do about it.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$code => $remedy,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The file is larger than any fleet file may be.
+    FileTooLarge = "file-too-large" {
+        why: "Ten thousand VMs fit into 1 MiB. A larger file is another file by mistake, and is not read.",
+        remedy: "Name the right file, or divide the fleet into several, each with a `fleet` name of its own.",
+    }
+    /// The file holds bytes that are not UTF-8.
+    NotUtf8 = "not-utf8" {
+        why: "A fleet file is text in UTF-8. Some editors save UTF-16 or Latin-1.",
+        remedy: "Save the file as UTF-8, in the editor or with `iconv -f latin1 -t utf-8`.",
+    }
+    /// The file holds a control character.
+    ControlCharacter = "control-character" {
+        why: "YAML allows no control characters but tab and line breaks. They come from copied terminal output or from a file that is no text.",
+        remedy: "Remove the character. In a text between double quotes it can be written as an escape, such as \"\\e\".",
+    }
+    /// The file is not YAML.
+    Syntax = "syntax" {
+        why: "Brackets, quotes or indentation do not match, so nothing after that place can be read with certainty.",
+        remedy: "Mend the marked place or what is before it: a quote or bracket that is not closed shows only where its end is missed.",
+    }
+    /// Maps and lists are nested deeper than any fleet file needs.
+    TooDeep = "too-deep" {
+        why: "A fleet file needs six levels, and 32 are read. More come from brackets that are never closed.",
+        remedy: "Close the brackets.",
+    }
+    /// Aliases multiply the file beyond reason.
+    TooManyAliases = "too-many-aliases" {
+        why: "Each alias (`*name`) repeats all that its anchor (`&name`) stands before. Aliases of aliases multiply, until a small file holds more than any machine.",
+        remedy: "Use fewer aliases, and none inside of what others repeat.",
+    }
+    /// The file holds nothing.
+    EmptyFile = "empty-file" {
+        why: "There is no value in the file, only comments or nothing at all.",
+        remedy: "Write at least `fleet: NAME` and `vms: {}`; `armfleet init` writes a file to begin with.",
+    }
+    /// The file holds several YAML documents.
+    SeveralDocuments = "several-documents" {
+        why: "`---` begins a second document, and a fleet file is one.",
+        remedy: "Remove the `---` and what follows, or make that a file of its own.",
+    }
+    /// A YAML tag, which fleet files do not use.
+    Tag = "tag" {
+        why: "`!!str`, `!include` and other tags change what a value is. Every key here has one type, so there is nothing to change.",
+        remedy: "Remove the tag. Put a text that looks like a number or like `true` between quotes.",
+    }
+    /// YAML's merge key, which fleet files do not use.
+    MergeKey = "merge-key" {
+        why: "`<<` is no part of YAML 1.2, and what it merges is easily misread.",
+        remedy: "Write the keys out. An alias for a whole value works: `boot: *boot`.",
+    }
+    /// A key that is a map, a list or nothing.
+    BadKey = "bad-key" {
+        why: "YAML allows anything for a key; here keys are words and names.",
+        remedy: "Write a word, and a colon with a space after it.",
+    }
+    /// A key that means nothing here.
+    UnknownKey = "unknown-key" {
+        why: "It is misspelled, or belongs elsewhere in the file. It is refused and not passed over, because what it was to say would be lost in silence.",
+        remedy: "Correct it; `armfleet explain` lists every key.",
+    }
+    /// A key that is given twice in one map.
+    DuplicateKey = "duplicate-key" {
+        why: "Only one of the two could count, and nobody could tell which.",
+        remedy: "Remove one of them.",
+    }
+    /// A key that must be given, and is not, or has no value.
+    MissingKey = "missing-key" {
+        why: "Nothing sensible can be assumed for it.",
+        remedy: "Add the key with a value; `armfleet explain KEY` says what it takes.",
+    }
+    /// A value of the wrong shape: a list for a text, a text for a number.
+    WrongType = "wrong-type" {
+        why: "Each key takes one type of value. `yes`, `on` and `'true'` are texts, not `true`; `'2'` is a text, not 2.",
+        remedy: "Write the value as `armfleet explain KEY` shows it.",
+    }
+    /// A value of the right shape that is not acceptable.
+    WrongValue = "wrong-value" {
+        why: "It is none of the words that the key takes, has a wrong unit, or holds a character that libvirt, QEMU or the host would misread.",
+        remedy: "Write the value as `armfleet explain KEY` shows it.",
+    }
+    /// A key or value that the language has, but this version does not do.
+    NotSupportedYet = "not-supported-yet" {
+        why: "A key that is accepted works. This one would be read and do nothing, so it is refused.",
+        remedy: "Leave it out, or use a version that has it.",
+    }
+    /// A `{…}` that names nothing, or a lone brace.
+    Placeholder = "placeholder" {
+        why: "In texts, `{name}` is replaced by the VM's name, `{fleet}` by the fleet's and `{host}` by the host's. Other words in braces mean nothing.",
+        remedy: "Correct the word. For a brace as such, write it twice: `{{` or `}}`.",
+    }
+    /// Two VMs, or two parts of one, that would use the same file or folder.
+    SharedPath = "shared-path" {
+        why: "Two VMs that write one disk destroy it, and what is inside of a boot share belongs to its guest.",
+        remedy: "Give each its own path; `{name}` in a path makes it one for each VM.",
+    }
+    /// Two disks of one VM with the same name.
+    DuplicateDisk = "duplicate-disk" {
+        why: "A disk is known by its name, so that entries can change places in the list. Without `name` it is called after its file.",
+        remedy: "Give one of them another `name`.",
+    }
+    /// Memory outside of what the guest can have.
+    MemoryRange = "memory-range" {
+        why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",
+        remedy: "Give from 32MiB to 3GiB.",
+    }
+    /// Memory that is no whole number of MiB.
+    MemoryFraction = "memory-fraction" {
+        why: "libvirt rounds memory up to whole MiB when the VM starts, so that anything else would always look changed.",
+        remedy: "Give a whole number of MiB; the message names the next.",
+    }
+    /// A number of virtual CPUs that the guest cannot have.
+    VcpuRange = "vcpu-range" {
+        why: "Under emulation the guest's interrupt controller, a GICv2, serves 8 CPUs. A 32-bit ARM kernel knows at most 32.",
+        remedy: "Give from 1 to 8, or up to 32 with `accel: kvm` on a host with a GICv3.",
+    }
+    /// A kernel command line longer than the kernel keeps.
+    CmdlineLength = "cmdline-length" {
+        why: "A 32-bit ARM kernel keeps 1023 bytes and drops the rest without a word; what is dropped may be the root file system.",
+        remedy: "Shorten it.",
+    }
+    /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
+    PathRefused = "path-refused" {
+        why: "libvirt's AppArmor helper gives no VM a file below the system's folders, so that it would not start; and armfleet's own folders are not for VMs.",
+        remedy: "Use a path in /srv or /var.",
+    }
+    /// A folder as a boot share that is not one VM's alone.
+    ShareTooGeneral = "share-too-general" {
+        why: "The guest owns its boot share: the folder gets QEMU's user as its owner, and the guest writes in it what it likes.",
+        remedy: "Give each VM a folder of its own, such as /srv/{name}-boot.",
+    }
+    /// A disk size that no disk can have.
+    DiskSize = "disk-size" {
+        why: "A disk is a whole number of sectors of 512 bytes, and not empty.",
+        remedy: "Give the size that the message names. Without `size` the file must exist, and is used as it is.",
+    }
+    /// A disk file whose suffix contradicts its format.
+    DiskFormat = "disk-format" {
+        why: "Attached as a raw disk, the first sectors of a qcow2 or similar image would be overwritten, and the image lost.",
+        remedy: "Convert it with `qemu-img convert -O raw`, or correct its name.",
+    }
+    /// A seed whose kernel and initrd are the same file.
+    SeedPair = "seed-pair" {
+        why: "A kernel is no initrd, so one of the two is a slip.",
+        remedy: "Name the kernel's file under `kernel` and the initrd's under `initrd`.",
+    }
+    /// A stop timeout outside its bounds.
+    StopTimeout = "stop-timeout" {
+        why: "A stop that may take no time always fails, and one that may take days is never noticed to fail.",
+        remedy: "Give from 1s to 24h.",
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

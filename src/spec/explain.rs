@@ -1,0 +1,211 @@
+//! What is to be known about the keys of a fleet file and the problems of one, for whoever asks.
+
+use super::Code;
+use super::form::Form;
+use super::keys::{Absence, Effect, FILE, Key, Need, Support, TABLES, Table};
+use super::near::nearest;
+use serde::Serialize;
+
+/// The VM in examples.
+const EXAMPLE_VM: &str = "armhf-vm";
+
+/// Something that can be explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topic {
+    /// A key of the fleet file.
+    Key(KeyTopic),
+    /// A kind of problem.
+    Problem(ProblemTopic),
+}
+
+/// A key of the fleet file, explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyTopic {
+    /// The key in full (`boot.share`).
+    pub key: String,
+    /// Whose key it is (`a VM`).
+    pub of: &'static str,
+    /// What is to be known; `None` where this version does not do the key.
+    pub about: Option<KeyText>,
+}
+
+/// What is to be known about a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyText {
+    /// What it says, in whole sentences.
+    pub meaning: &'static str,
+    /// What may stand there, as a part of a sentence.
+    pub value: String,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it means to leave it out.
+    pub absence: &'static str,
+    /// When a change does something.
+    pub effect: &'static str,
+    /// A piece of a fleet file with it.
+    pub example: String,
+}
+
+/// A kind of problem, explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProblemTopic {
+    /// Its name, as in `error[unknown-key]`.
+    pub code: &'static str,
+    /// What it is, in a sentence.
+    pub meaning: &'static str,
+    /// Why it is a problem.
+    pub why: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl Topic {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Key(topic) => &topic.key,
+            Self::Problem(topic) => topic.code,
+        }
+    }
+}
+
+/// Everything that can be explained: keys in the order of their tables, then problems.
+#[must_use]
+pub fn topics() -> Vec<Topic> {
+    let keys = TABLES
+        .iter()
+        .flat_map(|table| table.keys.iter().map(|key| key_topic(table, key)));
+    let problems = Code::ALL.iter().map(|code| {
+        Topic::Problem(ProblemTopic {
+            code: code.name(),
+            meaning: code.meaning(),
+            why: code.why(),
+            remedy: code.remedy(),
+        })
+    });
+    keys.map(Topic::Key).chain(problems).collect()
+}
+
+/// Explains a key or a problem. The end of a key's name will do (`cmdline`), and then there may be several; so will a key
+/// as it stands in a file (`vms.armhf-vm.disks[0].path`), and a problem as it is shown (`error[unknown-key]`).
+///
+/// # Errors
+/// When there is no such thing; with what was probably meant, if there is something near.
+pub fn explain(word: &str) -> Result<Vec<Topic>, Option<String>> {
+    let word = plain(word);
+    let topics = topics();
+    let found = |wanted: &dyn Fn(&str) -> bool| -> Vec<Topic> {
+        let found = topics.iter().filter(|topic| wanted(topic.name()));
+        found.cloned().collect()
+    };
+    let ends = format!(".{word}");
+    let mut tries = vec![
+        found(&|name| name == word),
+        found(&|name| name.ends_with(&ends)),
+    ];
+    if let Some(below) = word.strip_prefix("vms.") {
+        // A VM's name may have dots, too; what is after the first that leaves a key is the key.
+        let rests = below.match_indices('.').map(|(at, _)| &below[at + 1..]);
+        tries.extend(rests.map(|rest| found(&|name| name == rest)));
+    }
+    match tries.into_iter().find(|found| !found.is_empty()) {
+        Some(found) => Ok(found),
+        None => Err(near(&word, &topics)),
+    }
+}
+
+/// The word without what surrounds it in messages, and without places in lists.
+fn plain(word: &str) -> String {
+    let word = word.trim().trim_matches('`');
+    let code = word
+        .strip_prefix("error[")
+        .and_then(|rest| rest.strip_suffix(']'));
+    let word = code.unwrap_or(word).trim_end_matches(':');
+    let mut parts = word.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| {
+        plain + part.split_once(']').map_or(part, |(_, rest)| rest)
+    })
+}
+
+fn near(word: &str, topics: &[Topic]) -> Option<String> {
+    let names = || topics.iter().map(Topic::name);
+    let last = |name: &str| name.rsplit('.').next().map(str::len);
+    let ends = names().map(|name| &name[name.len() - last(name).unwrap_or(0)..]);
+    nearest(word, names())
+        .or_else(|| nearest(word, ends))
+        .map(str::to_owned)
+}
+
+fn key_topic(table: &Table, key: &Key) -> KeyTopic {
+    let about = match key.support {
+        Support::Later => None,
+        Support::Done(need, meaning) => Some(KeyText {
+            meaning: meaning.text,
+            value: value(&meaning.form),
+            required: need == Need::Required,
+            absence: match meaning.absence {
+                Absence::Error => "an error: it must be given",
+                Absence::Value(text) | Absence::Means(text) => text,
+            },
+            effect: match meaning.effect {
+                Effect::Now => "when it is applied, also while the VM runs",
+                Effect::NextBoot => "when the VM next starts",
+                Effect::Told(text) => text,
+            },
+            example: example(table, &format!("{}: {}", key.name, meaning.example)),
+        }),
+    };
+    KeyTopic {
+        key: format!("{}{}", table.prefix, key.name),
+        of: table.owner,
+        about,
+    }
+}
+
+fn value(form: &Form) -> String {
+    let described = form.described();
+    if form.has_placeholders() {
+        return format!("{described}; `{{name}}`, `{{fleet}}` and `{{host}}` are replaced in it");
+    }
+    described
+}
+
+/// A line of a map with these keys, with all that is above it in a file.
+fn example(table: &Table, line: &str) -> String {
+    let mut lines = vec![line.to_owned()];
+    let mut table = table;
+    while let Some((parent, key, form)) = parent(table) {
+        let (above, indent) = match form {
+            Form::Named(_) => (vec![format!("{key}:"), format!("  {EXAMPLE_VM}:")], 4),
+            Form::List(_) => (vec![format!("{key}:")], 4),
+            _ => (vec![format!("{key}:")], 2),
+        };
+        let mut inside: Vec<String> = lines
+            .iter()
+            .map(|line| format!("{:indent$}{line}", ""))
+            .collect();
+        if let (Form::List(_), Some(first)) = (form, inside.first_mut()) {
+            first.replace_range(2..3, "-");
+        }
+        lines = above;
+        lines.append(&mut inside);
+        table = parent;
+    }
+    lines.join("\n")
+}
+
+/// The map that maps of this table are in, and at which key.
+fn parent(table: &Table) -> Option<(&'static Table, &'static str, &'static Form)> {
+    if table.id == FILE.id {
+        return None;
+    }
+    TABLES.iter().find_map(|parent| {
+        let mut keys = parent.done();
+        let inside = |form: &Form| form.table().is_some_and(|inner| inner.id == table.id);
+        let (name, _, meaning) = keys.find(|(_, _, meaning)| inside(&meaning.form))?;
+        Some((*parent, name, &meaning.form))
+    })
+}

@@ -1,0 +1,151 @@
+//! What may stand at a key: one description, from which `explain` and the schema are made.
+
+use super::fields::listed;
+use super::keys::{Need, Table};
+use super::size;
+use serde_json::{Map, Value, json};
+
+/// What may stand at a key.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number within bounds.
+    Whole(u64, u64),
+    /// One of the words that the function lists.
+    Word(fn() -> Vec<&'static str>),
+    /// A name.
+    Name,
+    /// A name with placeholders.
+    NameText,
+    /// A number with a unit of size.
+    Size,
+    /// Numbers with units of time.
+    Duration,
+    /// An absolute path on the VM's host, with placeholders.
+    HostPath,
+    /// A path on the VM's host or beside the file, with placeholders.
+    Path,
+    /// A text of one line, with placeholders.
+    Line,
+    /// A map with these keys.
+    Map(&'static Table),
+    /// A list of maps with these keys.
+    List(&'static Table),
+    /// A map from names to maps with these keys.
+    Named(&'static Table),
+}
+
+/// Characters that no text of a fleet file may have, for the inside of a pattern's brackets.
+const CONTROL: &str = r"\u0000-\u001f\u007f";
+
+impl Form {
+    /// As a part of a sentence (`a size, as in 512MiB`).
+    pub(super) fn described(&self) -> String {
+        match self {
+            Self::Boolean => "`true` or `false`".to_owned(),
+            Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Word(words) => listed(words().into_iter(), "or"),
+            Self::Name | Self::NameText => {
+                "a name: letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit"
+                    .to_owned()
+            }
+            Self::Size => "a size: a whole number with its unit, as in 512MiB or 8GiB".to_owned(),
+            Self::Duration => "a duration: numbers with units, as in 90s, 2min or 1h30min".to_owned(),
+            Self::HostPath => "an absolute path on the VM's host".to_owned(),
+            Self::Path => "a path: on the VM's host if it begins with `/`, otherwise beside the fleet file".to_owned(),
+            Self::Line => "a text of one line".to_owned(),
+            Self::Map(table) => format!("a map with {}", keys_of(table)),
+            Self::List(table) => format!("a list of maps with {}", keys_of(table)),
+            Self::Named(table) => format!("a map from names to maps with {}", keys_of(table)),
+        }
+    }
+
+    /// Whether `{name}` and its kin are replaced in it.
+    pub(super) fn has_placeholders(&self) -> bool {
+        matches!(
+            self,
+            Self::NameText | Self::HostPath | Self::Path | Self::Line
+        )
+    }
+
+    /// The keys that may stand below it.
+    pub(super) fn table(&self) -> Option<&'static Table> {
+        match self {
+            Self::Map(table) | Self::List(table) | Self::Named(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// As a schema. It accepts whatever the reader accepts, and not much more.
+    pub(super) fn schema(&self, need: Need) -> Map<String, Value> {
+        let schema = match self {
+            Self::Boolean => json!({ "type": "boolean" }),
+            Self::Whole(least, most) => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
+            }
+            Self::Word(words) => json!({ "type": "string", "enum": words() }),
+            Self::Name => scalar(NAME),
+            Self::NameText => scalar("^[A-Za-z0-9{][A-Za-z0-9._{}-]*$"),
+            Self::Size => json!({ "type": "string", "pattern": size::pattern() }),
+            Self::Duration => json!({ "type": "string", "pattern": size::DURATION_PATTERN }),
+            Self::HostPath => {
+                json!({ "type": "string", "pattern": format!("^[/{{][^\",{CONTROL}]*$") })
+            }
+            Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
+            Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
+            Self::Map(table) => json!({ "$ref": reference(table) }),
+            Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
+            Self::Named(table) => json!({
+                "type": "object",
+                "propertyNames": { "pattern": NAME },
+                "additionalProperties": { "$ref": reference(table) },
+            }),
+        };
+        let nullable = need == Need::Optional || matches!(self, Self::Named(_));
+        into_map(if nullable { or_null(schema) } else { schema })
+    }
+}
+
+/// The rule for names.
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+
+/// A text; YAML may take one without quotes for something else.
+fn scalar(pattern: &str) -> Value {
+    json!({ "type": ["string", "number", "boolean"], "pattern": pattern })
+}
+
+/// A schema that takes `null`, too.
+fn or_null(schema: Value) -> Value {
+    let mut map = into_map(schema);
+    if let Some(words) = map.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+    match map.remove("type") {
+        Some(Value::Array(mut types)) => {
+            types.push("null".into());
+            map.insert("type".to_owned(), types.into());
+        }
+        Some(one) => {
+            map.insert("type".to_owned(), json!([one, "null"]));
+        }
+        None => return json!({ "anyOf": [map, { "type": "null" }] }),
+    }
+    map.into()
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => Map::from_iter([("const".to_owned(), other)]),
+    }
+}
+
+/// Where a table's schema is.
+fn reference(table: &Table) -> String {
+    format!("#/definitions/{}", table.id)
+}
+
+fn keys_of(table: &Table) -> String {
+    listed(table.supported(), "and")
+}

@@ -1,0 +1,234 @@
+//! What is to be known about each key. `explain` prints it and the schema carries it.
+
+use super::form::Form;
+use super::keys::{self, Absence, Effect, Meaning};
+use super::resolve as words;
+use super::values::done;
+
+pub(super) const FLEET: Meaning = Meaning {
+    text: "The fleet's name, which marks its VMs as its own: armfleet changes and removes only domains with this mark. Choose one for each fleet file, and keep it.",
+    form: Form::Name,
+    absence: Absence::Error,
+    effect: Effect::Told(
+        "with another name, the VMs made so far are another fleet's, and are refused",
+    ),
+    example: "obs-workers",
+};
+
+pub(super) const VMS: Meaning = Meaning {
+    text: "The VMs by their names. A VM's name is its libvirt domain's, too. A VM that leaves the file is stopped and removed when that is confirmed; its disks and its boot share stay.",
+    form: Form::Named(&keys::VM),
+    absence: Absence::Error,
+    effect: Effect::Now,
+    example: "{ armhf-vm: { arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 root=/dev/vda1 } } }",
+};
+
+pub(super) const ARCH: Meaning = Meaning {
+    text: "The guest's instruction set. `armhf` is 32-bit ARM with hardware floating point, libvirt's `armv7l`.",
+    form: Form::Word(|| done(words::ARCH)),
+    absence: Absence::Error,
+    effect: Effect::Told("when the VM is created; it cannot be changed later"),
+    example: "armhf",
+};
+
+pub(super) const MEMORY: Meaning = Meaning {
+    text: "The guest's memory, in whole MiB. An armhf guest has from 32MiB to 3GiB.",
+    form: Form::Size,
+    absence: Absence::Error,
+    effect: Effect::NextBoot,
+    example: "512MiB",
+};
+
+pub(super) const BOOT: Meaning = Meaning {
+    text: "How the VM boots: from the kernel and initrd that its guest installed into its boot share, the folder on the host that the guest sees as /boot.",
+    form: Form::Map(&keys::BOOT),
+    absence: Absence::Means("an error, since `boot.cmdline` must be given"),
+    effect: Effect::NextBoot,
+    example: "{ cmdline: console=ttyAMA0 root=/dev/vda1 }",
+};
+
+pub(super) const HOST: Meaning = Meaning {
+    text: "The host that the VM is on. `local` is the machine on which armfleet runs.",
+    form: Form::Word(|| vec![words::HOST]),
+    absence: Absence::Value(words::HOST),
+    effect: Effect::Told("when the VM is created"),
+    example: "local",
+};
+
+pub(super) const ACCEL: Meaning = Meaning {
+    text: "How the guest is executed: `kvm` by the host's processor, `tcg` by QEMU's translator, which runs any guest on any host, many times slower. With `auto`, an existing domain keeps what it has, and a new one gets KVM where the host can run such a guest with it.",
+    form: Form::Word(|| done(words::ACCEL)),
+    absence: Absence::Value("auto"),
+    effect: Effect::NextBoot,
+    example: "tcg",
+};
+
+pub(super) const MACHINE: Meaning = Meaning {
+    text: "The QEMU machine. libvirt stores the versioned machine that a name stands for when the domain is created (`virt-7.2` for `virt`), and any of them satisfies `virt`.",
+    form: Form::Name,
+    absence: Absence::Value(words::MACHINE),
+    effect: Effect::NextBoot,
+    example: "virt",
+};
+
+pub(super) const VCPUS: Meaning = Meaning {
+    text: "How many virtual CPUs the guest has: at most 8 under emulation, and at most 32 with `accel: kvm` on a host with a GICv3.",
+    form: Form::Whole(1, 32),
+    absence: Absence::Value("1"),
+    effect: Effect::NextBoot,
+    example: "4",
+};
+
+pub(super) const TRANSPORT: Meaning = Meaning {
+    text: "How virtio devices are attached. `mmio` works with every armhf kernel; kernels without a driver for the generic PCI host see no disk and no network on PCI.",
+    form: Form::Word(|| done(words::TRANSPORT)),
+    absence: Absence::Means("an existing domain keeps its own; a new armhf VM gets `mmio`"),
+    effect: Effect::NextBoot,
+    example: "mmio",
+};
+
+pub(super) const DISKS: Meaning = Meaning {
+    text: "The disks, in the order in which the guest numbers them: the first is its /dev/vda. Their identity is their name, so the order of existing entries may change without renaming anything in the guest.",
+    form: Form::List(&keys::DISK),
+    absence: Absence::Means("no disk"),
+    effect: Effect::NextBoot,
+    example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
+};
+
+pub(super) const CONSOLE: Meaning = Meaning {
+    text: "The guest's serial console, ttyAMA0. It is always there for `virsh console`; here it can be given a file that keeps its output.",
+    form: Form::Map(&keys::CONSOLE),
+    absence: Absence::Means("the output is not kept"),
+    effect: Effect::NextBoot,
+    example: "{ log: \"/var/log/armhf/{name}.log\" }",
+};
+
+pub(super) const STATE: Meaning = Meaning {
+    text: "Whether the VM should run. `running`: it is started when it does not run. `stopped`: it is stopped gracefully when it runs.",
+    form: Form::Word(|| done(words::STATE)),
+    absence: Absence::Value("running"),
+    effect: Effect::Now,
+    example: "stopped",
+};
+
+pub(super) const AUTOSTART: Meaning = Meaning {
+    text: "Whether libvirt starts the VM when the host boots.",
+    form: Form::Boolean,
+    absence: Absence::Means("`true` with `state: running`, `false` with `state: stopped`"),
+    effect: Effect::Now,
+    example: "false",
+};
+
+pub(super) const ON_GUEST_REBOOT: Meaning = Meaning {
+    text: "What a reboot inside the guest does. QEMU would go on with the kernel that it loaded when it started. `stop`: the VM stops instead, and its next start boots what the guest installed.",
+    form: Form::Word(|| done(words::GUEST_REBOOT)),
+    absence: Absence::Value("stop"),
+    effect: Effect::NextBoot,
+    example: "stop",
+};
+
+pub(super) const STOP_TIMEOUT: Meaning = Meaning {
+    text: "How long a graceful stop may take, from 1s to 24h. A stop that takes longer is reported as failed; the VM is never switched off by force.",
+    form: Form::Duration,
+    absence: Absence::Value("2min"),
+    effect: Effect::Now,
+    example: "5min",
+};
+
+pub(super) const BOOT_CMDLINE: Meaning = Meaning {
+    text: "The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM kernel keeps 1023 bytes of it.",
+    form: Form::Line,
+    absence: Absence::Error,
+    effect: Effect::NextBoot,
+    example: "console=ttyAMA0 root=/dev/vda1",
+};
+
+pub(super) const BOOT_FROM: Meaning = Meaning {
+    text: "Where the kernel comes from. `share`: from the boot share, where the guest's own package manager installs it.",
+    form: Form::Word(|| done(words::FROM)),
+    absence: Absence::Value("share"),
+    effect: Effect::NextBoot,
+    example: "share",
+};
+
+pub(super) const BOOT_SHARE: Meaning = Meaning {
+    text: "The boot share: the folder on the host that the guest sees as /boot. It is created if it is not there, and belongs to QEMU's user. Its guest owns all in it, so it can be no other VM's, and no folder that others use.",
+    form: Form::HostPath,
+    absence: Absence::Value("/srv/{name}-boot"),
+    effect: Effect::NextBoot,
+    example: "\"/srv/{name}-boot\"",
+};
+
+pub(super) const BOOT_HANDOVER: Meaning = Meaning {
+    text: "How kernel and initrd get from the boot share to QEMU. `copy`: at each start they are copied, the copy is checked to be whole, and it is the copy that boots. What the guest does to its /boot meanwhile cannot break a start.",
+    form: Form::Word(|| done(words::HANDOVER)),
+    absence: Absence::Value("copy"),
+    effect: Effect::NextBoot,
+    example: "copy",
+};
+
+pub(super) const BOOT_SEED: Meaning = Meaning {
+    text: "The kernel and initrd to boot while the boot share has none: for the first start of a guest that is to install its own.",
+    form: Form::Map(&keys::SEED),
+    absence: Absence::Means("no start until the boot share holds a kernel with its initrd"),
+    effect: Effect::Told("at the VM's next start, if its boot share has no kernel then"),
+    example: "{ kernel: seed/vmlinuz, initrd: seed/initrd.img }",
+};
+
+pub(super) const SEED_KERNEL: Meaning = Meaning {
+    text: "The seed's kernel. Many VMs may have the same.",
+    form: Form::Path,
+    absence: Absence::Error,
+    effect: Effect::Told("at the VM's next start, if its boot share has no kernel then"),
+    example: "seed/vmlinuz",
+};
+
+pub(super) const SEED_INITRD: Meaning = Meaning {
+    text: "The seed's initrd, made for the seed's kernel.",
+    form: Form::Path,
+    absence: Absence::Error,
+    effect: Effect::Told("at the VM's next start, if its boot share has no kernel then"),
+    example: "seed/initrd.img",
+};
+
+pub(super) const DISK_PATH: Meaning = Meaning {
+    text: "The disk's image, a raw file. It is created if it is not there and `size` is given. It is never deleted.",
+    form: Form::HostPath,
+    absence: Absence::Error,
+    effect: Effect::NextBoot,
+    example: "\"/srv/{name}.img\"",
+};
+
+pub(super) const DISK_NAME: Meaning = Meaning {
+    text: "The disk's identity within its VM. Entries of the list may change places; an entry with another name is another disk.",
+    form: Form::NameText,
+    absence: Absence::Means(
+        "called after its file, without the suffix: `scratch` for /srv/scratch.img",
+    ),
+    effect: Effect::NextBoot,
+    example: "root",
+};
+
+pub(super) const DISK_SIZE: Meaning = Meaning {
+    text: "The image's least size. A missing image is created with it, a smaller one grows to it, and a larger one is fine: an image never shrinks. A running guest sees a grown disk at once.",
+    form: Form::Size,
+    absence: Absence::Means("the file must exist, and is used as it is"),
+    effect: Effect::Now,
+    example: "8GiB",
+};
+
+pub(super) const DISK_FORMAT: Meaning = Meaning {
+    text: "The image's format. It is never guessed from the image, whose bytes are the guest's.",
+    form: Form::Word(|| done(words::FORMAT)),
+    absence: Absence::Value("raw"),
+    effect: Effect::NextBoot,
+    example: "raw",
+};
+
+pub(super) const CONSOLE_LOG: Meaning = Meaning {
+    text: "The file on the host to which the console's output is appended. Its folder must exist.",
+    form: Form::HostPath,
+    absence: Absence::Means("the output is not kept"),
+    effect: Effect::NextBoot,
+    example: "\"/var/log/armhf/{name}.log\"",
+};
