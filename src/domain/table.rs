@@ -319,7 +319,8 @@ pub(super) const DOMAIN_ROWS: &[Row] = &[
         Codec::Text,
         |wish| match wish.vm.on_guest_reboot {
             // A reboot in the same process would load the kernel that QEMU read when it started.
-            GuestReboot::Stop => text("destroy"),
+            GuestReboot::ColdBoot | GuestReboot::Stop => text("destroy"),
+            GuestReboot::Warm => text("restart"),
         },
         PROCESS,
     ),

@@ -101,6 +101,24 @@ fn a_new_domain_has_everything_that_is_wanted() {
 }
 
 #[test]
+fn only_a_warm_reboot_stays_in_the_process() {
+    let expected = [
+        (GuestReboot::ColdBoot, "destroy"),
+        (GuestReboot::Stop, "destroy"),
+        (GuestReboot::Warm, "restart"),
+    ];
+    for (on_guest_reboot, action) in expected {
+        let vm = Vm {
+            on_guest_reboot,
+            ..vm()
+        };
+        let (text, applied) = created(&vm);
+        assert!(text.contains(&format!("<on_reboot>{action}</on_reboot>")));
+        assert_eq!(applied.rows["on_reboot"], action);
+    }
+}
+
+#[test]
 fn what_libvirt_made_of_it_needs_no_edit() {
     let (_, applied) = created(&vm());
     let again = compare(

@@ -30,6 +30,8 @@ fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
         DesiredState::Stopped => "stopped",
     };
     let reboot = match vm.on_guest_reboot {
+        GuestReboot::ColdBoot => "cold-boot",
+        GuestReboot::Warm => "warm",
         GuestReboot::Stop => "stop",
     };
     let mut keys = vec![

@@ -188,6 +188,10 @@ pub enum DesiredState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuestReboot {
+    /// The VM stops, and `armfleet watch` starts it again: it boots what the guest installed.
+    ColdBoot,
+    /// QEMU resets the machine and goes on with the kernel that it loaded when it started.
+    Warm,
     /// The VM stops; its next start boots what the guest installed.
     Stop,
 }

@@ -37,9 +37,9 @@ pub(super) const STATE: &Words<DesiredState> = &[
     ("ignore", None),
 ];
 pub(super) const GUEST_REBOOT: &Words<GuestReboot> = &[
+    ("cold-boot", Some(GuestReboot::ColdBoot)),
+    ("warm", Some(GuestReboot::Warm)),
     ("stop", Some(GuestReboot::Stop)),
-    ("cold-boot", None),
-    ("warm", None),
 ];
 
 /// What a file's texts are read with.
@@ -146,7 +146,7 @@ fn vm(
             Some(field) => boolean(field, found),
             None => state.map(|state| state == DesiredState::Running),
         },
-        on_guest_reboot: optional(fields, "on_guest_reboot", GuestReboot::Stop, |field| {
+        on_guest_reboot: optional(fields, "on_guest_reboot", GuestReboot::ColdBoot, |field| {
             word(field, GUEST_REBOOT, found)
         }),
         stop_timeout: match fields.get("stop_timeout") {

@@ -62,7 +62,7 @@ fn what_is_left_out_has_the_documented_default() {
         console_log: None,
         state: DesiredState::Running,
         autostart: true,
-        on_guest_reboot: GuestReboot::Stop,
+        on_guest_reboot: GuestReboot::ColdBoot,
         stop_timeout: Duration::from_secs(120),
     };
     assert_eq!(vm(SHORTEST), expected);
@@ -302,6 +302,11 @@ fn vm_yaml(vm: &Vm, order: Order<'_>) -> String {
         DesiredState::Running => "running",
         DesiredState::Stopped => "stopped",
     };
+    let reboot = match vm.on_guest_reboot {
+        GuestReboot::ColdBoot => "cold-boot",
+        GuestReboot::Warm => "warm",
+        GuestReboot::Stop => "stop",
+    };
     let mut entries = vec![
         entry("arch", "armhf"),
         entry("accel", accel),
@@ -312,7 +317,7 @@ fn vm_yaml(vm: &Vm, order: Order<'_>) -> String {
         entry("disks", disks_yaml(&vm.disks, order)),
         entry("state", state),
         entry("autostart", vm.autostart),
-        entry("on_guest_reboot", "stop"),
+        entry("on_guest_reboot", reboot),
         entry("stop_timeout", render_duration(vm.stop_timeout)),
     ];
     entries.extend(
@@ -411,11 +416,16 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
     let numbers = (32u64..=3072, 1u32..=8, 1u64..=86_400);
     let disks = proptest::collection::vec(disk(name.clone()), 0..=1);
     let log = proptest::option::of(component());
-    let words = (accel, state, self::name(), any::<(bool, bool)>());
+    let reboot = prop_oneof![
+        Just(GuestReboot::ColdBoot),
+        Just(GuestReboot::Warm),
+        Just(GuestReboot::Stop)
+    ];
+    let words = (accel, state, reboot, self::name(), any::<(bool, bool)>());
     (numbers, words, boot(name.clone()), disks, log).prop_map(
         move |(
             (mib, vcpus, seconds),
-            (accel, state, machine, (autostart, mmio)),
+            (accel, state, on_guest_reboot, machine, (autostart, mmio)),
             boot,
             disks,
             log,
@@ -432,7 +442,7 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             console_log: log.map(|log| format!("/logs/{log}/{name}.log").parse().unwrap()),
             state,
             autostart,
-            on_guest_reboot: GuestReboot::Stop,
+            on_guest_reboot,
             stop_timeout: Duration::from_secs(seconds),
         },
     )

@@ -19,7 +19,7 @@ pub(super) fn done<T>(words: &Words<T>) -> Vec<&'static str> {
 const LONGEST: usize = 8192;
 
 /// What other programs call a value.
-const SYNONYMS: [(&str, &str); 12] = [
+const SYNONYMS: [(&str, &str); 13] = [
     ("armv7l", "armhf"),
     ("armv7", "armhf"),
     ("armel", "armhf"),
@@ -32,6 +32,7 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("on", "running"),
     ("off", "stopped"),
     ("destroy", "stop"),
+    ("restart", "warm"),
 ];
 
 /// A text, which is to be something `wanted`.
