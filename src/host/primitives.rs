@@ -71,6 +71,9 @@ pub trait Reads: Send + Sync {
     /// # Errors
     /// When the folder cannot be listed; a missing folder has no records.
     fn records(&self, folder: &str) -> Result<Vec<String>, CallError>;
+
+    /// Seconds since 1970-01-01 UTC.
+    fn now(&self) -> u64;
 }
 
 /// The changing calls.
@@ -181,8 +184,6 @@ pub trait Primitives: Reads {
     /// When there is no such process, or it is not libvirt's.
     fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError>;
 
-    /// Seconds since 1970-01-01 UTC.
-    fn now(&self) -> u64;
     /// Who is working: the user's name, behind sudo the one who called it.
     fn user(&self) -> String;
     /// Waits.

@@ -195,6 +195,10 @@ impl<P: Reads, W: Watch> Reads for Watched<P, W> {
         self.reads("records", folder)?;
         self.calls.records(folder)
     }
+
+    fn now(&self) -> u64 {
+        self.calls.now()
+    }
 }
 
 impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
@@ -297,10 +301,6 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
     fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {
         self.changes("reload_daemon", pid_file)?;
         self.calls.reload_daemon(pid_file)
-    }
-
-    fn now(&self) -> u64 {
-        self.calls.now()
     }
 
     fn user(&self) -> String {

@@ -1,10 +1,17 @@
-//! What armfleet leaves behind to know its own by: the owner mark in a domain's metadata, and the record beside it.
+//! What armfleet leaves behind to know its own by: the owner mark in a domain's metadata, the record beside it, who holds
+//! a VM, and how its run ended.
 
+mod envelope;
+mod hold;
 mod owner;
 mod record;
+mod run;
 
+pub use envelope::FileError;
+pub use hold::{Hold, read_hold, render_hold};
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
     Applied, AppliedBy, AppliedDevice, BootRecord, Record, RecordError, Wanted, read_record,
     render_record,
 };
+pub use run::{Moment, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};

@@ -18,6 +18,10 @@ pub const VM_LOCKS: &str = "/run/armfleet/vm";
 pub const HOOK_SEEN: &str = "/run/armfleet/hook-seen";
 /// Its time says when armfleet last made libvirtd look for hooks.
 pub const RELOADED: &str = "/run/armfleet/reloaded";
+/// Held by the one watcher that may run on a host.
+pub const WATCH_LOCK: &str = "/run/armfleet/watch.lock";
+/// The folder of what is known about each VM's present run.
+pub const RUNS: &str = "/run/armfleet/runs";
 /// libvirt's folder of hooks.
 pub const HOOKS: &str = "/etc/libvirt/hooks";
 /// The folder in which libvirt (6.5 or newer) runs every executable file as a QEMU hook.
@@ -95,6 +99,18 @@ pub fn seed_receipt(vm: &VmName) -> String {
 #[must_use]
 pub fn hook_seen(vm: &VmName) -> String {
     format!("{HOOK_SEEN}/{vm}")
+}
+
+/// Who holds a VM, so that armfleet leaves it alone. It outlives the host's uptime.
+#[must_use]
+pub fn hold(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/hold.json")
+}
+
+/// What is known about a VM's present run, and how it ended.
+#[must_use]
+pub fn run_note(vm: &VmName) -> String {
+    format!("{RUNS}/{vm}.json")
 }
 
 /// A VM's lock.

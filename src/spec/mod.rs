@@ -24,6 +24,7 @@ pub mod schema;
 mod size;
 mod spans;
 mod syntax;
+mod time;
 mod values;
 
 pub use code::Code;
@@ -31,6 +32,7 @@ pub use identity::domain_uuid;
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
 pub use problem::{Fix, Label, Problem, Problems};
 pub use size::{Size, parse_duration, render_duration};
+pub use time::{parse_time, render_time};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,11 +1,12 @@
-//! The libvirt calls; the only file that names the `virt` crate.
+//! The libvirt calls; but for the events next door, the only file that names the `virt` crate.
 //!
 //! Reading calls are given up after [`PATIENCE`]: libvirt locks a domain while one of its hooks runs, has no time limit
 //! for that, and even listing waits for the lock. Changing calls are waited for: giving one up would leave unknown what
 //! it did.
 
+use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, RawDomain, RawLibvirt};
+use crate::inventory::{Fact, RawDomain, RawLibvirt, RunState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -20,6 +21,10 @@ use virt::sys;
 /// How long libvirt may take for one answer. It waits up to 30 s itself for a domain that is busy
 /// (`VIR_JOB_WAIT_TIME`), so this is longer.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon is asked every so many seconds whether it lives, and given up after so many questions without an answer. It
+/// may be busy for long where many guests are emulated.
+const KEEP_ALIVE: (i32, u32) = (10, 6);
 
 /// More than two at once made dumping slower: the daemon serves one connection.
 const DUMPERS: usize = 2;
@@ -85,6 +90,37 @@ impl WriteConnection {
     pub(super) fn open(uri: &str) -> Result<Self, CallError> {
         let connect = open(uri, Connect::open)?;
         Ok(Self { connect })
+    }
+
+    /// The connection itself, for who listens to its events.
+    pub(super) fn connect(&self) -> &Connect {
+        &self.connect
+    }
+
+    /// Has a daemon that does not answer noticed. Needs the event loop.
+    pub(super) fn keep_alive(&self) -> Result<(), CallError> {
+        self.connect
+            .set_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
+            .map_err(|error| said(&error))
+    }
+
+    pub(super) fn guests(&self) -> Result<Vec<Guest>, CallError> {
+        let connect = self.connect.clone();
+        answer(PATIENCE, move || {
+            let guests = connect.list_all_domains(0)?;
+            let guests = guests.iter().map(|domain| match guest(domain) {
+                Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
+                guest => guest.map(Some),
+            });
+            guests.filter_map(Result::transpose).collect()
+        })
+    }
+
+    pub(super) fn guest(&self, name: &str) -> Result<Guest, CallError> {
+        let (connect, name) = (self.connect.clone(), name.to_owned());
+        answer(PATIENCE, move || {
+            guest(&connect.lookup_domain_by_name(&name)?)
+        })
     }
 
     pub(super) fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
@@ -308,15 +344,28 @@ fn has_id(xml: &str) -> bool {
 /// `virDomainState` and the reason beside it. Why a domain runs or is off decides nothing, cannot be had for all at once,
 /// and would cost a call for each: it is always 0, libvirt's number for unknown.
 fn state_of(domain: &Domain) -> Result<(u32, u32), Error> {
+    match state_and_reason(domain)? {
+        (state @ (sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_SHUTOFF), _) => Ok((state, 0)),
+        other => Ok(other),
+    }
+}
+
+fn state_and_reason(domain: &Domain) -> Result<(u32, u32), Error> {
     let (state, reason) = domain.state()?;
-    let state = state.to_raw();
-    if state == FAILED {
-        return Err(Error::last_error());
+    match state.to_raw() {
+        FAILED => Err(Error::last_error()),
+        state => Ok((state, number(reason))),
     }
-    match state {
-        sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_SHUTOFF => Ok((state, 0)),
-        _ => Ok((state, number(reason))),
-    }
+}
+
+fn guest(domain: &Domain) -> Result<Guest, Error> {
+    let (state, reason) = state_and_reason(domain)?;
+    Ok(Guest {
+        name: domain.name()?,
+        uuid: domain.uuid_string()?,
+        state: RunState::read(state, reason),
+        off: Off::from_reason(reason),
+    })
 }
 
 /// What virt 0.5.0 has for the state when libvirt could not tell it: it drops that error.
@@ -454,6 +503,19 @@ mod tests {
         assert!(!has_id("<domain type='kvm'>\n  <memory id='7'/>"));
         assert!(!has_id("<domain type='kvm' uuid='7'>"));
         assert!(!has_id("<domain/>"));
+    }
+
+    #[test]
+    fn guests_are_seen_with_why_they_are_off() {
+        let connection = WriteConnection::open(TEST).unwrap();
+        let running = connection.guest("test").unwrap();
+        assert_eq!(running.state, RunState::Running);
+        assert_eq!(connection.guests().unwrap(), [running.clone()]);
+        connection.with(&running.uuid, Domain::destroy).unwrap();
+        let off = connection.guest("test").unwrap();
+        assert_eq!((off.state, off.off), (RunState::Off, Off::Destroyed));
+        let missing = connection.guest("other").unwrap_err();
+        assert_eq!(missing.kind, CallErrorKind::Missing);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //!
 //! What may be written follows from the type alone: [`SystemReads`] has a read-only connection and no changing call.
 
+mod events;
 mod files;
+mod guests;
 mod libvirt;
+
+pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
 
 use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
@@ -78,6 +82,10 @@ impl Reads for SystemReads {
     fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
         look::records(&self.root, folder)
     }
+
+    fn now(&self) -> u64 {
+        seconds_since_1970()
+    }
 }
 
 impl Reads for SystemHost {
@@ -99,6 +107,10 @@ impl Reads for SystemHost {
 
     fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
         self.reads.records(folder)
+    }
+
+    fn now(&self) -> u64 {
+        self.reads.now()
     }
 }
 
@@ -187,13 +199,6 @@ impl Primitives for SystemHost {
         process::reload_daemon(&self.root().below(pid_file))
     }
 
-    fn now(&self) -> u64 {
-        // A clock set before 1970 tells no time at all.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
-    }
-
     fn user(&self) -> String {
         process::user(&self.root().below("/etc/passwd"))
     }
@@ -201,4 +206,11 @@ impl Primitives for SystemHost {
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
     }
+}
+
+/// A clock set before 1970 tells no time at all.
+fn seconds_since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -131,7 +131,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
 }
 
 /// The folder that a path is in.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 

@@ -1,0 +1,246 @@
+//! What guests do: the events that libvirt and QEMU tell of, and the few calls that answer them.
+
+use super::primitives::{CallError, Held};
+use crate::inventory::{Fact, Look, RawFile, RunState};
+use crate::mark::Moment;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// What came over a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Something happened to a domain.
+    Domain {
+        /// Its name.
+        name: String,
+        /// What.
+        what: Happening,
+    },
+    /// The connection is gone; why.
+    Closed(&'static str),
+}
+
+/// What happened to a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// QEMU said `SHUTDOWN`: the guest, or somebody, wants this run to end.
+    Shutdown(Cause),
+    /// It runs.
+    Started,
+    /// It stopped.
+    Stopped(Off),
+}
+
+/// Who ended a run, as QEMU tells (`ShutdownCause`, `qapi/run-state.json`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The guest rebooted, panicked with `panic=N`, or somebody pressed its reset button (`virsh reset`).
+    Reset,
+    /// The guest powered off, by itself or asked to.
+    PowerOff,
+    /// Anything else, which says nothing about the guest: QEMU was ended from outside. After each end that the guest
+    /// wanted comes one of these.
+    Outside,
+}
+
+impl Cause {
+    /// Reads the event's details, `{"guest": true, "reason": "guest-reset"}`. QEMU writes them, but what cannot be read
+    /// decides nothing.
+    #[must_use]
+    pub fn read(details: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Details {
+            reason: String,
+        }
+        match serde_json::from_slice::<Details>(details) {
+            Ok(Details { reason }) => match reason.as_str() {
+                "guest-reset" | "host-qmp-system-reset" => Self::Reset,
+                "guest-shutdown" => Self::PowerOff,
+                _ => Self::Outside,
+            },
+            Err(_) => Self::Outside,
+        }
+    }
+}
+
+/// Why a domain is off, as libvirt tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Off {
+    /// libvirt does not know: it never ran, or libvirtd was restarted since.
+    Unknown,
+    /// Its guest ended it: a power-off and a reboot look alike.
+    Shutdown,
+    /// Somebody cut its power (`virsh destroy`).
+    Destroyed,
+    /// QEMU or the guest crashed.
+    Crashed,
+    /// It went to another host.
+    Migrated,
+    /// It was saved to a file.
+    Saved,
+    /// QEMU failed, or the start did.
+    Failed,
+    /// It was put back to a snapshot.
+    Snapshot,
+    /// libvirtd ended it.
+    Daemon,
+}
+
+impl Off {
+    /// Reads `virDomainShutoffReason`.
+    #[must_use]
+    pub fn from_reason(reason: u32) -> Self {
+        match reason {
+            1 => Self::Shutdown,
+            2 => Self::Destroyed,
+            3 => Self::Crashed,
+            4 => Self::Migrated,
+            5 => Self::Saved,
+            6 => Self::Failed,
+            7 => Self::Snapshot,
+            8 => Self::Daemon,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Reads `virDomainEventStoppedDetailType`.
+    #[must_use]
+    pub fn from_detail(detail: i32) -> Self {
+        match detail {
+            0 => Self::Shutdown,
+            1 => Self::Destroyed,
+            2 => Self::Crashed,
+            3 => Self::Migrated,
+            4 => Self::Saved,
+            5 => Self::Failed,
+            6 => Self::Snapshot,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// What happened, in words.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Unknown => "it went off, and libvirt does not know why",
+            Self::Shutdown => "its guest ended it",
+            Self::Destroyed => "its power was cut",
+            Self::Crashed => "it crashed",
+            Self::Migrated => "it went to another host",
+            Self::Saved => "it was saved",
+            Self::Failed => "QEMU or its start failed",
+            Self::Snapshot => "it was put back to a snapshot",
+            Self::Daemon => "libvirtd ended it",
+        }
+    }
+}
+
+/// A domain, as far as a watcher looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// What it is doing.
+    pub state: RunState,
+    /// Why it is off, if it is.
+    pub off: Off,
+}
+
+/// A host whose guests are watched.
+pub trait Guests: Send + Sync {
+    /// Every domain.
+    ///
+    /// # Errors
+    /// When libvirt cannot be reached.
+    fn guests(&self) -> Result<Vec<Guest>, CallError>;
+    /// The domain of a name.
+    ///
+    /// # Errors
+    /// `Missing` when there is none.
+    fn guest(&self, name: &str) -> Result<Guest, CallError>;
+    /// Starts a domain.
+    ///
+    /// # Errors
+    /// As libvirt says.
+    fn start(&self, uuid: &str) -> Result<(), CallError>;
+    /// Looks at a path, as [`super::primitives::Reads::look`] does.
+    fn look(&self, path: &str, look: Look) -> Fact<RawFile>;
+    /// Writes a file of armfleet's own whole or not at all, mode 0600; its folder is made.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn write(&self, path: &str, text: &str) -> Result<(), CallError>;
+    /// Appends a line to a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError>;
+    /// Takes a lock, as [`super::primitives::Primitives::lock`] does.
+    ///
+    /// # Errors
+    /// `Locked` with the holder's note.
+    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError>;
+    /// Seconds since 1970-01-01 UTC.
+    fn now(&self) -> u64;
+    /// The present moment of the host's uptime.
+    fn moment(&self) -> Moment;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn causes_are_read_from_what_qemu_says() {
+        let read = |details: &str| Cause::read(details.as_bytes());
+        assert_eq!(
+            read(r#"{"guest":true,"reason":"guest-reset"}"#),
+            Cause::Reset
+        );
+        assert_eq!(
+            read(r#"{"guest":false,"reason":"host-qmp-system-reset"}"#),
+            Cause::Reset
+        );
+        assert_eq!(
+            read(r#"{"guest":true,"reason":"guest-shutdown"}"#),
+            Cause::PowerOff
+        );
+        for details in [
+            r#"{"guest":false,"reason":"host-signal"}"#,
+            r#"{"guest":true}"#,
+            r#"{"reason":["guest-reset"]}"#,
+            r#"{"reason":"guest-reset"#,
+            "guest-reset",
+            "",
+            "null",
+        ] {
+            assert_eq!(read(details), Cause::Outside, "{details}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_details_bring_the_reader_down(details in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Cause::read(&details);
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_libvirt_are_told_apart() {
+        assert_eq!(
+            (Off::from_reason(1), Off::from_detail(0)),
+            (Off::Shutdown, Off::Shutdown)
+        );
+        assert_eq!(
+            (Off::from_reason(2), Off::from_detail(1)),
+            (Off::Destroyed, Off::Destroyed)
+        );
+        for number in [-1, 7, 99] {
+            assert_eq!(Off::from_detail(number), Off::Unknown);
+        }
+        assert_eq!(Off::from_reason(u32::MAX), Off::Unknown);
+    }
+}

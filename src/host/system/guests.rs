@@ -1,0 +1,168 @@
+//! The real host, as its watcher sees it: one connection that tells of events, and the file system.
+
+use super::events::{self, Listener, Tell};
+use super::files::seed::Receipts;
+use super::files::{Root, folder, folder_of, lock, look, process, write};
+use super::libvirt::WriteConnection;
+use super::seconds_since_1970;
+use crate::host::guests::{Event, Guest, Guests};
+use crate::host::primitives::{CallError, CallErrorKind, Held};
+use crate::inventory::{Fact, Look, RawFile};
+use crate::mark::Moment;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A host whose guests are watched over one connection.
+pub struct SystemGuests {
+    /// Before the connection, since it ends first.
+    _listener: Listener,
+    libvirt: WriteConnection,
+    files: SystemFiles,
+}
+
+/// The files of a host, for work that needs no libvirt.
+pub struct SystemFiles {
+    root: Root,
+    seeds: Receipts,
+}
+
+impl SystemGuests {
+    /// Connects to libvirt and has it tell of events, on another thread, until this is dropped. Every path of the host is
+    /// taken to be below `root`: `/`, but for tests.
+    ///
+    /// # Errors
+    /// When libvirt cannot be reached, or this user may not change anything, or it tells of no events.
+    pub fn connect(
+        uri: &str,
+        root: &Path,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, CallError> {
+        events::start_loop()?;
+        let libvirt = WriteConnection::open(uri)?;
+        libvirt.keep_alive()?;
+        let tell: Tell = Arc::new(tell);
+        Ok(Self {
+            _listener: Listener::register(libvirt.connect(), &tell)?,
+            libvirt,
+            files: SystemFiles::new(root),
+        })
+    }
+}
+
+/// How often libvirt's event loop has woken up since the process began, at least once a second: while this grows, events
+/// are told.
+#[must_use]
+pub fn event_beats() -> u64 {
+    events::beats()
+}
+
+/// The present moment of the host's uptime.
+#[must_use]
+pub fn moment() -> Moment {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let milliseconds = time.tv_sec.saturating_mul(1000) + time.tv_nsec / 1_000_000;
+    Moment(u64::try_from(milliseconds).unwrap_or(0))
+}
+
+impl SystemFiles {
+    /// The files below `root`: `/`, but for tests.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: Root::new(root),
+            seeds: Receipts::default(),
+        }
+    }
+
+    /// Looks at a path.
+    #[must_use]
+    pub fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
+        look::look(&self.root, &self.seeds, path, look)
+    }
+
+    /// Takes a lock; folders that it needs are made.
+    ///
+    /// # Errors
+    /// `Locked` with the holder's note, or as the system says.
+    pub fn lock(
+        &self,
+        path: &str,
+        note: &str,
+        patience: Duration,
+    ) -> Result<Box<dyn Held>, CallError> {
+        lock::lock(&self.root.below(path), note, patience)
+    }
+
+    /// Writes a file whole or not at all, mode 0600. Its folder is made, if only that is missing.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn write(&self, path: &str, text: &str) -> Result<(), CallError> {
+        let path = self.root.below(path);
+        let parent = folder_of(&path);
+        match folder::make(parent, 0o700, None) {
+            Err(error) if error.kind != CallErrorKind::Exists => return Err(error),
+            _ => {}
+        }
+        write::write(&path, parent, text.as_bytes(), 0o600)
+    }
+
+    /// Removes one file, if it is there.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn remove(&self, path: &str) -> Result<(), CallError> {
+        write::remove(&self.root.below(path))
+    }
+
+    /// Who is working: the user's name, behind sudo the one who called it.
+    #[must_use]
+    pub fn user(&self) -> String {
+        process::user(&self.root.below("/etc/passwd"))
+    }
+
+    /// Seconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        seconds_since_1970()
+    }
+}
+
+impl Guests for SystemGuests {
+    fn guests(&self) -> Result<Vec<Guest>, CallError> {
+        self.libvirt.guests()
+    }
+
+    fn guest(&self, name: &str) -> Result<Guest, CallError> {
+        self.libvirt.guest(name)
+    }
+
+    fn start(&self, uuid: &str) -> Result<(), CallError> {
+        self.libvirt.start(uuid)
+    }
+
+    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
+        self.files.look(path, look)
+    }
+
+    fn write(&self, path: &str, text: &str) -> Result<(), CallError> {
+        self.files.write(path, text)
+    }
+
+    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
+        write::append_line(&self.files.root.below(path), line)
+    }
+
+    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
+        self.files.lock(path, note, patience)
+    }
+
+    fn now(&self) -> u64 {
+        seconds_since_1970()
+    }
+
+    fn moment(&self) -> Moment {
+        moment()
+    }
+}
