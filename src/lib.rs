@@ -34,6 +34,7 @@
 //! | [`engine`] | observe, plan, perform, plan again |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt |
+//! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it |
 //! | [`cli`] | commands, printing, exit codes |
 //!
 //! # Invariants
@@ -61,4 +62,5 @@ pub mod mark;
 pub mod plan;
 pub mod report;
 pub mod spec;
+pub mod watch;
 pub mod xml;

@@ -10,6 +10,7 @@ mod initrd;
 mod kernel;
 mod mapped_link;
 mod note;
+mod stop_note;
 mod version;
 
 pub use arch::GuestArch;
@@ -26,6 +27,7 @@ pub use note::{
     SeedReceipt, Sha256Hex, Timestamp, read_pair_note, read_seed_receipt, render_pair_note,
     render_seed_receipt,
 };
+pub use stop_note::{GuestStop, STOP_NOTE};
 pub use version::KernelVersion;
 
 /// The largest kernel that is staged, in bytes. Debian's are below 40 MiB.

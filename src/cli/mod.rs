@@ -3,17 +3,22 @@
 mod apply;
 mod exit;
 mod fleet;
+mod hold;
 mod plan;
 mod show;
 mod status;
+mod systemd;
 mod terminal;
+mod trace;
 mod validate;
+mod watch;
 
 pub use exit::Exit;
 
 use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
 use crate::plan::{Policy, Removal};
+use crate::spec::VmName;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +55,12 @@ enum Command {
     Status(StatusArguments),
     /// Show one VM with everything filled in, and the domain it becomes
     Show(ShowArguments),
+    /// Start VMs again whose guests reboot, so that they boot what they installed; runs until it is ended
+    Watch,
+    /// Have apply and watch leave a VM alone
+    Hold(HoldArguments),
+    /// End a hold
+    Release(ReleaseArguments),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +121,24 @@ struct ShowArguments {
     file: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct HoldArguments {
+    /// The VM
+    vm: VmName,
+    /// When it ends by itself: how long (2h, 3d), or when in UTC (2026-11-22T13:20Z)
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Why, for everybody who meets the hold
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ReleaseArguments {
+    /// The VM
+    vm: VmName,
+}
+
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> Exit {
@@ -125,24 +154,21 @@ pub fn main() -> Exit {
             };
         }
     };
-    trace();
+    trace::init(match command {
+        Command::Watch => "info",
+        _ => "warn",
+    });
     let ended = match &command {
         Command::Validate(arguments) => validate::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Watch => watch::run(),
+        Command::Hold(arguments) => hold::hold(arguments),
+        Command::Release(arguments) => hold::release(arguments),
     };
     ended.unwrap_or_else(|exit| exit)
-}
-
-/// Sends traces to standard error: `ARMFLEET_LOG=debug` shows them.
-fn trace() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ARMFLEET_LOG");
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter.unwrap_or_else(|_| "warn".into()))
-        .init();
 }
 
 impl PlanOptions {

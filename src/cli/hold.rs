@@ -1,0 +1,110 @@
+//! `armfleet hold` and `armfleet release`
+
+use super::exit::Exit;
+use super::plan::failed;
+use super::{HoldArguments, ReleaseArguments, terminal};
+use crate::host::HostError;
+use crate::host::primitives::{CallError, Held};
+use crate::host::system::SystemFiles;
+use crate::inventory::{Fact, Look};
+use crate::mark::{Hold, render_hold};
+use crate::spec::{VmName, layout, parse_duration, parse_time};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait for somebody else's short work on a VM.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn hold(arguments: &HoldArguments) -> Result<Exit, Exit> {
+    let files = SystemFiles::new(Path::new("/"));
+    let now = files.now();
+    let until = arguments.until.as_deref().map(|until| end(until, now));
+    let hold = Hold {
+        by: files.user(),
+        at: now,
+        until: until.transpose()?,
+        why: arguments.why.clone(),
+    };
+    let vm = &arguments.vm;
+    let path = layout::hold(vm);
+    let _lock = lock(&files, vm).map_err(failed)?;
+    let text = render_hold(&hold)
+        .map_err(|error| failed(HostError::new(format!("cannot write {path}"), error)))?;
+    files.write(&path, &text).map_err(cannot("write", &path))?;
+    terminal::result(&format!(
+        "{vm} is {hold}\napply and watch leave it alone until armfleet release {vm}\n"
+    ));
+    Ok(Exit::Success)
+}
+
+pub(super) fn release(arguments: &ReleaseArguments) -> Result<Exit, Exit> {
+    let files = SystemFiles::new(Path::new("/"));
+    let vm = &arguments.vm;
+    let path = layout::hold(vm);
+    let _lock = lock(&files, vm).map_err(failed)?;
+    let held = files.look(&path, Look::Stat).present().is_some();
+    files.remove(&path).map_err(cannot("remove", &path))?;
+    terminal::result(&if held {
+        format!("{vm} is released\n")
+    } else {
+        format!("{vm} was not held\n")
+    });
+    Ok(Exit::Success)
+}
+
+/// When a hold ends that was asked for with this text.
+fn end(until: &str, now: u64) -> Result<u64, Exit> {
+    let end = parse_duration(until)
+        .map(|time| now.saturating_add(time.as_secs()))
+        .or_else(|_| parse_time(until))
+        .map_err(|_| {
+            let remedy = "write how long, as 2h or 3d, or when in UTC, as 2026-11-22T13:20Z";
+            terminal::error(&NoTime(until.to_owned()), Some(remedy));
+            Exit::Invalid
+        })?;
+    if end > now {
+        return Ok(end);
+    }
+    terminal::error(&Past(until.to_owned()), None);
+    Err(Exit::Invalid)
+}
+
+/// The lock of a VM that armfleet keeps on this host.
+fn lock(files: &SystemFiles, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
+    match files.look(&layout::record(vm), Look::Stat) {
+        Fact::Present(_) => {}
+        Fact::Unreadable(why) => {
+            let error = CallError::other(why);
+            return Err(
+                HostError::new(format!("cannot look at {}", layout::record(vm)), error)
+                    .with_remedy("run it as root"),
+            );
+        }
+        Fact::Absent | Fact::NotObserved => {
+            return Err(
+                HostError::plain(format!("armfleet keeps no VM {vm} on this host"))
+                    .with_remedy(format!("ls {} names those that there are", layout::VMS)),
+            );
+        }
+    }
+    let note = format!("pid {}, user {}", std::process::id(), files.user());
+    files
+        .lock(&layout::vm_lock(vm), &note, LOCK_PATIENCE)
+        .map_err(|error| {
+            HostError::new(format!("cannot lock {vm}"), error)
+                .with_remedy("run it as root, or again when whoever is at work has ended")
+        })
+}
+
+fn cannot(doing: &str, path: &str) -> impl FnOnce(CallError) -> Exit {
+    let what = format!("cannot {doing} {path}");
+    move |error| failed(HostError::new(what, error).with_remedy("run it as root"))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is neither a duration nor a time")]
+struct NoTime(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is over already")]
+struct Past(String);

@@ -1,0 +1,29 @@
+//! Where traces go: to the journal if standard error is the journal, else to standard error.
+
+use std::io::stderr;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Sends traces of this level and above: `ARMFLEET_LOG=debug` shows more.
+pub(super) fn init(level: &str) {
+    let filter = EnvFilter::try_from_env("ARMFLEET_LOG");
+    let filter = filter.unwrap_or_else(|_| level.into());
+    let traces = tracing_subscriber::registry().with(filter);
+    // Straight to the journal each line keeps its level and its fields.
+    match journal() {
+        Some(journal) => traces.with(journal).init(),
+        None => traces
+            .with(tracing_subscriber::fmt::layer().with_writer(stderr))
+            .init(),
+    }
+}
+
+/// The journal, if systemd says that it is what standard error is (`JOURNAL_STREAM`, `systemd.exec(5)`).
+fn journal() -> Option<tracing_journald::Layer> {
+    let stream = std::env::var("JOURNAL_STREAM").ok()?;
+    let stat = rustix::fs::fstat(stderr()).ok()?;
+    (stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+        .then(tracing_journald::layer)?
+        .ok()
+}

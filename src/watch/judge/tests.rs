@@ -1,0 +1,535 @@
+use super::*;
+use crate::mark::{Applied, BootRecord, Wanted};
+use crate::spec::Handover;
+use crate::watch::lane::Lane;
+use proptest::prelude::*;
+
+const UUID: &str = "729407af-9814-8a14-ab03-bb922bf75d3d";
+const NOW: Moment = Moment(1_000_000);
+
+fn record() -> Record {
+    Record {
+        fleet: "obs".parse().unwrap(),
+        vm: "armhf-vm".parse().unwrap(),
+        uuid: UUID.parse().unwrap(),
+        applied: Applied::default(),
+        state: DesiredState::Running,
+        autostart: true,
+        on_guest_reboot: GuestReboot::ColdBoot,
+        boot: BootRecord {
+            share: "/srv/armhf-vm-boot".parse().unwrap(),
+            handover: Handover::Copy,
+            seed: false,
+            wanted: Wanted::Auto,
+        },
+        applied_by: None,
+    }
+}
+
+fn guest(state: RunState, off: Off) -> Guest {
+    Guest {
+        name: "armhf-vm".to_owned(),
+        uuid: UUID.to_owned(),
+        state,
+        off,
+    }
+}
+
+fn run(number: u64) -> Option<RunStamp> {
+    Some(RunStamp {
+        ino: number,
+        mtime_ns: 0,
+    })
+}
+
+/// A VM that went off, with a run that was noted to have begun a minute ago.
+fn off(off: Off, end: Option<RunEnd>) -> Seen {
+    let note = RunNote {
+        began: Some(Moment(NOW.0 - 60_000)),
+        end,
+        ..RunNote::of(run(1))
+    };
+    Seen {
+        record: record(),
+        guest: Some(guest(RunState::Off, off)),
+        holding: Holding::Nobody,
+        run: run(1),
+        note: Some(note),
+        guest_stop: None,
+    }
+}
+
+fn running(end: Option<RunEnd>) -> Seen {
+    Seen {
+        guest: Some(guest(RunState::Running, Off::Unknown)),
+        ..off(Off::Unknown, end)
+    }
+}
+
+fn event(happening: Happening) -> Heard {
+    Heard::Event(happening, run(1))
+}
+
+fn end_after(seen: &Seen, heard: Heard) -> (Option<RunEnd>, Act) {
+    let judgement = judge(seen, heard, NOW);
+    let note = judgement.note.or_else(|| seen.note.clone());
+    (note.and_then(|note| note.end), judgement.act)
+}
+
+const DUE: RunEnd = RunEnd::Reboot { due: NOW };
+
+#[test]
+fn what_qemu_tells_first_is_what_counts() {
+    use Cause::{Outside, PowerOff, Reset};
+    let table = [
+        (None, Reset, Some(DUE)),
+        (None, PowerOff, Some(RunEnd::PowerOff)),
+        (None, Outside, None),
+        (Some(DUE), Outside, Some(DUE)),
+        (Some(DUE), PowerOff, Some(DUE)),
+        (Some(RunEnd::PowerOff), Reset, Some(RunEnd::PowerOff)),
+        (Some(RunEnd::PowerOff), Outside, Some(RunEnd::PowerOff)),
+        // The guest was asked to power off, and did something else much later.
+        (Some(RunEnd::Asked), Reset, Some(DUE)),
+        (Some(RunEnd::Asked), PowerOff, Some(RunEnd::PowerOff)),
+        (Some(RunEnd::Asked), Outside, Some(RunEnd::Asked)),
+    ];
+    for (before, cause, after) in table {
+        let told = end_after(&running(before.clone()), event(Happening::Shutdown(cause)));
+        assert_eq!(told, (after, Act::Rest), "{before:?} {cause:?}");
+    }
+}
+
+#[test]
+fn what_is_off_is_started_or_left_as_its_end_says() {
+    let other = |off: Off| Some(RunEnd::Other(off.describe().to_owned()));
+    let table = [
+        (Some(DUE), Off::Shutdown, Some(DUE), Act::Start),
+        (Some(DUE), Off::Unknown, Some(DUE), Act::Start),
+        // Its own start failed, and was noted as due again.
+        (Some(DUE), Off::Failed, Some(DUE), Act::Start),
+        (Some(DUE), Off::Destroyed, other(Off::Destroyed), Act::Rest),
+        (Some(DUE), Off::Saved, other(Off::Saved), Act::Rest),
+        (
+            Some(RunEnd::PowerOff),
+            Off::Shutdown,
+            Some(RunEnd::PowerOff),
+            Act::Rest,
+        ),
+        (
+            Some(RunEnd::Asked),
+            Off::Shutdown,
+            Some(RunEnd::Asked),
+            Act::Rest,
+        ),
+        (None, Off::Shutdown, Some(DUE), Act::Start),
+        (None, Off::Unknown, Some(DUE), Act::Start),
+        (None, Off::Destroyed, other(Off::Destroyed), Act::Rest),
+        (None, Off::Crashed, other(Off::Crashed), Act::Rest),
+        (None, Off::Migrated, other(Off::Migrated), Act::Rest),
+        (None, Off::Saved, other(Off::Saved), Act::Rest),
+        (None, Off::Failed, other(Off::Failed), Act::Rest),
+        (None, Off::Snapshot, other(Off::Snapshot), Act::Rest),
+        (None, Off::Daemon, other(Off::Daemon), Act::Rest),
+    ];
+    for (before, why, after, act) in table {
+        for heard in [Heard::Due, event(Happening::Stopped(why))] {
+            let judged = end_after(&off(why, before.clone()), heard);
+            assert_eq!(judged, (after.clone(), act), "{before:?} {why:?} {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_that_nobody_saw_asks_the_guests_own_note() {
+    for (guest_stop, act) in [
+        (None, Act::Start),
+        (Some(GuestStop::Reboot), Act::Start),
+        (Some(GuestStop::PowerOff), Act::Rest),
+    ] {
+        let seen = Seen {
+            guest_stop,
+            ..off(Off::Shutdown, None)
+        };
+        assert_eq!(judge(&seen, Heard::Due, NOW).act, act, "{guest_stop:?}");
+    }
+    // What was told of it may still be under way.
+    let judged = judge(&off(Off::Shutdown, None), Heard::Look, NOW);
+    assert_eq!(judged.act, Act::Again(NOW.after(SECOND_GLANCE)));
+    assert_eq!(judged.note, None);
+    // What QEMU told counts more.
+    let seen = Seen {
+        guest_stop: Some(GuestStop::PowerOff),
+        ..off(Off::Shutdown, Some(DUE))
+    };
+    assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Start);
+}
+
+#[test]
+fn what_did_not_run_since_the_host_booted_is_not_started() {
+    let seen = Seen {
+        run: None,
+        note: None,
+        ..off(Off::Unknown, None)
+    };
+    assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Rest);
+}
+
+#[test]
+fn a_note_of_another_run_says_nothing_of_this_one() {
+    let seen = Seen {
+        run: run(2),
+        ..off(Off::Shutdown, Some(RunEnd::PowerOff))
+    };
+    assert_eq!(judge(&seen, Heard::Due, NOW).act, Act::Start);
+}
+
+#[test]
+fn only_what_armfleet_is_to_keep_running_is_started() {
+    let stopped = Record {
+        state: DesiredState::Stopped,
+        ..record()
+    };
+    let stop = Record {
+        on_guest_reboot: GuestReboot::Stop,
+        ..record()
+    };
+    let warm = Record {
+        on_guest_reboot: GuestReboot::Warm,
+        ..record()
+    };
+    let another = Record {
+        uuid: "00000000-0000-4000-8000-000000000000".parse().unwrap(),
+        ..record()
+    };
+    for record in [stopped, stop, warm, another] {
+        let seen = Seen {
+            record,
+            ..off(Off::Shutdown, Some(DUE))
+        };
+        assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Rest);
+    }
+    let gone = Seen {
+        guest: None,
+        ..off(Off::Shutdown, Some(DUE))
+    };
+    assert_eq!(judge(&gone, Heard::Look, NOW).act, Act::Rest);
+    assert_eq!(judge(&running(Some(DUE)), Heard::Look, NOW).act, Act::Rest);
+}
+
+#[test]
+fn a_held_vm_is_looked_at_again_and_not_started() {
+    let hold = Hold {
+        by: "anna".to_owned(),
+        at: 0,
+        until: None,
+        why: None,
+    };
+    for holding in [
+        Holding::Somebody(hold),
+        Holding::Unreadable("damaged".to_owned()),
+    ] {
+        let seen = Seen {
+            holding,
+            ..off(Off::Shutdown, None)
+        };
+        let judged = judge(&seen, Heard::Due, NOW);
+        assert_eq!(judged.act, Act::Again(NOW.after(HOLD_GLANCE)));
+        assert_eq!(judged.note.unwrap().end, Some(DUE));
+    }
+}
+
+#[test]
+fn a_former_runs_stop_says_nothing_of_what_runs() {
+    let seen = running(None);
+    let judged = judge(&seen, event(Happening::Stopped(Off::Destroyed)), NOW);
+    assert_eq!((judged.note, judged.act), (None, Act::Rest));
+    // Not even of what has stopped again.
+    let seen = Seen {
+        run: run(2),
+        ..off(Off::Shutdown, None)
+    };
+    let late = event(Happening::Shutdown(Cause::PowerOff));
+    assert_eq!(end_after(&seen, late), (None, Act::Rest));
+}
+
+#[test]
+fn a_stop_is_noted_even_if_libvirt_is_gone() {
+    let seen = Seen {
+        guest: None,
+        ..off(Off::Unknown, None)
+    };
+    let judged = judge(&seen, event(Happening::Stopped(Off::Destroyed)), NOW);
+    assert!(matches!(judged.note.unwrap().end, Some(RunEnd::Other(_))));
+}
+
+#[test]
+fn a_loop_is_slowed_down_and_a_good_run_ends_it() {
+    let mut note = RunNote::of(run(1));
+    let mut now = NOW;
+    let mut pauses = Vec::new();
+    for number in 1..12 {
+        note = begun(&note, run(number), now);
+        now = now.after(Duration::from_secs(3));
+        note = rebooted(&note, now);
+        let Some(RunEnd::Reboot { due }) = note.end else {
+            unreachable!()
+        };
+        pauses.push(due.since(now).as_secs());
+        now = due;
+    }
+    assert_eq!(pauses, [0, 0, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    let long = begun(&note, run(20), now);
+    let after = rebooted(&long, now.after(GOOD_RUN));
+    assert_eq!(after.streak, 1);
+    let off = ended(&long, RunEnd::PowerOff, now.after(GOOD_RUN));
+    assert_eq!(off.streak, 0);
+}
+
+#[test]
+fn a_start_that_failed_is_tried_again_later() {
+    let note = failed(&RunNote::of(run(1)), run(2), NOW);
+    let Some(RunEnd::Reboot { due }) = note.end else {
+        unreachable!()
+    };
+    assert_eq!(due.since(NOW), FIRST_PAUSE);
+    let seen = Seen {
+        run: run(2),
+        note: Some(note),
+        ..off(Off::Failed, None)
+    };
+    assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Again(due));
+    assert_eq!(judge(&seen, Heard::Look, due).act, Act::Start);
+    assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+}
+
+/// A host with one VM, whose watcher may die and come back.
+struct World {
+    runs: bool,
+    off: Off,
+    stamp: u64,
+    note: Option<RunNote>,
+    /// What the guest wrote since its last start.
+    guest_stop: Option<GuestStop>,
+    guest_writes: bool,
+    lane: Lane,
+    alive: bool,
+    now: Moment,
+    /// What the world knows, and the watcher may not.
+    last: Last,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Last {
+    Reboot,
+    PowerOff { certain: bool },
+    Destroy { certain: bool },
+    Runs,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Reboot,
+    PowerOff,
+    Destroy,
+    Start,
+    Deliver,
+    WatcherDies,
+    ConnectionBreaks,
+    WatcherReturns,
+    Time(u16),
+}
+
+impl World {
+    fn new(guest_writes: bool) -> Self {
+        let mut world = Self {
+            runs: false,
+            off: Off::Unknown,
+            stamp: 0,
+            note: None,
+            guest_stop: None,
+            guest_writes,
+            lane: Lane::default(),
+            alive: true,
+            now: NOW,
+            last: Last::Runs,
+        };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        (self.runs, self.guest_stop, self.last) = (true, None, Last::Runs);
+        self.stamp += 1;
+        self.tell(Happening::Started);
+    }
+
+    fn tell(&mut self, what: Happening) {
+        if self.alive {
+            self.lane.tell(what, run(self.stamp));
+        }
+    }
+
+    fn stop(&mut self, cause: Option<Cause>, off: Off, last: Last) {
+        if !self.runs {
+            return;
+        }
+        (self.runs, self.off, self.last) = (false, off, last);
+        for cause in cause.into_iter().chain([Cause::Outside]) {
+            self.tell(Happening::Shutdown(cause));
+        }
+        self.tell(Happening::Stopped(off));
+    }
+
+    fn do_it(&mut self, deed: Deed) {
+        match deed {
+            Deed::Reboot => {
+                self.guest_says(GuestStop::Reboot);
+                self.stop(Some(Cause::Reset), Off::Shutdown, Last::Reboot);
+            }
+            Deed::PowerOff => {
+                self.guest_says(GuestStop::PowerOff);
+                let certain = self.guest_writes || self.alive;
+                let last = Last::PowerOff { certain };
+                self.stop(Some(Cause::PowerOff), Off::Shutdown, last);
+            }
+            Deed::Destroy => {
+                let last = Last::Destroy { certain: true };
+                self.stop(None, Off::Destroyed, last);
+            }
+            Deed::Start if !self.runs => self.start(),
+            Deed::Start => {}
+            Deed::Deliver => {
+                if let Some(heard) = self.lane.next(self.now) {
+                    self.judge(heard);
+                }
+            }
+            Deed::WatcherDies => {
+                self.alive = false;
+                // What it was told and has not noted is lost, unless the guest noted it.
+                if let (Last::PowerOff { certain }, false) = (&mut self.last, self.guest_writes) {
+                    *certain = matches!(
+                        self.note,
+                        Some(RunNote { run, end: Some(RunEnd::PowerOff), .. }) if run == self::run(self.stamp)
+                    );
+                }
+                self.lane = Lane::default();
+            }
+            // What was told and not yet judged is judged later, as it came.
+            Deed::ConnectionBreaks => self.alive = false,
+            Deed::WatcherReturns => {
+                self.alive = true;
+                self.lane.look();
+            }
+            Deed::Time(seconds) => self.now = self.now.after(Duration::from_secs(seconds.into())),
+        }
+    }
+
+    fn guest_says(&mut self, stop: GuestStop) {
+        if self.runs && self.guest_writes {
+            self.guest_stop = Some(stop);
+        }
+    }
+
+    fn judge(&mut self, heard: Heard) {
+        let state = if self.runs {
+            RunState::Running
+        } else {
+            RunState::Off
+        };
+        let seen = Seen {
+            record: record(),
+            guest: Some(guest(state, self.off)),
+            holding: Holding::Nobody,
+            run: run(self.stamp),
+            note: self.note.clone(),
+            guest_stop: self.guest_stop,
+        };
+        let judged = judge(&seen, heard, self.now);
+        if let Some(note) = judged.note {
+            self.note = Some(note);
+        }
+        if judged.act == Act::Start {
+            assert!(!self.runs, "started while it ran");
+            let note = self.note.clone().unwrap();
+            self.start();
+            self.note = Some(begun(&note, run(self.stamp), self.now));
+        }
+        if let Act::Again(moment) = judged.act {
+            self.lane.again(moment);
+        }
+    }
+
+    /// A watcher comes and has all the time it needs.
+    fn settle(&mut self) {
+        self.do_it(Deed::WatcherReturns);
+        for _ in 0..1000 {
+            match (self.lane.next(self.now), self.lane.wakes()) {
+                (Some(heard), _) => self.judge(heard),
+                (None, Some(moment)) => self.now = moment,
+                (None, None) => return,
+            }
+        }
+        panic!("no end of it");
+    }
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let deed = prop_oneof![
+        3 => Just(Deed::Reboot),
+        2 => Just(Deed::PowerOff),
+        2 => Just(Deed::Destroy),
+        2 => Just(Deed::Start),
+        8 => Just(Deed::Deliver),
+        1 => Just(Deed::WatcherDies),
+        1 => Just(Deed::ConnectionBreaks),
+        2 => Just(Deed::WatcherReturns),
+        2 => (0u16..2000).prop_map(Deed::Time),
+    ];
+    proptest::collection::vec(deed, 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn whatever_happens_a_rebooted_vm_runs_and_a_stopped_one_stays_off(deeds in deeds(), guest_writes: bool) {
+        let mut world = World::new(guest_writes);
+        for deed in deeds {
+            world.do_it(deed);
+        }
+        let last = world.last;
+        world.settle();
+        match last {
+            Last::Runs | Last::Reboot => prop_assert!(world.runs, "{last:?}"),
+            // Cut power is seen in libvirt's own reason, a power-off in the guest's own note, whoever listened.
+            Last::Destroy { certain: true } | Last::PowerOff { certain: true } => prop_assert!(!world.runs, "{last:?}"),
+            Last::Destroy { certain: false } | Last::PowerOff { certain: false } => {}
+        }
+    }
+
+    #[test]
+    fn a_power_off_that_was_heard_is_never_forgotten(
+        before in proptest::collection::vec(any::<bool>(), 0..3),
+        after in proptest::collection::vec(any::<bool>(), 0..6),
+    ) {
+        let mut world = World::new(false);
+        world.do_it(Deed::Deliver);
+        for _ in before {
+            world.do_it(Deed::WatcherDies);
+            world.do_it(Deed::WatcherReturns);
+            world.do_it(Deed::Deliver);
+        }
+        world.do_it(Deed::PowerOff);
+        world.do_it(Deed::Deliver);
+        for dies in after {
+            world.do_it(if dies { Deed::WatcherDies } else { Deed::ConnectionBreaks });
+            // libvirtd was restarted, too, and has forgotten why.
+            world.off = Off::Unknown;
+            world.do_it(Deed::WatcherReturns);
+            world.do_it(Deed::Deliver);
+            world.do_it(Deed::Time(2));
+        }
+        world.settle();
+        prop_assert!(!world.runs);
+    }
+}

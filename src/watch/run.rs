@@ -1,0 +1,329 @@
+//! The loop around the decision: connections, events, and a lane for each VM.
+//!
+//! One thread owns all of it and never waits for libvirt: connecting, and looking at a VM, are other threads' work, of
+//! which it hears. VMs do not wait for each other, and what happens to one is judged in order.
+
+use super::attend::{Attendant, is_kept, stamp};
+use super::judge::Heard;
+use super::lane::Lane;
+use crate::host::guests::{Event, Guests};
+use crate::host::primitives::CallError;
+use crate::mark::Moment;
+use crate::spec::VmName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// libvirt's daemon takes five requests of a client at a time (`max_client_requests`); more would only queue.
+const AT_ONCE: usize = 4;
+/// The loop wakes up so often even if nothing happens, to say that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long to wait before libvirt is tried again: at first, and at the most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// How long to wait before a VM is looked at again that could not be looked at.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(2);
+/// How long a start under way may delay the end.
+const LAST_STARTS: Duration = Duration::from_secs(20);
+
+/// Whom a connection tells of events.
+pub type Tell = Box<dyn Fn(Event) + Send + Sync>;
+/// How to connect to a host.
+pub type Connect = dyn Fn(Tell) -> Result<Arc<dyn Guests>, CallError> + Send + Sync;
+
+/// Whoever supervises the watcher.
+pub trait Supervisor {
+    /// It is at work.
+    fn ready(&self);
+    /// What it is doing, in a line.
+    fn status(&self, text: &str);
+    /// It lives; called at least every second.
+    fn alive(&self);
+    /// It ends.
+    fn stopping(&self);
+}
+
+/// Ends a watcher from another thread.
+#[derive(Clone)]
+pub struct Ender(Sender<Message>);
+
+enum Message {
+    /// A connection, by its number, told of something.
+    Told(u64, Event),
+    /// An attempt to connect ended; with the VMs to look at.
+    Connected(u64, Result<Connection, CallError>),
+    /// A VM was looked at.
+    Attended(VmName, Heard, Result<Option<Moment>, CallError>),
+    End,
+}
+
+struct Connection {
+    guests: Arc<dyn Guests>,
+    vms: Vec<VmName>,
+}
+
+enum Link {
+    /// To be tried at this moment.
+    Down(Moment),
+    /// Being tried.
+    Connecting,
+    Up(Arc<dyn Guests>),
+}
+
+/// A watcher of one host.
+pub struct Watcher<'a> {
+    connect: Arc<Connect>,
+    supervisor: &'a dyn Supervisor,
+    clock: fn() -> Moment,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    link: Link,
+    /// The present connection's number; what others tell is old.
+    number: u64,
+    retry: Duration,
+    /// What the present connection told before it was looked around.
+    early: Vec<Event>,
+    lanes: BTreeMap<VmName, Lane>,
+    busy: BTreeSet<VmName>,
+    ready: bool,
+    ending: Arc<AtomicBool>,
+}
+
+impl Ender {
+    /// Has the watcher end: nothing is started any more, a start under way is finished.
+    pub fn end(&self) {
+        // It may have ended already.
+        let _ = self.0.send(Message::End);
+    }
+}
+
+impl<'a> Watcher<'a> {
+    /// A watcher that has not begun.
+    pub fn new(
+        connect: Arc<Connect>,
+        clock: fn() -> Moment,
+        supervisor: &'a dyn Supervisor,
+    ) -> Self {
+        let (sender, receiver) = channel();
+        Self {
+            connect,
+            supervisor,
+            clock,
+            sender,
+            receiver,
+            link: Link::Down(Moment(0)),
+            number: 0,
+            retry: RETRY.0,
+            early: Vec::new(),
+            lanes: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            ready: false,
+            ending: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn ender(&self) -> Ender {
+        Ender(self.sender.clone())
+    }
+
+    /// Watches until it is ended.
+    pub fn run(mut self) {
+        while !self.ending.load(Ordering::SeqCst) {
+            let now = (self.clock)();
+            self.reconnect(now);
+            self.dispatch(now);
+            self.supervisor.alive();
+            self.hear(self.patience(now));
+        }
+        self.supervisor.stopping();
+        let deadline = (self.clock)().after(LAST_STARTS);
+        while !self.busy.is_empty() && (self.clock)() < deadline {
+            self.hear(HEARTBEAT);
+        }
+    }
+
+    /// How long nothing can be due.
+    fn patience(&self, now: Moment) -> Duration {
+        let retry = match self.link {
+            Link::Down(moment) => Some(moment),
+            Link::Connecting | Link::Up(_) => None,
+        };
+        let idle = self.lanes.iter().filter(|(vm, _)| !self.busy.contains(*vm));
+        let due = idle.filter_map(|(_, lane)| lane.wakes()).chain(retry).min();
+        due.map_or(HEARTBEAT, |due| due.since(now).min(HEARTBEAT))
+    }
+
+    fn hear(&mut self, patience: Duration) {
+        match self.receiver.recv_timeout(patience) {
+            Ok(message) => self.take(message),
+            // This holds a sender itself, so there is always somebody to hear.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::End => self.ending.store(true, Ordering::SeqCst),
+            Message::Told(number, event) if number == self.number => match self.link {
+                Link::Connecting => self.early.push(event),
+                Link::Up(_) | Link::Down(_) => self.told(event),
+            },
+            Message::Told(..) => {}
+            Message::Connected(number, connected) if number == self.number => {
+                self.connected(connected);
+            }
+            Message::Connected(..) => {}
+            Message::Attended(vm, heard, attended) => self.attended(vm, heard, attended),
+        }
+    }
+
+    fn reconnect(&mut self, now: Moment) {
+        match self.link {
+            Link::Down(moment) if moment <= now => {}
+            _ => return,
+        }
+        self.number += 1;
+        self.early.clear();
+        let (number, connect, sender) =
+            (self.number, Arc::clone(&self.connect), self.sender.clone());
+        let started = spawn("connect", move || {
+            let teller = sender.clone();
+            // Whoever listens may have ended.
+            let tell = Box::new(move |event| drop(teller.send(Message::Told(number, event))));
+            let connected = connect(tell).and_then(look_around);
+            let _ = sender.send(Message::Connected(number, connected));
+        });
+        self.link = match started {
+            Ok(()) => Link::Connecting,
+            Err(error) => self.down(&error.to_string()),
+        };
+    }
+
+    fn connected(&mut self, connected: Result<Connection, CallError>) {
+        match connected {
+            Ok(Connection { guests, vms }) => {
+                let status = format!("watching {} VMs", vms.len());
+                tracing::info!("connected to libvirt, {status}");
+                self.supervisor.status(&status);
+                self.retry = RETRY.0;
+                self.link = Link::Up(guests);
+                for vm in vms {
+                    self.lanes.entry(vm).or_default().look();
+                }
+                for event in std::mem::take(&mut self.early) {
+                    self.told(event);
+                }
+            }
+            Err(error) => self.link = self.down(&error.why),
+        }
+        if !self.ready {
+            self.ready = true;
+            self.supervisor.ready();
+        }
+    }
+
+    /// The connection is gone, or did not come about. Only the first of several failures in a row is worth a line.
+    fn down(&mut self, why: &str) -> Link {
+        if self.retry == RETRY.0 {
+            tracing::warn!("without libvirt: {why}");
+            self.supervisor.status("waiting for libvirt");
+        } else {
+            tracing::debug!("still without libvirt: {why}");
+        }
+        let moment = (self.clock)().after(self.retry);
+        self.retry = self.retry.saturating_mul(2).min(RETRY.1);
+        Link::Down(moment)
+    }
+
+    fn told(&mut self, event: Event) {
+        let (name, what) = match event {
+            Event::Closed(why) => {
+                self.link = self.down(&format!("the connection is gone: {why}"));
+                return;
+            }
+            Event::Domain { name, what } => (name, what),
+        };
+        let (Ok(vm), Link::Up(guests)) = (name.parse::<VmName>(), &self.link) else {
+            return;
+        };
+        if is_kept(guests.as_ref(), &vm) {
+            let run = stamp(guests.as_ref(), &vm);
+            self.lanes.entry(vm).or_default().tell(what, run);
+        }
+    }
+
+    /// Has VMs looked at, as many at once as there may be.
+    fn dispatch(&mut self, now: Moment) {
+        let Link::Up(guests) = &self.link else {
+            return;
+        };
+        let guests = Arc::clone(guests);
+        let free = AT_ONCE.saturating_sub(self.busy.len());
+        let idle = self
+            .lanes
+            .iter_mut()
+            .filter(|(vm, lane)| !self.busy.contains(*vm) && lane.is_ready(now));
+        let next: Vec<_> = idle
+            .take(free)
+            .filter_map(|(vm, lane)| Some((vm.clone(), lane.next(now)?)))
+            .collect();
+        for (vm, heard) in next {
+            self.attend(vm, heard, Arc::clone(&guests));
+        }
+    }
+
+    fn attend(&mut self, vm: VmName, heard: Heard, guests: Arc<dyn Guests>) {
+        let (sender, ending, name) = (self.sender.clone(), Arc::clone(&self.ending), vm.clone());
+        let started = spawn("vm", move || {
+            let attendant = Attendant {
+                guests: guests.as_ref(),
+                vm: &name,
+                ending: &ending,
+            };
+            let attended = attendant.attend(heard);
+            let _ = sender.send(Message::Attended(name, heard, attended));
+        });
+        match started {
+            Ok(()) => drop(self.busy.insert(vm)),
+            Err(error) => self.attended(vm, heard, Err(error)),
+        }
+    }
+
+    fn attended(&mut self, vm: VmName, heard: Heard, attended: Result<Option<Moment>, CallError>) {
+        self.busy.remove(&vm);
+        let lane = self.lanes.entry(vm.clone()).or_default();
+        match attended {
+            Ok(Some(moment)) => lane.again(moment),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!("{vm}: {error}");
+                lane.failed(heard, (self.clock)().after(TROUBLE_PAUSE));
+            }
+        }
+        if lane.is_empty() {
+            self.lanes.remove(&vm);
+        }
+    }
+}
+
+/// The VMs that armfleet keeps, seen over a new connection.
+fn look_around(guests: Arc<dyn Guests>) -> Result<Connection, CallError> {
+    let seen = guests.guests()?;
+    let vms = seen
+        .into_iter()
+        .filter_map(|guest| guest.name.parse::<VmName>().ok())
+        .filter(|vm| is_kept(guests.as_ref(), vm))
+        .collect();
+    Ok(Connection { guests, vms })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started
+        .map(drop)
+        .map_err(|error| CallError::other(format!("no thread: {error}")))
+}
