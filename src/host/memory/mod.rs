@@ -117,6 +117,10 @@ impl Memory {
 }
 
 impl Reads for Memory {
+    fn now(&self) -> u64 {
+        u64::try_from(self.world().files.now_ns() / 1_000_000_000).unwrap_or_default()
+    }
+
     fn libvirt(&self) -> Result<RawLibvirt, CallError> {
         self.world().daemon.about()
     }
@@ -254,10 +258,6 @@ impl Primitives for Memory {
             daemon.look_for_hooks(files);
         }
         Ok(())
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.world().files.now_ns() / 1_000_000_000).unwrap_or_default()
     }
 
     fn user(&self) -> String {
