@@ -90,7 +90,7 @@ fn a_running_guest_keeps_its_memory_until_its_next_boot() {
         snapbox::str![[r#"
   ~ domain    armhf-vm    (file changed)
       memory  512 MiB -> 256 MiB    at next boot: a running ARM guest takes no more memory
-  ~ record    armhf-vm    it says what was applied
+  ~ record    armhf-vm    what the hook and later plans go by
 
 2 to change.
 
@@ -128,7 +128,7 @@ fn what_somebody_changed_by_hand_is_set_back_and_called_drift() {
         host.planned(2),
         snapbox::str![[r#"
   ~ domain    armhf-vm    (drifted)
-      vcpus  2 -> 1    at next boot: QEMU's virt machine takes no vCPU while it runs
+      vcpus  2 -> 1
 
 1 to change.
 

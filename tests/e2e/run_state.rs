@@ -210,7 +210,9 @@ fn a_share_that_lost_its_owner_gets_it_back_and_nothing_in_it_is_touched() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  ~ share     /srv/armhf-vm-boot    -> 0700 [..]: it is 0755 0:0, so QEMU cannot work in it alone
+  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone
+      owner  0:0 -> [..]
+      mode   0755 -> 0700
 
 1 to change.
 
