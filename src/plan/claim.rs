@@ -7,12 +7,26 @@ use super::vm::{Stuck, VmPlanner};
 use crate::inventory::{self, Domain, Ownership};
 use crate::spec::HostPath;
 
+/// How somebody gives a domain another name, which libvirt allows only while it is off.
+pub(super) fn renaming(domain: &Domain, to: &str) -> String {
+    let first = if domain.state.has_process() {
+        "shut it down, then "
+    } else {
+        ""
+    };
+    format!("{first}virsh domrename {} {to}", domain.raw.name)
+}
+
 impl VmPlanner<'_> {
     /// The VM's domain, if there is one and it is this fleet's.
     pub(super) fn own_domain(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
         let name = &self.vm.name;
         let Some(domain) = self.sight.domains.get(name.as_str()) else {
             return self.none_elsewhere(draft);
+        };
+        let elsewhere = || {
+            let renaming = renaming(domain, "OTHER-NAME");
+            format!("{renaming}, or call this VM something else")
         };
         let (why, remedy) = match self.sight.ownership(domain) {
             Ownership::Ours(_) => return Ok(Some(domain)),
@@ -22,11 +36,11 @@ impl VmPlanner<'_> {
             }
             Ownership::Renamed(vm) => (
                 format!("its domain is {vm}, renamed by hand"),
-                format!("virsh domrename {name} {vm}"),
+                renaming(domain, vm.as_str()),
             ),
             Ownership::CopiedMark => (
                 "its domain is foreign, with a copied mark: a clone".to_owned(),
-                format!("virsh domrename {name} OTHER-NAME, or call this VM something else"),
+                elsewhere(),
             ),
             Ownership::OtherFleet(fleet) => (
                 format!("its domain belongs to fleet {fleet}"),
@@ -34,7 +48,7 @@ impl VmPlanner<'_> {
             ),
             Ownership::Unmarked => (
                 "a domain of this name exists, and armfleet did not create it".to_owned(),
-                format!("virsh domrename {name} OTHER-NAME, or call this VM something else"),
+                elsewhere(),
             ),
         };
         draft.refuse(name, why, remedy);
@@ -50,7 +64,7 @@ impl VmPlanner<'_> {
             {
                 (
                     format!("its domain was renamed to {other} by hand"),
-                    format!("virsh domrename {other} {name}"),
+                    renaming(domain, name.as_str()),
                 )
             } else if domain.raw.uuid == uuid.as_str() {
                 (
@@ -68,15 +82,11 @@ impl VmPlanner<'_> {
 
     /// A new domain would take over what an old one of its name left.
     pub(super) fn no_leftovers(&self, draft: &mut Draft) -> Result<(), Stuck> {
-        let leftovers = [
-            (inventory::managed_save(self.vm), "a managed save image"),
-            (inventory::nvram(self.vm), "firmware variables"),
-        ];
-        for (path, what) in leftovers {
+        for path in [inventory::managed_save(self.vm), inventory::nvram(self.vm)] {
             let fact = self.sight.inventory.path(&path);
             if fact.present().is_some() {
-                let why = format!("{what} of an earlier domain of this name is left in {path}");
-                draft.refuse(&self.vm.name, why, "move it away");
+                let why = format!("{path} is left from an earlier domain of this name");
+                draft.refuse(&self.vm.name, why, format!("move {path} away"));
                 return Err(Stuck);
             }
             if let Some(why) = fact.unknown() {

@@ -1,6 +1,7 @@
 //! VMs that left the file: removed with every guard, or refused.
 
 use super::Removal;
+use super::claim::renaming;
 use super::planner::{Draft, Sight};
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
@@ -30,7 +31,7 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
                 draft.refuse(
                     name,
                     why,
-                    format!("virsh domrename {name} {vm}, then apply again"),
+                    format!("{}, then apply again", renaming(domain, vm.as_str())),
                 );
             }
             Ownership::Unknown(why) if !in_file(sight, name) => {

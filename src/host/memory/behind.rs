@@ -6,8 +6,11 @@ use super::files::Content;
 use super::{Memory, World};
 use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
 use crate::spec::layout;
+use std::sync::MutexGuard;
 use std::time::Duration;
 
+/// What a person does takes as long.
+const MOMENT: Duration = Duration::from_secs(1);
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
 /// Users with virsh. Each fails when there is no domain of that name.
@@ -91,6 +94,12 @@ impl Memory {
         self.put_file(&format!("{}/{name}.save", SAVES), "LibvirtQemudSave")
     }
 
+    /// The host, a moment after the last thing that armfleet did: what happens behind its back is later.
+    fn meanwhile(&self) -> MutexGuard<'_, World> {
+        self.world().files.pass(MOMENT);
+        self.world()
+    }
+
     fn on_domain<T>(&self, name: &str, act: impl FnOnce(&mut Domain) -> T) -> Result<T, CallError> {
         let mut world = self.world();
         let domain = world.daemon.named(name).ok_or_else(|| CallError {
@@ -130,7 +139,7 @@ impl Memory {
 
     /// Starts libvirt's daemon, or starts it again; its domains run on.
     pub fn restart_daemon(&self) {
-        let World { files, daemon, .. } = &mut *self.world();
+        let World { files, daemon, .. } = &mut *self.meanwhile();
         daemon.runs = true;
         daemon.look_for_hooks(files);
         // Its folder is there from the beginning.
@@ -162,7 +171,7 @@ impl Memory {
     /// # Errors
     /// When its folder is not there.
     pub fn put_file(&self, path: &str, text: &str) -> Result<(), CallError> {
-        self.world()
+        self.meanwhile()
             .files
             .put(path, Content::file(text), 0o644, ROOT)
     }
@@ -172,7 +181,9 @@ impl Memory {
     /// # Errors
     /// When its folder is not there.
     pub fn put_special(&self, path: &str) -> Result<(), CallError> {
-        self.world().files.put(path, Content::Special, 0o644, ROOT)
+        self.meanwhile()
+            .files
+            .put(path, Content::Special, 0o644, ROOT)
     }
 
     /// A guest writes a file into its share.
@@ -180,7 +191,7 @@ impl Memory {
     /// # Errors
     /// When the share is not there.
     pub fn put_guest_file(&self, share: &str, name: &str, text: &str) -> Result<(), CallError> {
-        let mut world = self.world();
+        let mut world = self.meanwhile();
         let owner = world.files.stat(share).map(|stat| Owner {
             uid: stat.uid,
             gid: stat.gid,
@@ -196,7 +207,7 @@ impl Memory {
     /// When the share is not there.
     pub fn put_guest_link(&self, share: &str, name: &str, target: &str) -> Result<(), CallError> {
         self.put_guest_file(share, name, target)?;
-        self.world().files.map_link(&format!("{share}/{name}"))
+        self.meanwhile().files.map_link(&format!("{share}/{name}"))
     }
 
     /// A guest writes to its disk.
@@ -204,7 +215,7 @@ impl Memory {
     /// # Errors
     /// When there is no such image.
     pub fn write_image(&self, path: &str, text: &str) -> Result<(), CallError> {
-        self.world().files.edit_file(path, |bytes, size| {
+        self.meanwhile().files.edit_file(path, |bytes, size| {
             *bytes = text.as_bytes().to_vec();
             *size = (*size).max(bytes.len() as u64);
             Ok(())
@@ -216,21 +227,21 @@ impl Memory {
     /// # Errors
     /// When it is not there.
     pub fn own(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
-        self.world().files.own(path, mode, owner)
+        self.meanwhile().files.own(path, mode, owner)
     }
 
     /// Removes whatever has this name, with all that is in it.
     pub fn remove(&self, path: &str) {
-        self.world().files.remove(path);
+        self.meanwhile().files.remove(path);
     }
 
     /// Nobody can look at a path any more.
     pub fn make_unreadable(&self, path: &str, why: &str) {
-        self.world().files.make_unreadable(path, why);
+        self.meanwhile().files.make_unreadable(path, why);
     }
 
     /// The file system of this folder keeps no extended attributes of the kind `user.*`.
     pub fn take_xattrs_away(&self, folder: &str) {
-        self.world().files.take_xattrs_away(folder);
+        self.meanwhile().files.take_xattrs_away(folder);
     }
 }

@@ -1,4 +1,4 @@
-//! A file system: names, owners, modes, inodes, symbolic links, and times of a clock that only this host's calls move.
+//! A file system: names, owners, modes, inodes, symbolic links, and times.
 
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Owner};
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
@@ -11,8 +11,6 @@ use std::time::Duration;
 const DEVICE: u64 = 0xfd01;
 /// The clock's first moment: 2023-11-14 22:13:20 UTC.
 const EPOCH_NS: i64 = 1_700_000_000_000_000_000;
-/// Every change takes a moment, so that what came later is later.
-const TICK_NS: i64 = 1_000_000;
 /// As Linux has it (`MAXSYMLINKS`).
 const LINK_HOPS: usize = 40;
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
@@ -48,7 +46,8 @@ pub(super) struct Files {
     /// By absolute path, the root's being empty.
     nodes: BTreeMap<String, Node>,
     now_ns: i64,
-    inodes: u64,
+    /// How many files each path has had.
+    made: BTreeMap<String, u64>,
     unreadable: BTreeMap<String, String>,
     without_xattrs: BTreeSet<String>,
 }
@@ -253,11 +252,11 @@ impl Files {
         let mut files = Self {
             nodes: BTreeMap::new(),
             now_ns: EPOCH_NS,
-            inodes: 1,
+            made: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
         };
-        let root = files.node(Content::Folder, 0o755, ROOT);
+        let root = files.node("", Content::Folder, 0o755, ROOT);
         files.nodes.insert(String::new(), root);
         files
     }
@@ -267,14 +266,23 @@ impl Files {
         self.now_ns = self.now_ns.saturating_add(ns);
     }
 
-    fn node(&mut self, content: Content, mode: u32, owner: Owner) -> Node {
-        self.now_ns += TICK_NS;
-        self.inodes += 1;
+    /// A number of its own, which does not depend on what is done elsewhere.
+    fn inode(&mut self, place: &str) -> u64 {
+        let count = self.made.entry(place.to_owned()).or_default();
+        *count += 1;
+        let digest = Sha256::digest(format!("{place} {count}"));
+        digest
+            .iter()
+            .take(6)
+            .fold(0, |ino, byte| ino << 8 | u64::from(*byte))
+    }
+
+    fn node(&mut self, place: &str, content: Content, mode: u32, owner: Owner) -> Node {
         Node {
             content,
             mode,
             owner,
-            ino: self.inodes,
+            ino: self.inode(place),
             mtime_ns: self.now_ns,
             ctime_ns: self.now_ns,
             mapped_link: false,
@@ -307,7 +315,6 @@ impl Files {
         edit: impl FnOnce(&mut Vec<u8>, &mut u64) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
         let place = self.resolve(path).ok_or_else(|| missing(path))?;
-        self.now_ns += TICK_NS;
         let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
         let Content::File { bytes, size } = &mut node.content else {
             return Err(fails(
@@ -328,7 +335,7 @@ impl Files {
         owner: Option<Owner>,
     ) -> Result<(), CallError> {
         let place = self.free_place(path)?;
-        let folder = self.node(Content::Folder, mode, owner.unwrap_or(ROOT));
+        let folder = self.node(&place, Content::Folder, mode, owner.unwrap_or(ROOT));
         self.nodes.insert(place, folder);
         Ok(())
     }
@@ -370,7 +377,6 @@ impl Files {
     /// Sets owner and mode of whatever has this name.
     pub(super) fn own(&mut self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
         let place = self.resolve(path).ok_or_else(|| missing(path))?;
-        self.now_ns += TICK_NS;
         let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
         (node.mode, node.owner, node.ctime_ns) = (mode, owner, self.now_ns);
         Ok(())
@@ -388,7 +394,7 @@ impl Files {
         if matches!(self.nodes.get(&place), Some(node) if node.content == Content::Folder) {
             return Err(fails(CallErrorKind::Other, path, "Is a directory"));
         }
-        let node = self.node(content, mode, owner);
+        let node = self.node(&place, content, mode, owner);
         self.nodes.insert(place, node);
         Ok(())
     }
@@ -411,7 +417,7 @@ impl Files {
     pub(super) fn create_image(&mut self, path: &str, size: u64) -> Result<(), CallError> {
         let place = self.free_place(path)?;
         let bytes = Vec::new();
-        let image = self.node(Content::File { bytes, size }, 0o600, ROOT);
+        let image = self.node(&place, Content::File { bytes, size }, 0o600, ROOT);
         self.nodes.insert(place, image);
         Ok(())
     }
