@@ -1,11 +1,12 @@
 //! A host in memory to apply fleets to.
 
+use crate::case::{self, Case};
 use armfleet::engine::{self, Ended, Monitor, Outcome};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::watched::{Recording, Watch, Watched};
-use armfleet::host::{Observer, Performer};
-use armfleet::inventory::RawLibvirt;
+use armfleet::host::{Host, Inspect, Observer, Performer};
+use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::plan::{Plan, Policy, Step};
 use armfleet::report::{Paint, render_plan};
 use armfleet::spec::{Spec, read_fleet};
@@ -30,6 +31,8 @@ pub(crate) const VM: &str = "armhf-vm";
 pub(crate) const SHARE: &str = "/srv/armhf-vm-boot";
 pub(crate) const IMAGE: &str = "/srv/armhf-vm.img";
 pub(crate) const RECORD: &str = "/var/lib/armfleet/vms/armhf-vm/record.json";
+pub(crate) const UUID: &str = "5a0191cc-14b5-8260-9822-11f28f323c82";
+pub(crate) const EMPTY: &str = "fleet: lab\nvms: {}\n";
 
 pub(crate) fn spec(fleet: &str) -> Spec {
     read_fleet(fleet.as_bytes(), "fleet.yaml", "/fleet")
@@ -50,12 +53,34 @@ pub(crate) fn new_host() -> Memory {
     host
 }
 
-/// Plans without any means to change the host.
-pub(crate) fn plan(host: &Memory, fleet: &str) -> Plan {
-    plan_with(host, fleet, &Policy::default())
+/// A host on which the fleet was applied, and its guest has written to its disk. It is the same every time: steps are
+/// performed one by one.
+pub(crate) fn settled_host() -> Memory {
+    let host = new_host();
+    perform_in_order(&host, FLEET);
+    host.write_image(IMAGE, DATA).unwrap();
+    host
 }
 
-pub(crate) fn plan_with(host: &Memory, fleet: &str, policy: &Policy) -> Plan {
+/// What the guest wrote to its disk.
+pub(crate) const DATA: &str = "the guest's data";
+
+pub(crate) fn perform_in_order(host: &Memory, fleet: &str) {
+    let performer = Performer::locked(host.clone()).unwrap();
+    for step in plan(host, fleet, &Policy::default()).steps {
+        performer.perform(&step).unwrap();
+    }
+}
+
+/// What planning sees of a host.
+pub(crate) fn observe(host: &Memory, fleet: &str) -> RawInventory {
+    Observer(host.clone())
+        .observe(&query(&spec(fleet)))
+        .unwrap()
+}
+
+/// Plans without any means to change the host.
+pub(crate) fn plan(host: &Memory, fleet: &str, policy: &Policy) -> Plan {
     let watched = Watched {
         calls: host.clone(),
         watch: Recording::default(),
@@ -70,56 +95,115 @@ pub(crate) fn text(plan: &Plan) -> String {
     render_plan(plan, Paint::Plain)
 }
 
-/// An apply, and the calls it made that change something, sorted.
+/// An apply, and what it did.
 pub(crate) struct Applied {
-    pub(crate) plan: Plan,
     pub(crate) outcome: Outcome,
+    /// The calls that change something, but for the journal and the locks of VMs.
     pub(crate) changes: Vec<String>,
 }
 
-pub(crate) fn apply(host: &Memory, fleet: &str) -> Applied {
-    apply_with(host, fleet, &Policy::default())
-}
+/// What an apply does that has nothing to do.
+pub(crate) const ONLY_THE_LOCK: [&str; 1] = ["lock /run/armfleet/apply.lock"];
 
-pub(crate) fn apply_with(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
+pub(crate) fn apply(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
     let watched = Watched {
         calls: host.clone(),
         watch: Recording::default(),
     };
     let performer = Performer::locked(watched).unwrap();
-    let (plan, outcome) = apply_over(&performer, fleet, policy);
-    Applied {
-        plan,
-        outcome,
-        changes: performer.calls().watch.changes(),
-    }
+    let outcome = apply_over(&performer, fleet, policy);
+    let mut changes = performer.calls().watch.changes();
+    changes.retain(|call| !is_bookkeeping(call));
+    Applied { outcome, changes }
 }
 
-/// Applies until nothing is left, and fails if anything is.
-#[track_caller]
-pub(crate) fn converge(host: &Memory, fleet: &str) -> Applied {
-    let applied = apply(host, fleet);
-    applied.assert_converged();
-    applied
+fn is_bookkeeping(call: &str) -> bool {
+    call.starts_with("append_line ")
+        || call.starts_with("lock /run/armfleet/vm/")
+        || call.starts_with("lock /run/armfleet/staging/")
 }
 
 pub(crate) fn apply_over<W: Watch>(
     performer: &Performer<Watched<Memory, W>>,
     fleet: &str,
     policy: &Policy,
-) -> (Plan, Outcome) {
+) -> Outcome {
     let spec = spec(fleet);
     let (plan, _) = engine::observe_and_plan(performer, &spec, policy).unwrap();
-    let outcome = engine::apply(performer, &spec, policy, &plan, &Silent).unwrap();
-    (plan, outcome)
+    engine::apply(performer, &spec, policy, &plan, &Silent).unwrap()
+}
+
+/// Finds a host on which something happened since the fleet was applied: as the case of this name, which tells how it is
+/// planned, and then by an apply.
+#[track_caller]
+pub(crate) fn found(case: &str, fleet: &str, happened: impl FnOnce(&Memory)) -> (Memory, Applied) {
+    found_with(case, None, fleet, happened)
+}
+
+/// The same with options of the command line.
+#[track_caller]
+pub(crate) fn found_with(
+    case: &str,
+    options: Option<&str>,
+    fleet: &str,
+    happened: impl FnOnce(&Memory),
+) -> (Memory, Applied) {
+    let host = settled_host();
+    happened(&host);
+    found_on(host, case, options, fleet)
+}
+
+/// The same on any host.
+#[track_caller]
+pub(crate) fn found_on(
+    host: Memory,
+    case: &str,
+    options: Option<&str>,
+    fleet: &str,
+) -> (Memory, Applied) {
+    let case = Case::new(case);
+    case.assert("fleet.yaml", fleet);
+    case.assert_host(&observe(&host, fleet));
+    if let Some(options) = options {
+        case.assert("options", &format!("{options}\n"));
+    }
+    let policy = case::policy(options);
+    // Planning has no means to change anything, and tries none.
+    plan(&host, fleet, &policy);
+    let applied = apply(&host, fleet, &policy);
+    (host, applied)
 }
 
 impl Applied {
+    /// Everything planned was done, and nothing is left to do.
     #[track_caller]
     pub(crate) fn assert_converged(&self) {
         assert!(self.outcome.all_done(), "{:#?}", self.outcome.ended);
         let left = &self.outcome.residual;
         assert!(left.is_empty() && left.is_complete(), "{}", text(left));
+    }
+
+    /// It converged by these calls.
+    #[track_caller]
+    pub(crate) fn assert_did(&self, changes: &[&str]) {
+        assert_eq!(self.changes[0], ONLY_THE_LOCK[0]);
+        assert_eq!(self.changes[1..], *changes);
+        self.assert_converged();
+    }
+
+    /// Nothing was to be done.
+    #[track_caller]
+    pub(crate) fn assert_did_nothing(&self) {
+        assert_eq!(self.changes, ONLY_THE_LOCK);
+        assert!(self.outcome.residual.is_empty());
+    }
+
+    /// What was wanted and not done, a line each.
+    pub(crate) fn refused(&self) -> String {
+        let refusals = self.outcome.residual.refusals.iter();
+        refusals
+            .map(|refusal| format!("{}: {}\n", refusal.subject, refusal.why))
+            .collect()
     }
 }
 

@@ -4,4 +4,13 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod bed;
-mod converge;
+mod boot;
+mod case;
+mod change;
+mod hook;
+mod identity;
+mod keep;
+mod removal;
+mod state;
+mod storage;
+mod unknown;

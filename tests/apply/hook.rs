@@ -1,0 +1,138 @@
+//! The hook: there, ours, executable, and known to the daemon before anything starts.
+
+use crate::bed::{FLEET, UUID, VM, apply, found, new_host, settled_host};
+use armfleet::engine::Ended;
+use armfleet::host::primitives::{Owner, Primitives};
+
+const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
+const BINARY: &str = "/usr/bin/armfleet-hook";
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+const REPAIRED: [&str; 3] = [
+    "write_file /etc/libvirt/hooks/qemu.d/50-armfleet",
+    "reload_daemon /run/libvirtd.pid",
+    "write_file /run/armfleet/reloaded",
+];
+
+#[test]
+fn a_removed_hook_comes_back() {
+    let (_, applied) = found("hook-gone", FLEET, |host| host.remove(SHIM));
+    applied.assert_did(&REPAIRED);
+}
+
+#[test]
+fn a_changed_hook_is_written_again() {
+    let (host, applied) = found("hook-changed", FLEET, |host| {
+        host.put_file(SHIM, "#!/bin/sh\n").unwrap()
+    });
+    applied.assert_did(&REPAIRED);
+    assert_eq!(host.bytes(SHIM).unwrap(), armfleet::boot::SHIM.as_bytes());
+}
+
+#[test]
+fn a_hook_that_cannot_be_executed_is_made_executable() {
+    let (_, applied) = found("hook-not-executable", FLEET, |host| {
+        host.own(SHIM, 0o644, ROOT).unwrap()
+    });
+    applied.assert_did(&REPAIRED);
+}
+
+#[test]
+fn a_hook_of_somebody_else_becomes_roots() {
+    let (_, applied) = found("hook-owned-by-a-user", FLEET, |host| {
+        host.own(
+            SHIM,
+            0o755,
+            Owner {
+                uid: 1000,
+                gid: 1000,
+            },
+        )
+        .unwrap();
+    });
+    applied.assert_did(&REPAIRED);
+}
+
+#[test]
+fn what_is_no_file_in_the_hooks_place_is_left_alone() {
+    let (_, applied) = found("hook-is-a-folder", FLEET, |host| {
+        host.remove(SHIM);
+        host.make_folder(SHIM, 0o755, None).unwrap();
+        host.destroy(VM).unwrap();
+    });
+    applied.assert_did_nothing();
+    assert_eq!(applied.outcome.residual.refusals.len(), 2);
+}
+
+#[test]
+fn other_hooks_are_left_alone() {
+    let host = settled_host();
+    let others = [
+        "/etc/libvirt/hooks/qemu",
+        "/etc/libvirt/hooks/qemu.d/10-other",
+    ];
+    for other in others {
+        host.put_file(other, "#!/bin/sh\n").unwrap();
+    }
+    host.remove(SHIM);
+    apply(&host, FLEET, &Default::default()).assert_did(&REPAIRED);
+    for other in others {
+        assert_eq!(host.bytes(other).unwrap(), b"#!/bin/sh\n");
+    }
+}
+
+#[test]
+fn without_its_program_nothing_is_started() {
+    for (case, break_it) in [
+        (
+            "hook-program-missing",
+            (|host| host.remove(BINARY)) as fn(&armfleet::host::memory::Memory),
+        ),
+        ("hook-program-not-executable", |host| {
+            host.own(BINARY, 0o644, ROOT).unwrap()
+        }),
+    ] {
+        let (_, applied) = found(case, FLEET, |host| {
+            break_it(host);
+            host.destroy(VM).unwrap();
+        });
+        applied.assert_did_nothing();
+        assert_eq!(applied.outcome.residual.refusals.len(), 2, "{case}");
+    }
+}
+
+#[test]
+fn a_daemon_that_restarted_knows_the_hook() {
+    let (_, applied) = found("daemon-restarted", FLEET, |host| host.restart_daemon());
+    applied.assert_did_nothing();
+}
+
+#[test]
+fn a_daemon_that_cannot_be_told_is_refused() {
+    let (_, applied) = found("daemon-without-a-pid-file", FLEET, |host| {
+        host.remove(SHIM);
+        host.remove("/run/libvirtd.pid");
+    });
+    assert_eq!(applied.changes[1..], [REPAIRED[0]]);
+    assert_eq!(applied.outcome.residual.refusals.len(), 1);
+}
+
+/// A daemon drops a request to reload in the first moments of its life, and nobody tells; the start shows it.
+#[test]
+fn a_reload_that_was_dropped_is_made_again() {
+    let host = new_host();
+    host.drop_next_reload();
+    let applied = apply(&host, FLEET, &Default::default());
+    let failed: Vec<_> = applied
+        .outcome
+        .ended
+        .iter()
+        .filter(|(_, ended)| matches!(ended, Ended::Failed(_)))
+        .map(|(id, _)| id.to_string())
+        .collect();
+    assert_eq!(failed, ["start/armhf-vm"]);
+    apply(&host, FLEET, &Default::default()).assert_did(&[
+        REPAIRED[1],
+        REPAIRED[2],
+        &format!("start {UUID}"),
+    ]);
+}
