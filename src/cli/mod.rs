@@ -2,6 +2,7 @@
 
 mod apply;
 mod exit;
+mod explain;
 mod fleet;
 mod hold;
 mod plan;
@@ -19,6 +20,7 @@ use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
 use crate::plan::{Policy, Removal};
 use crate::spec::VmName;
+use crate::spec::schema::schema;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -61,6 +63,10 @@ enum Command {
     Hold(HoldArguments),
     /// End a hold
     Release(ReleaseArguments),
+    /// Say what a key of the fleet file or a problem of one means; without a name, list them all
+    Explain(ExplainArguments),
+    /// Print the JSON Schema of fleet files, for editors
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +145,13 @@ struct ReleaseArguments {
     vm: VmName,
 }
 
+#[derive(Debug, Args)]
+struct ExplainArguments {
+    /// A key (boot.share) or a problem (unknown-key)
+    #[arg(value_name = "KEY|PROBLEM")]
+    topic: Option<String>,
+}
+
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> Exit {
@@ -167,6 +180,11 @@ pub fn main() -> Exit {
         Command::Watch => watch::run(),
         Command::Hold(arguments) => hold::hold(arguments),
         Command::Release(arguments) => hold::release(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Schema => {
+            terminal::result(&schema());
+            Ok(Exit::Success)
+        }
     };
     ended.unwrap_or_else(|exit| exit)
 }

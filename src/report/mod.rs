@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod diff;
+mod explain;
 mod outcome;
 mod show;
 mod status;
@@ -10,6 +11,7 @@ mod text;
 
 pub use diagnostics::render_problems;
 pub use diff::render_diff;
+pub use explain::{render_topic_list, render_topics};
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use show::render_vm;
 pub use status::render_status;

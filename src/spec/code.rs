@@ -168,7 +168,7 @@ codes! {
     /// A kernel command line longer than the kernel keeps.
     CmdlineLength = "cmdline-length" {
         why: "A 32-bit ARM kernel keeps 1023 bytes and drops the rest without a word; what is dropped may be the root file system.",
-        remedy: "Shorten it.",
+        remedy: "Shorten it; what it says more than once or what is so anyway can go.",
     }
     /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
     PathRefused = "path-refused" {

@@ -2,7 +2,7 @@
 
 use super::Code;
 use super::form::Form;
-use super::keys::{Absence, Effect, FILE, Key, Need, Support, TABLES, Table};
+use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table};
 use super::near::nearest;
 use serde::Serialize;
 
@@ -37,10 +37,10 @@ pub struct KeyText {
     pub meaning: &'static str,
     /// What may stand there, as a part of a sentence.
     pub value: String,
-    /// Whether it must be given.
-    pub required: bool,
-    /// What it means to leave it out.
-    pub absence: &'static str,
+    /// The value that it has when it is left out, where there is one.
+    pub default: Option<&'static str>,
+    /// What it means to leave it out; `None` where it must be given.
+    pub absence: Option<String>,
     /// When a change does something.
     pub effect: &'static str,
     /// A piece of a fleet file with it.
@@ -118,11 +118,11 @@ pub fn explain(word: &str) -> Result<Vec<Topic>, Option<String>> {
 
 /// The word without what surrounds it in messages, and without places in lists.
 fn plain(word: &str) -> String {
-    let word = word.trim().trim_matches('`');
+    let word = word.trim().trim_end_matches(':').trim_matches('`');
     let code = word
         .strip_prefix("error[")
         .and_then(|rest| rest.strip_suffix(']'));
-    let word = code.unwrap_or(word).trim_end_matches(':');
+    let word = code.unwrap_or(word);
     let mut parts = word.split('[');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |plain, part| {
@@ -131,24 +131,25 @@ fn plain(word: &str) -> String {
 }
 
 fn near(word: &str, topics: &[Topic]) -> Option<String> {
-    let names = || topics.iter().map(Topic::name);
-    let last = |name: &str| name.rsplit('.').next().map(str::len);
-    let ends = names().map(|name| &name[name.len() - last(name).unwrap_or(0)..]);
-    nearest(word, names())
-        .or_else(|| nearest(word, ends))
-        .map(str::to_owned)
+    let names = topics.iter().map(Topic::name);
+    let ends = names.clone().filter_map(|name| name.rsplit('.').next());
+    nearest(word, ends.chain(names)).map(str::to_owned)
 }
 
 fn key_topic(table: &Table, key: &Key) -> KeyTopic {
     let about = match key.support {
         Support::Later => None,
-        Support::Done(need, meaning) => Some(KeyText {
+        Support::Done(_, meaning) => Some(KeyText {
             meaning: meaning.text,
             value: value(&meaning.form),
-            required: need == Need::Required,
+            default: match meaning.absence {
+                Absence::Value(text) => Some(text),
+                Absence::Error | Absence::Means(_) => None,
+            },
             absence: match meaning.absence {
-                Absence::Error => "an error: it must be given",
-                Absence::Value(text) | Absence::Means(text) => text,
+                Absence::Error => None,
+                Absence::Value(text) => Some(format!("`{text}`")),
+                Absence::Means(text) => Some(text.to_owned()),
             },
             effect: match meaning.effect {
                 Effect::Now => "when it is applied, also while the VM runs",

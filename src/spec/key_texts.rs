@@ -120,11 +120,11 @@ pub(super) const AUTOSTART: Meaning = Meaning {
 };
 
 pub(super) const ON_GUEST_REBOOT: Meaning = Meaning {
-    text: "What a reboot inside the guest does. QEMU would go on with the kernel that it loaded when it started. `stop`: the VM stops instead, and its next start boots what the guest installed.",
+    text: "What a reboot inside the guest does. `cold-boot`: the VM stops, and `armfleet watch`, which must run, starts it again with the kernel that the guest installed. `stop`: the VM stops, and whoever starts it next gets that kernel. `warm`: QEMU resets the machine and goes on with the kernel that it loaded when it started.",
     form: Form::Word(|| done(words::GUEST_REBOOT)),
-    absence: Absence::Value("stop"),
+    absence: Absence::Value("cold-boot"),
     effect: Effect::NextBoot,
-    example: "stop",
+    example: "warm",
 };
 
 pub(super) const STOP_TIMEOUT: Meaning = Meaning {

@@ -57,9 +57,13 @@ fn property(need: Need, meaning: &Meaning, text: Option<&KeyText>) -> Map<String
         property.insert("default".to_owned(), default_value(&meaning.form, default));
     }
     if let Some(text) = text {
+        let absence = text.absence.as_ref();
+        let absence = absence.map_or("Must be given.".to_owned(), |absence| {
+            format!("Left out: {absence}.")
+        });
         let description = format!(
-            "{}\n\nLeft out: {}.\n\nA change takes effect {}.",
-            text.meaning, text.absence, text.effect
+            "{}\n\n{absence}\n\nA change takes effect {}.",
+            text.meaning, text.effect
         );
         property.insert("description".to_owned(), description.into());
     }

@@ -1,0 +1,28 @@
+//! `armfleet explain`
+
+use super::exit::Exit;
+use super::{ExplainArguments, terminal};
+use crate::report::{render_topic_list, render_topics};
+use crate::spec::explain::{explain, topics};
+
+pub(super) fn run(arguments: &ExplainArguments) -> Result<Exit, Exit> {
+    let paint = terminal::paint(&std::io::stdout());
+    let Some(word) = &arguments.topic else {
+        terminal::result(&render_topic_list(&topics(), paint));
+        return Ok(Exit::Success);
+    };
+    let topics = explain(word).map_err(|near| {
+        let remedy = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => "armfleet explain lists all there are".to_owned(),
+        };
+        terminal::error(&Unknown(word.clone()), Some(&remedy));
+        Exit::Invalid
+    })?;
+    terminal::result(&render_topics(&topics, paint));
+    Ok(Exit::Success)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is neither a key of a fleet file nor a problem of one")]
+struct Unknown(String);
