@@ -1,11 +1,19 @@
-//! `armfleet explain`
+//! `armfleet explain` and `armfleet schema`
 
 use super::exit::Exit;
-use super::{ExplainArguments, terminal};
+use super::terminal;
 use crate::report::{render_topic_list, render_topics};
 use crate::spec::explain::{explain, topics};
+use clap::Args;
 
-pub(super) fn run(arguments: &ExplainArguments) -> Result<Exit, Exit> {
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A key (boot.share) or a problem (unknown-key)
+    #[arg(value_name = "KEY|PROBLEM")]
+    topic: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let paint = terminal::paint(&std::io::stdout());
     let Some(word) = &arguments.topic else {
         terminal::result(&render_topic_list(&topics(), paint));
@@ -21,6 +29,12 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<Exit, Exit> {
     })?;
     terminal::result(&render_topics(&topics, paint));
     Ok(Exit::Success)
+}
+
+/// Prints the schema of fleet files.
+pub(super) fn schema() -> Exit {
+    terminal::result(&crate::spec::schema::schema());
+    Exit::Success
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,6 @@ use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
 use crate::plan::{Policy, Removal};
 use crate::spec::VmName;
-use crate::spec::schema::schema;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -64,7 +63,7 @@ enum Command {
     /// End a hold
     Release(ReleaseArguments),
     /// Say what a key of the fleet file or a problem of one means; without a name, list them all
-    Explain(ExplainArguments),
+    Explain(explain::Arguments),
     /// Print the JSON Schema of fleet files, for editors
     Schema,
 }
@@ -145,13 +144,6 @@ struct ReleaseArguments {
     vm: VmName,
 }
 
-#[derive(Debug, Args)]
-struct ExplainArguments {
-    /// A key (boot.share) or a problem (unknown-key)
-    #[arg(value_name = "KEY|PROBLEM")]
-    topic: Option<String>,
-}
-
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> Exit {
@@ -181,10 +173,7 @@ pub fn main() -> Exit {
         Command::Hold(arguments) => hold::hold(arguments),
         Command::Release(arguments) => hold::release(arguments),
         Command::Explain(arguments) => explain::run(arguments),
-        Command::Schema => {
-            terminal::result(&schema());
-            Ok(Exit::Success)
-        }
+        Command::Schema => Ok(explain::schema()),
     };
     ended.unwrap_or_else(|exit| exit)
 }

@@ -103,7 +103,13 @@ impl Form {
             }),
         };
         let nullable = need == Need::Optional || matches!(self, Self::Named(_));
-        into_map(if nullable { or_null(schema) } else { schema })
+        let mut schema = into_map(if nullable { or_null(schema) } else { schema });
+        if schema.contains_key("pattern") {
+            // Editors would show the pattern.
+            let message = format!("This is not {}.", self.described());
+            schema.insert("patternErrorMessage".to_owned(), message.into());
+        }
+        schema
     }
 }
 
