@@ -1,7 +1,7 @@
 //! The libvirt hook's binary. The shim in `qemu.d/` runs it before a VM of armfleet's starts, and reads its exit code;
 //! nothing else should. It loads no libvirt, prints nothing on standard output, and takes nothing from the environment.
 
-use armfleet::hook::{EXIT_DONE, EXIT_REFUSED, Roots, Verdict, prepare};
+use armfleet::hook::{EXIT_DONE, EXIT_REFUSED, Root, Verdict, prepare};
 use std::io::{self, Write};
 use std::process::{self, ExitCode};
 use std::thread;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         thread::sleep(LIMIT);
         process::exit(EXIT_TOO_LATE);
     });
-    let outcome = prepare(&Roots::host(), domain, io::stdin().lock());
+    let outcome = prepare(&Root::host(), domain, io::stdin().lock());
     complain(&outcome.text);
     ExitCode::from(match outcome.verdict {
         Verdict::Done => EXIT_DONE,

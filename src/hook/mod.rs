@@ -5,7 +5,7 @@
 //!
 //! While it runs, libvirtd holds the VM's lock, so its time is bounded; a call to libvirt from here would never return.
 //! It runs as root, and everything in the share belongs to the guest: files are opened confined to the share, following
-//! nothing; bytes, names and times are bounded; nothing is written there. Files below [`Roots::state`] are root's, and
+//! nothing; bytes, names and times are bounded; nothing is written there. armfleet's own files are root's, and
 //! reached only by names that were checked.
 //!
 //! Killed at any moment it leaves `current` as it was or as it is to be: a generation is complete and on disk before it
@@ -15,12 +15,12 @@ mod domain;
 mod files;
 mod generations;
 mod prepare;
-mod roots;
+mod root;
 mod share;
 mod start;
 
 pub use prepare::{Outcome, Verdict, prepare};
-pub use roots::Roots;
+pub use root::Root;
 
 pub use crate::boot::SHIM;
 

@@ -2,10 +2,10 @@
 
 use super::domain::Starting;
 use super::files::{FileFault, chain, read_own};
-use super::roots::Roots;
+use super::root::Root;
 use super::start::Start;
 use crate::mark::{RecordError, read_record};
-use crate::spec::VmName;
+use crate::spec::{VmName, layout};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -67,11 +67,11 @@ enum RecordFault {
 ///
 /// `domain_xml` is what libvirt writes to its hooks' standard input.
 #[must_use]
-pub fn prepare(roots: &Roots, domain: &str, domain_xml: impl Read) -> Outcome {
+pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     let Ok(vm) = domain.parse::<VmName>() else {
         return Outcome::nothing();
     };
-    let record = match read_own(&roots.record(&vm)) {
+    let record = match read_own(&root.below(&layout::record(&vm))) {
         Ok(None) => return Outcome::nothing(),
         Ok(Some(text)) => read_record(&text).map_err(RecordFault::Damaged),
         Err(fault) => Err(RecordFault::Unreadable(fault)),
@@ -82,18 +82,18 @@ pub fn prepare(roots: &Roots, domain: &str, domain_xml: impl Read) -> Outcome {
     };
     let record = match record {
         Ok(record) => record,
-        Err(fault) => return without_record(roots, &vm, &starting, &fault),
+        Err(fault) => return without_record(root, &vm, &starting, &fault),
     };
     match starting.foreign_to(&record, &vm) {
         Some(why) => Outcome::done(&vm, &[format!("left alone: {why}")]),
-        None => Start::new(roots, &record, starting.arch).run(),
+        None => Start::new(root, &record, starting.arch).run(),
     }
 }
 
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
-fn without_record(roots: &Roots, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
+fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
     let why = chain(fault);
-    if is_bootable(&roots.current(vm)) || !starting.claims_to_be(vm) {
+    if is_bootable(&root.below(&layout::current(vm))) || !starting.claims_to_be(vm) {
         return Outcome::done(vm, &[format!("{why}; nothing was staged")]);
     }
     let remedy = "run `armfleet apply`, then start the VM again.";

@@ -5,13 +5,14 @@ use super::files::{
 };
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use super::prepare::{Outcome, is_bootable};
-use super::roots::Roots;
+use super::root::Root;
 use super::share::Share;
 use crate::boot::{
     Candidate, GenerationId, GuestArch, NoteError, Origin, PairSource, SeedPart, SeedReceipt,
     choose, read_seed_receipt,
 };
 use crate::mark::{Record, Wanted};
+use crate::spec::{VmName, layout};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ enum SeedFault {
 
 /// One start, and what is to be said about it.
 pub(super) struct Start<'a> {
-    roots: &'a Roots,
+    root: &'a Root,
     record: &'a Record,
     /// libvirt's name of the domain's instruction set.
     arch: String,
@@ -66,10 +67,10 @@ pub(super) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    pub(super) fn new(roots: &'a Roots, record: &'a Record, arch: String) -> Self {
+    pub(super) fn new(root: &'a Root, record: &'a Record, arch: String) -> Self {
         let lines = Vec::new();
         Self {
-            roots,
+            root,
             record,
             arch,
             lines,
@@ -80,23 +81,22 @@ impl<'a> Start<'a> {
         let switched = self.switch();
         let outcome = self.outcome(switched);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
-        let _ = write_stamp(&self.roots.hook_seen(&self.record.vm), &outcome.text);
+        let _ = write_stamp(&self.path(layout::hook_seen), &outcome.text);
         outcome
     }
 
     /// Makes `current` name what the VM is to boot.
     fn switch(&mut self) -> Result<(), Trouble> {
-        let vm = &self.record.vm;
         self.make_run_folders()?;
-        write_stamp(&self.roots.hook_seen(vm), "")?;
-        if self.is_restored() && is_bootable(&self.roots.current(vm)) {
+        write_stamp(&self.path(layout::hook_seen), "")?;
+        if self.is_restored() && is_bootable(&self.path(layout::current)) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
         let rules = self.rules()?;
-        let lock = lock(&self.roots.staging_lock(vm), LOCK_TIME)?;
+        let lock = lock(&self.path(layout::staging_lock), LOCK_TIME)?;
         let _held = lock.ok_or(Trouble::Locked)?;
-        let generations = Generations::open(self.roots.boot(vm))?;
+        let generations = Generations::open(self.path(layout::boot_folder))?;
         let chosen = self
             .wanted_pair(&generations)
             .or_else(|| self.chosen_pair(&generations, rules));
@@ -110,17 +110,22 @@ impl<'a> Start<'a> {
         switched
     }
 
+    /// Where one of the VM's files is.
+    fn path(&self, of: fn(&VmName) -> String) -> PathBuf {
+        self.root.below(&of(&self.record.vm))
+    }
+
     fn make_run_folders(&self) -> Result<(), FileFault> {
-        make_folder(&self.roots.run, 0o700)?;
-        make_folder(&self.roots.run.join("staging"), 0o700)?;
-        make_folder(&self.roots.run.join("hook-seen"), 0o700)
+        [layout::RUN, layout::STAGING_LOCKS, layout::HOOK_SEEN]
+            .iter()
+            .try_for_each(|folder| make_folder(&self.root.below(folder), 0o700))
     }
 
     /// Whether libvirt restores this VM from a file, or takes it over from another host: its kernel is in its memory.
     /// libvirt calls the hook with `restore` (`migrate`) right before (`src/qemu/qemu_driver.c`, `qemuDomainObjRestore`;
     /// `src/qemu/qemu_migration.c`), and the shim then leaves a file. An old one is of a restore that went no further.
     fn is_restored(&self) -> bool {
-        let path = self.roots.restoring(&self.record.vm);
+        let path = self.path(layout::restoring);
         let noted = fs::symlink_metadata(&path).and_then(|seen| seen.modified());
         let fresh = noted.is_ok_and(|at| {
             let age = SystemTime::now().duration_since(at);
@@ -250,12 +255,7 @@ impl<'a> Start<'a> {
             self.say("seed: the fleet file gives none");
             return None;
         }
-        match stage_seed(
-            generations,
-            &self.roots.seed(&self.record.vm),
-            staged,
-            rules,
-        ) {
+        match stage_seed(generations, &self.path(layout::seed_folder), staged, rules) {
             Ok(id) => {
                 self.say("boots its seed");
                 Some(id)
@@ -285,7 +285,7 @@ impl<'a> Start<'a> {
             );
             return Outcome::refused(vm, &why, &self.lines, &remedy);
         }
-        if is_bootable(&self.roots.current(vm)) {
+        if is_bootable(&self.path(layout::current)) {
             self.lines
                 .push(format!("{why}; boots what was staged before"));
             return Outcome::done(vm, &self.lines);

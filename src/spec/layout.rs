@@ -14,6 +14,8 @@ pub const RUN: &str = "/run/armfleet";
 pub const APPLY_LOCK: &str = "/run/armfleet/apply.lock";
 /// The folder of locks of VMs.
 pub const VM_LOCKS: &str = "/run/armfleet/vm";
+/// The folder of locks of those who change generations or seeds.
+pub const STAGING_LOCKS: &str = "/run/armfleet/staging";
 /// The folder of the hook's proofs that it ran.
 pub const HOOK_SEEN: &str = "/run/armfleet/hook-seen";
 /// Its time says when armfleet last made libvirtd look for hooks.
@@ -95,6 +97,12 @@ pub fn seed_receipt(vm: &VmName) -> String {
     format!("{VMS}/{vm}/boot/seed/seed.json")
 }
 
+/// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is to be staged then.
+#[must_use]
+pub fn restoring(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/restoring")
+}
+
 /// The proof that the hook ran for a VM.
 #[must_use]
 pub fn hook_seen(vm: &VmName) -> String {
@@ -122,5 +130,5 @@ pub fn vm_lock(vm: &VmName) -> String {
 /// The lock that whoever changes a VM's generations or seed holds; nobody calls libvirt while holding it.
 #[must_use]
 pub fn staging_lock(vm: &VmName) -> String {
-    format!("{RUN}/staging/{vm}.lock")
+    format!("{STAGING_LOCKS}/{vm}.lock")
 }

@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use armfleet::hook::SHIM;
+use armfleet::spec::layout;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -118,7 +119,7 @@ fn start_on_a_host(world: &World) -> Output {
     let script = r#"set -e
         mount -t tmpfs none /var/lib
         mkdir /var/lib/armfleet
-        mount --bind "$1/state" /var/lib/armfleet
+        mount --bind "$1/var/lib/armfleet" /var/lib/armfleet
         mount -t tmpfs none /run
         code=0
         sh "$1/50-armfleet" armhf-vm prepare begin - <"$1/domain.xml" || code=$?
@@ -152,5 +153,5 @@ fn shim_and_binary_work_together_on_a_hosts_paths() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stdout.is_empty());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("armhf-vm cannot start"));
-    assert!(!Path::new(&empty.roots.current(&empty.vm)).exists());
+    assert!(!Path::new(&empty.path(layout::current)).exists());
 }

@@ -2,7 +2,8 @@
 
 use crate::world::{World, cpio};
 use armfleet::boot::GenerationId;
-use armfleet::hook::{Roots, prepare};
+use armfleet::hook::{Root, prepare};
+use armfleet::spec::layout;
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
@@ -19,14 +20,11 @@ const KILLS: u32 = 60;
 #[ignore = "run by the test below"]
 fn run_the_hook_when_told() {
     let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
-    let roots = Roots {
-        state: folder.join("state"),
-        run: folder.join("run"),
-    };
+    let root = Root::at(&folder);
     let xml = fs::read(folder.join("domain.xml")).unwrap();
     println!("ready");
     let _ = std::io::stdin().read(&mut [0]).unwrap();
-    let _ = prepare(&roots, "armhf-vm", xml.as_slice());
+    let _ = prepare(&root, "armhf-vm", xml.as_slice());
 }
 
 /// Starts a run, and kills it after a while.
@@ -88,7 +86,7 @@ fn a_killed_run_leaves_the_old_pair_or_the_new_one() {
         for name in generations {
             GenerationId::try_from(name).unwrap();
         }
-        let mut left: Vec<_> = fs::read_dir(world.roots.boot(&world.vm))
+        let mut left: Vec<_> = fs::read_dir(world.path(layout::boot_folder))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();

@@ -2,6 +2,7 @@
 
 use crate::world::{UUID, World, domain_xml, mark};
 use armfleet::hook::{Verdict, prepare};
+use armfleet::spec::layout;
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
@@ -41,15 +42,15 @@ fn a_domain_that_is_not_ours_is_left_alone() {
         ("endless XML", format!("<domain>{}", " ".repeat(5 << 20))),
     ];
     for (what, xml) in foreign {
-        let outcome = prepare(&world.roots, "armhf-vm", xml.as_bytes());
+        let outcome = prepare(&world.root, "armhf-vm", xml.as_bytes());
         assert_eq!(outcome.verdict, Verdict::Done, "{what}");
         assert!(
             outcome.text.starts_with("armfleet: armhf-vm: "),
             "{what}: {}",
             outcome.text
         );
-        assert!(!world.roots.boot(&world.vm).exists(), "{what}");
-        assert!(!world.roots.run.exists(), "{what}");
+        assert!(!world.path(layout::boot_folder).exists(), "{what}");
+        assert!(!world.root.below(layout::RUN).exists(), "{what}");
     }
 }
 
@@ -70,25 +71,25 @@ fn names_without_a_record_are_answered_with_silence() {
         "ä",
         &"a".repeat(300),
     ] {
-        let outcome = prepare(&world.roots, name, world.xml().as_bytes());
+        let outcome = prepare(&world.root, name, world.xml().as_bytes());
         assert_eq!(
             (outcome.verdict, outcome.text.as_str()),
             (Verdict::Done, ""),
             "{name:?}"
         );
     }
-    assert!(!world.roots.run.exists());
+    assert!(!world.root.below(layout::RUN).exists());
 }
 
 #[test]
 fn a_damaged_record_stops_no_vm_that_has_a_kernel() {
     let world = World::installed();
-    let record = world.roots.record(&world.vm);
+    let record = world.path(layout::record);
     fs::write(&record, "{").unwrap();
     assert!(world.refused().contains("its record is damaged"));
     let clone = domain_xml("armhf-vm", OTHER, "armv7l", &mark("obs", "armhf-vm", UUID));
     assert_eq!(
-        prepare(&world.roots, "armhf-vm", clone.as_bytes()).verdict,
+        prepare(&world.root, "armhf-vm", clone.as_bytes()).verdict,
         Verdict::Done
     );
     world.write_record();
@@ -106,7 +107,7 @@ fn a_domain_of_another_architecture_is_refused_unless_something_is_staged() {
     let ours = mark("obs", "armhf-vm", UUID);
     let start = |arch: &str| {
         let xml = domain_xml("armhf-vm", UUID, arch, &ours);
-        prepare(&world.roots, "armhf-vm", xml.as_bytes())
+        prepare(&world.root, "armhf-vm", xml.as_bytes())
     };
     let outcome = start("x86_64");
     assert_eq!(outcome.verdict, Verdict::Refused);
@@ -130,7 +131,7 @@ fn a_restored_vm_is_left_as_it_is() {
     world.start();
     world.install("6.1.0-50-armmp");
     world.link_pair("", "6.1.0-50-armmp");
-    let note = world.roots.restoring(&world.vm);
+    let note = world.path(layout::restoring);
 
     File::create(&note).unwrap();
     assert!(world.start().contains("restored with its memory"));
@@ -154,14 +155,14 @@ fn a_restored_vm_is_left_as_it_is() {
 #[test]
 fn a_restored_vm_without_anything_staged_gets_a_kernel() {
     let world = World::installed();
-    File::create(world.roots.restoring(&world.vm)).unwrap();
+    File::create(world.path(layout::restoring)).unwrap();
     world.start();
 }
 
 #[test]
 fn every_run_for_a_vm_of_ours_leaves_its_stamp() {
     let world = World::new();
-    let stamp = world.roots.hook_seen(&world.vm);
+    let stamp = world.path(layout::hook_seen);
     let refusal = world.refused();
     assert_eq!(fs::read_to_string(&stamp).unwrap(), refusal);
     let before = fs::metadata(&stamp).unwrap().modified().unwrap();
@@ -192,7 +193,7 @@ fn a_held_lock_is_waited_for_and_not_for_ever() {
     world.link_pair("", "6.1.0-50-armmp");
     let lock = File::options()
         .write(true)
-        .open(world.roots.staging_lock(&world.vm))
+        .open(world.path(layout::staging_lock))
         .unwrap();
     lock.lock().unwrap();
     let text = world.start();

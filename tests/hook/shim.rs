@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use armfleet::hook::{EXIT_DONE, EXIT_REFUSED, SHIM};
+use armfleet::spec::layout;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -51,10 +52,16 @@ impl Shim {
     fn new() -> Self {
         let world = World::new();
         let binary = world.outside("armfleet-hook");
-        let (hook, state) = (binary.display(), world.roots.state.display());
+        let (hook, state) = (&binary, world.root.below(layout::STATE));
         let text = SHIM
-            .replace("hook=/usr/bin/armfleet-hook\n", &format!("hook={hook}\n"))
-            .replace("state=/var/lib/armfleet\n", &format!("state={state}\n"));
+            .replace(
+                "hook=/usr/bin/armfleet-hook\n",
+                &format!("hook={}\n", hook.display()),
+            )
+            .replace(
+                "state=/var/lib/armfleet\n",
+                &format!("state={}\n", state.display()),
+            );
         assert!(!text.contains("=/usr") && !text.contains("=/var"));
         let script = world.outside("50-armfleet");
         fs::write(&script, text).unwrap();
@@ -85,17 +92,12 @@ impl Shim {
     fn stage(&self) {
         let generation = self
             .world
-            .roots
-            .boot(&self.world.vm)
+            .path(layout::boot_folder)
             .join("g/0123456789abcdef");
         fs::create_dir_all(&generation).unwrap();
         fs::write(generation.join("vmlinuz"), "kernel").unwrap();
         fs::write(generation.join("initrd.img"), "initrd").unwrap();
-        symlink(
-            "g/0123456789abcdef",
-            self.world.roots.current(&self.world.vm),
-        )
-        .unwrap();
+        symlink("g/0123456789abcdef", self.world.path(layout::current)).unwrap();
     }
 
     /// Runs the shim as libvirt does, in each shell, which must all answer alike. There is no command to be found, so it
@@ -240,7 +242,7 @@ fn a_pair_counts_as_staged_only_with_both_files() {
     shim.put(b"");
     shim.stage();
     assert_eq!(shim.prepare().code, 0);
-    fs::remove_file(shim.world.roots.current(&shim.world.vm).join("initrd.img")).unwrap();
+    fs::remove_file(shim.world.path(layout::current).join("initrd.img")).unwrap();
     assert_eq!(shim.prepare().code, 1);
 }
 
@@ -327,7 +329,7 @@ fn what_does_not_concern_us_runs_nothing() {
         "a b", "-x", ".x", "x\ny", "null", "vms", "ä", "a*", "[a]", "$HOME",
     ];
     for name in decoys {
-        let folder = shim.world.roots.state.join("vms").join(name);
+        let folder = shim.world.root.below(layout::VMS).join(name);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("record.json"), "{}").unwrap();
     }
@@ -362,7 +364,7 @@ fn what_does_not_concern_us_runs_nothing() {
 #[test]
 fn a_restore_is_noted_for_vms_of_ours_alone() {
     let shim = Shim::new();
-    let note = shim.world.roots.restoring(&shim.world.vm);
+    let note = shim.world.path(layout::restoring);
     for operation in ["restore", "migrate"] {
         assert_eq!(
             shim.call("armhf-vm", &[operation, "begin", "-"]),
@@ -371,7 +373,7 @@ fn a_restore_is_noted_for_vms_of_ours_alone() {
         assert!(note.exists());
         fs::remove_file(&note).unwrap();
         shim.call("unknown", &[operation, "begin", "-"]);
-        assert!(!shim.world.roots.state.join("vms/unknown").exists());
+        assert!(!shim.world.root.below(layout::VMS).join("unknown").exists());
     }
     fs::create_dir(&note).unwrap();
     assert_eq!(
@@ -389,6 +391,6 @@ fn a_users_own_libvirtd_runs_nothing() {
     let shim = Shim::new();
     shim.put(b"#!/bin/sh\nexit 41\n");
     assert_eq!(shim.prepare().code, 1);
-    std::os::unix::fs::chown(shim.world.roots.record(&shim.world.vm), Some(65_534), None).unwrap();
+    std::os::unix::fs::chown(shim.world.path(layout::record), Some(65_534), None).unwrap();
     assert_eq!(shim.prepare(), Answer::silent());
 }

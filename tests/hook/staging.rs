@@ -3,6 +3,7 @@
 use crate::world::{World, cpio, initrd, zimage};
 use armfleet::boot::PairSource;
 use armfleet::mark::Wanted;
+use armfleet::spec::layout;
 use rustix::fs::XattrFlags;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +14,7 @@ fn the_linked_pair_is_staged() {
     let world = World::installed();
     let before = world.share_state();
     assert!(world.start().contains("boots 6.1.0-48-armmp"));
-    let current = world.roots.current(&world.vm);
+    let current = world.path(layout::current);
     assert_eq!(
         fs::read(current.join("vmlinuz")).unwrap(),
         zimage("6.1.0-48-armmp")
@@ -80,11 +81,10 @@ fn a_new_kernel_is_staged_and_the_previous_one_kept() {
         );
         seen = now;
     }
-    let previous = fs::read_link(world.roots.boot(&world.vm).join("previous")).unwrap();
+    let previous = fs::read_link(world.path(layout::boot_folder).join("previous")).unwrap();
     assert!(
         world
-            .roots
-            .boot(&world.vm)
+            .path(layout::boot_folder)
             .join(previous)
             .join("vmlinuz")
             .exists()
@@ -159,7 +159,7 @@ fn without_a_pair_in_the_share_the_staged_one_boots_if_it_is_whole() {
             .start()
             .contains("boots 6.1.0-48-armmp, staged before")
     );
-    let staged = world.roots.current(&world.vm).join("initrd.img");
+    let staged = world.path(layout::current).join("initrd.img");
     fs::write(&staged, cpio("version", b"another")).unwrap();
     let text = world.refused();
     assert!(text.contains("its SHA-256 differs"), "{text}");
@@ -171,12 +171,12 @@ fn a_staged_file_that_is_gone_is_staged_again() {
     let world = World::installed();
     world.start();
     for damage in ["vmlinuz", "initrd.img", "pair.json"] {
-        fs::remove_file(world.roots.current(&world.vm).join(damage)).unwrap();
+        fs::remove_file(world.path(layout::current).join(damage)).unwrap();
         world.start();
     }
-    fs::remove_dir_all(world.roots.boot(&world.vm)).unwrap();
+    fs::remove_dir_all(world.path(layout::boot_folder)).unwrap();
     world.start();
-    fs::remove_file(world.roots.current(&world.vm)).unwrap();
+    fs::remove_file(world.path(layout::current)).unwrap();
     world.start();
 }
 
@@ -238,7 +238,7 @@ fn a_seed_boots_until_the_share_has_a_pair() {
 fn a_damaged_seed_is_not_booted() {
     let mut world = World::new();
     world.put_seed("6.1.0-40-armmp");
-    let seed = world.roots.seed(&world.vm);
+    let seed = world.path(layout::seed_folder);
     fs::write(seed.join("initrd.img"), initrd("6.1.0-41-armmp")).unwrap();
     assert!(world.refused().contains("not those that its receipt names"));
     fs::write(seed.join("seed.json"), "{").unwrap();

@@ -4,9 +4,9 @@ use armfleet::boot::{
     Identity, MODE_XATTR, PairNote, SeedPart, SeedReceipt, Sha256Hex, Timestamp, read_pair_note,
     render_seed_receipt,
 };
-use armfleet::hook::{Outcome, Roots, Verdict, prepare};
+use armfleet::hook::{Outcome, Root, Verdict, prepare};
 use armfleet::mark::{Applied, BootRecord, Record, Wanted, render_mark, render_record};
-use armfleet::spec::{DesiredState, GuestReboot, Handover, Uuid, VmName};
+use armfleet::spec::{DesiredState, GuestReboot, Handover, Uuid, VmName, layout};
 use rustix::fs::XattrFlags;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(crate) const UUID: &str = "729407af-9814-8a14-ab03-bb922bf75d3d";
 
 pub(crate) struct World {
     folder: TempDir,
-    pub(crate) roots: Roots,
+    pub(crate) root: Root,
     pub(crate) vm: VmName,
     pub(crate) record: Record,
 }
@@ -29,14 +29,12 @@ impl World {
     pub(crate) fn new() -> Self {
         // Beside the build, not in /tmp: that may be a filesystem without user xattrs.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let roots = Roots {
-            state: folder.path().join("state"),
-            run: folder.path().join("run"),
-        };
+        let root = Root::at(folder.path());
         let vm: VmName = "armhf-vm".parse().unwrap();
         let share = folder.path().join("share");
         fs::create_dir(&share).unwrap();
-        fs::create_dir_all(roots.vm(&vm)).unwrap();
+        fs::create_dir(root.below("/run")).unwrap();
+        fs::create_dir_all(root.below(&layout::vm_folder(&vm))).unwrap();
         let record = Record {
             fleet: "obs".parse().unwrap(),
             vm: vm.clone(),
@@ -55,7 +53,7 @@ impl World {
         };
         let world = Self {
             folder,
-            roots,
+            root,
             vm,
             record,
         };
@@ -76,9 +74,14 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// Where one of the VM's files is.
+    pub(crate) fn path(&self, of: fn(&VmName) -> String) -> PathBuf {
+        self.root.below(&of(&self.vm))
+    }
+
     pub(crate) fn write_record(&self) {
         let text = render_record(&self.record).unwrap();
-        fs::write(self.roots.record(&self.vm), text).unwrap();
+        fs::write(self.path(layout::record), text).unwrap();
     }
 
     pub(crate) fn share(&self, name: &str) -> PathBuf {
@@ -112,7 +115,7 @@ impl World {
 
     /// Stages a seed as apply does.
     pub(crate) fn put_seed(&mut self, version: &str) {
-        let folder = self.roots.seed(&self.vm);
+        let folder = self.path(layout::seed_folder);
         fs::create_dir_all(&folder).unwrap();
         let part = |file: &str, name: String, bytes: Vec<u8>| {
             fs::write(folder.join(file), &bytes).unwrap();
@@ -149,7 +152,7 @@ impl World {
     }
 
     pub(crate) fn prepare(&self) -> Outcome {
-        prepare(&self.roots, self.vm.as_str(), self.xml().as_bytes())
+        prepare(&self.root, self.vm.as_str(), self.xml().as_bytes())
     }
 
     /// Runs the hook, which must let the VM start.
@@ -170,7 +173,7 @@ impl World {
 
     /// What `current` names is complete and is what its note says.
     pub(crate) fn assert_bootable(&self) -> PairNote {
-        let current = self.roots.current(&self.vm);
+        let current = self.path(layout::current);
         let note = read_pair_note(&fs::read(current.join("pair.json")).unwrap()).unwrap();
         for (name, file) in [("vmlinuz", &note.kernel), ("initrd.img", &note.initrd)] {
             let bytes = fs::read(current.join(name)).unwrap();
@@ -186,7 +189,7 @@ impl World {
     }
 
     pub(crate) fn generations(&self) -> Vec<String> {
-        let folder = self.roots.boot(&self.vm).join("g");
+        let folder = self.path(layout::boot_folder).join("g");
         let mut names: Vec<_> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -197,7 +200,7 @@ impl World {
 
     /// The inode of the kernel that boots next.
     pub(crate) fn kernel_inode(&self) -> u64 {
-        let path = self.roots.current(&self.vm).join("vmlinuz");
+        let path = self.path(layout::current).join("vmlinuz");
         fs::metadata(path).unwrap().ino()
     }
 
