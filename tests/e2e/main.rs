@@ -26,3 +26,4 @@ mod read_only;
 mod removal;
 mod run_state;
 mod sandbox;
+mod watch;
