@@ -3,7 +3,6 @@
 use crate::bed::{FLEET, UUID, VM, apply, found, settled_host};
 use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::Primitives;
 use armfleet::host::primitives::Reads;
 use armfleet::inventory::RawDomain;
 use std::time::Duration;
