@@ -24,6 +24,7 @@ mod main_job;
 mod ownership;
 mod read_only;
 mod removal;
+mod restored;
 mod run_state;
 mod sandbox;
 mod watch;
