@@ -87,6 +87,9 @@ const CORE: [&str; 8] = [
     "report",
 ];
 
+/// Decisions outside of the core that are as pure.
+const PURE_BESIDE: [&str; 2] = ["watch/judge.rs", "watch/lane.rs"];
+
 #[test]
 fn the_core_reaches_nothing_outside_itself() {
     let forbidden = [
@@ -101,7 +104,8 @@ fn the_core_reaches_nothing_outside_itself() {
         "HashSet",
     ];
     for (name, text) in sources() {
-        if !CORE.contains(&module(&name)) || is_test(&name) {
+        let pure = CORE.contains(&module(&name)) || PURE_BESIDE.contains(&name.as_str());
+        if !pure || is_test(&name) {
             continue;
         }
         for word in forbidden {
@@ -127,7 +131,8 @@ fn modules_use_only_what_the_table_allows() {
         "engine: xml spec boot mark inventory domain plan host",
         "host: xml spec boot mark inventory domain plan",
         "hook: boot mark xml spec",
-        "cli: xml spec boot mark inventory domain plan report engine host hook",
+        "watch: spec boot mark inventory host",
+        "cli: xml spec boot mark inventory domain plan report engine host hook watch",
     ];
     let allowed: BTreeMap<&str, Vec<&str>> = table
         .iter()

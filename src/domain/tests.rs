@@ -13,6 +13,7 @@ const STORED: &str = include_str!("../../tests/fixtures/armhf-stored-9.0.xml");
 fn libvirt() -> Libvirt {
     let capabilities = include_str!("../../tests/fixtures/capabilities-9.0.xml").to_owned();
     let raw = RawInventory {
+        at: 0,
         format: SNAPSHOT_FORMAT.to_owned(),
         libvirt: Fact::Present(RawLibvirt {
             version: 9_000_000,

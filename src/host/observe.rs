@@ -26,9 +26,13 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         let mut seen = reads.look(path, *look);
         if *look == Look::Records && seen.present().is_some() {
             match reads.records(path) {
-                Ok(records) => paths.extend(records.into_iter().map(|path| {
+                Ok(records) => paths.extend(records.into_iter().flat_map(|path| {
                     let record = reads.look(&path, Look::Text);
-                    (path, record)
+                    // A VM that left the file may be held, too.
+                    let hold = path.replace("/record.json", "/hold.json");
+                    let held = reads.look(&hold, Look::Text);
+                    let held = (!held.is_absent()).then_some((hold, held));
+                    [(path, record)].into_iter().chain(held)
                 })),
                 Err(error) => seen = Fact::Unreadable(error.why),
             }
@@ -37,6 +41,7 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     }
     RawInventory {
         format: SNAPSHOT_FORMAT.to_owned(),
+        at: reads.now(),
         libvirt,
         domains,
         paths,

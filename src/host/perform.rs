@@ -10,7 +10,10 @@ use crate::boot::{
 };
 use crate::domain::{Edit, apply_edits};
 use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RunState, digest};
-use crate::mark::{AppliedBy, Record, render_record};
+use crate::mark::{
+    AppliedBy, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
+    render_run_note,
+};
 use crate::plan::{Act, Base, SeedSource, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
 use std::time::Duration;
@@ -346,6 +349,7 @@ impl<P: Primitives> Performer<P> {
 
     fn ask_to_stop(&self, vm: &VmName, uuid: &Uuid) -> Result<(), HostError> {
         let _lock = self.lock_vm(vm)?;
+        self.note_asked(vm)?;
         match self.calls.shutdown(uuid.as_str()) {
             // It may have stopped by itself meanwhile, which is what was wanted.
             Err(error) if self.state(vm, uuid)? != RunState::Off => {
@@ -353,6 +357,28 @@ impl<P: Primitives> Performer<P> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Leaves word that this stop is armfleet's, for a watcher that comes later.
+    fn note_asked(&self, vm: &VmName) -> Result<(), HostError> {
+        let path = layout::run_note(vm);
+        let run = self.hook_seen(vm);
+        let seen = self.calls.look(&path, Look::Text);
+        let last = seen.present().and_then(|file| file.text.as_deref());
+        let last = last.and_then(|text| read_run_note(text.as_bytes()).ok());
+        let note = RunNote::for_run(run, last.as_ref());
+        if note.end.is_some() {
+            return Ok(());
+        }
+        let text = render_run_note(&RunNote {
+            end: Some(RunEnd::Asked),
+            ..note
+        })
+        .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
+        self.ensure_folder(layout::RUNS, PRIVATE)?;
+        self.calls
+            .write_file(&path, layout::RUNS, text.as_bytes(), 0o600)
+            .map_err(cannot(format!("write {path}")))
     }
 
     fn state(&self, vm: &VmName, uuid: &Uuid) -> Result<RunState, HostError> {
@@ -367,7 +393,11 @@ impl<P: Primitives> Performer<P> {
         let before = self.hook_seen(vm);
         let started = {
             let _lock = self.lock_vm(vm)?;
-            self.calls.start(uuid.as_str())
+            match self.calls.start(uuid.as_str()) {
+                // A watcher was faster.
+                Err(_) if self.state(vm, uuid).is_ok_and(RunState::has_process) => Ok(()),
+                started => started,
+            }
         };
         let hook_ran = self.hook_seen(vm) != before;
         if let Err(error) = started {
@@ -405,10 +435,12 @@ impl<P: Primitives> Performer<P> {
         ))
     }
 
-    fn hook_seen(&self, vm: &VmName) -> Option<(u64, i64)> {
+    fn hook_seen(&self, vm: &VmName) -> Option<RunStamp> {
         let seen = self.calls.look(&layout::hook_seen(vm), Look::Stat);
-        seen.present()
-            .map(|file| (file.stat.ino, file.stat.mtime_ns))
+        seen.present().map(|file| RunStamp {
+            ino: file.stat.ino,
+            mtime_ns: file.stat.mtime_ns,
+        })
     }
 
     fn undefine(
@@ -441,6 +473,9 @@ impl<P: Primitives> Performer<P> {
             .remove_file(&layout::hook_seen(vm))
             .map_err(doing())?;
         self.calls
+            .remove_file(&layout::run_note(vm))
+            .map_err(doing())?;
+        self.calls
             .remove_file(&layout::record(vm))
             .map_err(doing())?;
         self.calls
@@ -452,10 +487,26 @@ impl<P: Primitives> Performer<P> {
         let lock = self
             .calls
             .lock(&layout::vm_lock(vm), &self.lock_note(), VM_PATIENCE);
-        lock.map_err(|error| {
+        let lock = lock.map_err(|error| {
             HostError::new(format!("somebody else is at work on {vm}"), error)
                 .with_remedy("apply again")
-        })
+        })?;
+        self.not_held(vm)?;
+        Ok(lock)
+    }
+
+    /// Fails if somebody has come to hold the VM since it was planned.
+    fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
+        let seen = self.calls.look(&layout::hold(vm), Look::Text);
+        let text = seen.map(|file| file.text.unwrap_or_default());
+        let why = match text.try_map(|text| read_hold(text.as_bytes())) {
+            Fact::Present(hold) if hold.holds_at(self.calls.now()) => hold.to_string(),
+            Fact::Present(_) | Fact::Absent | Fact::NotObserved => return Ok(()),
+            Fact::Unreadable(why) => format!("its hold cannot be read: {why}"),
+        };
+        Err(HostError::plain(format!("{vm} is left alone: {why}"))
+            .with_remedy(format!("armfleet release {vm}"))
+            .as_refusal())
     }
 
     /// Keeps the hook from reading what is being changed.

@@ -16,7 +16,7 @@ pub use raw::{
     SNAPSHOT_FORMAT,
 };
 
-use crate::mark::{OwnerMark, Record, read_record};
+use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};
 use crate::spec::{FleetName, VmName, layout};
 use crate::xml;
 use sha2::{Digest, Sha256};
@@ -32,6 +32,8 @@ pub struct Inventory {
     pub domains: Fact<BTreeMap<String, Domain>>,
     /// The records found, by the folder's name.
     pub records: BTreeMap<String, Fact<SeenRecord>>,
+    /// When all this was seen, in seconds since 1970-01-01 UTC.
+    at: u64,
     paths: BTreeMap<String, Fact<RawFile>>,
 }
 
@@ -86,6 +88,7 @@ impl Inventory {
             .filter_map(|(path, fact)| Some((record_owner(path)?, fact.as_ref().map(seen_record))));
         Self {
             records: records.collect(),
+            at: raw.at,
             libvirt: raw.libvirt.try_map(|raw| Libvirt::read(&raw)),
             domains: raw.domains.map(|domains| {
                 domains
@@ -101,6 +104,36 @@ impl Inventory {
     #[must_use]
     pub fn path(&self, path: &str) -> &Fact<RawFile> {
         self.paths.get(path).unwrap_or(&Fact::NotObserved)
+    }
+
+    /// Who holds a VM; absent where a hold has ended by itself.
+    #[must_use]
+    pub fn hold(&self, vm: &VmName) -> Fact<Hold> {
+        // One that the folder's listing led to nothing is not there, if the folder could be listed.
+        let text = match self.paths.get(&layout::hold(vm)) {
+            Some(fact) => fact.as_ref(),
+            None if self.path(layout::VMS).unknown().is_none() => Fact::Absent,
+            None => Fact::NotObserved,
+        };
+        let read = |file: &RawFile| read_hold(file.text.as_deref().unwrap_or_default().as_bytes());
+        match text.try_map(read) {
+            Fact::Present(hold) if !hold.holds_at(self.at) => Fact::Absent,
+            fact => fact,
+        }
+    }
+
+    /// The watcher of this host, as its lock tells; absent when nobody watches.
+    #[must_use]
+    pub fn watcher(&self) -> Fact<&str> {
+        match self.path(layout::WATCH_LOCK) {
+            Fact::Present(file) => match &file.text {
+                Some(holder) => Fact::Present(holder),
+                None => Fact::Absent,
+            },
+            Fact::Absent => Fact::Absent,
+            Fact::NotObserved => Fact::NotObserved,
+            Fact::Unreadable(why) => Fact::Unreadable(why.clone()),
+        }
     }
 
     /// What is known about a VM's record.

@@ -19,6 +19,7 @@ pub fn query(spec: &Spec) -> Query {
         look(path, Look::Stat);
     }
     look(layout::VMS, Look::Records);
+    look(layout::WATCH_LOCK, Look::Lock);
     for vm in spec.vms.values() {
         for (path, closeness) in looks_of(vm) {
             look(&path, closeness);
@@ -35,6 +36,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         (layout::current(&vm.name), Look::Link),
         (layout::current_pair(&vm.name), Look::Text),
         (layout::hook_seen(&vm.name), Look::Text),
+        (layout::hold(&vm.name), Look::Text),
         stat(&managed_save(vm)),
         stat(&nvram(vm)),
     ];

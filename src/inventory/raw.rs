@@ -32,6 +32,8 @@ pub enum Look {
     Share,
     /// A folder of folders: the `record.json` of each, as [`Look::Text`], listed under their own paths.
     Records,
+    /// A lock's file, with what its holder wrote into it as text while somebody holds it.
+    Lock,
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
@@ -56,6 +58,9 @@ pub enum Fact<T> {
 pub struct RawInventory {
     /// [`SNAPSHOT_FORMAT`].
     pub format: String,
+    /// When it was seen, in seconds since 1970-01-01 UTC.
+    #[serde(default)]
+    pub at: u64,
     /// libvirt itself.
     pub libvirt: Fact<RawLibvirt>,
     /// Every domain that libvirt knows, sorted by name.

@@ -15,6 +15,7 @@ mod run;
 mod step;
 mod storage;
 mod vm;
+mod watch;
 
 pub use boot::{Kernels, kernels};
 pub use planner::plan;

@@ -1,7 +1,7 @@
 //! The pure function, and what its parts share.
 
 use super::step::{Act, Step, StepId};
-use super::{Notice, Plan, Policy, Refusal, Unknown, hook, order, removal, vm};
+use super::{Notice, Plan, Policy, Refusal, Unknown, hook, order, removal, vm, watch};
 use crate::domain::RowChange;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
 use crate::spec::{Spec, VmName};
@@ -52,9 +52,12 @@ fn plan_host(sight: &Sight<'_>, draft: &mut Draft) {
     let mut leaving = Draft::default();
     let removals = removal::plan(sight, &mut leaving);
     for vm in sight.spec.vms.values() {
-        vm::plan(sight, vm, &hook, &removals, draft);
+        watch::unless_held(sight, &vm.name, draft, |draft| {
+            vm::plan(sight, vm, &hook, &removals, draft);
+        });
     }
     draft.append(leaving);
+    watch::plan(sight, draft);
     note_clones(sight, draft);
 }
 
@@ -173,7 +176,7 @@ impl Draft {
         });
     }
 
-    fn append(&mut self, other: Self) {
+    pub(super) fn append(&mut self, other: Self) {
         self.steps.extend(other.steps);
         self.refusals.extend(other.refusals);
         self.unknowns.extend(other.unknowns);

@@ -143,6 +143,16 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
 
 /// Why a domain cannot be removed, and the remedy.
 fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, String)> {
+    match sight.inventory.hold(vm) {
+        Fact::Absent | Fact::NotObserved => {}
+        Fact::Present(hold) => return Some((hold.to_string(), format!("armfleet release {vm}"))),
+        Fact::Unreadable(why) => {
+            return Some((
+                format!("its hold cannot be read ({why})"),
+                format!("armfleet release {vm}, as root"),
+            ));
+        }
+    }
     let back = || {
         "put it back into the file and apply, which writes the record again; then remove it"
             .to_owned()
@@ -192,7 +202,9 @@ fn forget_orphans(sight: &Sight<'_>, draft: &mut Draft) {
             .values()
             .any(|domain| domain.raw.uuid == record.uuid.as_str());
         let named = sight.domains.contains_key(name);
-        if record.fleet == sight.spec.fleet && !sight.spec.vms.contains_key(&vm) && gone && !named {
+        let held = !sight.inventory.hold(&vm).is_absent();
+        let ours = record.fleet == sight.spec.fleet && !sight.spec.vms.contains_key(&vm);
+        if ours && gone && !named && !held {
             let reason = "no longer in the file, and its domain is gone";
             draft.step(
                 StepId::new("forget", &vm),

@@ -3,7 +3,7 @@
 use super::style::{Paint, Tone};
 use crate::inventory::{Fact, Inventory};
 use crate::plan::{Plan, kernels};
-use crate::spec::Vm;
+use crate::spec::{GuestReboot, Vm};
 use std::fmt::Write as _;
 
 /// The state of some VMs of a fleet: what they do, which kernel they run, and what there is to say about them.
@@ -29,7 +29,30 @@ pub fn render_status(vms: &[&Vm], plan: &Plan, inventory: &Inventory, paint: Pai
             remarks(&mut text, vm, plan, paint);
         }
     }
+    watcher(&mut text, vms, inventory, paint);
     text
+}
+
+/// Who watches, where a VM relies on somebody who does.
+fn watcher(text: &mut String, vms: &[&Vm], inventory: &Inventory, paint: Paint) {
+    let rely = |vm: &&Vm| vm.on_guest_reboot == GuestReboot::ColdBoot;
+    if !vms.iter().any(rely) {
+        return;
+    }
+    let (tone, sign, who) = match inventory.watcher() {
+        Fact::Present(holder) => (Tone::Quiet, "i", format!("at work ({holder})")),
+        Fact::Absent => (
+            Tone::Bad,
+            "!",
+            "nobody runs it, so VMs whose guests reboot stay off".to_owned(),
+        ),
+        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => (
+            Tone::Bad,
+            "?",
+            format!("not seen: {}", fact.unknown().unwrap_or_default()),
+        ),
+    };
+    let _ = writeln!(text, "{} armfleet watch: {who}", paint.tone(tone, sign));
 }
 
 fn row(vm: &Vm, inventory: &Inventory) -> [String; 4] {

@@ -150,8 +150,11 @@ fn a_reboot_boots_what_the_guest_installed_and_no_command_is_given() {
     host.assert_reported(&report, &format!("kernel {}", files.first));
 
     let recorder = host.record_events();
-    for version in [&files.second, &files.first] {
-        host.guest("upgrade");
+    // An upgrade, and back again.
+    let link = |name: &str| format!("ln -sf {name}-{} /boot/{name}", files.first);
+    let back = format!("run {}; {}", link("vmlinuz"), link("initrd.img"));
+    for (change, version) in [("upgrade", &files.second), (&back, &files.first)] {
+        host.guest(change);
         let before = host.run_number();
         host.guest("reboot");
         host.wait_for_next_run(before);

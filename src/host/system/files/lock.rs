@@ -72,6 +72,17 @@ fn taken(file: &File, patience: Duration) -> io::Result<bool> {
     }
 }
 
+/// What whoever holds a lock wrote into its file; none if nobody does. Nobody is kept from taking it for longer than this
+/// takes.
+pub(super) fn held_by(path: &Path) -> io::Result<Option<String>> {
+    let (file, _) = super::open_plain(path)?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(holder(&file))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn sign(file: &File, note: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all_at(note.as_bytes(), 0)

@@ -42,6 +42,10 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
                 ..only(stat)
             }),
         },
+        (Look::Lock, FileKind::File) => Ok(RawFile {
+            text: super::lock::held_by(path)?,
+            ..only(stat)
+        }),
         (Look::Link, FileKind::Symlink) => Ok(RawFile {
             text: Some(utf8(rustix::fs::readlink(path, Vec::new())?.into_bytes())?),
             ..only(stat)
