@@ -5,6 +5,7 @@ mod exit;
 mod explain;
 mod fleet;
 mod hold;
+mod init;
 mod plan;
 mod show;
 mod status;
@@ -46,6 +47,8 @@ Exit codes; the first that applies counts:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented fleet file to begin with
+    Init(init::Arguments),
     /// Check a fleet file and report everything that is wrong with it
     Validate(FileArgument),
     /// Show what differs between the fleet file and the host, and change nothing
@@ -164,6 +167,7 @@ pub fn main() -> Exit {
         _ => "warn",
     });
     let ended = match &command {
+        Command::Init(arguments) => init::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Apply(arguments) => apply::run(arguments),

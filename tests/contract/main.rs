@@ -75,6 +75,23 @@ fn a_host_that_is_only_looked_at_is_seen_as_any_other() {
     assert_eq!(domain, named(host.domains().unwrap()));
 }
 
+/// libvirt's test driver has one network, with the bridge virbr0.
+#[test]
+fn a_host_tells_what_it_offers() {
+    let root = tempfile::tempdir().unwrap();
+    for device in ["br0/bridge", "virbr0/bridge", "eth0", "br-old/bridge"] {
+        std::fs::create_dir_all(root.path().join("sys/class/net").join(device)).unwrap();
+    }
+    let reads = SystemReads::open("test:///default", root.path()).unwrap();
+    let offer = reads.offer().unwrap();
+    assert_eq!(offer.bridges, ["br-old", "br0"]);
+    let network = &offer.networks[0];
+    assert_eq!(network.name, "default");
+    assert_eq!(network.bridge.as_deref(), Some("virbr0"));
+    assert!(network.active);
+    assert_eq!(offer.libvirt, reads.libvirt().unwrap());
+}
+
 #[test]
 fn a_libvirt_that_cannot_be_reached_is_an_error_with_a_remedy() {
     for uri in ["test+unix:///default?socket=/nonexistent/socket", "a\0b"] {

@@ -4,6 +4,7 @@
 //! for that, and even listing waits for the lock. Changing calls are waited for: giving one up would leave unknown what
 //! it did.
 
+use super::offer::Network;
 use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, RawDomain, RawLibvirt, RunState};
@@ -74,6 +75,21 @@ impl ReadConnection {
         seen.ok_or_else(|| CallError {
             kind: CallErrorKind::Missing,
             why: format!("the domain {uuid} went away while it was read"),
+        })
+    }
+
+    pub(super) fn networks(&self) -> Result<Vec<Network>, CallError> {
+        self.answer(|connect| {
+            let networks = connect.list_all_networks(0)?.into_iter();
+            let networks = networks.map(|network| {
+                Ok(Network {
+                    name: network.name()?,
+                    // Networks that only forward to a device have none, and libvirt calls that an error.
+                    bridge: network.bridge_name().ok(),
+                    active: network.is_active()?,
+                })
+            });
+            networks.collect()
         })
     }
 

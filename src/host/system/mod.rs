@@ -6,8 +6,10 @@ mod events;
 mod files;
 mod guests;
 mod libvirt;
+mod offer;
 
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
+pub use offer::{Network, Offer};
 
 use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};

@@ -1,0 +1,230 @@
+//! `armfleet init`
+
+use super::exit::Exit;
+use super::{reads, terminal};
+use crate::host::system::{Network, Offer};
+use crate::inventory::{GuestSupport, Libvirt};
+use clap::Args;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The file that a user begins with.
+const STARTER: &str = include_str!("starter.yaml");
+/// The architectures of guests, and what libvirt calls them.
+const ARCHITECTURES: [(&str, &str); 2] = [("armhf", "armv7l"), ("arm64", "aarch64")];
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The fleet file to write; there must be no such file yet
+    #[arg(default_value = "fleet.yaml")]
+    file: PathBuf,
+    /// Add comments that tell what this host offers: KVM, networks, bridges
+    #[arg(long)]
+    from_host: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
+    let mut text = STARTER.to_owned();
+    if arguments.from_host {
+        let offer = reads()?.offer().map_err(|error| {
+            terminal::error(&Unseen(error), None);
+            Exit::Failed
+        })?;
+        let libvirt = Libvirt::read(&offer.libvirt).map_err(|error| {
+            terminal::error(&Unreadable(error), None);
+            Exit::Failed
+        })?;
+        text += &comments(&offer, &libvirt);
+    }
+    let file = arguments.file.display();
+    write_new(&arguments.file, &text).map_err(|error| failed(&arguments.file, error))?;
+    terminal::result(&format!(
+        "wrote {file}: edit it, then run armfleet plan {file}\n"
+    ));
+    Ok(Exit::Success)
+}
+
+/// Writes a file whole or not at all, and only where nothing has that name.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        // That it could not be written is the error worth telling.
+        let _ = fs::remove_file(path);
+    })
+}
+
+fn failed(path: &Path, source: io::Error) -> Exit {
+    let (exit, remedy) = match source.kind() {
+        ErrorKind::AlreadyExists => (
+            Exit::Refused,
+            Some("nothing was written; name another file, or move that one away"),
+        ),
+        ErrorKind::NotFound => (Exit::Failed, Some("make its folder first")),
+        _ => (Exit::Failed, None),
+    };
+    let path = path.display().to_string();
+    terminal::error(&Unwritable { path, source }, remedy);
+    exit
+}
+
+/// What a host offers, as comments of a fleet file.
+fn comments(offer: &Offer, libvirt: &Libvirt) -> String {
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "What this host offers, seen with libvirt {}:",
+            libvirt.version_text()
+        ),
+        String::new(),
+    ];
+    lines.extend(ARCHITECTURES.map(|(arch, name)| {
+        let label = format!("{arch} guests");
+        format!("  {label:12}  {}", guests(libvirt.guests.get(name)))
+    }));
+    lines.extend(listed("networks", offer.networks.iter().map(network)));
+    lines.extend(listed("bridges", offer.bridges.iter().cloned()));
+    let lines = lines.iter().map(|line| format!("# {line}"));
+    let lines = lines.map(|line| format!("{}\n", line.trim_end()));
+    format!("\n{}", lines.skip(1).collect::<String>())
+}
+
+fn guests(support: Option<&GuestSupport>) -> &'static str {
+    match support {
+        None => "none: QEMU's system emulator for ARM is not installed (qemu-system-arm)",
+        Some(support) if support.domain_types.iter().any(|kind| kind == "kvm") => {
+            "with KVM (accel: kvm), or emulated (accel: tcg)"
+        }
+        Some(_) => "emulated only (accel: tcg): this host has no KVM for them",
+    }
+}
+
+fn network(network: &Network) -> String {
+    let bridge = network.bridge.as_ref();
+    let bridge = bridge.map_or(String::new(), |bridge| format!(" (bridge {bridge})"));
+    let state = if network.active { "" } else { ", not started" };
+    format!("{}{bridge}{state}", network.name)
+}
+
+/// One line for each, the first beside the label.
+fn listed(label: &str, entries: impl Iterator<Item = String>) -> Vec<String> {
+    let mut entries: Vec<String> = entries.collect();
+    if entries.is_empty() {
+        entries.push("none".to_owned());
+    }
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    let lines = labels.zip(entries);
+    lines
+        .map(|(label, entry)| format!("  {label:12}  {entry}"))
+        .collect()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("what the host offers could not be seen")]
+struct Unseen(#[source] crate::host::primitives::CallError);
+
+#[derive(Debug, thiserror::Error)]
+#[error("libvirt's capabilities could not be read")]
+struct Unreadable(#[source] crate::xml::XmlError);
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}")]
+struct Unwritable {
+    path: String,
+    source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::inventory::RawLibvirt;
+    use crate::spec::read_fleet;
+
+    fn offer(capabilities: &str) -> (Offer, Libvirt) {
+        let libvirt = RawLibvirt {
+            version: 9_000_000,
+            capabilities: capabilities.to_owned(),
+        };
+        let seen = Libvirt::read(&libvirt).unwrap();
+        let networks = vec![
+            Network {
+                name: "default".to_owned(),
+                bridge: Some("virbr0".to_owned()),
+                active: false,
+            },
+            Network {
+                name: "lan".to_owned(),
+                bridge: None,
+                active: true,
+            },
+        ];
+        let bridges = vec!["br0".to_owned()];
+        (
+            Offer {
+                libvirt,
+                networks,
+                bridges,
+            },
+            seen,
+        )
+    }
+
+    #[test]
+    fn what_a_host_offers_is_told_in_comments() {
+        let (offer, libvirt) = offer(
+            "<capabilities><guest><arch name='armv7l'><domain type='qemu'/></arch></guest></capabilities>",
+        );
+        let comments = comments(&offer, &libvirt);
+        snapbox::assert_data_eq!(
+            comments.as_str(),
+            snapbox::str![[r#"
+
+# What this host offers, seen with libvirt 9.0.0:
+#
+#   armhf guests  emulated only (accel: tcg): this host has no KVM for them
+#   arm64 guests  none: QEMU's system emulator for ARM is not installed (qemu-system-arm)
+#   networks      default (bridge virbr0), not started
+#                 lan
+#   bridges       br0
+
+"#]]
+        );
+        let text = format!("{STARTER}{comments}");
+        assert_eq!(
+            read_fleet(text.as_bytes(), "fleet.yaml", "/"),
+            read_fleet(STARTER.as_bytes(), "fleet.yaml", "/")
+        );
+    }
+
+    #[test]
+    fn a_host_that_offers_nothing_says_so() {
+        let (offer, libvirt) = offer("<capabilities/>");
+        let empty = Offer {
+            networks: Vec::new(),
+            bridges: Vec::new(),
+            ..offer
+        };
+        let comments = comments(&empty, &libvirt);
+        assert!(comments.contains("armhf guests  none"), "{comments}");
+        assert!(comments.contains("bridges       none"), "{comments}");
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.yaml");
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        let error = write_new(&path, STARTER).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        fs::remove_file(&path).unwrap();
+        write_new(&path, STARTER).unwrap();
+        let error = write_new(&path, "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), STARTER);
+    }
+}
