@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use armfleet::report::render_problems;
-use armfleet::spec::{Code, read_fleet};
+use armfleet::spec::{Code, FleetFile, Given, Problems, Secrets, read_files, read_fleet};
 use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
@@ -16,15 +16,51 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+/// The fleet files of a case, by name.
+fn files(case: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = case.read_dir().unwrap().map(|entry| entry.unwrap());
+    let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
+    let yaml = entries.filter(|entry| name(entry).ends_with(".yaml"));
+    let read = yaml.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap()));
+    let mut files: Vec<_> = read.collect();
+    files.sort();
+    files
+}
+
+/// What is given to a case: lines of `var NAME=VALUE` and `env NAME=VALUE` in `given.txt`.
+fn given(case: &Path) -> Given {
+    let text = std::fs::read_to_string(case.join("given.txt")).unwrap_or_default();
+    let of = |kind: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+        let pairs = lines.map(|line| line.trim().split_once('=').unwrap());
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    };
+    let (vars, secrets) = (of("var "), Secrets::new(of("env ")));
+    Given { vars, secrets }
+}
+
+fn problems(case: &Path) -> Problems {
+    let files = files(case);
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| FleetFile {
+            name,
+            folder: "/home/me/fleet",
+            bytes,
+        })
+        .collect();
+    let read = read_files(&files, &given(case));
+    read.expect_err(&format!("{} is valid", case.display()))
+}
+
 #[test]
 fn every_wrong_file_is_answered() {
     let cases = cases();
-    assert!(cases.len() >= 30, "only {} cases", cases.len());
+    assert!(cases.len() >= 80, "only {} cases", cases.len());
     for case in cases {
-        let text = std::fs::read(case.join("fleet.yaml")).unwrap();
-        let problems = read_fleet(&text, "fleet.yaml", "/home/me/fleet")
-            .expect_err(&format!("{} is valid", case.display()));
-        let answer = render_problems(&problems, &text, false);
+        let answer = render_problems(&problems(&case), false);
         snapbox::assert_data_eq!(
             answer,
             snapbox::Data::read_from(&case.join("stderr.txt"), None).raw()
@@ -48,24 +84,20 @@ fn every_kind_of_problem_has_a_case() {
 
 #[test]
 fn seven_mistakes_are_seven_problems() {
-    let case =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid/seven-mistakes/fleet.yaml");
-    let text = std::fs::read(case).unwrap();
-    let problems = read_fleet(&text, "fleet.yaml", "/home/me/fleet").unwrap_err();
-    assert_eq!(problems.len(), 7);
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid/seven-mistakes");
+    assert_eq!(problems(&case).len(), 7);
 }
 
 #[test]
 fn answers_are_the_same_in_colour() {
     for case in cases() {
-        let text = std::fs::read(case.join("fleet.yaml")).unwrap();
-        let problems = read_fleet(&text, "fleet.yaml", "/home/me/fleet").unwrap_err();
-        let coloured = render_problems(&problems, &text, true);
+        let problems = problems(&case);
+        let coloured = render_problems(&problems, true);
         assert!(coloured.contains("\u{1b}[1m"), "{}", case.display());
         let plain = anstream::adapter::strip_str(&coloured).to_string();
         assert_eq!(
             plain,
-            render_problems(&problems, &text, false),
+            render_problems(&problems, false),
             "{}",
             case.display()
         );
@@ -88,7 +120,7 @@ fn of_many_problems_the_first_are_shown() {
         ),
     ] {
         let problems = read_fleet(text.as_bytes(), "fleet.yaml", "/").unwrap_err();
-        let answer = render_problems(&problems, text.as_bytes(), false);
+        let answer = render_problems(&problems, false);
         assert!(answer.ends_with(end), "{}", &answer[answer.len() - 100..]);
         assert_eq!(answer.matches("error[").count(), 100);
     }

@@ -84,7 +84,7 @@ fn every_key_in_the_readmes_table_is_read() {
         };
         let file = format!("fleet: a\nvms: {{ b: {vm} }}\n");
         let problems = read_fleet(file.as_bytes(), "fleet.yaml", "/home/me").unwrap_err();
-        let said = armfleet::report::render_problems(&problems, file.as_bytes(), false);
+        let said = armfleet::report::render_problems(&problems, false);
         for wrong in ["unknown-key", "not-supported-yet"] {
             assert!(!said.contains(wrong), "{key}: {said}");
         }

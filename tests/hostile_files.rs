@@ -41,8 +41,10 @@ vms:
 fn files() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid");
     let cases = folder.read_dir().unwrap();
-    let wrong = cases.map(|case| std::fs::read(case.unwrap().path().join("fleet.yaml")).unwrap());
-    let mut files: Vec<_> = wrong.collect();
+    let cases = cases.flat_map(|case| case.unwrap().path().read_dir().unwrap());
+    let paths = cases.map(|entry| entry.unwrap().path());
+    let yaml = paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "yaml"));
+    let mut files: Vec<_> = yaml.map(|path| std::fs::read(path).unwrap()).collect();
     files.sort();
     files.push(VALID.as_bytes().to_owned());
     files
@@ -112,7 +114,7 @@ fn answered(bytes: &[u8]) {
         }
     }
     for color in [false, true] {
-        let text = render_problems(&problems, bytes, color);
+        let text = render_problems(&problems, color);
         let allowed = |c: char| c == '\n' || c == '\u{1b}' && color;
         assert!(
             !text.chars().any(|c| c.is_control() && !allowed(c)),

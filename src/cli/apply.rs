@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.file.file)?;
+    let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
     let ask = !arguments.auto_approve;
     if ask && !terminal::can_ask() {
         terminal::error(&NobodyToAsk, Some("--auto-approve applies without asking"));

@@ -1,43 +1,143 @@
 //! The fleet file, from its place to a spec.
 
+use super::FleetOptions;
 use super::exit::Exit;
 use super::terminal;
 use crate::report::{Paint, render_problems};
-use crate::spec::{Spec, Vm, VmName, read_fleet};
+use crate::spec::{FleetFile, Given, Secrets, Spec, Vm, VmName, environment, read_files};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// More is not read; `read_fleet` refuses it with the reason.
+/// More of a file is not read; `read_files` refuses it with the reason.
 const READ_LIMIT: u64 = (1 << 20) + 1;
+/// What is read unless files are named.
+const DEFAULT: &str = "fleet.yaml";
 
-/// Reads and checks a fleet file, and prints what is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Spec, Exit> {
-    let shown = path.display().to_string();
-    let (bytes, folder) = load(path).map_err(|error| {
-        let what = Unreadable {
-            path: shown.clone(),
-            source: error,
-        };
-        let remedy = (what.source.kind() == std::io::ErrorKind::NotFound)
-            .then_some("name a fleet file, or write fleet.yaml here");
-        terminal::error(&what, remedy);
-        Exit::Invalid
-    })?;
-    read_fleet(&bytes, &shown, &folder.to_string_lossy()).map_err(|problems| {
+/// A fleet file, read.
+struct Loaded {
+    name: String,
+    folder: String,
+    bytes: Vec<u8>,
+}
+
+/// Reads and checks the fleet files, and prints what is wrong with them. From here on, nothing that is printed shows what
+/// is secret.
+pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Exit> {
+    let named: Vec<&Path> = files
+        .iter()
+        .chain(&options.file)
+        .map(PathBuf::as_path)
+        .collect();
+    let paths = paths(&named)?;
+    let loaded: Vec<Loaded> = paths
+        .iter()
+        .map(|path| load(path))
+        .collect::<Result<_, _>>()?;
+    let secrets = secrets(&loaded);
+    terminal::keep_secret(&secrets);
+    let vars = options.var.iter().cloned().collect();
+    let files: Vec<FleetFile<'_>> = loaded.iter().map(Loaded::file).collect();
+    read_files(&files, &Given { vars, secrets }).map_err(|problems| {
         let colours = terminal::paint(&std::io::stderr()) == Paint::Colours;
-        terminal::remark(&render_problems(&problems, &bytes, colours));
+        terminal::remark(&render_problems(&problems, colours));
         Exit::Invalid
     })
 }
 
-/// The file's bytes, and the folder that relative paths in it are beside.
-fn load(path: &Path) -> std::io::Result<(Vec<u8>, PathBuf)> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(READ_LIMIT)
-        .read_to_end(&mut bytes)?;
-    let path = path.canonicalize()?;
-    Ok((bytes, path.parent().unwrap_or(Path::new("/")).to_owned()))
+/// The fleet files as the user named them.
+pub(super) fn named(files: &[PathBuf], options: &FleetOptions) -> String {
+    let named = files.iter().chain(&options.file);
+    let named: Vec<String> = named.map(|path| path.display().to_string()).collect();
+    if named.is_empty() {
+        return DEFAULT.to_owned();
+    }
+    named.join(", ")
+}
+
+/// The fleet files of what was named: for a folder the YAML files in it, in the order of their names.
+fn paths(named: &[&Path]) -> Result<Vec<PathBuf>, Exit> {
+    if named.is_empty() {
+        return Ok(vec![PathBuf::from(DEFAULT)]);
+    }
+    let mut paths = Vec::new();
+    for path in named {
+        if path.is_dir() {
+            paths.extend(in_folder(path)?);
+        } else {
+            paths.push(path.to_path_buf());
+        }
+    }
+    Ok(paths)
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
+    let entries = folder
+        .read_dir()
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| unreadable(folder, error))?;
+    let is_yaml = |path: &Path| {
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let suffix = path
+            .extension()
+            .is_some_and(|suffix| suffix == "yaml" || suffix == "yml");
+        suffix && !hidden && !path.is_dir()
+    };
+    let mut paths: Vec<_> = entries.iter().map(std::fs::DirEntry::path).collect();
+    paths.retain(|path| is_yaml(path));
+    paths.sort();
+    if paths.is_empty() {
+        let folder = folder.display().to_string();
+        terminal::error(
+            &NoFleetFile(folder),
+            Some("fleet files end in .yaml or .yml"),
+        );
+        return Err(Exit::Invalid);
+    }
+    Ok(paths)
+}
+
+/// A file's bytes, and the folder that relative paths in it are beside.
+fn load(path: &Path) -> Result<Loaded, Exit> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        file.take(READ_LIMIT).read_to_end(&mut bytes)?;
+        Ok((bytes, path.canonicalize()?))
+    };
+    let (bytes, whole) = read().map_err(|error| unreadable(path, error))?;
+    let folder = whole.parent().unwrap_or(Path::new("/"));
+    Ok(Loaded {
+        name: path.display().to_string(),
+        folder: folder.to_string_lossy().into_owned(),
+        bytes,
+    })
+}
+
+impl Loaded {
+    fn file(&self) -> FleetFile<'_> {
+        FleetFile {
+            name: &self.name,
+            folder: &self.folder,
+            bytes: &self.bytes,
+        }
+    }
+}
+
+/// The environment variables that the files ask for, as far as they are set.
+fn secrets(files: &[Loaded]) -> Secrets {
+    let names = files.iter().flat_map(|file| environment(&file.bytes));
+    let set = names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value)));
+    Secrets::new(set.collect())
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> Exit {
+    let remedy = (source.kind() == std::io::ErrorKind::NotFound)
+        .then_some("name a fleet file, or write fleet.yaml here");
+    let path = path.display().to_string();
+    terminal::error(&Unreadable { path, source }, remedy);
+    Exit::Invalid
 }
 
 /// The VM of a name, or a message that names those there are.
@@ -66,3 +166,7 @@ struct Unreadable {
 #[derive(Debug, thiserror::Error)]
 #[error("the fleet file has no VM {0:?}")]
 struct NoSuchVm(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no fleet file in {0}")]
+struct NoFleetFile(String);

@@ -50,7 +50,7 @@ enum Command {
     /// Write a commented fleet file to begin with
     Init(init::Arguments),
     /// Check a fleet file and report everything that is wrong with it
-    Validate(FileArgument),
+    Validate(FileArguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(PlanArguments),
     /// Show the plan, ask, and make the host what the fleet file says
@@ -71,11 +71,30 @@ enum Command {
     Schema,
 }
 
+/// Which fleet, for commands whose only arguments are its files.
 #[derive(Debug, Args)]
-struct FileArgument {
-    /// The fleet file
-    #[arg(default_value = "fleet.yaml")]
-    file: PathBuf,
+struct FileArguments {
+    /// The fleet files, or folders of them; one fleet may be in several files [default: fleet.yaml]
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    options: FleetOptions,
+}
+
+/// Which fleet, for every command that reads one.
+#[derive(Debug, Args)]
+struct FleetOptions {
+    /// A fleet file, or a folder of them; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// The value of a variable that the fleet file declares in `vars`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    var: Vec<(String, String)>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// What changes a plan, for every command that makes one.
@@ -95,7 +114,7 @@ struct PlanOptions {
 #[derive(Debug, Args)]
 struct PlanArguments {
     #[command(flatten)]
-    file: FileArgument,
+    fleet: FileArguments,
     #[command(flatten)]
     options: PlanOptions,
 }
@@ -103,7 +122,7 @@ struct PlanArguments {
 #[derive(Debug, Args)]
 struct ApplyArguments {
     #[command(flatten)]
-    file: FileArgument,
+    fleet: FileArguments,
     #[command(flatten)]
     options: PlanOptions,
     /// Do not ask
@@ -115,18 +134,16 @@ struct ApplyArguments {
 struct StatusArguments {
     /// The VMs; all of the file unless some are named
     vms: Vec<String>,
-    /// The fleet file
-    #[arg(short, long, default_value = "fleet.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    fleet: FleetOptions,
 }
 
 #[derive(Debug, Args)]
 struct ShowArguments {
     /// The VM
     vm: String,
-    /// The fleet file
-    #[arg(short, long, default_value = "fleet.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    fleet: FleetOptions,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::report::{render_diff, render_plan};
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.file.file)?;
+    let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
     let host = Observer(reads()?);
     let policy = arguments.options.policy(true);
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;

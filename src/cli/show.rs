@@ -9,7 +9,7 @@ use crate::report::render_vm;
 use std::path::Path;
 
 pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.file)?;
+    let spec = fleet::read(&[], &arguments.fleet)?;
     let vm = fleet::vm(&spec, &arguments.vm)?;
     let libvirt = seen_libvirt();
     if libvirt.is_none() {

@@ -10,7 +10,7 @@ use crate::report::render_status;
 use crate::spec::Vm;
 
 pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.file)?;
+    let spec = fleet::read(&[], &arguments.fleet)?;
     let vms: Vec<&Vm> = if arguments.vms.is_empty() {
         spec.vms.values().collect()
     } else {

@@ -1,8 +1,11 @@
 //! Printing and asking: the only place that writes to standard output and standard error.
 
 use crate::report::{Paint, Tone};
+use crate::spec::Secrets;
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{BufRead as _, IsTerminal as _, Write, stderr, stdin, stdout};
+use std::sync::OnceLock;
 
 /// Prints a result. A closed pipe is silent: whoever closed it has read enough.
 pub(super) fn result(text: &str) {
@@ -32,8 +35,34 @@ pub(super) fn error(error: &dyn Error, remedy: Option<&str>) {
 }
 
 fn write(to: &mut dyn Write, text: &str) {
+    let text = SECRETS
+        .get()
+        .map_or(Cow::Borrowed(text), |secrets| secrets.redact(text));
     // There is nobody left to tell.
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+/// What is never printed, of the one fleet that a process reads.
+static SECRETS: OnceLock<Secrets> = OnceLock::new();
+
+/// From now on, shows `{env.NAME}` for each of these.
+pub(super) fn keep_secret(secrets: &Secrets) {
+    let _first = SECRETS.set(secrets.clone());
+}
+
+/// Standard error for traces, a line at a time.
+#[derive(Debug)]
+pub(super) struct Traces;
+
+impl Write for Traces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        remark(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether what is printed there has colour: on a terminal, unless `NO_COLOR` or `CLICOLOR` forbid it.

@@ -1,5 +1,6 @@
 //! Where traces go: to the journal if standard error is the journal, else to standard error.
 
+use super::terminal;
 use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -14,7 +15,7 @@ pub(super) fn init(level: &str) {
     match journal() {
         Some(journal) => traces.with(journal).init(),
         None => traces
-            .with(tracing_subscriber::fmt::layer().with_writer(stderr))
+            .with(tracing_subscriber::fmt::layer().with_writer(|| terminal::Traces))
             .init(),
     }
 }

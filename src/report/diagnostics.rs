@@ -13,94 +13,135 @@ const LINE_WINDOW: usize = 400;
 /// Two places at most so many lines apart are shown as one piece of the file.
 const LINES_TOGETHER: usize = 200;
 
-/// Renders the problems of a file, whose bytes are `text`, as the Rust compiler would; a count ends it.
+/// Renders the problems of fleet files as the Rust compiler would; a count ends it.
 ///
-/// Nothing of the file can do anything to a terminal: control characters are replaced.
+/// Nothing of the files can do anything to a terminal: control characters are replaced.
 #[must_use]
-pub fn render_problems(problems: &Problems, text: &[u8], color: bool) -> String {
+pub fn render_problems(problems: &Problems, color: bool) -> String {
     let renderer = if color {
         Renderer::styled()
     } else {
         Renderer::plain()
     };
-    let lines = Lines::new(text);
-    let file = printable(problems.file_name());
+    let files = Files::new(problems);
     let mut output = String::new();
     for problem in problems.iter().take(SHOWN) {
-        let group = group(problem, &file, &lines);
-        output += &renderer.render(&[group]);
+        output += &renderer.render(&[files.group(problem)]);
         output += "\n\n";
     }
-    output += &summary(problems, &file);
+    output += &summary(problems, &files);
     output
 }
 
-fn summary(problems: &Problems, file: &str) -> String {
+fn summary(problems: &Problems, files: &Files<'_>) -> String {
+    let place = match files.list.as_slice() {
+        [(name, _)] => name.clone(),
+        several => format!("{} files", several.len()),
+    };
     match problems.len() {
         count if !problems.are_all() => {
-            format!("more than {count} problems in {file}, of which the first {SHOWN} are shown\n")
+            format!("more than {count} problems in {place}, of which the first {SHOWN} are shown\n")
         }
-        1 => format!("1 problem in {file}\n"),
-        count if count <= SHOWN => format!("{count} problems in {file}\n"),
-        count => format!("{count} problems in {file}, of which the first {SHOWN} are shown\n"),
+        1 => format!("1 problem in {place}\n"),
+        count if count <= SHOWN => format!("{count} problems in {place}\n"),
+        count => format!("{count} problems in {place}, of which the first {SHOWN} are shown\n"),
     }
 }
 
-fn group<'a>(problem: &'a Problem, file: &'a str, lines: &Lines<'_>) -> Group<'a> {
-    let title = Level::ERROR.primary_title(problem.message.as_str());
-    let mut elements: Vec<Element<'a>> = Vec::new();
-    for labels in pieces(problem, lines) {
-        let (snippet, whole) = snippet(&labels, lines);
-        if whole {
-            elements.push(snippet.path(file).into());
-        } else {
-            // Of a line without its beginning the renderer cannot tell the column.
-            let start = labels.first().map_or(0, |(label, _)| label.range.start);
-            let (line, column) = lines.position(start);
-            let origin = Origin::path(file).line(line + 1).char_column(column + 1);
-            elements.extend([origin.into(), snippet.into()]);
-        }
-    }
-    let help = problem.help.as_deref();
-    elements.extend(help.map(|help| Level::HELP.message(help).into()));
-    title.id(problem.code.name()).elements(elements)
+/// The files that problems are in: each with its name as it can be shown, and its lines.
+struct Files<'p> {
+    problems: &'p Problems,
+    list: Vec<(String, Lines<'p>)>,
 }
 
-/// A label, and whether it is the problem's own place.
-type Marked<'a> = (&'a Label, bool);
-
-/// The labels of a problem, in pieces of the file that are shown each for itself.
-fn pieces<'a>(problem: &'a Problem, lines: &Lines<'_>) -> Vec<Vec<Marked<'a>>> {
-    let own = lines.position(problem.place.range.start).0;
-    let mut near = vec![(&problem.place, true)];
-    let mut pieces = Vec::new();
-    for other in &problem.others {
-        if lines.position(other.range.start).0.abs_diff(own) <= LINES_TOGETHER {
-            near.push((other, false));
-        } else {
-            pieces.push(vec![(other, false)]);
+impl<'p> Files<'p> {
+    fn new(problems: &'p Problems) -> Self {
+        let files = problems.sources().iter();
+        let list = files.map(|file| (printable(&file.name), Lines::new(&file.bytes)));
+        Self {
+            problems,
+            list: list.collect(),
         }
     }
-    pieces.insert(0, near);
-    pieces
+
+    fn group(&'p self, problem: &'p Problem) -> Group<'p> {
+        let title = Level::ERROR.primary_title(problem.message.as_str());
+        let mut elements: Vec<Element<'p>> = Vec::new();
+        for (file, labels) in self.pieces(problem) {
+            let Some((name, lines)) = self.list.get(file) else {
+                continue;
+            };
+            let (snippet, whole) = snippet(&labels, lines);
+            if whole {
+                elements.push(snippet.path(name).into());
+            } else {
+                // Of a line without its beginning the renderer cannot tell the column.
+                let start = labels.first().map_or(0, |label| label.range.start);
+                let (line, column) = lines.position(start);
+                let origin = Origin::path(name).line(line + 1).char_column(column + 1);
+                elements.extend([origin.into(), snippet.into()]);
+            }
+        }
+        let help = problem.help.as_deref();
+        elements.extend(help.map(|help| Level::HELP.message(help).into()));
+        title.id(problem.code.name()).elements(elements)
+    }
+
+    /// The labels of a problem, in pieces of files that are shown each for itself.
+    fn pieces(&self, problem: &'p Problem) -> Vec<(usize, Vec<Marked<'p>>)> {
+        let (file, place) = self.mark(&problem.place, true);
+        let own = self.line(file, &place);
+        let mut near = vec![place];
+        let mut pieces = Vec::new();
+        for other in &problem.others {
+            let (other_file, other) = self.mark(other, false);
+            let distance = self.line(other_file, &other).abs_diff(own);
+            if other_file == file && distance <= LINES_TOGETHER {
+                near.push(other);
+            } else {
+                pieces.push((other_file, vec![other]));
+            }
+        }
+        pieces.insert(0, (file, near));
+        pieces
+    }
+
+    fn mark(&self, label: &'p Label, own: bool) -> (usize, Marked<'p>) {
+        let (file, range) = self.problems.locate(&label.range);
+        let text = &label.text;
+        (file, Marked { range, text, own })
+    }
+
+    fn line(&self, file: usize, label: &Marked<'_>) -> usize {
+        let lines = self.list.get(file).map(|(_, lines)| lines);
+        lines.map_or(0, |lines| lines.position(label.range.start).0)
+    }
+}
+
+/// A label in its file.
+struct Marked<'p> {
+    range: Range<usize>,
+    text: &'p str,
+    /// Whether it is the problem's own place.
+    own: bool,
 }
 
 /// The lines of some labels, and whether the first label's line is there from its beginning.
-fn snippet<'a>(labels: &[Marked<'a>], lines: &Lines<'_>) -> (Snippet<'a, Annotation<'a>>, bool) {
-    let line_of = |label: &Label| lines.position(label.range.start).0;
-    let numbers = || labels.iter().map(|(label, _)| line_of(label));
+fn snippet<'p>(labels: &[Marked<'p>], lines: &Lines<'_>) -> (Snippet<'p, Annotation<'p>>, bool) {
+    let line_of = |label: &Marked<'_>| lines.position(label.range.start).0;
+    let numbers = || labels.iter().map(line_of);
     let first = numbers().min().unwrap_or(0);
     let last = numbers().max().unwrap_or(0);
     let mut source = String::new();
     let mut annotations = Vec::new();
     let mut whole = true;
-    let shown_first = labels.first().map(|(label, _)| line_of(label));
+    let shown_first = labels.first().map(line_of);
     for number in first..=last {
-        let here = labels.iter().filter(|(label, _)| line_of(label) == number);
-        let window = lines.window(number, here.clone().map(|(label, _)| &label.range));
+        let here = labels.iter().filter(|label| line_of(label) == number);
+        let window = lines.window(number, here.clone().map(|label| &label.range));
         whole &= window.whole || shown_first != Some(number);
-        for (label, own) in here {
-            annotations.push(annotation(label, *own, &window, source.len()));
+        for label in here {
+            annotations.push(annotation(label, &window, source.len()));
         }
         source += &window.text;
         source.push('\n');
@@ -110,15 +151,15 @@ fn snippet<'a>(labels: &[Marked<'a>], lines: &Lines<'_>) -> (Snippet<'a, Annotat
 }
 
 /// The underlining of a label in a window that begins at `base` of the snippet.
-fn annotation<'a>(label: &'a Label, own: bool, window: &Window, base: usize) -> Annotation<'a> {
+fn annotation<'p>(label: &Marked<'p>, window: &Window, base: usize) -> Annotation<'p> {
     let start = base + window.offset(label.range.start);
     let end = base + window.offset(label.range.end);
-    let kind = if own {
+    let kind = if label.own {
         AnnotationKind::Primary
     } else {
         AnnotationKind::Context
     };
-    let text = Some(label.text.as_str()).filter(|text| !text.is_empty());
+    let text = Some(label.text).filter(|text| !text.is_empty());
     kind.span(start..end.max(start)).label(text)
 }
 

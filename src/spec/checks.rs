@@ -2,7 +2,7 @@
 //!
 //! A check looks at whatever could be read; that something else could not does not keep it from running.
 
-use super::draft::{Draft, DraftVm};
+use super::draft::{Draft, DraftVm, Drafts};
 use super::fields::At;
 use super::path_checks;
 use super::problem::{Code, Found, Problem};
@@ -10,11 +10,11 @@ use super::{Accel, Arch, Cmdline, Size};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Finds everything of one kind that is wrong with a file.
+/// Finds everything of one kind that is wrong with a VM, or between VMs.
 type Check = fn(&Draft) -> Vec<Problem>;
 
-/// Every check, by the code of the problems that it finds.
-const CHECKS: [(Code, Check); 11] = [
+/// The checks of one VM, by the code of the problems that they find.
+const OF_ONE: [(Code, Check); 10] = [
     (Code::MemoryRange, memory_range),
     (Code::MemoryFraction, memory_fraction),
     (Code::VcpuRange, vcpu_range),
@@ -25,14 +25,29 @@ const CHECKS: [(Code, Check); 11] = [
     (Code::StopTimeout, stop_timeout),
     (Code::PathRefused, path_checks::path_refused),
     (Code::ShareTooGeneral, path_checks::share_too_general),
-    (Code::SharedPath, path_checks::shared_path),
 ];
+/// The checks that compare VMs.
+const OF_ALL: [(Code, Check); 1] = [(Code::SharedPath, path_checks::shared_path)];
 
 /// Runs every check.
-pub(super) fn check(draft: &Draft, found: &mut Found) {
-    for (code, check) in CHECKS {
+pub(super) fn check(drafts: &Drafts, found: &mut Found) {
+    let Ok(vms) = &drafts.vms else {
+        return;
+    };
+    for (number, one) in vms.iter().enumerate() {
+        if let Ok(vm) = one {
+            found.turn(number, &vm.layers);
+            run(&OF_ONE, &Draft(std::slice::from_ref(one)), found);
+        }
+    }
+    found.end_turns();
+    run(&OF_ALL, &Draft(vms), found);
+}
+
+fn run(checks: &[(Code, Check)], draft: &Draft, found: &mut Found) {
+    for (code, check) in checks {
         for problem in check(draft) {
-            debug_assert_eq!(problem.code, code);
+            debug_assert_eq!(problem.code, *code);
             found.report(problem);
         }
     }

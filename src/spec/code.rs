@@ -140,6 +140,36 @@ codes! {
         why: "In texts, `{name}` is replaced by the VM's name, `{fleet}` by the fleet's and `{host}` by the host's. Other words in braces mean nothing.",
         remedy: "Correct the word. For a brace as such, write it twice: `{{` or `}}`.",
     }
+    /// A variable that is declared wrongly, not declared, or has no value.
+    Variable = "variable" {
+        why: "What a fleet file leaves to the command line it declares under `vars`, so that a slip in a name is noticed. A variable has a default, or `--var` gives it a value.",
+        remedy: "Declare it, as in `vars: { release: { default: bookworm } }`, or give its value with `--var release=bookworm`.",
+    }
+    /// An environment variable that is not set, or that cannot be kept secret.
+    Environment = "environment" {
+        why: "`{env.NAME}` is for secrets: it may stand in a kernel command line, and whatever armfleet prints shows `{env.NAME}` in place of the value. A value of fewer than four bytes would be found by chance in other texts, too.",
+        remedy: "Set the variable where armfleet is called. For what need not be hidden, declare a variable under `vars`.",
+    }
+    /// A range of VMs that is not written as one.
+    Range = "range" {
+        why: "Between the brackets of a name stand numbers and runs of them, separated by commas: `obs-[01-12]`, `r[1-2]n[1-9/2,15]`.",
+        remedy: "Write the marked part as a number or as a run of numbers, the smaller one first.",
+    }
+    /// Two ranges that name the same VM.
+    RangesMeet = "ranges-meet" {
+        why: "Neither of two ranges is nearer to a VM than the other, so nothing says which of them counts.",
+        remedy: "Let each VM be of one range, and write what is special about a VM under its own name.",
+    }
+    /// More VMs than a fleet may have.
+    TooManyVms = "too-many-vms" {
+        why: "A fleet has at most 10000 VMs; a range of more is a slip in a number.",
+        remedy: "Correct the number, or make several fleets, each with a `fleet` name of its own.",
+    }
+    /// A profile that is not there.
+    UnknownProfile = "unknown-profile" {
+        why: "`profile` takes what `profiles` declares under that name.",
+        remedy: "Correct the name, or declare the profile.",
+    }
     /// Two VMs, or two parts of one, that would use the same file or folder.
     SharedPath = "shared-path" {
         why: "Two VMs that write one disk destroy it, and what is inside of a boot share belongs to its guest.",

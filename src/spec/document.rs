@@ -14,10 +14,12 @@ use std::ops::Range;
 
 /// The largest fleet file, in bytes.
 const FILE_LIMIT: usize = 1 << 20;
+/// All files together, in bytes.
+pub(super) const FILES_LIMIT: usize = 16 << 20;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A value of the file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     /// The part of the text to point at.
     pub(super) range: Range<usize>,
@@ -28,10 +30,12 @@ pub(super) struct Node {
 }
 
 /// What a value is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Value {
     /// Nothing, `~` or `null`.
     Null,
+    /// A text whose placeholders stand for something that could not be read.
+    Unreadable(Reported),
     /// Anything that is not a map or a list: its text and what YAML takes that for.
     Scalar(String, Kind),
     /// A list.
@@ -53,57 +57,49 @@ pub(super) enum Kind {
     Text,
 }
 
-/// A file as YAML.
-#[derive(Debug)]
-pub(super) struct Document<'a> {
-    /// All of its text.
-    pub(super) text: &'a str,
-    /// Its one value.
-    pub(super) root: Node,
-}
-
-/// Reads the bytes of a file.
-pub(super) fn read<'a>(bytes: &'a [u8], found: &mut Found) -> Checked<Document<'a>> {
-    let text = decode(bytes, found)?;
+/// Reads the text of a file, whose positions count from `base`.
+pub(super) fn read(text: &str, base: usize, found: &mut Found) -> Checked<Node> {
+    control_characters(text, base, found)?;
     let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let offset = text.len() - body.len();
+    let offset = base + text.len() - body.len();
     let place = locate(body, offset, found)?;
     let reading = parse(body).map_err(|error| {
         let at = error.location().map_or(0, |location| location.index());
-        let at = offset + body.char_indices().nth(at).map_or(body.len(), |(at, _)| at);
-        found.report(syntax::problem(&error.to_string(), &(at..at), &text[..at]))
+        let at = body.char_indices().nth(at).map_or(body.len(), |(at, _)| at);
+        let place = offset + at..offset + at;
+        found.report(syntax::problem(&error.to_string(), &place, &body[..at]))
     })?;
     let root = join(reading, &place, found)?;
     if matches!(root.value, Value::Null) {
         return Err(found.report(syntax::empty(&root.range)));
     }
-    Ok(Document { text, root })
+    Ok(root)
 }
 
-fn decode<'a>(bytes: &'a [u8], found: &mut Found) -> Checked<&'a str> {
+/// The text of a file, if it is one of a reasonable size.
+pub(super) fn decode<'a>(bytes: &'a [u8], base: usize, found: &mut Found) -> Checked<&'a str> {
     if bytes.len() > FILE_LIMIT {
         let message = format!(
             "the file has {} bytes, and a fleet file has at most {FILE_LIMIT}",
             bytes.len()
         );
-        return Err(found.report(Problem::new(Code::FileTooLarge, &(0..0), message)));
+        return Err(found.report(Problem::new(Code::FileTooLarge, &(base..base), message)));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
+    std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
-        let problem = Problem::new(Code::NotUtf8, &(at..at + 1), "the file is not UTF-8 text")
+        let place = base + at..base + at + 1;
+        let problem = Problem::new(Code::NotUtf8, &place, "the file is not UTF-8 text")
             .label(format!("byte {:#04x}", bytes.get(at).copied().unwrap_or(0)))
             .help(match bytes {
                 [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it seems to be UTF-16; save it as UTF-8",
                 _ => "save it as UTF-8",
             });
         found.report(problem)
-    })?;
-    control_characters(text, found)?;
-    Ok(text)
+    })
 }
 
 /// Reports the first character that no YAML file may hold.
-fn control_characters(text: &str, found: &mut Found) -> Checked<()> {
+fn control_characters(text: &str, base: usize, found: &mut Found) -> Checked<()> {
     let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{85}');
     let Some((at, c)) = text
         .char_indices()
@@ -113,7 +109,7 @@ fn control_characters(text: &str, found: &mut Found) -> Checked<()> {
     };
     let problem = Problem::new(
         Code::ControlCharacter,
-        &(at..at + c.len_utf8()),
+        &(base + at..base + at + c.len_utf8()),
         format!(
             "the file holds the control character U+{:04X}",
             u32::from(c)
@@ -260,4 +256,41 @@ fn ambiguous(place: &Place, found: &mut Found) -> Reported {
     )
     .help("write it more plainly: put texts between quotes, and use each anchor name once");
     found.report(problem)
+}
+
+impl Node {
+    /// The value of a key, if this is a map that has it.
+    pub(super) fn entry(&self, name: &str) -> Option<&(Self, Self)> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        entries.iter().find(|(key, _)| key.is(name))
+    }
+
+    /// The same place, with nothing there.
+    pub(super) fn without_value(&self) -> Self {
+        Self {
+            range: self.range.clone(),
+            alias: self.alias.clone(),
+            value: Value::Null,
+        }
+    }
+
+    /// Whether this is a certain word.
+    pub(super) fn is(&self, word: &str) -> bool {
+        matches!(&self.value, Value::Scalar(text, _) if text == word)
+    }
+
+    /// The part of the files that this and everything in it stands in. What is used through an alias stands elsewhere.
+    pub(super) fn extent(&self) -> Range<usize> {
+        if let Some(alias) = &self.alias {
+            return alias.clone();
+        }
+        let end = match &self.value {
+            Value::List(entries) => entries.last().map(|entry| entry.extent().end),
+            Value::Map(entries) => entries.last().map(|(_, value)| value.extent().end),
+            _ => None,
+        };
+        self.range.start..end.unwrap_or_default().max(self.range.end)
+    }
 }

@@ -1,19 +1,23 @@
 //! A fleet file on its way to a spec: whatever could be read is there, with its place, so that one mistake hides no other.
 
 use super::fields::At;
-use super::problem::Checked;
+use super::problem::{Checked, Layer};
 use super::{
     Accel, Arch, Boot, Cmdline, DesiredState, Disk, DiskName, FleetName, GuestReboot, Handover,
     HostPath, MachineName, Seed, Size, Spec, Transport, Vm, VmName,
 };
 use std::time::Duration;
 
-/// A fleet file, read as far as it can be.
+/// A fleet, read as far as it can be.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct Drafts {
     pub(super) fleet: Checked<At<FleetName>>,
     pub(super) vms: Checked<Vec<Checked<DraftVm>>>,
 }
+
+/// What is checked at once: one VM, or all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft<'d>(pub(super) &'d [Checked<DraftVm>]);
 
 /// A VM, read as far as it can be.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct DraftVm {
     pub(super) autostart: Checked<bool>,
     pub(super) on_guest_reboot: Checked<GuestReboot>,
     pub(super) stop_timeout: Checked<At<Duration>>,
+    /// The parts of the files that it is made of, besides its own.
+    pub(super) layers: Vec<Layer>,
 }
 
 /// A VM's `boot`, read as far as it can be.
@@ -58,12 +64,14 @@ pub(super) struct DraftDisk {
     pub(super) size: Checked<Option<At<Size>>>,
 }
 
-impl Draft {
+impl<'d> Draft<'d> {
     /// The VMs that could be read at all.
-    pub(super) fn readable_vms(&self) -> impl Iterator<Item = &DraftVm> {
-        self.vms.iter().flatten().flatten()
+    pub(super) fn readable_vms(&self) -> impl Iterator<Item = &'d DraftVm> + use<'d> {
+        self.0.iter().flatten()
     }
+}
 
+impl Drafts {
     /// The spec, if everything could be read.
     pub(super) fn finish(self) -> Checked<Spec> {
         let vms = self.vms?.into_iter().map(|vm| {

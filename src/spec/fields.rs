@@ -119,8 +119,8 @@ impl<'n> Fields<'n> {
 pub(super) fn at(code: Code, node: &Node, message: impl Into<String>) -> Problem {
     let problem = Problem::new(code, &node.range, message);
     match &node.alias {
-        Some(alias) => problem.also(alias, "used here"),
-        None => problem,
+        Some(alias) if *alias != node.range => problem.also(alias, "used here"),
+        _ => problem,
     }
 }
 
@@ -147,6 +147,7 @@ pub(super) fn fields<'n>(
     };
     let entries = match &node.value {
         Value::Null => return Ok(fields),
+        Value::Unreadable(reported) => return Err(*reported),
         Value::Map(entries) => entries,
         other => {
             let message = format!("{} is a map of keys, not {}", table.owner, describe(other));
@@ -202,7 +203,13 @@ pub(super) fn key_text<'n>(key: &'n Node, found: &mut Found) -> Checked<&'n str>
         Value::Scalar(text, _) => Ok(text),
         other => {
             let message = format!("a key is a word, not {}", describe(other));
-            Err(found.report(at(Code::BadKey, key, message)))
+            let problem = at(Code::BadKey, key, message);
+            Err(found.report(match other {
+                Value::List(_) => {
+                    problem.help("a range of VMs goes between quotes, as in \"[01-12]\"")
+                }
+                _ => problem,
+            }))
         }
     }
 }
@@ -219,7 +226,7 @@ pub(super) fn listed<'a>(words: impl Iterator<Item = &'a str>, last: &str) -> St
 /// What a value is, as a part of a sentence.
 pub(super) fn describe(value: &Value) -> &'static str {
     match value {
-        Value::Null => "nothing",
+        Value::Null | Value::Unreadable(_) => "nothing",
         Value::Scalar(_, Kind::Bool(_)) => "`true` or `false`",
         Value::Scalar(_, Kind::Whole(_) | Kind::Number) => "a number",
         Value::Scalar(_, Kind::Text) => "a text",

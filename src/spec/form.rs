@@ -28,6 +28,8 @@ pub(super) enum Form {
     Path,
     /// A text of one line, with placeholders.
     Line,
+    /// Any text, number or truth, which is taken as it is.
+    Value,
     /// A map with these keys.
     Map(&'static Table),
     /// A list of maps with these keys.
@@ -55,6 +57,7 @@ impl Form {
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
             Self::Path => "a path: on the VM's host if it begins with `/`, otherwise beside the fleet file".to_owned(),
             Self::Line => "a text of one line".to_owned(),
+            Self::Value => "a text, a number, `true` or `false`".to_owned(),
             Self::Map(table) => format!("a map with {}", keys_of(table)),
             Self::List(table) => format!("a list of maps with {}", keys_of(table)),
             Self::Named(table) => format!("a map from names to maps with {}", keys_of(table)),

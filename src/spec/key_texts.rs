@@ -23,6 +23,62 @@ pub(super) const VMS: Meaning = Meaning {
     example: "{ armhf-vm: { arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 root=/dev/vda1 } } }",
 };
 
+pub(super) const DEFAULTS: Meaning = Meaning {
+    text: "What all VMs say unless something else is said for them: by their profile, by the range that they are of, or under their own name, each of which counts more than the one before. Maps are merged key by key, lists are replaced as a whole, and `null` takes a key away.",
+    form: Form::Map(&keys::VM),
+    absence: Absence::Means("each VM says everything itself"),
+    effect: Effect::Now,
+    example: "{ arch: armhf, memory: 2GiB }",
+};
+
+pub(super) const PROFILES: Meaning = Meaning {
+    text: "Named sets of a VM's keys. A VM takes over those of the one that it names under `profile`.",
+    form: Form::Named(&keys::VM),
+    absence: Absence::Means("no VM can name a profile"),
+    effect: Effect::Now,
+    example: "{ worker: { vcpus: 4, autostart: true } }",
+};
+
+pub(super) const VARS: Meaning = Meaning {
+    text: "What the file leaves to whoever calls armfleet: `{var.NAME}` in a text stands for what `--var NAME=VALUE` gives, or else for the default.",
+    form: Form::Named(&keys::VAR),
+    absence: Absence::Means("there are no variables"),
+    effect: Effect::Now,
+    example: "{ release: { default: bookworm } }",
+};
+
+pub(super) const VAR_DEFAULT: Meaning = Meaning {
+    text: "The variable's value unless `--var` gives one. It is taken as it is; `{{` stands for `{`.",
+    form: Form::Value,
+    absence: Absence::Means("`--var` must give the value"),
+    effect: Effect::Now,
+    example: "bookworm",
+};
+
+pub(super) const VAR_REQUIRED: Meaning = Meaning {
+    text: "Whether `--var` must give the value. A variable without a default is required anyway, and one with a default is not; the key only says so.",
+    form: Form::Boolean,
+    absence: Absence::Means("true without a default"),
+    effect: Effect::Now,
+    example: "true",
+};
+
+pub(super) const VAR_DESCRIPTION: Meaning = Meaning {
+    text: "What the variable is for; it is shown where a value is missing.",
+    form: Form::Line,
+    absence: Absence::Means("nothing is shown"),
+    effect: Effect::Now,
+    example: "the Debian release of the guests",
+};
+
+pub(super) const PROFILE: Meaning = Meaning {
+    text: "The profile that the VM takes over. What is said under the VM's own name, and by its range, counts more.",
+    form: Form::Line,
+    absence: Absence::Means("the VM has no profile"),
+    effect: Effect::Now,
+    example: "worker",
+};
+
 pub(super) const ARCH: Meaning = Meaning {
     text: "The guest's instruction set. `armhf` is 32-bit ARM with hardware floating point, libvirt's `armv7l`.",
     form: Form::Word(|| done(words::ARCH)),

@@ -110,10 +110,23 @@ pub(super) const FILE: Table = Table {
     keys: &[
         key("fleet", Required, &texts::FLEET),
         key("vms", Required, &texts::VMS),
+        key("defaults", Optional, &texts::DEFAULTS),
+        key("profiles", Optional, &texts::PROFILES),
+        key("vars", Optional, &texts::VARS),
         later("hosts"),
-        later("defaults"),
-        later("profiles"),
-        later("vars"),
+    ],
+};
+
+/// The keys of a variable.
+pub(super) const VAR: Table = Table {
+    id: "var",
+    owner: "a variable",
+    place: "it belongs to a variable, under its name in `vars`",
+    prefix: "vars.",
+    keys: &[
+        key("default", Optional, &texts::VAR_DEFAULT),
+        key("required", Optional, &texts::VAR_REQUIRED),
+        key("description", Optional, &texts::VAR_DESCRIPTION),
     ],
 };
 
@@ -128,6 +141,7 @@ pub(super) const VM: Table = Table {
         key("memory", Required, &texts::MEMORY),
         key("boot", Optional, &texts::BOOT),
         key("host", Optional, &texts::HOST),
+        key("profile", Optional, &texts::PROFILE),
         key("accel", Optional, &texts::ACCEL),
         key("machine", Optional, &texts::MACHINE),
         key("vcpus", Optional, &texts::VCPUS),
@@ -138,7 +152,6 @@ pub(super) const VM: Table = Table {
         key("autostart", Optional, &texts::AUTOSTART),
         key("on_guest_reboot", Optional, &texts::ON_GUEST_REBOOT),
         key("stop_timeout", Optional, &texts::STOP_TIMEOUT),
-        later("profile"),
         later("install"),
         later("networks"),
         later("shares"),
@@ -210,7 +223,7 @@ pub(super) const CONSOLE: Table = Table {
 };
 
 /// Every table.
-pub(super) const TABLES: [&Table; 6] = [&FILE, &VM, &BOOT, &SEED, &DISK, &CONSOLE];
+pub(super) const TABLES: [&Table; 7] = [&FILE, &VM, &BOOT, &SEED, &DISK, &CONSOLE, &VAR];
 
 /// What other programs call a key.
 const SYNONYMS: [(&str, &str); 11] = [

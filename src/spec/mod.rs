@@ -7,55 +7,98 @@ mod checks;
 mod code;
 mod document;
 mod draft;
+mod expand;
 pub mod explain;
 mod fields;
 mod form;
 mod identity;
 mod key_texts;
 mod keys;
+mod layers;
 pub mod layout;
+mod merge;
 mod name;
 mod near;
 mod path_checks;
 mod placeholder;
 mod problem;
+mod range;
 mod resolve;
 pub mod schema;
+mod secrets;
 mod size;
+mod sources;
 mod spans;
 mod syntax;
 mod time;
+mod unite;
 mod values;
+mod vars;
+mod vms;
 
 pub use code::Code;
 pub use identity::domain_uuid;
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
 pub use problem::{Fix, Label, Problem, Problems};
+pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};
+pub use sources::{FleetFile, Source};
 pub use time::{parse_time, render_time};
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a graceful stop may take unless the file says otherwise; also for a VM that left it.
 pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Reads a fleet file.
+/// What is given to fleet files from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The values of variables, by name: `--var NAME=VALUE`.
+    pub vars: BTreeMap<String, String>,
+    /// The environment variables that the files [ask for](environment).
+    pub secrets: Secrets,
+}
+
+/// Reads one fleet file, to which nothing is given.
 ///
-/// `file_name` is what the user calls it, and `folder` the absolute path of the folder that it is in, without links: a
-/// relative path in the file is beside the file. Nothing is looked up anywhere: the same bytes always give the same.
+/// `file_name` is what the user calls it, and `folder` the absolute path of the folder that it is in, without links.
 ///
 /// # Errors
 /// Everything that is wrong with the file.
 pub fn read_fleet(bytes: &[u8], file_name: &str, folder: &str) -> Result<Spec, Problems> {
-    let mut found = problem::Found::default();
-    let spec = document::read(bytes, &mut found).and_then(|document| {
-        let draft = resolve::resolve(&document.root, document.text, folder, &mut found)?;
-        checks::check(&draft, &mut found);
-        draft.finish()
+    let file = FleetFile {
+        name: file_name,
+        folder,
+        bytes,
+    };
+    read_files(&[file], &Given::default())
+}
+
+/// Reads the files of a fleet: `fleet` is in one of them; the other maps may each be written in several, an entry in one.
+///
+/// Nothing is looked up anywhere: the same bytes always give the same.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Problems> {
+    let sources = sources::Sources::new(files);
+    let mut found = problem::Found::new(given.secrets.clone());
+    let spec = sources.read(&mut found).and_then(|files| {
+        let root = unite::unite(files, &mut found)?;
+        let drafts = resolve::resolve(&root, &sources, given, &mut found)?;
+        checks::check(&drafts, &mut found);
+        drafts.finish()
     });
-    found.outcome(spec, file_name)
+    found.outcome(spec, &sources)
+}
+
+/// The names of the environment variables that a fleet file asks for, with `{env.NAME}`.
+#[must_use]
+pub fn environment(bytes: &[u8]) -> BTreeSet<String> {
+    let names = std::str::from_utf8(bytes).map(expand::environment_names);
+    names.into_iter().flatten().map(str::to_owned).collect()
 }
 
 /// A whole fleet file after validation and defaults.

@@ -5,6 +5,7 @@ use super::fields::At;
 use super::layout;
 use super::problem::{Code, Problem};
 use super::{HostPath, VmName};
+use std::collections::BTreeSet;
 
 /// Below these virt-aa-helper gives a VM nothing (`valid_path` in libvirt's `src/security/virt-aa-helper.c`), so that it
 /// would not start where AppArmor is on.
@@ -87,7 +88,7 @@ impl Claim<'_> {
 }
 
 /// Every use of a path by any VM, in the order of the file.
-fn claims(draft: &Draft) -> Vec<Claim<'_>> {
+fn claims<'d>(draft: &Draft<'d>) -> Vec<Claim<'d>> {
     let mut claims: Vec<_> = draft.readable_vms().flat_map(claims_of).collect();
     claims.sort_by_key(|claim| (claim.path.range.start, claim.path.range.end));
     claims
@@ -175,6 +176,8 @@ pub(super) fn shared_path(draft: &Draft) -> Vec<Problem> {
     claims.sort_by(|one, other| components(one).cmp(components(other)));
     let mut around: Vec<Claim<'_>> = Vec::new();
     let mut problems = Vec::new();
+    // What a range says once is the same mistake for each of its VMs.
+    let mut told = BTreeSet::new();
     for claim in claims {
         around.retain(|outer| outer.covers(claim.path.value.as_str()));
         match around.last() {
@@ -182,7 +185,13 @@ pub(super) fn shared_path(draft: &Draft) -> Vec<Problem> {
                 if outer.purpose == Purpose::Seed
                     && claim.purpose == Purpose::Seed
                     && outer.path.value == claim.path.value => {}
-            Some(outer) => problems.push(conflict(outer, &claim)),
+            Some(outer) => {
+                let problem = conflict(outer, &claim);
+                let places = problem.others.iter().map(|other| other.range.start);
+                if told.insert((problem.place.range.start, places.collect::<Vec<_>>())) {
+                    problems.push(problem);
+                }
+            }
             None => around.push(claim),
         }
     }

@@ -11,34 +11,65 @@ pub(super) enum Fault {
     Lone(Range<usize>),
 }
 
-/// The text with every `{word}` replaced by what `value` gives for it, `{{` by `{` and `}}` by `}`.
+/// The text with every `{word}` replaced by what `value` gives for it, `{{` by `{` and `}}` by `}`; or all that is wrong
+/// with it. It grows to `limit` bytes, and by one more word at most.
 pub(super) fn expand<'v>(
     text: &str,
+    limit: usize,
     mut value: impl FnMut(&str) -> Option<&'v str>,
-) -> Result<String, Fault> {
+) -> Result<String, Vec<Fault>> {
     let mut expanded = String::new();
+    let mut faults = Vec::new();
     let mut at = 0;
     while let Some(brace) = text[at..].find(['{', '}']).map(|found| at + found) {
         expanded += &text[at..brace];
-        let rest = &text[brace..];
-        if rest.starts_with("{{") || rest.starts_with("}}") {
-            expanded += &rest[..1];
-            at = brace + 2;
-            continue;
-        }
-        let lone = Fault::Lone(brace..brace + 1);
-        let Some(length) = rest.find('}').filter(|length| *length > 0) else {
-            return Err(lone);
+        at = match piece(text, brace) {
+            Piece::Brace => {
+                expanded += &text[brace..=brace];
+                brace + 2
+            }
+            Piece::Lone => {
+                faults.push(Fault::Lone(brace..brace + 1));
+                brace + 1
+            }
+            Piece::Word(word) => {
+                let end = brace + word.len() + 2;
+                match value(word) {
+                    Some(value) if expanded.len() <= limit => expanded += value,
+                    Some(_) => {}
+                    None => faults.push(Fault::Unknown(brace..end)),
+                }
+                end
+            }
         };
-        let word = &rest[1..length];
-        if word.contains(['{', ' ', '/']) || word.is_empty() {
-            return Err(lone);
-        }
-        expanded += value(word).ok_or(Fault::Unknown(brace..brace + length + 1))?;
-        at = brace + length + 1;
     }
     expanded += &text[at..];
-    Ok(expanded)
+    if faults.is_empty() {
+        Ok(expanded)
+    } else {
+        Err(faults)
+    }
+}
+
+/// What begins with a brace.
+enum Piece<'t> {
+    /// Two of them, which stand for one.
+    Brace,
+    /// A word between two.
+    Word(&'t str),
+    /// Nothing.
+    Lone,
+}
+
+fn piece(text: &str, brace: usize) -> Piece<'_> {
+    let rest = &text[brace..];
+    if rest.starts_with("{{") || rest.starts_with("}}") {
+        return Piece::Brace;
+    }
+    match rest.find('}').and_then(|end| rest.get(1..end)) {
+        Some(word) if !word.contains(['{', ' ', '/']) => Piece::Word(word),
+        _ => Piece::Lone,
+    }
 }
 
 #[cfg(test)]
@@ -46,8 +77,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(text: &str) -> Result<String, Fault> {
-        expand(text, |word| (word == "name").then_some("vm"))
+    fn of(text: &str) -> Result<String, Vec<Fault>> {
+        expand(text, 1000, |word| (word == "name").then_some("vm"))
     }
 
     #[test]
@@ -57,12 +88,20 @@ mod tests {
             Ok("/srv/vm-vm.img".to_owned())
         );
         assert_eq!(of("{{name}} {name}"), Ok("{name} vm".to_owned()));
-        assert_eq!(of("{nmae}"), Err(Fault::Unknown(0..6)));
-        assert_eq!(of("a{"), Err(Fault::Lone(1..2)));
-        assert_eq!(of("a}b"), Err(Fault::Lone(1..2)));
-        assert_eq!(of("{name"), Err(Fault::Lone(0..1)));
-        assert_eq!(of("{}"), Err(Fault::Lone(0..1)));
-        assert_eq!(of("{a {name}"), Err(Fault::Lone(0..1)));
+        assert_eq!(of("{nmae}"), Err(vec![Fault::Unknown(0..6)]));
+        assert_eq!(of("a{"), Err(vec![Fault::Lone(1..2)]));
+        assert_eq!(of("a}b"), Err(vec![Fault::Lone(1..2)]));
+        assert_eq!(of("{name"), Err(vec![Fault::Lone(0..1)]));
+        assert_eq!(of("{}"), Err(vec![Fault::Unknown(0..2)]));
+        assert_eq!(of("{a {name}"), Err(vec![Fault::Lone(0..1)]));
+        let three = vec![Fault::Lone(0..1), Fault::Unknown(1..4), Fault::Lone(10..11)];
+        assert_eq!(of("}{x}{name}{"), Err(three));
+    }
+
+    #[test]
+    fn a_text_does_not_grow_without_end() {
+        let long = expand(&"{a}".repeat(1000), 100, |_| Some("0123456789"));
+        assert_eq!(long.map(|text| text.len()), Ok(110));
     }
 
     proptest! {

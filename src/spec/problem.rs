@@ -1,6 +1,9 @@
 //! What is wrong with a fleet file, and where.
 
 pub(super) use super::code::Code;
+use super::secrets::Secrets;
+use super::sources::{Source, Sources};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A part of the file, in bytes, with what is to be said about it there.
@@ -43,7 +46,7 @@ impl Problem {
     pub(super) fn new(code: Code, range: &Range<usize>, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: short(&message.into()),
+            message: message.into(),
             place: Label {
                 range: range.clone(),
                 text: String::new(),
@@ -56,7 +59,7 @@ impl Problem {
 
     /// Says something beside the underlined part.
     pub(super) fn label(mut self, text: impl Into<String>) -> Self {
-        self.place.text = short(&text.into());
+        self.place.text = text.into();
         self
     }
 
@@ -64,14 +67,14 @@ impl Problem {
     pub(super) fn also(mut self, range: &Range<usize>, text: impl Into<String>) -> Self {
         self.others.push(Label {
             range: range.clone(),
-            text: short(&text.into()),
+            text: text.into(),
         });
         self
     }
 
     /// Says what to do.
     pub(super) fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(short(&text.into()));
+        self.help = Some(text.into());
         self
     }
 
@@ -84,9 +87,16 @@ impl Problem {
         self
     }
 
-    fn order(&self) -> (usize, usize, Code, &str) {
-        let Range { start, end } = self.place.range;
-        (start, end, self.code, &self.message)
+    /// The same with every text fit to be shown: short, and without what is secret.
+    fn shown(mut self, secrets: &Secrets) -> Self {
+        let show = |text: &mut String| *text = short(&secrets.redact(text));
+        show(&mut self.message);
+        show(&mut self.place.text);
+        self.others
+            .iter_mut()
+            .for_each(|other| show(&mut other.text));
+        self.help.iter_mut().for_each(show);
+        self
     }
 }
 
@@ -116,19 +126,31 @@ fn visible(text: impl Iterator<Item = char>) -> String {
     visible
 }
 
-/// Everything that is wrong with one fleet file: at least one problem, in the order of the file, none twice.
+/// Everything that is wrong with the fleet files: at least one problem, in the order of the files, none twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
-    file_name: String,
+    sources: Vec<Source>,
     list: Vec<Problem>,
     all: bool,
 }
 
 impl Problems {
-    /// The file as the user called it.
+    /// The files, in the order in which they were given.
     #[must_use]
-    pub fn file_name(&self) -> &str {
-        &self.file_name
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The number among the [sources](Self::sources) of the file that a label is in, and the label's part of that file.
+    #[must_use]
+    pub fn locate(&self, range: &Range<usize>) -> (usize, Range<usize>) {
+        let after = |source: &Source| source.start <= range.start;
+        let number = self.sources.partition_point(after).saturating_sub(1);
+        let start = self.sources.get(number).map_or(0, |source| source.start);
+        (
+            number,
+            range.start - start..range.end.max(range.start) - start,
+        )
     }
 
     /// The problems.
@@ -158,11 +180,36 @@ impl<'a> IntoIterator for &'a Problems {
     }
 }
 
+/// Where a problem is: problems are told in this order, and two that agree in it are one.
+type Order = (usize, usize, Code, String);
+
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(super) struct Found(Vec<Problem>);
+pub(super) struct Found {
+    list: BTreeMap<Order, Problem>,
+    secrets: Secrets,
+    /// The VM at hand, by number.
+    turn: Option<usize>,
+    /// In which VM's turn something was first found wrong with a place.
+    first: BTreeMap<(usize, usize, Code), Option<usize>>,
+    /// The parts of the files that are read as parts of the VM at hand, besides its own.
+    layers: Vec<Layer>,
+    /// Whether what is read belongs to no VM, so that nothing can be missing.
+    alone: bool,
+}
 
-/// So many problems are kept; a file with more is no fleet file.
+/// A part of the files that a VM takes values from: `defaults`, a profile, a range.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    /// All of it.
+    pub(super) extent: Range<usize>,
+    /// Where the VM says so.
+    pub(super) used: Range<usize>,
+    /// The VM.
+    pub(super) by: String,
+}
+
+/// So many problems are kept; files with more are no fleet files.
 const LIMIT: usize = 1000;
 
 /// Proof that a problem was reported: the error of whatever could not be read because of it.
@@ -173,35 +220,85 @@ pub(super) struct Reported(());
 pub(super) type Checked<T> = Result<T, Reported>;
 
 impl Found {
-    /// Adds a problem.
-    pub(super) fn report(&mut self, problem: Problem) -> Reported {
-        if self.0.len() <= LIMIT {
-            self.0.push(problem);
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
         }
+    }
+
+    /// Adds a problem. What is wrong with a place for one VM is not told again for others that it is a part of.
+    pub(super) fn report(&mut self, problem: Problem) -> Reported {
+        if self.alone && problem.code == Code::MissingKey || self.list.len() > LIMIT {
+            return Reported(());
+        }
+        let Range { start, end } = problem.place.range;
+        let first = self.first.entry((start, end, problem.code));
+        if *first.or_insert(self.turn) != self.turn {
+            return Reported(());
+        }
+        let problem = self.with_use(problem).shown(&self.secrets);
+        let order = (start, end, problem.code, problem.message.clone());
+        self.list.entry(order).or_insert(problem);
+        Reported(())
+    }
+
+    /// Shows which VM a value is for, too, if it stands in a profile or the like.
+    fn with_use(&self, problem: Problem) -> Problem {
+        let at = problem.place.range.start;
+        let layer = self.layers.iter().find(|layer| layer.extent.contains(&at));
+        match layer {
+            Some(layer) if !problem.others.iter().any(|other| other.range == layer.used) => {
+                problem.also(&layer.used, format!("used by `{}`", layer.by))
+            }
+            _ => problem,
+        }
+    }
+
+    /// Begins the turn of a VM: what is read or checked next is for it, and what the layers say, too.
+    pub(super) fn turn(&mut self, vm: usize, layers: &[Layer]) {
+        self.turn = Some(vm);
+        self.layers.clear();
+        self.layers.extend_from_slice(layers);
+    }
+
+    /// Ends the turns of VMs.
+    pub(super) fn end_turns(&mut self) {
+        self.turn = None;
+        self.layers.clear();
+    }
+
+    /// Reads a layer for itself: what only a VM can say may be missing.
+    pub(super) fn alone<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.alone, true);
+        let read = read(self);
+        self.alone = before;
+        read
+    }
+
+    /// What stands for a value that only a VM can give, while a layer is read for itself.
+    pub(super) const fn left_open() -> Reported {
         Reported(())
     }
 
     /// Fails as soon as there are more problems than anybody wants to know.
     pub(super) fn patience(&self) -> Checked<()> {
-        if self.0.len() > LIMIT {
+        if self.list.len() > LIMIT {
             return Err(Reported(()));
         }
         Ok(())
     }
 
     /// The outcome of reading: the value, if there was no problem at all.
-    pub(super) fn outcome<T>(mut self, read: Checked<T>, file_name: &str) -> Result<T, Problems> {
-        if let (Ok(value), true) = (read, self.0.is_empty()) {
+    pub(super) fn outcome<T>(self, read: Checked<T>, sources: &Sources<'_>) -> Result<T, Problems> {
+        if let (Ok(value), true) = (read, self.list.is_empty()) {
             return Ok(value);
         }
-        self.0.sort_by(|one, other| one.order().cmp(&other.order()));
-        self.0.dedup_by(|one, other| one.order() == other.order());
-        let all = self.0.len() <= LIMIT;
-        self.0.truncate(LIMIT);
+        let all = self.list.len() <= LIMIT;
         Err(Problems {
-            file_name: file_name.to_owned(),
+            sources: sources.owned(),
             all,
-            list: self.0,
+            list: self.list.into_values().take(LIMIT).collect(),
         })
     }
 }

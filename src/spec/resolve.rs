@@ -1,21 +1,21 @@
-//! From the file's values to the spec's: defaults, placeholders, types.
+//! From the values of a VM, put together and with placeholders replaced, to the spec's.
 
 use super::document::{Node, Value};
-use super::draft::{Draft, DraftBoot, DraftDisk, DraftSeed, DraftVm};
-use super::fields::{At, Field, Fields, at, fields, first_time, key_text};
+use super::draft::{DraftBoot, DraftDisk, DraftSeed, DraftVm, Drafts};
+pub(super) use super::expand::HOST;
+use super::expand::{Placeholders, Room};
+use super::fields::{At, Field, Fields, at, fields};
 use super::keys;
-use super::placeholder::{Fault, expand};
+use super::layers;
 use super::problem::{Checked, Code, Found, Problem};
+use super::sources::Sources;
 use super::values::{Words, accept, boolean, later, parsed, text, whole, word, wrong_type};
+use super::vars::Vars;
 use super::{
-    Accel, Arch, Cmdline, DesiredState, FleetName, GuestReboot, Handover, HostPath, Size,
+    Accel, Arch, Cmdline, DesiredState, FleetName, Given, GuestReboot, Handover, HostPath, Size,
     Transport, Unacceptable, VmName, parse_duration,
 };
-use std::collections::BTreeMap;
-use std::ops::Range;
 
-/// The one host of this version.
-pub(super) const HOST: &str = "local";
 /// The QEMU machine unless the file says otherwise.
 pub(super) const MACHINE: &str = "virt";
 
@@ -42,75 +42,65 @@ pub(super) const GUEST_REBOOT: &Words<GuestReboot> = &[
     ("stop", Some(GuestReboot::Stop)),
 ];
 
-/// What a file's texts are read with.
+/// What a VM's values are read with.
 #[derive(Clone, Copy)]
-struct Scope<'a> {
-    /// The file, for places inside of its values.
-    source: &'a str,
-    /// The folder that it is in.
-    folder: &'a str,
-    fleet: Checked<&'a str>,
+pub(super) struct Scope<'a> {
+    sources: &'a Sources<'a>,
     vm: Checked<&'a str>,
 }
 
-/// Reads a whole file. `folder` is where it is.
+/// Reads a whole fleet.
 pub(super) fn resolve(
     root: &Node,
-    source: &str,
-    folder: &str,
+    sources: &Sources<'_>,
+    given: &Given,
     found: &mut Found,
-) -> Checked<Draft> {
+) -> Checked<Drafts> {
     let start = root.range.start..root.range.start;
     let fields = fields(root, &start, &keys::FILE, found)?;
-    let fleet = fields.required("fleet", found);
-    let fleet = fleet.and_then(|field| parsed(field, "a name", str::parse::<FleetName>, found));
+    let none = Placeholders::none(&given.secrets, sources);
+    let vars = &Vars::read(fields.get("vars"), &given.vars, &none, found);
+    let fleet = fleet(
+        &fields,
+        Placeholders {
+            vars: Some(vars),
+            ..none
+        },
+        found,
+    );
     let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
-    let scope = Scope {
-        source,
-        folder,
-        fleet: name.map_err(|reported| *reported),
-        vm: name.map_err(|reported| *reported),
+    let words = Placeholders {
+        host: Some(HOST),
+        fleet: Some(name.map_err(|reported| *reported)),
+        vars: Some(vars),
+        ..none
     };
-    let vms = fields.required("vms", found);
-    let vms = vms.and_then(|field| vms_of(field, scope, found));
-    Ok(Draft { fleet, vms })
+    let vms = layers::vms(&fields, words, found);
+    Ok(Drafts { fleet, vms })
 }
 
-fn vms_of(
-    field: &Field<'_>,
-    scope: Scope<'_>,
+fn fleet(
+    fields: &Fields<'_>,
+    words: Placeholders<'_>,
     found: &mut Found,
-) -> Checked<Vec<Checked<DraftVm>>> {
-    let entries = match &field.node.value {
-        Value::Null => return Ok(Vec::new()),
-        Value::Map(entries) => entries,
-        _ => return Err(wrong_type(field, "a map from names to VMs", found)),
+) -> Checked<At<FleetName>> {
+    let field = fields.required("fleet", found)?;
+    let node = words.expand(field.node, &mut Room::default(), found)?;
+    let field = Field {
+        node: &node,
+        ..field.clone()
     };
-    let mut seen = BTreeMap::new();
-    let vms = entries.iter().map(|(key, node)| {
-        found.patience()?;
-        let written = key_text(key, found)?;
-        first_time(&mut seen, written, key, found)?;
-        vm(written, key, node, scope, found)
-    });
-    Ok(vms.collect())
+    parsed(&field, "a name", str::parse, found)
 }
 
-fn vm(
-    written: &str,
+/// Reads a VM whose values are put together in `node`; `key` is where it is declared.
+pub(super) fn vm(
+    name: Checked<VmName>,
     key: &Node,
     node: &Node,
     scope: Scope<'_>,
     found: &mut Found,
 ) -> Checked<DraftVm> {
-    let name = vm_name(written, key, found);
-    let scope = Scope {
-        vm: name
-            .as_ref()
-            .map(VmName::as_str)
-            .map_err(|reported| *reported),
-        ..scope
-    };
     let fields = &fields(node, &key.range, &keys::VM, found)?;
     if let Some(host) = fields.get("host") {
         let _reported = host_name(host, found);
@@ -155,6 +145,7 @@ fn vm(
         },
         state,
         name: name.map(|name| At::new(name, &key.range)),
+        layers: Vec::new(),
     })
 }
 
@@ -175,15 +166,6 @@ fn optional<'n, T>(
     read: impl FnOnce(&Field<'n>) -> Checked<T>,
 ) -> Checked<T> {
     fields.get(name).map_or(Ok(default), read)
-}
-
-fn vm_name(written: &str, key: &Node, found: &mut Found) -> Checked<VmName> {
-    if written.contains('[') {
-        let message = "a range of VMs is not supported yet";
-        let problem = at(Code::NotSupportedYet, key, message).help("write the VMs out, one by one");
-        return Err(found.report(problem));
-    }
-    accepted(written.parse(), key, found)
 }
 
 /// A value, or a report of why it cannot be.
@@ -296,7 +278,7 @@ fn disk(entry: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftDisk>
     }
     let name = match (fields.get("name"), &path) {
         (Some(field), _) => {
-            let text = scope.expanded(field, found);
+            let text = text(field, "a name", found);
             text.and_then(|text| accept(field, text.parse(), found))
         }
         (None, Ok(path)) => name_of(path, found),
@@ -353,64 +335,12 @@ fn name_of(path: &At<HostPath>, found: &mut Found) -> Checked<At<super::DiskName
     }
 }
 
-impl Scope<'_> {
-    /// A text with its placeholders replaced.
-    fn expanded(&self, field: &Field<'_>, found: &mut Found) -> Checked<String> {
-        let written = text(field, "a text", found)?;
-        let mut missing = None;
-        let expanded = expand(written, |word| {
-            let value = match word {
-                "name" => self.vm,
-                "fleet" => self.fleet,
-                "host" => Ok(HOST),
-                _ => return None,
-            };
-            match value {
-                Ok(value) => Some(value),
-                Err(reported) => {
-                    missing = Some(reported);
-                    Some("")
-                }
-            }
-        });
-        match (expanded, missing) {
-            (Err(fault), _) => Err(found.report(self.brace_problem(field, written, fault))),
-            (Ok(_), Some(reported)) => Err(reported),
-            (Ok(text), None) => Ok(text),
-        }
+impl<'a> Scope<'a> {
+    pub(super) const fn new(sources: &'a Sources<'a>, vm: Checked<&'a str>) -> Self {
+        Self { sources, vm }
     }
-
-    fn brace_problem(&self, field: &Field<'_>, written: &str, fault: Fault) -> Problem {
-        let (part, unknown) = match fault {
-            Fault::Unknown(part) => (part, true),
-            Fault::Lone(part) => (part, false),
-        };
-        let word = &written[part.clone()];
-        let mut problem = if unknown {
-            placeholder_problem(word, field.node)
-        } else {
-            at(
-                Code::Placeholder,
-                field.node,
-                format!("a `{word}` without its partner"),
-            )
-            .help(format!("write `{word}{word}` for a `{word}` as such"))
-        };
-        problem.place.range = self.part_of(field.node, written, &part);
-        problem
-    }
-
-    /// The place of a part of a value, if the value stands in the file as it is; otherwise all of it.
-    fn part_of(&self, node: &Node, written: &str, part: &Range<usize>) -> Range<usize> {
-        let source = self.source.get(node.range.clone()).unwrap_or_default();
-        match source.find(written) {
-            Some(at) => node.range.start + at + part.start..node.range.start + at + part.end,
-            None => node.range.clone(),
-        }
-    }
-
     fn cmdline(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<Cmdline>> {
-        let text = self.expanded(field, found)?;
+        let text = text(field, "a text", found)?;
         if text.trim_end().contains('\n') || !text.ends_with('\n') {
             return accept(field, text.parse(), found);
         }
@@ -422,7 +352,7 @@ impl Scope<'_> {
 
     /// An absolute path on the host.
     fn host_path(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<HostPath>> {
-        let text = self.expanded(field, found)?;
+        let text = text(field, "a path", found)?;
         if text.starts_with('/') {
             return accept(field, text.parse(), found);
         }
@@ -434,7 +364,7 @@ impl Scope<'_> {
 
     /// A path on the host, or one beside the fleet file.
     fn path_beside(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<HostPath>> {
-        let text = self.expanded(field, found)?;
+        let text = text(field, "a path", found)?;
         if text.is_empty() {
             return Err(wrong_type(field, "a path", found));
         }
@@ -443,7 +373,8 @@ impl Scope<'_> {
             let problem = at(Code::WrongValue, field.node, message);
             return Err(found.report(problem.help("write the path out, from `/`")));
         }
-        accept(field, beside(self.folder, &text).parse(), found)
+        let folder = self.sources.folder(field.node.range.start);
+        accept(field, beside(folder, text).parse(), found)
     }
 
     /// Where the boot share is unless the file says otherwise.
@@ -469,27 +400,5 @@ fn beside(folder: &str, path: &str) -> String {
         } else {
             return format!("{folder}/{path}");
         }
-    }
-}
-
-fn placeholder_problem(word: &str, node: &Node) -> Problem {
-    let name = word.trim_matches(['{', '}']);
-    let later = name == "index" || name.starts_with("var.") || name.starts_with("env.");
-    if later {
-        return at(
-            Code::NotSupportedYet,
-            node,
-            format!("`{word}` is not supported yet"),
-        );
-    }
-    let problem = at(
-        Code::Placeholder,
-        node,
-        format!("`{word}` stands for nothing"),
-    )
-    .help("`{name}`, `{fleet}` and `{host}` are replaced; write `{{` for a `{` as such");
-    match super::near::nearest(name, ["name", "fleet", "host"]) {
-        Some(near) => problem.label(format!("did you mean `{{{near}}}`?")),
-        None => problem,
     }
 }

@@ -172,16 +172,11 @@ fn what_is_underlined_is_the_mistake() {
         (
             "arch: armhf",
             "arch: armhf\n    profile: é",
-            "not-supported-yet",
-            "profile",
+            "unknown-profile",
+            "é",
         ),
         ("armhf-vm", "bücher", "wrong-value", "bücher"),
-        (
-            "armhf-vm",
-            "\"obs-[1-2]\"",
-            "not-supported-yet",
-            "\"obs-[1-2]\"",
-        ),
+        ("armhf-vm", "\"obs-[1-é]\"", "range", "1-é"),
         ("{name}", "{nmae}", "placeholder", "{nmae}"),
         ("{name}", "é{nmae}{name}", "placeholder", "{nmae}"),
         (

@@ -15,8 +15,8 @@ pub(super) fn done<T>(words: &Words<T>) -> Vec<&'static str> {
     done.map(|(word, _)| *word).collect()
 }
 
-/// The longest text, in bytes: twice the longest path. Placeholders, which lengthen it, are not replaced in a longer one.
-const LONGEST: usize = 8192;
+/// The longest text, in bytes: twice the longest path.
+pub(super) const LONGEST: usize = 8192;
 
 /// What other programs call a value.
 const SYNONYMS: [(&str, &str); 13] = [
@@ -47,6 +47,7 @@ pub(super) fn text<'n>(field: &Field<'n>, wanted: &str, found: &mut Found) -> Ch
             Err(found.report(at(Code::WrongValue, field.node, message)))
         }
         Value::Scalar(text, _) => Ok(text),
+        Value::Unreadable(reported) => Err(*reported),
         _ => Err(wrong_type(field, wanted, found)),
     }
 }
@@ -162,6 +163,7 @@ fn truth(text: &str) -> Option<bool> {
 pub(super) fn wrong_type(field: &Field<'_>, wanted: &str, found: &mut Found) -> Reported {
     let name = &field.name;
     found.report(match &field.node.value {
+        Value::Unreadable(reported) => return *reported,
         Value::Null => Problem::new(
             Code::MissingKey,
             &field.key,

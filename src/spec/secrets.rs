@@ -1,0 +1,134 @@
+//! What must not be shown.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+/// The values of the environment variables that fleet files name as `{env.NAME}`, by name. They are in domains'
+/// definitions where the fleet file puts them, and nowhere in what armfleet shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<String, String>);
+
+/// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
+pub(super) const SHORTEST: usize = 4;
+
+impl Secrets {
+    /// Values by the names of their environment variables.
+    #[must_use]
+    pub const fn new(values: BTreeMap<String, String>) -> Self {
+        Self(values)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The text with `{env.NAME}` for every secret in it, also where that is written as JSON, XML or Rust would escape it,
+    /// and where a terminal's colours change within it.
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut forms: Vec<(String, &str)> = Vec::new();
+        for (name, value) in self.0.iter().filter(|(_, value)| value.len() >= SHORTEST) {
+            forms.extend(written(value).into_iter().map(|form| (form, name.as_str())));
+        }
+        // One secret may be a part of another.
+        forms.sort_by(|(one, _), (other, _)| other.len().cmp(&one.len()).then(one.cmp(other)));
+        let mut redacted = Cow::Borrowed(text);
+        for (form, name) in forms {
+            let mut from = 0;
+            while let Some(part) = find(&redacted, from, &form) {
+                let shown = format!("{{env.{name}}}");
+                from = part.start + shown.len();
+                redacted.to_mut().replace_range(part, &shown);
+            }
+        }
+        redacted
+    }
+}
+
+/// Where a text without colours is, from some place on.
+fn find(text: &str, from: usize, form: &str) -> Option<Range<usize>> {
+    let rest = &text[from..];
+    if !rest.contains('\u{1b}') {
+        return rest.find(form).map(|at| from + at..from + at + form.len());
+    }
+    let mut plain = String::new();
+    let mut places = Vec::new();
+    let mut at = from;
+    while let Some(c) = text[at..].chars().next() {
+        if c == '\u{1b}' {
+            // A colour ends in `m`.
+            at += text[at..].find('m').map_or(text.len() - at, |end| end + 1);
+            continue;
+        }
+        plain.push(c);
+        places.extend((0..c.len_utf8()).map(|byte| at + byte));
+        at += c.len_utf8();
+    }
+    let start = plain.find(form)?;
+    Some(*places.get(start)?..places.get(start + form.len() - 1)? + 1)
+}
+
+/// The ways in which a text may be written.
+fn written(text: &str) -> [String; 5] {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let debug = format!("{text:?}");
+    let xml = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    let attribute = xml.replace('"', "&quot;").replace('\'', "&apos;");
+    let inner = |quoted: &str| quoted.get(1..quoted.len() - 1).unwrap_or(text).to_owned();
+    [text.to_owned(), inner(&json), inner(&debug), xml, attribute]
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn secrets(values: &[(&str, &str)]) -> Secrets {
+        let values = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Secrets::new(values.collect())
+    }
+
+    #[test]
+    fn a_secret_is_redacted_however_it_is_written() {
+        let secrets = secrets(&[("A", "p<\"w'&é"), ("B", "hunter2"), ("C", "hunter22")]);
+        for text in [
+            "p<\"w'&é",
+            "p<\\\"w'&é",
+            "p&lt;\"w'&amp;é",
+            "p&lt;&quot;w&apos;&amp;é",
+        ] {
+            assert_eq!(secrets.redact(&format!("a {text} b")), "a {env.A} b");
+        }
+        assert_eq!(secrets.redact("hunter22 hunter2"), "{env.C} {env.B}");
+        assert_eq!(secrets.redact("hunter"), "hunter");
+        let coloured = "a=\u{1b}[1mhun\u{1b}[0mter2\u{1b}[0m é=hunter22";
+        assert_eq!(
+            secrets.redact(coloured),
+            "a=\u{1b}[1m{env.B}\u{1b}[0m é={env.C}"
+        );
+        assert_eq!(format!("{secrets:?}"), r#"{"A", "B", "C"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_redacted_holds_no_secret(before in ".{0,20}", secret in "[a-z0-9\"<&]{4,12}", after in ".{0,20}") {
+            let secrets = secrets(&[("SECRET", &secret)]);
+            let text = secrets.redact(&format!("{before}{secret}{after}")).into_owned();
+            let rest = text.replace("{env.SECRET}", "\0");
+            prop_assert!(!rest.contains(&secret));
+        }
+    }
+}
