@@ -375,7 +375,7 @@ impl<P: Primitives> Performer<P> {
             ..note
         })
         .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
-        self.ensure_folder(layout::RUNS, PRIVATE)?;
+        self.ensure_folder(layout::RUNS, 0o700)?;
         self.calls
             .write_file(&path, layout::RUNS, text.as_bytes(), 0o600)
             .map_err(cannot(format!("write {path}")))

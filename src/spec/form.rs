@@ -97,6 +97,7 @@ impl Form {
             }
             Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
             Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
+            Self::Value => json!({ "type": ["string", "number", "boolean"] }),
             Self::Map(table) => json!({ "$ref": reference(table) }),
             Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
             Self::Named(table) => json!({
