@@ -9,7 +9,8 @@ use armfleet::host::{Host, Inspect, Observer, Performer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::plan::{Plan, Policy, Step};
 use armfleet::report::{Paint, render_plan};
-use armfleet::spec::{Spec, read_fleet};
+use armfleet::spec::{Spec, layout, read_fleet};
+use std::time::Duration;
 
 /// A fleet of one VM that uses every key.
 pub(crate) const FLEET: &str = "\
@@ -50,7 +51,14 @@ pub(crate) fn new_host() -> Memory {
         host.put_file(&format!("/srv/seed/{name}-6.1.0-48-armmp"), text)
             .unwrap();
     }
+    watch(&host);
     host
+}
+
+/// Has a watcher be at work for as long as the host is there.
+fn watch(host: &Memory) {
+    let note = "pid 7, user root, since 2023-11-14 22:13 UTC";
+    std::mem::forget(host.lock(layout::WATCH_LOCK, note, Duration::ZERO).unwrap());
 }
 
 /// A host on which the fleet was applied, and its guest has written to its disk. It is the same every time: steps are

@@ -9,12 +9,15 @@ use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::inventory::Look;
 
 /// The calls that remove a VM that runs.
-fn removal(vm: &str, uuid: &str) -> [String; 6] {
+fn removal(vm: &str, uuid: &str) -> [String; 9] {
     [
+        "make_folder /run/armfleet/runs".to_owned(),
+        format!("write_file /run/armfleet/runs/{vm}.json"),
         format!("shutdown {uuid}"),
         format!("undefine {uuid}"),
         format!("remove_tree /var/lib/armfleet/vms/{vm}/boot"),
         format!("remove_file /run/armfleet/hook-seen/{vm}"),
+        format!("remove_file /run/armfleet/runs/{vm}.json"),
         format!("remove_file /var/lib/armfleet/vms/{vm}/record.json"),
         format!("remove_tree /var/lib/armfleet/vms/{vm}"),
     ]
@@ -171,7 +174,7 @@ fn a_record_whose_domain_is_gone_is_forgotten() {
         host.destroy(VM).unwrap();
         host.undefine_domain(VM).unwrap();
     });
-    applied.assert_did(&removal(VM, UUID).each_ref().map(String::as_str)[2..]);
+    applied.assert_did(&removal(VM, UUID).each_ref().map(String::as_str)[4..]);
     assert_kept(&host);
 }
 

@@ -33,6 +33,8 @@ fn a_vm_that_is_to_be_off_is_asked_to_stop() {
     applied.assert_did(&[
         "write_file /var/lib/armfleet/vms/armhf-vm/record.json",
         &format!("set_autostart {UUID}"),
+        "make_folder /run/armfleet/runs",
+        "write_file /run/armfleet/runs/armhf-vm.json",
         &format!("shutdown {UUID}"),
     ]);
     assert_eq!(seen(&host).state, OFF);

@@ -5,8 +5,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use snapbox::assert_data_eq;
 
-use crate::fleet::{VM, recipe};
+use crate::fleet::{RECORD, VM, recipe};
 use crate::host::{ARMFLEET, GuestFiles, Running, TestHost, WORK};
 
 const LOG: &str = "/run/test/watch.log";
@@ -313,13 +314,48 @@ fn a_loop_of_reboots_is_slowed_down_across_watchers() {
 fn a_held_vm_is_left_alone_until_it_is_released() {
     let host = TestHost::with_applied(&cold_boot());
     let watcher = host.watch();
+    host.assert_converged();
     let held = host.armfleet(&["hold", VM, "--why", "its disk is being moved"]);
     assert!(
         held.success()
             .starts_with("armhf-vm is held by root since ")
     );
+    // Nothing is wanted of it, so nothing is refused.
+    assert_data_eq!(
+        host.planned(0),
+        snapbox::str![[r#"
+  i armhf-vm: held by root since [..] UTC: its disk is being moved
+      armfleet release armhf-vm
+
+No changes.
+
+"#]]
+    );
     host.guest("reboot");
     host.assert_stays_off();
+    let refused = snapbox::str![[r#"
+  ! armhf-vm: held by root since [..] UTC: its disk is being moved
+      armfleet release armhf-vm
+
+No changes, 1 refused.
+
+"#]];
+    assert_data_eq!(host.planned(3), refused);
+    let applied = host.apply();
+    assert_eq!(applied.code, Some(3), "{}", applied.stdout);
+    assert_eq!(host.state(VM), "shut off");
+    let status = host.armfleet(&["status"]).success();
+    assert!(status.contains("! held by root since "), "{status}");
+    // Nor is it removed.
+    host.write_fleet("fleet: recipe\nvms: {}\n");
+    let removal = host.armfleet(&["apply", "--auto-approve", "--allow-removal=1"]);
+    assert_eq!(removal.code, Some(3), "{}", removal.stdout);
+    assert!(
+        removal.stdout.contains("not removed: held by root"),
+        "{}",
+        removal.stdout
+    );
+    host.write_fleet(&cold_boot());
     host.armfleet(&["release", VM]).success();
     host.wait_for_state(VM, "running");
     host.guest("report");
@@ -327,6 +363,8 @@ fn a_held_vm_is_left_alone_until_it_is_released() {
         host.armfleet(&["release", VM]).success(),
         "armhf-vm was not held\n"
     );
+
+    host.assert_converged();
 
     // A hold that ends by itself.
     host.armfleet(&["hold", VM, "--until", "6s"]).success();
@@ -345,6 +383,87 @@ fn a_held_vm_is_left_alone_until_it_is_released() {
     }
     let nobody = host.run_as_nobody(ARMFLEET, &["hold", VM]);
     assert_eq!(nobody.code, Some(1), "{}", nobody.stderr);
+}
+
+#[test]
+fn plan_and_status_say_that_nobody_watches() {
+    let host = TestHost::with_fleet(&(cold_boot() + "    state: stopped\n"));
+    host.apply().success();
+    assert_data_eq!(
+        host.planned(0),
+        snapbox::str![[r#"
+  i watch: nobody runs armfleet watch on this host: a VM whose guest reboots stays off
+      systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop
+
+No changes.
+
+"#]]
+    );
+    let status = host.armfleet(&["status"]).success();
+    assert!(
+        status.ends_with("! armfleet watch: nobody runs it, so VMs whose guests reboot stay off\n"),
+        "{status}"
+    );
+    let watcher = host.watch();
+    host.assert_converged();
+    let status = host.armfleet(&["status"]).success();
+    assert!(
+        status.contains("i armfleet watch: at work (pid "),
+        "{status}"
+    );
+    // What is left of a watcher that was killed deceives nobody.
+    watcher.signal(Signal::KILL);
+    watcher.wait();
+    assert!(host.planned(0).contains("nobody runs armfleet watch"));
+    for reboot in ["stop", "warm"] {
+        host.write_fleet(&format!(
+            "{}    state: stopped\n    on_guest_reboot: {reboot}\n",
+            cold_boot()
+        ));
+        host.apply().success();
+        host.assert_converged();
+    }
+}
+
+#[test]
+fn a_stop_that_apply_asked_for_is_no_reboot() {
+    let host = TestHost::with_applied(&cold_boot());
+    host.guest("report");
+    host.write_fleet(&(cold_boot() + "    state: stopped\n"));
+    host.apply().success();
+    assert_eq!(host.state(VM), "shut off");
+    // As if apply had been killed right after, on its way to start the VM again.
+    let record = host.read(RECORD);
+    host.write(
+        RECORD,
+        record.replace("\"state\": \"stopped\"", "\"state\": \"running\""),
+    );
+    let watcher = host.watch();
+    host.assert_stays_off();
+    watcher.signal(Signal::TERM);
+    assert_eq!(watcher.wait().code, Some(0));
+}
+
+#[test]
+fn a_watcher_killed_at_any_moment_of_a_reboot_leaves_it_to_the_next() {
+    let host = TestHost::with_applied(&cold_boot());
+    host.guest("install-first");
+    // From before the guest's reboot until after the start that follows it.
+    for delay in [900, 1050, 1200, 1400, 1700] {
+        let watcher = host.watch();
+        host.wait_for_console();
+        let before = host.run_number();
+        host.guest("reboot");
+        sleep(Duration::from_millis(delay));
+        watcher.signal(Signal::KILL);
+        watcher.wait();
+        sleep(Duration::from_millis(1500));
+        let next = host.watch();
+        host.wait_for_next_run(before);
+        host.assert_reported(&host.guest("report"), "initrd installed");
+        next.signal(Signal::TERM);
+        assert_eq!(next.wait().code, Some(0));
+    }
 }
 
 #[test]

@@ -161,6 +161,8 @@ impl Files {
                 Some(text) => seen.text = Some(text),
                 None => return Fact::Unreadable("it is not UTF-8 text".to_owned()),
             },
+            // What a holder wrote goes with its lock.
+            (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
             (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),
             (Look::Share, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
             _ => {}
