@@ -14,3 +14,4 @@ mod removal;
 mod state;
 mod storage;
 mod unknown;
+mod watch;

@@ -335,7 +335,7 @@ No changes.
     host.assert_stays_off();
     let refused = snapbox::str![[r#"
   ! armhf-vm: held by root since [..] UTC: its disk is being moved
-      armfleet release armhf-vm
+      -> armfleet release armhf-vm
 
 No changes, 1 refused.
 

@@ -1,0 +1,88 @@
+//! Watchers and holds.
+
+use crate::bed::{EMPTY, FLEET, UUID, VM, apply, found, found_with, settled_host};
+use armfleet::host::memory::Memory;
+use armfleet::host::primitives::{Primitives, Reads};
+use armfleet::host::{Host, Performer};
+use armfleet::mark::{Hold, render_hold};
+
+/// Somebody holds the VM, until this time or for good.
+fn hold(host: &Memory, until: Option<u64>) {
+    let hold = Hold {
+        by: "anna".to_owned(),
+        at: 1_700_000_000,
+        until,
+        why: Some("its disk is being moved".to_owned()),
+    };
+    host.put_file(HOLD, &render_hold(&hold).unwrap()).unwrap();
+}
+
+const HOLD: &str = "/var/lib/armfleet/vms/armhf-vm/hold.json";
+
+#[test]
+fn a_held_vm_that_is_as_it_should_be_is_only_told_of() {
+    let (_, applied) = found("held", FLEET, |host| hold(host, None));
+    applied.assert_did_nothing();
+}
+
+#[test]
+fn what_a_held_vm_needs_is_refused() {
+    let (host, applied) = found("held-and-off", FLEET, |host| {
+        host.destroy(VM).unwrap();
+        hold(host, None);
+    });
+    assert!(applied.outcome.ended.is_empty());
+    assert_eq!(applied.outcome.residual.refusals.len(), 1);
+    // Once it is released, everything is done.
+    host.remove_file(HOLD).unwrap();
+    let released = apply(&host, FLEET, &Default::default());
+    released.assert_did(&[&format!("start {UUID}")]);
+}
+
+#[test]
+fn a_held_vm_that_left_the_file_stays() {
+    let options = Some("--allow-removal=1");
+    let (host, applied) = found_with("held-and-left", options, EMPTY, |host| hold(host, None));
+    assert!(applied.outcome.ended.is_empty());
+    assert!(host.domain(UUID).is_ok());
+}
+
+#[test]
+fn a_hold_that_cannot_be_read_holds() {
+    let (_, applied) = found("hold-damaged", FLEET, |host| {
+        host.destroy(VM).unwrap();
+        host.put_file(HOLD, "{").unwrap();
+    });
+    assert!(applied.outcome.ended.is_empty());
+}
+
+#[test]
+fn a_hold_that_has_ended_holds_nothing() {
+    let (_, applied) = found("hold-ended", FLEET, |host| {
+        host.destroy(VM).unwrap();
+        hold(host, Some(1));
+    });
+    applied.assert_did(&[&format!("start {UUID}")]);
+}
+
+#[test]
+fn a_hold_that_came_after_the_plan_ends_the_apply_before_its_start() {
+    let host = settled_host();
+    host.destroy(VM).unwrap();
+    let steps = crate::bed::plan(&host, FLEET, &Default::default()).steps;
+    hold(&host, None);
+    let performer = Performer::locked(host.clone()).unwrap();
+    let refused = performer.perform(&steps[0]).unwrap_err();
+    assert!(refused.is_refusal());
+    assert!(refused.to_string().contains("held by anna"), "{refused}");
+}
+
+#[test]
+fn without_a_watcher_whoever_relies_on_one_is_told() {
+    let unwatched = |host: &Memory| host.remove_file("/run/armfleet/watch.lock").unwrap();
+    let (_, applied) = found("nobody-watches", FLEET, unwatched);
+    applied.assert_did_nothing();
+    let stop = format!("{FLEET}    on_guest_reboot: stop\n");
+    let (_, applied) = found("nobody-needs-to-watch", &stop, unwatched);
+    assert!(applied.outcome.residual.notices.is_empty());
+}
