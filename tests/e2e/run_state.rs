@@ -129,6 +129,24 @@ No changes, 1 refused.
 }
 
 #[test]
+fn a_vm_that_somebody_undefined_while_it_runs_is_left_running() {
+    let host = TestHost::with_applied(&recipe());
+    host.virsh(&["undefine", VM]).success();
+    assert_data_eq!(
+        host.planned(3),
+        snapbox::str![[r#"
+  ! armhf-vm: not planned: its domain is transient and vanishes when it stops
+      -> virsh shutdown armhf-vm
+
+No changes, 1 refused.
+
+"#]]
+    );
+    assert_eq!(host.apply().code, Some(3));
+    assert_eq!(host.state(VM), "running");
+}
+
+#[test]
 fn a_paused_vm_is_left_paused() {
     let host = TestHost::with_applied(&recipe());
     host.virsh(&["suspend", VM]).success();
