@@ -56,7 +56,11 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
     let after = |head: &str| {
         let (_, rest) = help.split_once(head).unwrap();
         let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
-        let words = lines.filter_map(|line| line.split_whitespace().next());
+        // What is wrapped is indented further.
+        let entries = lines.filter_map(|line| line.strip_prefix("  "));
+        let words = entries
+            .filter(|line| !line.starts_with(' '))
+            .filter_map(|line| line.split(' ').next());
         words.map(str::to_owned).collect::<Vec<_>>()
     };
     let mut commands = after("Commands:");

@@ -2,6 +2,7 @@
 //! and what its shim does when the binary is broken.
 
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test fails by panicking"
