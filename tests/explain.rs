@@ -12,6 +12,8 @@ use std::path::Path;
 /// A file with everything that must be given, and every map that a key can be in.
 const BASE: &str = "
 fleet: obs-workers
+vars: { release: { default: trixie } }
+profiles: { worker: {} }
 vms:
   armhf-vm:
     arch: armhf
@@ -169,9 +171,13 @@ fn note_keys(value: &Value, prefix: &str, used: &mut BTreeSet<String>) {
                 let key = format!("{prefix}{}", key.as_str().unwrap());
                 used.insert(key.clone());
                 match value {
-                    Value::Mapping(vms) if key == "vms" => {
+                    Value::Mapping(vms) if key == "vms" || key == "profiles" => {
                         vms.values().for_each(|vm| note_keys(vm, "", used));
                     }
+                    Value::Mapping(vars) if key == "vars" => {
+                        vars.values().for_each(|var| note_keys(var, "vars.", used));
+                    }
+                    _ if key == "defaults" => note_keys(value, "", used),
                     _ => note_keys(value, &format!("{key}."), used),
                 }
             }

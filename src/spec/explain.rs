@@ -2,12 +2,14 @@
 
 use super::Code;
 use super::form::Form;
-use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table};
+use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table, VAR};
 use super::near::nearest;
 use serde::Serialize;
 
 /// The VM in examples.
 const EXAMPLE_VM: &str = "armhf-vm";
+/// The variable in examples.
+const EXAMPLE_VAR: &str = "release";
 
 /// Something that can be explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -168,10 +170,10 @@ fn key_topic(table: &Table, key: &Key) -> KeyTopic {
 
 fn value(form: &Form) -> String {
     let described = form.described();
-    if form.has_placeholders() {
-        return format!("{described}; `{{name}}`, `{{fleet}}` and `{{host}}` are replaced in it");
+    match form.placeholders() {
+        Some(placeholders) => format!("{described}; {placeholders}"),
+        None => described,
     }
-    described
 }
 
 /// A line of a map with these keys, with all that is above it in a file.
@@ -180,7 +182,14 @@ fn example(table: &Table, line: &str) -> String {
     let mut table = table;
     while let Some((parent, key, form)) = parent(table) {
         let (above, indent) = match form {
-            Form::Named(_) => (vec![format!("{key}:"), format!("  {EXAMPLE_VM}:")], 4),
+            Form::Named(inner) => {
+                let name = if inner.id == VAR.id {
+                    EXAMPLE_VAR
+                } else {
+                    EXAMPLE_VM
+                };
+                (vec![format!("{key}:"), format!("  {name}:")], 4)
+            }
             Form::List(_) => (vec![format!("{key}:")], 4),
             _ => (vec![format!("{key}:")], 2),
         };

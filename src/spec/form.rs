@@ -1,7 +1,7 @@
 //! What may stand at a key: one description, from which `explain` and the schema are made.
 
 use super::fields::listed;
-use super::keys::{Need, Table};
+use super::keys::Table;
 use super::size;
 use serde_json::{Map, Value, json};
 
@@ -64,12 +64,20 @@ impl Form {
         }
     }
 
-    /// Whether `{name}` and its kin are replaced in it.
-    pub(super) fn has_placeholders(&self) -> bool {
-        matches!(
-            self,
-            Self::NameText | Self::HostPath | Self::Path | Self::Line
-        )
+    /// What is to be said of placeholders in it.
+    pub(super) fn placeholders(&self) -> Option<&'static str> {
+        match self {
+            Self::NameText | Self::HostPath | Self::Path | Self::Line => {
+                Some("`{name}`, `{index}`, `{fleet}`, `{host}` and `{var.NAME}` are replaced in it")
+            }
+            Self::Boolean
+            | Self::Whole(..)
+            | Self::Word(_)
+            | Self::Name
+            | Self::Size
+            | Self::Duration => Some("`{var.NAME}` may stand for it"),
+            Self::Value | Self::Map(_) | Self::List(_) | Self::Named(_) => None,
+        }
     }
 
     /// The keys that may stand below it.
@@ -81,17 +89,25 @@ impl Form {
     }
 
     /// As a schema. It accepts whatever the reader accepts, and not much more.
-    pub(super) fn schema(&self, need: Need) -> Map<String, Value> {
+    pub(super) fn schema(&self, nullable: bool) -> Map<String, Value> {
         let schema = match self {
-            Self::Boolean => json!({ "type": "boolean" }),
-            Self::Whole(least, most) => {
-                json!({ "type": "integer", "minimum": least, "maximum": most })
-            }
-            Self::Word(words) => json!({ "type": "string", "enum": words() }),
-            Self::Name => scalar(NAME),
+            Self::Boolean => json!({ "type": ["boolean", "string"], "pattern": PLACEHOLDER }),
+            Self::Whole(least, most) => json!({
+                "type": ["integer", "string"],
+                "minimum": least,
+                "maximum": most,
+                "pattern": PLACEHOLDER,
+            }),
+            Self::Word(words) => json!({ "anyOf": [
+                { "type": "string", "enum": words() },
+                { "type": "string", "pattern": PLACEHOLDER },
+            ] }),
+            Self::Name => scalar(&or_placeholder(NAME)),
             Self::NameText => scalar("^[A-Za-z0-9{][A-Za-z0-9._{}-]*$"),
-            Self::Size => json!({ "type": "string", "pattern": size::pattern() }),
-            Self::Duration => json!({ "type": "string", "pattern": size::DURATION_PATTERN }),
+            Self::Size => json!({ "type": "string", "pattern": or_placeholder(&size::pattern()) }),
+            Self::Duration => {
+                json!({ "type": "string", "pattern": or_placeholder(size::DURATION_PATTERN) })
+            }
             Self::HostPath => {
                 json!({ "type": "string", "pattern": format!("^[/{{][^\",{CONTROL}]*$") })
             }
@@ -102,11 +118,10 @@ impl Form {
             Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
             Self::Named(table) => json!({
                 "type": "object",
-                "propertyNames": { "pattern": NAME },
-                "additionalProperties": { "$ref": reference(table) },
+                "propertyNames": { "pattern": NAMES },
+                "additionalProperties": or_null(json!({ "$ref": reference(table) })),
             }),
         };
-        let nullable = need == Need::Optional || matches!(self, Self::Named(_));
         let mut schema = into_map(if nullable { or_null(schema) } else { schema });
         if schema.contains_key("pattern") {
             // Editors would show the pattern.
@@ -119,6 +134,16 @@ impl Form {
 
 /// The rule for names.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+
+/// The rule for names of VMs, ranges among them.
+const NAMES: &str = r"^[A-Za-z0-9\[][A-Za-z0-9._,/\[\]-]*$";
+/// A text that is something else when its placeholders are replaced.
+const PLACEHOLDER: &str = r"\{";
+
+/// A pattern that placeholders may stand for, too.
+fn or_placeholder(pattern: &str) -> String {
+    format!("({pattern})|{PLACEHOLDER}")
+}
 
 /// A text; YAML may take one without quotes for something else.
 fn scalar(pattern: &str) -> Value {

@@ -58,9 +58,9 @@ pub(super) const VAR_DEFAULT: Meaning = Meaning {
 pub(super) const VAR_REQUIRED: Meaning = Meaning {
     text: "Whether `--var` must give the value. A variable without a default is required anyway, and one with a default is not; the key only says so.",
     form: Form::Boolean,
-    absence: Absence::Means("true without a default"),
+    absence: Absence::Means("required without a default, and only then"),
     effect: Effect::Now,
-    example: "true",
+    example: "false",
 };
 
 pub(super) const VAR_DESCRIPTION: Meaning = Meaning {

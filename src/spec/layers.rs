@@ -91,6 +91,10 @@ fn profiles<'n>(
         if found.patience().is_err() || first_time(&mut seen, name, key, found).is_err() {
             continue;
         }
+        // The rule for names is one for all.
+        if let Err(why) = name.parse::<VmName>() {
+            found.report(at(Code::WrongValue, key, why.0));
+        }
         if !matches!(body.value, Value::Null | Value::Map(_)) {
             let message = format!(
                 "a profile is a map of a VM's keys, not {}",

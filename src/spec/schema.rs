@@ -34,10 +34,14 @@ fn text(topic: Topic) -> Option<(String, KeyText)> {
 fn map(table: &Table, texts: &BTreeMap<String, KeyText>) -> Map<String, Value> {
     let properties = table.done().map(|(name, need, meaning)| {
         let text = texts.get(&format!("{}{name}", table.prefix));
-        (name.to_owned(), property(need, meaning, text).into())
+        let nullable = need == Need::Optional
+            || need == Need::Required && is_merged(table)
+            || matches!(meaning.form, Form::Named(_));
+        (name.to_owned(), property(nullable, meaning, text).into())
     });
     let properties: Map<String, Value> = properties.collect();
     let required = table.done().filter(|(_, need, _)| *need == Need::Required);
+    let required = required.filter(|_| is_listed(table));
     let required: Vec<_> = required.map(|(name, _, _)| name).collect();
     Map::from_iter([
         ("type".to_owned(), json!("object")),
@@ -47,8 +51,20 @@ fn map(table: &Table, texts: &BTreeMap<String, KeyText>) -> Map<String, Value> {
     ])
 }
 
-fn property(need: Need, meaning: &Meaning, text: Option<&KeyText>) -> Map<String, Value> {
-    let mut property = meaning.form.schema(need);
+/// Whether maps of this table are entries of lists. Those stand in one place; of all others, parts may stand in several:
+/// in `defaults`, in profiles, in other files.
+fn is_listed(table: &Table) -> bool {
+    let mut keys = TABLES.iter().flat_map(|table| table.done());
+    keys.any(|(_, _, meaning)| matches!(meaning.form, Form::List(inner) if inner.id == table.id))
+}
+
+/// Whether a key of this table may be cleared, to be given elsewhere.
+fn is_merged(table: &Table) -> bool {
+    table.id != FILE.id && !is_listed(table)
+}
+
+fn property(nullable: bool, meaning: &Meaning, text: Option<&KeyText>) -> Map<String, Value> {
+    let mut property = meaning.form.schema(nullable);
     if property.contains_key("$ref") {
         // In draft 07, what stands beside a reference is not read.
         property = Map::from_iter([("allOf".to_owned(), json!([property]))]);
