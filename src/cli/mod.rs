@@ -4,6 +4,7 @@ mod apply;
 mod exit;
 mod explain;
 mod fleet;
+mod generated;
 mod hold;
 mod init;
 mod plan;
@@ -69,6 +70,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of fleet files, for editors
     Schema,
+    /// Print a script that has a shell complete armfleet's commands
+    Completions(generated::CompletionsArguments),
+    /// Print a manual page
+    Man(generated::ManArguments),
 }
 
 /// Which fleet, for commands whose only arguments are its files.
@@ -195,6 +200,8 @@ pub fn main() -> Exit {
         Command::Release(arguments) => hold::release(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Schema => Ok(explain::schema()),
+        Command::Completions(arguments) => Ok(generated::completions(arguments)),
+        Command::Man(arguments) => generated::man(arguments),
     };
     ended.unwrap_or_else(|exit| exit)
 }

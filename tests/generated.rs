@@ -1,0 +1,83 @@
+//! Completions and manual pages: there is one for each shell and each command.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+fn armfleet(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_armfleet"));
+    command.args(arguments).output().unwrap()
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let output = armfleet(arguments);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The commands that the help lists.
+fn commands() -> Vec<String> {
+    let help = printed(&["--help"]);
+    let list = help.split("Commands:\n").nth(1).unwrap();
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| {
+        let begins = line.starts_with("  ") && !line.starts_with("   ");
+        let name = line.split_whitespace().next()?;
+        begins.then(|| name.to_owned())
+    });
+    names.collect()
+}
+
+#[test]
+fn every_command_has_a_page_and_a_line_on_the_first() {
+    let commands = commands();
+    assert!(commands.len() > 8, "{commands:?}");
+    let first = printed(&["man"]);
+    assert!(first.contains("Exit codes"));
+    for command in commands {
+        assert!(
+            first.contains(&format!("armfleet\\-{command}(1)")),
+            "{command}"
+        );
+        let page = printed(&["man", &command]);
+        assert!(
+            page.contains(&format!(".TH armfleet-{command} 1  \"armfleet ")),
+            "{page}"
+        );
+    }
+    let output = armfleet(&["man", "pln"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the commands are init, "));
+}
+
+#[test]
+fn every_shell_gets_a_script_that_knows_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = printed(&["completions", shell]);
+        for command in commands() {
+            assert!(script.contains(&command), "{shell} does not know {command}");
+        }
+    }
+    assert_eq!(armfleet(&["completions", "tcsh"]).status.code(), Some(4));
+}
+
+#[test]
+fn bash_can_read_its_script() {
+    let mut bash = Command::new("bash");
+    let bash = bash.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = bash.spawn().unwrap();
+    let script = printed(&["completions", "bash"]);
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(script.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+}
