@@ -465,7 +465,7 @@ impl<P: Primitives> Performer<P> {
         let _lock = self.lock_vm(vm)?;
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
         let _staging = self.lock_staging(vm)?;
-        // The record goes last, so that a forgetting cut short is planned again.
+        // The record goes last and together with its folder, so that a forgetting cut short is planned again.
         self.calls
             .remove_tree(&layout::boot_folder(vm))
             .map_err(doing())?;
@@ -474,9 +474,6 @@ impl<P: Primitives> Performer<P> {
             .map_err(doing())?;
         self.calls
             .remove_file(&layout::run_note(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_file(&layout::record(vm))
             .map_err(doing())?;
         self.calls
             .remove_tree(&layout::vm_folder(vm))

@@ -7,6 +7,7 @@ mod bed;
 mod boot;
 mod case;
 mod change;
+mod faults;
 mod hook;
 mod identity;
 mod keep;

@@ -9,7 +9,7 @@ use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::inventory::Look;
 
 /// The calls that remove a VM that runs.
-fn removal(vm: &str, uuid: &str) -> [String; 9] {
+fn removal(vm: &str, uuid: &str) -> [String; 8] {
     [
         "make_folder /run/armfleet/runs".to_owned(),
         format!("write_file /run/armfleet/runs/{vm}.json"),
@@ -18,7 +18,6 @@ fn removal(vm: &str, uuid: &str) -> [String; 9] {
         format!("remove_tree /var/lib/armfleet/vms/{vm}/boot"),
         format!("remove_file /run/armfleet/hook-seen/{vm}"),
         format!("remove_file /run/armfleet/runs/{vm}.json"),
-        format!("remove_file /var/lib/armfleet/vms/{vm}/record.json"),
         format!("remove_tree /var/lib/armfleet/vms/{vm}"),
     ]
 }

@@ -1,0 +1,201 @@
+//! Whatever call fails, whatever answer is lost, and wherever the process is killed: the next apply goes on, and nothing
+//! that a guest wrote is lost.
+
+use crate::bed::{
+    DATA, EMPTY, FLEET, IMAGE, SHARE, UUID, VM, apply, apply_over, new_host, perform_in_order,
+    settled_host, text,
+};
+use crate::case::policy;
+use armfleet::host::Performer;
+use armfleet::host::memory::Memory;
+use armfleet::host::primitives::{Owner, Primitives, Reads};
+use armfleet::host::watched::{Failing, Killed, Recorded, Recording, Watch, Watched};
+use armfleet::inventory::Look;
+use armfleet::plan::Policy;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An apply that is disturbed.
+struct Scenario {
+    host: Memory,
+    fleet: String,
+    policy: Policy,
+    /// At least so many calls are made.
+    calls: usize,
+    /// What must not be there in the end.
+    gone: &'static [&'static str],
+}
+
+impl Scenario {
+    fn new(calls: usize, host: Memory, fleet: impl Into<String>) -> Self {
+        Self {
+            host,
+            fleet: fleet.into(),
+            policy: Policy::default(),
+            calls,
+            gone: &[],
+        }
+    }
+
+    /// Applies on a new host while somebody watches.
+    fn disturbed(&self, watch: &impl Watch) -> Memory {
+        let host = self.host.fork();
+        let calls = host.clone();
+        // Where not even the lock can be taken, nothing else is done.
+        if let Ok(performer) = Performer::locked(Watched { calls, watch }) {
+            apply_over(&performer, &self.fleet, &self.policy);
+        }
+        host
+    }
+
+    /// The calls of an apply that nothing disturbs, each with the number of equal ones before it.
+    fn calls(&self) -> Vec<(Recorded, usize)> {
+        let recording = Recording::default();
+        self.disturbed(&recording);
+        let mut seen = BTreeMap::new();
+        let calls = recording.calls().into_iter().map(|recorded| {
+            let count = seen.entry(recorded.clone()).or_insert(0);
+            *count += 1;
+            (recorded, *count - 1)
+        });
+        let calls: Vec<_> = calls.collect();
+        assert!(calls.len() >= self.calls, "only {} calls", calls.len());
+        calls
+    }
+
+    /// Guests write what they have; another apply then does the rest, and loses nothing of it.
+    #[track_caller]
+    fn assert_goes_on(&self, host: &Memory, after: &str) {
+        let config = format!("{SHARE}/config");
+        let has = |path: &str| host.look(path, Look::Stat).present().is_some();
+        let (image, share) = (has(IMAGE), has(SHARE));
+        if image {
+            host.write_image(IMAGE, DATA).unwrap();
+        }
+        if share {
+            host.put_guest_file(SHARE, "config", DATA).unwrap();
+        }
+        let outcome = apply(host, &self.fleet, &self.policy).outcome;
+        let left = &outcome.residual;
+        assert!(outcome.all_done(), "after {after}: {:#?}", outcome.ended);
+        assert!(
+            left.is_empty() && left.is_complete(),
+            "after {after}:\n{}",
+            text(left)
+        );
+        assert_eq!(left.refusals, [], "after {after}");
+        if image {
+            assert_eq!(host.bytes(IMAGE).unwrap(), DATA.as_bytes(), "after {after}");
+        }
+        if share {
+            assert_eq!(
+                host.bytes(&config).unwrap(),
+                DATA.as_bytes(),
+                "after {after}"
+            );
+        }
+        for path in self.gone {
+            let left = host.look(path, Look::Stat);
+            assert!(left.is_absent(), "after {after}: {path} is left");
+        }
+        if let Ok(uuid) = host.uuid_of(VM) {
+            assert_eq!(uuid, UUID);
+        }
+    }
+
+    fn survives_everything(&self) {
+        let calls = self.calls();
+        for (Recorded { call, .. }, before) in &calls {
+            for failing in [Failing::new(call, *before), Failing::answer(call, *before)] {
+                let host = self.disturbed(&failing);
+                assert!(failing.has_failed(), "{call} was not made {before} times");
+                self.assert_goes_on(&host, &format!("{failing:?}"));
+            }
+        }
+        for number in 0..calls.len() {
+            let killed = Killed::at(number);
+            let host = self.disturbed(&killed);
+            assert!(killed.is_dead());
+            self.assert_goes_on(&host, &format!("{killed:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_first_apply_survives_everything() {
+    Scenario::new(90, new_host(), FLEET).survives_everything();
+}
+
+/// Everything that an update can do, at once.
+#[test]
+fn an_update_survives_everything() {
+    let host = settled_host();
+    let root = Owner { uid: 0, gid: 0 };
+    host.put_file("/srv/seed/vmlinuz-6.1.0-48-armmp", "another")
+        .unwrap();
+    host.put_file("/etc/libvirt/hooks/qemu.d/50-armfleet", "old")
+        .unwrap();
+    host.own(SHARE, 0o755, root).unwrap();
+    host.set_autostart(UUID, false).unwrap();
+    let fleet = FLEET
+        .replace("512MiB", "1GiB")
+        .replace("root=/dev/vda1", "root=/dev/vda1 quiet")
+        .replace("/var/log/armhf-vm.log", "/var/log/other.log")
+        .replace("8GiB", "9GiB");
+    Scenario::new(90, host, fleet).survives_everything();
+}
+
+#[test]
+fn a_stop_survives_everything() {
+    let host = settled_host();
+    host.deafen_guest(VM, 1).unwrap();
+    Scenario::new(60, host, format!("{FLEET}    state: stopped\n")).survives_everything();
+}
+
+#[test]
+fn a_start_of_a_vm_that_is_stopping_survives_everything() {
+    let host = settled_host();
+    host.set_state(VM, 4, 1).unwrap();
+    host.end_process_after(VM, Duration::from_secs(1)).unwrap();
+    Scenario::new(50, host, FLEET).survives_everything();
+}
+
+#[test]
+fn a_removal_survives_everything() {
+    let scenario = Scenario {
+        policy: policy(Some("--allow-removal=1")),
+        gone: &[
+            "/var/lib/armfleet/vms/armhf-vm",
+            "/run/armfleet/hook-seen/armhf-vm",
+        ],
+        ..Scenario::new(30, settled_host(), EMPTY)
+    };
+    scenario.survives_everything();
+    let host = scenario.disturbed(&Recording::default());
+    assert!(host.uuid_of(VM).is_err());
+}
+
+/// A VM goes, another comes and takes its disk and its share.
+#[test]
+fn an_heir_survives_everything() {
+    fn fleet(names: [&str; 2]) -> String {
+        let vms = names.map(|name| {
+            FLEET
+                .split_once("vms:\n")
+                .unwrap()
+                .1
+                .replace("armhf-vm:", &format!("{name}:"))
+        });
+        let [first, second] = vms;
+        let second = second
+            .replace(IMAGE, "/srv/second.img")
+            .replace(SHARE, "/srv/second");
+        format!(
+            "fleet: lab\nvms:\n{first}{}",
+            second.replace("armhf-vm.log", "second.log")
+        )
+    }
+    let host = new_host();
+    perform_in_order(&host, &fleet(["old", "second"]));
+    Scenario::new(90, host, fleet(["heir", "second"])).survives_everything();
+}
