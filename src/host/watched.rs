@@ -15,6 +15,24 @@ pub trait Watch: Send + Sync {
     /// # Errors
     /// The call is not made, and fails with this.
     fn before(&self, call: Call<'_>) -> Result<(), CallError>;
+
+    /// Sees one call after it was made.
+    ///
+    /// # Errors
+    /// The call was made, and whoever made it gets this for an answer.
+    fn after(&self, _: Call<'_>) -> Result<(), CallError> {
+        Ok(())
+    }
+}
+
+impl<W: Watch> Watch for &W {
+    fn before(&self, call: Call<'_>) -> Result<(), CallError> {
+        (*self).before(call)
+    }
+
+    fn after(&self, call: Call<'_>) -> Result<(), CallError> {
+        (*self).after(call)
+    }
 }
 
 /// One primitive call.
@@ -55,12 +73,14 @@ pub struct Recorded {
     pub changes: bool,
 }
 
-/// Lets one call fail: the host goes on, and the answer is an error.
+/// Lets one call fail, and no other.
 #[derive(Debug)]
 pub struct Failing {
     call: String,
     /// How many times it is still to succeed.
     left: AtomicUsize,
+    /// Whether it is made, and only its answer is lost.
+    made: bool,
 }
 
 /// Lets every call from the n-th on fail, as for a process that is killed there.
@@ -107,21 +127,40 @@ impl Failing {
         Self {
             call: call.into(),
             left: AtomicUsize::new(successes),
+            made: false,
+        }
+    }
+
+    /// The same, but the call is made: only its answer is lost.
+    pub fn answer(call: impl Into<String>, successes: usize) -> Self {
+        Self {
+            made: true,
+            ..Self::new(call, successes)
         }
     }
 
     /// Whether it has failed.
     pub fn has_failed(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == usize::MAX
+        // Counting on below zero wraps, and no call is made so often.
+        self.left.load(Ordering::SeqCst) > usize::MAX / 2
+    }
+
+    fn see(&self, call: Call<'_>, made: bool) -> Result<(), CallError> {
+        let is_it = self.made == made && call.to_string() == self.call;
+        if is_it && self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            return Err(CallError::other(format!("{call} fails")));
+        }
+        Ok(())
     }
 }
 
 impl Watch for Failing {
     fn before(&self, call: Call<'_>) -> Result<(), CallError> {
-        if call.to_string() == self.call && self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
-            return Err(CallError::other(format!("{call} fails")));
-        }
-        Ok(())
+        self.see(call, false)
+    }
+
+    fn after(&self, call: Call<'_>) -> Result<(), CallError> {
+        self.see(call, true)
     }
 }
 
@@ -151,49 +190,68 @@ impl Watch for Killed {
 }
 
 impl<P, W: Watch> Watched<P, W> {
-    fn reads(&self, name: &'static str, subject: &str) -> Result<(), CallError> {
-        self.watch.before(Call {
+    fn reads<T>(
+        &self,
+        name: &'static str,
+        subject: &str,
+        make: impl FnOnce(&P) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let changes = false;
+        let call = Call {
             name,
             subject,
-            changes: false,
-        })
+            changes,
+        };
+        self.make(call, make)
     }
 
-    fn changes(&self, name: &'static str, subject: &str) -> Result<(), CallError> {
-        self.watch.before(Call {
+    fn changes<T>(
+        &self,
+        name: &'static str,
+        subject: &str,
+        make: impl FnOnce(&P) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let changes = true;
+        let call = Call {
             name,
             subject,
-            changes: true,
-        })
+            changes,
+        };
+        self.make(call, make)
+    }
+
+    fn make<T>(
+        &self,
+        call: Call<'_>,
+        make: impl FnOnce(&P) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        self.watch.before(call)?;
+        let answer = make(&self.calls);
+        self.watch.after(call)?;
+        answer
     }
 }
 
 impl<P: Reads, W: Watch> Reads for Watched<P, W> {
     fn libvirt(&self) -> Result<RawLibvirt, CallError> {
-        self.reads("libvirt", "")?;
-        self.calls.libvirt()
+        self.reads("libvirt", "", |calls| calls.libvirt())
     }
 
     fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
-        self.reads("domains", "")?;
-        self.calls.domains()
+        self.reads("domains", "", |calls| calls.domains())
     }
 
     fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
-        self.reads("domain", uuid)?;
-        self.calls.domain(uuid)
+        self.reads("domain", uuid, |calls| calls.domain(uuid))
     }
 
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        match self.reads("look", path) {
-            Ok(()) => self.calls.look(path, look),
-            Err(error) => Fact::Unreadable(error.why),
-        }
+        self.reads("look", path, |calls| Ok(calls.look(path, look)))
+            .unwrap_or_else(|error| Fact::Unreadable(error.why))
     }
 
     fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
-        self.reads("records", folder)?;
-        self.calls.records(folder)
+        self.reads("records", folder, |calls| calls.records(folder))
     }
 
     fn now(&self) -> u64 {
@@ -203,53 +261,49 @@ impl<P: Reads, W: Watch> Reads for Watched<P, W> {
 
 impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
     fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
-        self.reads("dump_secure", uuid)?;
-        self.calls.dump_secure(uuid)
+        self.reads("dump_secure", uuid, |calls| calls.dump_secure(uuid))
     }
 
     fn define(&self, xml: &str) -> Result<(), CallError> {
-        self.changes("define", "")?;
-        self.calls.define(xml)
+        self.changes("define", "", |calls| calls.define(xml))
     }
 
     fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError> {
-        self.changes("undefine", uuid)?;
-        self.calls.undefine(uuid, keep_nvram)
+        self.changes("undefine", uuid, |calls| calls.undefine(uuid, keep_nvram))
     }
 
     fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError> {
-        self.changes("set_autostart", uuid)?;
-        self.calls.set_autostart(uuid, on)
+        self.changes("set_autostart", uuid, |calls| calls.set_autostart(uuid, on))
     }
 
     fn start(&self, uuid: &str) -> Result<(), CallError> {
-        self.changes("start", uuid)?;
-        self.calls.start(uuid)
+        self.changes("start", uuid, |calls| calls.start(uuid))
     }
 
     fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
-        self.changes("shutdown", uuid)?;
-        self.calls.shutdown(uuid)
+        self.changes("shutdown", uuid, |calls| calls.shutdown(uuid))
     }
 
     fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
-        self.changes("block_resize", path)?;
-        self.calls.block_resize(uuid, path, bytes)
+        self.changes("block_resize", path, |calls| {
+            calls.block_resize(uuid, path, bytes)
+        })
     }
 
     fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError> {
-        self.changes("make_folder", path)?;
-        self.calls.make_folder(path, mode, owner)
+        self.changes("make_folder", path, |calls| {
+            calls.make_folder(path, mode, owner)
+        })
     }
 
     fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
-        self.changes("probe_xattr", folder)?;
-        self.calls.probe_xattr(folder)
+        self.changes("probe_xattr", folder, |calls| calls.probe_xattr(folder))
     }
 
     fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
-        self.changes("set_folder_owner", path)?;
-        self.calls.set_folder_owner(path, mode, owner)
+        self.changes("set_folder_owner", path, |calls| {
+            calls.set_folder_owner(path, mode, owner)
+        })
     }
 
     fn write_file(
@@ -259,48 +313,47 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
         bytes: &[u8],
         mode: u32,
     ) -> Result<(), CallError> {
-        self.changes("write_file", path)?;
-        self.calls.write_file(path, scratch, bytes, mode)
+        self.changes("write_file", path, |calls| {
+            calls.write_file(path, scratch, bytes, mode)
+        })
     }
 
     fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        self.changes("create_image", path)?;
-        self.calls.create_image(path, bytes)
+        self.changes("create_image", path, |calls| {
+            calls.create_image(path, bytes)
+        })
     }
 
     fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
-        self.changes("grow_image", path)?;
-        self.calls.grow_image(path, from, to)
+        self.changes("grow_image", path, |calls| calls.grow_image(path, from, to))
     }
 
     fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
-        self.changes("copy_file", to)?;
-        self.calls.copy_file(from, to, limit, mode)
+        self.changes("copy_file", to, |calls| {
+            calls.copy_file(from, to, limit, mode)
+        })
     }
 
     fn remove_file(&self, path: &str) -> Result<(), CallError> {
-        self.changes("remove_file", path)?;
-        self.calls.remove_file(path)
+        self.changes("remove_file", path, |calls| calls.remove_file(path))
     }
 
     fn remove_tree(&self, path: &str) -> Result<(), CallError> {
-        self.changes("remove_tree", path)?;
-        self.calls.remove_tree(path)
+        self.changes("remove_tree", path, |calls| calls.remove_tree(path))
     }
 
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        self.changes("append_line", path)?;
-        self.calls.append_line(path, line)
+        self.changes("append_line", path, |calls| calls.append_line(path, line))
     }
 
     fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
-        self.changes("lock", path)?;
-        self.calls.lock(path, note, patience)
+        self.changes("lock", path, |calls| calls.lock(path, note, patience))
     }
 
     fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {
-        self.changes("reload_daemon", pid_file)?;
-        self.calls.reload_daemon(pid_file)
+        self.changes("reload_daemon", pid_file, |calls| {
+            calls.reload_daemon(pid_file)
+        })
     }
 
     fn user(&self) -> String {

@@ -16,7 +16,7 @@ const OFF: u32 = 5;
 pub(super) const SAVES: &str = "/var/lib/libvirt/qemu/save";
 
 /// The daemon and what it keeps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Daemon {
     about: RawLibvirt,
     /// By UUID.

@@ -41,7 +41,7 @@ struct Node {
 }
 
 /// A file system with its clock.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Files {
     /// By absolute path, the root's being empty.
     nodes: BTreeMap<String, Node>,

@@ -34,7 +34,7 @@ struct Shared {
     unlocked: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct World {
     files: Files,
     daemon: Daemon,
@@ -95,20 +95,33 @@ impl Memory {
             .and_then(|()| files.put(layout::HOOK_BINARY, Content::file("ELF"), 0o755, root));
         // An empty file system has room for them.
         debug_assert!(made.is_ok());
-        let world = World {
+        let memory = Self::of(World {
             files,
             daemon: Daemon::new(libvirt),
             locked: BTreeSet::new(),
+        });
+        memory.restart_daemon();
+        memory
+    }
+
+    /// Another host that is as this one is now, and goes its own way from here. Nobody holds its locks.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let world = World {
+            locked: BTreeSet::new(),
+            ..self.world().clone()
         };
+        Self::of(world)
+    }
+
+    fn of(world: World) -> Self {
         let shared = Shared {
             world: Mutex::new(world),
             unlocked: Condvar::new(),
         };
-        let memory = Self {
+        Self {
             shared: Arc::new(shared),
-        };
-        memory.restart_daemon();
-        memory
+        }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
