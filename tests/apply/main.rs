@@ -11,6 +11,7 @@ mod faults;
 mod hook;
 mod identity;
 mod keep;
+mod property;
 mod removal;
 mod state;
 mod storage;
