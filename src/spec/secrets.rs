@@ -50,8 +50,9 @@ impl Secrets {
 /// Where a text without colours is, from some place on.
 fn find(text: &str, from: usize, form: &str) -> Option<Range<usize>> {
     let rest = &text[from..];
-    if !rest.contains('\u{1b}') {
-        return rest.find(form).map(|at| from + at..from + at + form.len());
+    let as_it_is = rest.find(form).map(|at| from + at..from + at + form.len());
+    if as_it_is.is_some() || !rest.contains('\u{1b}') {
+        return as_it_is;
     }
     let mut plain = String::new();
     let mut places = Vec::new();
