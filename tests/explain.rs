@@ -170,14 +170,14 @@ fn note_keys(value: &Value, prefix: &str, used: &mut BTreeSet<String>) {
             for (key, value) in map {
                 let key = format!("{prefix}{}", key.as_str().unwrap());
                 used.insert(key.clone());
-                match value {
-                    Value::Mapping(vms) if key == "vms" || key == "profiles" => {
-                        vms.values().for_each(|vm| note_keys(vm, "", used));
-                    }
-                    Value::Mapping(vars) if key == "vars" => {
-                        vars.values().for_each(|var| note_keys(var, "vars.", used));
-                    }
-                    _ if key == "defaults" => note_keys(value, "", used),
+                let named = |prefix: &str, used: &mut BTreeSet<String>| {
+                    let values = value.as_mapping().unwrap().values();
+                    values.for_each(|value| note_keys(value, prefix, used));
+                };
+                match key.as_str() {
+                    "vms" | "profiles" => named("", used),
+                    "vars" => named("vars.", used),
+                    "defaults" => note_keys(value, "", used),
                     _ => note_keys(value, &format!("{key}."), used),
                 }
             }
@@ -236,8 +236,8 @@ The boot share: the folder on the host that the guest sees as /boot. It is
 created if it is not there, and belongs to QEMU's user. Its guest owns all in
 it, so it can be no other VM's, and no folder that others use.
 
-value      an absolute path on the VM's host; `{name}`, `{fleet}` and `{host}`
-           are replaced in it
+value      an absolute path on the VM's host; `{name}`, `{index}`, `{fleet}`,
+           `{host}` and `{var.NAME}` are replaced in it
 left out   `/srv/{name}-boot`
 changes    take effect when the VM next starts
 

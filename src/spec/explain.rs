@@ -2,14 +2,12 @@
 
 use super::Code;
 use super::form::Form;
-use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table, VAR};
+use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table};
 use super::near::nearest;
 use serde::Serialize;
 
 /// The VM in examples.
 const EXAMPLE_VM: &str = "armhf-vm";
-/// The variable in examples.
-const EXAMPLE_VAR: &str = "release";
 
 /// Something that can be explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -182,14 +180,8 @@ fn example(table: &Table, line: &str) -> String {
     let mut table = table;
     while let Some((parent, key, form)) = parent(table) {
         let (above, indent) = match form {
-            Form::Named(inner) => {
-                let name = if inner.id == VAR.id {
-                    EXAMPLE_VAR
-                } else {
-                    EXAMPLE_VM
-                };
-                (vec![format!("{key}:"), format!("  {name}:")], 4)
-            }
+            Form::Vms(_) => (vec![format!("{key}:"), format!("  {EXAMPLE_VM}:")], 4),
+            Form::Named(_, name) => (vec![format!("{key}:"), format!("  {name}:")], 4),
             Form::List(_) => (vec![format!("{key}:")], 4),
             _ => (vec![format!("{key}:")], 2),
         };

@@ -14,10 +14,8 @@ pub(super) enum Form {
     Whole(u64, u64),
     /// One of the words that the function lists.
     Word(fn() -> Vec<&'static str>),
-    /// A name.
+    /// A name, with placeholders.
     Name,
-    /// A name with placeholders.
-    NameText,
     /// A number with a unit of size.
     Size,
     /// Numbers with units of time.
@@ -34,8 +32,10 @@ pub(super) enum Form {
     Map(&'static Table),
     /// A list of maps with these keys.
     List(&'static Table),
-    /// A map from names to maps with these keys.
-    Named(&'static Table),
+    /// A map from names or ranges of names to maps with these keys.
+    Vms(&'static Table),
+    /// A map from names, such as this one, to maps with these keys.
+    Named(&'static Table, &'static str),
 }
 
 /// Characters that no text of a fleet file may have, for the inside of a pattern's brackets.
@@ -48,7 +48,7 @@ impl Form {
             Self::Boolean => "`true` or `false`".to_owned(),
             Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
             Self::Word(words) => listed(words().into_iter(), "or"),
-            Self::Name | Self::NameText => {
+            Self::Name => {
                 "a name: letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit"
                     .to_owned()
             }
@@ -60,101 +60,105 @@ impl Form {
             Self::Value => "a text, a number, `true` or `false`".to_owned(),
             Self::Map(table) => format!("a map with {}", keys_of(table)),
             Self::List(table) => format!("a list of maps with {}", keys_of(table)),
-            Self::Named(table) => format!("a map from names to maps with {}", keys_of(table)),
+            Self::Vms(table) => format!(
+                "a map from names, or ranges such as \"obs-[01-12]\", to maps with {}",
+                keys_of(table)
+            ),
+            Self::Named(table, _) => format!("a map from names to maps with {}", keys_of(table)),
         }
     }
 
     /// What is to be said of placeholders in it.
     pub(super) fn placeholders(&self) -> Option<&'static str> {
         match self {
-            Self::NameText | Self::HostPath | Self::Path | Self::Line => {
+            Self::Name | Self::HostPath | Self::Path | Self::Line => {
                 Some("`{name}`, `{index}`, `{fleet}`, `{host}` and `{var.NAME}` are replaced in it")
             }
-            Self::Boolean
-            | Self::Whole(..)
-            | Self::Word(_)
-            | Self::Name
-            | Self::Size
-            | Self::Duration => Some("`{var.NAME}` may stand for it"),
-            Self::Value | Self::Map(_) | Self::List(_) | Self::Named(_) => None,
+            Self::Boolean | Self::Whole(..) | Self::Word(_) | Self::Size | Self::Duration => {
+                Some("`{var.NAME}` may stand for it")
+            }
+            Self::Value | Self::Map(_) | Self::List(_) | Self::Vms(_) | Self::Named(..) => None,
         }
     }
 
     /// The keys that may stand below it.
     pub(super) fn table(&self) -> Option<&'static Table> {
         match self {
-            Self::Map(table) | Self::List(table) | Self::Named(table) => Some(table),
+            Self::Map(table) | Self::List(table) | Self::Vms(table) | Self::Named(table, _) => {
+                Some(table)
+            }
             _ => None,
         }
     }
 
     /// As a schema. It accepts whatever the reader accepts, and not much more.
     pub(super) fn schema(&self, nullable: bool) -> Map<String, Value> {
-        let schema = match self {
-            Self::Boolean => json!({ "type": ["boolean", "string"], "pattern": PLACEHOLDER }),
-            Self::Whole(least, most) => json!({
-                "type": ["integer", "string"],
-                "minimum": least,
-                "maximum": most,
-                "pattern": PLACEHOLDER,
-            }),
-            Self::Word(words) => json!({ "anyOf": [
-                { "type": "string", "enum": words() },
-                { "type": "string", "pattern": PLACEHOLDER },
-            ] }),
-            Self::Name => scalar(&or_placeholder(NAME)),
-            Self::NameText => scalar("^[A-Za-z0-9{][A-Za-z0-9._{}-]*$"),
-            Self::Size => json!({ "type": "string", "pattern": or_placeholder(&size::pattern()) }),
-            Self::Duration => {
-                json!({ "type": "string", "pattern": or_placeholder(size::DURATION_PATTERN) })
+        let mut schema = into_map(match self {
+            Self::Boolean => json!({ "type": "boolean" }),
+            Self::Whole(least, most) => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
             }
+            Self::Word(words) => json!({ "type": "string", "enum": words() }),
+            Self::Name => scalar(NAME),
+            Self::Size => json!({ "type": "string", "pattern": size::pattern() }),
+            Self::Duration => json!({ "type": "string", "pattern": size::DURATION_PATTERN }),
             Self::HostPath => {
-                json!({ "type": "string", "pattern": format!("^[/{{][^\",{CONTROL}]*$") })
+                json!({ "type": "string", "pattern": format!("^/[^\",{CONTROL}]*$") })
             }
             Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
             Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
             Self::Value => json!({ "type": ["string", "number", "boolean"] }),
             Self::Map(table) => json!({ "$ref": reference(table) }),
             Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
-            Self::Named(table) => json!({
+            Self::Vms(table) => json!({
                 "type": "object",
-                "propertyNames": { "pattern": NAMES },
-                "additionalProperties": or_null(json!({ "$ref": reference(table) })),
+                "propertyNames": { "pattern": format!(r"{NAME}|[\[\]]") },
+                "additionalProperties": { "$ref": reference(table) },
             }),
-        };
-        let mut schema = into_map(if nullable { or_null(schema) } else { schema });
-        if schema.contains_key("pattern") {
-            // Editors would show the pattern.
-            let message = format!("This is not {}.", self.described());
-            schema.insert("patternErrorMessage".to_owned(), message.into());
+            Self::Named(table, _) => json!({
+                "type": "object",
+                "additionalProperties": { "$ref": reference(table) },
+            }),
+        });
+        if self.table().is_none() {
+            schema = or_placeholder(schema, &self.described());
         }
-        schema
+        into_map(if nullable {
+            or_null(schema.into())
+        } else {
+            schema.into()
+        })
     }
 }
 
 /// The rule for names.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 
-/// The rule for names of VMs, ranges among them.
-const NAMES: &str = r"^[A-Za-z0-9\[][A-Za-z0-9._,/\[\]-]*$";
-/// A text that is something else when its placeholders are replaced.
-const PLACEHOLDER: &str = r"\{";
-
-/// A pattern that placeholders may stand for, too.
-fn or_placeholder(pattern: &str) -> String {
-    format!("({pattern})|{PLACEHOLDER}")
-}
-
 /// A text; YAML may take one without quotes for something else.
 fn scalar(pattern: &str) -> Value {
     json!({ "type": ["string", "number", "boolean"], "pattern": pattern })
 }
 
+/// A schema that takes a text with a placeholder, too: what that stands for is not known before the file is read.
+fn or_placeholder(mut schema: Map<String, Value>, described: &str) -> Map<String, Value> {
+    let Some(pattern) = schema.get_mut("pattern") else {
+        return match schema.get("type") {
+            Some(Value::Array(_)) => schema,
+            _ => into_map(json!({ "anyOf": [schema, { "type": "string", "pattern": r"\{" }] })),
+        };
+    };
+    *pattern = format!(r"{}|\{{", pattern.as_str().unwrap_or_default()).into();
+    // Editors would show the pattern.
+    let message = format!("This is not {described}.");
+    schema.insert("patternErrorMessage".to_owned(), message.into());
+    schema
+}
+
 /// A schema that takes `null`, too.
 fn or_null(schema: Value) -> Value {
     let mut map = into_map(schema);
-    if let Some(words) = map.get_mut("enum").and_then(Value::as_array_mut) {
-        words.push(Value::Null);
+    if let Some(Value::Array(any)) = map.get_mut("anyOf") {
+        any.push(json!({ "type": "null" }));
     }
     match map.remove("type") {
         Some(Value::Array(mut types)) => {
@@ -164,7 +168,8 @@ fn or_null(schema: Value) -> Value {
         Some(one) => {
             map.insert("type".to_owned(), json!([one, "null"]));
         }
-        None => return json!({ "anyOf": [map, { "type": "null" }] }),
+        // What is referred to takes `null` already, where it may.
+        None => {}
     }
     map.into()
 }

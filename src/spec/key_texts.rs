@@ -17,7 +17,7 @@ pub(super) const FLEET: Meaning = Meaning {
 
 pub(super) const VMS: Meaning = Meaning {
     text: "The VMs by their names. A VM's name is its libvirt domain's, too. A VM that leaves the file is stopped and removed when that is confirmed; its disks and its boot share stay.",
-    form: Form::Named(&keys::VM),
+    form: Form::Vms(&keys::VM),
     absence: Absence::Error,
     effect: Effect::Now,
     example: "{ armhf-vm: { arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 root=/dev/vda1 } } }",
@@ -33,7 +33,7 @@ pub(super) const DEFAULTS: Meaning = Meaning {
 
 pub(super) const PROFILES: Meaning = Meaning {
     text: "Named sets of a VM's keys. A VM takes over those of the one that it names under `profile`.",
-    form: Form::Named(&keys::VM),
+    form: Form::Named(&keys::VM, "worker"),
     absence: Absence::Means("no VM can name a profile"),
     effect: Effect::Now,
     example: "{ worker: { vcpus: 4, autostart: true } }",
@@ -41,7 +41,7 @@ pub(super) const PROFILES: Meaning = Meaning {
 
 pub(super) const VARS: Meaning = Meaning {
     text: "What the file leaves to whoever calls armfleet: `{var.NAME}` in a text stands for what `--var NAME=VALUE` gives, or else for the default.",
-    form: Form::Named(&keys::VAR),
+    form: Form::Named(&keys::VAR, "release"),
     absence: Absence::Means("there are no variables"),
     effect: Effect::Now,
     example: "{ release: { default: bookworm } }",
@@ -192,7 +192,7 @@ pub(super) const STOP_TIMEOUT: Meaning = Meaning {
 };
 
 pub(super) const BOOT_CMDLINE: Meaning = Meaning {
-    text: "The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM kernel keeps 1023 bytes of it.",
+    text: "The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM kernel keeps 1023 bytes of it. `{env.NAME}` stands for an environment variable of who calls armfleet, and is never shown.",
     form: Form::Line,
     absence: Absence::Error,
     effect: Effect::NextBoot,
@@ -257,7 +257,7 @@ pub(super) const DISK_PATH: Meaning = Meaning {
 
 pub(super) const DISK_NAME: Meaning = Meaning {
     text: "The disk's identity within its VM. Entries of the list may change places; an entry with another name is another disk.",
-    form: Form::NameText,
+    form: Form::Name,
     absence: Absence::Means(
         "called after its file, without the suffix: `scratch` for /srv/scratch.img",
     ),

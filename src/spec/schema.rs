@@ -32,35 +32,40 @@ fn text(topic: Topic) -> Option<(String, KeyText)> {
 }
 
 fn map(table: &Table, texts: &BTreeMap<String, KeyText>) -> Map<String, Value> {
+    let whole = is_whole(table);
     let properties = table.done().map(|(name, need, meaning)| {
         let text = texts.get(&format!("{}{name}", table.prefix));
-        let nullable = need == Need::Optional
-            || need == Need::Required && is_merged(table)
-            || matches!(meaning.form, Form::Named(_));
+        let nullable = need == Need::Optional || !whole && need == Need::Required;
         (name.to_owned(), property(nullable, meaning, text).into())
     });
     let properties: Map<String, Value> = properties.collect();
-    let required = table.done().filter(|(_, need, _)| *need == Need::Required);
-    let required = required.filter(|_| is_listed(table));
-    let required: Vec<_> = required.map(|(name, _, _)| name).collect();
-    Map::from_iter([
-        ("type".to_owned(), json!("object")),
+    let mut map = Map::from_iter([
+        (
+            "type".to_owned(),
+            if whole {
+                json!("object")
+            } else {
+                json!(["object", "null"])
+            },
+        ),
         ("additionalProperties".to_owned(), json!(false)),
         ("properties".to_owned(), properties.into()),
-        ("required".to_owned(), required.into()),
-    ])
+    ]);
+    if whole {
+        let required = table.done().filter(|(_, need, _)| *need == Need::Required);
+        let required: Vec<_> = required.map(|(name, _, _)| name).collect();
+        map.insert("required".to_owned(), required.into());
+    }
+    map
 }
 
-/// Whether maps of this table are entries of lists. Those stand in one place; of all others, parts may stand in several:
-/// in `defaults`, in profiles, in other files.
-fn is_listed(table: &Table) -> bool {
-    let mut keys = TABLES.iter().flat_map(|table| table.done());
-    keys.any(|(_, _, meaning)| matches!(meaning.form, Form::List(inner) if inner.id == table.id))
-}
-
-/// Whether a key of this table may be cleared, to be given elsewhere.
-fn is_merged(table: &Table) -> bool {
-    table.id != FILE.id && !is_listed(table)
+/// Whether a map stands in its file as a whole. Only entries of lists do: whatever else is missing in a map may be said
+/// by a profile, by `defaults` or in another file.
+fn is_whole(table: &Table) -> bool {
+    let mut forms = TABLES
+        .iter()
+        .flat_map(|above| above.done().map(|(_, _, meaning)| &meaning.form));
+    forms.any(|form| matches!(form, Form::List(inner) if inner.id == table.id))
 }
 
 fn property(nullable: bool, meaning: &Meaning, text: Option<&KeyText>) -> Map<String, Value> {
