@@ -4,7 +4,7 @@ use super::FleetOptions;
 use super::exit::Exit;
 use super::terminal;
 use crate::report::{Paint, render_problems};
-use crate::spec::{FleetFile, Given, Secrets, Spec, Vm, VmName, environment, read_files};
+use crate::spec::{FleetFile, Given, Problems, Secrets, Spec, Vm, VmName, environment, read_files};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,21 @@ struct Loaded {
     bytes: Vec<u8>,
 }
 
-/// Reads and checks the fleet files, and prints what is wrong with them. From here on, nothing that is printed shows what
-/// is secret.
+/// Reads and checks the fleet files, and prints what is wrong with them.
 pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Exit> {
+    check(files, options)?.map_err(|problems| {
+        let colours = terminal::paint(&std::io::stderr()) == Paint::Colours;
+        terminal::remark(&render_problems(&problems, colours));
+        Exit::Invalid
+    })
+}
+
+/// Reads and checks the fleet files; only what keeps them from being read is printed. From here on, nothing that is
+/// printed shows what is secret.
+pub(super) fn check(
+    files: &[PathBuf],
+    options: &FleetOptions,
+) -> Result<Result<Spec, Problems>, Exit> {
     let named: Vec<&Path> = files
         .iter()
         .chain(&options.file)
@@ -37,21 +49,17 @@ pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Ex
     terminal::keep_secret(&secrets);
     let vars = options.var.iter().cloned().collect();
     let files: Vec<FleetFile<'_>> = loaded.iter().map(Loaded::file).collect();
-    read_files(&files, &Given { vars, secrets }).map_err(|problems| {
-        let colours = terminal::paint(&std::io::stderr()) == Paint::Colours;
-        terminal::remark(&render_problems(&problems, colours));
-        Exit::Invalid
-    })
+    Ok(read_files(&files, &Given { vars, secrets }))
 }
 
 /// The fleet files as the user named them.
-pub(super) fn named(files: &[PathBuf], options: &FleetOptions) -> String {
+pub(super) fn named(files: &[PathBuf], options: &FleetOptions) -> Vec<String> {
     let named = files.iter().chain(&options.file);
     let named: Vec<String> = named.map(|path| path.display().to_string()).collect();
     if named.is_empty() {
-        return DEFAULT.to_owned();
+        return vec![DEFAULT.to_owned()];
     }
-    named.join(", ")
+    named
 }
 
 /// The fleet files of what was named: for a folder the YAML files in it, in the order of their names.

@@ -22,7 +22,7 @@ use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
 use crate::plan::{Policy, Removal};
 use crate::spec::VmName;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// The one libvirt of a host that runs build machines.
@@ -51,7 +51,7 @@ enum Command {
     /// Write a commented fleet file to begin with
     Init(init::Arguments),
     /// Check a fleet file and report everything that is wrong with it
-    Validate(FileArguments),
+    Validate(validate::Arguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(PlanArguments),
     /// Show the plan, ask, and make the host what the fleet file says
@@ -114,6 +114,15 @@ struct PlanOptions {
     /// Show how the definition of each domain changes, too
     #[arg(long)]
     diff: bool,
+}
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, Args)]

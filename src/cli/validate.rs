@@ -1,18 +1,54 @@
 //! `armfleet validate`
 
 use super::exit::Exit;
-use super::{FileArguments, fleet, terminal};
+use super::{FileArguments, Format, fleet, terminal};
+use crate::report::ProblemsReport;
+use crate::spec::Spec;
+use clap::Args;
 
-pub(super) fn run(arguments: &FileArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.files, &arguments.options)?;
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    fleet: FileArguments,
+    /// How to print it; as JSON it is armfleet-problems/1, with places and corrections for editors
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
+    let FileArguments { files, options } = &arguments.fleet;
+    let named = fleet::named(files, options);
+    match arguments.format {
+        Format::Text => {
+            let spec = fleet::read(files, options)?;
+            terminal::result(&valid(&spec, &named));
+            Ok(Exit::Success)
+        }
+        Format::Json => {
+            let checked = fleet::check(files, options)?;
+            let (report, exit) = match &checked {
+                Ok(spec) => (ProblemsReport::valid(spec, named), Exit::Success),
+                Err(problems) => (ProblemsReport::new(problems), Exit::Invalid),
+            };
+            let json = report.to_json().map_err(|error| {
+                terminal::error(&Unprintable(error), None);
+                Exit::Failed
+            })?;
+            terminal::result(&json);
+            Ok(exit)
+        }
+    }
+}
+
+fn valid(spec: &Spec, named: &[String]) -> String {
     let count = match spec.vms.len() {
         1 => "1 VM".to_owned(),
         count => format!("{count} VMs"),
     };
-    terminal::result(&format!(
-        "{}: valid, {count} in fleet {}\n",
-        fleet::named(&arguments.files, &arguments.options),
-        spec.fleet
-    ));
-    Ok(Exit::Success)
+    let files = named.join(", ");
+    format!("{files}: valid, {count} in fleet {}\n", spec.fleet)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the problems could not be printed as JSON")]
+struct Unprintable(#[source] serde_json::Error);

@@ -164,7 +164,7 @@ fn annotation<'p>(label: &Marked<'p>, window: &Window, base: usize) -> Annotatio
 }
 
 /// A file's lines.
-struct Lines<'t> {
+pub(super) struct Lines<'t> {
     bytes: &'t [u8],
     /// Where each begins.
     starts: Vec<usize>,
@@ -180,7 +180,7 @@ struct Window {
 }
 
 impl<'t> Lines<'t> {
-    fn new(bytes: &'t [u8]) -> Self {
+    pub(super) fn new(bytes: &'t [u8]) -> Self {
         let breaks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1));
         Self {
@@ -190,7 +190,7 @@ impl<'t> Lines<'t> {
     }
 
     /// Line and column of a byte, both from 0; columns are characters.
-    fn position(&self, at: usize) -> (usize, usize) {
+    pub(super) fn position(&self, at: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= at).max(1) - 1;
         let before = self.part(self.starts[line]..at);
         let mark = before.starts_with("\u{feff}".as_bytes());

@@ -4,7 +4,7 @@ use super::document::{Kind, Node, Value};
 use super::fields::{at, listed};
 use super::near::nearest;
 use super::placeholder::{Fault, expand};
-use super::problem::{Checked, Code, Found, Problem};
+use super::problem::{Checked, Code, Fix, Found, Problem};
 use super::secrets::{SHORTEST, Secrets};
 use super::sources::Sources;
 use super::values::LONGEST;
@@ -193,7 +193,14 @@ impl<'a> Placeholders<'a> {
             let help = format!("write `{word}{word}` for a `{word}` as such");
             at(Code::Placeholder, node, message).help(help)
         };
-        problem.place.range = self.sources.part(node, written, &part);
+        let place = self.sources.part(node, written, &part);
+        // In a text with escapes the word itself has no place.
+        let fix = problem.fix.filter(|_| self.sources.text(&place) == word);
+        problem.fix = fix.map(|fix| Fix {
+            range: place.clone(),
+            ..fix
+        });
+        problem.place.range = place;
         problem
     }
 
@@ -202,7 +209,11 @@ impl<'a> Placeholders<'a> {
         let after = |prefix| name.strip_prefix(prefix).filter(|name| !name.is_empty());
         if let (Some(name), Some(vars)) = (after("var."), self.vars) {
             let message = format!("the variable `{name}` is not declared");
-            return undeclared(at(Code::Variable, node, message), name, vars);
+            let problem = undeclared(at(Code::Variable, node, message), name, vars);
+            return match vars.nearest(name) {
+                Some(near) => problem.fix(format!("{{var.{near}}}")),
+                None => problem,
+            };
         }
         if let Some(name) = after("env.") {
             return self.environment(name, node);
@@ -215,7 +226,9 @@ impl<'a> Placeholders<'a> {
         let known = self.known();
         let near = nearest(name, known.iter().copied());
         let problem = match near {
-            Some(near) => problem.label(format!("did you mean `{{{near}}}`?")),
+            Some(near) => problem
+                .label(format!("did you mean `{{{near}}}`?"))
+                .fix(format!("{{{near}}}")),
             None => problem,
         };
         let words: Vec<_> = known.iter().map(|word| format!("{{{word}}}")).collect();

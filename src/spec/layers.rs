@@ -3,7 +3,7 @@
 use super::document::{Node, Value};
 use super::draft::DraftVm;
 use super::expand::{Placeholders, Room};
-use super::fields::{Field, Fields, at, describe, first_time, key_text, listed};
+use super::fields::{Field, Fields, at, describe, first_time, key_text, listed, mend};
 use super::merge::merge;
 use super::name::VmName;
 use super::near::nearest;
@@ -220,7 +220,7 @@ impl<'n> Layers<'n> {
             format!("there is no profile `{written}`"),
         );
         match nearest(written, known()) {
-            Some(near) => problem.label(format!("did you mean `{near}`?")),
+            Some(near) => mend(problem.label(format!("did you mean `{near}`?")), node, near),
             None if self.profiles.is_empty() => {
                 problem.help(format!("declare it: `profiles: {{ {written}: {{ … }} }}`"))
             }

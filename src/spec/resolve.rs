@@ -9,10 +9,10 @@ use super::keys;
 use super::layers;
 use super::problem::{Checked, Code, Found, Problem};
 use super::sources::Sources;
-use super::values::{Words, accept, boolean, later, parsed, text, whole, word, wrong_type};
+use super::values::{Words, accept, boolean, later, parsed, size, text, whole, word, wrong_type};
 use super::vars::Vars;
 use super::{
-    Accel, Arch, Cmdline, DesiredState, FleetName, Given, GuestReboot, Handover, HostPath, Size,
+    Accel, Arch, Cmdline, DesiredState, FleetName, Given, GuestReboot, Handover, HostPath,
     Transport, Unacceptable, VmName, parse_duration,
 };
 
@@ -120,7 +120,7 @@ pub(super) fn vm(
             None => accepted(MACHINE.parse(), key, found),
         },
         memory: required(fields, "memory", found, |field, found| {
-            parsed(field, "a size, as in 512MiB", str::parse, found)
+            size(field, "512MiB", found)
         }),
         vcpus: match fields.get("vcpus") {
             Some(field) => vcpus(field, found),
@@ -285,7 +285,7 @@ fn disk(entry: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftDisk>
         (None, Err(reported)) => Err(*reported),
     };
     let size = match fields.get("size") {
-        Some(field) => parsed(field, "a size, as in 8GiB", str::parse::<Size>, found).map(Some),
+        Some(field) => size(field, "8GiB", found).map(Some),
         None => Ok(None),
     };
     format?;

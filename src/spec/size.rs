@@ -34,6 +34,14 @@ pub(super) fn pattern() -> String {
 }
 
 impl Size {
+    /// What somebody probably meant who wrote this, which is no size.
+    pub(super) fn meant(text: &str) -> Option<String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let meant = format!("{number}{}", near_unit(unit.trim_start())?);
+        meant.parse::<Self>().ok().map(|_| meant)
+    }
+
     /// A size of so many bytes.
     #[must_use]
     pub const fn from_bytes(bytes: u64) -> Self {

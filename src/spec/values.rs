@@ -1,5 +1,6 @@
 //! Taking scalars for what their keys want.
 
+use super::Size;
 use super::document::{Kind, Value};
 use super::fields::{At, Field, at, describe, listed, mend};
 use super::name::Unacceptable;
@@ -64,6 +65,22 @@ pub(super) fn parsed<T>(
         return Err(wrong_type(field, wanted, found));
     }
     accept(field, parse(text), found)
+}
+
+/// A size, such as `example`.
+pub(super) fn size(field: &Field<'_>, example: &str, found: &mut Found) -> Checked<At<Size>> {
+    let wanted = format!("a size, as in {example}");
+    let text = text(field, &wanted, found)?;
+    match text.parse::<Size>() {
+        Err(why) if !text.is_empty() => {
+            let problem = at(Code::WrongValue, field.node, why.0);
+            Err(found.report(match Size::meant(text) {
+                Some(meant) => mend(problem, field.node, &meant),
+                None => problem,
+            }))
+        }
+        _ => parsed(field, &wanted, str::parse, found),
+    }
 }
 
 /// What became of a field's text, or a report of why it cannot be.
