@@ -144,7 +144,9 @@ fn validate_prints_problems_as_json() {
     assert_eq!(output.status.code(), Some(4));
     assert!(output.stderr.is_empty());
     let stdout = String::from_utf8(output.stdout).unwrap();
-    snapbox::assert_data_eq!(stdout, snapbox::str![[r#"
+    snapbox::assert_data_eq!(
+        stdout,
+        snapbox::str![[r#"
 {
   "format": "armfleet-problems/1",
   "valid": false,
@@ -320,31 +322,35 @@ fn validate_prints_problems_as_json() {
   ]
 }
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn validate_says_as_json_that_a_file_is_valid() {
     let output = armfleet(
         &root().join("examples"),
-        &["validate", "workers.yaml", "--format=json"],
+        &["validate", "recipe.yaml", "--format=json"],
     );
     assert_eq!(output.status.code(), Some(0));
     let stdout = String::from_utf8(output.stdout).unwrap();
-    snapbox::assert_data_eq!(stdout, snapbox::str![[r#"
+    snapbox::assert_data_eq!(
+        stdout,
+        snapbox::str![[r#"
 {
   "format": "armfleet-problems/1",
   "valid": true,
   "files": [
-    "workers.yaml"
+    "recipe.yaml"
   ],
   "fleet": "obs-workers",
-  "vms": 13,
+  "vms": 1,
   "complete": true,
   "problems": []
 }
 
-"#]]);
+"#]]
+    );
     let output = armfleet(root(), &["validate", "no-such-file.yaml", "--format=json"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(output.stdout.is_empty() && !output.stderr.is_empty());

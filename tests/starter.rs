@@ -92,6 +92,7 @@ error: cannot write fleet.yaml
         snapbox::str![[r#"
 error: cannot write no/such/folder.yaml
   caused by: No such file or directory (os error 2)
+  -> make its folder first
 
 "#]]
     );
