@@ -4,7 +4,7 @@ use super::document::{Kind, Node, Value};
 use super::fields::{at, listed};
 use super::near::nearest;
 use super::placeholder::{Fault, expand};
-use super::problem::{Checked, Code, Fix, Found, Problem};
+use super::problem::{Checked, Code, Fix, Found, Problem, Reported};
 use super::secrets::{SHORTEST, Secrets};
 use super::sources::Sources;
 use super::values::LONGEST;
@@ -36,25 +36,39 @@ pub(super) struct Placeholders<'a> {
 
 /// How many more values there may be.
 #[derive(Debug)]
-pub(super) struct Room(usize);
+pub(super) struct Room {
+    left: usize,
+    /// That there were more.
+    full: Option<Reported>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(VALUE_LIMIT)
+        Self {
+            left: VALUE_LIMIT,
+            full: None,
+        }
     }
 }
 
 impl Room {
+    /// Fails if there were more values than there may be.
+    pub(super) fn check(&self) -> Checked<()> {
+        self.full.map_or(Ok(()), Err)
+    }
+
     fn take(&mut self, text: &str, node: &Node, found: &mut Found) -> Checked<()> {
-        let left = self.0.checked_sub(1 + text.len() / VALUE_LENGTH);
-        self.0 = left.ok_or_else(|| {
-            let message = format!("with this, the fleet's VMs have more than {VALUE_LIMIT} values");
-            found.report(
-                Problem::new(Code::FileTooLarge, &node.range, message)
-                    .help("what `defaults`, profiles and ranges say counts for each VM"),
-            )
-        })?;
-        Ok(())
+        self.check()?;
+        if let Some(left) = self.left.checked_sub(1 + text.len() / VALUE_LENGTH) {
+            self.left = left;
+            return Ok(());
+        }
+        let message = format!("with this, the fleet's VMs have more than {VALUE_LIMIT} values");
+        let problem = Problem::new(Code::FileTooLarge, &node.range, message)
+            .help("what `defaults`, profiles and ranges say counts for each VM");
+        let reported = found.report(problem);
+        self.full = Some(reported);
+        Err(reported)
     }
 }
 

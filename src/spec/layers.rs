@@ -55,6 +55,8 @@ pub(super) fn vms(
         .map(|(number, vm)| layers.vm(number, vm, words, found))
         .collect();
     found.end_turns();
+    // So many are not checked, either.
+    layers.room.check()?;
     layers.read_alone(words, found);
     match failed {
         Some(reported) => Err(reported),
@@ -120,6 +122,7 @@ impl<'n> Layers<'n> {
         found: &mut Found,
     ) -> Checked<DraftVm> {
         found.patience()?;
+        self.room.check()?;
         let name = declared.name.as_ref().map_err(|reported| *reported);
         let words = Placeholders {
             name: Some(name.map(VmName::as_str)),

@@ -58,9 +58,8 @@ fn find(text: &str, from: usize, form: &str) -> Option<Range<usize>> {
     let mut places = Vec::new();
     let mut at = from;
     while let Some(c) = text[at..].chars().next() {
-        if c == '\u{1b}' {
-            // A colour ends in `m`.
-            at += text[at..].find('m').map_or(text.len() - at, |end| end + 1);
+        if let Some(length) = colour(&text[at..]) {
+            at += length;
             continue;
         }
         plain.push(c);
@@ -69,6 +68,13 @@ fn find(text: &str, from: usize, form: &str) -> Option<Range<usize>> {
     }
     let start = plain.find(form)?;
     Some(*places.get(start)?..places.get(start + form.len() - 1)? + 1)
+}
+
+/// How long the change of colours is that a text begins with.
+fn colour(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    parameters[end..].starts_with('m').then_some(end + 3)
 }
 
 /// The ways in which a text may be written.
