@@ -1,6 +1,7 @@
 //! Where traces go: to the journal if standard error is the journal, else to standard error.
 
 use super::terminal;
+use crate::report::Paint;
 use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -14,9 +15,13 @@ pub(super) fn init(level: &str) {
     // Straight to the journal each line keeps its level and its fields.
     match journal() {
         Some(journal) => traces.with(journal).init(),
-        None => traces
-            .with(tracing_subscriber::fmt::layer().with_writer(|| terminal::Traces))
-            .init(),
+        None => {
+            let lines = tracing_subscriber::fmt::layer()
+                .with_writer(|| terminal::Traces)
+                .with_target(false)
+                .with_ansi(terminal::paint(&stderr()) == Paint::Colours);
+            traces.with(lines).init();
+        }
     }
 }
 

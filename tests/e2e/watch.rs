@@ -51,7 +51,7 @@ impl TestHost {
 
     #[track_caller]
     fn wait_for_log(&self, text: &str, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(150);
         while self.log_lines(text) < count {
             assert!(
                 Instant::now() < deadline,
@@ -307,7 +307,8 @@ fn a_loop_of_reboots_is_slowed_down_across_watchers() {
     let pauses = host.pauses();
     println!("from stop to start: {pauses:?} ms");
     assert!(pauses[0] < 4000 && pauses[1] < 4000, "{pauses:?}");
-    assert!(pauses[2] >= 5000, "{pauses:?}");
+    // It is counted from what QEMU told, a little before the stop.
+    assert!(pauses[2] >= 4500, "{pauses:?}");
 }
 
 #[test]

@@ -526,7 +526,7 @@ mod tests {
         let connection = WriteConnection::open(TEST).unwrap();
         let running = connection.guest("test").unwrap();
         assert_eq!(running.state, RunState::Running);
-        assert_eq!(connection.guests().unwrap(), [running.clone()]);
+        assert_eq!(connection.guests().unwrap(), std::slice::from_ref(&running));
         connection.with(&running.uuid, Domain::destroy).unwrap();
         let off = connection.guest("test").unwrap();
         assert_eq!((off.state, off.off), (RunState::Off, Off::Destroyed));
