@@ -2,7 +2,11 @@
 //!
 //! `SNAPSHOTS=overwrite cargo test --test diagnostics` writes the answers anew.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use armfleet::report::render_problems;
 use armfleet::spec::{Code, FleetFile, Given, Problems, Secrets, read_files, read_fleet};

@@ -1,6 +1,11 @@
 //! What fleet files mean beyond a VM's own keys: layers, ranges, placeholders, variables, several files.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use armfleet::spec::{FleetFile, Given, Problems, Secrets, Spec, Vm, environment, read_files};
 use proptest::prelude::*;
