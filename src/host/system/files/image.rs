@@ -16,7 +16,7 @@ pub(in super::super) fn create(path: &Path, bytes: u64) -> Result<(), CallError>
     let create = || {
         let draft = Draft::begin(path, folder_of(path))?;
         draft.file.set_len(bytes)?;
-        draft.link(path)
+        draft.place(path)
     };
     create().map_err(at(path))
 }

@@ -2,7 +2,8 @@
 
 use super::{at, copy_hashed, folder_of, is_missing, open_plain, sync_folder};
 use crate::host::primitives::{CallError, Copied};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -46,10 +47,14 @@ impl Draft {
         sync_folder(folder_of(target))
     }
 
-    /// Puts it where nothing has that name; links are made, unlike names, only where there is nothing.
-    pub(super) fn link(self, target: &Path) -> io::Result<()> {
+    /// Puts it where nothing has that name.
+    pub(super) fn place(self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::hard_link(&self.path, target)?;
+        match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+            // NFS has no such rename. A link, too, is made only where there is nothing; killed here, both names stay.
+            Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&self.path, target)?,
+            placed => placed?,
+        }
         drop(self);
         sync_folder(folder_of(target))
     }
