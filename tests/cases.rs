@@ -21,7 +21,7 @@ mod case;
 
 use armfleet::inventory::Inventory;
 use armfleet::plan::{Plan, plan};
-use armfleet::report::{Paint, render_diff, render_plan};
+use armfleet::report::{Paint, PlanReport, render_diffs, render_plan};
 use armfleet::spec::{Spec, read_fleet};
 use case::{BASE, Case, cases, policy};
 use proptest::prelude::*;
@@ -53,9 +53,11 @@ fn every_case_is_planned_as_it_says() {
         println!("case {name}");
         let case = Case::new(&name);
         let (plan, inventory) = planned(&case, &case.text("fleet.yaml").unwrap());
-        case.assert("plan.txt", &render_plan(&plan, Paint::Plain));
+        let report = PlanReport::new(&plan, None);
+        case.assert("plan.txt", &render_plan(&report, Paint::Plain));
         if case.text("diff.txt").is_some() {
-            case.assert("diff.txt", &render_diff(&plan, &inventory, Paint::Plain));
+            let report = PlanReport::new(&plan, Some(&plan.definitions(&inventory)));
+            case.assert("diff.txt", &render_diffs(&report, Paint::Plain));
         }
     }
 }

@@ -2,16 +2,30 @@
 
 use super::exit::Exit;
 use super::plan::{failed, plan_exits, print};
-use super::{ApplyArguments, fleet, host, terminal};
+use super::{ApplyArguments, Format, PlanFormat, fleet, host, saved, terminal};
 use crate::engine::{Ended, Monitor, Outcome, apply, observe_and_plan};
 use crate::host::Performer;
-use crate::plan::{Act, Plan, Step};
-use crate::report::{Paint, render_begin, render_outcome, render_step};
+use crate::host::system::SystemHost;
+use crate::plan::{Act, Plan, Policy, SavedPlan, Step};
+use crate::report::{
+    ApplyReport, Paint, PlanReport, render_begin, render_outcome, render_plan, render_staleness,
+    render_step,
+};
+use crate::spec::Spec;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
+    match &arguments.plan {
+        Some(path) => run_saved(path, arguments),
+        None => run_file(arguments),
+    }
+}
+
+/// Plans, asks and applies.
+fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
     let ask = !arguments.auto_approve;
     if ask && !terminal::can_ask() {
@@ -19,25 +33,77 @@ pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
         return Err(Exit::Invalid);
     }
     let options = &arguments.options;
+    options.check_hosts()?;
     let policy = options.policy(ask);
     let host = Performer::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    print(&plan, &inventory, options);
-    if plan.is_empty() {
-        return Ok(Exit::first(plan_exits(&plan, options)));
+    let definitions = options.diff.then(|| plan.definitions(&inventory));
+    let report = PlanReport::new(&plan, definitions.as_ref());
+    match arguments.format {
+        Format::Text => print(&report, PlanFormat::Text)?,
+        Format::Json if ask => terminal::remark(&render_plan(&report, Paint::Plain)),
+        Format::Json => {}
     }
-    if ask && !terminal::asked_yes("\nApply this? Only `yes` is taken for it: ") {
+    let asked = ask && !plan.is_empty();
+    if asked && !terminal::asked_yes("\nApply this? Only `yes` is taken for it: ") {
         terminal::remark("Nothing was done.\n");
+        tell(&plan, None, arguments.format)?;
         return Ok(Exit::Refused);
     }
-    let progress = Progress::new();
-    let outcome = apply(&host, &spec, &policy, &plan, &progress).map_err(failed)?;
-    terminal::result(&format!("\n{}", render_outcome(&plan, &outcome)));
-    Ok(Exit::first(
-        outcome_exits(&plan, &outcome)
-            .into_iter()
-            .chain(plan_exits(&plan, options)),
-    ))
+    perform(&host, &spec, &policy, &plan, arguments)
+}
+
+/// Applies a saved plan, if planning again gives the same steps.
+fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
+    let saved = saved::read(path)?;
+    let SavedPlan {
+        spec, policy, plan, ..
+    } = &saved;
+    let host = Performer::locked(host()?).map_err(failed)?;
+    let (again, inventory) = observe_and_plan(&host, spec, policy).map_err(failed)?;
+    if let Some(staleness) = saved.staleness(&again, &inventory) {
+        let remedy = "nothing was done; plan again: armfleet plan --out FILE";
+        terminal::error(&Stale(path.display().to_string()), Some(remedy));
+        terminal::remark(&render_staleness(&staleness));
+        tell(plan, None, arguments.format)?;
+        return Ok(Exit::Refused);
+    }
+    if arguments.format == Format::Text {
+        let definitions = arguments.options.diff.then_some(&saved.definitions);
+        print(&PlanReport::new(plan, definitions), PlanFormat::Text)?;
+    }
+    perform(&host, spec, policy, &again, arguments)
+}
+
+/// Performs a plan and says what it came to.
+fn perform(
+    host: &Performer<SystemHost>,
+    spec: &Spec,
+    policy: &Policy,
+    plan: &Plan,
+    arguments: &ApplyArguments,
+) -> Result<Exit, Exit> {
+    let of_plan = plan_exits(plan, &arguments.options);
+    if plan.is_empty() {
+        tell(plan, None, arguments.format)?;
+        return Ok(Exit::first(of_plan));
+    }
+    let outcome = apply(host, spec, policy, plan, &Progress::new()).map_err(failed)?;
+    tell(plan, Some(&outcome), arguments.format)?;
+    let of_outcome = outcome_exits(plan, &outcome);
+    Ok(Exit::first(of_outcome.into_iter().chain(of_plan)))
+}
+
+/// Says what an apply came to.
+fn tell(plan: &Plan, outcome: Option<&Outcome>, format: Format) -> Result<(), Exit> {
+    match (format, outcome) {
+        (Format::Json, _) => terminal::json(&ApplyReport::new(plan, outcome))?,
+        (Format::Text, Some(outcome)) => {
+            terminal::result(&format!("\n{}", render_outcome(plan, outcome)));
+        }
+        (Format::Text, None) => {}
+    }
+    Ok(())
 }
 
 fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
@@ -112,6 +178,10 @@ impl Monitor for Progress {
         self.interrupted.load(Ordering::Relaxed)
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plan in {0} is stale")]
+struct Stale(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("there is no terminal to ask on")]

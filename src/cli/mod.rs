@@ -7,7 +7,9 @@ mod fleet;
 mod generated;
 mod hold;
 mod init;
+mod output;
 mod plan;
+mod saved;
 mod show;
 mod status;
 mod systemd;
@@ -21,12 +23,15 @@ pub use exit::Exit;
 use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
 use crate::plan::{Policy, Removal};
-use crate::spec::VmName;
+use crate::spec::{Pattern, VmName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// The one libvirt of a host that runs build machines.
 const LIBVIRT: &str = "qemu:///system";
+
+/// The name of the one host of this version.
+const HOST: &str = "local";
 
 /// Keeps ARM virtual machines on libvirt the way a YAML file says they should be.
 #[derive(Debug, Parser)]
@@ -58,7 +63,7 @@ enum Command {
     Apply(ApplyArguments),
     /// Show what VMs do, which kernels they run, and what differs
     Status(StatusArguments),
-    /// Show one VM with everything filled in, and the domain it becomes
+    /// Show one VM with everything filled in and the domain it becomes, or a saved plan
     Show(ShowArguments),
     /// Start VMs again whose guests reboot, so that they boot what they installed; runs until it is ended
     Watch,
@@ -108,6 +113,15 @@ struct PlanOptions {
     /// Allow the removal of VMs that left the file; with a number, so many, even if they are more than half of the host's
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
     allow_removal: Option<Option<usize>>,
+    /// Only VMs whose names match; may be given several times. Others are neither changed nor removed
+    #[arg(long, value_name = "PATTERN")]
+    vm: Vec<Pattern>,
+    /// Only hosts whose names match; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    host: Vec<Pattern>,
+    /// Only what drifted since the last apply; what changed in the file is left for another time
+    #[arg(long)]
+    drift_only: bool,
     /// Exit with 2 if there are, or were, changes
     #[arg(long)]
     detailed_exitcode: bool,
@@ -116,7 +130,18 @@ struct PlanOptions {
     diff: bool,
 }
 
-/// How something is printed.
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanFormat {
+    /// For people
+    Text,
+    /// For programs: armfleet-plan/1, whose schema is schema/plan.schema.json
+    Json,
+    /// For a comment on a pull request
+    Markdown,
+}
+
+/// How anything else is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -131,6 +156,15 @@ struct PlanArguments {
     fleet: FileArguments,
     #[command(flatten)]
     options: PlanOptions,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
+    /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since nobody will be asked
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Draw the order of the steps, too: as SVG or for Graphviz, by the file's suffix
+    #[arg(long, value_name = "FILE.svg|FILE.dot")]
+    graph: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -142,12 +176,21 @@ struct ApplyArguments {
     /// Do not ask
     #[arg(long)]
     auto_approve: bool,
+    /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only"])]
+    plan: Option<PathBuf>,
+    /// How to print what was done; with json, the plan is printed only if somebody is asked
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
 struct StatusArguments {
     /// The VMs; all of the file unless some are named
     vms: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
     #[command(flatten)]
     fleet: FleetOptions,
 }
@@ -155,9 +198,19 @@ struct StatusArguments {
 #[derive(Debug, Args)]
 struct ShowArguments {
     /// The VM
-    vm: String,
+    #[arg(required_unless_present = "plan")]
+    vm: Option<String>,
     #[command(flatten)]
     fleet: FleetOptions,
+    /// A plan that plan --out saved, instead of a VM
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vm", "file", "var"])]
+    plan: Option<PathBuf>,
+    /// Of a plan: show how the definition of each domain changes, too
+    #[arg(long, requires = "plan")]
+    diff: bool,
+    /// How to print it; Markdown is for plans
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +269,17 @@ pub fn main() -> Exit {
 }
 
 impl PlanOptions {
+    /// Fails unless `--host` chooses the one host there is.
+    fn check_hosts(&self) -> Result<(), Exit> {
+        if self.host.is_empty() || self.host.iter().any(|pattern| pattern.matches(HOST)) {
+            return Ok(());
+        }
+        let patterns: Vec<String> = self.host.iter().map(ToString::to_string).collect();
+        let remedy = format!("the file has the host {HOST}");
+        terminal::error(&NoSuchHost(patterns.join(", ")), Some(&remedy));
+        Err(Exit::Invalid)
+    }
+
     /// What the user permits; `asked` says whether somebody will be asked before anything is done.
     fn policy(&self, asked: bool) -> Policy {
         let removal = match self.allow_removal {
@@ -224,9 +288,17 @@ impl PlanOptions {
             None if asked => Removal::Asked,
             None => Removal::Refused,
         };
-        Policy { removal }
+        Policy {
+            removal,
+            vms: self.vm.clone(),
+            drift_only: self.drift_only,
+        }
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("no host matches {0}")]
+struct NoSuchHost(String);
 
 /// The host, to look at.
 fn reads() -> Result<SystemReads, Exit> {

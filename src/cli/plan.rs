@@ -1,31 +1,77 @@
 //! `armfleet plan`
 
 use super::exit::Exit;
-use super::{PlanArguments, PlanOptions, fleet, reads, terminal};
+use super::{PlanArguments, PlanFormat, PlanOptions, fleet, output, reads, saved, terminal};
 use crate::engine::observe_and_plan;
 use crate::host::{HostError, Observer};
-use crate::inventory::Inventory;
-use crate::plan::Plan;
-use crate::report::{render_diff, render_plan};
+use crate::plan::{Plan, SavedPlan};
+use crate::report::{PlanReport, render_dot, render_markdown, render_plan, render_svg};
+use std::path::Path;
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
+    let picture = arguments.graph.as_deref().map(Picture::of).transpose()?;
+    let options = &arguments.options;
+    options.check_hosts()?;
     let host = Observer(reads()?);
-    let policy = arguments.options.policy(true);
+    // Nobody is asked when a saved plan is applied.
+    let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    print(&plan, &inventory, &arguments.options);
-    Ok(Exit::first(plan_exits(&plan, &arguments.options)))
+    let definitions = options.diff.then(|| plan.definitions(&inventory));
+    let report = PlanReport::new(&plan, definitions.as_ref());
+    print(&report, arguments.format)?;
+    if let Some(picture) = picture {
+        picture.draw(&report)?;
+    }
+    if let Some(path) = &arguments.out {
+        saved::write(path, SavedPlan::new(&spec, &policy, &plan, &inventory))?;
+    }
+    Ok(Exit::first(plan_exits(&plan, options)))
 }
 
 /// Prints a plan.
-pub(super) fn print(plan: &Plan, inventory: &Inventory, options: &PlanOptions) {
-    let paint = terminal::paint(&std::io::stdout());
-    let mut text = render_plan(plan, paint);
-    if options.diff {
-        text += &render_diff(plan, inventory, paint);
+pub(super) fn print(report: &PlanReport, format: PlanFormat) -> Result<(), Exit> {
+    match format {
+        PlanFormat::Json => terminal::json(report)?,
+        PlanFormat::Markdown => terminal::result(&render_markdown(report)),
+        PlanFormat::Text => {
+            let paint = terminal::paint(&std::io::stdout());
+            terminal::result(&render_plan(report, paint));
+        }
     }
-    terminal::result(&text);
+    Ok(())
 }
+
+/// A picture of the steps' order to be drawn into a file.
+struct Picture<'a> {
+    path: &'a Path,
+    render: fn(&PlanReport) -> String,
+}
+
+impl<'a> Picture<'a> {
+    /// What to draw follows from the file's suffix.
+    fn of(path: &'a Path) -> Result<Self, Exit> {
+        let render = match path.extension().and_then(|suffix| suffix.to_str()) {
+            Some("svg") => render_svg,
+            Some("dot" | "gv") => render_dot,
+            _ => {
+                let error = UnknownPicture(path.display().to_string());
+                terminal::error(&error, Some("call it FILE.svg or FILE.dot"));
+                return Err(Exit::Invalid);
+            }
+        };
+        Ok(Self { path, render })
+    }
+
+    fn draw(&self, report: &PlanReport) -> Result<(), Exit> {
+        let text = (self.render)(report);
+        output::write(self.path, terminal::redacted(&text).as_bytes())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: a picture is drawn as .svg or .dot")]
+struct UnknownPicture(String);
 
 /// What a plan by itself says about the exit code.
 pub(super) fn plan_exits(plan: &Plan, options: &PlanOptions) -> [(Exit, bool); 3] {

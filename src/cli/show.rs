@@ -1,23 +1,42 @@
 //! `armfleet show`
 
 use super::exit::Exit;
-use super::{LIBVIRT, ShowArguments, fleet, terminal};
+use super::plan::print;
+use super::{LIBVIRT, PlanFormat, ShowArguments, fleet, saved, terminal};
 use crate::host::primitives::Reads as _;
 use crate::host::system::SystemReads;
 use crate::inventory::{Fact, Libvirt};
-use crate::report::render_vm;
+use crate::report::{PlanReport, VmReport, render_vm};
 use std::path::Path;
 
 pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
+    if let Some(path) = &arguments.plan {
+        let saved = saved::read(path)?;
+        let definitions = arguments.diff.then_some(&saved.definitions);
+        print(&PlanReport::new(&saved.plan, definitions), arguments.format)?;
+        return Ok(Exit::Success);
+    }
     let spec = fleet::read(&[], &arguments.fleet)?;
-    let vm = fleet::vm(&spec, &arguments.vm)?;
+    let vm = fleet::vm(&spec, arguments.vm.as_deref().unwrap_or_default())?;
     let libvirt = seen_libvirt();
     if libvirt.is_none() {
         terminal::remark("libvirt could not be seen: shown as for a host without KVM\n");
     }
-    terminal::result(&render_vm(&spec.fleet, vm, &libvirt.unwrap_or_default()));
+    let libvirt = libvirt.unwrap_or_default();
+    match arguments.format {
+        PlanFormat::Text => terminal::result(&render_vm(&spec.fleet, vm, &libvirt)),
+        PlanFormat::Json => terminal::json(&VmReport::new(&spec.fleet, vm, &libvirt))?,
+        PlanFormat::Markdown => {
+            terminal::error(&NoMarkdown, Some("use --format text or json"));
+            return Err(Exit::Invalid);
+        }
+    }
     Ok(Exit::Success)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a VM is not shown as Markdown")]
+struct NoMarkdown;
 
 /// What the host's libvirt can do, which decides between KVM and emulation.
 fn seen_libvirt() -> Option<Libvirt> {

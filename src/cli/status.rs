@@ -2,11 +2,11 @@
 
 use super::exit::Exit;
 use super::plan::failed;
-use super::{StatusArguments, fleet, reads, terminal};
+use super::{Format, StatusArguments, fleet, reads, terminal};
 use crate::engine::observe_and_plan;
 use crate::host::Observer;
 use crate::plan::Policy;
-use crate::report::render_status;
+use crate::report::{StatusReport, render_status};
 use crate::spec::Vm;
 
 pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
@@ -22,11 +22,13 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     };
     let host = Observer(reads()?);
     let (plan, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
-    terminal::result(&render_status(
-        &vms,
-        &plan,
-        &inventory,
-        terminal::paint(&std::io::stdout()),
-    ));
+    let report = StatusReport::new(&vms, &plan, &inventory);
+    match arguments.format {
+        Format::Json => terminal::json(&report)?,
+        Format::Text => {
+            let paint = terminal::paint(&std::io::stdout());
+            terminal::result(&render_status(&report, paint));
+        }
+    }
     Ok(Exit::first([(Exit::Failed, !plan.is_complete())]))
 }

@@ -1,7 +1,9 @@
 //! Printing and asking: the only place that writes to standard output and standard error.
 
-use crate::report::{Paint, Tone};
+use super::exit::Exit;
+use crate::report::{Paint, Tone, render_json};
 use crate::spec::Secrets;
+use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;
 use std::io::{BufRead as _, IsTerminal as _, Write, stderr, stdin, stdout};
@@ -10,6 +12,16 @@ use std::sync::OnceLock;
 /// Prints a result. A closed pipe is silent: whoever closed it has read enough.
 pub(super) fn result(text: &str) {
     write(&mut stdout().lock(), text);
+}
+
+/// Prints a result for programs.
+pub(super) fn json(report: &impl Serialize) -> Result<(), Exit> {
+    let text = render_json(report).map_err(|cause| {
+        error(&cause, None);
+        Exit::Failed
+    })?;
+    result(&text);
+    Ok(())
 }
 
 /// Prints something by the way.
@@ -35,9 +47,7 @@ pub(super) fn error(error: &dyn Error, remedy: Option<&str>) {
 }
 
 fn write(to: &mut dyn Write, text: &str) {
-    let text = SECRETS
-        .get()
-        .map_or(Cow::Borrowed(text), |secrets| secrets.redact(text));
+    let text = redacted(text);
     // There is nobody left to tell.
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
@@ -48,6 +58,20 @@ static SECRETS: OnceLock<Secrets> = OnceLock::new();
 /// From now on, shows `{env.NAME}` for each of these.
 pub(super) fn keep_secret(secrets: &Secrets) {
     let _first = SECRETS.set(secrets.clone());
+}
+
+/// Whether a text holds what is never printed.
+pub(super) fn holds_secret(text: &str) -> bool {
+    SECRETS
+        .get()
+        .is_some_and(|secrets| secrets.redact(text) != text)
+}
+
+/// The text as it may be written to a file for everybody.
+pub(super) fn redacted(text: &str) -> Cow<'_, str> {
+    SECRETS
+        .get()
+        .map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
 }
 
 /// Standard error for traces, a line at a time.

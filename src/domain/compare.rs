@@ -62,6 +62,31 @@ pub enum Cause {
     Both,
 }
 
+impl Cause {
+    /// Why what is seen is not what is wanted, where something was applied before; none where all three are the same.
+    #[must_use]
+    pub fn of<T: PartialEq + ?Sized>(wanted: &T, applied: &T, seen: &T) -> Option<Self> {
+        match (wanted == applied, seen == applied) {
+            (false, true) => Some(Self::FileChanged),
+            (true, false) => Some(Self::Drifted),
+            (false, false) => Some(Self::Both),
+            (true, true) => None,
+        }
+    }
+
+    /// Several causes as one.
+    #[must_use]
+    pub fn together(self, other: Self) -> Self {
+        if self == other { self } else { Self::Both }
+    }
+
+    /// Whether the host has something else than the last apply left.
+    #[must_use]
+    pub fn is_drift(self) -> bool {
+        self != Self::FileChanged
+    }
+}
+
 /// A device as wanted.
 struct Wished<'a> {
     kind: &'static DeviceKind,
@@ -81,6 +106,40 @@ pub fn compare(
     definition: &str,
     new: bool,
 ) -> Result<Comparison, XmlError> {
+    compare_extent(vm, libvirt, record, definition, new, Extent::All)
+}
+
+/// As [`compare`] for an existing domain, but only what drifted since the last apply; what changed in the file is left
+/// for another time.
+///
+/// # Errors
+/// When the definition is not XML.
+pub fn compare_drift(
+    vm: &Vm,
+    libvirt: &Libvirt,
+    record: Option<&Record>,
+    definition: &str,
+) -> Result<Comparison, XmlError> {
+    compare_extent(vm, libvirt, record, definition, false, Extent::Drift)
+}
+
+/// How much is compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Everything.
+    All,
+    /// What drifted.
+    Drift,
+}
+
+fn compare_extent(
+    vm: &Vm,
+    libvirt: &Libvirt,
+    record: Option<&Record>,
+    definition: &str,
+    new: bool,
+    extent: Extent,
+) -> Result<Comparison, XmlError> {
     let document = xml::parse(definition)?;
     let mut result = Comparison::default();
     let before = record.map(|record| &record.applied);
@@ -94,6 +153,7 @@ pub fn compare(
         label: String::new(),
         device: None,
         node: Some(document.root_element()),
+        extent,
     };
     let rows = before.map(|applied| &applied.rows);
     result.applied.rows = compare_rows(&mut result, DOMAIN_ROWS, &wish, &scope, rows);
@@ -114,6 +174,9 @@ pub fn compare(
             kind: device.kind.name.to_owned(),
             key: device.key.clone(),
         };
+        if node.is_none() && recorded.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
+            continue;
+        }
         if node.is_none() {
             result.edits.push(Edit::Add(reference.clone()));
         }
@@ -126,6 +189,7 @@ pub fn compare(
             label: device.name.clone(),
             device: Some(reference),
             node,
+            extent,
         };
         let rows = compare_rows(&mut result, device.kind.rows, &wish, &scope, recorded);
         result.applied.devices.insert(
@@ -142,7 +206,13 @@ pub fn compare(
         .flat_map(|applied| &applied.devices)
         .filter(|(name, _)| !kept.contains(name.as_str()));
     for (name, device) in left {
-        withdraw_device(&mut result, &document, name, device);
+        match extent {
+            Extent::All => withdraw_device(&mut result, &document, name, device),
+            Extent::Drift => {
+                let devices = &mut result.applied.devices;
+                devices.insert(name.clone(), device.clone());
+            }
+        }
     }
     Ok(result)
 }
@@ -166,6 +236,7 @@ struct Scope<'a, 'input> {
     device: Option<DeviceRef>,
     /// Nothing where the device is to be added.
     node: Option<Node<'a, 'input>>,
+    extent: Extent,
 }
 
 /// Compares rows in one scope and gives what is applied there afterwards.
@@ -222,6 +293,12 @@ fn compare_rows(
         } else {
             format!("{} {}", scope.label, row.name)
         };
+        let cause = recorded.and_then(|_| cause(after.as_ref(), last, seen_text.as_ref()));
+        if scope.extent == Extent::Drift && !added && !cause.is_some_and(Cause::is_drift) {
+            applied.remove(row.name);
+            applied.extend(last.map(|last| (row.name.to_owned(), last.clone())));
+            continue;
+        }
         if let Some(why) = scope
             .node
             .filter(|_| !wish.new)
@@ -241,7 +318,6 @@ fn compare_rows(
         }
         result.edits.push(edit);
         if !added || is_shown(scope, row) {
-            let cause = recorded.and_then(|_| cause(after.as_ref(), last, seen_text.as_ref()));
             let what = if added { scope.label.clone() } else { what };
             result.changes.push(RowChange {
                 what,
@@ -270,12 +346,7 @@ fn cause(wanted: Option<&String>, last: Option<&String>, seen: Option<&String>) 
     let Some(last) = last else {
         return Some(Cause::FileChanged);
     };
-    match (wanted == Some(last), seen == Some(last)) {
-        (false, true) => Some(Cause::FileChanged),
-        (true, false) => Some(Cause::Drifted),
-        (false, false) => Some(Cause::Both),
-        (true, true) => None,
-    }
+    Cause::of(&wanted, &Some(last), &seen)
 }
 
 fn read_row(row: &Row, scope: Node<'_, '_>) -> Option<Value> {

@@ -10,7 +10,9 @@ mod skeleton;
 mod table;
 mod value;
 
-pub use compare::{Cause, Comparison, RowChange, compare, differing_rows, render_new};
+pub use compare::{
+    Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
+};
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
 pub use skeleton::skeleton;
 pub use table::arch_name;

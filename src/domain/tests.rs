@@ -50,6 +50,8 @@ fn vm() -> Vm {
         autostart: true,
         on_guest_reboot: GuestReboot::Stop,
         stop_timeout: Duration::from_secs(120),
+        restart: Restart::Never,
+        protect: false,
     }
 }
 
@@ -80,6 +82,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
         state: vm.state,
         autostart: vm.autostart,
         on_guest_reboot: vm.on_guest_reboot,
+        protect: vm.protect,
         boot: BootRecord {
             share: vm.boot.share.clone(),
             handover: Handover::Copy,

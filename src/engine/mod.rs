@@ -2,13 +2,14 @@
 
 mod run;
 
-pub use run::{Ended, run};
+pub use run::{Ended, Ran, run};
 
 use crate::host::{Host, HostError, Inspect};
 use crate::inventory::{Inventory, query};
 use crate::plan::{Plan, Policy, Step, StepId, plan};
 use crate::spec::Spec;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Sees what happens while steps are performed.
 pub trait Monitor: Sync {
@@ -25,6 +26,8 @@ pub trait Monitor: Sync {
 pub struct Outcome {
     /// How each step ended.
     pub ended: BTreeMap<StepId, Ended>,
+    /// How long each step took that was begun.
+    pub took: BTreeMap<StepId, Duration>,
     /// Whether somebody interrupted it.
     pub interrupted: bool,
     /// What a plan made afterwards still has to do.
@@ -55,10 +58,11 @@ pub fn apply(
     plan: &Plan,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, HostError> {
-    let ended = run(host, &plan.steps, monitor);
+    let Ran { ended, took } = run(host, &plan.steps, monitor);
     let (residual, _) = observe_and_plan(host, spec, policy)?;
     Ok(Outcome {
         ended,
+        took,
         interrupted: monitor.interrupted(),
         residual,
     })

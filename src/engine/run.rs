@@ -5,6 +5,7 @@ use crate::host::{Host, HostError};
 use crate::plan::{Step, StepId};
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// libvirt's daemon takes five requests of a client at a time (`max_client_requests`); more would only queue.
 const AT_ONCE: usize = 4;
@@ -20,11 +21,20 @@ pub enum Ended {
     NotTried,
 }
 
-/// The steps that are under way or have ended, by id.
+/// How steps ended, by id.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// How each ended.
+    pub ended: BTreeMap<StepId, Ended>,
+    /// How long each took that was begun.
+    pub took: BTreeMap<StepId, Duration>,
+}
+
+/// The steps that wait, and those that are under way or have ended.
 struct Progress<'a> {
     waiting: Vec<&'a Step>,
     under_way: usize,
-    ended: BTreeMap<StepId, Ended>,
+    ran: Ran,
 }
 
 /// What a worker does next.
@@ -35,11 +45,11 @@ enum Next<'a> {
 }
 
 /// Performs steps, at most four at once, and tells how each ended. The steps are sorted: each comes after its needs.
-pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> BTreeMap<StepId, Ended> {
+pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> Ran {
     let progress = Progress {
         waiting: steps.iter().collect(),
         under_way: 0,
-        ended: BTreeMap::new(),
+        ran: Ran::default(),
     };
     let (progress, changed) = (Mutex::new(progress), Condvar::new());
     std::thread::scope(|scope| {
@@ -50,7 +60,7 @@ pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> BTreeMap<S
     progress
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
-        .ended
+        .ran
 }
 
 fn work(host: &dyn Host, monitor: &dyn Monitor, progress: &Mutex<Progress<'_>>, changed: &Condvar) {
@@ -62,13 +72,16 @@ fn work(host: &dyn Host, monitor: &dyn Monitor, progress: &Mutex<Progress<'_>>, 
             Next::Perform(step) => {
                 drop(state);
                 monitor.begins(step);
+                let begun = Instant::now();
                 let ended = host
                     .perform(step)
                     .map_or_else(Ended::Failed, |()| Ended::Done);
+                let took = begun.elapsed();
                 monitor.ended(step, &ended);
                 state = lock(progress);
                 state.under_way -= 1;
-                state.ended.insert(step.id.clone(), ended);
+                state.ran.took.insert(step.id.clone(), took);
+                state.ran.ended.insert(step.id.clone(), ended);
                 changed.notify_all();
             }
         }
@@ -86,7 +99,7 @@ impl<'a> Progress<'a> {
         let ready = |step: &&Step| {
             step.needs
                 .iter()
-                .all(|need| matches!(self.ended.get(need), Some(Ended::Done)))
+                .all(|need| matches!(self.ran.ended.get(need), Some(Ended::Done)))
         };
         match self.waiting.iter().position(ready) {
             Some(at) => {
@@ -104,12 +117,12 @@ impl<'a> Progress<'a> {
         for step in std::mem::take(&mut self.waiting) {
             let hopeless = |need| {
                 matches!(
-                    self.ended.get(need),
+                    self.ran.ended.get(need),
                     Some(Ended::Failed(_) | Ended::NotTried)
                 )
             };
             if interrupted || step.needs.iter().any(hopeless) {
-                self.ended.insert(step.id.clone(), Ended::NotTried);
+                self.ran.ended.insert(step.id.clone(), Ended::NotTried);
             } else {
                 self.waiting.push(step);
             }

@@ -93,6 +93,10 @@ fn stale(what: impl std::fmt::Display) -> HostError {
 
 impl<P: Primitives> Performer<P> {
     fn act(&self, step: &Step) -> Result<(), HostError> {
+        if let (Some(vm), Some(uuid), Some(planned)) = (&step.vm, step.act.domain(), &step.expects)
+        {
+            self.unchanged(vm, uuid, planned)?;
+        }
         match (&step.act, &step.vm) {
             (Act::InstallHook { sha256, .. }, _) => self.install_hook(sha256),
             (Act::ReloadDaemon { pid_file }, _) => self.reload(pid_file),

@@ -3,6 +3,7 @@
 //! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
 //! keeps fields, digests and raw text, and no trees.
 
+mod facts;
 mod libvirt;
 mod lifecycle;
 mod query;

@@ -29,6 +29,9 @@ pub struct Record {
     pub autostart: bool,
     /// What a reboot inside the guest does.
     pub on_guest_reboot: GuestReboot,
+    /// Whether it is never stopped, restarted or removed. Outlives the VM's entry in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
     /// How it boots.
     pub boot: BootRecord,
     /// Who applied last. Not compared: it never makes a record differ.
@@ -163,6 +166,7 @@ mod tests {
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,
+            protect: false,
             boot: BootRecord {
                 share: "/srv/armhf-vm-boot".parse().unwrap(),
                 handover: Handover::Copy,

@@ -3,6 +3,7 @@
 use super::planner::{Draft, Sight};
 use super::step::{Act, StepId};
 use crate::boot::SHIM;
+use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
 use crate::spec::layout;
 
@@ -24,7 +25,7 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
         needs: Vec::new(),
         blocked: false,
     };
-    if sight.spec.vms.is_empty() {
+    if sight.selected().next().is_none() {
         return nothing;
     }
     if sight.libvirt.version < FIRST_WITH_FOLDER {
@@ -68,14 +69,12 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
             replaces: installed.is_some(),
             sha256: digest(SHIM),
         };
-        hook.needs.push(draft.step(
-            StepId::new("hook", "qemu"),
-            None,
-            reason,
-            &[],
-            Vec::new(),
-            act,
-        ));
+        let id = StepId::new("hook", "qemu");
+        let step = draft.step(id, None, reason, &[], Vec::new(), act);
+        // Whoever has records has had a hook.
+        let drifted = !sight.inventory.records.is_empty();
+        let cause = drifted.then_some(Cause::Drifted);
+        hook.needs.extend(draft.because(cause, Some(step)));
     }
     match live {
         Ok(true) => {}

@@ -7,32 +7,51 @@ mod boot;
 mod claim;
 mod hook;
 mod host;
+mod interruption;
 mod order;
 mod pending;
 mod planner;
+mod power;
 mod removal;
 mod run;
+mod saved;
 mod step;
 mod storage;
 mod vm;
 mod watch;
 
 pub use boot::{Kernels, kernels};
+pub use interruption::{Fate, Interruption};
 pub use planner::plan;
+pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError, Staleness};
 pub use step::{Act, Base, SeedSource, Step, StepId};
 
-use crate::spec::FleetName;
+use crate::inventory::digest;
+use crate::spec::{FleetName, Pattern};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
     /// Whether VMs that left the file may be removed.
     pub removal: Removal,
+    /// Only VMs of these names are planned, created, changed or removed; all where there are no patterns.
+    pub vms: Vec<Pattern>,
+    /// Whether only what drifted since the last apply is planned.
+    pub drift_only: bool,
+}
+
+impl Policy {
+    /// Whether a VM of this name is to be planned.
+    #[must_use]
+    pub fn selects(&self, vm: &str) -> bool {
+        self.vms.is_empty() || self.vms.iter().any(|pattern| pattern.matches(vm))
+    }
 }
 
 /// Whether VMs that left the file may be removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Removal {
     /// They may, since somebody will be asked; not more than half of a host's VMs.
     #[default]
@@ -93,6 +112,9 @@ pub struct Notice {
     pub what: String,
     /// When or how it will change, if it will.
     pub outlook: String,
+    /// Whether it waits for the VM's next boot.
+    #[serde(default)]
+    pub pending_restart: bool,
 }
 
 impl Plan {
@@ -100,6 +122,14 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// What this plan is known by: SHA-256 of its fleet, host and steps, in lower-case hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // Every part of a step can be written as JSON; a plan that could not would still not pass for another.
+        let steps = serde_json::to_string(&(&self.fleet, &self.host, &self.steps));
+        digest(&steps.unwrap_or_default())
     }
 
     /// Whether everything that matters could be seen.

@@ -7,6 +7,7 @@ use crate::domain::{Comparison, apply_edits, differing_rows};
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
 use crate::spec::DesiredState;
+use std::fmt;
 
 /// A property in which a process differs from the definition that its domain will have.
 pub(super) struct Pending {
@@ -20,6 +21,12 @@ impl Pending {
     fn is_of(&self, change: &str) -> bool {
         let rest = self.what.strip_prefix(change);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} -> {}", self.what, self.live, self.defined)
     }
 }
 
@@ -65,7 +72,8 @@ impl VmPlanner<'_> {
         draft: &mut Draft,
     ) {
         let name = &self.vm.name;
-        if self.vm.state == DesiredState::Stopped || !domain.state.has_process() {
+        let restarts = self.restarts(domain.state, pending) && !self.vm.protect;
+        if self.vm.state == DesiredState::Stopped || !domain.state.has_process() || restarts {
             return;
         }
         let changes = &comparison.changes;
@@ -77,7 +85,7 @@ impl VmPlanner<'_> {
                     defined,
                 } = row;
                 let what = format!("runs with {what} {live}, is defined with {defined}");
-                draft.notice(name, what, "from its next boot on");
+                draft.pending(name, what, "from its next boot on");
             }
         }
         let passed_over = boot::passed_over(self.sight.inventory, self.vm);
@@ -88,7 +96,7 @@ impl VmPlanner<'_> {
                 false => "its next restart tries it again",
             };
             let what = format!("runs {staged}, its share has {offered}");
-            draft.notice(name, what, outlook);
+            draft.pending(name, what, outlook);
         }
         for what in passed_over {
             draft.notice(name, format!("its last start passed over {what}"), "");

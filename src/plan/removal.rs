@@ -5,6 +5,7 @@ use super::claim::renaming;
 use super::planner::{Draft, Sight};
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
+use crate::domain::Cause;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
 use crate::spec::{DEFAULT_STOP_TIMEOUT, DesiredState, HostPath, VmName};
 use std::collections::BTreeMap;
@@ -14,17 +15,22 @@ pub(super) type Removals = BTreeMap<String, StepId>;
 
 pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
     let mut removals = Removals::new();
+    if sight.policy.drift_only {
+        return removals;
+    }
     let mut leaving = Vec::new();
     let mut owned = 0;
     for (name, domain) in sight.domains {
         match sight.ownership(domain) {
             Ownership::Ours(vm) => {
                 owned += 1;
-                if !sight.spec.vms.contains_key(&vm) {
+                if !sight.spec.vms.contains_key(&vm) && sight.policy.selects(vm.as_str()) {
                     leaving.push((vm, domain));
                 }
             }
-            Ownership::Renamed(vm) if !sight.spec.vms.contains_key(&vm) => {
+            Ownership::Renamed(vm)
+                if !sight.spec.vms.contains_key(&vm) && sight.policy.selects(name) =>
+            {
                 let why = format!(
                     "{vm} left the file, but its domain was renamed to {name} by hand: not removed"
                 );
@@ -108,7 +114,8 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         }
     };
     if let Some(act) = act {
-        needs.push(draft.step(stop, Some(vm), REASON, &[], Vec::new(), act));
+        let step = draft.step(stop, Some(vm), REASON, &[], Vec::new(), act);
+        needs.extend(draft.because(Some(Cause::FileChanged), Some(step)));
     }
     let keep_nvram = domain
         .raw
@@ -130,7 +137,7 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         act,
     );
     let needs = [undefine.clone()];
-    draft.step(
+    let forget = draft.step(
         StepId::new("forget", vm),
         Some(vm),
         "its domain goes",
@@ -138,7 +145,8 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         Vec::new(),
         Act::Forget,
     );
-    Some(undefine)
+    draft.because(Some(Cause::FileChanged), Some(forget));
+    draft.because(Some(Cause::FileChanged), Some(undefine))
 }
 
 /// Why a domain cannot be removed, and the remedy.
@@ -170,7 +178,12 @@ fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, 
         ));
     }
     match sight.inventory.record(vm) {
-        Fact::Present(SeenRecord::Good(record)) if record.uuid.as_str() == domain.raw.uuid => None,
+        Fact::Present(SeenRecord::Good(record)) if record.uuid.as_str() == domain.raw.uuid => {
+            let remedy = "put it back into the file with protect: false and apply; then remove it";
+            record
+                .protect
+                .then(|| ("it is protected".to_owned(), remedy.to_owned()))
+        }
         Fact::Present(SeenRecord::Good(_)) => {
             Some(("its record is another domain's".to_owned(), back()))
         }
@@ -203,8 +216,9 @@ fn forget_orphans(sight: &Sight<'_>, draft: &mut Draft) {
             .any(|domain| domain.raw.uuid == record.uuid.as_str());
         let named = sight.domains.contains_key(name);
         let held = !sight.inventory.hold(&vm).is_absent();
+        let selected = sight.policy.selects(name);
         let ours = record.fleet == sight.spec.fleet && !sight.spec.vms.contains_key(&vm);
-        if ours && gone && !named && !held {
+        if ours && gone && !named && !held && selected {
             let reason = "no longer in the file, and its domain is gone";
             draft.step(
                 StepId::new("forget", &vm),

@@ -1,6 +1,6 @@
 //! Steps: each one atomic act, fully decided.
 
-use crate::domain::{Edit, RowChange};
+use crate::domain::{Cause, Edit, RowChange};
 use crate::mark::Record;
 use crate::spec::{HostPath, Size, Uuid, VmName};
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,12 @@ pub struct Step {
     pub vm: Option<VmName>,
     /// Why it is taken.
     pub reason: String,
+    /// Whether the fleet file changed since the last apply, or the host; none where neither did, or nobody knows.
+    pub cause: Option<Cause>,
     /// The steps that must have been done before.
     pub needs: Vec<StepId>,
+    /// SHA-256 of the domain's definition that the plan was made on, in the first step that touches the domain.
+    pub expects: Option<String>,
     /// What changes, property by property, where the step edits something.
     pub changes: Vec<RowChange>,
     /// What is done.
@@ -156,6 +160,30 @@ pub enum Act {
     },
     /// Removes a VM's record and armfleet's own copies of its kernels.
     Forget,
+}
+
+impl Act {
+    /// The UUID of the domain that it touches.
+    #[must_use]
+    pub fn domain(&self) -> Option<&Uuid> {
+        match self {
+            Self::Define { uuid, .. }
+            | Self::SetAutostart { uuid, .. }
+            | Self::AwaitOff { uuid, .. }
+            | Self::Start { uuid }
+            | Self::Stop { uuid, .. }
+            | Self::Undefine { uuid, .. } => Some(uuid),
+            Self::InstallHook { .. }
+            | Self::ReloadDaemon { .. }
+            | Self::CreateShare { .. }
+            | Self::OwnShare { .. }
+            | Self::StageSeed { .. }
+            | Self::CreateDisk { .. }
+            | Self::GrowDisk { .. }
+            | Self::WriteRecord { .. }
+            | Self::Forget => None,
+        }
+    }
 }
 
 /// What edits start from.

@@ -1,16 +1,15 @@
 //! One VM: what it needs on its host, part by part.
 
-use super::boot::{self, Bootable};
+use super::boot;
 use super::hook::Hook;
 use super::pending::await_boot;
 use super::planner::{Draft, Sight};
 use super::removal::Removals;
-use super::run::{Calls, calls};
 use super::step::{Act, Base, StepId};
-use crate::domain::{Cause, Comparison, compare, skeleton};
-use crate::inventory::{Domain, Fact, RunState, SeenRecord};
+use crate::domain::{Cause, Comparison, compare, compare_drift, skeleton};
+use crate::inventory::{Domain, Fact, SeenRecord};
 use crate::mark::{BootRecord, Record, Wanted};
-use crate::spec::{Uuid, Vm, domain_uuid};
+use crate::spec::{Uuid, Vm, domain_uuid, layout};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
@@ -47,37 +46,82 @@ struct Remembered<'a> {
     repair: Option<String>,
 }
 
+impl Remembered<'_> {
+    /// Whether something is to be done because the file changed or because the host drifted: it drifted if the last apply
+    /// wanted the same.
+    fn cause(&self, wanted_the_same: impl FnOnce(&Record) -> bool) -> Option<Cause> {
+        match self.record {
+            Some(record) if wanted_the_same(record) => Some(Cause::Drifted),
+            None if self.repair.is_some() => None,
+            _ => Some(Cause::FileChanged),
+        }
+    }
+}
+
 impl VmPlanner<'_> {
     fn plan(&self, draft: &mut Draft) -> Result<(), Stuck> {
         let domain = self.own_domain(draft)?;
         let remembered = self.remembered(domain, draft)?;
+        if self.sight.policy.drift_only && domain.is_none() && remembered.record.is_none() {
+            return Ok(());
+        }
         if let Some(domain) = domain {
             self.changeable(domain, draft)?;
         } else {
             self.no_leftovers(draft)?;
         }
         self.host_can(draft)?;
-        let mut needs = self.freed(domain, draft)?;
-        needs.extend(self.share(remembered.record, draft)?);
-        for disk in &self.vm.disks {
-            needs.extend(self.disk(disk, domain, remembered.record, draft)?);
-        }
-        needs.extend(boot::seed(self.sight, self.vm, draft)?);
+        let mut needs = self.storage(domain, &remembered, draft)?;
         let uuid = self.uuid(domain);
         let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
         let pending = self.pending(domain, remembered.record, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
         }
-        needs.extend(self.define(domain, &uuid, &comparison, &needs, draft));
-        needs.extend(self.record(&remembered, &uuid, &comparison, &needs, draft));
-        needs.extend(self.autostart(domain, &uuid, &needs, draft));
-        self.run_state(domain, &uuid, &needs, draft);
+        let pending = pending.unwrap_or_default();
+        let define = self.define(domain, &uuid, &comparison, &needs, draft);
+        let cause = match domain {
+            Some(_) => cause_of(&comparison),
+            None => remembered.cause(|_| true),
+        };
+        needs.extend(draft.because(cause, define));
+        let written = self.record(&remembered, &uuid, &comparison, &needs, draft);
+        let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
+        needs.extend(draft.because(repaired.or(Some(Cause::FileChanged)), written));
+        let autostart = self.autostart(domain, &uuid, &needs, draft);
+        let cause = remembered.cause(|record| record.autostart == self.vm.autostart);
+        needs.extend(draft.because(cause, autostart));
+        let cause = remembered.cause(|record| record.state == self.vm.state);
+        self.run_state(domain, &pending, cause, &needs, draft);
         if let Some(domain) = domain {
-            let pending = pending.unwrap_or_default();
             self.notices(domain, &comparison, &pending, draft);
         }
         Ok(())
+    }
+
+    /// What must be there before the domain: its share, its disks, its seed.
+    fn storage(
+        &self,
+        domain: Option<&Domain>,
+        remembered: &Remembered<'_>,
+        draft: &mut Draft,
+    ) -> Result<Vec<StepId>, Stuck> {
+        let mut needs = self.freed(domain, draft)?;
+        let share = self.share(remembered.record, draft)?;
+        let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
+        needs.extend(draft.because(cause, share));
+        for disk in &self.vm.disks {
+            let disk = self.disk(disk, domain, remembered.record, draft)?;
+            needs.extend(draft.because(Some(Cause::FileChanged), disk));
+        }
+        let seed = boot::seed(self.sight, self.vm, draft)?;
+        let receipt = self
+            .sight
+            .inventory
+            .path(&layout::seed_receipt(&self.vm.name));
+        let cause = remembered.cause(|record| record.boot.seed && receipt.is_absent());
+        needs.extend(draft.because(cause, seed));
+        Ok(needs)
     }
 
     pub(super) fn uuid(&self, domain: Option<&Domain>) -> Uuid {
@@ -159,14 +203,13 @@ impl VmPlanner<'_> {
         let definition = domain
             .and_then(|domain| domain.raw.inactive.present())
             .unwrap_or(&skeleton);
-        let comparison = compare(
-            self.vm,
-            self.sight.libvirt,
-            record,
-            definition,
-            domain.is_none(),
-        )
-        .map_err(|error| {
+        let (vm, libvirt) = (self.vm, self.sight.libvirt);
+        let comparison = if self.sight.policy.drift_only && domain.is_some() {
+            compare_drift(vm, libvirt, record, definition)
+        } else {
+            compare(vm, libvirt, record, definition, domain.is_none())
+        };
+        let comparison = comparison.map_err(|error| {
             draft.unknown(
                 &self.vm.name,
                 format!("its domain could not be read: {error}"),
@@ -203,7 +246,7 @@ impl VmPlanner<'_> {
             Some(_) if comparison.edits.is_empty() => return None,
             Some(domain) => (
                 Base::Stored(domain.digest.clone()?),
-                reason_of(comparison).to_owned(),
+                reason_of(cause_of(comparison)).to_owned(),
                 comparison.changes.clone(),
             ),
         };
@@ -258,6 +301,7 @@ impl VmPlanner<'_> {
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
+            protect: vm.protect,
             boot: BootRecord {
                 share: vm.boot.share.clone(),
                 handover: vm.boot.handover,
@@ -269,6 +313,14 @@ impl VmPlanner<'_> {
             applied_by: remembered
                 .record
                 .and_then(|record| record.applied_by.clone()),
+        };
+        let wanted = match remembered.record {
+            // What changed in the file is not applied, and so not recorded.
+            Some(record) if self.sight.policy.drift_only => Record {
+                applied: wanted.applied,
+                ..record.clone()
+            },
+            _ => wanted,
         };
         if remembered.repair.is_none() && remembered.record == Some(&wanted) {
             return None;
@@ -321,97 +373,23 @@ impl VmPlanner<'_> {
             act,
         ))
     }
-
-    fn run_state(&self, domain: Option<&Domain>, uuid: &Uuid, needs: &[StepId], draft: &mut Draft) {
-        let name = &self.vm.name;
-        let state = domain.map_or(RunState::Off, |domain| domain.state);
-        let uuid = uuid.clone();
-        let timeout = self.vm.stop_timeout;
-        let mut needs = needs.to_vec();
-        let stop = StepId::new("stop", name);
-        let image = self.vm.disks.first().map(|disk| disk.path.as_str());
-        match calls(state, self.vm.state, name.as_str(), image) {
-            Calls::Nothing => {}
-            Calls::Start => self.start(uuid, needs, draft),
-            Calls::AwaitThenStart => {
-                let act = Act::AwaitOff {
-                    uuid: uuid.clone(),
-                    timeout,
-                };
-                needs.push(draft.step(
-                    stop,
-                    Some(name),
-                    "it is stopping already",
-                    &needs.clone(),
-                    Vec::new(),
-                    act,
-                ));
-                self.start(uuid, needs, draft);
-            }
-            Calls::Stop => {
-                let act = Act::Stop { uuid, timeout };
-                draft.step(stop, Some(name), "state: stopped", &needs, Vec::new(), act);
-            }
-            Calls::Await => {
-                let act = Act::AwaitOff { uuid, timeout };
-                draft.step(
-                    stop,
-                    Some(name),
-                    "it is stopping already",
-                    &needs,
-                    Vec::new(),
-                    act,
-                );
-            }
-            Calls::Notice(what, outlook) => draft.notice(name, what, outlook),
-            Calls::Refuse(why, remedy) => draft.refuse(name, why, remedy),
-        }
-    }
-
-    fn start(&self, uuid: Uuid, mut needs: Vec<StepId>, draft: &mut Draft) {
-        let name = &self.vm.name;
-        if self.hook.blocked {
-            draft.refuse(
-                name,
-                "not started: the libvirt hook could not hand over its kernel",
-                "see the hook's own line",
-            );
-            return;
-        }
-        match boot::bootable(self.sight, self.vm) {
-            Bootable::Yes => {}
-            Bootable::No { why, remedy } => {
-                return draft.refuse(name, format!("not started: {why}"), remedy);
-            }
-            Bootable::Unknown(why) => return draft.unknown(name, why),
-        }
-        needs.extend(self.hook.needs.iter().cloned());
-        draft.step(
-            StepId::new("start", name),
-            Some(name),
-            "state: running",
-            &needs,
-            Vec::new(),
-            Act::Start { uuid },
-        );
-    }
 }
 
-/// Why a domain is edited, all its properties taken together.
-fn reason_of(comparison: &Comparison) -> &'static str {
-    let causes: Vec<_> = comparison
+/// Why a domain is edited, all its properties taken together; none where nobody knows of one.
+fn cause_of(comparison: &Comparison) -> Option<Cause> {
+    let causes: Option<Vec<Cause>> = comparison
         .changes
         .iter()
         .map(|change| change.cause)
         .collect();
-    let all = |cause| causes.iter().all(|seen| *seen == Some(cause));
-    if all(Cause::FileChanged) {
-        "file changed"
-    } else if all(Cause::Drifted) {
-        "drifted"
-    } else if causes.contains(&Some(Cause::Drifted)) || causes.contains(&Some(Cause::Both)) {
-        "file changed, and drifted"
-    } else {
-        "differs from the file"
+    causes?.into_iter().reduce(Cause::together)
+}
+
+fn reason_of(cause: Option<Cause>) -> &'static str {
+    match cause {
+        Some(Cause::FileChanged) => "file changed",
+        Some(Cause::Drifted) => "drifted",
+        Some(Cause::Both) => "file changed, and drifted",
+        None => "differs from the file",
     }
 }

@@ -1,21 +1,39 @@
 //! Plans, outcomes and states as people read them. Nothing here prints; [`Paint`] says whether there is colour.
 
+mod applied;
 mod diagnostics;
 mod diff;
 mod explain;
+mod graph;
+mod json;
+mod markdown;
+mod markdown_text;
+mod model;
 mod outcome;
 mod problems;
 mod show;
+mod stale;
 mod status;
 mod style;
 mod text;
 
+pub use applied::{AppliedStep, ApplyFormat, ApplyReport, Pending, StepResult};
 pub use diagnostics::render_problems;
-pub use diff::render_diff;
+pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};
+pub use graph::{render_dot, render_svg};
+pub use json::{render_json, schemas};
+pub use markdown::{MARKDOWN_LIMIT, render_markdown};
+pub use model::{
+    Action, CauseReport, Change, Effect, FateReport, Interruption, Notice, PlanFormat, PlanReport,
+    Refusal, StepReport, Summary, Unknown,
+};
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;
-pub use show::render_vm;
-pub use status::render_status;
+pub use show::{VmReport, render_vm};
+pub use stale::render_staleness;
+pub use status::{
+    StatusFormat, StatusReport, VmStatus, WatcherState, WatcherStatus, render_status,
+};
 pub use style::{Paint, Tone};
-pub use text::render_plan;
+pub use text::{render_diffs, render_plan};

@@ -1,7 +1,7 @@
 //! What an apply came to.
 
+use super::model::kind_and_subject;
 use super::style::{Paint, Tone};
-use super::text::kind_and_subject;
 use crate::engine::{Ended, Outcome};
 use crate::plan::{Plan, Step};
 use std::error::Error;

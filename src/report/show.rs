@@ -2,7 +2,10 @@
 
 use crate::domain::render_new;
 use crate::inventory::Libvirt;
-use crate::spec::{Accel, DesiredState, FleetName, GuestReboot, Handover, Vm, render_duration};
+use crate::spec::{
+    Accel, DesiredState, FleetName, GuestReboot, Handover, Restart, Vm, render_duration,
+};
+use serde::Serialize;
 use std::fmt::Write as _;
 
 /// A VM as the fleet file means it, and the definition of its domain if it were created now.
@@ -14,6 +17,32 @@ pub fn render_vm(fleet: &FleetName, vm: &Vm, libvirt: &Libvirt) -> String {
     }
     text.push('\n');
     text + &render_new(fleet, vm, libvirt)
+}
+
+/// The same for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VmReport<'a> {
+    /// The version of this format.
+    pub format: &'static str,
+    /// The fleet.
+    pub fleet: &'a FleetName,
+    /// The VM with everything filled in.
+    pub vm: &'a Vm,
+    /// The definition of its domain if it were created now.
+    pub domain: String,
+}
+
+impl<'a> VmReport<'a> {
+    /// A VM as the fleet file means it, and the definition of its domain if it were created now.
+    #[must_use]
+    pub fn new(fleet: &'a FleetName, vm: &'a Vm, libvirt: &Libvirt) -> Self {
+        Self {
+            format: "armfleet-vm/1",
+            fleet,
+            vm,
+            domain: render_new(fleet, vm, libvirt),
+        }
+    }
 }
 
 fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
@@ -33,6 +62,10 @@ fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
         GuestReboot::ColdBoot => "cold-boot",
         GuestReboot::Warm => "warm",
         GuestReboot::Stop => "stop",
+    };
+    let restart = match vm.restart {
+        Restart::Never => "never",
+        Restart::WhenRequired => "when-required",
     };
     let mut keys = vec![
         ("arch", vm.arch.to_string()),
@@ -65,6 +98,8 @@ fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
         ("autostart", vm.autostart.to_string()),
         ("on_guest_reboot", reboot.to_owned()),
         ("stop_timeout", render_duration(vm.stop_timeout)),
+        ("restart", restart.to_owned()),
+        ("protect", vm.protect.to_string()),
     ]);
     keys
 }

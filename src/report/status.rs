@@ -1,21 +1,230 @@
-//! The state of VMs, a line each.
+//! The state of VMs: a line each for people, the same for programs.
 
-use super::style::{Paint, Tone};
+use super::style::{Paint, Tone, printable};
+use crate::domain::Cause;
 use crate::inventory::{Fact, Inventory};
 use crate::plan::{Plan, kernels};
 use crate::spec::{GuestReboot, Vm};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::fmt::Write as _;
 
-/// The state of some VMs of a fleet: what they do, which kernel they run, and what there is to say about them.
+/// The state of some VMs of a fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(title = "armfleet-status/1")]
+pub struct StatusReport {
+    /// The version of this format. Fields may be added to it; none changes its meaning or goes.
+    pub format: StatusFormat,
+    /// The fleet.
+    pub fleet: String,
+    /// The host.
+    pub host: String,
+    /// The VMs.
+    pub vms: Vec<VmStatus>,
+    /// Whether armfleet watch is at work; null where no VM relies on it.
+    pub watcher: Option<WatcherStatus>,
+}
+
+/// Whether armfleet watch is at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WatcherStatus {
+    /// In a word.
+    pub state: WatcherState,
+    /// In a few words: who, or why not.
+    pub what: String,
+}
+
+/// Whether armfleet watch is at work, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatcherState {
+    /// Somebody runs it.
+    AtWork,
+    /// Nobody runs it.
+    Nobody,
+    /// That could not be seen.
+    NotSeen,
+}
+
+impl WatcherStatus {
+    /// Who watches, where a VM relies on somebody who does.
+    fn new(vms: &[&Vm], inventory: &Inventory) -> Option<Self> {
+        let rely = |vm: &&Vm| vm.on_guest_reboot == GuestReboot::ColdBoot;
+        if !vms.iter().any(rely) {
+            return None;
+        }
+        let (state, what) = match inventory.watcher() {
+            Fact::Present(holder) => (WatcherState::AtWork, format!("at work ({holder})")),
+            Fact::Absent => {
+                let what = "nobody runs it, so VMs whose guests reboot stay off".to_owned();
+                (WatcherState::Nobody, what)
+            }
+            fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
+                let what = format!("not seen: {}", fact.unknown().unwrap_or_default());
+                (WatcherState::NotSeen, what)
+            }
+        };
+        Some(Self { state, what })
+    }
+
+    fn line(&self, paint: Paint) -> String {
+        let (tone, sign) = match self.state {
+            WatcherState::AtWork => (Tone::Quiet, "i"),
+            WatcherState::Nobody => (Tone::Bad, "!"),
+            WatcherState::NotSeen => (Tone::Bad, "?"),
+        };
+        let what = printable(&self.what);
+        format!("{} armfleet watch: {what}\n", paint.tone(tone, sign))
+    }
+}
+
+/// The format of a status report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum StatusFormat {
+    /// The first.
+    #[serde(rename = "armfleet-status/1")]
+    V1,
+}
+
+/// The state of one VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VmStatus {
+    /// Its name.
+    pub name: String,
+    /// What its domain does, in a few words (`running`, `off`, `paused`); `not created` or `not seen`.
+    pub state: String,
+    /// The kernel that its last start was given, which it runs while it runs; null if none is known.
+    pub kernel: Option<String>,
+    /// The kernel that its next start will be given, if it is another one.
+    pub next_kernel: Option<String>,
+    /// How many steps would make it what the file says.
+    pub steps: usize,
+    /// Whether something of it drifted since the last apply.
+    pub drifted: bool,
+    /// Whether something waits for its next boot.
+    pub pending_restart: bool,
+    /// What is wanted of it and will not be done.
+    pub refusals: Vec<String>,
+    /// What of it could not be seen.
+    pub unknowns: Vec<String>,
+    /// What else there is to know.
+    pub notices: Vec<String>,
+}
+
+impl StatusReport {
+    /// The state of these VMs, as a plan and what it was made on tell it.
+    #[must_use]
+    pub fn new(vms: &[&Vm], plan: &Plan, inventory: &Inventory) -> Self {
+        Self {
+            format: StatusFormat::V1,
+            fleet: plan.fleet.to_string(),
+            host: plan.host.clone(),
+            vms: vms
+                .iter()
+                .map(|vm| VmStatus::new(vm, plan, inventory))
+                .collect(),
+            watcher: WatcherStatus::new(vms, inventory),
+        }
+    }
+}
+
+impl VmStatus {
+    fn new(vm: &Vm, plan: &Plan, inventory: &Inventory) -> Self {
+        let name = vm.name.as_str();
+        let steps = || {
+            plan.steps
+                .iter()
+                .filter(|step| step.vm.as_ref() == Some(&vm.name))
+        };
+        let notices = || plan.notices.iter().filter(|notice| notice.subject == name);
+        let kernels = kernels(inventory, vm);
+        Self {
+            name: name.to_owned(),
+            state: state(vm, inventory),
+            kernel: kernels.staged,
+            next_kernel: kernels.offered,
+            steps: steps().count(),
+            drifted: steps().any(|step| matches!(step.cause, Some(Cause::Drifted | Cause::Both))),
+            pending_restart: notices().any(|notice| notice.pending_restart),
+            refusals: plan
+                .refusals
+                .iter()
+                .filter(|refusal| refusal.subject == name)
+                .map(|refusal| refusal.why.clone())
+                .collect(),
+            unknowns: plan
+                .unknowns
+                .iter()
+                .filter(|unknown| unknown.subject == name)
+                .map(|unknown| unknown.why.clone())
+                .collect(),
+            notices: notices()
+                .map(|notice| match notice.outlook.as_str() {
+                    "" => notice.what.clone(),
+                    outlook => format!("{}, {outlook}", notice.what),
+                })
+                .collect(),
+        }
+    }
+
+    fn row(&self) -> [String; 4] {
+        let next = match (&self.next_kernel, &self.kernel) {
+            (Some(next), _) => next,
+            (None, Some(_)) => "the same",
+            (None, None) => "-",
+        };
+        let kernel = self.kernel.as_deref().unwrap_or("-");
+        [&self.name, &self.state, kernel, next].map(printable)
+    }
+
+    fn remarks(&self, text: &mut String, paint: Paint) {
+        if self.steps > 0 {
+            let sign = paint.tone(Tone::Attention, "~");
+            let drifted = if self.drifted {
+                ", having drifted,"
+            } else {
+                ""
+            };
+            let steps = match self.steps {
+                1 => "1 step".to_owned(),
+                steps => format!("{steps} steps"),
+            };
+            let _ = writeln!(
+                text,
+                "  {sign} differs{drifted} from the fleet file in {steps}; see armfleet plan"
+            );
+        }
+        let remarks = [
+            (Tone::Bad, "!", &self.refusals),
+            (Tone::Bad, "?", &self.unknowns),
+            (Tone::Quiet, "i", &self.notices),
+        ];
+        for (tone, sign, remarks) in remarks {
+            for remark in remarks {
+                let _ = writeln!(text, "  {} {}", paint.tone(tone, sign), printable(remark));
+            }
+        }
+    }
+}
+
+fn state(vm: &Vm, inventory: &Inventory) -> String {
+    match &inventory.domains {
+        Fact::Present(domains) => match domains.get(vm.name.as_str()) {
+            Some(domain) => domain.state.to_string(),
+            None => "not created".to_owned(),
+        },
+        _ => "not seen".to_owned(),
+    }
+}
+
+/// The state of VMs, a line each with what there is to say about it below.
 #[must_use]
-pub fn render_status(vms: &[&Vm], plan: &Plan, inventory: &Inventory, paint: Paint) -> String {
+pub fn render_status(report: &StatusReport, paint: Paint) -> String {
     let mut rows = vec![["VM", "STATE", "KERNEL", "NEXT START"].map(str::to_owned)];
-    rows.extend(vms.iter().map(|vm| row(vm, inventory)));
+    rows.extend(report.vms.iter().map(VmStatus::row));
     let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
     };
     let (name, state, kernel) = (width(0), width(1), width(2));
     let mut text = String::new();
@@ -25,92 +234,10 @@ pub fn render_status(vms: &[&Vm], plan: &Plan, inventory: &Inventory, paint: Pai
             row[0], row[1], row[2], row[3]
         );
         let _ = writeln!(text, "{}", line.trim_end());
-        if let Some(vm) = at.checked_sub(1).and_then(|at| vms.get(at)) {
-            remarks(&mut text, vm, plan, paint);
+        if let Some(vm) = at.checked_sub(1).and_then(|at| report.vms.get(at)) {
+            vm.remarks(&mut text, paint);
         }
     }
-    watcher(&mut text, vms, inventory, paint);
-    text
-}
-
-/// Who watches, where a VM relies on somebody who does.
-fn watcher(text: &mut String, vms: &[&Vm], inventory: &Inventory, paint: Paint) {
-    let rely = |vm: &&Vm| vm.on_guest_reboot == GuestReboot::ColdBoot;
-    if !vms.iter().any(rely) {
-        return;
-    }
-    let (tone, sign, who) = match inventory.watcher() {
-        Fact::Present(holder) => (Tone::Quiet, "i", format!("at work ({holder})")),
-        Fact::Absent => (
-            Tone::Bad,
-            "!",
-            "nobody runs it, so VMs whose guests reboot stay off".to_owned(),
-        ),
-        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => (
-            Tone::Bad,
-            "?",
-            format!("not seen: {}", fact.unknown().unwrap_or_default()),
-        ),
-    };
-    let _ = writeln!(text, "{} armfleet watch: {who}", paint.tone(tone, sign));
-}
-
-fn row(vm: &Vm, inventory: &Inventory) -> [String; 4] {
-    let state = match &inventory.domains {
-        Fact::Present(domains) => match domains.get(vm.name.as_str()) {
-            Some(domain) => domain.state.to_string(),
-            None => "not created".to_owned(),
-        },
-        _ => "not seen".to_owned(),
-    };
-    let kernels = kernels(inventory, vm);
-    let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let next = kernels
-        .offered
-        .clone()
-        .or_else(|| kernels.staged.clone().map(|_| "the same".to_owned()));
-    [vm.name.to_string(), state, dash(kernels.staged), dash(next)]
-}
-
-fn remarks(text: &mut String, vm: &Vm, plan: &Plan, paint: Paint) {
-    let name = vm.name.as_str();
-    let steps = plan
-        .steps
-        .iter()
-        .filter(|step| step.vm.as_ref() == Some(&vm.name))
-        .count();
-    if steps > 0 {
-        let sign = paint.tone(Tone::Attention, "~");
-        let steps = if steps == 1 {
-            "1 step".to_owned()
-        } else {
-            format!("{steps} steps")
-        };
-        let _ = writeln!(
-            text,
-            "  {sign} differs from the fleet file in {steps}; see armfleet plan"
-        );
-    }
-    for refusal in plan
-        .refusals
-        .iter()
-        .filter(|refusal| refusal.subject == name)
-    {
-        let _ = writeln!(text, "  {} {}", paint.tone(Tone::Bad, "!"), refusal.why);
-    }
-    for unknown in plan
-        .unknowns
-        .iter()
-        .filter(|unknown| unknown.subject == name)
-    {
-        let _ = writeln!(text, "  {} {}", paint.tone(Tone::Bad, "?"), unknown.why);
-    }
-    for notice in plan.notices.iter().filter(|notice| notice.subject == name) {
-        let outlook = match notice.outlook.as_str() {
-            "" => String::new(),
-            outlook => format!(", {outlook}"),
-        };
-        let sign = paint.tone(Tone::Quiet, "i");
-        let _ = writeln!(text, "  {sign} {}{outlook}", notice.what);
-    }
+    let watcher = report.watcher.as_ref().map(|watcher| watcher.line(paint));
+    text + &watcher.unwrap_or_default()
 }

@@ -1,178 +1,131 @@
-//! A plan and an outcome as text, for people.
+//! A plan as text, for people.
 
-use super::style::{Paint, Tone};
-use crate::domain::RowChange;
-use crate::plan::{Act, Plan, Step};
-use std::collections::BTreeMap;
+use super::model::{Action, CauseReport, Change, PlanReport, StepReport};
+use super::style::{Paint, Tone, printable};
 use std::fmt::Write as _;
 
-/// What a step does, in one sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sign {
-    Create,
-    Change,
-    Remove,
-    Start,
-    Stop,
-}
-
-impl Sign {
-    fn of(act: &Act) -> Self {
-        match act {
-            Act::InstallHook {
-                replaces: false, ..
-            }
-            | Act::CreateShare { .. }
-            | Act::StageSeed {
-                replaces: false, ..
-            }
-            | Act::WriteRecord {
-                replaces: false, ..
-            }
-            | Act::CreateDisk { .. }
-            | Act::Define {
-                base: crate::plan::Base::Skeleton(_),
-                ..
-            } => Self::Create,
-            Act::InstallHook { .. }
-            | Act::ReloadDaemon { .. }
-            | Act::OwnShare { .. }
-            | Act::GrowDisk { .. }
-            | Act::Define { .. }
-            | Act::StageSeed { .. }
-            | Act::WriteRecord { .. }
-            | Act::SetAutostart { .. } => Self::Change,
-            Act::Undefine { .. } | Act::Forget => Self::Remove,
-            Act::Start { .. } => Self::Start,
-            Act::Stop { .. } | Act::AwaitOff { .. } => Self::Stop,
-        }
-    }
-
-    fn text(self) -> (&'static str, Tone, &'static str) {
-        match self {
-            Self::Create => ("+", Tone::Good, "to create"),
-            Self::Change => ("~", Tone::Attention, "to change"),
-            Self::Remove => ("-", Tone::Bad, "to remove"),
-            Self::Start => (">", Tone::Good, "to start"),
-            Self::Stop => ("<", Tone::Bad, "to stop"),
-        }
-    }
-}
-
-/// A line of a plan: sign, kind, subject, detail.
-struct Line {
-    sign: &'static str,
-    tone: Tone,
-    kind: &'static str,
-    subject: String,
-    detail: String,
-}
-
-/// A plan as text.
+/// A plan as text, with the diffs that its report holds at the end.
 #[must_use]
-pub fn render_plan(plan: &Plan, paint: Paint) -> String {
-    let mut text = header(plan);
-    let lines: Vec<(Line, &[RowChange])> = plan
-        .steps
-        .iter()
-        .map(|step| (line(step), &step.changes[..]))
-        .collect();
-    let width = lines
-        .iter()
-        .map(|(line, _)| line.subject.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (line, changes) in &lines {
-        let sign = paint.tone(line.tone, line.sign);
-        let _ = writeln!(
-            text,
-            "{}",
-            format!(
-                "  {sign} {:<9} {:<width$}    {}",
-                line.kind, line.subject, line.detail
-            )
-            .trim_end()
-        );
-        render_changes(&mut text, changes);
+pub fn render_plan(report: &PlanReport, paint: Paint) -> String {
+    let mut text = header(report);
+    let subjects = report.steps.iter().map(|step| step.subject.chars().count());
+    let width = subjects.max().unwrap_or(0);
+    for step in &report.steps {
+        render_step_line(&mut text, step, width, paint);
+        render_changes(&mut text, step);
     }
-    render_remarks(&mut text, plan, paint);
+    render_remarks(&mut text, report, paint);
     if !text.ends_with("\n\n") {
         text.push('\n');
     }
-    text + &summary(plan)
+    text + &summary(report) + &render_diffs(report, paint)
 }
 
-fn header(plan: &Plan) -> String {
-    let libvirt = plan
+/// The diffs that a plan's report holds.
+#[must_use]
+pub fn render_diffs(report: &PlanReport, paint: Paint) -> String {
+    let diffs = report.steps.iter().filter_map(|step| step.diff.as_ref());
+    diffs
+        .map(|diff| format!("\n{}", diff.text(paint)))
+        .collect()
+}
+
+fn header(report: &PlanReport) -> String {
+    let libvirt = report
         .libvirt
         .as_ref()
         .map_or_else(String::new, |version| format!(" · libvirt {version}"));
-    format!("fleet {} · host {}{libvirt}\n\n", plan.fleet, plan.host)
+    let (fleet, host) = (&report.fleet, &report.host);
+    format!("fleet {fleet} · host {host}{libvirt}\n\n")
 }
 
-fn render_changes(text: &mut String, changes: &[RowChange]) {
-    let values = |change: &RowChange| match (&change.before, &change.after) {
-        (Some(before), Some(after)) => format!("{before} -> {after}"),
-        (None, Some(after)) => format!("+ {after}"),
-        (Some(before), None) => format!("- {before}"),
-        (None, None) => String::new(),
-    };
-    let width = |texts: &mut dyn Iterator<Item = String>| {
-        texts.map(|text| text.chars().count()).max().unwrap_or(0)
-    };
-    let what_width = width(&mut changes.iter().map(|change| change.what.clone()));
-    let values_width = width(&mut changes.iter().map(values));
-    for change in changes {
-        let when = change
-            .waits
-            .as_ref()
-            .map_or_else(String::new, |why| format!("at next boot: {why}"));
-        let line = format!(
-            "      {:<what_width$}  {:<values_width$}    {when}",
-            change.what,
-            values(change)
-        );
-        let _ = writeln!(text, "{}", line.trim_end());
+fn tone(action: Action) -> Tone {
+    match action {
+        Action::Create | Action::Start => Tone::Good,
+        Action::Change => Tone::Attention,
+        Action::Remove | Action::Stop => Tone::Bad,
     }
+}
+
+fn render_step_line(text: &mut String, step: &StepReport, width: usize, paint: Paint) {
+    let sign = paint.tone(tone(step.action), step.action.sign());
+    let subject = printable(&step.subject);
+    let line = format!(
+        "  {sign} {:<9} {subject:<width$}    {}",
+        step.kind,
+        printable(&described(step))
+    );
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+/// A step's detail; drift is said, since nobody expects it.
+pub(super) fn described(step: &StepReport) -> String {
+    let drifted = step
+        .cause
+        .filter(|cause| *cause != CauseReport::FileChanged);
+    match drifted {
+        Some(cause) if step.detail != format!("({})", cause.words()) => {
+            format!("{} ({})", step.detail, cause.words())
+        }
+        _ => step.detail.clone(),
+    }
+}
+
+fn render_changes(text: &mut String, step: &StepReport) {
+    let width = |shown: fn(&Change) -> String| {
+        let widths = step
+            .changes
+            .iter()
+            .map(|change| shown(change).chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let (names, values) = (width(|change| change.what.clone()), width(Change::values));
+    for change in &step.changes {
+        let line = format!(
+            "      {:<names$}  {:<values$}    {}",
+            change.what,
+            change.values(),
+            when(change, step)
+        );
+        let _ = writeln!(text, "{}", printable(line.trim_end()));
+    }
+}
+
+/// When a change takes effect, and its cause where that is not its whole step's.
+pub(super) fn when(change: &Change, step: &StepReport) -> String {
+    let cause = change.cause.filter(|_| change.cause != step.cause);
+    let cause = cause.map(|cause| cause.words().to_owned());
+    let parts = cause
+        .into_iter()
+        .chain([change.when()])
+        .filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 /// Refusals, unknowns and notices.
-fn render_remarks(text: &mut String, plan: &Plan, paint: Paint) {
-    let remark = |text: &mut String, sign: String, subject: &str, what: &str, more: &str| {
-        let more = if more.is_empty() {
-            String::new()
-        } else {
-            format!("\n      {more}")
-        };
-        let _ = writeln!(text, "  {sign} {subject}: {what}{more}");
+fn render_remarks(text: &mut String, report: &PlanReport, paint: Paint) {
+    let mut remark = |tone, sign, subject: &str, what: &str, more: &str| {
+        let sign = paint.tone(tone, sign);
+        let _ = writeln!(text, "  {sign} {}: {}", printable(subject), printable(what));
+        if !more.is_empty() {
+            let _ = writeln!(text, "      {}", printable(more));
+        }
     };
-    for refusal in &plan.refusals {
-        let remedy = if refusal.remedy.is_empty() {
-            String::new()
-        } else {
-            format!("-> {}", refusal.remedy)
+    for refusal in &report.refusals {
+        let remedy = match refusal.remedy.as_str() {
+            "" => String::new(),
+            remedy => format!("-> {remedy}"),
         };
-        remark(
-            text,
-            paint.tone(Tone::Bad, "!"),
-            &refusal.subject,
-            &refusal.why,
-            &remedy,
-        );
+        remark(Tone::Bad, "!", &refusal.subject, &refusal.why, &remedy);
     }
-    for unknown in &plan.unknowns {
-        remark(
-            text,
-            paint.tone(Tone::Bad, "?"),
-            &unknown.subject,
-            &unknown.why,
-            "nothing is planned that rests on it",
-        );
+    for unknown in &report.unknowns {
+        let rests = "nothing is planned that rests on it";
+        remark(Tone::Bad, "?", &unknown.subject, &unknown.why, rests);
     }
-    for notice in &plan.notices {
+    for notice in &report.notices {
         remark(
-            text,
-            paint.tone(Tone::Quiet, "i"),
+            Tone::Quiet,
+            "i",
             &notice.subject,
             &notice.what,
             &notice.outlook,
@@ -180,101 +133,15 @@ fn render_remarks(text: &mut String, plan: &Plan, paint: Paint) {
     }
 }
 
-fn line(step: &Step) -> Line {
-    let (sign, tone, _) = Sign::of(&step.act).text();
-    let (kind, subject) = kind_and_subject(step);
-    Line {
-        sign,
-        tone,
-        kind,
-        subject,
-        detail: detail(step),
-    }
-}
-
-/// What a step is about: the kind of thing, and which.
-pub(super) fn kind_and_subject(step: &Step) -> (&'static str, String) {
-    let vm = || {
-        step.vm
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    };
-    match &step.act {
-        Act::InstallHook { .. } => ("hook", crate::spec::layout::SHIM.to_owned()),
-        Act::ReloadDaemon { .. } => ("libvirtd", "reload".to_owned()),
-        Act::CreateShare { path, .. } | Act::OwnShare { path, .. } => ("share", path.to_string()),
-        Act::StageSeed { .. } => ("seed", vm()),
-        Act::CreateDisk { path, .. } | Act::GrowDisk { path, .. } => ("disk", path.to_string()),
-        Act::Define { .. } | Act::Undefine { .. } => ("domain", vm()),
-        Act::WriteRecord { .. } | Act::Forget => ("record", vm()),
-        Act::SetAutostart { .. } => ("autostart", vm()),
-        Act::Start { .. } => ("start", vm()),
-        Act::Stop { .. } | Act::AwaitOff { .. } => ("stop", vm()),
-    }
-}
-
-fn detail(step: &Step) -> String {
-    let reason = &step.reason;
-    match &step.act {
-        Act::CreateShare { mode, owner, .. } => {
-            let owner = owner.map_or_else(String::new, |(uid, gid)| format!(" {uid}:{gid}"));
-            format!("{mode:04o}{owner}, {reason}")
-        }
-        Act::CreateDisk { size, .. } => format!("{size} raw, {reason}"),
-        Act::GrowDisk { from, to, .. } => format!("{from} -> {to}"),
-        Act::Define {
-            base: crate::plan::Base::Stored(_),
-            ..
-        } => format!("({reason})"),
-        Act::SetAutostart { on, .. } => format!("{}: {reason}", if *on { "on" } else { "off" }),
-        Act::Undefine { .. } => "disks and boot share stay".to_owned(),
-        _ => reason.clone(),
-    }
-}
-
-fn summary(plan: &Plan) -> String {
-    let mut counts: BTreeMap<Sign, usize> = BTreeMap::new();
-    for step in &plan.steps {
-        *counts.entry(Sign::of(&step.act)).or_default() += 1;
-    }
-    let mut parts: Vec<String> = counts
-        .iter()
-        .map(|(sign, count)| format!("{count} {}", sign.text().2))
+fn summary(report: &PlanReport) -> String {
+    let interrupted = report.interruptions.iter();
+    let interrupted: Vec<String> = interrupted
+        .map(|interruption| format!("{} ({})", interruption.vm, interruption.fate.word()))
         .collect();
-    if parts.is_empty() {
-        parts.push("No changes".to_owned());
-    }
-    if !plan.refusals.is_empty() {
-        parts.push(format!("{} refused", plan.refusals.len()));
-    }
-    if !plan.unknowns.is_empty() {
-        parts.push(format!("{} could not be seen", plan.unknowns.len()));
-    }
-    let interrupted = interruptions(plan);
     let interrupts = if interrupted.is_empty() {
         String::new()
     } else {
         format!("Interrupts: {}.\n", interrupted.join(", "))
     };
-    format!("{}.\n{interrupts}", parts.join(", "))
-}
-
-/// The VMs that the plan stops, and why.
-fn interruptions(plan: &Plan) -> Vec<String> {
-    let removed = |step: &Step| {
-        plan.steps
-            .iter()
-            .any(|other| other.vm == step.vm && matches!(other.act, Act::Undefine { .. }))
-    };
-    let stops = plan
-        .steps
-        .iter()
-        .filter(|step| matches!(step.act, Act::Stop { .. }));
-    stops
-        .filter_map(|step| {
-            let why = if removed(step) { "removed" } else { "stopped" };
-            Some(format!("{} ({why})", step.vm.as_ref()?))
-        })
-        .collect()
+    format!("{}.\n{interrupts}", report.summary.words())
 }

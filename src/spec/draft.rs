@@ -4,7 +4,7 @@ use super::fields::At;
 use super::problem::{Checked, Layer};
 use super::{
     Accel, Arch, Boot, Cmdline, DesiredState, Disk, DiskName, FleetName, GuestReboot, Handover,
-    HostPath, MachineName, Seed, Size, Spec, Transport, Vm, VmName,
+    HostPath, MachineName, Restart, Seed, Size, Spec, Transport, Vm, VmName,
 };
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(super) struct DraftVm {
     pub(super) autostart: Checked<bool>,
     pub(super) on_guest_reboot: Checked<GuestReboot>,
     pub(super) stop_timeout: Checked<At<Duration>>,
+    pub(super) restart: Checked<Restart>,
+    pub(super) protect: Checked<bool>,
     /// The parts of the files that it is made of, besides its own.
     pub(super) layers: Vec<Layer>,
 }
@@ -113,6 +115,8 @@ impl DraftVm {
             autostart: self.autostart?,
             on_guest_reboot: self.on_guest_reboot?,
             stop_timeout: self.stop_timeout?.value,
+            restart: self.restart?,
+            protect: self.protect?,
         })
     }
 }

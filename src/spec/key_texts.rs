@@ -191,6 +191,22 @@ pub(super) const STOP_TIMEOUT: Meaning = Meaning {
     example: "5min",
 };
 
+pub(super) const RESTART: Meaning = Meaning {
+    text: "What becomes of a change that a running VM gets at a boot only. `never`: it waits for the VM's next boot, whoever brings that about. `when-required`: armfleet stops the VM gracefully and starts it again.",
+    form: Form::Word(|| done(words::RESTART)),
+    absence: Absence::Value("never"),
+    effect: Effect::Now,
+    example: "when-required",
+};
+
+pub(super) const PROTECT: Meaning = Meaning {
+    text: "Whether armfleet never stops, restarts or removes the VM. It holds also after the VM left the file, until an apply with `protect: false`.",
+    form: Form::Boolean,
+    absence: Absence::Value("false"),
+    effect: Effect::Now,
+    example: "true",
+};
+
 pub(super) const BOOT_CMDLINE: Meaning = Meaning {
     text: "The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM kernel keeps 1023 bytes of it. `{env.NAME}` stands for an environment variable of who calls armfleet, and is never shown.",
     form: Form::Line,

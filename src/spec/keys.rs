@@ -152,13 +152,13 @@ pub(super) const VM: Table = Table {
         key("autostart", Optional, &texts::AUTOSTART),
         key("on_guest_reboot", Optional, &texts::ON_GUEST_REBOOT),
         key("stop_timeout", Optional, &texts::STOP_TIMEOUT),
+        key("restart", Optional, &texts::RESTART),
+        key("protect", Optional, &texts::PROTECT),
         later("install"),
         later("networks"),
         later("shares"),
-        later("restart"),
         later("adopt"),
         later("was"),
-        later("protect"),
     ],
 };
 

@@ -20,6 +20,7 @@ mod merge;
 mod name;
 mod near;
 mod path_checks;
+mod pattern;
 mod placeholder;
 mod problem;
 mod range;
@@ -39,6 +40,7 @@ mod vms;
 pub use code::Code;
 pub use identity::domain_uuid;
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
+pub use pattern::Pattern;
 pub use problem::{Fix, Label, Problem, Problems};
 pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};
@@ -102,7 +104,8 @@ pub fn environment(bytes: &[u8]) -> BTreeSet<String> {
 }
 
 /// A whole fleet file after validation and defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Spec {
     /// The ownership name that marks this file's domains.
     pub fleet: FleetName,
@@ -111,7 +114,8 @@ pub struct Spec {
 }
 
 /// One VM as wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Vm {
     /// Its name and its domain's.
     pub name: VmName,
@@ -141,6 +145,10 @@ pub struct Vm {
     pub on_guest_reboot: GuestReboot,
     /// How long a graceful stop may take.
     pub stop_timeout: Duration,
+    /// What becomes of a change that a running VM gets at a boot only.
+    pub restart: Restart,
+    /// Whether armfleet never stops, restarts or removes it, also after it left the file.
+    pub protect: bool,
 }
 
 /// A guest's instruction set.
@@ -160,7 +168,8 @@ impl std::fmt::Display for Arch {
 }
 
 /// How a guest is executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Accel {
     /// An existing domain keeps what it has; a new one gets KVM where the host offers it for this guest.
     Auto,
@@ -179,7 +188,8 @@ pub enum Transport {
 }
 
 /// How a VM boots: from the kernel that its guest keeps in the boot share.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Boot {
     /// The host folder that the guest sees as `/boot`.
     pub share: HostPath,
@@ -200,7 +210,8 @@ pub enum Handover {
 }
 
 /// The boot pair that the user provides for the time before the guest has installed one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Seed {
     /// Kernel file on the host.
     pub kernel: HostPath,
@@ -209,7 +220,8 @@ pub struct Seed {
 }
 
 /// One disk as wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Disk {
     /// Its identity within the VM.
     pub name: DiskName,
@@ -239,6 +251,16 @@ pub enum GuestReboot {
     Warm,
     /// The VM stops; its next start boots what the guest installed.
     Stop,
+}
+
+/// What becomes of a change that a running VM gets at a boot only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// It waits for the VM's next boot, whoever brings that about.
+    Never,
+    /// The VM is stopped gracefully and started again.
+    WhenRequired,
 }
 
 #[cfg(test)]

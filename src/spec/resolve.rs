@@ -12,7 +12,7 @@ use super::sources::Sources;
 use super::values::{Words, accept, boolean, later, parsed, size, text, whole, word, wrong_type};
 use super::vars::Vars;
 use super::{
-    Accel, Arch, Cmdline, DesiredState, FleetName, Given, GuestReboot, Handover, HostPath,
+    Accel, Arch, Cmdline, DesiredState, FleetName, Given, GuestReboot, Handover, HostPath, Restart,
     Transport, Unacceptable, VmName, parse_duration,
 };
 
@@ -35,6 +35,10 @@ pub(super) const STATE: &Words<DesiredState> = &[
     ("running", Some(DesiredState::Running)),
     ("stopped", Some(DesiredState::Stopped)),
     ("ignore", None),
+];
+pub(super) const RESTART: &Words<Restart> = &[
+    ("never", Some(Restart::Never)),
+    ("when-required", Some(Restart::WhenRequired)),
 ];
 pub(super) const GUEST_REBOOT: &Words<GuestReboot> = &[
     ("cold-boot", Some(GuestReboot::ColdBoot)),
@@ -143,6 +147,10 @@ pub(super) fn vm(
             Some(field) => parsed(field, "a duration, as in 2min", parse_duration, found),
             None => Ok(At::new(super::DEFAULT_STOP_TIMEOUT, &key.range)),
         },
+        restart: optional(fields, "restart", Restart::Never, |field| {
+            word(field, RESTART, found)
+        }),
+        protect: optional(fields, "protect", false, |field| boolean(field, found)),
         state,
         name: name.map(|name| At::new(name, &key.range)),
         layers: Vec::new(),

@@ -64,6 +64,8 @@ fn what_is_left_out_has_the_documented_default() {
         autostart: true,
         on_guest_reboot: GuestReboot::ColdBoot,
         stop_timeout: Duration::from_secs(120),
+        restart: Restart::Never,
+        protect: false,
     };
     assert_eq!(vm(SHORTEST), expected);
     assert_eq!(read(SHORTEST).unwrap().fleet.as_str(), "obs-workers");
@@ -439,6 +441,8 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             autostart,
             on_guest_reboot,
             stop_timeout: Duration::from_secs(seconds),
+            restart: Restart::Never,
+            protect: false,
         },
     )
 }

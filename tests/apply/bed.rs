@@ -8,7 +8,7 @@ use armfleet::host::watched::{Recording, Watch, Watched};
 use armfleet::host::{Host, Inspect, Observer, Performer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::plan::{Plan, Policy, Step};
-use armfleet::report::{Paint, render_plan};
+use armfleet::report::{Paint, PlanReport, render_plan};
 use armfleet::spec::{Spec, layout, read_fleet};
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ pub(crate) fn plan(host: &Memory, fleet: &str, policy: &Policy) -> Plan {
 }
 
 pub(crate) fn text(plan: &Plan) -> String {
-    render_plan(plan, Paint::Plain)
+    render_plan(&PlanReport::new(plan, None), Paint::Plain)
 }
 
 /// An apply, and what it did.

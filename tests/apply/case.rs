@@ -29,7 +29,10 @@ pub(crate) fn policy(options: Option<&str>) -> Policy {
             Removal::UpTo(number.unwrap().parse().unwrap())
         }
     };
-    Policy { removal }
+    Policy {
+        removal,
+        ..Policy::default()
+    }
 }
 
 /// One case.

@@ -43,6 +43,7 @@ impl World {
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,
+            protect: false,
             boot: BootRecord {
                 share: share.to_str().unwrap().parse().unwrap(),
                 handover: Handover::Copy,

@@ -16,6 +16,7 @@ fn record() -> Record {
         state: DesiredState::Running,
         autostart: true,
         on_guest_reboot: GuestReboot::ColdBoot,
+        protect: false,
         boot: BootRecord {
             share: "/srv/armhf-vm-boot".parse().unwrap(),
             handover: Handover::Copy,

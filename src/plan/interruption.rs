@@ -1,0 +1,68 @@
+//! What a plan does to VMs that run: each interruption with its reason, and what would avoid it.
+
+use super::Plan;
+use super::step::{Act, Step};
+use crate::spec::VmName;
+
+/// A running VM that a plan stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interruption {
+    /// The VM.
+    pub vm: VmName,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Why.
+    pub why: String,
+}
+
+/// What becomes of a VM that a plan stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is started again by the same plan.
+    Restarted,
+    /// It stays off.
+    Stopped,
+    /// Its domain goes, too.
+    Removed,
+}
+
+impl Fate {
+    /// What to change so that it does not happen.
+    #[must_use]
+    pub const fn avoidance(self) -> &'static str {
+        match self {
+            Self::Restarted => {
+                "set restart: never; what changed then waits for the next boot of the VM"
+            }
+            Self::Stopped => "set state: running",
+            Self::Removed => "put it back into the file",
+        }
+    }
+}
+
+impl Plan {
+    /// The VMs that this plan stops, in the order of its steps.
+    #[must_use]
+    pub fn interruptions(&self) -> Vec<Interruption> {
+        let stops = self
+            .steps
+            .iter()
+            .filter(|step| matches!(step.act, Act::Stop { .. }));
+        stops.filter_map(|step| self.interruption(step)).collect()
+    }
+
+    fn interruption(&self, stop: &Step) -> Option<Interruption> {
+        let same_vm = |step: &&Step| step.vm == stop.vm;
+        let mut others = self.steps.iter().filter(same_vm);
+        let fate = others.find_map(|step| match step.act {
+            Act::Undefine { .. } => Some(Fate::Removed),
+            Act::Start { .. } => Some(Fate::Restarted),
+            _ => None,
+        });
+        Some(Interruption {
+            vm: stop.vm.clone()?,
+            fate: fate.unwrap_or(Fate::Stopped),
+            why: stop.reason.clone(),
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! Starting, stopping and restarting one VM, and what waits for that.
+
+use super::boot::{self, Bootable};
+use super::pending::Pending;
+use super::planner::Draft;
+use super::run::{Calls, calls};
+use super::step::{Act, StepId};
+use super::vm::VmPlanner;
+use crate::domain::Cause;
+use crate::inventory::{Domain, RunState};
+use crate::spec::{Restart, Uuid};
+
+impl VmPlanner<'_> {
+    pub(super) fn run_state(
+        &self,
+        domain: Option<&Domain>,
+        pending: &[Pending],
+        cause: Option<Cause>,
+        needs: &[StepId],
+        draft: &mut Draft,
+    ) {
+        let name = &self.vm.name;
+        let state = domain.map_or(RunState::Off, |domain| domain.state);
+        let uuid = self.uuid(domain);
+        let timeout = self.vm.stop_timeout;
+        let image = self.vm.disks.first().map(|disk| disk.path.as_str());
+        match calls(state, self.vm.state, name.as_str(), image) {
+            Calls::Nothing if self.restarts(state, pending) => {
+                self.restart(&uuid, pending, needs, draft)
+            }
+            Calls::Nothing => {}
+            Calls::Start => self.start(&uuid, "state: running", cause, needs, draft),
+            Calls::AwaitThenStart => {
+                let wait = Act::AwaitOff {
+                    uuid: uuid.clone(),
+                    timeout,
+                };
+                let mut needs = needs.to_vec();
+                needs.extend(self.stop(
+                    "it is stopping already",
+                    None,
+                    wait,
+                    &needs.clone(),
+                    draft,
+                ));
+                self.start(&uuid, "state: running", cause, &needs, draft);
+            }
+            Calls::Stop if self.vm.protect => {
+                let why = "protected: not stopped";
+                draft.refuse(name, why, "set protect: false, or state: running");
+            }
+            Calls::Stop => {
+                self.stop(
+                    "state: stopped",
+                    cause,
+                    Act::Stop { uuid, timeout },
+                    needs,
+                    draft,
+                );
+            }
+            Calls::Await => {
+                let wait = Act::AwaitOff { uuid, timeout };
+                self.stop("it is stopping already", None, wait, needs, draft);
+            }
+            Calls::Notice(what, outlook) => draft.notice(name, what, outlook),
+            Calls::Refuse(why, remedy) => draft.refuse(name, why, remedy),
+        }
+    }
+
+    /// Whether the VM is to be restarted for what waits for its boot.
+    pub(super) fn restarts(&self, state: RunState, pending: &[Pending]) -> bool {
+        self.vm.restart == Restart::WhenRequired
+            && state == RunState::Running
+            && !pending.is_empty()
+    }
+
+    fn restart(&self, uuid: &Uuid, pending: &[Pending], needs: &[StepId], draft: &mut Draft) {
+        let name = &self.vm.name;
+        let changes = pending.iter().map(ToString::to_string);
+        let reason = format!("{} needs a boot", changes.collect::<Vec<_>>().join(", "));
+        if self.vm.protect {
+            let remedy = "set protect: false, or restart: never and wait for its next boot";
+            return draft.refuse(
+                name,
+                format!("protected: not restarted, though {reason}"),
+                remedy,
+            );
+        }
+        // Nothing is stopped that could not be started again.
+        if !self.startable(draft) {
+            return;
+        }
+        let mut needs = needs.to_vec();
+        needs.extend(self.hook.needs.iter().cloned());
+        let stop = Act::Stop {
+            uuid: uuid.clone(),
+            timeout: self.vm.stop_timeout,
+        };
+        let cause = Some(Cause::FileChanged);
+        needs.extend(self.stop(&reason, cause, stop, &needs.clone(), draft));
+        let start = Act::Start { uuid: uuid.clone() };
+        let id = StepId::new("start", name);
+        let step = draft.step(
+            id,
+            Some(name),
+            "restart: when-required",
+            &needs,
+            Vec::new(),
+            start,
+        );
+        draft.because(cause, Some(step));
+    }
+
+    fn stop(
+        &self,
+        reason: &str,
+        cause: Option<Cause>,
+        act: Act,
+        needs: &[StepId],
+        draft: &mut Draft,
+    ) -> Option<StepId> {
+        let name = &self.vm.name;
+        let step = draft.step(
+            StepId::new("stop", name),
+            Some(name),
+            reason,
+            needs,
+            Vec::new(),
+            act,
+        );
+        draft.because(cause, Some(step))
+    }
+
+    fn start(
+        &self,
+        uuid: &Uuid,
+        reason: &str,
+        cause: Option<Cause>,
+        needs: &[StepId],
+        draft: &mut Draft,
+    ) {
+        if !self.startable(draft) {
+            return;
+        }
+        let name = &self.vm.name;
+        let mut needs = needs.to_vec();
+        needs.extend(self.hook.needs.iter().cloned());
+        let act = Act::Start { uuid: uuid.clone() };
+        let step = draft.step(
+            StepId::new("start", name),
+            Some(name),
+            reason,
+            &needs,
+            Vec::new(),
+            act,
+        );
+        draft.because(cause, Some(step));
+    }
+
+    /// Whether a start would find the hook and a kernel; the draft says why not.
+    fn startable(&self, draft: &mut Draft) -> bool {
+        let name = &self.vm.name;
+        if self.hook.blocked {
+            draft.refuse(
+                name,
+                "not started: the libvirt hook could not hand over its kernel",
+                "see the hook's own line",
+            );
+            return false;
+        }
+        match boot::bootable(self.sight, self.vm) {
+            Bootable::Yes => true,
+            Bootable::No { why, remedy } => {
+                draft.refuse(name, format!("not started: {why}"), remedy);
+                false
+            }
+            Bootable::Unknown(why) => {
+                draft.unknown(name, why);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What an apply came to, for programs.
+
+use super::model::{Action, Refusal, Unknown, kind_and_subject};
+use crate::engine::{Ended, Outcome};
+use crate::plan::{Plan, Step};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::error::Error;
+
+/// What an apply came to.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(title = "armfleet-apply/1")]
+pub struct ApplyReport {
+    /// The version of this format. Fields may be added to it; none changes its meaning or goes.
+    pub format: ApplyFormat,
+    /// The fleet.
+    pub fleet: String,
+    /// The host.
+    pub host: String,
+    /// The digest of the plan that was applied.
+    pub plan: String,
+    /// Whether at least one step was done.
+    pub changed: bool,
+    /// Whether a step failed, or the host could not be looked at.
+    pub failed: bool,
+    /// Whether somebody interrupted it.
+    pub interrupted: bool,
+    /// Whether a plan made afterwards has no steps.
+    pub settled: bool,
+    /// What is wanted and was not done.
+    pub refused: Vec<Refusal>,
+    /// What could not be seen.
+    pub unknowns: Vec<Unknown>,
+    /// What running VMs get at their next boot only.
+    pub pending_restart: Vec<Pending>,
+    /// The steps, in their order.
+    pub steps: Vec<AppliedStep>,
+    /// The ids of the steps that a plan made afterwards has.
+    pub residual: Vec<String>,
+}
+
+/// The format of an apply's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum ApplyFormat {
+    /// The first.
+    #[serde(rename = "armfleet-apply/1")]
+    V1,
+}
+
+/// What a running VM gets at its next boot only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Pending {
+    /// The host.
+    pub host: String,
+    /// The VM.
+    pub vm: String,
+    /// What waits.
+    pub what: String,
+    /// Until when.
+    pub outlook: String,
+}
+
+/// One step, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct AppliedStep {
+    /// The step's id.
+    pub id: String,
+    /// The host.
+    pub host: String,
+    /// The VM it belongs to; null for steps of the host.
+    pub vm: Option<String>,
+    /// What it does.
+    pub action: Action,
+    /// The kind of thing that it does it to.
+    pub kind: String,
+    /// Which one.
+    pub subject: String,
+    /// How it ended.
+    pub result: StepResult,
+    /// How long it took; null if it was not begun.
+    pub seconds: Option<f64>,
+    /// Why it failed, the outermost error first; empty unless it failed.
+    pub error: Vec<String>,
+    /// What to do about the failure; null where there is nothing to say.
+    pub remedy: Option<String>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepResult {
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed,
+    /// It was not begun.
+    NotTried,
+}
+
+impl ApplyReport {
+    /// The report of an apply; without an outcome, of a plan of which nothing was begun.
+    #[must_use]
+    pub fn new(plan: &Plan, outcome: Option<&Outcome>) -> Self {
+        let after = outcome.map_or(plan, |outcome| &outcome.residual);
+        let step = |step| AppliedStep::new(step, &plan.host, outcome);
+        let steps: Vec<_> = plan.steps.iter().map(step).collect();
+        let any = |result| steps.iter().any(|step| step.result == result);
+        let pending = after.notices.iter().filter(|notice| notice.pending_restart);
+        let pending = pending.map(|notice| Pending {
+            host: plan.host.clone(),
+            vm: notice.subject.clone(),
+            what: notice.what.clone(),
+            outlook: notice.outlook.clone(),
+        });
+        Self {
+            format: ApplyFormat::V1,
+            fleet: plan.fleet.to_string(),
+            host: plan.host.clone(),
+            plan: plan.digest(),
+            changed: any(StepResult::Done),
+            failed: any(StepResult::Failed) || !after.is_complete(),
+            interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
+            settled: after.is_empty(),
+            refused: after
+                .refusals
+                .iter()
+                .map(|refusal| Refusal::new(refusal, &plan.host))
+                .collect(),
+            unknowns: after
+                .unknowns
+                .iter()
+                .map(|unknown| Unknown::new(unknown, &plan.host))
+                .collect(),
+            pending_restart: pending.collect(),
+            residual: after.steps.iter().map(|step| step.id.to_string()).collect(),
+            steps,
+        }
+    }
+}
+
+impl AppliedStep {
+    fn new(step: &Step, host: &str, outcome: Option<&Outcome>) -> Self {
+        let (kind, subject) = kind_and_subject(step);
+        let ended = outcome.and_then(|outcome| outcome.ended.get(&step.id));
+        let took = outcome.and_then(|outcome| outcome.took.get(&step.id));
+        let error = match ended {
+            Some(Ended::Failed(error)) => Some(error),
+            _ => None,
+        };
+        Self {
+            id: step.id.to_string(),
+            host: host.to_owned(),
+            vm: step.vm.as_ref().map(ToString::to_string),
+            action: Action::of(&step.act),
+            kind: kind.to_owned(),
+            subject,
+            result: match ended {
+                Some(Ended::Done) => StepResult::Done,
+                Some(Ended::Failed(_)) => StepResult::Failed,
+                Some(Ended::NotTried) | None => StepResult::NotTried,
+            },
+            // To the millisecond: more would only be noise.
+            seconds: took.map(|took| (took.as_secs_f64() * 1000.0).round() / 1000.0),
+            error: error.map(|error| chain(error)).unwrap_or_default(),
+            remedy: error.and_then(|error| error.remedy()).map(str::to_owned),
+        }
+    }
+}
+
+/// An error and its causes.
+fn chain(error: &dyn Error) -> Vec<String> {
+    let mut causes = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    causes
+}

@@ -1,0 +1,245 @@
+//! A plan as Markdown, for a comment on a pull request: what is interrupted first, one line a step, details to unfold.
+//!
+//! Whatever comes from outside (names, paths, versions that a guest wrote) is escaped: it can end no code span, table or
+//! HTML element, mention nobody and link nowhere.
+
+use super::graph;
+use super::markdown_text::{code, html, prose};
+use super::model::{FateReport, PlanReport, StepReport};
+use super::style::Paint;
+use super::text::{described, when};
+use std::fmt::Write as _;
+
+/// The longest text, in characters. GitHub takes 65,536 for a comment; what posts it may add some.
+pub const MARKDOWN_LIMIT: usize = 60_000;
+/// Kept free for saying what was cut off.
+const CUT_RESERVE: usize = 400;
+
+/// A plan as Markdown of at most [`MARKDOWN_LIMIT`] characters; what does not fit is left out whole, and counted.
+#[must_use]
+pub fn render_markdown(report: &PlanReport) -> String {
+    let mut page = Page::default();
+    page.always(&heading(report));
+    interruptions(&mut page, report);
+    remarks(&mut page, report);
+    steps(&mut page, report);
+    if let Some(picture) = graph::mermaid(report) {
+        page.block("picture", &picture);
+    }
+    details(&mut page, report);
+    notices(&mut page, report);
+    page.finish(report)
+}
+
+/// A text that grows block by block up to the limit.
+#[derive(Default)]
+struct Page {
+    text: String,
+    characters: usize,
+    /// What did not fit: its kind, and how often.
+    cut: Vec<(&'static str, usize)>,
+}
+
+impl Page {
+    /// Adds what is always short enough.
+    fn always(&mut self, block: &str) {
+        self.text += block;
+        self.characters += block.chars().count();
+    }
+
+    /// Adds a block if it fits.
+    fn block(&mut self, kind: &'static str, block: &str) {
+        let characters = block.chars().count();
+        if self.characters + characters + CUT_RESERVE <= MARKDOWN_LIMIT {
+            self.text += block;
+            self.characters += characters;
+        } else {
+            match self.cut.iter_mut().find(|(cut, _)| *cut == kind) {
+                Some((_, count)) => *count += 1,
+                None => self.cut.push((kind, 1)),
+            }
+        }
+    }
+
+    fn finish(mut self, report: &PlanReport) -> String {
+        if !self.cut.is_empty() {
+            let cut = self.cut.iter().map(|(kind, count)| match count {
+                1 => format!("1 {kind}"),
+                count => format!("{count} {kind}s"),
+            });
+            let cut: Vec<String> = cut.collect();
+            let _ = write!(
+                self.text,
+                "\n**Cut at {MARKDOWN_LIMIT} characters: {} left out.** `armfleet plan` shows everything.\n",
+                cut.join(", ")
+            );
+        }
+        let _ = write!(
+            self.text,
+            "\n<sub>plan <code>{}</code></sub>\n",
+            short(&report.digest)
+        );
+        self.text
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn heading(report: &PlanReport) -> String {
+    let libvirt = report.libvirt.as_ref().map_or_else(
+        || ", whose libvirt could not be seen".to_owned(),
+        |version| format!(", libvirt {}", prose(version)),
+    );
+    let mut text = format!(
+        "### armfleet plan for fleet {}\n\n**{}.** On host {}{libvirt}.\n",
+        code(&report.fleet),
+        report.summary.words(),
+        code(&report.host),
+    );
+    if !report.complete {
+        text += "\n**This plan is incomplete**: something could not be seen, and nothing was planned that rests on it.\n";
+    }
+    text
+}
+
+fn interruptions(page: &mut Page, report: &PlanReport) {
+    if report.interruptions.is_empty() {
+        page.always("\nNo running VM is interrupted.\n");
+        return;
+    }
+    let count = match report.interruptions.len() {
+        1 => "1 running VM".to_owned(),
+        count => format!("{count} running VMs"),
+    };
+    page.always(&format!(
+        "\n#### Interrupts {count}\n\n| VM | will be | because | to avoid it |\n|---|---|---|---|\n"
+    ));
+    for interruption in &report.interruptions {
+        let row = format!(
+            "| {} | **{}** | {} | {} |\n",
+            code(&interruption.vm),
+            fate(interruption.fate),
+            prose(&interruption.why),
+            prose(&interruption.avoid)
+        );
+        page.block("interruption", &row);
+    }
+}
+
+fn fate(fate: FateReport) -> &'static str {
+    match fate {
+        FateReport::Removed => "stopped and removed; its disks and boot share stay",
+        FateReport::Restarted | FateReport::Stopped => fate.word(),
+    }
+}
+
+fn remarks(page: &mut Page, report: &PlanReport) {
+    if !report.refusals.is_empty() {
+        page.always("\n#### Refused\n\n");
+    }
+    for refusal in &report.refusals {
+        let mut line = format!("- {}: {}", code(&refusal.subject), prose(&refusal.why));
+        if !refusal.remedy.is_empty() {
+            let _ = write!(line, ". To do: {}", prose(&refusal.remedy));
+        }
+        page.block("refusal", &format!("{line}\n"));
+    }
+    if !report.unknowns.is_empty() {
+        page.always("\n#### Could not be seen\n\n");
+    }
+    for unknown in &report.unknowns {
+        let line = format!("- {}: {}\n", code(&unknown.subject), prose(&unknown.why));
+        page.block("unseen thing", &line);
+    }
+}
+
+fn steps(page: &mut Page, report: &PlanReport) {
+    if report.steps.is_empty() {
+        return;
+    }
+    page.always("\n#### Steps\n\n");
+    for step in &report.steps {
+        let line = format!(
+            "- {} {} {} {}{}\n",
+            code(step.action.sign()),
+            step.kind,
+            code(&step.subject),
+            prose(&described(step)),
+            changed(step)
+        );
+        page.block("step", &line);
+    }
+}
+
+/// What changes, in the step's own line.
+fn changed(step: &StepReport) -> String {
+    let changes = step
+        .changes
+        .iter()
+        .map(|change| format!("{} {}", prose(&change.what), prose(&change.values())));
+    let changes: Vec<String> = changes.collect();
+    if changes.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", changes.join("; "))
+    }
+}
+
+fn details(page: &mut Page, report: &PlanReport) {
+    for step in &report.steps {
+        if step.changes.is_empty() && step.diff.is_none() {
+            continue;
+        }
+        let mut block = format!(
+            "\n<details><summary>{} <code>{}</code></summary>\n\n",
+            step.kind,
+            html(&step.subject)
+        );
+        if !step.changes.is_empty() {
+            block += "| property | is | will be | when |\n|---|---|---|---|\n";
+        }
+        for change in &step.changes {
+            let value = |value: &Option<String>| value.as_deref().map_or_else(String::new, code);
+            let _ = writeln!(
+                block,
+                "| {} | {} | {} | {} |",
+                prose(&change.what),
+                value(&change.before),
+                value(&change.after),
+                prose(&when(change, step))
+            );
+        }
+        if let Some(diff) = &step.diff {
+            block += &fenced("diff", &diff.text(Paint::Plain));
+        }
+        block += "\n</details>\n";
+        page.block("detail", &block);
+    }
+}
+
+fn notices(page: &mut Page, report: &PlanReport) {
+    if report.notices.is_empty() {
+        return;
+    }
+    let count = report.notices.len();
+    page.always(&format!(
+        "\n<details><summary>Worth knowing ({count})</summary>\n\n"
+    ));
+    for notice in &report.notices {
+        let mut line = format!("- {}: {}", code(&notice.subject), prose(&notice.what));
+        if !notice.outlook.is_empty() {
+            let _ = write!(line, "; {}", prose(&notice.outlook));
+        }
+        page.block("notice", &format!("{line}\n"));
+    }
+    page.always("\n</details>\n");
+}
+
+/// A code block that its contents cannot end.
+fn fenced(language: &str, text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat((longest + 1).max(3));
+    format!("\n{fence}{language}\n{text}{fence}\n")
+}

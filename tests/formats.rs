@@ -1,0 +1,302 @@
+//! A plan in every format: of one model, the same bytes for the same plan, within budget, and harmless.
+
+// A test's own functions may fail as tests do.
+#![allow(clippy::panic, clippy::unwrap_used, dead_code, unreachable_pub)]
+
+mod recorded;
+
+use armfleet::inventory::RawInventory;
+use armfleet::plan::{Notice, Plan, Refusal};
+use armfleet::report::{
+    ApplyReport, MARKDOWN_LIMIT, Paint, PlanReport, StatusReport, render_dot, render_json,
+    render_markdown, render_plan, render_svg, schemas,
+};
+use recorded::{applied, domain, edit_domain, empty_host, plan_on, see, spec, vm};
+use std::path::Path;
+
+/// A host with three VMs, and the file edited since: one grows, one is new, one left, one drifted.
+fn example() -> (armfleet::spec::Spec, RawInventory) {
+    let before = [
+        vm("obs-01", "2GiB", ""),
+        vm("obs-02", "2GiB", ""),
+        vm("obs-03", "512MiB", ""),
+        vm("obs-13", "512MiB", ""),
+        vm("obs-04", "1GiB", ", restart: when-required"),
+    ];
+    let mut host = applied(&spec(&format!("fleet: obs\nvms:\n{}", before.concat())));
+    edit_domain(&mut host, "obs-03", "<vcpu>1</vcpu>", "<vcpu>2</vcpu>");
+    let after = [
+        vm("obs-01", "2GiB", ", state: stopped"),
+        vm("obs-02", "3GiB", ""),
+        vm("obs-03", "512MiB", ""),
+        vm("new", "512MiB", ""),
+        vm("obs-04", "2GiB", ", restart: when-required"),
+    ];
+    (spec(&format!("fleet: obs\nvms:\n{}", after.concat())), host)
+}
+
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/formats")
+        .join(name);
+    snapbox::assert_data_eq!(text, snapbox::Data::read_from(&path, None).raw());
+}
+
+#[test]
+fn a_host_where_the_file_was_applied_has_an_empty_plan() {
+    let spec = spec(&format!("fleet: obs\nvms:\n{}", vm("a", "512MiB", "")));
+    let plan = plan_on(&spec, &applied(&spec));
+    assert!(plan.is_empty() && plan.notices.is_empty(), "{plan:#?}");
+}
+
+#[test]
+fn every_format_of_the_example_is_as_recorded() {
+    let (spec, host) = example();
+    let plan = plan_on(&spec, &host);
+    let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
+    golden("plan.txt", &render_plan(&report, Paint::Plain));
+    golden("plan-colours.txt", &render_plan(&report, Paint::Colours));
+    golden("plan.md", &render_markdown(&report));
+    golden("plan.json", &render_json(&report).unwrap());
+    golden("plan.dot", &render_dot(&report));
+    golden("plan.svg", &render_svg(&report));
+    golden(
+        "apply.json",
+        &render_json(&ApplyReport::new(&plan, None)).unwrap(),
+    );
+    let vms: Vec<_> = spec.vms.values().collect();
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    golden("status.json", &render_json(&status).unwrap());
+}
+
+#[test]
+fn the_same_plan_gives_the_same_bytes() {
+    let render = || {
+        let (spec, host) = example();
+        let plan = plan_on(&spec, &host);
+        let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
+        let json = render_json(&report).unwrap();
+        [
+            json,
+            render_markdown(&report),
+            render_plan(&report, Paint::Colours),
+            render_svg(&report),
+        ]
+    };
+    assert_eq!(render(), render());
+}
+
+#[test]
+fn the_schemas_are_those_of_the_types() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    for (name, schema) in schemas() {
+        let text = render_json(&schema).unwrap();
+        snapbox::assert_data_eq!(
+            text,
+            snapbox::Data::read_from(&folder.join(name), None).raw()
+        );
+    }
+}
+
+fn valid(schema: &str, document: &str) {
+    let (_, schema) = schemas()
+        .into_iter()
+        .find(|(name, _)| *name == schema)
+        .unwrap();
+    let validator = jsonschema::draft7::new(schema.as_value()).unwrap();
+    let document = serde_json::from_str(document).unwrap();
+    let errors: Vec<_> = validator
+        .iter_errors(&document)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn real_reports_are_valid() {
+    let (spec, host) = example();
+    let mut plan = plan_on(&spec, &host);
+    for inventory in [None, Some(&plan.definitions(&see(&spec, &host)))] {
+        valid(
+            "plan.schema.json",
+            &render_json(&PlanReport::new(&plan, inventory)).unwrap(),
+        );
+    }
+    valid(
+        "apply.schema.json",
+        &render_json(&ApplyReport::new(&plan, None)).unwrap(),
+    );
+    let vms: Vec<_> = spec.vms.values().collect();
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    valid("status.schema.json", &render_json(&status).unwrap());
+    plan.steps.clear();
+    valid(
+        "plan.schema.json",
+        &render_json(&PlanReport::new(&plan, None)).unwrap(),
+    );
+}
+
+#[test]
+fn a_schema_refuses_what_is_no_report() {
+    let (_, schema) = schemas()
+        .into_iter()
+        .find(|(name, _)| *name == "plan.schema.json")
+        .unwrap();
+    let validator = jsonschema::draft7::new(schema.as_value()).unwrap();
+    let report = PlanReport::new(&plan_on(&example().0, &empty_host()), None);
+    let mut document = serde_json::to_value(&report).unwrap();
+    assert!(validator.is_valid(&document));
+    document["steps"][0]["action"] = "explode".into();
+    assert!(!validator.is_valid(&document));
+}
+
+/// 500 VMs, of which 20 get more memory.
+fn large() -> (armfleet::spec::Spec, RawInventory) {
+    let names: Vec<String> = (0..500).map(|number| format!("obs-{number:03}")).collect();
+    let file = |memory: &dyn Fn(usize) -> &'static str| {
+        let vms = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| vm(name, memory(at), ""));
+        spec(&format!("fleet: obs\nvms:\n{}", vms.collect::<String>()))
+    };
+    let host = applied(&file(&|_| "2GiB"));
+    (file(&|at| if at % 25 == 0 { "3GiB" } else { "2GiB" }), host)
+}
+
+#[test]
+fn twenty_changes_among_five_hundred_vms_stay_readable() {
+    let (spec, host) = large();
+    let inventory = see(&spec, &host);
+    let plan = plan_on(&spec, &host);
+    let report = PlanReport::new(&plan, Some(&plan.definitions(&inventory)));
+    let changed = plan.steps.iter().filter(|step| !step.changes.is_empty());
+    assert_eq!(changed.count(), 20);
+    let text = render_plan(&PlanReport::new(&plan, None), Paint::Plain);
+    assert!(text.lines().count() < 100, "{text}");
+    let markdown = render_markdown(&report);
+    assert!(markdown.chars().count() <= MARKDOWN_LIMIT);
+    assert!(
+        !markdown.contains("Cut at") && !markdown.contains("obs-001"),
+        "{markdown}"
+    );
+    valid("plan.schema.json", &render_json(&report).unwrap());
+}
+
+#[test]
+fn markdown_is_cut_whole_block_by_whole_block_and_says_so() {
+    let names: Vec<String> = (0..900).map(|number| format!("obs-{number:03}")).collect();
+    let vms: String = names.iter().map(|name| vm(name, "2GiB", "")).collect();
+    let spec = spec(&format!("fleet: obs\nvms:\n{vms}"));
+    let host = empty_host();
+    let plan = plan_on(&spec, &host);
+    let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
+    let markdown = render_markdown(&report);
+    let count = markdown.chars().count();
+    assert!(
+        (MARKDOWN_LIMIT - 5_000..=MARKDOWN_LIMIT).contains(&count),
+        "{count}"
+    );
+    assert!(
+        markdown.contains("**Cut at 60000 characters: "),
+        "{}",
+        &markdown[markdown.len() - 500..]
+    );
+    assert_eq!(
+        markdown.matches("<details>").count(),
+        markdown.matches("</details>").count()
+    );
+    assert_eq!(markdown, render_markdown(&report));
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let hostile = "\u{1b}[2J`x` </details> | @all [a](http://e) \u{202e}\n/close ```";
+    let (spec, host) = example();
+    let mut plan: Plan = plan_on(&spec, &host);
+    plan.notices.push(Notice {
+        subject: hostile.to_owned(),
+        what: hostile.to_owned(),
+        outlook: hostile.to_owned(),
+        pending_restart: true,
+    });
+    plan.refusals.push(Refusal {
+        subject: hostile.to_owned(),
+        why: hostile.to_owned(),
+        remedy: hostile.to_owned(),
+    });
+    let first = plan.steps.first_mut().unwrap();
+    first.reason = hostile.to_owned();
+    let report = PlanReport::new(&plan, None);
+    let text = render_plan(&report, Paint::Plain);
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()) && !text.contains('\u{202e}'),
+        "{text}"
+    );
+    let markdown = render_markdown(&report);
+    assert!(
+        !markdown
+            .lines()
+            .any(|line| line.starts_with("/close") || line.starts_with("```\n"))
+    );
+    assert_eq!(
+        markdown.matches("<details>").count(),
+        markdown.matches("\n</details>").count()
+    );
+    for picture in [render_svg(&report), render_dot(&report)] {
+        assert!(!picture.contains('\u{1b}'), "{picture}");
+    }
+    roxmltree::Document::parse(&render_svg(&report)).unwrap();
+}
+
+#[test]
+fn a_word_that_differs_is_marked_within_its_line() {
+    let (spec, host) = example();
+    let plan = plan_on(&spec, &host);
+    let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
+    let coloured = render_plan(&report, Paint::Colours);
+    assert!(
+        coloured.contains("\u{1b}[1m\u{1b}[4m\u{1b}[32m"),
+        "{coloured:?}"
+    );
+    let plain = render_plan(&report, Paint::Plain);
+    assert!(
+        plain.contains("-  <memory unit='KiB'>2097152</memory>\n")
+            && plain.contains("+  <memory unit='KiB'>3145728</memory>\n")
+    );
+    assert!(!plain.contains('\u{1b}'));
+}
+
+#[test]
+fn an_interrupted_vm_is_named_with_reason_and_remedy() {
+    let (spec, host) = example();
+    let report = PlanReport::new(&plan_on(&spec, &host), None);
+    let named: Vec<_> = report
+        .interruptions
+        .iter()
+        .map(|seen| (seen.vm.as_str(), seen.fate.word()))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("obs-01", "stopped"),
+            ("obs-04", "restarted"),
+            ("obs-13", "removed")
+        ]
+    );
+    assert!(
+        report
+            .interruptions
+            .iter()
+            .all(|seen| !seen.why.is_empty() && !seen.avoid.is_empty())
+    );
+}
+
+#[test]
+fn a_stopped_domain_is_no_interruption() {
+    let (spec, mut host) = example();
+    for name in ["obs-01", "obs-04", "obs-13"] {
+        domain(&mut host, name).state = 5;
+    }
+    assert!(plan_on(&spec, &host).interruptions().is_empty());
+}
