@@ -22,6 +22,7 @@ mod interrupted;
 mod keeps;
 mod main_job;
 mod ownership;
+mod plans;
 mod read_only;
 mod removal;
 mod restored;
