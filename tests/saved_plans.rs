@@ -35,7 +35,7 @@ fn again(saved: &SavedPlan, host: &RawInventory) -> (Plan, Option<Staleness>) {
 }
 
 fn stale(saved: &SavedPlan, host: &RawInventory) -> Staleness {
-    again(saved, host).1.expect("the plan is stale")
+    again(saved, host).1.unwrap()
 }
 
 fn moved(staleness: &Staleness, fact: &str) -> bool {
