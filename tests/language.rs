@@ -415,6 +415,70 @@ fn files_that_would_become_enormous_are_refused_in_time() {
     }
 }
 
+/// What `armfleet validate` says, with its exit code, in a folder with these files.
+fn validate(files: &[(&str, &str)], arguments: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_armfleet"))
+        .arg("validate")
+        .args(arguments)
+        .current_dir(folder.path())
+        .env("TOKEN", "hunter2")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
+
+#[test]
+fn the_command_line_takes_files_folders_and_variables() {
+    let fleet = "fleet: f\nvars: { mem: { required: true } }\n";
+    let vms =
+        "vms: { a: { arch: armhf, memory: '{var.mem}', boot: { cmdline: 'k={env.TOKEN}' } } }\n";
+    let more = "vms: { b: { arch: armhf, memory: 1GiB, boot: { cmdline: a } } }\n";
+    let files = [
+        ("f/1.yaml", fleet),
+        ("f/2.yml", vms),
+        ("f/.hidden.yaml", "["),
+        ("f/notes.txt", "["),
+        ("more.yaml", more),
+    ];
+    let two = "f, more.yaml: valid, 2 VMs in fleet f\n";
+    let mem = "--var=mem=1GiB";
+    assert_eq!(
+        validate(&files, &["f", "-f", "more.yaml", mem]),
+        (0, two.to_owned())
+    );
+    assert_eq!(
+        validate(&files, &["f", "more.yaml", mem]),
+        (0, two.to_owned())
+    );
+    let one = "f: valid, 1 VM in fleet f\n".to_owned();
+    assert_eq!(validate(&files, &["--file", "f", mem]), (0, one));
+    let (code, said) = validate(&files, &["f"]);
+    assert!(code == 4 && said.contains("--> f/1.yaml:2:9"), "{said}");
+    let (code, said) = validate(&files, &["f", "--var", "mem=hunter2"]);
+    assert!(
+        code == 4 && said.contains("`{env.TOKEN}` is not a size"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+    let (code, said) = validate(&files, &["f", "--var", "mem"]);
+    assert!(code == 4 && said.contains("NAME=VALUE"), "{said}");
+    let (code, said) = validate(&[("empty/x", "")], &["empty"]);
+    assert!(
+        code == 4 && said.contains("there is no fleet file in empty"),
+        "{said}"
+    );
+}
+
 /// A VM's keys with values, one for each.
 const KEYS: [(&str, &str); 9] = [
     ("arch", "armhf"),
