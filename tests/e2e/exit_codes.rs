@@ -135,7 +135,7 @@ fn a_host_that_differs_again_after_all_steps_is_5() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone
+  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone (drifted)
       mode  0755 -> 0700
 
 1 to change.
