@@ -104,7 +104,7 @@ No changes.
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  > start     armhf-vm    state: running
+  > start     armhf-vm    state: running (drifted)
 
 1 to start.
 

@@ -140,7 +140,7 @@ fn a_lost_record_is_written_again_and_nothing_else_is_done() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  + record    armhf-vm    lost: written again from what is seen
+  + record    armhf-vm    lost: written again from what is seen (drifted)
 
 1 to create.
 

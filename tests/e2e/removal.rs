@@ -106,7 +106,7 @@ fn a_vm_whose_domain_somebody_removed_by_hand_is_forgotten_or_made_again() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  + domain    armhf-vm    armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share
+  + domain    armhf-vm    armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share (drifted)
   - record    other-vm    no longer in the file, and its domain is gone
 
 1 to create, 1 to remove.

@@ -228,7 +228,7 @@ fn a_share_that_lost_its_owner_gets_it_back_and_nothing_in_it_is_touched() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone
+  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone (drifted)
       owner  0:0 -> [..]
       mode   0755 -> 0700
 
