@@ -28,7 +28,7 @@ fn a_guest_that_ignores_its_power_key_is_a_failure_and_never_powered_off() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  < stop      armhf-vm    state: stopped
+  < stop      armhf-vm    state: stopped (drifted)
 
 1 to stop.
 Interrupts: armhf-vm (stopped).
