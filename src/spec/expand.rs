@@ -240,6 +240,10 @@ impl<'a> Placeholders<'a> {
         let known = self.known();
         let near = nearest(name, known.iter().copied());
         let problem = match near {
+            // Of a variable the name is still to be said.
+            Some(near) if near.contains('.') => {
+                problem.label(format!("did you mean `{{{near}}}`?"))
+            }
             Some(near) => problem
                 .label(format!("did you mean `{{{near}}}`?"))
                 .fix(format!("{{{near}}}")),

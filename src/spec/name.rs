@@ -113,8 +113,7 @@ fn check_name(text: &str) -> Result<(), Unacceptable> {
     };
     if text == "null" {
         return fail(
-            "`null` is not a name; quote nothing and leave the key out, or choose another name"
-                .to_owned(),
+            "`null` cannot be a name: YAML takes it for nothing; choose another".to_owned(),
         );
     }
     if text.len() > NAME_LIMIT {

@@ -131,6 +131,6 @@ pub(super) fn empty(range: &Range<usize>) -> Problem {
 
 /// The problem of nesting deeper than any fleet file needs.
 pub(super) fn too_deep(range: &Range<usize>) -> Problem {
-    Problem::new(Code::TooDeep, range, "maps and lists are nested too deep")
+    Problem::new(Code::TooDeep, range, "maps and lists are nested too deeply")
         .help("no fleet file needs this; is a closing bracket missing before?")
 }
