@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::report::ProblemsReport;
+use armfleet::report::{ProblemsReport, schemas};
 use armfleet::spec::{Problem, Problems, read_fleet};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -64,8 +63,7 @@ fn lines_columns_and_offsets_agree() {
         if std::str::from_utf8(&bytes).is_err() {
             continue;
         }
-        let json = ProblemsReport::new(&problems).to_json().unwrap();
-        let report: Value = serde_json::from_str(&json).unwrap();
+        let report = serde_json::to_value(ProblemsReport::new(&problems)).unwrap();
         let listed = report["problems"].as_array().unwrap();
         assert_eq!(listed.len(), problems.len());
         for (listed, problem) in listed.iter().zip(&problems) {
@@ -91,6 +89,22 @@ fn lines_columns_and_offsets_agree() {
         }
     }
     assert!(places > 300, "{places}");
+}
+
+#[test]
+fn a_report_is_what_its_schema_says() {
+    let schemas = schemas();
+    let (_, schema) = schemas
+        .iter()
+        .find(|(name, _)| *name == "problems.schema.json")
+        .unwrap();
+    let validator = jsonschema::draft7::new(schema.as_value()).unwrap();
+    for (path, _, problems) in wrong_files() {
+        let mut report = serde_json::to_value(ProblemsReport::new(&problems)).unwrap();
+        assert!(validator.is_valid(&report), "{}", path.display());
+        report["problems"][0]["at"]["start"]["line"] = "one".into();
+        assert!(!validator.is_valid(&report));
+    }
 }
 
 /// The problem is gone when its correction is made, and no other has come.

@@ -30,11 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                 Ok(spec) => (ProblemsReport::valid(spec, named), Exit::Success),
                 Err(problems) => (ProblemsReport::new(problems), Exit::Invalid),
             };
-            let json = report.to_json().map_err(|error| {
-                terminal::error(&Unprintable(error), None);
-                Exit::Failed
-            })?;
-            terminal::result(&json);
+            terminal::json(&report)?;
             Ok(exit)
         }
     }
@@ -48,7 +44,3 @@ fn valid(spec: &Spec, named: &[String]) -> String {
     let files = named.join(", ");
     format!("{files}: valid, {count} in fleet {}\n", spec.fleet)
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the problems could not be printed as JSON")]
-struct Unprintable(#[source] serde_json::Error);

@@ -2,11 +2,12 @@
 
 use super::diagnostics::Lines;
 use crate::spec::{Problem, Problems, Spec};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Range;
 
 /// What is wrong with a fleet's files, as `armfleet validate --format json` prints it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProblemsReport {
     /// `armfleet-problems/1`.
     pub format: &'static str,
@@ -25,7 +26,7 @@ pub struct ProblemsReport {
 }
 
 /// One problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReportedProblem {
     /// `error`; nothing less is reported.
     pub severity: &'static str,
@@ -46,7 +47,7 @@ pub struct ReportedProblem {
 }
 
 /// A place that a problem has to do with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RelatedPlace {
     /// The place.
     pub at: Location,
@@ -55,7 +56,7 @@ pub struct RelatedPlace {
 }
 
 /// A change that would mend a problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReportedFix {
     /// The part to replace.
     pub at: Location,
@@ -64,7 +65,7 @@ pub struct ReportedFix {
 }
 
 /// A part of a file; empty where something is missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Location {
     /// The file, as the user called it.
     pub file: String,
@@ -75,7 +76,7 @@ pub struct Location {
 }
 
 /// A character of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Position {
     /// Its line, from 1.
     pub line: usize,
@@ -118,14 +119,6 @@ impl ProblemsReport {
                 .map(|problem| files.problem(problem))
                 .collect(),
         }
-    }
-
-    /// The report as JSON.
-    ///
-    /// # Errors
-    /// Never for a report made here; serialising says so in its type.
-    pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 }
 

@@ -2,7 +2,7 @@
 //! what is valid is a fleet whose limits hold.
 #![no_main]
 
-use armfleet::report::{ProblemsReport, render_problems};
+use armfleet::report::{ProblemsReport, render_json, render_problems};
 use armfleet::spec::{FleetFile, Given, Problems, read_files};
 
 /// So many VMs a fleet has at most.
@@ -35,5 +35,5 @@ fn told(problems: &Problems, parts: &[&[u8]]) {
     }
     let text = render_problems(problems, false);
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
-    assert!(ProblemsReport::new(problems).to_json().is_ok());
+    assert!(render_json(&ProblemsReport::new(problems)).is_ok());
 }
