@@ -26,6 +26,8 @@ pub(super) enum Form {
     Path,
     /// A text of one line, with placeholders.
     Line,
+    /// Any text, on any number of lines, which is taken as it is.
+    Text,
     /// Any text, number or truth, which is taken as it is.
     Value,
     /// A map with these keys.
@@ -57,6 +59,7 @@ impl Form {
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
             Self::Path => "a path: on the VM's host if it begins with `/`, otherwise beside the fleet file".to_owned(),
             Self::Line => "a text of one line".to_owned(),
+            Self::Text => "a text".to_owned(),
             Self::Value => "a text, a number, `true` or `false`".to_owned(),
             Self::Map(table) => format!("a map with {}", keys_of(table)),
             Self::List(table) => format!("a list of maps with {}", keys_of(table)),
@@ -77,7 +80,12 @@ impl Form {
             Self::Boolean | Self::Whole(..) | Self::Word(_) | Self::Size | Self::Duration => {
                 Some("`{var.NAME}` may stand for it")
             }
-            Self::Value | Self::Map(_) | Self::List(_) | Self::Vms(_) | Self::Named(..) => None,
+            Self::Text
+            | Self::Value
+            | Self::Map(_)
+            | Self::List(_)
+            | Self::Vms(_)
+            | Self::Named(..) => None,
         }
     }
 
@@ -107,7 +115,7 @@ impl Form {
             }
             Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
             Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
-            Self::Value => json!({ "type": ["string", "number", "boolean"] }),
+            Self::Text | Self::Value => json!({ "type": ["string", "number", "boolean"] }),
             Self::Map(table) => json!({ "$ref": reference(table) }),
             Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
             Self::Vms(table) => json!({

@@ -65,7 +65,7 @@ pub(super) const VAR_REQUIRED: Meaning = Meaning {
 
 pub(super) const VAR_DESCRIPTION: Meaning = Meaning {
     text: "What the variable is for; it is shown where a value is missing.",
-    form: Form::Line,
+    form: Form::Text,
     absence: Absence::Means("nothing is shown"),
     effect: Effect::Now,
     example: "the Debian release of the guests",
