@@ -70,6 +70,15 @@ fn every_file_of_a_case_is_part_of_it() {
         parts.extend(known.map(str::to_owned));
         let files = names(&cases().join(&name));
         let strange: Vec<_> = files.difference(&parts).collect();
+        for file in files.iter().filter(|_| name != BASE) {
+            let (own, base) = [name.as_str(), BASE]
+                .map(|name| Case::new(name).text(file))
+                .into();
+            assert!(
+                own != base || file == "fleet.yaml" || file == "plan.txt",
+                "{name}/{file} is that of {BASE}"
+            );
+        }
         assert_eq!(strange, Vec::<&String>::new(), "{name}");
     }
 }

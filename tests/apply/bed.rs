@@ -12,7 +12,7 @@ use armfleet::report::{Paint, PlanReport, render_plan};
 use armfleet::spec::{Spec, layout, read_fleet};
 use std::time::Duration;
 
-/// A fleet of one VM that uses every key.
+/// A fleet of one VM.
 pub(crate) const FLEET: &str = "\
 fleet: lab
 vms:

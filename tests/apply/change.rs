@@ -1,7 +1,7 @@
 //! Changes of the file and by hand: what is edited, and what never is.
 
-use crate::bed::{FLEET, UUID, VM, found, found_on, new_host, observe, settled_host};
-use crate::case::{BASE, Case};
+use crate::bed::{FLEET, UUID, VM, found, found_on, new_host, settled_host};
+use crate::keep::keep_base;
 use armfleet::host::primitives::Primitives;
 
 const DEFINED: [&str; 2] = [
@@ -11,10 +11,8 @@ const DEFINED: [&str; 2] = [
 
 #[test]
 fn a_converged_fleet_needs_nothing() {
-    let case = Case::new(BASE);
+    keep_base();
     let host = settled_host();
-    case.assert("fleet.yaml", FLEET);
-    case.assert_host(&observe(&host, FLEET));
     let applied = crate::bed::apply(&host, FLEET, &Default::default());
     applied.assert_did_nothing();
     assert_eq!(applied.refused(), "");

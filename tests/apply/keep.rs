@@ -1,9 +1,27 @@
 //! Keeping the cases as the host in memory is.
 
+use crate::bed::{FLEET, observe, settled_host};
 use crate::case::{BASE, Case, SHIM_DIGEST};
 use armfleet::boot::SHIM;
 use armfleet::inventory::{RawInventory, digest};
 use serde_json::{Map, Value};
+use std::sync::Once;
+
+/// Where cases are written, what they differ from is written first.
+fn keep_base_first() {
+    static KEPT: Once = Once::new();
+    if std::env::var("SNAPSHOTS").is_ok_and(|action| action == "overwrite") {
+        KEPT.call_once(keep_base);
+    }
+}
+
+/// Keeps the case that all others differ from.
+#[track_caller]
+pub(crate) fn keep_base() {
+    let case = Case::new(BASE);
+    case.assert("fleet.yaml", FLEET);
+    case.assert_host(&observe(&settled_host(), FLEET));
+}
 
 impl Case {
     /// Compares the case's `host.json`, and the files that go with it, with what was observed on a host.
@@ -19,6 +37,7 @@ impl Case {
         // Only a hold that ends depends on it.
         host["at"] = 1_700_000_000.into();
         if self.name != BASE {
+            keep_base_first();
             let (base, _) = Self::new(BASE).host();
             host = difference(&serde_json::to_value(base).unwrap(), &host);
         }
