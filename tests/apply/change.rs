@@ -200,3 +200,46 @@ fn a_definition_that_changed_after_planning_is_not_edited() {
     );
     assert_eq!(host.dump_secure(UUID).unwrap(), before);
 }
+
+/// So does a seed on its bytes.
+#[test]
+fn a_seed_that_changed_after_planning_is_not_staged() {
+    use armfleet::host::{Host, Performer};
+    let host = new_host();
+    let plan = crate::bed::plan(&host, FLEET, &Default::default());
+    let seed = "/srv/seed/vmlinuz-6.1.0-48-armmp";
+    host.put_file(seed, "another").unwrap();
+    let performer = Performer::locked(host.clone()).unwrap();
+    let stage = plan
+        .steps
+        .iter()
+        .find(|step| step.id.to_string().starts_with("seed/"));
+    let error = performer.perform(stage.unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{seed} changed since it was planned")
+    );
+    let receipt = "/var/lib/armfleet/vms/armhf-vm/boot/seed/seed.json";
+    assert!(host.bytes(receipt).is_none());
+    drop(performer);
+    crate::bed::apply(&host, FLEET, &Default::default()).assert_converged();
+}
+
+/// Steps of many VMs go on at once, and each is in the journal.
+#[test]
+fn a_dozen_vms_are_made() {
+    let (head, vm) = FLEET.split_at(FLEET.find("  armhf-vm:").unwrap());
+    let vms = (0..12).map(|number| vm.replace(VM, &format!("obs-{number}")));
+    let fleet = format!("{head}{}", String::from_iter(vms));
+    let host = new_host();
+    let applied = crate::bed::apply(&host, &fleet, &Default::default());
+    applied.assert_converged();
+    let journal =
+        String::from_utf8(host.bytes("/var/lib/armfleet/journal.jsonl").unwrap()).unwrap();
+    let done = journal
+        .lines()
+        .filter(|line| line.contains(r#""result":"done""#));
+    assert_eq!(done.count(), applied.outcome.ended.len());
+    assert_eq!(applied.outcome.ended.len(), 2 + 12 * 7);
+    crate::bed::apply(&host, &fleet, &Default::default()).assert_did_nothing();
+}

@@ -6,13 +6,15 @@ use crate::bed::{
     settled_host, text,
 };
 use crate::case::policy;
+use armfleet::engine::{self, Ended, Monitor};
 use armfleet::host::Performer;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::host::watched::{Failing, Killed, Recorded, Recording, Watch, Watched};
 use armfleet::inventory::Look;
-use armfleet::plan::Policy;
+use armfleet::plan::{Policy, Step};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// An apply that is disturbed.
@@ -118,6 +120,54 @@ impl Scenario {
             assert!(killed.is_dead());
             self.assert_goes_on(&host, &format!("{killed:?}"));
         }
+    }
+}
+
+/// Interrupts after so many steps.
+struct Interrupting {
+    after: usize,
+    ended: AtomicUsize,
+}
+
+impl Monitor for Interrupting {
+    fn begins(&self, _: &Step) {}
+    fn ended(&self, _: &Step, _: &Ended) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+    fn interrupted(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) >= self.after
+    }
+}
+
+#[test]
+fn an_interruption_finishes_what_is_under_way_and_begins_nothing() {
+    let scenario = Scenario::new(90, new_host(), FLEET);
+    let spec = crate::bed::spec(FLEET);
+    for after in 0..9 {
+        let host = scenario.host.fork();
+        let performer = Performer::locked(host.clone()).unwrap();
+        let (plan, _) = engine::observe_and_plan(&performer, &spec, &scenario.policy).unwrap();
+        assert_eq!(plan.steps.len(), 9);
+        let monitor = Interrupting {
+            after,
+            ended: AtomicUsize::new(0),
+        };
+        let outcome = engine::apply(&performer, &spec, &scenario.policy, &plan, &monitor).unwrap();
+        let count = |wanted: fn(&Ended) -> bool| {
+            outcome.ended.values().filter(|ended| wanted(ended)).count()
+        };
+        let (done, left) = (
+            count(|ended| matches!(ended, Ended::Done)),
+            count(|ended| matches!(ended, Ended::NotTried)),
+        );
+        assert!(
+            outcome.interrupted && done + left == 9 && done >= after,
+            "{done} done, {left} left"
+        );
+        // Four are under way at once at the most.
+        assert!(done < after + 4, "{done} done after {after}");
+        drop(performer);
+        scenario.assert_goes_on(&host, &format!("{after} steps"));
     }
 }
 
