@@ -6,28 +6,37 @@
 
 mod arch;
 mod choice;
+mod generation;
 mod initrd;
 mod kernel;
 mod mapped_link;
+mod newc;
 mod note;
 mod stop_note;
+mod trial;
 mod version;
 
 pub use arch::GuestArch;
 pub use choice::{
     Candidate, Considered, Entry, Listing, PassedOver, Unusable, choose, is_of_interest,
 };
+pub use generation::Generation;
 pub use initrd::{Initrd, InitrdFault, InitrdFormat, walk_initrd};
 pub use kernel::{KernelFault, KernelFormat, check_kernel};
 pub use mapped_link::{
     BootFileName, LINK_TEXT_LIMIT, LinkFault, MODE_XATTR, MappedKind, link_target, mapped_kind,
 };
+pub use newc::{AddedFile, appended_files};
 pub use note::{
-    FileNote, GenerationId, Identity, NoteError, Origin, PairNote, PairSource, SeedPart,
-    SeedReceipt, Sha256Hex, Timestamp, read_pair_note, read_seed_receipt, render_pair_note,
-    render_seed_receipt,
+    FileNote, GenerationId, Identity, InstallerReceipt, NoteError, Origin, PairNote, PairSource,
+    SeedPart, SeedReceipt, Sha256Hex, Timestamp, read_installer_receipt, read_pair_note,
+    read_seed_receipt, render_installer_receipt, render_pair_note, render_seed_receipt,
 };
 pub use stop_note::{GuestStop, STOP_NOTE};
+pub use trial::{
+    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Failure, INSTALLED, Judged,
+    LastStart, PROVING_TIME, Proof, Ran, STRIKES, Standing, Trial, Trials, read_uptime,
+};
 pub use version::KernelVersion;
 
 /// The largest kernel that is staged, in bytes. Debian's are below 40 MiB.
@@ -37,3 +46,8 @@ pub const INITRD_LIMIT: u64 = 512 << 20;
 
 /// The shim: the script that libvirt runs as its hook, and that runs `armfleet-hook`.
 pub const SHIM: &str = include_str!("shim.sh");
+
+/// What a guest needs to keep its kernels in its boot share: a script to be run in it.
+pub const GUEST_SETUP: &str = include_str!("guest-setup.sh");
+/// Where the script is in an installer.
+pub const GUEST_SETUP_PATH: &str = "/armfleet-guest-setup";

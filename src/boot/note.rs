@@ -6,11 +6,13 @@ use crate::spec::HostPath;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The formats this program writes, and the only ones it reads.
 const PAIR_FORMAT: &str = "armfleet-pair/1";
 const SEED_FORMAT: &str = "armfleet-seed/1";
+const INSTALLER_FORMAT: &str = "armfleet-installer/1";
 /// Far above any note; a larger file is damaged.
 const NOTE_LIMIT: usize = 64 << 10;
 
@@ -26,6 +28,8 @@ pub enum PairSource {
     Newest,
     /// The user provided it for the time before the guest has one.
     Seed,
+    /// The user provided it to install the guest.
+    Installer,
 }
 
 impl PairSource {
@@ -37,6 +41,7 @@ impl PairSource {
             Self::OldLinks => "links vmlinuz.old and initrd.img.old",
             Self::Newest => "newest vmlinuz-VERSION with its initrd.img-VERSION",
             Self::Seed => "seed",
+            Self::Installer => "installer",
         }
     }
 
@@ -46,7 +51,7 @@ impl PairSource {
         match self {
             Self::Links => Some(("vmlinuz", "initrd.img")),
             Self::OldLinks => Some(("vmlinuz.old", "initrd.img.old")),
-            Self::Newest | Self::Seed => None,
+            Self::Newest | Self::Seed | Self::Installer => None,
         }
     }
 }
@@ -244,6 +249,27 @@ impl SeedReceipt {
     }
 }
 
+/// What the staged installer is: the file `installer.json` beside it, written by whoever put it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallerReceipt {
+    /// The kernel.
+    pub kernel: SeedPart,
+    /// The initrd; its size and digest are of the copy, with the files in it.
+    pub initrd: SeedPart,
+    /// The digest of the user's initrd, which the copy begins with.
+    pub initrd_source: Sha256Hex,
+    /// The files that were appended, by their absolute path in the installer.
+    pub files: BTreeMap<HostPath, SeedPart>,
+}
+
+impl InstallerReceipt {
+    /// The name of the generation that this installer becomes.
+    #[must_use]
+    pub fn id(&self) -> GenerationId {
+        GenerationId::of(&self.kernel.sha256, &self.initrd.sha256)
+    }
+}
+
 /// Why a note cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NoteError {
@@ -281,7 +307,7 @@ struct Enveloped<'a, T> {
     note: &'a T,
 }
 
-fn read<T: DeserializeOwned>(text: &[u8], wanted: &'static str) -> Result<T, NoteError> {
+pub(super) fn read<T: DeserializeOwned>(text: &[u8], wanted: &'static str) -> Result<T, NoteError> {
     if text.len() > NOTE_LIMIT {
         return Err(NoteError::TooLarge(text.len()));
     }
@@ -295,7 +321,7 @@ fn read<T: DeserializeOwned>(text: &[u8], wanted: &'static str) -> Result<T, Not
     serde_json::from_slice(text).map_err(NoteError::Malformed)
 }
 
-fn render<T: Serialize>(note: &T, format: &'static str) -> Result<String, NoteError> {
+pub(super) fn render<T: Serialize>(note: &T, format: &'static str) -> Result<String, NoteError> {
     let mut text =
         serde_json::to_string_pretty(&Enveloped { format, note }).map_err(NoteError::Malformed)?;
     text.push('\n');
@@ -332,6 +358,22 @@ pub fn read_seed_receipt(text: &[u8]) -> Result<SeedReceipt, NoteError> {
 /// None in practice: every part of a receipt can be written as JSON.
 pub fn render_seed_receipt(receipt: &SeedReceipt) -> Result<String, NoteError> {
     render(receipt, SEED_FORMAT)
+}
+
+/// Reads the text of an `installer.json`.
+///
+/// # Errors
+/// Says why it is none.
+pub fn read_installer_receipt(text: &[u8]) -> Result<InstallerReceipt, NoteError> {
+    read(text, INSTALLER_FORMAT)
+}
+
+/// The text of an `installer.json`, ending in a newline.
+///
+/// # Errors
+/// None in practice: every part of a receipt can be written as JSON.
+pub fn render_installer_receipt(receipt: &InstallerReceipt) -> Result<String, NoteError> {
+    render(receipt, INSTALLER_FORMAT)
 }
 
 #[cfg(test)]

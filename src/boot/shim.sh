@@ -9,7 +9,7 @@ hook=/usr/bin/armfleet-hook
 state=/var/lib/armfleet
 
 case "$2 $3" in
-'prepare begin' | 'restore begin' | 'migrate begin') ;;
+'prepare begin' | 'restore begin' | 'migrate begin' | 'started begin' | 'stopped end') ;;
 *) exit 0 ;;
 esac
 case $1 in
@@ -28,8 +28,21 @@ restore | migrate)
     ;;
 esac
 
+# How long a VM ran tells the next start whether its kernel works. An installer is left in place only until QEMU has
+# loaded it: over the disk that it makes, nobody starts it again without being asked.
+case $2 in
+started | stopped)
+    read -r up rest </proc/uptime
+    echo "$up" 2>/dev/null >"$vm/$2"
+    [ "$2" = started ] && [ -e "$vm/boot/current/installer" ] && /bin/rm -f "$vm/boot/current"
+    exit 0
+    ;;
+esac
+
 # The package was removed: its VMs start with what they have.
-[ -e "$hook" ] || exit 0
+if [ ! -e "$hook" ] && [ ! -e "$vm/boot/current/installer" ]; then
+    exit 0
+fi
 
 # 40: done. 41: refused, and said why. All else means that it cannot run: an empty file would end with 0, and a shell
 # would execute garbage that happens to be text, here without commands and in a folder where nothing can be written.
@@ -40,7 +53,7 @@ case $? in
 41) exit 1 ;;
 esac
 
-if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ]; then
+if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ] && [ ! -e "$vm/boot/current/installer" ]; then
     echo "armfleet: $hook cannot run; $1 starts with the kernel that was staged before. Install armfleet again." >&2
     exit 0
 fi

@@ -1,6 +1,7 @@
 //! `armfleet apply`
 
 use super::exit::Exit;
+use super::follow::follow;
 use super::plan::{failed, plan_exits, print};
 use super::{ApplyArguments, Format, PlanFormat, fleet, host, saved, terminal};
 use crate::engine::{Ended, Monitor, Outcome, apply, observe_and_plan};
@@ -27,6 +28,9 @@ pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 /// Plans, asks and applies.
 fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
+    if let Some(vm) = &arguments.options.reinstall {
+        fleet::vm(&spec, vm.as_str())?;
+    }
     let ask = !arguments.auto_approve;
     if ask && !terminal::can_ask() {
         terminal::error(&NobodyToAsk, Some("--auto-approve applies without asking"));
@@ -50,7 +54,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
         tell(&plan, None, arguments.format)?;
         return Ok(Exit::Refused);
     }
-    perform(&host, &spec, &policy, &plan, arguments)
+    perform(host, &spec, &policy, &plan, arguments)
 }
 
 /// Applies a saved plan, if planning again gives the same steps.
@@ -72,26 +76,30 @@ fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
         let definitions = arguments.options.diff.then_some(&saved.definitions);
         print(&PlanReport::new(plan, definitions), PlanFormat::Text)?;
     }
-    perform(&host, spec, policy, &again, arguments)
+    perform(host, spec, policy, &again, arguments)
 }
 
 /// Performs a plan and says what it came to.
 fn perform(
-    host: &Performer<SystemHost>,
+    host: Performer<SystemHost>,
     spec: &Spec,
     policy: &Policy,
     plan: &Plan,
     arguments: &ApplyArguments,
 ) -> Result<Exit, Exit> {
     let of_plan = plan_exits(plan, &arguments.options);
-    if plan.is_empty() {
+    let progress = Progress::new();
+    let exit = if plan.is_empty() {
         tell(plan, None, arguments.format)?;
-        return Ok(Exit::first(of_plan));
-    }
-    let outcome = apply(host, spec, policy, plan, &Progress::new()).map_err(failed)?;
-    tell(plan, Some(&outcome), arguments.format)?;
-    let of_outcome = outcome_exits(plan, &outcome);
-    Ok(Exit::first(of_outcome.into_iter().chain(of_plan)))
+        Exit::first(of_plan)
+    } else {
+        let outcome = apply(&host, spec, policy, plan, &progress).map_err(failed)?;
+        tell(plan, Some(&outcome), arguments.format)?;
+        let of_outcome = outcome_exits(plan, &outcome);
+        Exit::first(of_outcome.into_iter().chain(of_plan))
+    };
+    drop(host);
+    followed(exit, arguments, spec, &progress)
 }
 
 /// Says what an apply came to.
@@ -106,7 +114,27 @@ fn tell(plan: &Plan, outcome: Option<&Outcome>, format: Format) -> Result<(), Ex
     Ok(())
 }
 
-fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
+/// With `--wait`, what came of the installations, too; unless something is wrong already.
+fn followed(
+    exit: Exit,
+    arguments: &ApplyArguments,
+    spec: &Spec,
+    progress: &Progress,
+) -> Result<Exit, Exit> {
+    let fine = matches!(exit, Exit::Success | Exit::Changes);
+    if !arguments.wait || !fine {
+        return Ok(exit);
+    }
+    // A report in JSON is one document; what comes after it is for whoever watches.
+    let say = match arguments.format {
+        Format::Text => terminal::result,
+        Format::Json => terminal::remark,
+    };
+    let end = follow(spec, progress, say)?;
+    Ok(if end == Exit::Success { exit } else { end })
+}
+
+pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
     let failed = outcome
         .ended
         .values()
@@ -137,7 +165,7 @@ fn waits(act: &Act) -> bool {
 }
 
 /// Tells how steps end, and hears of an interruption.
-struct Progress {
+pub(super) struct Progress {
     interrupted: Arc<AtomicBool>,
     /// Only a terminal gets progress; failures everybody gets.
     on_terminal: bool,
@@ -145,6 +173,18 @@ struct Progress {
 }
 
 impl Progress {
+    /// Says something to somebody who watches.
+    pub(super) fn on_terminal(&self, text: &str) {
+        if self.on_terminal {
+            terminal::remark(text);
+        }
+    }
+
+    /// How to print for whoever reads the results.
+    pub(super) fn paint(&self) -> Paint {
+        terminal::paint(&std::io::stdout())
+    }
+
     fn new() -> Self {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

@@ -1,10 +1,13 @@
 //! The command line: what each command takes, and how it is put together. Only this module prints.
 
 mod apply;
+mod boot;
 mod exit;
 mod explain;
 mod fleet;
+mod follow;
 mod generated;
+mod guest_setup;
 mod hold;
 mod init;
 mod output;
@@ -65,6 +68,11 @@ enum Command {
     Status(StatusArguments),
     /// Show one VM with everything filled in and the domain it becomes, or a saved plan
     Show(ShowArguments),
+    /// Show and choose the kernels that a VM can boot
+    #[command(subcommand)]
+    Boot(BootCommand),
+    /// Print what a guest needs: /boot on its share, the kernel links in it, a sign of life after each boot
+    GuestSetup(GuestSetupArguments),
     /// Start VMs again whose guests reboot, so that they boot what they installed; runs until it is ended
     Watch,
     /// Have apply and watch leave a VM alone
@@ -79,6 +87,67 @@ enum Command {
     Completions(generated::CompletionsArguments),
     /// Print a manual page
     Man(generated::ManArguments),
+}
+
+#[derive(Debug, Args)]
+struct GuestSetupArguments {
+    /// For whom
+    #[arg(long, value_enum, default_value_t)]
+    format: GuestSetupFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum GuestSetupFormat {
+    /// A script to be run in the guest
+    #[default]
+    Shell,
+    /// The late command for the Debian installer, which runs the script
+    Preseed,
+    /// Ansible tasks for a guest that runs
+    Ansible,
+}
+
+/// What can be asked of a VM's kernels; all but `extract` take effect at its next start.
+#[derive(Debug, Subcommand)]
+enum BootCommand {
+    /// Show a VM's generations: the kernels that it booted, and how they did
+    List(BootListArguments),
+    /// Boot this generation from the VM's next start on, whatever its share has
+    Use(BootUseArguments),
+    /// Give kernels that failed another chance
+    Retry(BootVm),
+}
+
+#[derive(Debug, Args)]
+struct BootVm {
+    /// The VM
+    vm: String,
+}
+
+#[derive(Debug, Args)]
+struct BootListArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum ListFormat {
+    /// A table
+    #[default]
+    Text,
+    /// A list of objects
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct BootUseArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    /// The generation, by its name or its kernel's version; `auto` for what the guest installed
+    generation: String,
 }
 
 /// Which fleet, for commands whose only arguments are its files.
@@ -128,6 +197,9 @@ struct PlanOptions {
     /// Show how the definition of each domain changes, too
     #[arg(long)]
     diff: bool,
+    /// Erase the first disk of this VM, and install it again
+    #[arg(long, value_name = "VM")]
+    reinstall: Option<VmName>,
 }
 
 /// How a plan is printed.
@@ -182,6 +254,9 @@ struct ApplyArguments {
     /// How to print what was done; with json, the plan is printed only if somebody is asked
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Follow VMs that are being installed until they run their own kernels
+    #[arg(long)]
+    wait: bool,
 }
 
 #[derive(Debug, Args)]
@@ -257,6 +332,8 @@ pub fn main() -> Exit {
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Boot(command) => boot::run(command),
+        Command::GuestSetup(arguments) => guest_setup::run(arguments),
         Command::Watch => watch::run(),
         Command::Hold(arguments) => hold::hold(arguments),
         Command::Release(arguments) => hold::release(arguments),
@@ -292,6 +369,7 @@ impl PlanOptions {
             removal,
             vms: self.vm.clone(),
             drift_only: self.drift_only,
+            reinstall: self.reinstall.clone(),
         }
     }
 }

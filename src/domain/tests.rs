@@ -1,6 +1,6 @@
 use super::*;
 use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
-use crate::mark::{Applied, BootRecord, Record, Wanted, render_mark};
+use crate::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark};
 use crate::spec::*;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -39,7 +39,9 @@ fn vm() -> Vm {
             handover: Handover::Copy,
             cmdline: "console=ttyAMA0 root=/dev/vda1".parse().unwrap(),
             seed: None,
+            confirm_within: None,
         },
+        install: None,
         disks: vec![Disk {
             name: "armhf-vm".parse().unwrap(),
             path: "/srv/armhf-vm.img".parse().unwrap(),
@@ -83,11 +85,13 @@ fn record(vm: &Vm, applied: Applied) -> Record {
         autostart: vm.autostart,
         on_guest_reboot: vm.on_guest_reboot,
         protect: vm.protect,
+        phase: Phase::Own,
         boot: BootRecord {
             share: vm.boot.share.clone(),
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
+            confirm_within: None,
         },
         applied_by: None,
     }

@@ -59,7 +59,12 @@ pub fn apply(
     monitor: &dyn Monitor,
 ) -> Result<Outcome, HostError> {
     let Ran { ended, took } = run(host, &plan.steps, monitor);
-    let (residual, _) = observe_and_plan(host, spec, policy)?;
+    // What was to be done once is not to be done again.
+    let after = Policy {
+        reinstall: None,
+        ..policy.clone()
+    };
+    let (residual, _) = observe_and_plan(host, spec, &after)?;
     Ok(Outcome {
         ended,
         took,

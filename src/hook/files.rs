@@ -161,6 +161,16 @@ pub(super) fn create(path: &Path) -> Result<File, FileFault> {
         .map_err(FileFault::new("create", path))
 }
 
+/// Removes a file, if it is there.
+pub(super) fn remove_file(path: &Path) -> Result<(), FileFault> {
+    match fs::remove_file(path) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+            Err(FileFault::new("remove", path)(fault))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Puts a folder's entries on disk.
 pub(super) fn sync_folder(path: &Path) -> Result<(), FileFault> {
     File::open(path)

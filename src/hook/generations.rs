@@ -9,9 +9,9 @@ use super::files::{
     sync_folder,
 };
 use crate::boot::{
-    FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT, KernelFault,
-    KernelVersion, NoteError, Origin, PairNote, PairSource, Sha256Hex, check_kernel,
-    read_pair_note, render_pair_note, walk_initrd,
+    Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT,
+    KernelFault, KernelVersion, NoteError, Origin, PairNote, PairSource, Sha256Hex, Trials,
+    check_kernel, read_pair_note, render_pair_note, walk_initrd,
 };
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File, Permissions};
@@ -28,6 +28,8 @@ const LINK_DRAFT: &str = ".link";
 const KERNEL: &str = "vmlinuz";
 const INITRD: &str = "initrd.img";
 const NOTE: &str = "pair.json";
+/// Marks a generation that is an installer, for the shim.
+pub(super) const INSTALLER_MARK: &str = "installer";
 
 /// Passable for QEMU, which is not root, and listable for nobody else.
 const FOLDER_MODE: u32 = 0o711;
@@ -93,6 +95,8 @@ pub(super) enum StageFault {
     },
     #[error("the bytes are not those that its receipt names")]
     Unexpected,
+    #[error("these bytes failed before: {1}")]
+    Failed(GenerationId, Failure),
     #[error("cannot write its note")]
     Note(#[source] NoteError),
     #[error(transparent)]
@@ -157,6 +161,7 @@ impl Generations {
         &self,
         incoming: Incoming,
         rules: Rules,
+        trials: &Trials,
     ) -> Result<GenerationId, StageFault> {
         let draft = self.folder_of_draft()?;
         let (kernel_copy, kernel) = copy_in(
@@ -181,10 +186,16 @@ impl Generations {
         if incoming.expected.is_some_and(|expected| expected != id) {
             return Err(StageFault::Unexpected);
         }
+        if let Some(failure) = trials.failure(&id) {
+            return Err(StageFault::Failed(id, failure));
+        }
         check_copies(&note, &kernel_copy, &initrd_copy, rules)?;
         for (copy, name) in [(&kernel_copy, KERNEL), (&initrd_copy, INITRD)] {
             finish(copy, Some(rules.group), STAGED_MODE)
                 .map_err(FileFault::new("finish", &draft.join(name)))?;
+        }
+        if note.source == PairSource::Installer {
+            create(&draft.join(INSTALLER_MARK))?;
         }
         write_note(&draft.join(NOTE), &note)?;
         sync_folder(&draft)?;
@@ -205,22 +216,22 @@ impl Generations {
         sync_folder(&self.boot)
     }
 
-    /// Removes what neither link names and nobody wants, and what a killed run left.
-    pub(super) fn tidy(&self, wanted: Option<&GenerationId>) -> Result<(), FileFault> {
-        let linked = [CURRENT, PREVIOUS].map(|link| self.named_by(link));
-        let kept: Vec<&str> = linked
-            .iter()
-            .flatten()
-            .chain(wanted)
-            .map(GenerationId::as_str)
-            .collect();
+    /// The generations that a link names.
+    pub(super) fn linked(&self) -> impl Iterator<Item = GenerationId> {
+        [CURRENT, PREVIOUS]
+            .into_iter()
+            .filter_map(|link| self.named_by(link))
+    }
+
+    /// Removes what is not to be kept, and what a killed run left.
+    pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<(), FileFault> {
         let folder = self.boot.join(FOLDER);
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         for entry in entries.map_err(FileFault::new("list", &folder))? {
             if !entry
                 .file_name()
                 .to_str()
-                .is_some_and(|name| kept.contains(&name))
+                .is_some_and(|name| kept.iter().any(|id| id.as_str() == name))
             {
                 remove_tree(&entry.path())?;
             }

@@ -11,13 +11,16 @@
 //! Killed at any moment it leaves `current` as it was or as it is to be: a generation is complete and on disk before it
 //! gets its name, and both the name and `current` appear by a rename.
 
+mod choosing;
 mod domain;
 mod files;
 mod generations;
 mod prepare;
+mod provided;
 mod root;
 mod share;
 mod start;
+mod trial;
 
 pub use prepare::{Outcome, Verdict, prepare};
 pub use root::Root;

@@ -2,6 +2,7 @@
 
 use super::domain::Starting;
 use super::files::{FileFault, chain, read_own};
+use super::generations::INSTALLER_MARK;
 use super::root::Root;
 use super::start::Start;
 use crate::mark::{RecordError, read_record};
@@ -100,8 +101,11 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordF
     Outcome::refused(vm, &why, &[], remedy)
 }
 
-/// Whether a domain has something to boot in this folder.
+/// Whether a domain has something to boot in this folder; an installer is nothing to fall back on.
 pub(super) fn is_bootable(current: &Path) -> bool {
+    if fs::symlink_metadata(current.join(INSTALLER_MARK)).is_ok() {
+        return false;
+    }
     ["vmlinuz", "initrd.img"].iter().all(|name| {
         fs::metadata(current.join(name)).is_ok_and(|file| file.is_file() && file.len() > 0)
     })

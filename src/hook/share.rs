@@ -123,14 +123,22 @@ impl Share {
         self.open_entry(name).map_err(io::Error::from)
     }
 
+    /// Opens a file of the share that armfleet gave its name.
+    pub(super) fn open_named(&self, name: &'static str) -> io::Result<File> {
+        self.open_confined(name).map_err(io::Error::from)
+    }
+
     fn open_entry(&self, name: &BootFileName) -> Result<File, Errno> {
+        self.open_confined(name.as_str())
+    }
+
+    fn open_confined(&self, name: &str) -> Result<File, Errno> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let confined = ResolveFlags::BENEATH
             | ResolveFlags::NO_SYMLINKS
             | ResolveFlags::NO_MAGICLINKS
             | ResolveFlags::NO_XDEV;
-        rustix::fs::openat2(&self.folder, name.as_str(), flags, Mode::empty(), confined)
-            .map(File::from)
+        rustix::fs::openat2(&self.folder, name, flags, Mode::empty(), confined).map(File::from)
     }
 }
 

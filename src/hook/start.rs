@@ -1,27 +1,24 @@
 //! One start of one VM: what it boots.
 
-use super::files::{
-    Deadline, FileFault, chain, identity, lock, make_folder, open_plain, read_own, write_stamp,
-};
-use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
+use super::choosing::{Choosing, wanted_id};
+use super::files::{Deadline, FileFault, chain, lock, make_folder, write_stamp};
+use super::generations::{Generations, Rules};
 use super::prepare::{Outcome, is_bootable};
+use super::provided::{ProvidedFault, is_blank, stage_installer};
 use super::root::Root;
 use super::share::Share;
-use crate::boot::{
-    Candidate, GenerationId, GuestArch, NoteError, Origin, PairSource, SeedPart, SeedReceipt,
-    choose, read_seed_receipt,
-};
-use crate::mark::{Record, Wanted};
-use crate::spec::{VmName, layout};
+use super::trial;
+use crate::boot::{GenerationId, GuestArch, INSTALLED, Trials};
+use crate::mark::{Phase, Record, Wanted};
+use crate::spec::{HostPath, VmName, layout};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How long the share may be read, copied and checked.
 const STAGING_TIME: Duration = Duration::from_secs(20);
-/// How long a staged pair may be read again.
-const VERIFYING_TIME: Duration = Duration::from_secs(10);
 /// How long to wait for whoever else has the staging lock; an apply holds it while it copies a seed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How soon after its `restore` hook libvirt calls the `prepare` hook, at the most: other hooks may run between.
@@ -36,25 +33,18 @@ enum Trouble {
     Locked,
     #[error("its architecture is `{0}`; armfleet boots armv7l and aarch64")]
     UnknownArch(String),
+    #[error("it is installed, and must not be installed again")]
+    Installed,
+    #[error(
+        "its installation ended without a kernel in its boot share, and its disk {0} is no longer empty"
+    )]
+    InstallationFailed(HostPath),
+    #[error("nobody can tell whether it is installed, since its boot share cannot be read")]
+    ShareUnreadable(#[source] io::Error),
+    #[error("its installer cannot be used")]
+    Installer(#[source] ProvidedFault),
     #[error(transparent)]
     Own(#[from] FileFault),
-}
-
-/// Why the seed cannot be used.
-#[derive(Debug, thiserror::Error)]
-enum SeedFault {
-    #[error("{} is not there; run `armfleet apply`", .0.display())]
-    NoReceipt(PathBuf),
-    #[error("{} is damaged; run `armfleet apply`", path.display())]
-    Damaged {
-        path: PathBuf,
-        #[source]
-        source: NoteError,
-    },
-    #[error(transparent)]
-    Own(#[from] FileFault),
-    #[error(transparent)]
-    Stage(#[from] StageFault),
 }
 
 /// One start, and what is to be said about it.
@@ -97,17 +87,97 @@ impl<'a> Start<'a> {
         let lock = lock(&self.path(layout::staging_lock), LOCK_TIME)?;
         let _held = lock.ok_or(Trouble::Locked)?;
         let generations = Generations::open(self.path(layout::boot_folder))?;
-        let chosen = self
-            .wanted_pair(&generations)
-            .or_else(|| self.chosen_pair(&generations, rules));
-        let switched = match chosen {
-            Some(chosen) => generations.switch(&chosen).map_err(Trouble::from),
+        match &self.record.phase {
+            Phase::Own => self.switch_to_own(&generations, rules),
+            Phase::Installing { disk } => {
+                self.may_install(disk)?;
+                let folder = self.path(layout::installer_folder);
+                let id =
+                    stage_installer(&generations, &folder, rules).map_err(Trouble::Installer)?;
+                self.say("boots its installer");
+                generations.switch(&id)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes `current` name a pair of the guest's own, or its seed.
+    fn switch_to_own(&mut self, generations: &Generations, rules: Rules) -> Result<(), Trouble> {
+        let path = Path::new(self.record.boot.share.as_str());
+        let share = Share::open(path)
+            .map_err(|fault| self.say(chain(&fault)))
+            .ok();
+        let (mut trials, judged) = self.judge(share.as_ref());
+        let mut choosing = Choosing {
+            root: self.root,
+            record: self.record,
+            generations,
+            share: share.as_ref(),
+            rules,
+            trials: &mut trials,
+            lines: &mut self.lines,
+        };
+        let chosen = choosing.choose();
+        let switched = match &chosen {
+            Some(id) => generations.switch(id).map_err(Trouble::from),
             None => Err(Trouble::NoPair),
         };
-        if let Err(fault) = generations.tidy(self.wanted_id().as_ref()) {
+        if let Some(staged) = chosen.and_then(|id| generations.get(id)) {
+            let before = share.as_ref().and_then(trial::confirmation_identity);
+            let asked_for = self.record.boot.wanted != Wanted::Auto;
+            trials.begin(&staged.id, &staged.note, before, asked_for);
+        }
+        self.keep(generations, &mut trials, judged);
+        switched
+    }
+
+    /// Judges the last run.
+    fn judge(&mut self, share: Option<&Share>) -> (Trials, bool) {
+        let vm = &self.record.vm;
+        let (mut trials, complaint) = trial::recall(&self.path(layout::trials));
+        complaint.into_iter().for_each(|line| self.say(line));
+        let evidence = trial::take_evidence(self.root, vm, share);
+        let judged = trials.judge(&evidence, self.record.boot.confirm_within);
+        if let Some(judged) = &judged {
+            self.say(judged.to_string());
+            if let Err(fault) = trial::journal(self.root, vm, judged) {
+                self.say(chain(&fault));
+            }
+        }
+        (trials, judged.is_some())
+    }
+
+    /// Keeps the generations that may be booted again with what is known of them, and removes the others.
+    fn keep(&mut self, generations: &Generations, trials: &mut Trials, judged: bool) {
+        let kept: Vec<GenerationId> = generations
+            .linked()
+            .chain(trials.proved.clone())
+            .chain(wanted_id(self.record))
+            .collect();
+        trials.retain(&kept);
+        let remembered = trial::remember(&self.path(layout::trials), trials, judged);
+        for fault in [remembered, generations.tidy(&kept)]
+            .into_iter()
+            .filter_map(Result::err)
+        {
             self.say(chain(&fault));
         }
-        switched
+    }
+
+    /// Fails unless the installer would begin on an empty disk. Nothing else says as surely that a VM was not installed:
+    /// neither a record nor a share, which may be lost.
+    fn may_install(&self, disk: &HostPath) -> Result<(), Trouble> {
+        let share = Share::open(Path::new(self.record.boot.share.as_str()))?;
+        match share.open_named(INSTALLED) {
+            Ok(_) => return Err(Trouble::Installed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Trouble::ShareUnreadable(error)),
+        }
+        if is_blank(Path::new(disk.as_str()))? {
+            Ok(())
+        } else {
+            Err(Trouble::InstallationFailed(disk.clone()))
+        }
     }
 
     /// Where one of the VM's files is.
@@ -147,234 +217,41 @@ impl<'a> Start<'a> {
         })
     }
 
-    fn wanted_id(&self) -> Option<GenerationId> {
-        match &self.record.boot.wanted {
-            Wanted::Auto => None,
-            Wanted::Generation(id) => GenerationId::try_from(id.clone()).ok(),
-        }
-    }
-
-    /// The generation that the record asks for, if its bytes are what they were.
-    fn wanted_pair(&mut self, generations: &Generations) -> Option<GenerationId> {
-        let Wanted::Generation(name) = &self.record.boot.wanted else {
-            return None;
-        };
-        match self.wanted_id().and_then(|id| generations.get(id)) {
-            Some(staged) => self.staged_pair(generations, &staged),
-            None => {
-                let name = name.escape_default();
-                self.say(format!("the wanted generation `{name}` is not there"));
-                None
-            }
-        }
-    }
-
-    /// What the share has; else what is staged; else the seed. A staged seed gives way to another one.
-    fn chosen_pair(&mut self, generations: &Generations, rules: Rules) -> Option<GenerationId> {
-        let staged = generations.current();
-        let staged = staged.as_ref();
-        let seeded = staged.is_some_and(|staged| staged.note.source == PairSource::Seed);
-        if let Some(id) = self.share_pair(generations, staged, rules) {
-            return Some(id);
-        }
-        if seeded {
-            self.seed_pair(generations, staged, rules)
-                .or_else(|| self.staged_pair(generations, staged?))
-        } else {
-            staged
-                .and_then(|staged| self.staged_pair(generations, staged))
-                .or_else(|| self.seed_pair(generations, staged, rules))
-        }
-    }
-
-    /// A staged generation, if its bytes are what they were.
-    fn staged_pair(&mut self, generations: &Generations, staged: &Staged) -> Option<GenerationId> {
-        let verified = generations.verify(staged, Deadline::after(VERIFYING_TIME));
-        let fault = match verified {
-            Ok(()) => {
-                self.say(format!("boots {}, staged before", described(staged)));
-                return Some(staged.id.clone());
-            }
-            Err(fault) => fault,
-        };
-        self.say(format!("staged before: {}", chain(&fault)));
-        None
-    }
-
-    fn share_pair(
-        &mut self,
-        generations: &Generations,
-        staged: Option<&Staged>,
-        rules: Rules,
-    ) -> Option<GenerationId> {
-        let path = Path::new(self.record.boot.share.as_str());
-        let looked = Share::open(path).and_then(|share| {
-            let seen = share
-                .look()
-                .map_err(FileFault::new("look into the share", path))?;
-            Ok((share, seen))
-        });
-        let (share, seen) = looked.map_err(|fault| self.say(chain(&fault))).ok()?;
-        for considered in choose(&seen.listing) {
-            let pair = match considered {
-                Ok(pair) => pair,
-                Err(passed_over) => {
-                    self.say(passed_over.to_string());
-                    continue;
-                }
-            };
-            let origins = seen.origins(&pair)?;
-            let unchanged = |staged: &&Staged| {
-                is_unchanged(staged, &pair, &origins) && generations.is_whole(staged)
-            };
-            if let Some(staged) = staged.filter(unchanged) {
-                return Some(staged.id.clone());
-            }
-            match stage_candidate(generations, &share, &pair, origins, rules) {
-                Ok(id) => {
-                    self.say(format!(
-                        "boots {} ({})",
-                        pair.version,
-                        pair.source.describe()
-                    ));
-                    return Some(id);
-                }
-                Err(fault) => self.say(format!("{}: {}", pair.source.describe(), chain(&fault))),
-            }
-        }
-        None
-    }
-
-    fn seed_pair(
-        &mut self,
-        generations: &Generations,
-        staged: Option<&Staged>,
-        rules: Rules,
-    ) -> Option<GenerationId> {
-        if !self.record.boot.seed {
-            self.say("seed: the fleet file gives none");
-            return None;
-        }
-        match stage_seed(generations, &self.path(layout::seed_folder), staged, rules) {
-            Ok(id) => {
-                self.say("boots its seed");
-                Some(id)
-            }
-            Err(fault) => {
-                self.say(format!("seed: {}", chain(&fault)));
-                None
-            }
-        }
-    }
-
     fn say(&mut self, line: impl Into<String>) {
         self.lines.push(line.into());
     }
 
     fn outcome(&mut self, switched: Result<(), Trouble>) -> Outcome {
-        let (vm, share) = (&self.record.vm, &self.record.boot.share);
+        let vm = &self.record.vm;
         let trouble = match switched {
             Ok(()) => return Outcome::done(vm, &self.lines),
             Err(trouble) => trouble,
         };
         let why = chain(&trouble);
-        if matches!(trouble, Trouble::NoPair) {
-            let remedy = format!(
-                "put the guest's vmlinuz-VERSION and initrd.img-VERSION into {share}, or give the VM a `boot.seed` in the \
-                 fleet file and run `armfleet apply`; then start the VM again."
-            );
-            return Outcome::refused(vm, &why, &self.lines, &remedy);
-        }
-        if is_bootable(&self.path(layout::current)) {
+        let falls_back = self.record.phase == Phase::Own && !matches!(trouble, Trouble::NoPair);
+        if falls_back && is_bootable(&self.path(layout::current)) {
             self.lines
                 .push(format!("{why}; boots what was staged before"));
             return Outcome::done(vm, &self.lines);
         }
-        Outcome::refused(
-            vm,
-            &why,
-            &self.lines,
-            "put this right, then start the VM again.",
-        )
+        Outcome::refused(vm, &why, &self.lines, &self.remedy(&trouble))
     }
-}
 
-/// Whether a staged generation is still what a candidate would give.
-fn is_unchanged(staged: &Staged, pair: &Candidate, (kernel, initrd): &(Origin, Origin)) -> bool {
-    staged.note.source == pair.source
-        && staged.note.kernel.from == *kernel
-        && staged.note.initrd.from == *initrd
-}
-
-fn described(staged: &Staged) -> String {
-    match &staged.note.version {
-        Some(version) => version.to_string(),
-        None => format!("generation {}", staged.id),
-    }
-}
-
-fn stage_candidate(
-    generations: &Generations,
-    share: &Share,
-    pair: &Candidate,
-    (kernel, initrd): (Origin, Origin),
-    rules: Rules,
-) -> Result<GenerationId, StageFault> {
-    let open = |name| {
-        let opened = share.open_file(name);
-        opened.map_err(|source| StageFault::Copy {
-            name: name.to_string(),
-            source,
-        })
-    };
-    let incoming = Incoming {
-        source: pair.source,
-        version: Some(pair.version.clone()),
-        kernel: (kernel, open(&pair.kernel)?),
-        initrd: (initrd, open(&pair.initrd)?),
-        expected: None,
-    };
-    generations.stage(incoming, rules)
-}
-
-fn stage_seed(
-    generations: &Generations,
-    folder: &Path,
-    staged: Option<&Staged>,
-    rules: Rules,
-) -> Result<GenerationId, SeedFault> {
-    let receipt = read_receipt(&folder.join("seed.json"))?;
-    let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
-    if let Some(staged) = staged.filter(same) {
-        return Ok(staged.id.clone());
-    }
-    let open = |file: &str, part: &SeedPart| {
-        let path = folder.join(file);
-        let opened = open_plain(&path).and_then(|file| Ok((identity(&file)?, file)));
-        let (identity, file) = opened.map_err(FileFault::new("open", &path))?;
-        let origin = Origin {
-            name: part.path.to_string(),
-            link: None,
-            file: identity,
-        };
-        Ok::<_, FileFault>((origin, file))
-    };
-    let incoming = Incoming {
-        source: PairSource::Seed,
-        version: receipt.version(),
-        kernel: open("vmlinuz", &receipt.kernel)?,
-        initrd: open("initrd.img", &receipt.initrd)?,
-        expected: Some(receipt.id()),
-    };
-    Ok(generations.stage(incoming, rules)?)
-}
-
-fn read_receipt(path: &Path) -> Result<SeedReceipt, SeedFault> {
-    match read_own(path)? {
-        None => Err(SeedFault::NoReceipt(path.to_owned())),
-        Some(text) => read_seed_receipt(&text).map_err(|source| SeedFault::Damaged {
-            path: path.to_owned(),
-            source,
-        }),
+    fn remedy(&self, trouble: &Trouble) -> String {
+        let (vm, share) = (&self.record.vm, &self.record.boot.share);
+        match trouble {
+            Trouble::NoPair => format!(
+                "put the guest's vmlinuz-VERSION and initrd.img-VERSION into {share}, or give the VM a `boot.seed` in the \
+                 fleet file and run `armfleet apply`; then start the VM again."
+            ),
+            Trouble::Installed => {
+                "run `armfleet apply`, which starts it with its own kernel.".to_owned()
+            }
+            Trouble::InstallationFailed(disk) => format!(
+                "`armfleet boot extract {vm}` takes a kernel out of the disk, if there is one; `armfleet apply --reinstall \
+                 {vm}` erases {disk} and installs again."
+            ),
+            _ => "put this right, then start the VM again.".to_owned(),
+        }
     }
 }

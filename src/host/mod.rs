@@ -3,14 +3,17 @@
 //! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
 
+mod generations;
 pub mod guests;
 pub mod memory;
 mod observe;
 mod perform;
 pub mod primitives;
+mod provided;
 pub mod system;
 pub mod watched;
 
+pub use generations::generations;
 pub use observe::Observer;
 pub use perform::Performer;
 

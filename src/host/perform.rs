@@ -1,25 +1,23 @@
 //! Steps, performed by primitive calls. Nothing is decided here: a step says everything, and what it rests on is checked
 //! once more before it is done.
 
+use super::generations::recorded;
 use super::observe::observe;
-use super::primitives::{CallError, CallErrorKind, Copied, Held, Owner, Primitives};
+use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
 use super::{Host, HostError, Inspect};
-use crate::boot::{
-    INITRD_LIMIT, Identity, KERNEL_LIMIT, SHIM, SeedPart, SeedReceipt, Sha256Hex, Timestamp,
-    render_seed_receipt,
-};
+use crate::boot::SHIM;
 use crate::domain::{Edit, apply_edits};
 use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RunState, digest};
 use crate::mark::{
     AppliedBy, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
     render_run_note,
 };
-use crate::plan::{Act, Base, SeedSource, Step};
+use crate::plan::{Act, Base, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
 use std::time::Duration;
 
 /// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
-const PASSAGE: u32 = 0o711;
+pub(super) const PASSAGE: u32 = 0o711;
 /// A VM counts as started when it still runs after this time.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How often a stopping VM is looked at.
@@ -42,10 +40,7 @@ impl<P: Primitives> Performer<P> {
     /// # Errors
     /// When another apply holds it, which the error names.
     pub fn locked(calls: P) -> Result<Self, HostError> {
-        let mut host = Self {
-            calls,
-            _apply_lock: None,
-        };
+        let mut host = Self::unlocked(calls);
         let note = host.lock_note();
         let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
         host._apply_lock = Some(lock.map_err(|error| {
@@ -59,6 +54,14 @@ impl<P: Primitives> Performer<P> {
             }
         })?);
         Ok(host)
+    }
+
+    /// A host for short work on single VMs, which may go on beside an apply.
+    pub fn unlocked(calls: P) -> Self {
+        Self {
+            calls,
+            _apply_lock: None,
+        }
     }
 
     /// The calls below, for tests that change the host behind armfleet's back.
@@ -76,18 +79,18 @@ impl<P: Primitives> Inspect for Performer<P> {
 impl<P: Primitives> Host for Performer<P> {
     fn perform(&self, step: &Step) -> Result<(), HostError> {
         let result = self.act(step);
-        self.write_journal(step, result.as_ref().err())?;
+        self.append_journal(&step.id.to_string(), &step.reason, result.as_ref().err())?;
         result
     }
 }
 
 /// What to say when a call fails.
-fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
+pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
     move |error| HostError::new(format!("cannot {doing}"), error)
 }
 
 /// The step rests on something that has changed since it was planned.
-fn stale(what: impl std::fmt::Display) -> HostError {
+pub(super) fn stale(what: impl std::fmt::Display) -> HostError {
     HostError::plain(format!("{what} changed since it was planned")).with_remedy("apply again")
 }
 
@@ -139,6 +142,13 @@ impl<P: Primitives> Performer<P> {
     fn act_on_vm(&self, act: &Act, vm: &VmName) -> Result<(), HostError> {
         match act {
             Act::StageSeed { kernel, initrd, .. } => self.stage_seed(vm, kernel, initrd),
+            Act::StageInstaller(installer) => self.stage_installer(vm, installer),
+            Act::EraseDisk {
+                path,
+                size,
+                mark,
+                uuid,
+            } => self.erase_disk(vm, uuid.as_ref(), (path, *size), mark),
             Act::Define { uuid, base, edits } => self.define(vm, uuid, base, edits),
             Act::WriteRecord { record, .. } => self.write_record(vm, record),
             Act::SetAutostart { uuid, on } => {
@@ -210,63 +220,6 @@ impl<P: Primitives> Performer<P> {
             .map_err(cannot(format!("make {path}")))
     }
 
-    fn stage_seed(
-        &self,
-        vm: &VmName,
-        kernel: &SeedSource,
-        initrd: &SeedSource,
-    ) -> Result<(), HostError> {
-        let folder = layout::seed_folder(vm);
-        let receipt = layout::seed_receipt(vm);
-        let _lock = self.lock_vm(vm)?;
-        self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
-        self.ensure_folder(&folder, PASSAGE)?;
-        let _staging = self.lock_staging(vm)?;
-        // Without a receipt the hook takes no seed, so it never meets half of a new one.
-        self.calls
-            .remove_file(&receipt)
-            .map_err(cannot(format!("remove {receipt}")))?;
-        let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
-        let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
-        let text = render_seed_receipt(&SeedReceipt { kernel, initrd })
-            .map_err(|error| HostError::new(format!("cannot write {receipt}"), error))?;
-        let doing = cannot(format!("write {receipt}"));
-        self.calls
-            .write_file(&receipt, &folder, text.as_bytes(), 0o600)
-            .map_err(doing)
-    }
-
-    fn stage(&self, source: &SeedSource, to: &str, limit: u64) -> Result<SeedPart, HostError> {
-        let path = &source.path;
-        let Copied {
-            source: stat,
-            sha256,
-        } = self
-            .calls
-            .copy_file(path.as_str(), to, limit, 0o600)
-            .map_err(cannot(format!("copy {path}")))?;
-        if sha256 != source.sha256 {
-            return Err(stale(path));
-        }
-        let time = |ns: i64| Timestamp(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
-        let file = Identity {
-            dev: stat.dev,
-            ino: stat.ino,
-            size: stat.size,
-            mtime: time(stat.mtime_ns),
-            ctime: time(stat.ctime_ns),
-        };
-        let sha256 = Sha256Hex::try_from(sha256)
-            .map_err(|error| HostError::new(format!("cannot copy {path}"), error))?;
-        Ok(SeedPart {
-            path: path.clone(),
-            file,
-            size: stat.size,
-            sha256,
-        })
-    }
-
     fn define(
         &self,
         vm: &VmName,
@@ -316,9 +269,14 @@ impl<P: Primitives> Performer<P> {
             at: self.calls.now(),
         });
         let path = layout::record(vm);
+        let mut record = record.clone();
+        // What somebody asked for meanwhile stands: no plan decides that.
+        if let Ok(present) = recorded(&self.calls, vm) {
+            record.boot.wanted = present.boot.wanted;
+        }
         let text = render_record(&Record {
             applied_by,
-            ..record.clone()
+            ..record
         })
         .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         let doing = cannot(format!("write {path}"));
@@ -385,7 +343,7 @@ impl<P: Primitives> Performer<P> {
             .map_err(cannot(format!("write {path}")))
     }
 
-    fn state(&self, vm: &VmName, uuid: &Uuid) -> Result<RunState, HostError> {
+    pub(super) fn state(&self, vm: &VmName, uuid: &Uuid) -> Result<RunState, HostError> {
         let domain = self
             .calls
             .domain(uuid.as_str())
@@ -484,7 +442,7 @@ impl<P: Primitives> Performer<P> {
             .map_err(doing())
     }
 
-    fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
+    pub(super) fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
             .lock(&layout::vm_lock(vm), &self.lock_note(), VM_PATIENCE);
@@ -511,7 +469,7 @@ impl<P: Primitives> Performer<P> {
     }
 
     /// Keeps the hook from reading what is being changed.
-    fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
+    pub(super) fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
             .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
@@ -529,13 +487,13 @@ impl<P: Primitives> Performer<P> {
         )
     }
 
-    fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
+    pub(super) fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
         self.ensure_folder(layout::STATE, PASSAGE)?;
         self.ensure_folder(layout::VMS, PASSAGE)?;
         self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
     }
 
-    fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
+    pub(super) fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
         let is_there = || match self.calls.look(path, Look::Stat) {
             Fact::Present(file) if file.stat.kind == FileKind::Folder => Ok(true),
             Fact::Absent => Ok(false),
@@ -555,13 +513,19 @@ impl<P: Primitives> Performer<P> {
         }
     }
 
-    fn write_journal(&self, step: &Step, error: Option<&HostError>) -> Result<(), HostError> {
+    /// Adds a line to the journal.
+    pub(super) fn append_journal(
+        &self,
+        step: &str,
+        reason: &str,
+        error: Option<&HostError>,
+    ) -> Result<(), HostError> {
         self.ensure_folder(layout::STATE, PASSAGE)?;
         let line = serde_json::json!({
             "at": self.calls.now(),
             "user": self.calls.user(),
-            "step": step.id,
-            "reason": step.reason,
+            "step": step,
+            "reason": reason,
             "result": error.map_or_else(|| "done".to_owned(), ToString::to_string),
         });
         let doing = cannot(format!("write {}", layout::JOURNAL));

@@ -4,6 +4,8 @@
 //! the n-th one fail all stand behind these two traits.
 
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat};
+use crate::spec::HostPath;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Owner and group, by number.
@@ -157,6 +159,24 @@ pub trait Primitives: Reads {
     /// # Errors
     /// When the source is no plain file or larger than `limit` bytes, or as the system says.
     fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError>;
+    /// Writes a copy of an initrd to which files are appended (path in the initrd to file of the host), whole or not at
+    /// all, replacing what has that name, and tells what it copied.
+    ///
+    /// # Errors
+    /// When a source is no plain file or too large, or as the system says.
+    fn extend_initrd(
+        &self,
+        base: &str,
+        files: &BTreeMap<HostPath, HostPath>,
+        to: &str,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Extended, CallError>;
+    /// Erases every byte of a raw image, which has so many bytes afterwards.
+    ///
+    /// # Errors
+    /// When it is no plain file, or as the system says.
+    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError>;
     /// Removes one file; a missing one is fine.
     ///
     /// # Errors
@@ -196,6 +216,19 @@ pub struct Copied {
     /// The source, as it was before and after.
     pub source: RawStat,
     /// SHA-256 of the bytes, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// An initrd to which files were appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extended {
+    /// The initrd that it begins with.
+    pub base: Copied,
+    /// The appended files, by their path in it.
+    pub files: BTreeMap<HostPath, Copied>,
+    /// Its own size in bytes.
+    pub size: u64,
+    /// Its own SHA-256, in lower-case hexadecimal.
     pub sha256: String,
 }
 

@@ -1,8 +1,10 @@
 //! A host whose every primitive call is seen before it is made, and may be stopped there: to record what was called, to let
 //! a call fail, or to let a process end.
 
-use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
+use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use crate::spec::HostPath;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -332,6 +334,23 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
         self.changes("copy_file", to, |calls| {
             calls.copy_file(from, to, limit, mode)
         })
+    }
+
+    fn extend_initrd(
+        &self,
+        base: &str,
+        files: &BTreeMap<HostPath, HostPath>,
+        to: &str,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Extended, CallError> {
+        self.changes("extend_initrd", to, |calls| {
+            calls.extend_initrd(base, files, to, limit, mode)
+        })
+    }
+
+    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.changes("erase_image", path, |calls| calls.erase_image(path, bytes))
     }
 
     fn remove_file(&self, path: &str) -> Result<(), CallError> {

@@ -62,6 +62,17 @@ pub enum SeenRecord {
     Damaged(String),
 }
 
+impl SeenRecord {
+    /// The record, if it can be read.
+    #[must_use]
+    pub fn good(&self) -> Option<&Record> {
+        match self {
+            Self::Good(record) => Some(record),
+            Self::Damaged(_) => None,
+        }
+    }
+}
+
 /// Whose a domain is, seen from one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ownership {

@@ -35,6 +35,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         stat(vm.boot.share.parent()),
         (layout::current(&vm.name), Look::Link),
         (layout::current_pair(&vm.name), Look::Text),
+        (layout::trials(&vm.name), Look::Text),
         (layout::hook_seen(&vm.name), Look::Text),
         (layout::hold(&vm.name), Look::Text),
         stat(&managed_save(vm)),
@@ -45,8 +46,20 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((seed.initrd.to_string(), Look::Seed));
         looks.push((layout::seed_receipt(&vm.name), Look::Text));
     }
-    for disk in &vm.disks {
-        looks.push(stat(disk.path.as_str()));
+    if let Some(install) = &vm.install {
+        let sources = [&install.kernel, &install.initrd].into_iter();
+        let sources = sources.chain(install.files.values());
+        looks.extend(sources.map(|path| (path.to_string(), Look::Seed)));
+        looks.push((layout::installer_receipt(&vm.name), Look::Text));
+    }
+    for (at, disk) in vm.disks.iter().enumerate() {
+        let installed_on = at == 0 && vm.install.is_some();
+        let look = if installed_on {
+            Look::Image
+        } else {
+            Look::Stat
+        };
+        looks.push((disk.path.to_string(), look));
         looks.push(stat(disk.path.parent()));
     }
     if let Some(log) = &vm.console_log {

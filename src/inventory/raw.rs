@@ -37,6 +37,8 @@ pub enum Look {
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
+    /// A disk image, and whether it holds any byte. A filesystem that cannot tell is taken to say that it does.
+    Image,
 }
 
 /// One thing that was looked at.
@@ -112,6 +114,9 @@ pub struct RawFile {
     /// The text of the file, or the target of the link, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Whether it holds no byte since it was created or erased, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank: Option<bool>,
     /// What is in the boot share, where the look asked for it, sorted by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entries: Option<Vec<RawEntry>>,

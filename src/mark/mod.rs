@@ -11,7 +11,7 @@ pub use envelope::FileError;
 pub use hold::{Hold, read_hold, render_hold};
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
-    Applied, AppliedBy, AppliedDevice, BootRecord, Record, RecordError, Wanted, read_record,
+    Applied, AppliedBy, AppliedDevice, BootRecord, Phase, Record, RecordError, Wanted, read_record,
     render_record,
 };
 pub use run::{Moment, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};

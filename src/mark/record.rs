@@ -6,6 +6,7 @@
 use crate::spec::{DesiredState, FleetName, GuestReboot, Handover, HostPath, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The version this program writes, and the only one it reads.
 const FORMAT: &str = "armfleet-record/1";
@@ -32,6 +33,9 @@ pub struct Record {
     /// Whether it is never stopped, restarted or removed. Outlives the VM's entry in the file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
+    /// Whether its guest is there yet.
+    #[serde(default)]
+    pub phase: Phase,
     /// How it boots.
     pub boot: BootRecord,
     /// Who applied last. Not compared: it never makes a record differ.
@@ -67,6 +71,23 @@ pub struct BootRecord {
     pub seed: bool,
     /// Which pair to boot.
     pub wanted: Wanted,
+    /// How long a guest may take to say that it has come up; with none, that it runs is enough.
+    #[serde(default)]
+    pub confirm_within: Option<Duration>,
+}
+
+/// Whether a VM's guest is there yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// It boots its own kernel; never again an installer.
+    #[default]
+    Own,
+    /// Its installer boots, as long as this disk holds no byte.
+    Installing {
+        /// The first disk's image.
+        disk: HostPath,
+    },
 }
 
 /// Which pair the hook is to boot.
@@ -167,11 +188,15 @@ mod tests {
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,
             protect: false,
+            phase: Phase::Installing {
+                disk: "/srv/armhf-vm.img".parse().unwrap(),
+            },
             boot: BootRecord {
                 share: "/srv/armhf-vm-boot".parse().unwrap(),
                 handover: Handover::Copy,
                 seed: true,
                 wanted: Wanted::Auto,
+                confirm_within: Some(Duration::from_secs(300)),
             },
             applied_by: Some(AppliedBy {
                 user: "root".to_owned(),

@@ -2,12 +2,13 @@
 
 use super::planner::{Draft, Sight};
 use super::step::{Act, SeedSource, StepId};
+use super::trial;
 use super::vm::Stuck;
 use crate::boot::{
-    BootFileName, Considered, Entry, FileNote, Listing, PairNote, PairSource, SeedPart,
+    BootFileName, Considered, Entry, FileNote, Identity, Listing, PairNote, PairSource, SeedPart,
     SeedReceipt, choose, read_pair_note, read_seed_receipt,
 };
-use crate::inventory::{Fact, FileKind, Inventory, RawEntry};
+use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
 use crate::spec::{HostPath, Vm, layout};
 
 /// Whether a start would find a kernel.
@@ -31,8 +32,8 @@ pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Opti
         return Ok(None);
     };
     let receipt = staged_seed(sight, vm, draft)?;
-    let kernel = seed_source(sight, vm, &seed.kernel, receipt.as_ref(), draft)?;
-    let initrd = seed_source(sight, vm, &seed.initrd, receipt.as_ref(), draft)?;
+    let mut source = |path| seed_source(sight, vm, path, "seed", receipt.is_some(), draft);
+    let (kernel, initrd) = (source(&seed.kernel)?, source(&seed.initrd)?);
     let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
         return Ok(None);
     };
@@ -86,20 +87,21 @@ fn staged_seed(
     }
 }
 
-/// One file of the seed; none where it is gone and no longer needed.
-fn seed_source(
+/// One file of a seed or an installer; none where it is gone and no longer needed.
+pub(super) fn seed_source(
     sight: &Sight<'_>,
     vm: &Vm,
     path: &HostPath,
-    staged: Option<&SeedReceipt>,
+    what: &str,
+    staged: bool,
     draft: &mut Draft,
 ) -> Result<Option<SeedSource>, Stuck> {
     match sight.inventory.path(path.as_str()) {
         Fact::Present(file) if file.stat.kind != FileKind::File => {
             draft.refuse(
                 &vm.name,
-                format!("its seed {path} is not a plain file"),
-                "name the file itself in boot.seed",
+                format!("its {what} {path} is not a plain file"),
+                "name the file itself",
             );
             Err(Stuck)
         }
@@ -113,10 +115,10 @@ fn seed_source(
                 Err(Stuck)
             }
         },
-        Fact::Absent if staged.is_some() => {
+        Fact::Absent if staged => {
             draft.notice(
                 &vm.name,
-                format!("its seed {path} is gone"),
+                format!("its {what} {path} is gone"),
                 "the copy staged before stays in use",
             );
             Ok(None)
@@ -124,8 +126,8 @@ fn seed_source(
         Fact::Absent => {
             draft.refuse(
                 &vm.name,
-                format!("its seed {path} is not there"),
-                "put the file there, or correct boot.seed",
+                format!("its {what} {path} is not there"),
+                "put the file there, or correct the path",
             );
             Err(Stuck)
         }
@@ -221,7 +223,12 @@ pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
     let prefix = format!("armfleet: {}: ", vm.name);
     let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
     lines
-        .filter(|line| !line.starts_with("boots "))
+        .filter(|line| {
+            let sources = [PairSource::Links, PairSource::OldLinks, PairSource::Newest];
+            sources
+                .iter()
+                .any(|source| line.starts_with(source.describe()))
+        })
         .map(str::to_owned)
         .collect()
 }
@@ -231,10 +238,15 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     let share = inventory.path(vm.boot.share.as_str()).present()?;
     let entries = share.entries.as_deref()?;
     let considered = choose(&listing(entries));
+    let trials = trial::trials(inventory, vm);
     let candidate = considered.iter().flatten().next()?;
+    if trial::failed(&trials, entries, &candidate.kernel, &candidate.initrd).is_some() {
+        return None;
+    }
     let same = |note: &FileNote, name: &BootFileName| {
         let entry = entries.iter().find(|entry| entry.name == name.as_str());
-        note.from.name == name.as_str() && entry.is_some_and(|entry| unchanged(note, entry))
+        note.from.name == name.as_str()
+            && entry.is_some_and(|entry| unchanged(&note.from.file, entry))
     };
     let unchanged = same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd);
     (!unchanged).then(|| candidate.version.to_string())
@@ -246,10 +258,11 @@ fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
     read_pair_note(file.text.as_deref()?.as_bytes()).ok()
 }
 
-fn unchanged(note: &FileNote, entry: &RawEntry) -> bool {
+/// Whether an entry of a share is still the file that was seen.
+pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
     let time =
         |stamp: crate::boot::Timestamp| i128::from(stamp.0) * 1_000_000_000 + i128::from(stamp.1);
-    let (stat, file) = (&entry.stat, &note.from.file);
+    let stat = &entry.stat;
     (stat.dev, stat.ino, stat.size) == (file.dev, file.ino, file.size)
         && i128::from(stat.mtime_ns) == time(file.mtime)
         && i128::from(stat.ctime_ns) == time(file.ctime)
@@ -257,10 +270,15 @@ fn unchanged(note: &FileNote, entry: &RawEntry) -> bool {
 
 fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
     let share = sight.inventory.path(vm.boot.share.as_str()).as_ref();
-    share.map(|share| choose(&listing(share.entries.as_deref().unwrap_or_default())))
+    share.map(choice)
 }
 
-fn listing(entries: &[RawEntry]) -> Listing {
+/// Which pairs of a share could boot, as far as names and sizes tell.
+pub(super) fn choice(share: &RawFile) -> Vec<Considered> {
+    choose(&listing(share.entries.as_deref().unwrap_or_default()))
+}
+
+pub(super) fn listing(entries: &[RawEntry]) -> Listing {
     let read = |entry: &RawEntry| match (&entry.link, entry.stat.kind) {
         (Some(text), FileKind::File) => Entry::Link(text.as_bytes().to_vec()),
         (None, FileKind::File) => Entry::File(entry.stat.size),

@@ -7,6 +7,7 @@ mod boot;
 mod claim;
 mod hook;
 mod host;
+mod install;
 mod interruption;
 mod order;
 mod pending;
@@ -17,17 +18,21 @@ mod run;
 mod saved;
 mod step;
 mod storage;
+mod trial;
 mod vm;
 mod watch;
 
 pub use boot::{Kernels, kernels};
+pub use install::installing;
 pub use interruption::{Fate, Interruption};
 pub use planner::plan;
 pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError, Staleness};
-pub use step::{Act, Base, SeedSource, Step, StepId};
+pub use step::{Act, Base, InstallerSource, SeedSource, Step, StepId};
+
+pub use trial::trials;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, Pattern};
+use crate::spec::{FleetName, Pattern, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.
@@ -39,6 +44,8 @@ pub struct Policy {
     pub vms: Vec<Pattern>,
     /// Whether only what drifted since the last apply is planned.
     pub drift_only: bool,
+    /// The VM whose disk is erased and that is installed again.
+    pub reinstall: Option<VmName>,
 }
 
 impl Policy {

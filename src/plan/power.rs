@@ -8,6 +8,7 @@ use super::step::{Act, StepId};
 use super::vm::VmPlanner;
 use crate::domain::Cause;
 use crate::inventory::{Domain, RunState};
+use crate::mark::Phase;
 use crate::spec::{Restart, Uuid};
 
 impl VmPlanner<'_> {
@@ -29,7 +30,7 @@ impl VmPlanner<'_> {
                 self.restart(&uuid, pending, needs, draft)
             }
             Calls::Nothing => {}
-            Calls::Start => self.start(&uuid, "state: running", cause, needs, draft),
+            Calls::Start => self.start(&uuid, &self.why_started(), cause, needs, draft),
             Calls::AwaitThenStart => {
                 let wait = Act::AwaitOff {
                     uuid: uuid.clone(),
@@ -43,7 +44,7 @@ impl VmPlanner<'_> {
                     &needs.clone(),
                     draft,
                 ));
-                self.start(&uuid, "state: running", cause, &needs, draft);
+                self.start(&uuid, &self.why_started(), cause, &needs, draft);
             }
             Calls::Stop if self.vm.protect => {
                 let why = "protected: not stopped";
@@ -64,6 +65,13 @@ impl VmPlanner<'_> {
             }
             Calls::Notice(what, outlook) => draft.notice(name, what, outlook),
             Calls::Refuse(why, remedy) => draft.refuse(name, why, remedy),
+        }
+    }
+
+    fn why_started(&self) -> String {
+        match &self.phase {
+            Phase::Own => "state: running".to_owned(),
+            Phase::Installing { disk } => format!("installs it on {disk}"),
         }
     }
 
@@ -168,7 +176,11 @@ impl VmPlanner<'_> {
             );
             return false;
         }
-        match boot::bootable(self.sight, self.vm) {
+        let bootable = match &self.phase {
+            Phase::Own => boot::bootable(self.sight, self.vm),
+            Phase::Installing { .. } => Bootable::Yes,
+        };
+        match bootable {
             Bootable::Yes => true,
             Bootable::No { why, remedy } => {
                 draft.refuse(name, format!("not started: {why}"), remedy);

@@ -4,6 +4,7 @@ use crate::domain::{Cause, Edit, RowChange};
 use crate::mark::Record;
 use crate::spec::{HostPath, Size, Uuid, VmName};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -89,6 +90,19 @@ pub enum Act {
         /// Whether another pair is replaced.
         replaces: bool,
     },
+    /// Copies the installer beside the record, with the files for the installation.
+    StageInstaller(InstallerSource),
+    /// Erases a raw image, and what says in the boot share that it is installed.
+    EraseDisk {
+        /// The image.
+        path: HostPath,
+        /// Its size, which it keeps.
+        size: Size,
+        /// The file that the installation left last.
+        mark: HostPath,
+        /// The domain whose disk it is, which must be off.
+        uuid: Option<Uuid>,
+    },
     /// Creates a raw image of zero bytes.
     CreateDisk {
         /// The image.
@@ -173,7 +187,9 @@ impl Act {
             | Self::Start { uuid }
             | Self::Stop { uuid, .. }
             | Self::Undefine { uuid, .. } => Some(uuid),
+            Self::EraseDisk { uuid, .. } => uuid.as_ref(),
             Self::InstallHook { .. }
+            | Self::StageInstaller(_)
             | Self::ReloadDaemon { .. }
             | Self::CreateShare { .. }
             | Self::OwnShare { .. }
@@ -194,6 +210,19 @@ pub enum Base {
     Skeleton(String),
     /// The stored definition, if it still has this SHA-256 without its secrets.
     Stored(String),
+}
+
+/// An installer's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallerSource {
+    /// The kernel.
+    pub kernel: SeedSource,
+    /// The initrd.
+    pub initrd: SeedSource,
+    /// The files that are added to it, by their path in the installer.
+    pub files: BTreeMap<HostPath, SeedSource>,
+    /// Whether one that was staged before is replaced.
+    pub replaces: bool,
 }
 
 /// One file of a seed pair.

@@ -2,13 +2,15 @@
 
 use super::boot;
 use super::hook::Hook;
+use super::install::{self, Installation};
 use super::pending::await_boot;
 use super::planner::{Draft, Sight};
 use super::removal::Removals;
 use super::step::{Act, Base, StepId};
+use super::trial;
 use crate::domain::{Cause, Comparison, compare, compare_drift, skeleton};
 use crate::inventory::{Domain, Fact, SeenRecord};
-use crate::mark::{BootRecord, Record, Wanted};
+use crate::mark::{BootRecord, Phase, Record, Wanted};
 use crate::spec::{Uuid, Vm, domain_uuid, layout};
 
 /// Nothing further is planned for this VM; the draft says why.
@@ -26,6 +28,7 @@ pub(super) fn plan(
         vm,
         hook,
         removals,
+        phase: Phase::Own,
     };
     // A stuck VM keeps the steps planned so far: each is right in itself, and the next apply goes on from there.
     let _ = planner.plan(draft);
@@ -37,6 +40,8 @@ pub(super) struct VmPlanner<'a> {
     pub(super) vm: &'a Vm,
     pub(super) hook: &'a Hook,
     pub(super) removals: &'a Removals,
+    /// Whether its guest is there yet.
+    pub(super) phase: Phase,
 }
 
 /// What the record says of this VM.
@@ -71,7 +76,24 @@ impl VmPlanner<'_> {
             self.no_leftovers(draft)?;
         }
         self.host_can(draft)?;
-        let mut needs = self.storage(domain, &remembered, draft)?;
+        let installation = self.installation(domain, remembered.record, draft)?;
+        let vm = install::during(self.vm, &installation.phase);
+        let planner = VmPlanner {
+            vm: &vm,
+            phase: installation.phase.clone(),
+            ..*self
+        };
+        planner.plan_parts(domain, &remembered, &installation, draft)
+    }
+
+    fn plan_parts(
+        &self,
+        domain: Option<&Domain>,
+        remembered: &Remembered<'_>,
+        installation: &Installation,
+        draft: &mut Draft,
+    ) -> Result<(), Stuck> {
+        let mut needs = self.storage(domain, remembered, installation, draft)?;
         let uuid = self.uuid(domain);
         let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
         let pending = self.pending(domain, remembered.record, &comparison);
@@ -85,7 +107,7 @@ impl VmPlanner<'_> {
             None => remembered.cause(|_| true),
         };
         needs.extend(draft.because(cause, define));
-        let written = self.record(&remembered, &uuid, &comparison, &needs, draft);
+        let written = self.record(remembered, &uuid, &comparison, &needs, draft);
         let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
         needs.extend(draft.because(repaired.or(Some(Cause::FileChanged)), written));
         let autostart = self.autostart(domain, &uuid, &needs, draft);
@@ -93,6 +115,7 @@ impl VmPlanner<'_> {
         needs.extend(draft.because(cause, autostart));
         let cause = remembered.cause(|record| record.state == self.vm.state);
         self.run_state(domain, &pending, cause, &needs, draft);
+        trial::notices(self.sight.inventory, self.vm, remembered.record, draft);
         if let Some(domain) = domain {
             self.notices(domain, &comparison, &pending, draft);
         }
@@ -104,6 +127,7 @@ impl VmPlanner<'_> {
         &self,
         domain: Option<&Domain>,
         remembered: &Remembered<'_>,
+        installation: &Installation,
         draft: &mut Draft,
     ) -> Result<Vec<StepId>, Stuck> {
         let mut needs = self.freed(domain, draft)?;
@@ -113,6 +137,9 @@ impl VmPlanner<'_> {
         for disk in &self.vm.disks {
             let disk = self.disk(disk, domain, remembered.record, draft)?;
             needs.extend(draft.because(Some(Cause::FileChanged), disk));
+        }
+        for step in self.installer(installation, domain, &needs, draft)? {
+            needs.extend(draft.because(Some(Cause::FileChanged), Some(step)));
         }
         let seed = boot::seed(self.sight, self.vm, draft)?;
         let receipt = self
@@ -278,8 +305,12 @@ impl VmPlanner<'_> {
         } else {
             format!("{} vCPUs", self.vm.vcpus)
         };
+        let boots = match self.phase {
+            Phase::Own => "boots from its share",
+            Phase::Installing { .. } => "boots its installer",
+        };
         format!(
-            "{}, {accel}, {}, {vcpus}, virtio-mmio, boots from its share",
+            "{}, {accel}, {}, {vcpus}, virtio-mmio, {boots}",
             self.vm.arch, self.vm.memory
         )
     }
@@ -302,6 +333,7 @@ impl VmPlanner<'_> {
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
             protect: vm.protect,
+            phase: self.phase.clone(),
             boot: BootRecord {
                 share: vm.boot.share.clone(),
                 handover: vm.boot.handover,
@@ -309,6 +341,7 @@ impl VmPlanner<'_> {
                 wanted: remembered
                     .record
                     .map_or(Wanted::Auto, |record| record.boot.wanted.clone()),
+                confirm_within: vm.boot.confirm_within,
             },
             applied_by: remembered
                 .record

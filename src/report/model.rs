@@ -2,7 +2,7 @@
 
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
-use crate::plan::{self, Act, Base, Definitions, Fate, Plan, Step};
+use crate::plan::{self, Act, Base, Definitions, Fate, InstallerSource, Plan, Step};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -369,6 +369,9 @@ impl Action {
                 replaces: false, ..
             }
             | Act::CreateShare { .. }
+            | Act::StageInstaller(InstallerSource {
+                replaces: false, ..
+            })
             | Act::StageSeed {
                 replaces: false, ..
             }
@@ -386,9 +389,10 @@ impl Action {
             | Act::GrowDisk { .. }
             | Act::Define { .. }
             | Act::StageSeed { .. }
+            | Act::StageInstaller(_)
             | Act::WriteRecord { .. }
             | Act::SetAutostart { .. } => Self::Change,
-            Act::Undefine { .. } | Act::Forget => Self::Remove,
+            Act::Undefine { .. } | Act::Forget | Act::EraseDisk { .. } => Self::Remove,
             Act::Start { .. } => Self::Start,
             Act::Stop { .. } | Act::AwaitOff { .. } => Self::Stop,
         }
@@ -512,6 +516,8 @@ pub(super) fn kind_and_subject(step: &Step) -> (&'static str, String) {
         Act::ReloadDaemon { .. } => ("libvirtd", "reload".to_owned()),
         Act::CreateShare { path, .. } | Act::OwnShare { path, .. } => ("share", path.to_string()),
         Act::StageSeed { .. } => ("seed", vm()),
+        Act::StageInstaller(_) => ("installer", vm()),
+        Act::EraseDisk { path, .. } => ("erase", path.to_string()),
         Act::CreateDisk { path, .. } | Act::GrowDisk { path, .. } => ("disk", path.to_string()),
         Act::Define { .. } | Act::Undefine { .. } => ("domain", vm()),
         Act::WriteRecord { .. } | Act::Forget => ("record", vm()),

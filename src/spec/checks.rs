@@ -2,10 +2,10 @@
 //!
 //! A check looks at whatever could be read; that something else could not does not keep it from running.
 
-use super::draft::{Draft, DraftVm, Drafts};
+use super::draft::{Draft, DraftDisk, DraftInstall, DraftSeed, DraftVm, Drafts};
 use super::fields::At;
 use super::path_checks;
-use super::problem::{Code, Found, Problem};
+use super::problem::{Checked, Code, Found, Problem};
 use super::{Accel, Arch, Cmdline, Size};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 type Check = fn(&Draft) -> Vec<Problem>;
 
 /// The checks of one VM, by the code of the problems that they find.
-const OF_ONE: [(Code, Check); 10] = [
+const OF_ONE: [(Code, Check); 13] = [
     (Code::MemoryRange, memory_range),
     (Code::MemoryFraction, memory_fraction),
     (Code::VcpuRange, vcpu_range),
@@ -22,6 +22,9 @@ const OF_ONE: [(Code, Check); 10] = [
     (Code::DiskSize, disk_size),
     (Code::DuplicateDisk, duplicate_disk),
     (Code::SeedPair, seed_pair),
+    (Code::InstallAndSeed, install_and_seed),
+    (Code::InstallDisk, install_disk),
+    (Code::ConfirmWithin, confirm_within),
     (Code::StopTimeout, stop_timeout),
     (Code::PathRefused, path_checks::path_refused),
     (Code::ShareTooGeneral, path_checks::share_too_general),
@@ -128,7 +131,10 @@ fn vcpu_range(draft: &Draft) -> Vec<Problem> {
 fn cmdline_length(draft: &Draft) -> Vec<Problem> {
     const KEPT: usize = 1023;
     let boots = draft.readable_vms().filter_map(|vm| vm.boot.as_ref().ok());
-    let cmdlines = boots.filter_map(|boot| boot.cmdline.as_ref().ok());
+    let boots = boots.map(|boot| &boot.cmdline);
+    let installs = draft.readable_vms().filter_map(DraftVm::readable_install);
+    let cmdlines = boots.chain(installs.map(|install| &install.cmdline));
+    let cmdlines = cmdlines.filter_map(|cmdline| cmdline.as_ref().ok());
     let long = cmdlines.filter(|cmdline| cmdline.value.as_str().len() > KEPT);
     let problem = |cmdline: &At<Cmdline>| {
         let length = cmdline.value.as_str().len();
@@ -210,6 +216,61 @@ fn seed_pair(draft: &Draft) -> Vec<Problem> {
     };
     seeds
         .filter_map(|seed| problem(seed.kernel.as_ref().ok()?, seed.initrd.as_ref().ok()?))
+        .collect()
+}
+
+/// Two answers to the same question: what boots first.
+fn install_and_seed(draft: &Draft) -> Vec<Problem> {
+    let vms = draft.readable_vms();
+    let both = vms.filter_map(|vm| Some((vm.readable_install()?, vm.readable_seed()?)));
+    let problem = |(install, seed): (&DraftInstall, &DraftSeed)| {
+        let message = "a VM has an installer or a seed, not both";
+        let problem = Problem::new(Code::InstallAndSeed, &install.key, message)
+            .help("leave `boot.seed` out: the first kernel is the one that is installed");
+        match &seed.kernel {
+            Ok(kernel) => problem.also(&kernel.range, "the seed"),
+            Err(_) => problem,
+        }
+    };
+    both.map(problem).collect()
+}
+
+/// An installer needs a disk that is created for it.
+fn install_disk(draft: &Draft) -> Vec<Problem> {
+    let vms = draft.readable_vms();
+    let installs = vms.filter_map(|vm| Some((vm.readable_install()?, vm.disks.as_ref().ok()?)));
+    let problem =
+        |(install, disks): (&DraftInstall, &Vec<Checked<DraftDisk>>)| {
+            let Some(first) = disks.first() else {
+                let message = "there is no disk to install on";
+                let problem = Problem::new(Code::InstallDisk, &install.key, message);
+                return Some(problem.help("give the VM `disks: [{ path: …, size: … }]`"));
+            };
+            let disk = first.as_ref().ok()?;
+            let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {
+                return None;
+            };
+            let message = "the disk to install on has no `size`";
+            let problem = Problem::new(Code::InstallDisk, &path.range, message);
+            Some(problem.help(
+                "armfleet installs only on a disk that it creates, so it must know how large",
+            ))
+        };
+    installs.filter_map(problem).collect()
+}
+
+/// A guest needs some time to come up, and one that takes a day is down.
+fn confirm_within(draft: &Draft) -> Vec<Problem> {
+    const LEAST: Duration = Duration::from_secs(10);
+    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let boots = draft.readable_vms().filter_map(|vm| vm.boot.as_ref().ok());
+    let times = boots.filter_map(|boot| boot.confirm_within.as_ref().ok()?.as_ref());
+    let wrong = times.filter(|time| !(LEAST..=MOST).contains(&time.value));
+    wrong
+        .map(|time| {
+            let message = "a guest gets from 10s to 24h to confirm that it has come up";
+            Problem::new(Code::ConfirmWithin, &time.range, message)
+        })
         .collect()
 }
 

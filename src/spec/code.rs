@@ -225,6 +225,21 @@ codes! {
         why: "A kernel is no initrd, so one of the two is a slip.",
         remedy: "Name the kernel's file under `kernel` and the initrd's under `initrd`.",
     }
+    /// An installer beside a seed.
+    InstallAndSeed = "install-and-seed" {
+        why: "Both say what boots first, and only one can.",
+        remedy: "Leave `boot.seed` out if the VM is to be installed, or `install` if its disk is installed already.",
+    }
+    /// An installer without a disk that is created for it.
+    InstallDisk = "install-disk" {
+        why: "An installer runs only over a disk that armfleet creates empty, so that it never destroys anything.",
+        remedy: "Give the VM a first disk with a `path` and a `size`.",
+    }
+    /// A time to confirm outside its bounds.
+    ConfirmWithin = "confirm-within" {
+        why: "A guest needs some time to come up, and one that takes a day is down.",
+        remedy: "Give it from 10s to 24h.",
+    }
     /// A stop timeout outside its bounds.
     StopTimeout = "stop-timeout" {
         why: "A stop that may take no time always fails, and one that may take days is never noticed to fail.",

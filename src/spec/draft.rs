@@ -4,8 +4,9 @@ use super::fields::At;
 use super::problem::{Checked, Layer};
 use super::{
     Accel, Arch, Boot, Cmdline, DesiredState, Disk, DiskName, FleetName, GuestReboot, Handover,
-    HostPath, MachineName, Restart, Seed, Size, Spec, Transport, Vm, VmName,
+    HostPath, Install, MachineName, Restart, Seed, Size, Spec, Transport, Vm, VmName,
 };
+use std::ops::Range;
 use std::time::Duration;
 
 /// A fleet, read as far as it can be.
@@ -30,6 +31,7 @@ pub(super) struct DraftVm {
     pub(super) vcpus: Checked<At<u32>>,
     pub(super) transport: Checked<Option<Transport>>,
     pub(super) boot: Checked<DraftBoot>,
+    pub(super) install: Checked<Option<DraftInstall>>,
     pub(super) disks: Checked<Vec<Checked<DraftDisk>>>,
     pub(super) console_log: Checked<Option<At<HostPath>>>,
     pub(super) state: Checked<DesiredState>,
@@ -49,6 +51,24 @@ pub(super) struct DraftBoot {
     pub(super) handover: Checked<Handover>,
     pub(super) cmdline: Checked<At<Cmdline>>,
     pub(super) seed: Checked<Option<DraftSeed>>,
+    pub(super) confirm_within: Checked<Option<At<Duration>>>,
+}
+
+/// A VM's `install`, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct DraftInstall {
+    pub(super) key: Range<usize>,
+    pub(super) kernel: Checked<At<HostPath>>,
+    pub(super) initrd: Checked<At<HostPath>>,
+    pub(super) cmdline: Checked<At<Cmdline>>,
+    pub(super) files: Checked<Vec<DraftFile>>,
+}
+
+/// A file for the installer, read as far as it can be.
+#[derive(Debug)]
+pub(super) struct DraftFile {
+    pub(super) target: Checked<At<HostPath>>,
+    pub(super) source: Checked<At<HostPath>>,
 }
 
 /// A VM's `boot.seed`, read as far as it can be.
@@ -98,6 +118,11 @@ impl DraftVm {
         self.boot.as_ref().ok()?.seed.as_ref().ok()?.as_ref()
     }
 
+    /// What is to install it, if that could be read at all.
+    pub(super) fn readable_install(&self) -> Option<&DraftInstall> {
+        self.install.as_ref().ok()?.as_ref()
+    }
+
     fn finish(self) -> Checked<Vm> {
         let disks = self.disks?.into_iter().map(|disk| disk?.finish());
         Ok(Vm {
@@ -109,6 +134,7 @@ impl DraftVm {
             vcpus: self.vcpus?.value,
             transport: self.transport?,
             boot: self.boot?.finish()?,
+            install: self.install?.map(DraftInstall::finish).transpose()?,
             disks: disks.collect::<Checked<_>>()?,
             console_log: self.console_log?.map(|path| path.value),
             state: self.state?,
@@ -128,6 +154,20 @@ impl DraftBoot {
             handover: self.handover?,
             cmdline: self.cmdline?.value,
             seed: self.seed?.map(DraftSeed::finish).transpose()?,
+            confirm_within: self.confirm_within?.map(|within| within.value),
+        })
+    }
+}
+
+impl DraftInstall {
+    fn finish(self) -> Checked<Install> {
+        let files = self.files?.into_iter();
+        let files = files.map(|file| Ok((file.target?.value, file.source?.value)));
+        Ok(Install {
+            kernel: self.kernel?.value,
+            initrd: self.initrd?.value,
+            cmdline: self.cmdline?.value,
+            files: files.collect::<Checked<_>>()?,
         })
     }
 }

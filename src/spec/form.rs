@@ -38,6 +38,8 @@ pub(super) enum Form {
     Vms(&'static Table),
     /// A map from names, such as this one, to maps with these keys.
     Named(&'static Table, &'static str),
+    /// A map from absolute paths to paths on the VM's host or beside the file, with placeholders.
+    Files,
 }
 
 /// Characters that no text of a fleet file may have, for the inside of a pattern's brackets.
@@ -68,13 +70,14 @@ impl Form {
                 keys_of(table)
             ),
             Self::Named(table, _) => format!("a map from names to maps with {}", keys_of(table)),
+            Self::Files => "a map from absolute paths to files".to_owned(),
         }
     }
 
     /// What is to be said of placeholders in it.
     pub(super) fn placeholders(&self) -> Option<&'static str> {
         match self {
-            Self::Name | Self::HostPath | Self::Path | Self::Line => {
+            Self::Name | Self::HostPath | Self::Path | Self::Line | Self::Files => {
                 Some("`{name}`, `{index}`, `{fleet}`, `{host}` and `{var.NAME}` are replaced in it")
             }
             Self::Boolean | Self::Whole(..) | Self::Word(_) | Self::Size | Self::Duration => {
@@ -127,8 +130,13 @@ impl Form {
                 "type": "object",
                 "additionalProperties": { "$ref": reference(table) },
             }),
+            Self::Files => json!({
+                "type": "object",
+                "propertyNames": { "pattern": "^/" },
+                "additionalProperties": { "type": ["string", "number", "boolean"] },
+            }),
         });
-        if self.table().is_none() {
+        if self.table().is_none() && !matches!(self, Self::Files) {
             schema = or_placeholder(schema, &self.described());
         }
         into_map(if nullable {

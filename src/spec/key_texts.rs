@@ -304,3 +304,51 @@ pub(super) const CONSOLE_LOG: Meaning = Meaning {
     effect: Effect::NextBoot,
     example: "\"/var/log/armhf/{name}.log\"",
 };
+
+pub(super) const BOOT_CONFIRM_WITHIN: Meaning = Meaning {
+    text: "How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the service that says so. A kernel of which nothing was heard for so long gives way to the last one that worked, at the next start. Without the key a kernel that ran for ten minutes works, too. With or without it, three starts without a sign of life are enough.",
+    form: Form::Duration,
+    absence: Absence::Means("a run of ten minutes confirms a kernel"),
+    effect: Effect::Now,
+    example: "5min",
+};
+
+pub(super) const INSTALL: Meaning = Meaning {
+    text: "What installs the VM, once: its kernel and initrd boot only over a first disk that is empty, and never again after that. `apply --wait` follows the installation until the VM runs the kernel that it installed; `apply --reinstall VM` erases the disk and begins again.",
+    form: Form::Map(&keys::INSTALL),
+    absence: Absence::Means("nothing is installed"),
+    effect: Effect::Told("when the VM is created"),
+    example: "{ kernel: vmlinuz, initrd: initrd.gz, cmdline: console=ttyAMA0 auto=true }",
+};
+
+pub(super) const INSTALL_KERNEL: Meaning = Meaning {
+    text: "The installer's kernel. Many VMs may have the same.",
+    form: Form::Path,
+    absence: Absence::Error,
+    effect: Effect::Told("when the VM is installed"),
+    example: "netboot/vmlinuz",
+};
+
+pub(super) const INSTALL_INITRD: Meaning = Meaning {
+    text: "The installer's initrd. What boots is a copy, to which `files` are added.",
+    form: Form::Path,
+    absence: Absence::Error,
+    effect: Effect::Told("when the VM is installed"),
+    example: "netboot/initrd.gz",
+};
+
+pub(super) const INSTALL_CMDLINE: Meaning = Meaning {
+    text: "The kernel's command line during the installation.",
+    form: Form::Line,
+    absence: Absence::Error,
+    effect: Effect::Told("when the VM is installed"),
+    example: "console=ttyAMA0 auto=true priority=critical preseed/file=/preseed.cfg",
+};
+
+pub(super) const INSTALL_FILES: Meaning = Meaning {
+    text: "Files that the installer gets in its initrd: where they are there, and which files they are. They keep their permission bits.",
+    form: Form::Files,
+    absence: Absence::Means("the installer's initrd stays as it is"),
+    effect: Effect::Told("when the VM is installed"),
+    example: "{ /preseed.cfg: preseed.cfg }",
+};

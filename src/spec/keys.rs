@@ -140,6 +140,7 @@ pub(super) const VM: Table = Table {
         key("arch", Required, &texts::ARCH),
         key("memory", Required, &texts::MEMORY),
         key("boot", Optional, &texts::BOOT),
+        key("install", Optional, &texts::INSTALL),
         key("host", Optional, &texts::HOST),
         key("profile", Optional, &texts::PROFILE),
         key("accel", Optional, &texts::ACCEL),
@@ -154,7 +155,6 @@ pub(super) const VM: Table = Table {
         key("stop_timeout", Optional, &texts::STOP_TIMEOUT),
         key("restart", Optional, &texts::RESTART),
         key("protect", Optional, &texts::PROTECT),
-        later("install"),
         later("networks"),
         later("shares"),
         later("adopt"),
@@ -174,10 +174,10 @@ pub(super) const BOOT: Table = Table {
         key("share", Optional, &texts::BOOT_SHARE),
         key("handover", Optional, &texts::BOOT_HANDOVER),
         key("seed", Optional, &texts::BOOT_SEED),
+        key("confirm_within", Optional, &texts::BOOT_CONFIRM_WITHIN),
         later("kernel"),
         later("initrd"),
         later("dtb"),
-        later("confirm_within"),
     ],
 };
 
@@ -190,6 +190,20 @@ pub(super) const SEED: Table = Table {
     keys: &[
         key("kernel", Required, &texts::SEED_KERNEL),
         key("initrd", Required, &texts::SEED_INITRD),
+    ],
+};
+
+/// The keys of `install`.
+pub(super) const INSTALL: Table = Table {
+    id: "install",
+    owner: "`install`",
+    place: "it belongs under `install`",
+    prefix: "install.",
+    keys: &[
+        key("kernel", Required, &texts::INSTALL_KERNEL),
+        key("initrd", Required, &texts::INSTALL_INITRD),
+        key("cmdline", Required, &texts::INSTALL_CMDLINE),
+        key("files", Optional, &texts::INSTALL_FILES),
     ],
 };
 
@@ -223,7 +237,7 @@ pub(super) const CONSOLE: Table = Table {
 };
 
 /// Every table.
-pub(super) const TABLES: [&Table; 7] = [&FILE, &VM, &BOOT, &SEED, &DISK, &CONSOLE, &VAR];
+pub(super) const TABLES: [&Table; 8] = [&FILE, &VM, &BOOT, &SEED, &INSTALL, &DISK, &CONSOLE, &VAR];
 
 /// What other programs call a key.
 const SYNONYMS: [(&str, &str); 11] = [

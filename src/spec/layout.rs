@@ -85,6 +85,48 @@ pub fn current_pair(vm: &VmName) -> String {
     format!("{VMS}/{vm}/boot/current/pair.json")
 }
 
+/// The link that names the generation before the current one.
+#[must_use]
+pub fn previous(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/previous")
+}
+
+/// One generation's note.
+#[must_use]
+pub fn pair(vm: &VmName, generation: &str) -> String {
+    format!("{VMS}/{vm}/boot/g/{generation}/pair.json")
+}
+
+/// The host's uptime when the VM had started, left by the shim.
+#[must_use]
+pub fn started(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/started")
+}
+
+/// The host's uptime when the VM had stopped, left by the shim.
+#[must_use]
+pub fn stopped(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/stopped")
+}
+
+/// What is known of the pairs that a VM was started with.
+#[must_use]
+pub fn trials(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/trials.json")
+}
+
+/// The folder of a VM's installer.
+#[must_use]
+pub fn installer_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/installer")
+}
+
+/// What was staged as the installer.
+#[must_use]
+pub fn installer_receipt(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/installer/installer.json")
+}
+
 /// The folder of a VM's seed.
 #[must_use]
 pub fn seed_folder(vm: &VmName) -> String {

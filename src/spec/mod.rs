@@ -12,6 +12,7 @@ pub mod explain;
 mod fields;
 mod form;
 mod identity;
+mod install;
 mod key_texts;
 mod keys;
 mod layers;
@@ -133,6 +134,8 @@ pub struct Vm {
     pub transport: Option<Transport>,
     /// How it boots.
     pub boot: Boot,
+    /// What installs it; used once.
+    pub install: Option<Install>,
     /// Its disks, in the order in which the guest numbers them.
     pub disks: Vec<Disk>,
     /// The file on the host that keeps the console's output.
@@ -199,6 +202,8 @@ pub struct Boot {
     pub cmdline: Cmdline,
     /// The pair to boot while the share has none.
     pub seed: Option<Seed>,
+    /// How long a guest may take to confirm a new pair; `None`: that it runs for ten minutes confirms it, too.
+    pub confirm_within: Option<Duration>,
 }
 
 /// How a boot pair gets from share to domain.
@@ -217,6 +222,19 @@ pub struct Seed {
     pub kernel: HostPath,
     /// Initrd file on the host.
     pub initrd: HostPath,
+}
+
+/// What boots until the VM has a kernel of its own, on an empty disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Install {
+    /// The installer's kernel, a file on the host.
+    pub kernel: HostPath,
+    /// The installer's initrd, a file on the host.
+    pub initrd: HostPath,
+    /// The kernel command line of the installation.
+    pub cmdline: Cmdline,
+    /// Files that are added to the initrd: path in the installer to file on the host.
+    pub files: BTreeMap<HostPath, HostPath>,
 }
 
 /// One disk as wanted.

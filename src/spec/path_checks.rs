@@ -51,6 +51,7 @@ enum Purpose {
     Disk,
     Log,
     Seed,
+    Installer,
 }
 
 /// A VM's use of a path.
@@ -68,6 +69,7 @@ impl Claim<'_> {
             Purpose::Disk => "disk",
             Purpose::Log => "console log",
             Purpose::Seed => "seed",
+            Purpose::Installer => "installer",
         }
     }
 
@@ -75,6 +77,11 @@ impl Claim<'_> {
     fn described(&self) -> String {
         let vm = self.vm.map_or("a VM", |vm| vm.value.as_str());
         format!("the {} of {vm}", self.purpose())
+    }
+
+    /// Whether nobody writes there.
+    fn is_read_only(&self) -> bool {
+        matches!(self.purpose, Purpose::Seed | Purpose::Installer)
     }
 
     fn labelled(&self) -> String {
@@ -108,12 +115,18 @@ fn claims_of(vm: &DraftVm) -> Vec<Claim<'_>> {
     let seeds = seed
         .into_iter()
         .flat_map(|seed| [&seed.kernel, &seed.initrd]);
+    let installer = vm.readable_install().into_iter().flat_map(|install| {
+        let files = install.files.iter().flatten().map(|file| &file.source);
+        [&install.kernel, &install.initrd].into_iter().chain(files)
+    });
     let share = share.map(|path| (Purpose::Share, path));
     let disks = disks.map(|path| (Purpose::Disk, path));
     let log = log.map(|path| (Purpose::Log, path));
     let seeds = seeds.flatten().map(|path| (Purpose::Seed, path));
+    let installer = installer.flatten().map(|path| (Purpose::Installer, path));
     let vm = vm.name.as_ref().ok();
     let all = share.into_iter().chain(disks).chain(log).chain(seeds);
+    let all = all.chain(installer);
     all.map(|(purpose, path)| Claim { vm, purpose, path })
         .collect()
 }
@@ -140,7 +153,7 @@ pub(super) fn path_refused(draft: &Draft) -> Vec<Problem> {
             let prefix = forbidden
                 .into_iter()
                 .find(|prefix| path.starts_with(**prefix))?;
-            if claim.purpose == Purpose::Seed {
+            if claim.is_read_only() {
                 return None;
             }
             let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
@@ -182,8 +195,8 @@ pub(super) fn shared_path(draft: &Draft) -> Vec<Problem> {
         around.retain(|outer| outer.covers(claim.path.value.as_str()));
         match around.last() {
             Some(outer)
-                if outer.purpose == Purpose::Seed
-                    && claim.purpose == Purpose::Seed
+                if outer.is_read_only()
+                    && claim.is_read_only()
                     && outer.path.value == claim.path.value => {}
             Some(outer) => {
                 let problem = conflict(outer, &claim);

@@ -5,6 +5,7 @@ use super::draft::{DraftBoot, DraftDisk, DraftSeed, DraftVm, Drafts};
 pub(super) use super::expand::HOST;
 use super::expand::{Placeholders, Room};
 use super::fields::{At, Field, Fields, at, fields};
+use super::install::install;
 use super::keys;
 use super::layers;
 use super::problem::{Checked, Code, Found, Problem};
@@ -134,6 +135,7 @@ pub(super) fn vm(
             word(field, TRANSPORT, found).map(Some)
         }),
         boot: boot(fields, key, scope, found),
+        install: install(fields, scope, found),
         disks: disks(fields, scope, found),
         console_log: console_log(fields, scope, found),
         autostart: match fields.get("autostart") {
@@ -157,7 +159,7 @@ pub(super) fn vm(
     })
 }
 
-fn required<'n, T>(
+pub(super) fn required<'n, T>(
     fields: &Fields<'n>,
     name: &str,
     found: &mut Found,
@@ -219,12 +221,17 @@ fn boot(vm: &Fields<'_>, vm_key: &Node, scope: Scope<'_>, found: &mut Found) -> 
         Some(field) => seed(field, scope, found).map(Some),
         None => Ok(None),
     };
+    let confirm_within = match fields.get("confirm_within") {
+        Some(field) => parsed(field, "a duration, as in 5min", parse_duration, found).map(Some),
+        None => Ok(None),
+    };
     from?;
     Ok(DraftBoot {
         share,
         handover,
         cmdline,
         seed,
+        confirm_within,
     })
 }
 
@@ -347,7 +354,7 @@ impl<'a> Scope<'a> {
     pub(super) const fn new(sources: &'a Sources<'a>, vm: Checked<&'a str>) -> Self {
         Self { sources, vm }
     }
-    fn cmdline(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<Cmdline>> {
+    pub(super) fn cmdline(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<Cmdline>> {
         let text = text(field, "a text", found)?;
         if text.trim_end().contains('\n') || !text.ends_with('\n') {
             return accept(field, text.parse(), found);
@@ -371,7 +378,11 @@ impl<'a> Scope<'a> {
     }
 
     /// A path on the host, or one beside the fleet file.
-    fn path_beside(&self, field: &Field<'_>, found: &mut Found) -> Checked<At<HostPath>> {
+    pub(super) fn path_beside(
+        &self,
+        field: &Field<'_>,
+        found: &mut Found,
+    ) -> Checked<At<HostPath>> {
         let text = text(field, "a path", found)?;
         if text.is_empty() {
             return Err(wrong_type(field, "a path", found));

@@ -53,7 +53,9 @@ fn what_is_left_out_has_the_documented_default() {
             handover: Handover::Copy,
             cmdline: "console=ttyAMA0 root=/dev/vda1".parse().unwrap(),
             seed: None,
+            confirm_within: None,
         },
+        install: None,
         disks: vec![Disk {
             name: "armhf-vm".parse().unwrap(),
             path: "/srv/armhf-vm.img".parse().unwrap(),
@@ -345,6 +347,8 @@ fn boot_yaml(boot: &Boot, order: Order<'_>) -> String {
         ];
         entry("seed", flow(pair, order))
     }));
+    let within = boot.confirm_within.into_iter();
+    entries.extend(within.map(|within| entry("confirm_within", render_duration(within))));
     flow(entries, order)
 }
 
@@ -379,6 +383,7 @@ prop_compose! {
         folder in component(),
         cmdline in "[!-~é][ -~é]{0,200}",
         seed in proptest::option::of((component(), component())),
+        confirm_within in proptest::option::of(10u64..86_400),
     ) -> Boot {
         let seed = seed.map(|(kernel, initrd)| Seed {
             kernel: format!("/seeds/{kernel}-k").parse().unwrap(),
@@ -389,6 +394,7 @@ prop_compose! {
             handover: Handover::Copy,
             cmdline: cmdline.parse().unwrap(),
             seed,
+            confirm_within: confirm_within.map(Duration::from_secs),
         }
     }
 }
@@ -435,6 +441,7 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             vcpus,
             transport: mmio.then_some(Transport::Mmio),
             boot,
+            install: None,
             disks,
             console_log: log.map(|log| format!("/logs/{log}/{name}.log").parse().unwrap()),
             state,
@@ -477,4 +484,22 @@ proptest! {
         let text = yaml(&spec, &shuffled(seed));
         prop_assert_eq!(read(&text), Ok(spec), "{}", text);
     }
+}
+
+#[test]
+fn an_installer_is_read_with_its_files() {
+    let file = format!(
+        "{SHORTEST}    install:\n      kernel: netboot/vmlinuz\n      initrd: /srv/initrd.gz\n      cmdline: auto {{name}}\n      \
+         files:\n        /preseed.cfg: \"{{name}}.cfg\"\n        /etc/late: ../late\n"
+    );
+    let path = |text: &str| text.parse().unwrap();
+    let install = vm(&file).install.unwrap();
+    assert_eq!(install.kernel, path("/home/me/fleet/netboot/vmlinuz"));
+    assert_eq!(install.initrd, path("/srv/initrd.gz"));
+    assert_eq!(install.cmdline.as_str(), "auto armhf-vm");
+    let files = [
+        (path("/etc/late"), path("/home/me/late")),
+        (path("/preseed.cfg"), path("/home/me/fleet/armhf-vm.cfg")),
+    ];
+    assert_eq!(install.files, BTreeMap::from(files));
 }

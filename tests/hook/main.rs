@@ -14,4 +14,5 @@ mod hostile;
 mod ownership;
 mod shim;
 mod staging;
+mod trial;
 mod world;

@@ -5,7 +5,7 @@ use armfleet::boot::{
     render_seed_receipt,
 };
 use armfleet::hook::{Outcome, Root, Verdict, prepare};
-use armfleet::mark::{Applied, BootRecord, Record, Wanted, render_mark, render_record};
+use armfleet::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark, render_record};
 use armfleet::spec::{DesiredState, GuestReboot, Handover, Uuid, VmName, layout};
 use rustix::fs::XattrFlags;
 use sha2::{Digest, Sha256};
@@ -44,11 +44,13 @@ impl World {
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,
             protect: false,
+            phase: Phase::Own,
             boot: BootRecord {
                 share: share.to_str().unwrap().parse().unwrap(),
                 handover: Handover::Copy,
                 seed: false,
                 wanted: Wanted::Auto,
+                confirm_within: None,
             },
             applied_by: None,
         };

@@ -1,8 +1,9 @@
 //! A file system: names, owners, modes, inodes, symbolic links, and times.
 
-use crate::host::primitives::{CallError, CallErrorKind, Copied, Owner};
+use crate::boot::{AddedFile, appended_files};
+use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
-use crate::spec::layout;
+use crate::spec::{HostPath, layout};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -74,6 +75,10 @@ impl Content {
             Self::Link(target) => target.len() as u64,
             Self::Folder | Self::Special => 0,
         }
+    }
+
+    fn is_blank(&self) -> bool {
+        matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }
 
     fn sha256(&self) -> Option<String> {
@@ -154,6 +159,7 @@ impl Files {
             stat: node.stat(),
             sha256: None,
             text: None,
+            blank: None,
             entries: None,
         };
         match (look, node.content.kind()) {
@@ -164,6 +170,7 @@ impl Files {
             // What a holder wrote goes with its lock.
             (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
             (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),
+            (Look::Image, FileKind::File) => seen.blank = Some(node.content.is_blank()),
             (Look::Share, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
             _ => {}
         }
@@ -460,6 +467,67 @@ impl Files {
         }
         self.put(to, content, mode, ROOT)?;
         Ok(Copied { source, sha256 })
+    }
+
+    pub(super) fn extend_initrd(
+        &mut self,
+        base: &str,
+        files: &BTreeMap<HostPath, HostPath>,
+        to: &str,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Extended, CallError> {
+        let mut added = Vec::new();
+        let mut sources = BTreeMap::new();
+        for (path, from) in files {
+            let (bytes, copied) = self.whole(from.as_str())?;
+            added.push(AddedFile {
+                path: path.clone(),
+                mode: copied.source.mode,
+                bytes,
+            });
+            sources.insert(path.clone(), copied);
+        }
+        let base = self.copy_file(base, to, limit, mode)?;
+        let (mut bytes, _) = self.whole(to)?;
+        if !added.is_empty() {
+            bytes.extend(appended_files(base.source.size, &added));
+        }
+        self.put(to, Content::file(bytes), mode, ROOT)?;
+        let (bytes, Copied { sha256, .. }) = self.whole(to)?;
+        Ok(Extended {
+            base,
+            files: sources,
+            size: bytes.len() as u64,
+            sha256,
+        })
+    }
+
+    /// All the bytes of a file, which is none of the large ones.
+    fn whole(&self, path: &str) -> Result<(Vec<u8>, Copied), CallError> {
+        let (_, node) = self.find(path).ok_or_else(|| missing(path))?;
+        match (&node.content, node.content.sha256()) {
+            (Content::File { bytes, .. }, Some(sha256)) => Ok((
+                bytes.clone(),
+                Copied {
+                    source: node.stat(),
+                    sha256,
+                },
+            )),
+            _ => Err(fails(
+                CallErrorKind::Other,
+                path,
+                "it is not a regular file",
+            )),
+        }
+    }
+
+    pub(super) fn erase_image(&mut self, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.edit_file(path, |content, size| {
+            content.clear();
+            *size = bytes;
+            Ok(())
+        })
     }
 
     pub(super) fn remove_file(&mut self, path: &str) -> Result<(), CallError> {

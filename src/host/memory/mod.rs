@@ -12,12 +12,14 @@ mod files;
 mod hook;
 mod tree;
 
-use super::primitives::{CallError, CallErrorKind, Copied, Held, Owner, Primitives, Reads};
+use super::primitives::{
+    CallError, CallErrorKind, Copied, Extended, Held, Owner, Primitives, Reads,
+};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
-use crate::spec::layout;
+use crate::spec::{HostPath, layout};
 use daemon::Daemon;
 use files::{Content, Files};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -218,6 +220,23 @@ impl Primitives for Memory {
 
     fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
         self.world().files.copy_file(from, to, limit, mode)
+    }
+
+    fn extend_initrd(
+        &self,
+        base: &str,
+        files: &BTreeMap<HostPath, HostPath>,
+        to: &str,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Extended, CallError> {
+        self.world()
+            .files
+            .extend_initrd(base, files, to, limit, mode)
+    }
+
+    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.world().files.erase_image(path, bytes)
     }
 
     fn remove_file(&self, path: &str) -> Result<(), CallError> {

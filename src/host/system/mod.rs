@@ -11,11 +11,13 @@ mod offer;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
 pub use offer::{Network, Offer};
 
-use super::primitives::{CallError, Copied, Held, Owner, Primitives, Reads};
+use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use crate::spec::HostPath;
 use files::seed::Receipts;
-use files::{Root, folder, image, lock, look, process, write};
+use files::{Root, folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -179,6 +181,30 @@ impl Primitives for SystemHost {
     fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
         let root = self.root();
         write::copy(&root.below(from), &root.below(to), limit, mode)
+    }
+
+    fn extend_initrd(
+        &self,
+        base: &str,
+        files: &BTreeMap<HostPath, HostPath>,
+        to: &str,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Extended, CallError> {
+        let root = self.root();
+        let files = files.iter();
+        let files = files.map(|(path, from)| (path.clone(), root.below(from.as_str())));
+        initrd::extend(
+            &root.below(base),
+            &files.collect(),
+            &root.below(to),
+            limit,
+            mode,
+        )
+    }
+
+    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
+        image::erase(&self.root().below(path), bytes)
     }
 
     fn remove_file(&self, path: &str) -> Result<(), CallError> {

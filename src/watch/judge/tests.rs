@@ -1,5 +1,5 @@
 use super::*;
-use crate::mark::{Applied, BootRecord, Wanted};
+use crate::mark::{Applied, BootRecord, Phase, Wanted};
 use crate::spec::Handover;
 use crate::watch::lane::Lane;
 use proptest::prelude::*;
@@ -17,11 +17,13 @@ fn record() -> Record {
         autostart: true,
         on_guest_reboot: GuestReboot::ColdBoot,
         protect: false,
+        phase: Phase::Own,
         boot: BootRecord {
             share: "/srv/armhf-vm-boot".parse().unwrap(),
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
+            confirm_within: None,
         },
         applied_by: None,
     }

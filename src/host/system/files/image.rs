@@ -1,12 +1,13 @@
 //! Disk images: created where nothing is, grown, never shrunk or overwritten. Their bytes are the guest's and are not
-//! looked at.
+//! looked at; only whether there are any.
 
 use super::write::Draft;
 use super::{at, folder_of, stat_of};
 use crate::host::primitives::CallError;
 use crate::inventory::FileKind;
-use rustix::fs::OFlags;
-use std::fs::OpenOptions;
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -19,6 +20,33 @@ pub(in super::super) fn create(path: &Path, bytes: u64) -> Result<(), CallError>
         draft.place(path)
     };
     create().map_err(at(path))
+}
+
+/// Erases every byte of an image, which has this size afterwards.
+pub(in super::super) fn erase(path: &Path, bytes: u64) -> Result<(), CallError> {
+    let erase = || {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        if stat_of(&file)?.kind != FileKind::File {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        file.set_len(0)?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    };
+    erase().map_err(at(path))
+}
+
+/// Whether an image holds no byte since it was created or erased; `false` where the filesystem cannot tell.
+pub(super) fn is_blank(image: &File) -> io::Result<bool> {
+    match rustix::fs::seek(image, SeekFrom::Data(0)) {
+        Err(Errno::NXIO) => Ok(true),
+        Ok(_) | Err(Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Grows an image that has this size.

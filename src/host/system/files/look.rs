@@ -1,7 +1,7 @@
 //! Looking at paths.
 
 use super::seed::Receipts;
-use super::{Root, at, copy_hashed, is_missing, open_plain, raw_stat, share};
+use super::{Root, at, copy_hashed, image, is_missing, open_plain, raw_stat, share};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
 use rustix::fs::{AtFlags, CWD};
@@ -46,6 +46,13 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             text: super::lock::held_by(path)?,
             ..only(stat)
         }),
+        (Look::Image, FileKind::File) => {
+            let (file, stat) = open_plain(path)?;
+            Ok(RawFile {
+                blank: Some(image::is_blank(&file)?),
+                ..only(stat)
+            })
+        }
         (Look::Link, FileKind::Symlink) => Ok(RawFile {
             text: Some(utf8(rustix::fs::readlink(path, Vec::new())?.into_bytes())?),
             ..only(stat)
@@ -92,6 +99,7 @@ pub(super) fn only(stat: RawStat) -> RawFile {
         stat,
         sha256: None,
         text: None,
+        blank: None,
         entries: None,
     }
 }

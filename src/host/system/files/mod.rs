@@ -2,6 +2,7 @@
 
 pub(super) mod folder;
 pub(super) mod image;
+pub(super) mod initrd;
 pub(super) mod lock;
 pub(super) mod look;
 pub(super) mod process;

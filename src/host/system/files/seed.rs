@@ -1,7 +1,7 @@
 //! The digests of seeds' source files, known from the receipts beside their staged copies.
 
 use super::{Root, look, nanoseconds};
-use crate::boot::{Identity, SeedPart, Timestamp, read_seed_receipt};
+use crate::boot::{Identity, SeedPart, Timestamp, read_installer_receipt, read_seed_receipt};
 use crate::inventory::RawStat;
 use crate::spec::{VmName, layout};
 use std::collections::BTreeMap;
@@ -42,12 +42,29 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
         let receipt = text
             .ok()
             .and_then(|file| read_seed_receipt(file.text?.as_bytes()).ok());
-        for part in receipt
+        let seeds = receipt
             .into_iter()
-            .flat_map(|receipt| [receipt.kernel, receipt.initrd])
-        {
+            .flat_map(|receipt| [receipt.kernel, receipt.initrd]);
+        for part in seeds.chain(installer_parts(root, &vm)) {
             parts.entry(part.path.to_string()).or_default().push(part);
         }
     }
     parts
+}
+
+/// The sources of a VM's installer.
+fn installer_parts(root: &Root, vm: &VmName) -> Vec<SeedPart> {
+    let text = look::text(&root.below(&layout::installer_receipt(vm)));
+    let receipt = text
+        .ok()
+        .and_then(|file| read_installer_receipt(file.text?.as_bytes()).ok());
+    let Some(receipt) = receipt else {
+        return Vec::new();
+    };
+    let initrd = SeedPart {
+        sha256: receipt.initrd_source,
+        ..receipt.initrd
+    };
+    let files = receipt.files.into_values();
+    files.chain([receipt.kernel, initrd]).collect()
 }

@@ -40,7 +40,7 @@ impl Draft {
     }
 
     /// Puts it in place of what has that name.
-    fn replace(self, target: &Path, mode: u32) -> io::Result<()> {
+    pub(super) fn replace(self, target: &Path, mode: u32) -> io::Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_bits_truncate(mode))?;
         self.file.sync_all()?;
         fs::rename(&self.path, target)?;

@@ -1,0 +1,114 @@
+//! `armfleet boot`
+
+use super::exit::Exit;
+use super::plan::failed;
+use super::{
+    BootCommand, BootListArguments, BootUseArguments, BootVm, ListFormat, host, reads, terminal,
+};
+use crate::boot::{Generation, Standing};
+use crate::host::{Performer, generations};
+use crate::mark::Wanted;
+use crate::report::render_generations;
+use crate::spec::VmName;
+
+pub(super) fn run(command: &BootCommand) -> Result<Exit, Exit> {
+    match command {
+        BootCommand::List(arguments) => list(arguments),
+        BootCommand::Use(arguments) => use_generation(arguments),
+        BootCommand::Retry(vm) => retry(vm),
+    }
+}
+
+fn list(BootListArguments { vm, format }: &BootListArguments) -> Result<Exit, Exit> {
+    let vm = name(vm)?;
+    let generations = generations(&reads()?, &vm).map_err(failed)?;
+    match format {
+        ListFormat::Json => {
+            let text = serde_json::to_string_pretty(&generations);
+            terminal::result(&(text.map_err(|error| broken(&error))? + "\n"));
+        }
+        ListFormat::Text if generations.is_empty() => {
+            terminal::remark(&format!("{vm} was not started yet\n"));
+        }
+        ListFormat::Text => terminal::result(&render_generations(&generations)),
+    }
+    Ok(Exit::Success)
+}
+
+fn use_generation(arguments: &BootUseArguments) -> Result<Exit, Exit> {
+    let vm = name(&arguments.vm)?;
+    let host = Performer::unlocked(host()?);
+    let wanted = match arguments.generation.as_str() {
+        "auto" => Wanted::Auto,
+        written => {
+            let known = generations(host.calls(), &vm).map_err(failed)?;
+            Wanted::Generation(chosen(&vm, written, &known)?.id.to_string())
+        }
+    };
+    host.want(&vm, wanted.clone()).map_err(failed)?;
+    terminal::result(&match wanted {
+        Wanted::Auto => format!("{vm} boots what its share has, from its next start on.\n"),
+        Wanted::Generation(id) => format!("{vm} boots generation {id}, from its next start on.\n"),
+    });
+    Ok(Exit::Success)
+}
+
+/// The one staged generation of this name or version.
+fn chosen<'g>(vm: &VmName, written: &str, known: &'g [Generation]) -> Result<&'g Generation, Exit> {
+    let is_meant = |generation: &&Generation| {
+        let version = generation.trial.version.as_ref();
+        generation.id.as_str() == written
+            || version.is_some_and(|version| version.as_str() == written)
+    };
+    let staged = known.iter().filter(|generation| generation.staged);
+    let meant: Vec<_> = staged.filter(is_meant).collect();
+    match meant.as_slice() {
+        [one] => Ok(one),
+        several => {
+            let count = several.len();
+            let (vm, written) = (vm.clone(), written.to_owned());
+            let error = NotOne { vm, written, count };
+            terminal::error(&error, Some(&format!("armfleet boot list {}", error.vm)));
+            Err(Exit::Invalid)
+        }
+    }
+}
+
+fn retry(vm: &BootVm) -> Result<Exit, Exit> {
+    let vm = name(vm)?;
+    let host = Performer::unlocked(host()?);
+    let known = generations(host.calls(), &vm).map_err(failed)?;
+    let failures = known
+        .iter()
+        .filter(|generation| matches!(generation.trial.standing, Standing::Failed(_)));
+    if failures.count() == 0 {
+        terminal::remark(&format!("No kernel of {vm} has failed.\n"));
+        return Ok(Exit::Success);
+    }
+    let retried = host.retry(&vm).map_err(failed)?;
+    let retried = retried.join(", ");
+    terminal::result(&format!(
+        "{vm} tries {retried} again, from its next start on.\n"
+    ));
+    Ok(Exit::Success)
+}
+
+fn name(vm: &BootVm) -> Result<VmName, Exit> {
+    vm.vm.parse().map_err(|why: crate::spec::Unacceptable| {
+        terminal::error(&why, None);
+        Exit::Invalid
+    })
+}
+
+fn broken(error: &serde_json::Error) -> Exit {
+    terminal::error(error, None);
+    Exit::Failed
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{vm} has {} called {written:?}", if *count == 0 { "no generation" } else { "several generations" })]
+struct NotOne {
+    vm: VmName,
+    written: String,
+    count: usize,
+}

@@ -1,0 +1,246 @@
+//! Which pair of a VM's own boots at one start.
+
+use super::files::{Deadline, FileFault, chain};
+use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
+use super::provided::stage_seed;
+use super::root::Root;
+use super::share::Share;
+use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
+use crate::mark::{Record, Wanted};
+use crate::spec::layout;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a staged pair may be read again.
+const VERIFYING_TIME: Duration = Duration::from_secs(10);
+
+/// What choosing looks at, and what it has to say.
+pub(super) struct Choosing<'a> {
+    pub(super) root: &'a Root,
+    pub(super) record: &'a Record,
+    pub(super) generations: &'a Generations,
+    pub(super) share: Option<&'a Share>,
+    pub(super) rules: Rules,
+    pub(super) trials: &'a mut Trials,
+    pub(super) lines: &'a mut Vec<String>,
+}
+
+impl Choosing<'_> {
+    /// What somebody asked for; else what the share has; else what is staged or worked before; else the seed. A staged
+    /// seed gives way to another one.
+    pub(super) fn choose(&mut self) -> Option<GenerationId> {
+        if let Some(id) = self.wanted_pair().or_else(|| self.share_pair()) {
+            return Some(id);
+        }
+        let staged = self.generations.current();
+        let staged = staged.as_ref();
+        if staged.is_some_and(|staged| staged.note.source == PairSource::Seed) {
+            self.seed_pair(staged)
+                .or_else(|| self.staged_pair(staged?))
+                .or_else(|| self.proved_pair())
+        } else {
+            staged
+                .and_then(|staged| self.staged_pair(staged))
+                .or_else(|| self.proved_pair())
+                .or_else(|| self.seed_pair(staged))
+        }
+    }
+
+    /// The generation that the record asks for, if its bytes are what they were.
+    fn wanted_pair(&mut self) -> Option<GenerationId> {
+        let Wanted::Generation(name) = &self.record.boot.wanted else {
+            return None;
+        };
+        let wanted = wanted_id(self.record);
+        match wanted.and_then(|id| self.generations.get(id)) {
+            Some(staged) => self.verified(&staged, "as asked for"),
+            None => {
+                let name = name.escape_default();
+                self.say(format!("the wanted generation `{name}` is not there"));
+                None
+            }
+        }
+    }
+
+    /// What is staged, unless it failed.
+    fn staged_pair(&mut self, staged: &Staged) -> Option<GenerationId> {
+        match self.trials.failure(&staged.id) {
+            Some(failure) => {
+                self.say_failed(&staged.id, failure);
+                None
+            }
+            None => self.verified(staged, "staged before"),
+        }
+    }
+
+    /// The pair that worked last.
+    fn proved_pair(&mut self) -> Option<GenerationId> {
+        let proved = self.trials.proved.clone()?;
+        match self.generations.get(proved) {
+            Some(staged) => self.verified(&staged, "which worked before"),
+            None => {
+                self.say("the pair that worked before is not there any more");
+                None
+            }
+        }
+    }
+
+    /// A staged generation, if its bytes are what they were.
+    fn verified(&mut self, staged: &Staged, why: &str) -> Option<GenerationId> {
+        if staged.note.source == PairSource::Installer {
+            self.say("what is staged is its installer, which is not booted again");
+            return None;
+        }
+        let verified = self
+            .generations
+            .verify(staged, Deadline::after(VERIFYING_TIME));
+        match verified {
+            Ok(()) => {
+                self.say(format!("boots {}, {why}", described(staged)));
+                Some(staged.id.clone())
+            }
+            Err(fault) => {
+                self.say(format!("{why}: {}", chain(&fault)));
+                None
+            }
+        }
+    }
+
+    /// The first pair of the share that is good. Where a failed one is met first, the one that worked last boots.
+    fn share_pair(&mut self) -> Option<GenerationId> {
+        let share = self.share?;
+        let path = Path::new(self.record.boot.share.as_str());
+        let looked = share
+            .look()
+            .map_err(FileFault::new("look into the share", path));
+        let seen = looked.map_err(|fault| self.say(chain(&fault))).ok()?;
+        let staged = self.generations.current();
+        for considered in choose(&seen.listing) {
+            let pair = match considered {
+                Ok(pair) => pair,
+                Err(passed_over) => {
+                    self.say(passed_over.to_string());
+                    continue;
+                }
+            };
+            let (kernel, initrd) = seen.origins(&pair)?;
+            let known = self
+                .trials
+                .failed_files(&kernel.file, &initrd.file)
+                .cloned();
+            if let Some(id) = known {
+                match self.instead_of(&id) {
+                    None => continue,
+                    chosen => return chosen,
+                }
+            }
+            let unchanged = |staged: &&Staged| {
+                is_unchanged(staged, &pair, &kernel, &initrd) && self.generations.is_whole(staged)
+            };
+            if let Some(staged) = staged.as_ref().filter(unchanged) {
+                return Some(staged.id.clone());
+            }
+            let files = (kernel.file, initrd.file);
+            match self.stage_candidate(share, &pair, kernel, initrd) {
+                Ok(id) => {
+                    let source = pair.source.describe();
+                    self.say(format!("boots {} ({source})", pair.version));
+                    return Some(id);
+                }
+                Err(StageFault::Failed(id, _)) => {
+                    self.trials.seen_again(&id, files.0, files.1);
+                    match self.instead_of(&id) {
+                        None => {}
+                        chosen => return chosen,
+                    }
+                }
+                Err(fault) => self.say(format!("{}: {}", pair.source.describe(), chain(&fault))),
+            }
+        }
+        None
+    }
+
+    /// What boots instead of a pair that failed.
+    fn instead_of(&mut self, id: &GenerationId) -> Option<GenerationId> {
+        let failure = self.trials.failure(id)?;
+        self.say_failed(id, failure);
+        self.proved_pair()
+    }
+
+    fn stage_candidate(
+        &self,
+        share: &Share,
+        pair: &Candidate,
+        kernel: Origin,
+        initrd: Origin,
+    ) -> Result<GenerationId, StageFault> {
+        let open = |name| {
+            let opened = share.open_file(name);
+            opened.map_err(|source| StageFault::Copy {
+                name: name.to_string(),
+                source,
+            })
+        };
+        let incoming = Incoming {
+            source: pair.source,
+            version: Some(pair.version.clone()),
+            kernel: (kernel, open(&pair.kernel)?),
+            initrd: (initrd, open(&pair.initrd)?),
+            expected: None,
+        };
+        self.generations.stage(incoming, self.rules, self.trials)
+    }
+
+    fn seed_pair(&mut self, staged: Option<&Staged>) -> Option<GenerationId> {
+        if !self.record.boot.seed {
+            self.say("seed: the fleet file gives none");
+            return None;
+        }
+        let folder = self.root.below(&layout::seed_folder(&self.record.vm));
+        match stage_seed(self.generations, &folder, staged, self.rules, self.trials) {
+            Ok(id) => {
+                self.say("boots its seed");
+                Some(id)
+            }
+            Err(fault) => {
+                self.say(format!("seed: {}", chain(&fault)));
+                None
+            }
+        }
+    }
+
+    fn say_failed(&mut self, id: &GenerationId, failure: Failure) {
+        let what = self.trials.name_of(id);
+        let vm = &self.record.vm;
+        self.say(format!(
+            "{what} failed ({failure}) and is not booted until its bytes change; `armfleet boot retry {vm}` gives it another \
+             chance"
+        ));
+    }
+
+    fn say(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+}
+
+/// The generation that the record asks for.
+pub(super) fn wanted_id(record: &Record) -> Option<GenerationId> {
+    match &record.boot.wanted {
+        Wanted::Auto => None,
+        Wanted::Generation(id) => GenerationId::try_from(id.clone()).ok(),
+    }
+}
+
+/// Whether a staged generation is still what a candidate would give.
+fn is_unchanged(staged: &Staged, pair: &Candidate, kernel: &Origin, initrd: &Origin) -> bool {
+    staged.note.source == pair.source
+        && staged.note.kernel.from == *kernel
+        && staged.note.initrd.from == *initrd
+}
+
+fn described(staged: &Staged) -> String {
+    match &staged.note.version {
+        Some(version) => version.to_string(),
+        None => format!("generation {}", staged.id),
+    }
+}

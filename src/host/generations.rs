@@ -1,0 +1,135 @@
+//! What people ask of a VM's generations. The hook obeys at the next start; until then nothing changes.
+
+use super::perform::cannot;
+use super::primitives::{Primitives, Reads};
+use super::{HostError, Performer};
+use crate::boot::{Generation, GenerationId, PairSource, Trials, read_pair_note};
+use crate::inventory::{Fact, Look};
+use crate::mark::{Record, Wanted, read_record, render_record};
+use crate::spec::{VmName, layout};
+
+/// A VM's generations, sorted by version and name.
+///
+/// # Errors
+/// When the VM is not known on this host, or what is known of it cannot be read.
+pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, HostError> {
+    let record = recorded(reads, vm)?;
+    let named = |path: &str| match reads.look(path, Look::Link) {
+        Fact::Present(file) => file.text.and_then(|target| {
+            let id = target.strip_prefix("g/")?.to_owned();
+            GenerationId::try_from(id).ok()
+        }),
+        _ => None,
+    };
+    let current = named(&layout::current(vm));
+    let previous = named(&layout::previous(vm));
+    let wanted = match record.boot.wanted {
+        Wanted::Auto => None,
+        Wanted::Generation(id) => GenerationId::try_from(id).ok(),
+    };
+    let pairs = trials(reads, vm)?.pairs.into_iter();
+    let mut generations: Vec<Generation> = pairs
+        .map(|(id, trial)| Generation {
+            staged: is_staged(reads, vm, &id),
+            current: current.as_ref() == Some(&id),
+            previous: previous.as_ref() == Some(&id),
+            wanted: wanted.as_ref() == Some(&id),
+            id,
+            trial,
+        })
+        .collect();
+    generations.sort_by(|a, b| (&a.trial.version, &a.id).cmp(&(&b.trial.version, &b.id)));
+    Ok(generations)
+}
+
+impl<P: Primitives> Performer<P> {
+    /// Has a VM boot this generation from its next start on, or what its share has.
+    ///
+    /// # Errors
+    /// When there is no such generation, or as the host says.
+    pub fn want(&self, vm: &VmName, wanted: Wanted) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        let mut record = recorded(self.calls(), vm)?;
+        let reason = match &wanted {
+            Wanted::Auto => "what its share has".to_owned(),
+            Wanted::Generation(id) => format!("generation {id}"),
+        };
+        if let Wanted::Generation(name) = &wanted {
+            let id = GenerationId::try_from(name.clone());
+            if !id.is_ok_and(|id| is_staged(self.calls(), vm, &id)) {
+                let gone = HostError::plain(format!("{vm} has no generation {name}"));
+                return Err(gone.with_remedy(format!("armfleet boot list {vm}")));
+            }
+        }
+        record.boot.wanted = wanted;
+        let path = layout::record(vm);
+        let text = render_record(&record)
+            .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
+        self.calls()
+            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .map_err(cannot(format!("write {path}")))?;
+        self.append_journal(&format!("use/{vm}"), &reason, None)
+    }
+
+    /// Gives a VM's failed pairs another chance; tells which there were.
+    ///
+    /// # Errors
+    /// As the host says.
+    pub fn retry(&self, vm: &VmName) -> Result<Vec<String>, HostError> {
+        let _lock = self.lock_vm(vm)?;
+        recorded(self.calls(), vm)?;
+        let _staging = self.lock_staging(vm)?;
+        let mut trials = trials(self.calls(), vm)?;
+        let retried = trials.retry();
+        if retried.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = layout::trials(vm);
+        let text = trials
+            .render()
+            .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
+        self.calls()
+            .write_file(&path, &layout::boot_folder(vm), text.as_bytes(), 0o644)
+            .map_err(cannot(format!("write {path}")))?;
+        let names: Vec<_> = retried.iter().map(|id| trials.name_of(id)).collect();
+        self.append_journal(&format!("retry/{vm}"), &names.join(", "), None)?;
+        Ok(names)
+    }
+}
+
+/// A VM's record.
+pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostError> {
+    let path = layout::record(vm);
+    let apply = "armfleet apply";
+    match reads.look(&path, Look::Text) {
+        Fact::Present(file) => {
+            read_record(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
+                HostError::new(format!("{path} cannot be used"), error).with_remedy(apply)
+            })
+        }
+        Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
+        Fact::Absent | Fact::NotObserved => Err(HostError::plain(format!(
+            "armfleet keeps no VM {vm} on this host"
+        ))
+        .with_remedy(apply)),
+    }
+}
+
+fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
+    let path = layout::trials(vm);
+    match reads.look(&path, Look::Text) {
+        Fact::Present(file) => Trials::read(file.text.unwrap_or_default().as_bytes())
+            .map_err(|error| HostError::new(format!("{path} cannot be used"), error)),
+        Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
+        // It was never started.
+        Fact::Absent | Fact::NotObserved => Ok(Trials::default()),
+    }
+}
+
+/// Whether a generation is there to be booted; an installer is not.
+fn is_staged(reads: &impl Reads, vm: &VmName, id: &GenerationId) -> bool {
+    let file = reads.look(&layout::pair(vm, id.as_str()), Look::Text);
+    let text = file.present().and_then(|file| file.text.as_deref());
+    let note = text.and_then(|text| read_pair_note(text.as_bytes()).ok());
+    note.is_some_and(|note| note.source != PairSource::Installer && note.id() == *id)
+}

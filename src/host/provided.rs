@@ -1,0 +1,174 @@
+//! What the user provides to boot, on the host: seeds, and installers with their files and the disks that they begin on.
+
+use super::perform::{PASSAGE, cannot, stale};
+use super::primitives::{Copied, Primitives};
+use super::{HostError, Performer};
+use crate::boot::{
+    INITRD_LIMIT, Identity, InstallerReceipt, KERNEL_LIMIT, SeedPart, SeedReceipt, Sha256Hex,
+    Timestamp, render_installer_receipt, render_seed_receipt,
+};
+use crate::inventory::RunState;
+use crate::plan::{InstallerSource, SeedSource};
+use crate::spec::{HostPath, Size, Uuid, VmName, layout};
+use std::collections::BTreeMap;
+
+impl<P: Primitives> Performer<P> {
+    pub(super) fn stage_seed(
+        &self,
+        vm: &VmName,
+        kernel: &SeedSource,
+        initrd: &SeedSource,
+    ) -> Result<(), HostError> {
+        let folder = layout::seed_folder(vm);
+        let receipt = layout::seed_receipt(vm);
+        let _lock = self.lock_vm(vm)?;
+        self.ensure_vm_folder(vm)?;
+        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
+        self.ensure_folder(&folder, PASSAGE)?;
+        let _staging = self.lock_staging(vm)?;
+        // Without a receipt the hook takes no seed, so it never meets half of a new one.
+        self.calls()
+            .remove_file(&receipt)
+            .map_err(cannot(format!("remove {receipt}")))?;
+        let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
+        let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
+        let text = render_seed_receipt(&SeedReceipt { kernel, initrd })
+            .map_err(|error| HostError::new(format!("cannot write {receipt}"), error))?;
+        let doing = cannot(format!("write {receipt}"));
+        self.calls()
+            .write_file(&receipt, &folder, text.as_bytes(), 0o600)
+            .map_err(doing)
+    }
+
+    fn stage(&self, source: &SeedSource, to: &str, limit: u64) -> Result<SeedPart, HostError> {
+        let path = &source.path;
+        let copied = self
+            .calls()
+            .copy_file(path.as_str(), to, limit, 0o600)
+            .map_err(cannot(format!("copy {path}")))?;
+        if copied.sha256 != source.sha256 {
+            return Err(stale(path));
+        }
+        part(path, &copied)
+    }
+
+    pub(super) fn stage_installer(
+        &self,
+        vm: &VmName,
+        installer: &InstallerSource,
+    ) -> Result<(), HostError> {
+        let folder = layout::installer_folder(vm);
+        let receipt = layout::installer_receipt(vm);
+        let _lock = self.lock_vm(vm)?;
+        self.ensure_vm_folder(vm)?;
+        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
+        self.ensure_folder(&folder, PASSAGE)?;
+        let _staging = self.lock_staging(vm)?;
+        // Without a receipt the hook takes no installer, so it never meets half of a new one.
+        self.calls()
+            .remove_file(&receipt)
+            .map_err(cannot(format!("remove {receipt}")))?;
+        let kernel = self.stage(
+            &installer.kernel,
+            &format!("{folder}/vmlinuz"),
+            KERNEL_LIMIT,
+        )?;
+        let text = self
+            .extended(installer, kernel, &format!("{folder}/initrd.img"))
+            .and_then(|receipt| {
+                render_installer_receipt(&receipt)
+                    .map_err(|error| HostError::new("cannot describe the installer", error))
+            })?;
+        self.calls()
+            .write_file(&receipt, &folder, text.as_bytes(), 0o600)
+            .map_err(cannot(format!("write {receipt}")))
+    }
+
+    /// Writes the initrd with its files, and describes what was made of what.
+    fn extended(
+        &self,
+        installer: &InstallerSource,
+        kernel: SeedPart,
+        to: &str,
+    ) -> Result<InstallerReceipt, HostError> {
+        let base = &installer.initrd;
+        let sources = installer.files.iter();
+        let sources: BTreeMap<HostPath, HostPath> = sources
+            .map(|(target, source)| (target.clone(), source.path.clone()))
+            .collect();
+        let made = self
+            .calls()
+            .extend_initrd(base.path.as_str(), &sources, to, INITRD_LIMIT, 0o600)
+            .map_err(cannot(format!("copy {}", base.path)))?;
+        if made.base.sha256 != base.sha256 {
+            return Err(stale(&base.path));
+        }
+        let mut files = BTreeMap::new();
+        for (target, copied) in &made.files {
+            let source = installer.files.get(target);
+            let source = source.filter(|source| source.sha256 == copied.sha256);
+            let path = source
+                .map(|source| &source.path)
+                .ok_or_else(|| stale(target))?;
+            files.insert(target.clone(), part(path, copied)?);
+        }
+        let digest = |text: String| {
+            Sha256Hex::try_from(text)
+                .map_err(|error| HostError::new(format!("cannot copy {}", base.path), error))
+        };
+        let initrd = SeedPart {
+            size: made.size,
+            sha256: digest(made.sha256)?,
+            ..part(&base.path, &made.base)?
+        };
+        Ok(InstallerReceipt {
+            kernel,
+            initrd,
+            initrd_source: digest(made.base.sha256)?,
+            files,
+        })
+    }
+
+    pub(super) fn erase_disk(
+        &self,
+        vm: &VmName,
+        uuid: Option<&Uuid>,
+        (path, size): (&HostPath, Size),
+        mark: &HostPath,
+    ) -> Result<(), HostError> {
+        let _lock = self.lock_vm(vm)?;
+        if let Some(uuid) = uuid
+            && self.state(vm, uuid)? != RunState::Off
+        {
+            return Err(stale(format_args!("domain {vm}")));
+        }
+        // The mark goes first: a disk without it is one whose installation failed.
+        self.calls()
+            .remove_file(mark.as_str())
+            .map_err(cannot(format!("remove {mark}")))?;
+        self.calls()
+            .erase_image(path.as_str(), size.bytes())
+            .map_err(cannot(format!("erase {path}")))
+    }
+}
+
+/// Describes a copied file.
+fn part(path: &HostPath, copied: &Copied) -> Result<SeedPart, HostError> {
+    let stat = &copied.source;
+    let time = |ns: i64| Timestamp(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
+    let file = Identity {
+        dev: stat.dev,
+        ino: stat.ino,
+        size: stat.size,
+        mtime: time(stat.mtime_ns),
+        ctime: time(stat.ctime_ns),
+    };
+    let sha256 = Sha256Hex::try_from(copied.sha256.clone())
+        .map_err(|error| HostError::new(format!("cannot copy {path}"), error))?;
+    Ok(SeedPart {
+        path: path.clone(),
+        file,
+        size: stat.size,
+        sha256,
+    })
+}

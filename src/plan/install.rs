@@ -1,0 +1,340 @@
+//! Installing a VM: the way from an empty disk to a kernel of its own, walked once.
+
+use super::boot::{choice, seed_source};
+use super::planner::{Draft, Sight};
+use super::step::{Act, InstallerSource, StepId};
+use super::vm::{Stuck, VmPlanner};
+use crate::boot::{INSTALLED, InstallerReceipt, SeedPart, read_installer_receipt};
+use crate::inventory::{Domain, Fact, Inventory, RawFile};
+use crate::mark::{Phase, Record};
+use crate::spec::{Disk, GuestReboot, Install, Restart, Spec, Vm, VmName, layout};
+
+/// What is to be said and done about a VM's installation.
+pub(super) struct Installation {
+    /// The phase that the VM is in, or enters.
+    pub(super) phase: Phase,
+    /// Whether its disk is erased first.
+    pub(super) erases: bool,
+}
+
+impl Installation {
+    fn of(phase: Phase) -> Self {
+        Self {
+            phase,
+            erases: false,
+        }
+    }
+}
+
+/// What its boot share tells of a VM's installation.
+struct Seen {
+    /// The late command says that it is complete.
+    complete: bool,
+    /// There is a pair that could boot.
+    bootable: bool,
+}
+
+/// The VMs whose installers run.
+#[must_use]
+pub fn installing(spec: &Spec, inventory: &Inventory) -> Vec<VmName> {
+    let runs = |vm: &Vm| {
+        let domains = inventory.domains.present();
+        let domain = domains.and_then(|domains| domains.get(vm.name.as_str()));
+        let recorded = inventory.records.get(vm.name.as_str());
+        let record = recorded.and_then(|record| record.present()?.good());
+        domain.is_some_and(|domain| domain.state.has_process())
+            && record.is_some_and(|record| matches!(record.phase, Phase::Installing { .. }))
+    };
+    let vms = spec.vms.values().filter(|vm| runs(vm));
+    vms.map(|vm| vm.name.clone()).collect()
+}
+
+/// A VM as it is wanted while its installer runs: nothing starts it but an apply, and its reboot is its end.
+pub(super) fn during(vm: &Vm, phase: &Phase) -> Vm {
+    let mut vm = vm.clone();
+    if let (Phase::Installing { .. }, Some(install)) = (phase, &vm.install) {
+        vm.boot.cmdline = install.cmdline.clone();
+        vm.autostart = false;
+        vm.on_guest_reboot = GuestReboot::Stop;
+        vm.restart = Restart::Never;
+    }
+    vm
+}
+
+impl VmPlanner<'_> {
+    /// Where the VM's installation is.
+    pub(super) fn installation(
+        &self,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        draft: &mut Draft,
+    ) -> Result<Installation, Stuck> {
+        let reinstall = self.sight.policy.reinstall.as_ref() == Some(&self.vm.name);
+        let (Some(_), Some(disk)) = (&self.vm.install, self.vm.disks.first()) else {
+            if reinstall {
+                let why = "it cannot be installed again: the file gives it no `install`";
+                draft.refuse(&self.vm.name, why, "");
+                return Err(Stuck);
+            }
+            return Ok(Installation::of(Phase::Own));
+        };
+        let runs = domain.is_some_and(|domain| domain.state.has_process());
+        if reinstall {
+            return self.again(disk, runs, draft);
+        }
+        match record.map(|record| &record.phase) {
+            Some(Phase::Own) => Ok(Installation::of(Phase::Own)),
+            Some(Phase::Installing { .. }) => self.under_way(disk, runs, draft),
+            None => self.unknown_to_us(disk, draft),
+        }
+    }
+
+    /// Somebody wants the disk erased.
+    fn again(&self, disk: &Disk, runs: bool, draft: &mut Draft) -> Result<Installation, Stuck> {
+        let name = &self.vm.name;
+        if self.vm.protect {
+            let why = "protected: its disk is not erased";
+            draft.refuse(name, why, "set protect: false");
+            return Err(Stuck);
+        }
+        if runs {
+            let why = "it is not installed again while it runs";
+            draft.refuse(
+                name,
+                why,
+                format!("virsh shutdown {name}, then apply again"),
+            );
+            return Err(Stuck);
+        }
+        Ok(Installation {
+            phase: installing_on(disk),
+            erases: true,
+        })
+    }
+
+    /// It was seen installing.
+    fn under_way(&self, disk: &Disk, runs: bool, draft: &mut Draft) -> Result<Installation, Stuck> {
+        let name = &self.vm.name;
+        let seen = self.share_tells(draft)?;
+        if runs {
+            let (what, outlook) = if seen.complete {
+                (
+                    "it is installed, and about to end its installation",
+                    "then armfleet apply",
+                )
+            } else {
+                (
+                    "it is being installed",
+                    "armfleet apply --wait follows it to its own kernel",
+                )
+            };
+            draft.notice(name, what, outlook);
+            return Ok(Installation::of(installing_on(disk)));
+        }
+        match seen {
+            Seen {
+                complete: true,
+                bootable: true,
+            } => Ok(Installation::of(Phase::Own)),
+            Seen { complete: true, .. } => {
+                let why = format!(
+                    "its installation says in {} that it is complete, and left no kernel with its initrd there",
+                    self.vm.boot.share
+                );
+                draft.refuse(name, why, self.remedies(disk));
+                Err(Stuck)
+            }
+            Seen { .. } if self.is_blank(disk, draft)? => Ok(Installation::of(installing_on(disk))),
+            Seen { .. } => {
+                let why = format!(
+                    "its installation ended without a kernel in {}",
+                    self.vm.boot.share
+                );
+                draft.refuse(name, why, self.remedies(disk));
+                Err(Stuck)
+            }
+        }
+    }
+
+    /// There is no record: only an empty disk is certainly not installed.
+    fn unknown_to_us(&self, disk: &Disk, draft: &mut Draft) -> Result<Installation, Stuck> {
+        let name = &self.vm.name;
+        let (seen, blank) = (self.share_tells(draft)?, self.is_blank(disk, draft)?);
+        match (seen.complete, blank) {
+            (false, true) => Ok(Installation::of(installing_on(disk))),
+            (true, true) => {
+                let share = &self.vm.boot.share;
+                let why = format!("{share} holds an earlier installation, and its disk is empty");
+                draft.refuse(name, why, format!("mv {share} {share}.old"));
+                Err(Stuck)
+            }
+            (_, false) if seen.bootable => Ok(Installation::of(Phase::Own)),
+            (_, false) => {
+                let why = format!(
+                    "it is not installed on {}: armfleet did not create that disk, and it is not empty",
+                    disk.path
+                );
+                draft.refuse(name, why, self.remedies(disk));
+                Err(Stuck)
+            }
+        }
+    }
+
+    fn remedies(&self, disk: &Disk) -> String {
+        let name = &self.vm.name;
+        format!(
+            "armfleet boot extract {name} takes a kernel out of the disk, if there is one; armfleet apply --reinstall {name} \
+             erases {} and installs again",
+            disk.path
+        )
+    }
+
+    fn share_tells(&self, draft: &mut Draft) -> Result<Seen, Stuck> {
+        let path = self.vm.boot.share.as_str();
+        match self.sight.inventory.path(path) {
+            Fact::Present(share) => Ok(Seen {
+                complete: has_mark(share),
+                bootable: choice(share).iter().any(Result::is_ok),
+            }),
+            Fact::Absent => Ok(Seen {
+                complete: false,
+                bootable: false,
+            }),
+            fact => {
+                let why = fact.unknown().unwrap_or_default();
+                draft.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
+                Err(Stuck)
+            }
+        }
+    }
+
+    /// Whether a disk holds no byte, or is not there yet.
+    fn is_blank(&self, disk: &Disk, draft: &mut Draft) -> Result<bool, Stuck> {
+        let path = disk.path.as_str();
+        match self.sight.inventory.path(path) {
+            Fact::Present(file) => Ok(file.blank == Some(true)),
+            Fact::Absent => Ok(true),
+            fact => {
+                let why = fact.unknown().unwrap_or_default();
+                draft.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
+                Err(Stuck)
+            }
+        }
+    }
+
+    /// Plans what an installer needs: the empty disk, and its own files.
+    pub(super) fn installer(
+        &self,
+        installation: &Installation,
+        domain: Option<&Domain>,
+        needs: &[StepId],
+        draft: &mut Draft,
+    ) -> Result<Vec<StepId>, Stuck> {
+        let (Phase::Installing { .. }, Some(install)) = (&installation.phase, &self.vm.install)
+        else {
+            return Ok(Vec::new());
+        };
+        let mut steps = Vec::new();
+        if installation.erases {
+            steps.extend(self.erasure(domain, needs, draft));
+        }
+        steps.extend(self.staged_installer(install, draft)?);
+        Ok(steps)
+    }
+
+    fn erasure(
+        &self,
+        domain: Option<&Domain>,
+        needs: &[StepId],
+        draft: &mut Draft,
+    ) -> Option<StepId> {
+        let (vm, disk) = (self.vm, self.vm.disks.first()?);
+        let file = self.sight.inventory.path(disk.path.as_str()).present()?;
+        let act = Act::EraseDisk {
+            path: disk.path.clone(),
+            size: crate::spec::Size::from_bytes(file.stat.size),
+            mark: format!("{}/{INSTALLED}", vm.boot.share).parse().ok()?,
+            uuid: domain.map(|domain| self.uuid(Some(domain))),
+        };
+        let reason = "--reinstall: every byte of it is lost";
+        let id = StepId::new("erase", &vm.name);
+        Some(draft.step(id, Some(&vm.name), reason, needs, Vec::new(), act))
+    }
+
+    fn staged_installer(
+        &self,
+        install: &Install,
+        draft: &mut Draft,
+    ) -> Result<Option<StepId>, Stuck> {
+        let (sight, vm) = (self.sight, self.vm);
+        let receipt = staged(sight, vm);
+        let mut source =
+            |path, what: &str| seed_source(sight, vm, path, what, receipt.is_some(), draft);
+        let (kernel, initrd) = (
+            source(&install.kernel, "installer")?,
+            source(&install.initrd, "installer")?,
+        );
+        let mut files = Vec::new();
+        for (target, path) in &install.files {
+            files.push(source(path, "installer's file")?.map(|source| (target.clone(), source)));
+        }
+        let files: Option<Vec<_>> = files.into_iter().collect();
+        let (Some(kernel), Some(initrd), Some(files)) = (kernel, initrd, files) else {
+            return Ok(None);
+        };
+        let wanted = InstallerSource {
+            kernel,
+            initrd,
+            files: files.into_iter().collect(),
+            replaces: receipt.is_some(),
+        };
+        let reason = match &receipt {
+            Some(receipt) if is_staged(receipt, &wanted) => return Ok(None),
+            Some(_) => "its files changed",
+            None => "what boots until it has a kernel of its own",
+        };
+        let id = StepId::new("installer", &vm.name);
+        let act = Act::StageInstaller(wanted);
+        Ok(Some(draft.step(
+            id,
+            Some(&vm.name),
+            reason,
+            &[],
+            Vec::new(),
+            act,
+        )))
+    }
+}
+
+fn installing_on(disk: &Disk) -> Phase {
+    Phase::Installing {
+        disk: disk.path.clone(),
+    }
+}
+
+fn has_mark(share: &RawFile) -> bool {
+    let entries = share.entries.as_deref().unwrap_or_default();
+    entries.iter().any(|entry| entry.name == INSTALLED)
+}
+
+/// What was staged, as its receipt says; one that cannot be understood is as good as none.
+fn staged(sight: &Sight<'_>, vm: &Vm) -> Option<InstallerReceipt> {
+    let path = layout::installer_receipt(&vm.name);
+    let file = sight.inventory.path(&path).present()?;
+    read_installer_receipt(file.text.as_deref()?.as_bytes()).ok()
+}
+
+fn is_staged(receipt: &InstallerReceipt, wanted: &InstallerSource) -> bool {
+    let same = |part: &SeedPart, source: &super::SeedSource| {
+        part.path == source.path && part.sha256.as_str() == source.sha256
+    };
+    let initrd = &receipt.initrd;
+    same(&receipt.kernel, &wanted.kernel)
+        && (&initrd.path, receipt.initrd_source.as_str())
+            == (&wanted.initrd.path, wanted.initrd.sha256.as_str())
+        && receipt.files.len() == wanted.files.len()
+        && wanted.files.iter().all(|(path, source)| {
+            let part = receipt.files.get(path);
+            part.is_some_and(|part| same(part, source))
+        })
+}

@@ -1,0 +1,234 @@
+//! From an empty disk to a kernel of its own, once: whatever happens, what was installed is not installed over.
+
+use crate::fleet::{CONSOLE, DISK, HOOK_BINARY, RECORD, SHARE, SHIM, VM};
+use crate::host::{GuestFiles, TestHost};
+use std::path::Path;
+
+/// The preseed file that the example has.
+const PRESEED: &str = include_str!("../../examples/debian-armhf/preseed.cfg");
+
+fn fleet() -> String {
+    let first = &GuestFiles::get().first;
+    format!(
+        "\
+fleet: recipe
+vms:
+  armhf-vm:
+    arch: armhf
+    memory: 512MiB
+    on_guest_reboot: stop
+    boot: {{ cmdline: console=ttyAMA0 root=/dev/vda1 }}
+    install:
+      kernel: /srv/seed/vmlinuz-{first}
+      initrd: /srv/seed/initrd.img-{first}
+      cmdline: console=ttyAMA0 play-installer
+      files: {{ /preseed.cfg: /srv/seed/preseed.cfg, /armfleet-guest-setup: /srv/seed/guest-setup }}
+    disks: [{{ path: {DISK}, size: 64MiB }}]
+    console: {{ log: {CONSOLE} }}
+"
+    )
+}
+
+/// A host with an installer and the example's preseed file.
+fn with_installer(preseed: &str) -> TestHost {
+    let host = TestHost::with_fleet(&fleet());
+    host.write("/srv/seed/preseed.cfg", preseed);
+    let script = host.armfleet(&["guest-setup"]).success();
+    host.write("/srv/seed/guest-setup", script);
+    host
+}
+
+/// A host whose installation has ended without a kernel in the share.
+fn with_failed_installation() -> TestHost {
+    let host = with_installer("d-i preseed/late_command string false\n");
+    let ended = host.armfleet(&["apply", "--auto-approve", "--wait"]);
+    assert_eq!(ended.code, Some(3), "{}{}", ended.stdout, ended.stderr);
+    assert!(
+        ended
+            .stdout
+            .contains("its installation ended without a kernel"),
+        "{}",
+        ended.stdout
+    );
+    assert!(host.console(CONSOLE).contains("guest: installer failed\n"));
+    host
+}
+
+/// A host whose guest is installed and has not run its own kernel yet.
+fn installed() -> TestHost {
+    let host = with_installer(PRESEED);
+    host.apply().success();
+    host.wait_for_state(VM, "shut off");
+    assert!(
+        host.console(CONSOLE).contains("guest: installer done\n"),
+        "{}",
+        host.console(CONSOLE)
+    );
+    host
+}
+
+fn disk(host: &TestHost) -> String {
+    host.run("sha256sum", &[DISK]).success()
+}
+
+/// How often an installer has begun.
+fn begun(host: &TestHost) -> usize {
+    host.console(CONSOLE)
+        .matches("guest: installer begins\n")
+        .count()
+}
+
+/// Every way to start it that nobody asked armfleet for ends without the installer.
+#[track_caller]
+fn assert_never_installed_over(host: &TestHost) {
+    let before = disk(host);
+    let began = begun(host);
+    let refused = host.virsh(&["start", VM]);
+    assert_ne!(refused.code, Some(0), "{}", refused.stdout);
+    // The hook's program is gone, then the hook itself: nothing is left that could tell.
+    host.run("mv", &[HOOK_BINARY, "/usr/bin/away"]).success();
+    assert_ne!(host.virsh(&["start", VM]).code, Some(0));
+    host.run("mv", &["/usr/bin/away", HOOK_BINARY]).success();
+    host.run("mv", &[SHIM, "/root-shim"]).success();
+    assert_ne!(host.virsh(&["start", VM]).code, Some(0));
+    host.run("mv", &["/root-shim", SHIM]).success();
+    host.virsh(&["destroy", VM]);
+    assert_eq!((disk(host), begun(host)), (before, began));
+}
+
+#[test]
+fn apply_alone_leads_from_the_installer_to_the_kernel_that_it_installed() {
+    let host = with_installer(PRESEED);
+    let plan = host.planned(2);
+    for line in [
+        "+ installer",
+        "boots its installer",
+        "installs it on /srv/armhf-vm.img",
+    ] {
+        assert!(plan.contains(line), "{plan}");
+    }
+    assert!(!plan.contains("autostart"), "{plan}");
+    let said = host
+        .armfleet(&["apply", "--auto-approve", "--wait"])
+        .success();
+    assert!(
+        said.contains("boots from its share") || said.contains("cmdline"),
+        "{said}"
+    );
+    let report = host.guest("report");
+    host.assert_reported(&report, &format!("kernel {}", GuestFiles::get().first));
+    host.assert_reported(&report, "initrd installed");
+    host.assert_reported(&report, "cmdline console=ttyAMA0 root=/dev/vda1");
+    host.assert_reported(
+        &report,
+        &format!("link vmlinuz vmlinuz-{}", GuestFiles::get().first),
+    );
+    assert_eq!(begun(&host), 1);
+    assert!(host.virsh(&["dominfo", VM]).success().contains("enable"));
+    host.assert_converged();
+
+    // Its share lost, its record lost: what is on its disk stays.
+    host.shut_down();
+    let before = disk(&host);
+    host.run("rm", &["-r", SHARE]).success();
+    host.run("rm", &[RECORD]).success();
+    host.apply();
+    host.virsh(&["start", VM]);
+    host.virsh(&["destroy", VM]);
+    assert_eq!((disk(&host), begun(&host)), (before, 1));
+}
+
+#[test]
+fn while_it_installs_nothing_is_left_to_do() {
+    let host = with_installer(PRESEED);
+    host.apply().success();
+    let plan = host.planned(0);
+    assert!(plan.contains("it is being installed"), "{plan}");
+    assert!(host.virsh(&["dominfo", VM]).success().contains("disable"));
+    host.wait_for_state(VM, "shut off");
+    assert_never_installed_over(&host);
+    let refused = host.virsh(&["start", VM]);
+    assert!(
+        refused.stderr.contains("run `armfleet apply`"),
+        "{}",
+        refused.stderr
+    );
+    host.apply().success();
+    let report = host.guest("report");
+    host.assert_reported(&report, "initrd installed");
+    host.assert_converged();
+}
+
+#[test]
+fn an_installation_that_failed_is_not_begun_again_unasked() {
+    let host = with_failed_installation();
+    assert_never_installed_over(&host);
+    let plan = host.plan();
+    assert_eq!(plan.code, Some(3), "{}", plan.stdout);
+    for remedy in [
+        "armfleet boot extract armhf-vm",
+        "armfleet apply --reinstall armhf-vm erases /srv/armhf-vm.img",
+    ] {
+        assert!(plan.stdout.contains(remedy), "{}", plan.stdout);
+    }
+
+    // Asked, it erases the disk, and the same way leads to the end.
+    host.write("/srv/seed/preseed.cfg", PRESEED);
+    let plan = host.armfleet(&["plan", "--reinstall", VM]).success();
+    assert!(plan.contains("- erase     /srv/armhf-vm.img"), "{plan}");
+    let applied = host.armfleet(&["apply", "--auto-approve", "--wait", "--reinstall", VM]);
+    applied.success();
+    let report = host.guest("report");
+    host.assert_reported(&report, "initrd installed");
+    assert_eq!(begun(&host), 2);
+    host.assert_converged();
+}
+
+#[test]
+fn a_disk_that_is_not_empty_is_nobodys_to_install_on() {
+    let host = with_installer(PRESEED);
+    host.run("truncate", &["-s", "64M", DISK]).success();
+    let mut bytes = std::fs::OpenOptions::new()
+        .write(true)
+        .open(host.path(DISK))
+        .unwrap();
+    std::io::Write::write_all(&mut bytes, b"somebody's").unwrap();
+    drop(bytes);
+    let applied = host.apply();
+    assert_eq!(applied.code, Some(3), "{}", applied.stdout);
+    assert!(
+        applied.stdout.contains("armfleet did not create that disk"),
+        "{}",
+        applied.stdout
+    );
+    assert!(!host.path(RECORD).exists());
+}
+
+#[test]
+fn after_installation_a_lost_share_brings_no_installer_back() {
+    let host = installed();
+    let before = disk(&host);
+    host.run("rm", &["-r", SHARE]).success();
+    host.apply();
+    assert_eq!((disk(&host), begun(&host)), (before, 1));
+    host.run("mkdir", &["-p", SHARE]).success();
+    assert_never_installed_over(&host);
+}
+
+#[test]
+fn the_preseed_file_is_one() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/debian-armhf/preseed.cfg");
+    let checked = std::process::Command::new("debconf-set-selections")
+        .arg("--checkonly")
+        .arg(example)
+        .output()
+        .unwrap();
+    assert!(checked.status.success());
+    assert_eq!(String::from_utf8_lossy(&checked.stderr), "");
+    let host = TestHost::start();
+    let late = host
+        .armfleet(&["guest-setup", "--format", "preseed"])
+        .success();
+    let late = late.lines().last().unwrap();
+    assert!(PRESEED.lines().any(|line| line == late), "{late}");
+}

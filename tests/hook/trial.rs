@@ -1,0 +1,246 @@
+//! Pairs on trial: what a start makes of how the last run went.
+
+use crate::world::{World, initrd, zimage};
+use armfleet::boot::{CONFIRMATION, STRIKES, Standing, Trials};
+use armfleet::mark::Wanted;
+use armfleet::spec::layout;
+use std::fs;
+use std::time::Duration;
+
+const OLD: &str = "6.1.0-48-armmp";
+const NEW: &str = "6.1.0-50-armmp";
+
+impl World {
+    /// Leaves the stamps of a run that took so many seconds.
+    fn ran(&self, seconds: u64) {
+        fs::write(self.path(layout::started), "1000.25\n").unwrap();
+        let stopped = format!("{}.75\n", 1000 + seconds);
+        fs::write(self.path(layout::stopped), stopped).unwrap();
+    }
+
+    /// A guest that has come up says so.
+    fn confirm(&self, version: &str, boot: u8) {
+        let path = self.share(CONFIRMATION);
+        let _ = fs::remove_file(&path);
+        let text = format!("{version} 00000000-0000-4000-8000-0000000000{boot:02x}\n");
+        fs::write(path, text).unwrap();
+    }
+
+    fn trials(&self) -> Trials {
+        Trials::read(&fs::read(self.path(layout::trials)).unwrap()).unwrap()
+    }
+
+    fn upgrade(&self) {
+        self.install(NEW);
+        self.link_pair("", NEW);
+        self.link_pair(".old", OLD);
+    }
+
+    fn journal(&self) -> String {
+        fs::read_to_string(self.root.below(layout::JOURNAL)).unwrap_or_default()
+    }
+}
+
+/// A world whose guest runs well on the first version, and has then installed a second.
+fn upgraded() -> World {
+    let world = World::installed();
+    world.start();
+    world.ran(5);
+    world.confirm(OLD, 1);
+    world.upgrade();
+    let said = world.start();
+    assert!(
+        said.contains(&format!("{OLD} works: its guest said so")),
+        "{said}"
+    );
+    assert_eq!(world.booted(), NEW);
+    world
+}
+
+/// Runs what boots until it has failed.
+fn fail(world: &World) -> String {
+    let mut said = String::new();
+    for _ in 0..STRIKES {
+        world.ran(3);
+        said = world.start();
+    }
+    said
+}
+
+#[test]
+fn three_runs_without_a_sign_of_life_bring_the_last_kernel_back() {
+    let world = upgraded();
+    for strike in 1..STRIKES {
+        world.ran(3);
+        let said = world.start();
+        assert!(said.contains(&format!("{strike} of {STRIKES}")), "{said}");
+        assert_eq!(world.booted(), NEW);
+    }
+    world.ran(3);
+    let said = world.start();
+    assert_eq!(world.booted(), OLD);
+    assert!(said.contains(&format!("{NEW} failed: 3 starts")), "{said}");
+    assert!(said.contains("armfleet boot retry armhf-vm"), "{said}");
+    assert!(
+        said.contains(&format!("boots {OLD}, which worked before")),
+        "{said}"
+    );
+    assert!(world.journal().contains("trial/armhf-vm"));
+
+    // And so it stays, without copying the failed one again each time.
+    let before = world.kernel_inode();
+    for _ in 0..3 {
+        world.ran(1000);
+        world.start();
+        assert_eq!(
+            (world.booted().as_str(), world.kernel_inode()),
+            (OLD, before)
+        );
+    }
+}
+
+#[test]
+fn a_failed_pair_boots_again_once_its_bytes_change() {
+    let world = upgraded();
+    fail(&world);
+    // The same bytes in new files are the same pair.
+    world.install(NEW);
+    let said = world.start();
+    assert_eq!(world.booted(), OLD, "{said}");
+    fs::write(
+        world.share(&format!("initrd.img-{NEW}")),
+        initrd("repaired"),
+    )
+    .unwrap();
+    world.start();
+    assert_eq!(world.booted(), NEW);
+}
+
+#[test]
+fn a_newer_kernel_boots_although_the_one_before_failed() {
+    let world = upgraded();
+    fail(&world);
+    let newest = "6.1.0-52-armmp";
+    world.install(newest);
+    world.link_pair("", newest);
+    world.start();
+    assert_eq!(world.booted(), newest);
+}
+
+#[test]
+fn a_confirmed_kernel_is_not_taken_back() {
+    let world = upgraded();
+    world.ran(3);
+    world.confirm(NEW, 2);
+    world.start();
+    fail(&world);
+    fail(&world);
+    assert_eq!(world.booted(), NEW);
+}
+
+#[test]
+fn ten_minutes_confirm_unless_the_guest_is_to_speak() {
+    let mut world = upgraded();
+    world.ran(601);
+    let said = world.start();
+    assert!(
+        said.contains(&format!("{NEW} works: it ran for 10min")),
+        "{said}"
+    );
+
+    world.record.boot.confirm_within = Some(Duration::from_secs(120));
+    world.write_record();
+    fs::write(world.share(&format!("vmlinuz-{NEW}")), zimage("hangs")).unwrap();
+    world.start();
+    world.ran(4000);
+    let said = world.start();
+    assert!(said.contains("no sign of life within 2min"), "{said}");
+    let id = world.assert_bootable().id();
+    let standing = &world.trials().pairs[&id].standing;
+    assert!(matches!(standing, Standing::Proved(_)), "{standing:?}");
+}
+
+#[test]
+fn starts_that_never_ran_and_power_cuts_are_no_strikes() {
+    let world = upgraded();
+    for _ in 0..5 {
+        world.start();
+        fs::write(world.path(layout::stopped), "5.0\n").unwrap();
+    }
+    for _ in 0..5 {
+        fs::write(world.path(layout::started), "5.0\n").unwrap();
+        let _ = fs::remove_file(world.path(layout::stopped));
+        world.start();
+    }
+    assert_eq!(world.booted(), NEW);
+}
+
+#[test]
+fn an_asked_for_generation_boots_even_if_it_failed() {
+    let mut world = upgraded();
+    let id = world.assert_bootable().id();
+    world.record.boot.wanted = Wanted::Generation(id.to_string());
+    world.write_record();
+    fail(&world);
+    fail(&world);
+    assert_eq!(world.booted(), NEW);
+    world.record.boot.wanted = Wanted::Auto;
+    world.write_record();
+    // Of the runs so far only the first was not asked for.
+    for booted in [NEW, NEW, OLD] {
+        world.ran(3);
+        world.start();
+        assert_eq!(world.booted(), booted);
+    }
+}
+
+#[test]
+fn hostile_confirmations_confirm_nothing() {
+    let world = upgraded();
+    let path = world.share(CONFIRMATION);
+    let hostile: [&dyn Fn(); 4] = [
+        &|| fs::write(&path, vec![b'x'; 1 << 20]).unwrap(),
+        &|| std::os::unix::fs::symlink("/etc/hostname", &path).unwrap(),
+        &|| fs::create_dir(&path).unwrap(),
+        &|| fs::write(&path, "6.1.0-50-armmp \u{1b}[2J").unwrap(),
+    ];
+    for (at, plant) in hostile.iter().enumerate() {
+        let _ = fs::remove_file(&path);
+        let _ = fs::remove_dir(&path);
+        plant();
+        world.ran(3);
+        world.start();
+        let expected = if at < 2 { NEW } else { OLD };
+        assert_eq!(world.booted(), expected, "{at}");
+    }
+}
+
+#[test]
+fn damaged_trials_are_begun_anew() {
+    let world = upgraded();
+    fail(&world);
+    fs::write(world.path(layout::trials), "{").unwrap();
+    let said = world.start();
+    assert!(said.contains("is damaged and begun anew"), "{said}");
+    assert_eq!(world.booted(), NEW);
+}
+
+#[test]
+fn of_all_generations_those_that_may_boot_again_are_kept() {
+    let world = upgraded();
+    fail(&world);
+    for version in ["6.1.0-52-armmp", "6.1.0-54-armmp"] {
+        world.install(version);
+        world.link_pair("", version);
+        world.start();
+    }
+    // The last confirmed, the previous, the current.
+    assert_eq!(world.generations().len(), 3);
+    let known = world.trials();
+    assert_eq!(known.pairs.len(), 4, "the failed one is remembered");
+    assert!(
+        world
+            .generations()
+            .contains(&known.proved.unwrap().to_string())
+    );
+}
