@@ -96,6 +96,11 @@ pub(super) fn seed_source(
     staged: bool,
     draft: &mut Draft,
 ) -> Result<Option<SeedSource>, Stuck> {
+    let key = if what == "seed" {
+        "boot.seed"
+    } else {
+        "install"
+    };
     match sight.inventory.path(path.as_str()) {
         Fact::Present(file) if file.stat.kind != FileKind::File => {
             draft.refuse(
@@ -127,7 +132,7 @@ pub(super) fn seed_source(
             draft.refuse(
                 &vm.name,
                 format!("its {what} {path} is not there"),
-                "put the file there, or correct the path",
+                format!("put the file there, or correct {key}"),
             );
             Err(Stuck)
         }

@@ -45,6 +45,7 @@ pub fn file(stat: RawStat) -> RawFile {
         sha256: None,
         text: None,
         entries: None,
+        blank: None,
     }
 }
 
@@ -201,7 +202,10 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                 host.paths
                     .remove(&layout::record(step.vm.as_ref().unwrap())),
             ),
-            Act::OwnShare { .. } | Act::GrowDisk { .. } => {}
+            Act::OwnShare { .. }
+            | Act::GrowDisk { .. }
+            | Act::StageInstaller(_)
+            | Act::EraseDisk { .. } => {}
         }
     }
     host.domains = Fact::Present(domains.into_values().collect());
