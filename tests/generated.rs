@@ -37,8 +37,9 @@ fn every_command_has_a_page_and_a_line_on_the_first() {
     let first = printed(&["man"]);
     assert!(first.contains("Exit codes"));
     for command in commands {
+        let escaped = command.replace('-', "\\-");
         assert!(
-            first.contains(&format!("armfleet\\-{command}(1)")),
+            first.contains(&format!("armfleet\\-{escaped}(1)")),
             "{command}"
         );
         let page = printed(&["man", &command]);
