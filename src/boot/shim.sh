@@ -39,10 +39,12 @@ started | stopped)
     ;;
 esac
 
+# An installer is nothing to fall back on, nor is what a guest may have put into its share since it was checked.
+falls_back=
+[ -e "$vm/boot/current/installer" ] || [ -e "$vm/boot/linked" ] || falls_back=yes
+
 # The package was removed: its VMs start with what they have.
-if [ ! -e "$hook" ] && [ ! -e "$vm/boot/current/installer" ]; then
-    exit 0
-fi
+[ -e "$hook" ] || [ -z "$falls_back" ] || exit 0
 
 # 40: done. 41: refused, and said why. All else means that it cannot run: an empty file would end with 0, and a shell
 # would execute garbage that happens to be text, here without commands and in a folder where nothing can be written.
@@ -53,9 +55,11 @@ case $? in
 41) exit 1 ;;
 esac
 
-if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ] && [ ! -e "$vm/boot/current/installer" ]; then
+if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ] && [ -n "$falls_back" ]; then
     echo "armfleet: $hook cannot run; $1 starts with the kernel that was staged before. Install armfleet again." >&2
     exit 0
 fi
-echo "armfleet: $hook cannot run, and no kernel is staged for $1. Install armfleet again, then start the VM." >&2
+why="no kernel is staged for $1"
+[ ! -e "$vm/boot/linked" ] || why="nothing else can tell whether the kernel in the share of $1 is good"
+echo "armfleet: $hook cannot run, and $why. Install armfleet again, then start the VM." >&2
 exit 1

@@ -2,7 +2,7 @@
 
 use super::value::{Codec, Value};
 use crate::inventory::Libvirt;
-use crate::spec::{Accel, Arch, Boot, Disk, GuestReboot, Transport, Vm, layout};
+use crate::spec::{Accel, Arch, Boot, Disk, GuestReboot, Handover, Transport, Vm, layout};
 use crate::xml::{Part, child, descend};
 use roxmltree::Node;
 
@@ -159,6 +159,7 @@ fn want_serial(wish: &Wish<'_>) -> Want {
 
 fn want_transport(wish: &Wish<'_>) -> Want {
     match (wish.vm.transport, wish.new) {
+        (Some(Transport::Pci), _) => text("pci"),
         (Some(Transport::Mmio), _) | (None, true) => text("virtio-mmio"),
         (None, false) => Want::Leave,
     }
@@ -179,9 +180,9 @@ fn other_arch(_: Node<'_, '_>) -> Option<&'static str> {
 }
 
 /// An address beside its type belongs to the old transport.
-fn foreign_pci(device: Node<'_, '_>) -> Option<&'static str> {
-    let moved = child(device, "address")?.attribute("type") == Some("pci");
-    moved.then_some("moving a device from PCI to virtio-mmio renames it in the guest; change its <address> with virsh edit")
+fn elsewhere(device: Node<'_, '_>) -> Option<&'static str> {
+    let has_address = child(device, "address")?.attribute("type").is_some();
+    has_address.then_some("moving a device between PCI and virtio-mmio renames it in the guest; change its <address> with virsh edit")
 }
 
 const fn row(
@@ -293,7 +294,13 @@ pub(super) const DOMAIN_ROWS: &[Row] = &[
         &["os", "kernel"],
         Part::Text,
         Codec::Text,
-        |wish| text(layout::kernel(&wish.vm.name)),
+        |wish| {
+            let vm = wish.vm;
+            text(match vm.boot.handover {
+                Handover::Copy => layout::kernel(&vm.name),
+                Handover::Link => layout::in_share(&vm.boot.share, layout::LINKED_KERNEL),
+            })
+        },
         DIRECT_BOOT,
     ),
     row(
@@ -301,7 +308,13 @@ pub(super) const DOMAIN_ROWS: &[Row] = &[
         &["os", "initrd"],
         Part::Text,
         Codec::Text,
-        |wish| text(layout::initrd(&wish.vm.name)),
+        |wish| {
+            let vm = wish.vm;
+            text(match vm.boot.handover {
+                Handover::Copy => layout::initrd(&vm.name),
+                Handover::Link => layout::in_share(&vm.boot.share, layout::LINKED_INITRD),
+            })
+        },
         DIRECT_BOOT,
     ),
     row(
@@ -434,7 +447,7 @@ pub(super) const DEVICE_KINDS: &[DeviceKind] = &[
 ];
 
 const TRANSPORT: Row = Row {
-    refuse: foreign_pci,
+    refuse: elsewhere,
     ..row(
         "transport",
         &["address"],

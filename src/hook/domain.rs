@@ -1,7 +1,7 @@
 //! The domain that libvirt is about to start, from the XML it gives its hooks.
 
 use crate::mark::{OwnerMark, Record};
-use crate::spec::VmName;
+use crate::spec::{Handover, HostPath, VmName, layout};
 use std::io::{self, Read};
 
 /// The longest XML that libvirt can send (`REMOTE_STRING_MAX`, `src/remote/remote_protocol.x`).
@@ -13,6 +13,7 @@ pub(super) struct Starting {
     uuid: String,
     /// libvirt's name of its instruction set.
     pub(super) arch: String,
+    kernel: String,
     mark: Option<OwnerMark>,
 }
 
@@ -38,17 +39,29 @@ impl Starting {
         let domain = document.root_element();
         let child = |name| domain.children().find(|node| node.has_tag_name(name));
         let text = |name| child(name).and_then(|node| node.text()).unwrap_or_default();
-        let os_type =
-            child("os").and_then(|os| os.children().find(|node| node.has_tag_name("type")));
+        let os = |name| child("os")?.children().find(|node| node.has_tag_name(name));
         Ok(Self {
             name: text("name").to_owned(),
             uuid: text("uuid").to_owned(),
-            arch: os_type
+            arch: os("type")
                 .and_then(|node| node.attribute("arch"))
+                .unwrap_or_default()
+                .to_owned(),
+            kernel: os("kernel")
+                .and_then(|node| node.text())
                 .unwrap_or_default()
                 .to_owned(),
             mark: OwnerMark::find(domain),
         })
+    }
+
+    /// How its pair gets to it: what it is about to open tells, whatever the record says.
+    pub(super) fn handover(&self, share: &HostPath) -> Handover {
+        if self.kernel == layout::in_share(share, layout::LINKED_KERNEL) {
+            Handover::Link
+        } else {
+            Handover::Copy
+        }
     }
 
     /// Whether the domain's own mark says that it is this VM; for when there is no record to compare with.

@@ -243,7 +243,8 @@ impl Generations {
         self.boot.join(FOLDER).join(id.as_str())
     }
 
-    fn files<'a>(&self, staged: &'a Staged) -> [(PathBuf, &'a FileNote); 2] {
+    /// A generation's kernel and initrd, and what is known of them.
+    pub(super) fn files<'a>(&self, staged: &'a Staged) -> [(PathBuf, &'a FileNote); 2] {
         let folder = self.folder(&staged.id);
         [
             (folder.join(KERNEL), &staged.note.kernel),

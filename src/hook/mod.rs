@@ -15,6 +15,7 @@ mod choosing;
 mod domain;
 mod files;
 mod generations;
+mod linked;
 mod prepare;
 mod provided;
 mod root;

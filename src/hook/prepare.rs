@@ -87,18 +87,27 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     };
     match starting.foreign_to(&record, &vm) {
         Some(why) => Outcome::done(&vm, &[format!("left alone: {why}")]),
-        None => Start::new(root, &record, starting.arch).run(),
+        None => {
+            let handover = starting.handover(&record.boot.share);
+            Start::new(root, &record, starting.arch, handover).run()
+        }
     }
 }
 
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
 fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
     let why = chain(fault);
-    if is_bootable(&root.below(&layout::current(vm))) || !starting.claims_to_be(vm) {
+    if can_boot_unchecked(root, vm) || !starting.claims_to_be(vm) {
         return Outcome::done(vm, &[format!("{why}; nothing was staged")]);
     }
     let remedy = "run `armfleet apply`, then start the VM again.";
     Outcome::refused(vm, &why, &[], remedy)
+}
+
+/// Whether a VM has something to boot that is nobody's but armfleet's.
+pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
+    let linked = fs::symlink_metadata(root.below(&layout::linked(vm))).is_ok();
+    !linked && is_bootable(&root.below(&layout::current(vm)))
 }
 
 /// Whether a domain has something to boot in this folder; an installer is nothing to fall back on.

@@ -8,12 +8,13 @@ use crate::boot::{
     BootFileName, Candidate, Entry, Identity, LINK_TEXT_LIMIT, Listing, MODE_XATTR, MappedKind,
     Origin, is_of_interest, link_target, mapped_kind,
 };
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::Path;
 
 /// How many entries are looked at. A guest with a hundred kernels has a few hundred.
@@ -126,6 +127,65 @@ impl Share {
     /// Opens a file of the share that armfleet gave its name.
     pub(super) fn open_named(&self, name: &'static str) -> io::Result<File> {
         self.open_confined(name).map_err(io::Error::from)
+    }
+
+    /// Opens a file of the share by what a note says is its name.
+    pub(super) fn open_by_name(&self, name: &str) -> io::Result<File> {
+        let name = BootFileName::new(name.as_bytes()).map_err(io::Error::other)?;
+        self.open_file(&name)
+    }
+
+    /// Whether this name is a link to this file.
+    pub(super) fn has(&self, name: &'static str, file: &File) -> bool {
+        let there = self.open_named(name).and_then(|there| identity(&there));
+        there.is_ok_and(|there| identity(file).is_ok_and(|file| file == there))
+    }
+
+    /// Gives a file of the share another name, in place of whatever file or link has it.
+    pub(super) fn link(&self, file: &File, name: &'static str) -> io::Result<()> {
+        let draft = self.draft_of(name)?;
+        rustix::fs::linkat(file, "", &self.folder, &draft, AtFlags::EMPTY_PATH)?;
+        self.publish(&draft, name)
+    }
+
+    /// Writes a file of the share's owner, in place of whatever file or link has this name.
+    pub(super) fn write(
+        &self,
+        name: &'static str,
+        fill: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let draft = self.draft_of(name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&self.folder, &draft, flags, Mode::RUSR)?);
+        fill(&file)?;
+        let share = rustix::fs::fstat(&self.folder)?;
+        fchown(&file, Some(share.st_uid), Some(share.st_gid))?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.sync_all()?;
+        self.publish(&draft, name)
+    }
+
+    /// Puts its names on disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.folder)?)
+    }
+
+    /// A name to rename from, with nothing behind it.
+    fn draft_of(&self, name: &str) -> io::Result<String> {
+        let draft = format!("{name}.new");
+        match rustix::fs::unlinkat(&self.folder, &draft, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(draft),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn publish(&self, draft: &str, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(
+            &self.folder,
+            draft,
+            &self.folder,
+            name,
+        )?)
     }
 
     fn open_entry(&self, name: &BootFileName) -> Result<File, Errno> {

@@ -3,14 +3,15 @@
 use super::choosing::{Choosing, wanted_id};
 use super::files::{Deadline, FileFault, chain, lock, make_folder, write_stamp};
 use super::generations::{Generations, Rules};
-use super::prepare::{Outcome, is_bootable};
+use super::linked::{LinkFault, place};
+use super::prepare::{Outcome, can_boot_unchecked, is_bootable};
 use super::provided::{ProvidedFault, is_blank, stage_installer};
 use super::root::Root;
 use super::share::Share;
 use super::trial;
 use crate::boot::{GenerationId, GuestArch, INSTALLED, Trials};
 use crate::mark::{Phase, Record, Wanted};
-use crate::spec::{HostPath, VmName, layout};
+use crate::spec::{Handover, HostPath, VmName, layout};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -44,6 +45,8 @@ enum Trouble {
     #[error("its installer cannot be used")]
     Installer(#[source] ProvidedFault),
     #[error(transparent)]
+    Link(#[from] LinkFault),
+    #[error(transparent)]
     Own(#[from] FileFault),
 }
 
@@ -53,22 +56,29 @@ pub(super) struct Start<'a> {
     record: &'a Record,
     /// libvirt's name of the domain's instruction set.
     arch: String,
+    handover: Handover,
     lines: Vec<String>,
 }
 
 impl<'a> Start<'a> {
-    pub(super) fn new(root: &'a Root, record: &'a Record, arch: String) -> Self {
+    pub(super) fn new(
+        root: &'a Root,
+        record: &'a Record,
+        arch: String,
+        handover: Handover,
+    ) -> Self {
         let lines = Vec::new();
         Self {
             root,
             record,
             arch,
+            handover,
             lines,
         }
     }
 
     pub(super) fn run(mut self) -> Outcome {
-        let switched = self.switch();
+        let switched = self.switch().and_then(|()| self.hand_over());
         let outcome = self.outcome(switched);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
         let _ = write_stamp(&self.path(layout::hook_seen), &outcome.text);
@@ -99,6 +109,25 @@ impl<'a> Start<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// With `link`, gives the pair its names inside the share. The shim is told first: once they are there, only this
+    /// program knows whether they are still good.
+    fn hand_over(&self) -> Result<(), Trouble> {
+        let mark = self.path(layout::linked);
+        if self.handover == Handover::Copy {
+            return match fs::remove_file(&mark) {
+                Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+                    Err(FileFault::new("remove", &mark)(fault).into())
+                }
+                _ => Ok(()),
+            };
+        }
+        write_stamp(&mark, "")?;
+        let generations = Generations::open(self.path(layout::boot_folder))?;
+        let share = Share::open(Path::new(self.record.boot.share.as_str()))?;
+        place(&generations, &share, Deadline::after(STAGING_TIME))?;
+        Ok(())
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
@@ -229,7 +258,7 @@ impl<'a> Start<'a> {
         };
         let why = chain(&trouble);
         let falls_back = self.record.phase == Phase::Own && !matches!(trouble, Trouble::NoPair);
-        if falls_back && is_bootable(&self.path(layout::current)) {
+        if falls_back && can_boot_unchecked(self.root, vm) {
             self.lines
                 .push(format!("{why}; boots what was staged before"));
             return Outcome::done(vm, &self.lines);
@@ -250,6 +279,10 @@ impl<'a> Start<'a> {
             Trouble::InstallationFailed(disk) => format!(
                 "`armfleet boot extract {vm}` takes a kernel out of the disk, if there is one; `armfleet apply --reinstall \
                  {vm}` erases {disk} and installs again."
+            ),
+            Trouble::Link(LinkFault::Folder(name)) => format!(
+                "armfleet removes no folder of a guest: look at {share}/{name} and {name}.new, move the folder away, then start \
+                 the VM again."
             ),
             _ => "put this right, then start the VM again.".to_owned(),
         }

@@ -245,7 +245,7 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     let considered = choose(&listing(entries));
     let trials = trial::trials(inventory, vm);
     let candidate = considered.iter().flatten().next()?;
-    if trial::failed(&trials, entries, &candidate.kernel, &candidate.initrd).is_some() {
+    if trial::failed(&trials, entries, candidate).is_some() {
         return None;
     }
     let same = |note: &FileNote, name: &BootFileName| {
@@ -258,19 +258,19 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
 }
 
 /// What is staged for a VM, as its note says.
-fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
+pub(super) fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
     let file = inventory.path(&layout::current_pair(&vm.name)).present()?;
     read_pair_note(file.text.as_deref()?.as_bytes()).ok()
 }
 
-/// Whether an entry of a share is still the file that was seen.
+/// Whether an entry of a share is still the file that was seen. A guest could deceive this, though not the hook, which
+/// looks at the time of the inode's change, too; here that would tell of nothing more than a new link or label.
 pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
     let time =
         |stamp: crate::boot::Timestamp| i128::from(stamp.0) * 1_000_000_000 + i128::from(stamp.1);
     let stat = &entry.stat;
     (stat.dev, stat.ino, stat.size) == (file.dev, file.ino, file.size)
         && i128::from(stat.mtime_ns) == time(file.mtime)
-        && i128::from(stat.ctime_ns) == time(file.ctime)
 }
 
 fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Vec<Considered>> {

@@ -7,7 +7,7 @@ use super::vm::{Stuck, VmPlanner};
 use crate::boot::{INSTALLED, InstallerReceipt, SeedPart, read_installer_receipt};
 use crate::inventory::{Domain, Fact, Inventory, RawFile};
 use crate::mark::{Phase, Record};
-use crate::spec::{Disk, GuestReboot, Install, Restart, Spec, Vm, VmName, layout};
+use crate::spec::{Disk, GuestReboot, Handover, Install, Restart, Spec, Vm, VmName, layout};
 
 /// What is to be said and done about a VM's installation.
 pub(super) struct Installation {
@@ -54,6 +54,8 @@ pub(super) fn during(vm: &Vm, phase: &Phase) -> Vm {
     let mut vm = vm.clone();
     if let (Phase::Installing { .. }, Some(install)) = (phase, &vm.install) {
         vm.boot.cmdline = install.cmdline.clone();
+        // An installer is not the share's.
+        vm.boot.handover = Handover::Copy;
         vm.autostart = false;
         vm.on_guest_reboot = GuestReboot::Stop;
         vm.restart = Restart::Never;

@@ -9,6 +9,7 @@ mod hook;
 mod host;
 mod install;
 mod interruption;
+mod lpae;
 mod order;
 mod pending;
 mod planner;

@@ -6,7 +6,7 @@ use super::vm::VmPlanner;
 use crate::domain::{Comparison, apply_edits, differing_rows};
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
-use crate::spec::DesiredState;
+use crate::spec::{DesiredState, Handover, layout};
 use std::fmt;
 
 /// A property in which a process differs from the definition that its domain will have.
@@ -61,6 +61,34 @@ impl VmPlanner<'_> {
             defined,
         };
         Some(rows.into_iter().map(pending).collect())
+    }
+
+    /// Says what a change of handover brings with it.
+    pub(super) fn handover_notice(&self, record: Option<&Record>, draft: &mut Draft) {
+        let (name, boot) = (&self.vm.name, &self.vm.boot);
+        let (kernel, initrd) = (layout::LINKED_KERNEL, layout::LINKED_INITRD);
+        let was = record.map(|record| record.boot.handover);
+        if was == Some(boot.handover) {
+            return;
+        }
+        match boot.handover {
+            Handover::Link => draft.notice(
+                name,
+                format!(
+                    "handover: link puts {kernel} and {initrd} into {}, where its guest can change them, and libvirt \
+                     their owner; with AppArmor the guest cannot replace or remove them while it runs; without \
+                     armfleet-hook, which alone can check them, it does not start",
+                    boot.share
+                ),
+                "handover: copy has none of this",
+            ),
+            Handover::Copy if was.is_some() => draft.notice(
+                name,
+                format!("{kernel} and {initrd} stay in {}", boot.share),
+                "its guest may remove them after its next boot",
+            ),
+            Handover::Copy => {}
+        }
     }
 
     /// Says what the VM runs with, as far as the plan's own changes do not, and which kernel it has not got.

@@ -2,7 +2,7 @@
 
 use super::boot::{listing, unchanged};
 use super::planner::Draft;
-use crate::boot::{BootFileName, Failure, GenerationId, Identity, Trials, choose};
+use crate::boot::{BootFileName, Candidate, Failure, GenerationId, Identity, Trials, choose};
 use crate::inventory::{Inventory, RawEntry};
 use crate::mark::{Record, Wanted};
 use crate::spec::{Vm, layout};
@@ -20,8 +20,7 @@ pub fn trials(inventory: &Inventory, vm: &Vm) -> Trials {
 pub(super) fn failed<'t>(
     trials: &'t Trials,
     entries: &[RawEntry],
-    kernel: &BootFileName,
-    initrd: &BootFileName,
+    pair: &Candidate,
 ) -> Option<(&'t GenerationId, Failure)> {
     let is = |identity: &Identity, name: &BootFileName| {
         let entry = entries.iter().find(|entry| entry.name == name.as_str());
@@ -32,7 +31,7 @@ pub(super) fn failed<'t>(
         .iter()
         .filter_map(|(id, trial)| Some((id, trial, trials.failure(id)?)));
     failed
-        .find(|(_, trial, _)| is(&trial.kernel, kernel) && is(&trial.initrd, initrd))
+        .find(|(_, trial, _)| is(&trial.kernel, &pair.kernel) && is(&trial.initrd, &pair.initrd))
         .map(|(id, _, failure)| (id, failure))
 }
 
@@ -57,7 +56,7 @@ pub(super) fn notices(inventory: &Inventory, vm: &Vm, record: Option<&Record>, d
     };
     let considered = choose(&listing(entries));
     let first = considered.iter().flatten().next();
-    let failed = first.and_then(|pair| failed(&trials, entries, &pair.kernel, &pair.initrd));
+    let failed = first.and_then(|pair| failed(&trials, entries, pair));
     if let Some((id, failure)) = failed {
         let what = trials.name_of(id);
         let instead = match &trials.proved {

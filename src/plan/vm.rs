@@ -3,6 +3,7 @@
 use super::boot;
 use super::hook::Hook;
 use super::install::{self, Installation};
+use super::lpae;
 use super::pending::await_boot;
 use super::planner::{Draft, Sight};
 use super::removal::Removals;
@@ -11,7 +12,7 @@ use super::trial;
 use crate::domain::{Cause, Comparison, compare, compare_drift, skeleton};
 use crate::inventory::{Domain, Fact, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
-use crate::spec::{Uuid, Vm, domain_uuid, layout};
+use crate::spec::{Transport, Uuid, Vm, domain_uuid, layout};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
@@ -116,6 +117,8 @@ impl VmPlanner<'_> {
         let cause = remembered.cause(|record| record.state == self.vm.state);
         self.run_state(domain, &pending, cause, &needs, draft);
         trial::notices(self.sight.inventory, self.vm, remembered.record, draft);
+        lpae::notice(self.sight.inventory, self.vm, domain, draft);
+        self.handover_notice(remembered.record, draft);
         if let Some(domain) = domain {
             self.notices(domain, &comparison, &pending, draft);
         }
@@ -305,12 +308,16 @@ impl VmPlanner<'_> {
         } else {
             format!("{} vCPUs", self.vm.vcpus)
         };
+        let bus = match self.vm.transport {
+            Some(Transport::Pci) => "virtio on PCI",
+            Some(Transport::Mmio) | None => "virtio-mmio",
+        };
         let boots = match self.phase {
             Phase::Own => "boots from its share",
             Phase::Installing { .. } => "boots its installer",
         };
         format!(
-            "{}, {accel}, {}, {vcpus}, virtio-mmio, {boots}",
+            "{}, {accel}, {}, {vcpus}, {bus}, {boots}",
             self.vm.arch, self.vm.memory
         )
     }

@@ -2,9 +2,7 @@
 
 use crate::domain::render_new;
 use crate::inventory::Libvirt;
-use crate::spec::{
-    Accel, DesiredState, FleetName, GuestReboot, Handover, Restart, Vm, render_duration,
-};
+use crate::spec::{Accel, DesiredState, FleetName, GuestReboot, Restart, Vm, render_duration};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -51,9 +49,6 @@ fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
         Accel::Kvm => "kvm",
         Accel::Tcg => "tcg",
     };
-    let handover = match vm.boot.handover {
-        Handover::Copy => "copy",
-    };
     let state = match vm.state {
         DesiredState::Running => "running",
         DesiredState::Stopped => "stopped",
@@ -67,20 +62,35 @@ fn keys(vm: &Vm) -> Vec<(&'static str, String)> {
         Restart::Never => "never",
         Restart::WhenRequired => "when-required",
     };
+    let transport = match vm.transport {
+        Some(transport) => transport.as_str(),
+        None => "as it is; of a new domain mmio",
+    };
     let mut keys = vec![
         ("arch", vm.arch.to_string()),
         ("accel", accel.to_owned()),
         ("machine", vm.machine.to_string()),
         ("memory", vm.memory.to_string()),
         ("vcpus", vm.vcpus.to_string()),
-        ("transport", "mmio".to_owned()),
+        ("transport", transport.to_owned()),
         ("boot.share", vm.boot.share.to_string()),
-        ("boot.handover", handover.to_owned()),
+        ("boot.handover", vm.boot.handover.as_str().to_owned()),
         ("boot.cmdline", vm.boot.cmdline.to_string()),
     ];
     if let Some(seed) = &vm.boot.seed {
         keys.push(("boot.seed.kernel", seed.kernel.to_string()));
         keys.push(("boot.seed.initrd", seed.initrd.to_string()));
+    }
+    if let Some(within) = vm.boot.confirm_within {
+        keys.push(("boot.confirm_within", render_duration(within)));
+    }
+    if let Some(install) = &vm.install {
+        keys.push(("install.kernel", install.kernel.to_string()));
+        keys.push(("install.initrd", install.initrd.to_string()));
+        keys.push(("install.cmdline", install.cmdline.to_string()));
+        for (target, source) in &install.files {
+            keys.push(("install.files", format!("{target}: {source}")));
+        }
     }
     for disk in &vm.disks {
         let size = disk

@@ -136,7 +136,7 @@ pub(super) const VCPUS: Meaning = Meaning {
 };
 
 pub(super) const TRANSPORT: Meaning = Meaning {
-    text: "How virtio devices are attached. `mmio` works with every armhf kernel; kernels without a driver for the generic PCI host see no disk and no network on PCI.",
+    text: "How virtio devices are attached. `mmio` works with every armhf kernel. On `pci` a kernel without LPAE, such as Debian's armmp, finds no disk and no network; armmp-lpae does.",
     form: Form::Word(|| done(words::TRANSPORT)),
     absence: Absence::Means("an existing domain keeps its own; a new armhf VM gets `mmio`"),
     effect: Effect::NextBoot,
@@ -232,7 +232,7 @@ pub(super) const BOOT_SHARE: Meaning = Meaning {
 };
 
 pub(super) const BOOT_HANDOVER: Meaning = Meaning {
-    text: "How kernel and initrd get from the boot share to QEMU. `copy`: at each start they are copied, the copy is checked to be whole, and it is the copy that boots. What the guest does to its /boot meanwhile cannot break a start.",
+    text: "How kernel and initrd get from the boot share to QEMU. `copy`: at each start they are copied, the copy is checked to be whole, and it is the copy that boots. What the guest does to its /boot meanwhile cannot break a start. `link`: the domain boots virtio-vmlinuz and virtio-initrd.img in the share, which become links to the files that were checked; for domains and tools that know these names. The guest can change them, libvirt may change their owner, and without armfleet-hook the VM does not start.",
     form: Form::Word(|| done(words::HANDOVER)),
     absence: Absence::Value("copy"),
     effect: Effect::NextBoot,

@@ -1,5 +1,6 @@
 //! Where armfleet's own things are on a host. Constant: hooks, AppArmor and other tools rely on it.
 
+use super::HostPath;
 use super::name::VmName;
 
 /// armfleet's folder.
@@ -34,6 +35,17 @@ pub const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
 pub const HOOK_BINARY: &str = "/usr/bin/armfleet-hook";
 /// Where libvirt's daemons, monolithic and modular, keep their process numbers.
 pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pid"];
+
+/// The name of the kernel to boot inside a share, with the handover `link`.
+pub const LINKED_KERNEL: &str = "virtio-vmlinuz";
+/// The name of the initrd to boot inside a share, with the handover `link`.
+pub const LINKED_INITRD: &str = "virtio-initrd.img";
+
+/// A file in a share.
+#[must_use]
+pub fn in_share(share: &HostPath, name: &str) -> String {
+    format!("{share}/{name}")
+}
 
 /// Whether a path is below a folder of armfleet's own; only there are trees removed.
 #[must_use]
@@ -77,6 +89,12 @@ pub fn kernel(vm: &VmName) -> String {
 #[must_use]
 pub fn initrd(vm: &VmName) -> String {
     format!("{VMS}/{vm}/boot/current/initrd.img")
+}
+
+/// Says to the shim that the VM boots from its share, which only the hook's binary may check.
+#[must_use]
+pub fn linked(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/linked")
 }
 
 /// What the staged generation is.

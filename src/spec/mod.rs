@@ -182,10 +182,23 @@ pub enum Accel {
     Tcg,
 }
 
+impl Transport {
+    /// The word for it in a fleet file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pci => "pci",
+            Self::Mmio => "mmio",
+        }
+    }
+}
+
 /// How virtio devices are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
+    /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
+    Pci,
     /// Memory-mapped; what a kernel without LPAE needs on QEMU's `virt` machine.
     Mmio,
 }
@@ -206,12 +219,25 @@ pub struct Boot {
     pub confirm_within: Option<Duration>,
 }
 
+impl Handover {
+    /// The word for it in a fleet file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Link => "link",
+        }
+    }
+}
+
 /// How a boot pair gets from share to domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Handover {
     /// A validated copy, a generation.
     Copy,
+    /// Names inside the share, as the recipe has them, for the pair of that generation.
+    Link,
 }
 
 /// The boot pair that the user provides for the time before the guest has installed one.

@@ -26,9 +26,15 @@ pub(super) const ACCEL: &Words<Accel> = &[
     ("kvm", Some(Accel::Kvm)),
     ("tcg", Some(Accel::Tcg)),
 ];
-pub(super) const TRANSPORT: &Words<Transport> = &[("mmio", Some(Transport::Mmio)), ("pci", None)];
+pub(super) const TRANSPORT: &Words<Transport> = &[
+    ("mmio", Some(Transport::Mmio)),
+    ("pci", Some(Transport::Pci)),
+];
 pub(super) const FROM: &Words<()> = &[("share", Some(())), ("files", None), ("uefi", None)];
-pub(super) const HANDOVER: &Words<Handover> = &[("copy", Some(Handover::Copy)), ("link", None)];
+pub(super) const HANDOVER: &Words<Handover> = &[
+    ("copy", Some(Handover::Copy)),
+    ("link", Some(Handover::Link)),
+];
 pub(super) const FORMAT: &Words<()> = &[("raw", Some(())), ("qcow2", None)];
 /// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
 const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];

@@ -321,7 +321,7 @@ fn vm_yaml(vm: &Vm, order: Order<'_>) -> String {
     ];
     entries.extend(
         vm.transport
-            .map(|Transport::Mmio| entry("transport", "mmio")),
+            .map(|transport| entry("transport", transport.as_str())),
     );
     let log = vm.console_log.iter();
     entries.extend(log.map(|log| {
@@ -337,7 +337,7 @@ fn boot_yaml(boot: &Boot, order: Order<'_>) -> String {
     let mut entries = vec![
         entry("from", "share"),
         entry("share", quoted(boot.share.as_str())),
-        entry("handover", "copy"),
+        entry("handover", boot.handover.as_str()),
         entry("cmdline", quoted(boot.cmdline.as_str())),
     ];
     entries.extend(boot.seed.iter().map(|seed| {
@@ -384,6 +384,7 @@ prop_compose! {
         cmdline in "[!-~é][ -~é]{0,200}",
         seed in proptest::option::of((component(), component())),
         confirm_within in proptest::option::of(10u64..86_400),
+        link in any::<bool>(),
     ) -> Boot {
         let seed = seed.map(|(kernel, initrd)| Seed {
             kernel: format!("/seeds/{kernel}-k").parse().unwrap(),
@@ -391,7 +392,7 @@ prop_compose! {
         });
         Boot {
             share: format!("/shares/{folder}/{vm}").parse().unwrap(),
-            handover: Handover::Copy,
+            handover: if link { Handover::Link } else { Handover::Copy },
             cmdline: cmdline.parse().unwrap(),
             seed,
             confirm_within: confirm_within.map(Duration::from_secs),
@@ -424,11 +425,17 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
         Just(GuestReboot::Warm),
         Just(GuestReboot::Stop)
     ];
-    let words = (accel, state, reboot, self::name(), any::<(bool, bool)>());
+    let words = (
+        accel,
+        state,
+        reboot,
+        self::name(),
+        any::<(bool, Option<bool>)>(),
+    );
     (numbers, words, boot(name.clone()), disks, log).prop_map(
         move |(
             (mib, vcpus, seconds),
-            (accel, state, on_guest_reboot, machine, (autostart, mmio)),
+            (accel, state, on_guest_reboot, machine, (autostart, pci)),
             boot,
             disks,
             log,
@@ -439,7 +446,7 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             machine: machine.parse().unwrap(),
             memory: Size::from_bytes(mib << 20),
             vcpus,
-            transport: mmio.then_some(Transport::Mmio),
+            transport: pci.map(|pci| if pci { Transport::Pci } else { Transport::Mmio }),
             boot,
             install: None,
             disks,

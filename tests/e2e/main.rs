@@ -17,6 +17,7 @@ mod disks;
 mod exit_codes;
 mod fleet;
 mod guest;
+mod handover;
 mod host;
 mod install;
 mod interrupted;

@@ -8,7 +8,7 @@ use crate::fleet::{CONSOLE, DISK, SHARE, VM, recipe};
 use crate::host::{GuestFiles, TestHost};
 
 /// A plan's text with the guest's versions by their order.
-fn by_order(text: &str) -> String {
+pub(crate) fn by_order(text: &str) -> String {
     let files = GuestFiles::get();
     text.replace(&files.first, "FIRST")
         .replace(&files.second, "SECOND")

@@ -255,6 +255,23 @@ fn without_the_binary_every_vm_starts() {
     assert_eq!(shim.prepare(), Answer::silent());
 }
 
+/// Of a VM that boots from its share only the binary can tell whether that is still good.
+#[test]
+fn without_the_binary_a_linked_vm_does_not_start() {
+    let shim = Shim::new();
+    shim.stage();
+    fs::write(shim.world.path(layout::linked), "").unwrap();
+    let refused = |shim: &Shim| {
+        let Answer { code, stderr } = shim.prepare();
+        assert_eq!(code, 1);
+        assert!(stderr.contains("nothing else can tell whether"), "{stderr}");
+    };
+    shim.put(b"");
+    refused(&shim);
+    shim.remove();
+    refused(&shim);
+}
+
 #[test]
 fn the_binarys_answer_is_libvirts_answer() {
     let shim = Shim::new();

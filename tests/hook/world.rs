@@ -151,7 +151,14 @@ impl World {
     /// The domain's XML as libvirt gives it to its hooks.
     pub(crate) fn xml(&self) -> String {
         let mark = render_mark(&self.record.fleet, &self.vm, &self.record.uuid);
-        domain_xml(self.vm.as_str(), UUID, "armv7l", &mark)
+        let xml = domain_xml(self.vm.as_str(), UUID, "armv7l", &mark);
+        match self.record.boot.handover {
+            Handover::Copy => xml,
+            Handover::Link => xml.replace(
+                &layout::kernel(&self.vm),
+                self.share(layout::LINKED_KERNEL).to_str().unwrap(),
+            ),
+        }
     }
 
     pub(crate) fn prepare(&self) -> Outcome {

@@ -1,0 +1,77 @@
+//! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
+
+use super::files::{Deadline, FileFault, copy, identity, open_plain};
+use super::generations::Generations;
+use super::share::Share;
+use crate::boot::FileNote;
+use crate::spec::layout;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Why a pair has not got its names.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkFault {
+    #[error("nothing is staged that could be linked")]
+    NothingStaged,
+    #[error("{0} in its boot share is a folder")]
+    Folder(&'static str),
+    #[error("cannot put {name} into its boot share")]
+    Place {
+        name: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Own(#[from] FileFault),
+}
+
+/// Gives the pair that `current` names the recipe's names, each by a rename.
+///
+/// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
+/// would be one that no guest can read, and would have AppArmor deny the guest its own kernel, since it denies paths.
+/// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
+pub(super) fn place(
+    generations: &Generations,
+    share: &Share,
+    deadline: Deadline,
+) -> Result<(), LinkFault> {
+    let staged = generations.current().ok_or(LinkFault::NothingStaged)?;
+    let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
+    for ((path, note), name) in generations.files(&staged).into_iter().zip(names) {
+        place_one(share, name, note, &path, deadline)?;
+    }
+    share.sync().map_err(fault("both names"))
+}
+
+fn place_one(
+    share: &Share,
+    name: &'static str,
+    note: &FileNote,
+    staged: &Path,
+    deadline: Deadline,
+) -> Result<(), LinkFault> {
+    match guests_own(share, note) {
+        Some(file) if share.has(name, &file) => return Ok(()),
+        Some(file) => share.link(&file, name),
+        None => open_plain(staged).and_then(|from| {
+            share.write(name, |into| {
+                copy(&from, into, note.size, deadline).map(drop)
+            })
+        }),
+    }
+    .map_err(fault(name))
+}
+
+/// The guest's file, if it is still the one that was checked.
+fn guests_own(share: &Share, note: &FileNote) -> Option<File> {
+    let file = share.open_by_name(&note.from.name).ok()?;
+    (identity(&file).ok()? == note.from.file).then_some(file)
+}
+
+fn fault(name: &'static str) -> impl FnOnce(io::Error) -> LinkFault {
+    move |source| match source.kind() {
+        io::ErrorKind::IsADirectory => LinkFault::Folder(name),
+        _ => LinkFault::Place { name, source },
+    }
+}

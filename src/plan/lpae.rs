@@ -1,0 +1,64 @@
+//! Kernels without LPAE on PCI.
+//!
+//! QEMU's `virt` machine has PCI's configuration space above 4 GiB, which a 32-bit kernel without LPAE does not reach:
+//! it waits for its root disk for ever, in a VM that libvirt calls running.
+
+use super::boot::{kernels, staged_pair};
+use super::planner::Draft;
+use crate::boot::{BootFileName, KernelVersion};
+use crate::inventory::{Domain, Inventory};
+use crate::spec::{Arch, Transport, Vm};
+use crate::xml::{child, descend};
+
+/// Says that a VM's kernel will not find what its domain has on PCI.
+pub(super) fn notice(inventory: &Inventory, vm: &Vm, domain: Option<&Domain>, draft: &mut Draft) {
+    let Arch::Armhf = vm.arch;
+    if !is_on_pci(vm, domain) {
+        return;
+    }
+    if let Some(version) = next(inventory, vm).filter(lacks_lpae) {
+        let otherwise = match domain {
+            Some(_) => "move its devices to virtio-mmio with virsh edit",
+            None => "set transport: mmio",
+        };
+        draft.notice(
+            &vm.name,
+            format!("{version} has no LPAE and finds nothing on PCI: no disk, no /boot"),
+            format!("install linux-image-armmp-lpae in the guest, or {otherwise}"),
+        );
+    }
+}
+
+/// Whether the disks or the share of a VM are on PCI, or are to be.
+fn is_on_pci(vm: &Vm, domain: Option<&Domain>) -> bool {
+    let Some(domain) = domain else {
+        return vm.transport == Some(Transport::Pci);
+    };
+    let Some(text) = domain.raw.inactive.present() else {
+        return false;
+    };
+    roxmltree::Document::parse(text).is_ok_and(|document| {
+        let devices = descend(document.root_element(), &["devices"]);
+        let mut devices = devices.into_iter().flat_map(|devices| devices.children());
+        devices.any(|device| {
+            let matters = device.has_tag_name("disk") || device.has_tag_name("filesystem");
+            let address = child(device, "address").and_then(|address| address.attribute("type"));
+            matters && address == Some("pci")
+        })
+    })
+}
+
+/// The version that boots next.
+fn next(inventory: &Inventory, vm: &Vm) -> Option<KernelVersion> {
+    let named = |name: &str| KernelVersion::of_kernel(&BootFileName::new(name.as_bytes()).ok()?);
+    let offered = kernels(inventory, vm).offered;
+    let offered = offered.and_then(|version| named(&format!("vmlinuz-{version}")));
+    let staged = || staged_pair(inventory, vm)?.version;
+    let seed = || named(vm.boot.seed.as_ref()?.kernel.file_name());
+    offered.or_else(staged).or_else(seed)
+}
+
+/// Whether a kernel is one of Debian's armhf kernels without LPAE; of others the version tells nothing.
+fn lacks_lpae(version: &KernelVersion) -> bool {
+    version.as_str().ends_with("-armmp")
+}
