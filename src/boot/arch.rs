@@ -1,5 +1,6 @@
 //! The instruction sets whose kernels can be told.
 
+use crate::spec::Arch;
 use std::fmt;
 
 /// A guest's instruction set, as libvirt's `<os><type arch=…>` names it.
@@ -19,6 +20,14 @@ impl GuestArch {
             "armv7l" => Some(Self::Armv7l),
             "aarch64" => Some(Self::Aarch64),
             _ => None,
+        }
+    }
+}
+
+impl From<Arch> for GuestArch {
+    fn from(arch: Arch) -> Self {
+        match arch {
+            Arch::Armhf => Self::Armv7l,
         }
     }
 }

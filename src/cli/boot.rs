@@ -3,11 +3,15 @@
 use super::exit::Exit;
 use super::plan::failed;
 use super::{
-    BootCommand, BootListArguments, BootUseArguments, BootVm, ListFormat, host, reads, terminal,
+    BootCommand, BootExtractArguments, BootListArguments, BootUseArguments, BootVm, ListFormat,
+    fleet, host, reads, terminal,
 };
 use crate::boot::{Generation, Standing};
+use crate::engine::observe_and_plan;
+use crate::host::system::Extracted;
 use crate::host::{Performer, generations};
 use crate::mark::Wanted;
+use crate::plan::{Policy, extraction};
 use crate::report::render_generations;
 use crate::spec::VmName;
 
@@ -16,6 +20,7 @@ pub(super) fn run(command: &BootCommand) -> Result<Exit, Exit> {
         BootCommand::List(arguments) => list(arguments),
         BootCommand::Use(arguments) => use_generation(arguments),
         BootCommand::Retry(vm) => retry(vm),
+        BootCommand::Extract(arguments) => extract(arguments),
     }
 }
 
@@ -89,6 +94,31 @@ fn retry(vm: &BootVm) -> Result<Exit, Exit> {
     let retried = retried.join(", ");
     terminal::result(&format!(
         "{vm} tries {retried} again, from its next start on.\n"
+    ));
+    Ok(Exit::Success)
+}
+
+fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
+    let spec = fleet::read(&[], &arguments.fleet)?;
+    let vm = fleet::vm(&spec, &arguments.vm.vm)?;
+    let host = Performer::locked(host()?).map_err(failed)?;
+    let (_, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
+    let wanted = extraction(&inventory, vm).map_err(|no| {
+        let remedy = Some(no.remedy.as_str()).filter(|remedy| !remedy.is_empty());
+        terminal::error(&no, remedy);
+        Exit::Refused
+    })?;
+    terminal::remark(&format!(
+        "Looking into {}, which may take a minute.\n",
+        wanted.disk
+    ));
+    let Extracted {
+        version,
+        filesystem,
+    } = host.extract(&wanted, vm.arch.into()).map_err(failed)?;
+    terminal::result(&format!(
+        "{} has {version}, out of {filesystem} of {}. `armfleet apply` goes on with it.\n",
+        wanted.share, wanted.disk
     ));
     Ok(Exit::Success)
 }

@@ -116,12 +116,22 @@ enum BootCommand {
     Use(BootUseArguments),
     /// Give kernels that failed another chance
     Retry(BootVm),
+    /// Take the first kernel out of a stopped VM's disk, into its boot share, where that has none
+    Extract(BootExtractArguments),
 }
 
 #[derive(Debug, Args)]
 struct BootVm {
     /// The VM
     vm: String,
+}
+
+#[derive(Debug, Args)]
+struct BootExtractArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    #[command(flatten)]
+    fleet: FleetOptions,
 }
 
 #[derive(Debug, Args)]

@@ -165,9 +165,9 @@ pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
         Fact::Present(considered) => {
             let passed_over = considered.iter().filter_map(|pair| pair.as_ref().err());
             let why: Vec<_> = passed_over.map(ToString::to_string).collect();
-            no_kernel(&format!(" ({})", why.join("; ")))
+            no_kernel(vm, &format!(" ({})", why.join("; ")))
         }
-        Fact::Absent => no_kernel(""),
+        Fact::Absent => no_kernel(vm, ""),
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => Bootable::Unknown(format!(
             "its boot share could not be read: {}",
             fact.unknown().unwrap_or_default()
@@ -175,10 +175,13 @@ pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
     }
 }
 
-fn no_kernel(detail: &str) -> Bootable {
+fn no_kernel(vm: &Vm, detail: &str) -> Bootable {
     Bootable::No {
         why: format!("its boot share has no kernel with its initrd{detail}"),
-        remedy: "give it a first pair with boot.seed: { kernel: …, initrd: … }".to_owned(),
+        remedy: format!(
+            "give it a first pair with boot.seed: {{ kernel: …, initrd: … }}, or take one out of its disk: armfleet boot extract {}",
+            vm.name
+        ),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod boot;
 mod claim;
+mod extraction;
 mod hook;
 mod host;
 mod install;
@@ -24,6 +25,7 @@ mod vm;
 mod watch;
 
 pub use boot::{Kernels, kernels};
+pub use extraction::{Extraction, NoExtraction, extraction};
 pub use install::installing;
 pub use interruption::{Fate, Interruption};
 pub use planner::plan;

@@ -17,7 +17,7 @@ fn has(device: &AppliedDevice, row: &str, path: &HostPath) -> bool {
 }
 
 /// Whether a domain's process has this image.
-fn runs_with(domain: &Domain, image: &HostPath) -> bool {
+pub(super) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
     let live = domain.raw.live.present();
     live.is_some_and(|live| {
         inventory::sources(live)

@@ -145,6 +145,12 @@ pub fn installer_receipt(vm: &VmName) -> String {
     format!("{VMS}/{vm}/boot/installer/installer.json")
 }
 
+/// Where a pair taken out of a VM's disk is checked.
+#[must_use]
+pub fn extracted(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/extracted")
+}
+
 /// The folder of a VM's seed.
 #[must_use]
 pub fn seed_folder(vm: &VmName) -> String {

@@ -116,11 +116,14 @@ fn a_kernel_that_finds_nothing_on_pci_is_noticed() {
         xml.contains("<address type='pci'") && !xml.contains("virtio-mmio"),
         "{xml}"
     );
-    assert_data_eq!(by_order(&host.planned(0)), snapbox::str![[r#"
+    assert_data_eq!(
+        by_order(&host.planned(0)),
+        snapbox::str![[r#"
   i armhf-vm: FIRST has no LPAE and finds nothing on PCI: no disk, no /boot
       install linux-image-armmp-lpae in the guest, or move its devices to virtio-mmio with virsh edit
 
 No changes.
 
-"#]]);
+"#]]
+    );
 }

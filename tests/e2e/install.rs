@@ -39,7 +39,7 @@ fn with_installer(preseed: &str) -> TestHost {
 }
 
 /// A host whose installation has ended without a kernel in the share.
-fn with_failed_installation() -> TestHost {
+pub(crate) fn with_failed_installation() -> TestHost {
     let host = with_installer("d-i preseed/late_command string false\n");
     let ended = host.armfleet(&["apply", "--auto-approve", "--wait"]);
     assert_eq!(ended.code, Some(3), "{}{}", ended.stdout, ended.stderr);
@@ -67,7 +67,7 @@ fn installed() -> TestHost {
     host
 }
 
-fn disk(host: &TestHost) -> String {
+pub(crate) fn disk(host: &TestHost) -> String {
     host.run("sha256sum", &[DISK]).success()
 }
 

@@ -15,6 +15,7 @@ mod broken_hook;
 mod contract;
 mod disks;
 mod exit_codes;
+mod extract;
 mod fleet;
 mod guest;
 mod handover;

@@ -192,7 +192,7 @@ fn a_vm_with_nothing_to_boot_is_not_started() {
         host.planned(3),
         snapbox::str![[r#"
   ! armhf-vm: not started: its boot share has no kernel with its initrd (links vmlinuz and initrd.img: `vmlinuz` is not there; links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there; newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`)
-      -> give it a first pair with boot.seed: { kernel: …, initrd: … }
+      -> give it a first pair with boot.seed: { kernel: …, initrd: … }, or take one out of its disk: armfleet boot extract armhf-vm
 
 No changes, 1 refused.
 

@@ -3,11 +3,13 @@
 //! What may be written follows from the type alone: [`SystemReads`] has a read-only connection and no changing call.
 
 mod events;
+mod extract;
 mod files;
 mod guests;
 mod libvirt;
 mod offer;
 
+pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
 pub use offer::{Network, Offer};
 

@@ -7,7 +7,7 @@ pub(super) mod lock;
 pub(super) mod look;
 pub(super) mod process;
 pub(super) mod seed;
-mod share;
+pub(super) mod share;
 #[cfg(test)]
 mod tests;
 pub(super) mod write;

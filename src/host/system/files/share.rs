@@ -1,13 +1,15 @@
 //! Looking into a boot share. Root in the guest owns every name, byte, size and attribute in it, and a broken QEMU could
 //! put real links and FIFOs there: nothing is followed, nothing is waited for, nothing is read without a bound.
 
+use super::write::Draft;
 use super::{is_missing, look, raw_stat, stat_of};
 use crate::boot::{LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, mapped_kind};
 use crate::inventory::{FileKind, RawEntry, RawFile};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
 /// More names than any `/boot` has.
@@ -95,4 +97,19 @@ fn target(file: &File) -> io::Result<Option<String>> {
         .read_to_end(&mut bytes)?;
     let short = bytes.len() <= LINK_TEXT_LIMIT;
     Ok(String::from_utf8(bytes).ok().filter(|_| short))
+}
+
+/// Puts a file into a share, in place of whatever file or link has its name. It belongs to the share's owner, whose QEMU
+/// gives it to the guest.
+pub(in super::super) fn put(
+    share: &Path,
+    name: &str,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
+    let owner = fs::symlink_metadata(share)?;
+    let target = share.join(name);
+    let draft = Draft::begin(&target, share)?;
+    fill(&draft.file)?;
+    fchown(&draft.file, Some(owner.uid()), Some(owner.gid()))?;
+    draft.replace(&target, 0o600)
 }

@@ -1,0 +1,297 @@
+//! A guest's first pair, out of its disk and into its boot share.
+
+mod guestfish;
+
+use super::SystemHost;
+use super::files::share;
+use crate::boot::{
+    BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdFault, KernelFault, KernelVersion,
+    Listing, MODE_XATTR, PairSource, PassedOver, check_kernel, choose, is_of_interest, walk_initrd,
+};
+use crate::host::primitives::{Owner, Primitives as _};
+use crate::host::{HostError, Performer};
+use crate::plan::Extraction;
+use crate::spec::layout;
+use guestfish::{Guestfish, GuestfishFault};
+use rustix::fs::XattrFlags;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Where a guest's kernels are in a file system of its disk: beside everything else, or in one of their own.
+const FOLDERS: [&str; 2] = ["/boot", "/"];
+/// More file systems and files than a guest's disk has; a hostile one may have any number.
+const MOST: usize = 64;
+
+/// Types of files (inode(7)).
+const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
+
+/// What was taken out of a disk.
+pub struct Extracted {
+    /// The kernel's version.
+    pub version: KernelVersion,
+    /// The file system that it was in, as libguestfs calls it.
+    pub filesystem: String,
+}
+
+/// Why nothing was taken out.
+#[derive(Debug, thiserror::Error)]
+enum ExtractFault {
+    #[error(transparent)]
+    Guestfish(#[from] GuestfishFault),
+    #[error("no file system of {disk} has a kernel with its initrd{seen}")]
+    NoPair { disk: String, seen: String },
+    #[error("{0} did not come out of it")]
+    NotCopied(String),
+    #[error("{name} is not a kernel to boot")]
+    Kernel {
+        name: String,
+        #[source]
+        source: KernelFault,
+    },
+    #[error("{name} is not a whole initrd")]
+    Initrd {
+        name: String,
+        #[source]
+        source: InitrdFault,
+    },
+    #[error("cannot write {}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ExtractFault {
+    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Guestfish(GuestfishFault::NotInstalled) => Some("apt install guestfish"),
+            Self::Guestfish(GuestfishFault::Silent) => Some(
+                "where KVM is there and does not work: LIBGUESTFS_BACKEND_SETTINGS=force_tcg armfleet boot extract",
+            ),
+            Self::Guestfish(GuestfishFault::Ended) => Some(
+                "libguestfs needs a kernel in this host's /boot and emulation of its own processor: libguestfs-test-tool tells more",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Performer<SystemHost> {
+    /// Takes the first pair out of a VM's disk and puts it into the VM's boot share, which is made if it is not there.
+    /// Nothing is written to the disk; neither apply nor watch starts the VM meanwhile.
+    ///
+    /// # Errors
+    /// When the disk has no good pair, libguestfs is not there or fails, or as the host says.
+    pub fn extract(&self, wanted: &Extraction, arch: GuestArch) -> Result<Extracted, HostError> {
+        let (vm, folder) = (&wanted.vm, Path::new(wanted.share.as_str()));
+        let _lock = self.lock_vm(vm)?;
+        if let Some(owner) = wanted.new_share {
+            let made = self.calls().make_folder(
+                wanted.share.as_str(),
+                0o700,
+                owner.map(|(uid, gid)| Owner { uid, gid }),
+            );
+            made.map_err(|error| HostError::new(format!("cannot make {}", wanted.share), error))?;
+        }
+        self.ensure_vm_folder(vm)?;
+        let scratch = PathBuf::from(layout::extracted(vm));
+        let taken = new_folder(&scratch).and_then(|()| {
+            let taken = take(Path::new(wanted.disk.as_str()), &scratch, arch)?;
+            put(&scratch, folder, &taken.0, wanted.completes)?;
+            Ok(taken)
+        });
+        let _ = fs::remove_dir_all(&scratch);
+        let (pair, filesystem) = taken.map_err(|fault| {
+            let remedy = fault.remedy();
+            let error = HostError::new(
+                format!("cannot take a kernel out of {}", wanted.disk),
+                fault,
+            );
+            match remedy {
+                Some(remedy) => error.with_remedy(remedy),
+                None => error,
+            }
+        })?;
+        let reason = format!("{} out of {}", pair.version, wanted.disk);
+        self.append_journal(&format!("extract/{vm}"), &reason, None)?;
+        Ok(Extracted {
+            version: pair.version,
+            filesystem,
+        })
+    }
+}
+
+/// An empty folder of root's alone.
+fn new_folder(path: &Path) -> Result<(), ExtractFault> {
+    match fs::remove_dir_all(path) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
+        _ => {
+            use std::os::unix::fs::DirBuilderExt as _;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+        }
+    }
+    .map_err(ExtractFault::write(path))
+}
+
+/// Copies the best pair of a disk into a folder, and checks the copy.
+fn take(disk: &Path, scratch: &Path, arch: GuestArch) -> Result<(Candidate, String), ExtractFault> {
+    let mut guestfish = Guestfish::open(disk)?;
+    let mut seen = Vec::new();
+    for filesystem in filesystems(&mut guestfish)? {
+        guestfish.ask("umount-all")?;
+        guestfish.ask(&format!("mount-ro {filesystem} /"))?;
+        for folder in FOLDERS {
+            let listing = listing(&mut guestfish, folder)?;
+            for considered in choose(&listing) {
+                match considered {
+                    Ok(pair) => {
+                        copy_out(&mut guestfish, folder, &pair, scratch)?;
+                        check(scratch, &pair, arch)?;
+                        return Ok((pair, filesystem));
+                    }
+                    Err(PassedOver {
+                        source: PairSource::Newest,
+                        why,
+                    }) if !listing.entries.is_empty() => {
+                        seen.push(format!("{filesystem}, {folder}: {why}"));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+    let seen: String = seen.iter().map(|why| format!("; {why}")).collect();
+    let disk = disk.display().to_string();
+    Err(ExtractFault::NoPair { disk, seen })
+}
+
+/// The disk's file systems, as in `/dev/sda1: ext4`.
+fn filesystems(guestfish: &mut Guestfish) -> Result<Vec<String>, ExtractFault> {
+    let lines = guestfish.ask("list-filesystems")?;
+    let devices = lines.iter().filter_map(|line| {
+        let (device, kind) = line.rsplit_once(": ")?;
+        (!matches!(kind, "swap" | "unknown") && is_plain(device)).then(|| device.to_owned())
+    });
+    Ok(devices.take(MOST).collect())
+}
+
+/// What of a folder matters for the choice of a pair.
+fn listing(guestfish: &mut Guestfish, folder: &str) -> Result<Listing, ExtractFault> {
+    let mut listing = Listing::default();
+    if guestfish.ask_one(&format!("is-dir {folder}"))?.as_deref() != Some("true") {
+        return Ok(listing);
+    }
+    let names = guestfish.ask(&format!("ls {folder}"))?;
+    let names = names
+        .iter()
+        .filter(|name| is_plain(name))
+        .filter_map(|name| BootFileName::new(name.as_bytes()).ok())
+        .filter(is_of_interest);
+    for name in names.take(MOST) {
+        let path = format!("{folder}/{name}");
+        let target = match guestfish.ask_one(&format!("is-symlink {path}"))?.as_deref() {
+            Some("true") => guestfish.ask_one(&format!("readlink {path}"))?,
+            _ => None,
+        };
+        let entry = match target {
+            Some(target) => Entry::Link(target.into_bytes()),
+            None => match guestfish
+                .ask_one(&format!("filesize {path}"))?
+                .map(|size| size.parse())
+            {
+                Some(Ok(size)) => Entry::File(size),
+                _ => Entry::Other("not a plain file"),
+            },
+        };
+        listing.entries.insert(name, entry);
+    }
+    Ok(listing)
+}
+
+fn copy_out(
+    guestfish: &mut Guestfish,
+    folder: &str,
+    pair: &Candidate,
+    scratch: &Path,
+) -> Result<(), ExtractFault> {
+    for (name, to) in [(&pair.kernel, "vmlinuz"), (&pair.initrd, "initrd.img")] {
+        let to = scratch.join(to);
+        guestfish.ask(&format!("download {folder}/{name} {}", to.display()))?;
+        if !to.is_file() {
+            return Err(ExtractFault::NotCopied(name.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn check(scratch: &Path, pair: &Candidate, arch: GuestArch) -> Result<(), ExtractFault> {
+    let open = |name: &str| {
+        let path = scratch.join(name);
+        File::open(&path).map_err(ExtractFault::write(&path))
+    };
+    check_kernel(&mut open("vmlinuz")?, arch).map_err(|source| ExtractFault::Kernel {
+        name: pair.kernel.to_string(),
+        source,
+    })?;
+    walk_initrd(open("initrd.img")?).map_err(|source| ExtractFault::Initrd {
+        name: pair.initrd.to_string(),
+        source,
+    })?;
+    Ok(())
+}
+
+/// Puts the pair into the share as its guest would have, the links to it last: without them it is half done. Then, if that
+/// is what it is for, the sign that the installation is complete.
+fn put(scratch: &Path, path: &Path, pair: &Candidate, completes: bool) -> Result<(), ExtractFault> {
+    let put_all = || -> io::Result<()> {
+        let pair = [("initrd.img", &pair.initrd), ("vmlinuz", &pair.kernel)];
+        for (from, name) in pair {
+            share::put(path, name.as_str(), |mut into| {
+                io::copy(&mut File::open(scratch.join(from))?, &mut into)?;
+                belongs_to_guest(into, S_IFREG | 0o644)
+            })?;
+        }
+        for (link, name) in pair {
+            share::put(path, link, |mut into| {
+                into.write_all(name.as_str().as_bytes())?;
+                belongs_to_guest(into, S_IFLNK | 0o777)
+            })?;
+        }
+        if completes {
+            share::put(path, INSTALLED, |into| {
+                belongs_to_guest(into, S_IFREG | 0o644)
+            })?;
+        }
+        Ok(())
+    };
+    put_all().map_err(ExtractFault::write(path))
+}
+
+/// What the guest sees of a file in its share: that it is root's, of this type and mode (QEMU's `hw/9pfs/9p-local.c`).
+fn belongs_to_guest(file: &File, mode: u32) -> io::Result<()> {
+    for (name, value) in [
+        ("user.virtfs.uid", 0),
+        ("user.virtfs.gid", 0),
+        (MODE_XATTR, mode),
+    ] {
+        rustix::fs::fsetxattr(file, name, &value.to_le_bytes(), XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Whether guestfish reads a name as nothing but that name.
+fn is_plain(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/._+~-".contains(&byte))
+}
