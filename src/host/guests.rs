@@ -165,6 +165,11 @@ pub trait Guests: Send + Sync {
     /// # Errors
     /// As libvirt says.
     fn start(&self, uuid: &str) -> Result<(), CallError>;
+    /// Cuts a domain's power: its QEMU writes out what it holds for its disks, and ends. The guest is not asked.
+    ///
+    /// # Errors
+    /// As libvirt says; also when it is off already.
+    fn cut(&self, uuid: &str) -> Result<(), CallError>;
     /// Looks at a path, as [`super::primitives::Reads::look`] does.
     fn look(&self, path: &str, look: Look) -> Fact<RawFile>;
     /// Writes a file of armfleet's own whole or not at all, mode 0600; its folder is made.

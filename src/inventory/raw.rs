@@ -3,6 +3,7 @@
 //! [`RawInventory`] can be written and read: it is a snapshot's file, a test case's `host.json`, and what a remote host
 //! answers. It may be incomplete, and says so fact by fact.
 
+use crate::boot::{Identity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -143,6 +144,22 @@ pub struct RawStat {
     pub mtime_ns: i64,
     /// Last change of contents or attributes, nanoseconds since 1970.
     pub ctime_ns: i64,
+}
+
+impl RawStat {
+    /// What tells the file from every other, and these bytes of it from others.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        const SECOND: i64 = 1_000_000_000;
+        let time = |ns: i64| Timestamp(ns.div_euclid(SECOND), ns.rem_euclid(SECOND));
+        Identity {
+            dev: self.dev,
+            ino: self.ino,
+            size: self.size,
+            mtime: time(self.mtime_ns),
+            ctime: time(self.ctime_ns),
+        }
+    }
 }
 
 /// What a path is.

@@ -62,6 +62,11 @@ pub enum RunEnd {
         /// Not before then.
         due: Moment,
     },
+    /// Its kernel gave no sign of life within `boot.confirm_within`: its power is cut, and its next run is due.
+    Silent {
+        /// Not before then.
+        due: Moment,
+    },
     /// Somebody or something else ended it, as libvirt calls it.
     Other(String),
 }
@@ -131,6 +136,7 @@ mod tests {
             note().end,
             Some(RunEnd::Asked),
             Some(RunEnd::PowerOff),
+            Some(RunEnd::Silent { due: Moment(9) }),
             Some(RunEnd::Other("destroyed".to_owned())),
         ] {
             let note = RunNote { end, ..note() };

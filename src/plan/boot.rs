@@ -269,11 +269,8 @@ pub(super) fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
 /// Whether an entry of a share is still the file that was seen. A guest could deceive this, though not the hook, which
 /// looks at the time of the inode's change, too; here that would tell of nothing more than a new link or label.
 pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
-    let time =
-        |stamp: crate::boot::Timestamp| i128::from(stamp.0) * 1_000_000_000 + i128::from(stamp.1);
-    let stat = &entry.stat;
-    (stat.dev, stat.ino, stat.size) == (file.dev, file.ino, file.size)
-        && i128::from(stat.mtime_ns) == time(file.mtime)
+    let seen = entry.stat.identity();
+    (seen.dev, seen.ino, seen.size, seen.mtime) == (file.dev, file.ino, file.size, file.mtime)
 }
 
 fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Vec<Considered>> {

@@ -306,7 +306,7 @@ pub(super) const CONSOLE_LOG: Meaning = Meaning {
 };
 
 pub(super) const BOOT_CONFIRM_WITHIN: Meaning = Meaning {
-    text: "How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the service that says so. A kernel of which nothing was heard for so long gives way to the last one that worked, at the next start. Without the key a kernel that ran for ten minutes works, too. With or without it, three starts without a sign of life are enough.",
+    text: "How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the service that says so. A kernel of which nothing was heard for so long gives way to the last one that worked: `armfleet watch` cuts the VM's power and starts it again; without a watcher it gives way at the next start. Without the key a kernel that ran for ten minutes works, too. With or without it, three starts without a sign of life are enough.",
     form: Form::Duration,
     absence: Absence::Means("a run of ten minutes confirms a kernel"),
     effect: Effect::Now,

@@ -1,12 +1,16 @@
 //! One look at one VM: read under its lock, judged, done.
 
-use super::judge::{Act, Heard, Holding, Seen, begun, failed, judge};
-use crate::boot::{GuestStop, STOP_NOTE};
+use super::judge::{Act, Heard, Holding, OnTrial, Seen, begun, failed, judge};
+use crate::boot::{
+    CONFIRMATION, Confirmation, Evidence, GuestStop, Identity, Judged, Ran, STOP_NOTE, Trials,
+    read_uptime,
+};
 use crate::host::guests::{Guests, Happening};
-use crate::host::primitives::CallError;
-use crate::inventory::{Fact, Look};
+use crate::host::primitives::{CallError, CallErrorKind};
+use crate::inventory::{Fact, Look, RawStat};
 use crate::mark::{
-    Moment, Record, RunNote, RunStamp, read_hold, read_record, read_run_note, render_run_note,
+    Moment, Record, RunEnd, RunNote, RunStamp, read_hold, read_record, read_run_note,
+    render_run_note,
 };
 use crate::spec::{VmName, layout};
 use std::error::Error;
@@ -17,6 +21,8 @@ use std::time::Duration;
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Who the journal says it was.
 const USER: &str = "armfleet watch";
+/// Why a VM's power is cut, and why it is started after that.
+const SILENT: &str = "its kernel gave no sign of life in time";
 
 /// One VM to look at.
 pub(super) struct Attendant<'a> {
@@ -26,16 +32,16 @@ pub(super) struct Attendant<'a> {
     pub(super) ending: &'a AtomicBool,
 }
 
-/// Whether armfleet keeps a VM of this name.
+/// Whether armfleet keeps a VM of this name. Where nobody can tell, it is looked at.
 pub(super) fn is_kept(guests: &dyn Guests, vm: &VmName) -> bool {
     let record = guests.look(&layout::record(vm), Look::Stat);
-    record.present().is_some()
+    matches!(record, Fact::Present(_) | Fact::Unreadable(_))
 }
 
 /// The stamp that the hook left before a VM's last start.
-pub(super) fn stamp(guests: &dyn Guests, vm: &VmName) -> Option<RunStamp> {
+pub(super) fn stamp(guests: &dyn Guests, vm: &VmName) -> Fact<RunStamp> {
     let seen = guests.look(&layout::hook_seen(vm), Look::Stat);
-    seen.present().map(|file| RunStamp {
+    seen.map(|file| RunStamp {
         ino: file.stat.ino,
         mtime_ns: file.stat.mtime_ns,
     })
@@ -43,14 +49,17 @@ pub(super) fn stamp(guests: &dyn Guests, vm: &VmName) -> Option<RunStamp> {
 
 impl Attendant<'_> {
     /// Looks and does what is called for; tells when to look again.
+    ///
+    /// # Errors
+    /// When something could not be seen or done: the same is to be judged once more.
     pub(super) fn attend(&self, heard: Heard) -> Result<Option<Moment>, CallError> {
         let note = format!("pid {}, {USER}", std::process::id());
         let path = layout::vm_lock(self.vm);
         let _lock = self.guests.lock(&path, &note, LOCK_PATIENCE)?;
-        let Some(record) = self.record() else {
+        let Some(record) = self.record()? else {
             return Ok(None);
         };
-        let seen = self.see(record, heard);
+        let (seen, unseen) = self.see(record, heard)?;
         let now = self.guests.moment();
         let judgement = judge(&seen, heard, now);
         tracing::debug!(vm = %self.vm, ?heard, ?judgement, "judged");
@@ -59,6 +68,10 @@ impl Attendant<'_> {
         }
         if let Some(say) = judgement.say {
             tracing::info!("{}: {say}", self.vm);
+        }
+        // What was told is noted, whether libvirt answers or not; what is to be done about it is found out later.
+        if let Some(error) = unseen {
+            return Err(error);
         }
         match judgement.act {
             Act::Rest => Ok(None),
@@ -70,38 +83,45 @@ impl Attendant<'_> {
                 let note = judgement.note.or_else(|| seen.note.clone());
                 self.start(&seen, &note.unwrap_or_else(|| RunNote::of(seen.run)))
             }
+            Act::Cut => self.cut(&seen),
         }
     }
 
-    fn see(&self, record: Record, heard: Heard) -> Seen {
-        let run = stamp(self.guests, self.vm);
-        // A guest that has only said what it wants has not changed yet, and libvirt may be on its way out with it.
-        let guest = match heard {
-            Heard::Event(Happening::Shutdown(_), _) => None,
-            _ => self.guests.guest(self.vm.as_str()).ok(),
+    /// Looks at the VM; and why libvirt said nothing about it, if it did not.
+    fn see(&self, record: Record, heard: Heard) -> Result<(Seen, Option<CallError>), CallError> {
+        let run = known(stamp(self.guests, self.vm))?;
+        let (guest, unseen) = match heard {
+            // A guest that has only said what it wants has not changed yet, and libvirt may be on its way out with it.
+            Heard::Event(Happening::Shutdown(_), _) => (None, None),
+            _ => match self.guests.guest(self.vm.as_str()) {
+                Ok(guest) => (Some(guest), None),
+                Err(error) if error.kind == CallErrorKind::Missing => (None, None),
+                Err(error) => (None, Some(error)),
+            },
         };
-        Seen {
+        let seen = Seen {
             guest,
             holding: self.holding(),
             run,
-            note: self.note(),
+            note: self.note()?,
             guest_stop: run.and_then(|run| self.guest_stop(&record, run)),
+            trial: self.trial(&record)?,
             record,
-        }
+        };
+        Ok((seen, unseen))
     }
 
-    fn record(&self) -> Option<Record> {
+    /// The VM's record, if armfleet keeps it. One that makes no sense is apply's to mend.
+    fn record(&self) -> Result<Option<Record>, CallError> {
         let path = layout::record(self.vm);
-        let read = |text: &str| read_record(text.as_bytes());
-        match self.text(&path).try_map(|text| read(&text)) {
-            Fact::Present(record) => Some(record),
-            Fact::Absent | Fact::NotObserved => None,
-            Fact::Unreadable(why) => {
-                tracing::warn!(
-                    "{}: left alone, since {path} cannot be read: {why}",
-                    self.vm
-                );
-                None
+        let Some(text) = known(self.text(&path))? else {
+            return Ok(None);
+        };
+        match read_record(text.as_bytes()) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn Error, "{}: left alone", self.vm);
+                Ok(None)
             }
         }
     }
@@ -115,21 +135,65 @@ impl Attendant<'_> {
         }
     }
 
-    /// A note that cannot be read is as good as none.
-    fn note(&self) -> Option<RunNote> {
-        let text = self.text(&layout::run_note(self.vm));
-        read_run_note(text.present()?.as_bytes()).ok()
+    /// A note that makes no sense is as good as none.
+    fn note(&self) -> Result<Option<RunNote>, CallError> {
+        let text = known(self.text(&layout::run_note(self.vm)))?;
+        Ok(text.and_then(|text| read_run_note(text.as_bytes()).ok()))
     }
 
     /// What the guest wrote since this run began. The time of the change is the host's; the rest is the guest's.
     fn guest_stop(&self, record: &Record, run: RunStamp) -> Option<GuestStop> {
-        let path = format!("{}/{STOP_NOTE}", record.boot.share);
-        let file = self.guests.look(&path, Look::Text);
-        let file = file.present()?;
-        let fresh = file.stat.ctime_ns >= run.mtime_ns;
-        fresh
-            .then(|| GuestStop::read(file.text.as_deref()?))
-            .flatten()
+        let (stat, text) = self.guest_file(record, STOP_NOTE)?;
+        let fresh = stat.ctime_ns >= run.mtime_ns;
+        fresh.then(|| GuestStop::read(&text)).flatten()
+    }
+
+    /// What the present run's kernel still has to show, judged as the next start will judge it.
+    fn trial(&self, record: &Record) -> Result<Option<OnTrial>, CallError> {
+        let Some(within) = record.boot.confirm_within else {
+            return Ok(None);
+        };
+        let (started, trials) = (
+            known(self.text(&layout::started(self.vm)))?,
+            known(self.text(&layout::trials(self.vm)))?,
+        );
+        let started = started.and_then(|text| read_uptime(&text));
+        let trials = trials.and_then(|text| Trials::read(text.as_bytes()).ok());
+        let (Some(started), Some(mut trials)) = (started, trials) else {
+            return Ok(None);
+        };
+        let evidence = Evidence {
+            ran: Ran::For(within),
+            confirmation: self.confirmation(record),
+        };
+        Ok(match trials.judge(&evidence, Some(within)) {
+            Some(Judged::Failed(kernel, _)) => Some(OnTrial {
+                kernel,
+                within,
+                until: Moment(0).after(started.saturating_add(within)),
+            }),
+            _ => None,
+        })
+    }
+
+    /// The guest's sign of life, as its share has it.
+    fn confirmation(&self, record: &Record) -> Option<(Identity, Confirmation)> {
+        let (stat, text) = self.guest_file(record, CONFIRMATION)?;
+        Some((stat.identity(), Confirmation::read(text.as_bytes())?))
+    }
+
+    /// A small file that the guest wrote. What cannot be read twice the guest has made so, and says nothing.
+    fn guest_file(&self, record: &Record, name: &str) -> Option<(RawStat, String)> {
+        let path = format!("{}/{name}", record.boot.share);
+        let look = || self.guests.look(&path, Look::Text);
+        let file = match look() {
+            Fact::Unreadable(_) => look(),
+            file => file,
+        };
+        match file {
+            Fact::Present(file) => Some((file.stat, file.text?)),
+            Fact::Absent | Fact::NotObserved | Fact::Unreadable(_) => None,
+        }
     }
 
     fn text(&self, path: &str) -> Fact<String> {
@@ -158,7 +222,7 @@ impl Attendant<'_> {
             return Ok(None);
         }
         let started = self.guests.start(seen.record.uuid.as_str());
-        let run = stamp(self.guests, self.vm);
+        let run = stamp(self.guests, self.vm).present().copied();
         let now = self.guests.moment();
         match started {
             Ok(()) => {
@@ -170,8 +234,9 @@ impl Attendant<'_> {
                     );
                 } else {
                     tracing::info!("{}: started", self.vm);
+                    self.say_what_the_hook_said();
                 }
-                self.journal("done");
+                self.journal("start", why(&note.end), "done");
                 Ok(None)
             }
             Err(error) => self.not_started(note, run, now, &error),
@@ -191,23 +256,61 @@ impl Attendant<'_> {
             self.write(&begun(note, run, now))?;
             return Ok(None);
         }
+        let reason = note.end.clone();
         let note = failed(note, run, now);
         self.write(&note)?;
         tracing::warn!("{}: could not be started: {error}", self.vm);
-        self.journal(&error.to_string());
+        self.journal("start", why(&reason), &error.to_string());
         Ok(Some(now))
     }
 
-    fn journal(&self, result: &str) {
+    /// Cuts the power of a VM whose kernel had its time. Its start is due at once.
+    fn cut(&self, seen: &Seen) -> Result<Option<Moment>, CallError> {
+        if self.ending.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let cut = self.guests.cut(seen.record.uuid.as_str());
+        let result = cut.as_ref().err().map(ToString::to_string);
+        self.journal("cut", SILENT, result.as_deref().unwrap_or("done"));
+        cut?;
+        Ok(Some(self.guests.moment()))
+    }
+
+    /// Which kernel the hook chose, and why: a line for each reason.
+    fn say_what_the_hook_said(&self) {
+        let said = self.text(&layout::hook_seen(self.vm));
+        for line in said.present().into_iter().flat_map(|text| text.lines()) {
+            tracing::info!("{}", line.trim_start_matches("armfleet: "));
+        }
+    }
+
+    fn journal(&self, act: &str, reason: &str, result: &str) {
         let line = serde_json::json!({
             "at": self.guests.now(),
             "user": USER,
-            "step": format!("start/{}", self.vm),
-            "reason": "its guest rebooted",
+            "step": format!("{act}/{}", self.vm),
+            "reason": reason,
             "result": result,
         });
         if let Err(error) = self.guests.append_line(layout::JOURNAL, &line.to_string()) {
             tracing::error!(error = &error as &dyn Error, "{}", layout::JOURNAL);
         }
+    }
+}
+
+/// What there is, if anything is; what could not be seen is to be looked at again.
+fn known<T>(fact: Fact<T>) -> Result<Option<T>, CallError> {
+    match fact {
+        Fact::Present(thing) => Ok(Some(thing)),
+        Fact::Absent | Fact::NotObserved => Ok(None),
+        Fact::Unreadable(why) => Err(CallError::other(why)),
+    }
+}
+
+/// Why a VM is started again.
+fn why(end: &Option<RunEnd>) -> &'static str {
+    match end {
+        Some(RunEnd::Silent { .. }) => SILENT,
+        _ => "its guest rebooted",
     }
 }

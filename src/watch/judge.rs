@@ -12,6 +12,8 @@
 //!      ├───────────────────────────▶ asked ─────────────────────────▶ stays off
 //!      │     virsh destroy, saved, crashed …
 //!      ├────────────────────────────────────────────────────────────▶ stays off
+//!      │     no sign of life within boot.confirm_within
+//!      ├───────────────────────────▶ silent ─────▶ its power is cut ─▶ started
 //!      │     seen off, and nothing noted: its guest's own note says power-off
 //!      ├────────────────────────────────────────────────────────────▶ stays off
 //!      └─────────────────── else ───────────────────────────────────▶ started when it is due
@@ -21,7 +23,7 @@ use crate::boot::GuestStop;
 use crate::host::guests::{Cause, Guest, Happening, Off};
 use crate::inventory::RunState;
 use crate::mark::{Hold, Moment, Record, RunEnd, RunNote, RunStamp};
-use crate::spec::{DesiredState, GuestReboot};
+use crate::spec::{DesiredState, GuestReboot, render_duration};
 use std::time::Duration;
 
 /// A run that lasted so long was a good one: a reboot after it begins no loop.
@@ -74,6 +76,19 @@ pub struct Seen {
     pub note: Option<RunNote>,
     /// What its guest wrote into the share about how it means to stop, since that start.
     pub guest_stop: Option<GuestStop>,
+    /// What its kernel still has to show.
+    pub trial: Option<OnTrial>,
+}
+
+/// A kernel of which nothing was heard, while another is known to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnTrial {
+    /// Its name, as people know it.
+    pub kernel: String,
+    /// How long it may take to give a sign of life.
+    pub within: Duration,
+    /// When that time is over.
+    pub until: Moment,
 }
 
 /// What is to be done.
@@ -94,6 +109,8 @@ pub enum Act {
     Rest,
     /// Start it.
     Start,
+    /// Cut its power.
+    Cut,
     /// Look at it again at this moment.
     Again(Moment),
 }
@@ -116,7 +133,7 @@ pub fn judge(seen: &Seen, heard: Heard, now: Moment) -> Judgement {
         seen.act(&after, now)
     };
     let say = (before.end != after.end)
-        .then(|| describe(&after, now))
+        .then(|| describe(seen, &after, now))
         .flatten();
     Judgement {
         note: (seen.note.as_ref() != Some(&after)).then_some(after),
@@ -129,7 +146,7 @@ pub fn judge(seen: &Seen, heard: Heard, now: Moment) -> Judgement {
 fn noted(seen: &Seen, heard: Heard, note: &RunNote, now: Moment) -> RunNote {
     match heard {
         // It is told late, of a former run: by now the VM was started again.
-        Heard::Event(_, run) if run != seen.run => note.clone(),
+        Heard::Event(_, Some(run)) if Some(run) != seen.run => note.clone(),
         Heard::Event(Happening::Started, _) => RunNote {
             began: note.began.or(Some(now)),
             end: None,
@@ -139,18 +156,32 @@ fn noted(seen: &Seen, heard: Heard, note: &RunNote, now: Moment) -> RunNote {
         Heard::Event(Happening::Stopped(off), _) if !seen.runs() => stopped(seen, note, off, now),
         Heard::Look if seen.is_a_riddle(note) => note.clone(),
         Heard::Look | Heard::Due if seen.is_off() => stopped(seen, note, seen.why_off(), now),
-        _ => RunNote {
-            began: note.began.or_else(|| seen.runs().then_some(now)),
+        _ if seen.runs() => RunNote {
+            began: note.began.or(Some(now)),
+            end: under_way(seen, note, now),
             ..note.clone()
         },
+        _ => note.clone(),
+    }
+}
+
+/// How a run that goes on will end. A guest that speaks after all is let alone.
+fn under_way(seen: &Seen, note: &RunNote, now: Moment) -> Option<RunEnd> {
+    match &note.end {
+        None | Some(RunEnd::Silent { .. }) => {
+            seen.is_overdue(now).then_some(RunEnd::Silent { due: now })
+        }
+        other => other.clone(),
     }
 }
 
 /// QEMU told what its guest wants. The first counts; that armfleet asked for something else does not.
 fn told(note: &RunNote, cause: Cause, now: Moment) -> RunNote {
     match (cause, &note.end) {
-        (Cause::Reset, None | Some(RunEnd::Asked)) => rebooted(note, now),
-        (Cause::PowerOff, None | Some(RunEnd::Asked)) => ended(note, RunEnd::PowerOff, now),
+        (Cause::Reset, None | Some(RunEnd::Asked | RunEnd::Silent { .. })) => rebooted(note, now),
+        (Cause::PowerOff, None | Some(RunEnd::Asked | RunEnd::Silent { .. })) => {
+            ended(note, RunEnd::PowerOff, now)
+        }
         _ => note.clone(),
     }
 }
@@ -216,12 +247,15 @@ pub fn begun(note: &RunNote, run: Option<RunStamp>, now: Moment) -> RunNote {
 #[must_use]
 pub fn failed(note: &RunNote, run: Option<RunStamp>, now: Moment) -> RunNote {
     let streak = note.streak.saturating_add(1).max(FREE_REBOOTS + 1);
+    let due = now.after(pause(streak));
     RunNote {
         run,
         began: None,
         streak,
-        end: Some(RunEnd::Reboot {
-            due: now.after(pause(streak)),
+        end: Some(match note.end {
+            // Its power was cut on purpose.
+            Some(RunEnd::Silent { .. }) => RunEnd::Silent { due },
+            _ => RunEnd::Reboot { due },
         }),
     }
 }
@@ -263,27 +297,58 @@ impl Seen {
         self.is_off() && self.run.is_some() && note.end.is_none() && by_guest
     }
 
+    /// Whether its kernel had its time, and is to give way.
+    fn is_overdue(&self, now: Moment) -> bool {
+        let over = self.trial.as_ref().is_some_and(|trial| trial.until <= now);
+        over && self.is_wanted() && self.holding == Holding::Nobody
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.record.state == DesiredState::Running
+    }
+
     fn act(&self, note: &RunNote, now: Moment) -> Act {
-        match note.end {
-            Some(RunEnd::Reboot { due })
-                if self.is_off() && self.record.state == DesiredState::Running =>
+        match &note.end {
+            Some(RunEnd::Reboot { due } | RunEnd::Silent { due })
+                if self.is_off() && self.is_wanted() =>
             {
-                if now < due {
-                    Act::Again(due)
-                } else if self.holding == Holding::Nobody {
-                    Act::Start
+                if now < *due {
+                    Act::Again(*due)
                 } else {
-                    Act::Again(now.after(HOLD_GLANCE))
+                    self.start(now)
                 }
             }
+            Some(RunEnd::Silent { .. }) if self.runs() => Act::Cut,
+            None if self.runs() && self.is_wanted() => match &self.trial {
+                Some(trial) if now < trial.until => Act::Again(trial.until),
+                // Its time is over, and somebody holds it.
+                Some(_) => Act::Again(now.after(HOLD_GLANCE)),
+                None => Act::Rest,
+            },
             _ => Act::Rest,
+        }
+    }
+
+    /// Starts it, as soon as nobody holds it.
+    fn start(&self, now: Moment) -> Act {
+        match self.holding {
+            Holding::Nobody => Act::Start,
+            Holding::Somebody(_) | Holding::Unreadable(_) => Act::Again(now.after(HOLD_GLANCE)),
         }
     }
 }
 
-fn describe(note: &RunNote, now: Moment) -> Option<String> {
+fn describe(seen: &Seen, note: &RunNote, now: Moment) -> Option<String> {
     Some(match note.end.as_ref()? {
         RunEnd::Asked => return None,
+        RunEnd::Silent { .. } => {
+            let trial = seen.trial.as_ref()?;
+            format!(
+                "{} gave no sign of life within {}: its power is cut, and the last kernel that worked boots",
+                trial.kernel,
+                render_duration(trial.within)
+            )
+        }
         RunEnd::PowerOff => "its guest powered off: it stays off".to_owned(),
         RunEnd::Other(why) => format!("{why}: it stays off"),
         RunEnd::Reboot { due } if *due <= now => "its guest rebooted".to_owned(),
@@ -297,4 +362,4 @@ fn describe(note: &RunNote, now: Moment) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,5 +8,8 @@ mod judge;
 mod lane;
 mod run;
 
-pub use judge::{Act, Heard, Holding, Judgement, Seen, begun, failed, judge};
+#[cfg(test)]
+mod faults;
+
+pub use judge::{Act, Heard, Holding, Judgement, OnTrial, Seen, begun, failed, judge};
 pub use run::{Connect, Ender, Supervisor, Tell, Watcher};

@@ -251,7 +251,7 @@ impl<'a> Watcher<'a> {
             return;
         };
         if is_kept(guests.as_ref(), &vm) {
-            let run = stamp(guests.as_ref(), &vm);
+            let run = stamp(guests.as_ref(), &vm).present().copied();
             self.lanes.entry(vm).or_default().tell(what, run);
         }
     }

@@ -1,116 +1,165 @@
 //! A kernel that does not come up gives way to the last one that did.
 
-use crate::fleet::{JOURNAL, VM, recipe};
-use crate::host::{GuestFiles, TestHost};
+use std::time::Duration;
 
-/// The recipe with a kernel that reboots when it panics.
-fn restless_recipe() -> String {
-    recipe().replace("root=/dev/vda1", "root=/dev/vda1 panic=1")
+use rustix::process::Signal;
+use snapbox::assert_data_eq;
+
+use crate::fleet::{JOURNAL, VM};
+use crate::host::{GuestFiles, Running, TestHost};
+use crate::watch::cold_boot;
+
+/// The watched recipe with a kernel that reboots when it panics.
+fn restless() -> String {
+    cold_boot().replace("root=/dev/vda1", "root=/dev/vda1 panic=1")
 }
 
-/// A host whose guest runs its own first kernel and has said so.
-fn with_confirmed_guest(fleet: &str) -> TestHost {
+/// A host with a watcher, whose guest runs its own first kernel and has said so.
+fn with_confirmed_guest(fleet: &str) -> (TestHost, Running) {
     let host = TestHost::with_applied(fleet);
+    let watcher = host.watch();
     host.guest("install-first");
-    host.guest("reboot");
-    host.wait_for_state(VM, "shut off");
-    host.apply().success();
+    reboot(&host);
     host.guest("confirm");
-    host
+    (host, watcher)
+}
+
+/// Has the guest reboot, and waits for what the watcher makes of it.
+fn reboot(host: &TestHost) {
+    let before = host.run_number();
+    host.guest("reboot");
+    host.wait_for_next_run(before);
 }
 
 fn boot(host: &TestHost, arguments: &[&str]) -> String {
     host.armfleet(&[&["boot"], arguments].concat()).success()
 }
 
+#[track_caller]
 fn assert_boots(host: &TestHost, version: &str) {
     let report = host.guest("report");
     host.assert_reported(&report, &format!("kernel {version}"));
 }
 
+#[track_caller]
+fn assert_says(text: &str, lines: &[String]) {
+    for line in lines {
+        assert!(text.contains(line), "no `{line}` in\n{text}");
+    }
+}
+
 #[test]
-fn a_kernel_that_panics_at_once_is_rolled_back() {
-    let (host, files) = (with_confirmed_guest(&restless_recipe()), GuestFiles::get());
+fn a_kernel_that_panics_at_once_is_rolled_back_and_no_command_is_given() {
+    let (host, watcher) = with_confirmed_guest(&restless());
+    let (first, second) = (&GuestFiles::get().first, &GuestFiles::get().second);
     host.guest("upgrade-broken panic");
     host.guest("reboot");
-    // Each start may or may not still run after two seconds, but none comes up.
-    for _ in 0..3 {
-        host.wait_for_state(VM, "shut off");
-        host.apply();
-    }
-    host.wait_for_state(VM, "shut off");
-    host.apply().success();
-    assert_boots(&host, &files.first);
+    let back = format!("{VM}: boots {first}, which worked before");
+    host.wait_for_log(&back, 1);
+    host.wait_for_console();
+    assert_boots(&host, first);
 
-    let plan = host.planned(0);
-    let failed = format!(
-        "{VM}: {} failed: 3 starts without a sign of life",
-        files.second
+    // Everybody says what happened, why, and what to do.
+    let failed = format!("{second} failed: 3 starts without a sign of life");
+    assert_says(
+        &host.log(),
+        &[
+            format!("{VM}: {first} works: its guest said so"),
+            format!("{VM}: {second} gave no sign of life: 1 of 3"),
+            format!("{VM}: {second} gave no sign of life: 2 of 3"),
+            format!("{VM}: {failed}"),
+            format!("`armfleet boot retry {VM}` gives it another chance"),
+        ],
     );
-    assert!(plan.contains(&failed), "{plan}");
-    assert!(
-        plan.contains(&format!("{} boots instead", files.first)),
-        "{plan}"
+    assert_data_eq!(
+        host.planned(0),
+        format!(
+            "  i {VM}: {failed}
+      {first} boots instead; armfleet boot retry {VM} gives it another chance
+
+No changes.
+"
+        )
     );
     let status = host.armfleet(&["status"]).success();
-    assert!(status.contains("failed: 3 starts"), "{status}");
-    assert!(host.read(JOURNAL).contains("failed: 3 starts"));
-    let list = boot(&host, &["list", VM]);
-    assert!(
-        list.contains("failed: 3 starts without a sign of life, booted before that"),
-        "{list}"
+    assert_says(
+        &status,
+        &[
+            format!("{VM}  running  {first}  the same\n"),
+            format!("  i {failed}, {first} boots instead; armfleet boot retry"),
+        ],
     );
-    assert!(
-        list.contains("works: its guest said so, booted last"),
-        "{list}"
+    assert_says(&host.read(JOURNAL), std::slice::from_ref(&failed));
+    let list = boot(&host, &["list", VM]);
+    assert_says(
+        &list,
+        &[
+            "failed: 3 starts without a sign of life, booted before that".to_owned(),
+            "works: its guest said so, booted last".to_owned(),
+        ],
     );
 
     // It stays so over further starts, until the guest repairs its kernel.
-    host.shut_down();
-    host.apply().success();
-    assert_boots(&host, &files.first);
+    let again = || {
+        host.shut_down();
+        host.virsh(&["start", VM]).success();
+    };
+    again();
+    assert_boots(&host, first);
     host.guest("finish-upgrade");
-    host.shut_down();
-    host.apply().success();
-    assert_boots(&host, &files.second);
+    again();
+    assert_boots(&host, second);
+    watcher.signal(Signal::TERM);
+    assert_eq!(watcher.wait().code, Some(0));
 }
 
 #[test]
 fn a_kernel_that_hangs_is_rolled_back_when_its_time_is_over() {
-    let fleet = recipe().replace("    boot:\n", "    boot:\n      confirm_within: 10s\n");
-    let (host, files) = (with_confirmed_guest(&fleet), GuestFiles::get());
+    let within = "    boot:\n      confirm_within: 10s\n";
+    let fleet = cold_boot().replace("    boot:\n", within);
+    let (host, watcher) = with_confirmed_guest(&fleet);
+    let (first, second) = (&GuestFiles::get().first, &GuestFiles::get().second);
     host.guest("upgrade-broken hang");
-    host.guest("reboot");
-    host.wait_for_state(VM, "shut off");
-    host.apply().success();
-    std::thread::sleep(std::time::Duration::from_secs(11));
-    assert_eq!(host.state(VM), "running");
-    host.virsh(&["destroy", VM]).success();
-    host.virsh(&["start", VM]).success();
-    assert_boots(&host, &files.first);
-    let plan = host.planned(0);
-    assert!(
-        plan.contains("failed: no sign of life within 10s"),
-        "{plan}"
+    reboot(&host);
+    let before = host.run_number();
+    host.wait_for_next_run(before);
+    assert_boots(&host, first);
+    let failed = format!("{second} failed: no sign of life within 10s");
+    assert_says(
+        &host.log(),
+        &[
+            format!("{VM}: {second} gave no sign of life within 10s: its power is cut"),
+            format!("{VM}: {failed}"),
+            format!("{VM}: boots {first}, which worked before"),
+        ],
     );
+    assert_says(&host.planned(0), std::slice::from_ref(&failed));
+    let journal = host.read(JOURNAL);
+    assert_says(&journal, &["\"cut/armhf-vm\"".to_owned(), failed.clone()]);
 
-    // Another chance is one more start of the same bytes.
+    // What works is let alone, however long it runs and whatever it says.
+    std::thread::sleep(Duration::from_secs(11));
+    assert_boots(&host, first);
+
+    // Another chance is another run of the same bytes; and nobody needs to watch it at all.
     let retried = boot(&host, &["retry", VM]);
-    assert!(retried.contains(&files.second), "{retried}");
+    assert_says(&retried, std::slice::from_ref(second));
+    watcher.signal(Signal::KILL);
+    watcher.wait();
     host.shut_down();
     host.virsh(&["start", VM]).success();
-    std::thread::sleep(std::time::Duration::from_secs(11));
+    std::thread::sleep(Duration::from_secs(11));
     host.virsh(&["destroy", VM]).success();
-    host.apply().success();
-    assert_boots(&host, &files.first);
+    host.virsh(&["start", VM]).success();
+    assert_boots(&host, first);
 }
 
 #[test]
 fn boot_use_changes_nothing_until_the_next_start() {
-    let (host, files) = (with_confirmed_guest(&recipe()), GuestFiles::get());
+    let (host, _watcher) = with_confirmed_guest(&cold_boot());
+    let files = GuestFiles::get();
     host.guest("upgrade");
-    host.shut_down();
-    host.apply().success();
+    reboot(&host);
     assert_boots(&host, &files.second);
 
     let boot_folder = "/var/lib/armfleet/vms/armhf-vm/boot";
@@ -125,8 +174,13 @@ fn boot_use_changes_nothing_until_the_next_start() {
     assert!(plan.contains("as somebody asked for"), "{plan}");
 
     // libvirt labels what it starts and takes the labels back; both ways it must find its files.
+    let owners = || {
+        let kernels = format!("find {boot_folder}/g -name vmlinuz -printf '%U\\n' | sort");
+        host.run("sh", &["-c", &kernels]).success()
+    };
     for _ in 0..2 {
         host.shut_down();
+        assert!(owners().lines().all(|uid| uid == "0"), "{}", owners());
         host.virsh(&["start", VM]).success();
         assert_boots(&host, &files.first);
         let owner = host.run(

@@ -16,7 +16,7 @@ const EVENTS: &str = "/run/test/events.log";
 const LONG_ENOUGH: Duration = Duration::from_secs(4);
 
 /// The recipe's VM, whose reboots are cold boots.
-fn cold_boot() -> String {
+pub(crate) fn cold_boot() -> String {
     recipe().replace("    on_guest_reboot: stop\n", "")
 }
 
@@ -30,7 +30,7 @@ fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
 
 impl TestHost {
     /// A watcher at work.
-    fn watch(&self) -> Running {
+    pub(crate) fn watch(&self) -> Running {
         let lines = self.log_lines("connected to libvirt");
         let script = format!("exec {ARMFLEET} watch 2>>{LOG}");
         let watcher = self.spawn("sh", &["-c", &script]);
@@ -38,11 +38,11 @@ impl TestHost {
         watcher
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path(LOG)).unwrap_or_default()
     }
 
-    fn log_lines(&self, text: &str) -> usize {
+    pub(crate) fn log_lines(&self, text: &str) -> usize {
         self.log()
             .lines()
             .filter(|line| line.contains(text))
@@ -50,7 +50,7 @@ impl TestHost {
     }
 
     #[track_caller]
-    fn wait_for_log(&self, text: &str, count: usize) {
+    pub(crate) fn wait_for_log(&self, text: &str, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(150);
         while self.log_lines(text) < count {
             assert!(
@@ -63,13 +63,13 @@ impl TestHost {
     }
 
     /// libvirt's number of the present run; none while it is off.
-    fn run_number(&self) -> Option<u32> {
+    pub(crate) fn run_number(&self) -> Option<u32> {
         self.virsh(&["domid", VM]).success().trim().parse().ok()
     }
 
     /// Waits for another run than that of this number.
     #[track_caller]
-    fn wait_for_next_run(&self, before: Option<u32>) {
+    pub(crate) fn wait_for_next_run(&self, before: Option<u32>) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while self.run_number().is_none() || self.run_number() == before {
             assert!(
@@ -83,14 +83,14 @@ impl TestHost {
     }
 
     /// libvirt tells of a run before there is anything to it.
-    fn wait_for_console(&self) {
+    pub(crate) fn wait_for_console(&self) {
         wait_until("a console", Duration::from_secs(60), || {
             self.virsh(&["ttyconsole", VM]).stdout.contains("/dev/pts/")
         });
     }
 
     #[track_caller]
-    fn assert_stays_off(&self) {
+    pub(crate) fn assert_stays_off(&self) {
         self.wait_for_state(VM, "shut off");
         sleep(LONG_ENOUGH);
         assert_eq!(self.state(VM), "shut off", "{}", self.log());

@@ -142,6 +142,10 @@ impl Guests for SystemGuests {
         self.libvirt.start(uuid)
     }
 
+    fn cut(&self, uuid: &str) -> Result<(), CallError> {
+        self.libvirt.cut(uuid)
+    }
+
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
         self.files.look(path, look)
     }

@@ -181,6 +181,13 @@ impl WriteConnection {
         self.with(uuid, Domain::shutdown)
     }
 
+    /// QEMU is asked to end and not killed, so that nothing it holds for its disks is lost.
+    pub(super) fn cut(&self, uuid: &str) -> Result<(), CallError> {
+        self.with(uuid, |domain| {
+            domain.destroy_flags(sys::VIR_DOMAIN_DESTROY_GRACEFUL)
+        })
+    }
+
     pub(super) fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
         self.with(uuid, |domain| {
             domain.block_resize(path, bytes, sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)

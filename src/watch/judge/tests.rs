@@ -4,10 +4,10 @@ use crate::spec::Handover;
 use crate::watch::lane::Lane;
 use proptest::prelude::*;
 
-const UUID: &str = "729407af-9814-8a14-ab03-bb922bf75d3d";
+pub(in crate::watch) const UUID: &str = "729407af-9814-8a14-ab03-bb922bf75d3d";
 const NOW: Moment = Moment(1_000_000);
 
-fn record() -> Record {
+pub(in crate::watch) fn record() -> Record {
     Record {
         fleet: "obs".parse().unwrap(),
         vm: "armhf-vm".parse().unwrap(),
@@ -59,6 +59,7 @@ fn off(off: Off, end: Option<RunEnd>) -> Seen {
         run: run(1),
         note: Some(note),
         guest_stop: None,
+        trial: None,
     }
 }
 
@@ -220,18 +221,76 @@ fn only_what_armfleet_is_to_keep_running_is_started() {
     assert_eq!(judge(&running(Some(DUE)), Heard::Look, NOW).act, Act::Rest);
 }
 
+/// A VM whose kernel may give a sign of life until this moment.
+fn on_trial(until: Moment, end: Option<RunEnd>) -> Seen {
+    Seen {
+        trial: Some(OnTrial {
+            kernel: "6.1.0-50-armmp".to_owned(),
+            within: Duration::from_secs(60),
+            until,
+        }),
+        ..running(end)
+    }
+}
+
 #[test]
-fn a_held_vm_is_looked_at_again_and_not_started() {
-    let hold = Hold {
+fn a_kernel_that_says_nothing_in_time_is_cut_off_and_the_vm_started() {
+    const SILENT: RunEnd = RunEnd::Silent { due: NOW };
+    let later = NOW.after(Duration::from_secs(1));
+    assert_eq!(
+        end_after(&on_trial(later, None), Heard::Look),
+        (None, Act::Again(later))
+    );
+    for heard in [Heard::Look, Heard::Due] {
+        let seen = on_trial(NOW, None);
+        let judged = judge(&seen, heard, NOW);
+        assert_eq!(judged.act, Act::Cut, "{heard:?}");
+        let said = judged.say.unwrap();
+        assert!(said.starts_with("6.1.0-50-armmp gave no sign of life within 1min"));
+        assert_eq!(end_after(&seen, heard), (Some(SILENT), Act::Cut));
+    }
+    // It spoke after all, before its power was cut.
+    let spoke = running(Some(SILENT));
+    assert_eq!(end_after(&spoke, Heard::Look), (None, Act::Rest));
+    // It rebooted by itself before its power was cut.
+    let told = event(Happening::Shutdown(Cause::Reset));
+    assert_eq!(
+        end_after(&on_trial(NOW, Some(SILENT)), told),
+        (Some(DUE), Act::Rest)
+    );
+    for heard in [Heard::Look, event(Happening::Stopped(Off::Destroyed))] {
+        let cut = off(Off::Destroyed, Some(SILENT));
+        assert_eq!(end_after(&cut, heard), (Some(SILENT), Act::Start));
+    }
+    let unwanted = Record {
+        state: DesiredState::Stopped,
+        ..record()
+    };
+    let seen = Seen {
+        record: unwanted,
+        ..on_trial(NOW, None)
+    };
+    assert_eq!(end_after(&seen, Heard::Due), (None, Act::Rest));
+    let held = Seen {
+        holding: held(),
+        ..on_trial(NOW, None)
+    };
+    let again = Act::Again(NOW.after(HOLD_GLANCE));
+    assert_eq!(end_after(&held, Heard::Due), (None, again));
+}
+
+fn held() -> Holding {
+    Holding::Somebody(Hold {
         by: "anna".to_owned(),
         at: 0,
         until: None,
         why: None,
-    };
-    for holding in [
-        Holding::Somebody(hold),
-        Holding::Unreadable("damaged".to_owned()),
-    ] {
+    })
+}
+
+#[test]
+fn a_held_vm_is_looked_at_again_and_not_started() {
+    for holding in [held(), Holding::Unreadable("damaged".to_owned())] {
         let seen = Seen {
             holding,
             ..off(Off::Shutdown, None)
@@ -447,6 +506,7 @@ impl World {
             run: run(self.stamp),
             note: self.note.clone(),
             guest_stop: self.guest_stop,
+            trial: None,
         };
         let judged = judge(&seen, heard, self.now);
         if let Some(note) = judged.note {
