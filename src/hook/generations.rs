@@ -6,7 +6,7 @@
 
 use super::files::{
     Deadline, FileFault, Timed, copy, create, digest, identity, make_folder, open_plain, read_own,
-    sync_folder,
+    remove_file, sync_folder,
 };
 use crate::boot::{
     Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT,
@@ -225,6 +225,7 @@ impl Generations {
 
     /// Removes what is not to be kept, and what a killed run left.
     pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<(), FileFault> {
+        remove_file(&self.boot.join(LINK_DRAFT))?;
         let folder = self.boot.join(FOLDER);
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         for entry in entries.map_err(FileFault::new("list", &folder))? {
@@ -262,12 +263,10 @@ impl Generations {
     /// Makes a link name a generation, by a rename.
     fn link(&self, name: &str, to: &GenerationId) -> Result<(), FileFault> {
         let (draft, path) = (self.boot.join(LINK_DRAFT), self.boot.join(name));
-        match fs::remove_file(&draft) {
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-            _ => symlink(Path::new(FOLDER).join(to.as_str()), &draft),
-        }
-        .and_then(|()| fs::rename(&draft, &path))
-        .map_err(FileFault::new("switch", &path))
+        remove_file(&draft)?;
+        symlink(Path::new(FOLDER).join(to.as_str()), &draft)
+            .and_then(|()| fs::rename(&draft, &path))
+            .map_err(FileFault::new("switch", &path))
     }
 
     fn folder_of_draft(&self) -> Result<PathBuf, FileFault> {

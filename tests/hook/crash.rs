@@ -1,98 +1,254 @@
-//! The hook killed at any moment: what boots next is whole, and the next run finishes.
+//! The hook killed at each call by which it changes anything: what boots next is whole, and the next run finishes.
 
-use crate::world::{World, cpio};
-use armfleet::boot::GenerationId;
+use crate::world::{World, initrd};
+use armfleet::boot::{CONFIRMATION, GenerationId, STRIKES, Trials};
 use armfleet::hook::{Root, prepare};
+use armfleet::mark::Wanted;
 use armfleet::spec::layout;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{Read, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 
 const FOLDER: &str = "ARMFLEET_TEST_WORLD";
-const KILLS: u32 = 60;
+const OLD: &str = "6.1.0-48-armmp";
+const NEW: &str = "6.1.0-50-armmp";
 
-/// What a killed run is: this test's own binary, which runs the hook once it is told to.
+/// The system calls that change files.
+const CHANGING: &str = "openat,write,pwrite64,copy_file_range,sendfile,splice,ftruncate,fallocate,rename,renameat,\
+    renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,chmod,fchmod,fchmodat,chown,fchown,\
+    fchownat,lchown,utimensat,setxattr,fsetxattr,lsetxattr,ioctl,fsync,fdatasync";
+
+/// What a killed run is: this test's own binary, which runs the hook.
 #[test]
-#[ignore = "run by the test below"]
-fn run_the_hook_when_told() {
-    let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
-    let root = Root::at(&folder);
+#[ignore = "run by the tests below"]
+fn run_the_hook() {
+    let folder = env::var_os(FOLDER).unwrap();
+    let folder = Path::new(&folder);
     let xml = fs::read(folder.join("domain.xml")).unwrap();
-    println!("ready");
-    let _ = std::io::stdin().read(&mut [0]).unwrap();
-    let _ = prepare(&root, "armhf-vm", xml.as_slice());
+    let _ = prepare(&Root::at(folder), "armhf-vm", xml.as_slice());
 }
 
-/// Starts a run, and kills it after a while.
-fn run_and_kill(world: &World, after: Duration) {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "crash::run_the_hook_when_told",
-            "--ignored",
-            "--nocapture",
-        ])
+/// Runs the hook under strace; tells how it ended and which calls it made.
+fn run_traced(world: &World, expression: &str) -> (ExitStatus, String) {
+    fs::write(world.outside("domain.xml"), world.xml()).unwrap();
+    let log = world.outside("trace");
+    let _ = fs::remove_file(&log);
+    let ended = Command::new("strace")
+        .args(["-f", "--quiet=all", "-e", &format!("trace={CHANGING}")])
+        .args(["-e", expression, "-o"])
+        .arg(&log)
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "crash::run_the_hook", "--ignored", "--nocapture"])
         .env(FOLDER, world.outside(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut said = Vec::new();
-    let mut output = child.stdout.take().unwrap();
-    while !said.ends_with(b"ready\n") {
-        let mut byte = [0];
-        output.read_exact(&mut byte).unwrap();
-        said.push(byte[0]);
-    }
-    child.stdin.take().unwrap().write_all(b"x").unwrap();
-    thread::sleep(after);
-    child.kill().unwrap();
-    child.wait().unwrap();
+        .status()
+        .expect("strace, which tests/sandbox/prerequisites installs");
+    (ended, fs::read_to_string(log).unwrap())
 }
 
-/// Has the guest install a version whose initrd takes a while to copy.
-fn upgrade(world: &World, version: &str) {
-    world.install(version);
-    let name = format!("initrd.img-{version}");
-    fs::write(world.share(&name), cpio(version, &[7; 1 << 20])).unwrap();
-    world.link_pair("", version);
+/// The calls of a whole run by which it changes something: each one's name, and how many of that name came before.
+fn changes(world: &World) -> Vec<(String, usize)> {
+    let (ended, log) = run_traced(world, "signal=none");
+    assert!(ended.success(), "{log}");
+    // Of the threads of a test run, the hook's is the one that was given the domain.
+    let hook = log.lines().find(|line| line.contains("domain.xml"));
+    let (thread, _) = hook.unwrap().split_once(' ').unwrap();
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    let mut changes = Vec::new();
+    for line in log.lines() {
+        let Some((name, arguments)) = line
+            .strip_prefix(thread)
+            .and_then(|line| line.trim_start().split_once('('))
+        else {
+            continue;
+        };
+        let number = made.entry(name.to_owned()).or_default();
+        *number += 1;
+        let reads = name == "openat" && !arguments.contains("O_CREAT");
+        let speaks =
+            name == "write" && (arguments.starts_with("1,") || arguments.starts_with("2,"));
+        if !reads && !speaks {
+            changes.push((name.to_owned(), *number));
+        }
+    }
+    changes
+}
+
+/// A VM before one start.
+struct Case {
+    name: &'static str,
+    world: fn() -> World,
+    /// What may boot at a start after one that was killed; the last of them boots in the end.
+    boots: &'static [&'static str],
+    /// At least so many calls change something.
+    changes: usize,
+}
+
+/// A guest that runs well on the first version.
+fn proved() -> World {
+    let world = World::installed();
+    world.start();
+    ran(&world);
+    confirm(&world);
+    world
+}
+
+fn ran(world: &World) {
+    fs::write(world.path(layout::started), "1000.25\n").unwrap();
+    fs::write(world.path(layout::stopped), "1005.25\n").unwrap();
+}
+
+fn confirm(world: &World) {
+    let said = format!("{OLD} 00000000-0000-4000-8000-000000000001\n");
+    fs::write(world.share(CONFIRMATION), said).unwrap();
+}
+
+fn upgraded() -> World {
+    let world = proved();
+    world.install(NEW);
+    world.link_pair("", NEW);
+    world.link_pair(".old", OLD);
+    world
+}
+
+/// The second version's last run is its third in vain.
+fn struck() -> World {
+    let world = upgraded();
+    for _ in 0..STRIKES {
+        world.start();
+        ran(&world);
+    }
+    world
+}
+
+const CASES: [Case; 6] = [
+    Case {
+        name: "the first start",
+        world: || {
+            let mut world = World::new();
+            world.put_seed(OLD);
+            world
+        },
+        boots: &[OLD],
+        changes: 25,
+    },
+    Case {
+        name: "an upgrade",
+        world: upgraded,
+        boots: &[OLD, NEW],
+        changes: 25,
+    },
+    Case {
+        name: "an upgrade after another",
+        world: || {
+            let world = upgraded();
+            world.start();
+            ran(&world);
+            let initrd = initrd("made anew");
+            fs::write(world.share(&format!("initrd.img-{NEW}")), initrd).unwrap();
+            world
+        },
+        boots: &[NEW],
+        changes: 25,
+    },
+    Case {
+        name: "a rollback",
+        world: struck,
+        // A strike that was not written down is as if it had not been.
+        boots: &[NEW, OLD],
+        changes: 8,
+    },
+    Case {
+        name: "the start after a rollback",
+        world: || {
+            let world = struck();
+            world.start();
+            ran(&world);
+            world
+        },
+        boots: &[OLD],
+        changes: 5,
+    },
+    Case {
+        name: "a generation that somebody asked for",
+        world: || {
+            let mut world = upgraded();
+            let asked_for = world.assert_bootable().id();
+            world.start();
+            ran(&world);
+            world.record.boot.wanted = Wanted::Generation(asked_for.to_string());
+            world.write_record();
+            world
+        },
+        boots: &[NEW, OLD],
+        changes: 8,
+    },
+];
+
+/// What is left after a kill: something whole to boot, if there was anything before, and a memory that can be read.
+fn assert_whole(world: &World, case: &Case, had_current: bool) {
+    if had_current || world.path(layout::current).exists() {
+        let booted = world.booted();
+        assert!(case.boots.contains(&booted.as_str()), "boots {booted}");
+    }
+    if let Ok(text) = fs::read(world.path(layout::trials)) {
+        Trials::read(&text).unwrap();
+    }
+}
+
+/// A start that nobody kills ends well, and leaves nothing half made.
+fn assert_finishes(world: &World, case: &Case) {
+    world.start();
+    let booted = world.booted();
+    assert!(case.boots.contains(&booted.as_str()), "boots {booted}");
+    for name in world.generations() {
+        GenerationId::try_from(name).unwrap();
+    }
+    let left = fs::read_dir(world.path(layout::boot_folder)).unwrap();
+    let known = ["current", "previous", "g", "seed", "trials.json"];
+    for entry in left {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(known.contains(&name.as_str()), "{name} is left");
+    }
+    // What a strike says that a kill has forgotten is said by the next.
+    for _ in 0..STRIKES {
+        if world.booted() != *case.boots.last().unwrap() {
+            ran(world);
+            world.start();
+        }
+    }
+    assert_eq!(world.booted(), *case.boots.last().unwrap());
 }
 
 #[test]
-fn a_killed_run_leaves_the_old_pair_or_the_new_one() {
-    let world = World::installed();
-    fs::write(world.outside("domain.xml"), world.xml()).unwrap();
-    upgrade(&world, "0");
-    let began = Instant::now();
-    world.start();
-    let whole = began.elapsed();
-    let mut ended = [0, 0];
-    for n in 1..=KILLS {
-        let (old, new) = ((n - 1).to_string(), n.to_string());
-        upgrade(&world, &new);
-        run_and_kill(&world, whole * n / KILLS);
-        let booted = world.booted();
-        assert!([&old, &new].contains(&&booted), "{booted} after kill {n}");
-        ended[usize::from(booted == new)] += 1;
-        world.start();
-        assert_eq!(world.booted(), new);
-        let generations = world.generations();
-        assert_eq!(generations.len(), 2, "{generations:?}");
-        for name in generations {
-            GenerationId::try_from(name).unwrap();
+fn a_run_killed_at_any_change_leaves_a_whole_pair_and_the_next_one_finishes() {
+    for case in &CASES {
+        let world = (case.world)();
+        let changes = changes(&world);
+        assert_finishes(&world, case);
+        println!("{}: killed at each of {} calls", case.name, changes.len());
+        assert!(changes.len() >= case.changes, "{}: {changes:?}", case.name);
+        for (call, number) in changes {
+            let world = (case.world)();
+            let had_current = world.path(layout::current).exists();
+            let kill = format!("inject={call}:signal=KILL:when={number}");
+            let (ended, log) = run_traced(&world, &kill);
+            assert_eq!(
+                ended.signal(),
+                Some(9),
+                "{}: {call} {number}\n{log}",
+                case.name
+            );
+            let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                assert_whole(&world, case, had_current);
+                assert_finishes(&world, case);
+            }));
+            assert!(killed.is_ok(), "{}, killed at {call} {number}", case.name);
         }
-        let mut left: Vec<_> = fs::read_dir(world.path(layout::boot_folder))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        let left: Vec<_> = left.iter().filter(|name| *name != "trials.new").collect();
-        assert_eq!(left, ["current", "g", "previous", "trials.json"]);
     }
-    assert!(ended[0] > 0, "no kill came before the switch: {ended:?}");
 }
