@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes a Debian guest keep its kernels where its host looks for them. Run it as root in the guest; again does no harm.
 #
-#   guest-setup               sets the guest up, and moves what is in /boot onto the share
+#   guest-setup               sets the guest up, moves what is in /boot onto the share, and mounts that as /boot
 #   guest-setup --installed   does the same at the end of an installation, and says so in the share
 #
+# It says what it has moved, and nothing where all was done before.
 # 9p is mounted as /boot after the root file system: the initramfs needs only what finds the root disk.
 set -eu
 
@@ -11,14 +12,23 @@ tag=virtio-boot
 options=trans=virtio,version=9p2000.L
 share=/run/armfleet-boot
 
-fail() { echo "guest-setup: $*" >&2; exit 1; }
+say() { echo "guest-setup: $*"; }
+fail() { say "$*" >&2; exit 1; }
+
+# Before anything is changed.
+check_root() {
+    [ "$(id -u)" = 0 ] || fail "run it as root"
+    (: >/etc/armfleet-setup) 2>/dev/null ||
+        fail "/etc cannot be written; make the root file system writable first: mount -o remount,rw /"
+    rm -f /etc/armfleet-setup
+}
 
 # /boot is the share, mounted when something looks into it.
 set_fstab() {
     touch /etc/fstab
-    grep -q "^$tag[[:space:]]" /etc/fstab && return
+    grep -q "^${tag}[[:space:]]\{1,\}/boot[[:space:]]" /etc/fstab && return
     if grep -q '^[^#[:space:]][^[:space:]]*[[:space:]]\{1,\}/boot[[:space:]]' /etc/fstab; then
-        fail "/etc/fstab mounts something else as /boot; remove that line first"
+        fail "/etc/fstab mounts something else as /boot; remove that line, leave what it mounts in place, and run this again"
     fi
     echo "$tag /boot 9p $options,x-systemd.automount 0 0" >>/etc/fstab
 }
@@ -79,21 +89,25 @@ ExecStop=/usr/local/sbin/armfleet-guest down
 WantedBy=multi-user.target
 UNIT
     ln -sf ../armfleet-guest.service /etc/systemd/system/multi-user.target.wants/armfleet-guest.service
+    command -v systemctl >/dev/null ||
+        say "there is no systemd here: have something run '/usr/local/sbin/armfleet-guest up' when the guest has come up" >&2
 }
 
 is_share() { grep -q "^$tag $1 9p " /proc/mounts; }
 
 # An installer knows no 9p; the kernel that it has installed does, and is the same version more often than not.
 mount_share() {
-    is_share "$share" && return
-    mkdir -p "$share"
+    mkdir -p "$1"
     modprobe -q 9pnet_virtio || true
     modprobe -q 9p || true
-    mount -t 9p -o "$options" "$tag" "$share" ||
-        fail "the boot share cannot be mounted (kernel $(uname -r)); is the VM's <filesystem> there?"
+    mount -t 9p -o "$options" "$tag" "$1" ||
+        fail "the boot share cannot be mounted (kernel $(uname -r)); is the VM's <filesystem> there, and mounted nowhere else?"
 }
 
 newest_version() { ls "$1" | sed -n 's/^vmlinuz-//p' | grep -v -e '\.old$' -e '\.dpkg-' | sort -V | tail -n 1; }
+
+# What the links name is there.
+has_pair() { [ -L "$1/vmlinuz" ] && [ -s "$1/vmlinuz" ] && [ -L "$1/initrd.img" ] && [ -s "$1/initrd.img" ]; }
 
 # Links stay links, and where Debian kept them in / they are made anew.
 move_boot() {
@@ -105,23 +119,40 @@ move_boot() {
         [ -L "$share/$name" ] || ln -s "$name-$version" "$share/$name"
     done
     sync
+    say "what was in /boot is on the share: version $version"
 }
 
-[ "$(id -u)" = 0 ] || fail "run it as root"
+# Written last: only now the host takes the pair for installed.
+say_installed() {
+    [ -n "$installed" ] || return 0
+    newest_version "$1" >"$1/armfleet-installed"
+    sync
+}
+
+set_boot() {
+    # Looking into it mounts it, if it is the share already and systemd waits for that.
+    ls /boot/. >/dev/null 2>&1 || true
+    if is_share /boot; then
+        say_installed /boot
+        return
+    fi
+    is_share "$share" || mount_share "$share"
+    # A share that has a pair is newer than what it hides.
+    if [ -n "$installed" ] || ! has_pair "$share"; then move_boot; fi
+    say_installed "$share"
+    umount "$share"
+    [ -n "$installed" ] || mount_share /boot
+}
+
+installed=
 case ${1-} in
-'' | --installed) ;;
+'') ;;
+--installed) installed=yes ;;
 *) fail "usage: guest-setup [--installed]" ;;
 esac
+check_root
 set_fstab
 set_kernel_links
 set_initramfs_modules
 set_unit
-if ! is_share /boot; then
-    mount_share
-    move_boot
-    if [ "${1-}" = --installed ]; then
-        echo "$version" >"$share/armfleet-installed"
-        sync
-    fi
-    umount "$share"
-fi
+set_boot

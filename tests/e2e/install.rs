@@ -1,8 +1,11 @@
 //! From an empty disk to a kernel of its own, once: whatever happens, what was installed is not installed over.
 
 use crate::fleet::{CONSOLE, DISK, HOOK_BINARY, RECORD, SHARE, SHIM, VM};
-use crate::host::{GuestFiles, TestHost};
+use crate::host::{ARMFLEET, GuestFiles, Running, TestHost};
+use rustix::process::Signal;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The preseed file that the example has.
 const PRESEED: &str = include_str!("../../examples/debian-armhf/preseed.cfg");
@@ -27,6 +30,11 @@ vms:
     console: {{ log: {CONSOLE} }}
 "
     )
+}
+
+/// The same, with a VM that a watcher is to start again.
+fn watched_fleet() -> String {
+    fleet().replace("    on_guest_reboot: stop\n", "")
 }
 
 /// A host with an installer and the example's preseed file.
@@ -96,6 +104,84 @@ fn assert_never_installed_over(host: &TestHost) {
     assert_eq!((disk(host), begun(host)), (before, began));
 }
 
+/// The host loses its power and comes up again, and libvirt starts what is to start with it.
+fn boot_host(host: &TestHost, watcher: Running) -> Running {
+    host.virsh(&["destroy", VM]);
+    watcher.signal(Signal::KILL);
+    watcher.wait();
+    host.kill_libvirtd();
+    let run = ["-r", "/run/armfleet", "/run/libvirt/qemu/autostarted"];
+    host.run("rm", &run).success();
+    host.start_libvirtd();
+    host.watch()
+}
+
+fn wait_for_console(host: &TestHost, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !host.path(CONSOLE).exists() || !host.console(CONSOLE).contains(text) {
+        assert!(Instant::now() < deadline, "no {text} on the console");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// Neither a watcher nor libvirt itself, when the host boots, starts what is not to be started.
+fn assert_a_host_boot_starts_no_installer(host: &TestHost, watcher: Running, why: &str) {
+    let (before, began) = (disk(host), begun(host));
+    host.virsh(&["autostart", VM]).success();
+    let watcher = boot_host(host, watcher);
+    let tried = format!("{VM} cannot start: {why}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !host.read("/var/log/libvirt/libvirtd.log").contains(&tried) {
+        assert!(Instant::now() < deadline, "libvirt did not try");
+        sleep(Duration::from_millis(100));
+    }
+    host.assert_stays_off();
+    host.virsh(&["autostart", "--disable", VM]).success();
+    watcher.signal(Signal::TERM);
+    assert_eq!(watcher.wait().code, Some(0));
+    assert_eq!(host.log_lines(": started"), 0, "{}", host.log());
+    assert_eq!((disk(host), begun(host)), (before, began));
+}
+
+#[test]
+fn an_apply_that_is_killed_and_a_watcher_that_watches_change_nothing_about_it() {
+    let host = with_installer(PRESEED);
+    host.write_fleet(&watched_fleet());
+    let watcher = host.watch();
+    let arguments = ["apply", "--auto-approve", "--wait"];
+    let apply = host.spawn(ARMFLEET, &arguments);
+    wait_for_console(&host, "guest: installer begins\n");
+    apply.signal(Signal::KILL);
+    assert_eq!(apply.wait().code, None);
+    let again = host.armfleet(&arguments);
+    assert_eq!(again.code, Some(0), "{}{}", again.stdout, again.stderr);
+    assert!(
+        again.stderr.contains("armhf-vm is being installed\n"),
+        "{}",
+        again.stderr
+    );
+    let report = host.guest("report");
+    host.assert_reported(&report, "initrd installed");
+    assert_eq!(begun(&host), 1);
+    host.assert_converged();
+
+    // From here on it is a VM as any other: an upgrade and a reboot are enough.
+    let (before, number) = (disk(&host), host.run_number());
+    host.guest("upgrade");
+    host.guest("reboot");
+    host.wait_for_next_run(number);
+    let report = host.guest("report");
+    host.assert_reported(&report, &format!("kernel {}", GuestFiles::get().second));
+    // It starts with its host, too.
+    let watcher = boot_host(&host, watcher);
+    host.wait_for_console();
+    let report = host.guest("report");
+    host.assert_reported(&report, &format!("kernel {}", GuestFiles::get().second));
+    assert_eq!((disk(&host), begun(&host)), (before, 1));
+    watcher.signal(Signal::TERM);
+    assert_eq!(watcher.wait().code, Some(0));
+}
+
 #[test]
 fn apply_alone_leads_from_the_installer_to_the_kernel_that_it_installed() {
     let host = with_installer(PRESEED);
@@ -141,12 +227,17 @@ fn apply_alone_leads_from_the_installer_to_the_kernel_that_it_installed() {
 #[test]
 fn while_it_installs_nothing_is_left_to_do() {
     let host = with_installer(PRESEED);
+    host.write_fleet(&watched_fleet());
+    let watcher = host.watch();
     host.apply().success();
     let plan = host.planned(0);
     assert!(plan.contains("it is being installed"), "{plan}");
     assert!(host.virsh(&["dominfo", VM]).success().contains("disable"));
-    host.wait_for_state(VM, "shut off");
+    host.assert_stays_off();
     assert_never_installed_over(&host);
+    let why = "it is installed, and must not be installed again";
+    assert_a_host_boot_starts_no_installer(&host, watcher, why);
+    host.write_fleet(&fleet());
     let refused = host.virsh(&["start", VM]);
     assert!(
         refused.stderr.contains("run `armfleet apply`"),
@@ -162,7 +253,10 @@ fn while_it_installs_nothing_is_left_to_do() {
 #[test]
 fn an_installation_that_failed_is_not_begun_again_unasked() {
     let host = with_failed_installation();
+    let watcher = host.watch();
     assert_never_installed_over(&host);
+    let why = "its installation ended without a kernel in its boot share";
+    assert_a_host_boot_starts_no_installer(&host, watcher, why);
     let plan = host.plan();
     assert_eq!(plan.code, Some(3), "{}", plan.stdout);
     for remedy in [
