@@ -43,9 +43,54 @@ fn ansible() -> String {
     content: |
 {indented}
 - name: /boot on its share, the links in it, and the sign of life
-  ansible.builtin.command:
-    cmd: /usr/local/sbin/armfleet-guest-setup
-    creates: /usr/local/sbin/armfleet-guest
+  ansible.builtin.command: /usr/local/sbin/armfleet-guest-setup
+  register: armfleet_guest_setup
+  changed_when: armfleet_guest_setup.stdout | length > 0
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_yaml::Value;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn shells_understand_the_script() {
+        for shell in ["sh", "bash"] {
+            let mut check = Command::new(shell)
+                .arg("-n")
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut stdin = check.stdin.take().unwrap();
+            stdin.write_all(GUEST_SETUP.as_bytes()).unwrap();
+            drop(stdin);
+            assert!(check.wait().unwrap().success(), "{shell}");
+        }
+    }
+
+    #[test]
+    fn the_tasks_carry_the_very_script() {
+        let tasks: Vec<Value> = serde_yaml::from_str(&ansible()).unwrap();
+        let copy = &tasks[0]["ansible.builtin.copy"];
+        assert_eq!(copy["content"].as_str(), Some(GUEST_SETUP));
+        assert_eq!(tasks[1]["ansible.builtin.command"], copy["dest"]);
+        assert_eq!(tasks.len(), 2);
+    }
+
+    /// Such a line goes on nowhere, and debconf takes it whole.
+    #[test]
+    fn the_late_command_is_one_line() {
+        let text = preseed();
+        let late: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+            .collect();
+        assert_eq!(late.len(), 1);
+        assert!(late[0].starts_with("d-i preseed/late_command string cp "));
+        assert!(!late[0].ends_with('\\'));
+    }
 }

@@ -18,6 +18,7 @@ mod exit_codes;
 mod extract;
 mod fleet;
 mod guest;
+mod guest_setup;
 mod handover;
 mod host;
 mod install;
