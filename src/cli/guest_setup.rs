@@ -79,6 +79,10 @@ mod tests {
         assert_eq!(copy["content"].as_str(), Some(GUEST_SETUP));
         assert_eq!(tasks[1]["ansible.builtin.command"], copy["dest"]);
         assert_eq!(tasks.len(), 2);
+        // Ansible takes these for its own.
+        for sign in ["{{", "{%", "{#"] {
+            assert!(!GUEST_SETUP.contains(sign), "{sign}");
+        }
     }
 
     /// Such a line goes on nowhere, and debconf takes it whole.

@@ -7,13 +7,12 @@ use crate::boot::{
 };
 use crate::host::guests::{Guests, Happening};
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, Look, RawStat};
+use crate::inventory::{Fact, Look, RawStat, chain};
 use crate::mark::{
     Moment, Record, RunEnd, RunNote, RunStamp, read_hold, read_record, read_run_note,
     render_run_note,
 };
 use crate::spec::{VmName, layout};
-use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -120,7 +119,7 @@ impl Attendant<'_> {
         match read_record(text.as_bytes()) {
             Ok(record) => Ok(Some(record)),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "{}: left alone", self.vm);
+                tracing::warn!("{}: left alone: {path}: {}", self.vm, chain(&error));
                 Ok(None)
             }
         }
@@ -293,7 +292,7 @@ impl Attendant<'_> {
             "result": result,
         });
         if let Err(error) = self.guests.append_line(layout::JOURNAL, &line.to_string()) {
-            tracing::error!(error = &error as &dyn Error, "{}", layout::JOURNAL);
+            tracing::error!("{}: {error}", layout::JOURNAL);
         }
     }
 }

@@ -206,7 +206,10 @@ impl<'a> Watcher<'a> {
     fn connected(&mut self, connected: Result<Connection, CallError>) {
         match connected {
             Ok(Connection { guests, vms }) => {
-                let status = format!("watching {} VMs", vms.len());
+                let status = match vms.len() {
+                    1 => "watching 1 VM".to_owned(),
+                    count => format!("watching {count} VMs"),
+                };
                 tracing::info!("connected to libvirt, {status}");
                 self.supervisor.status(&status);
                 self.retry = RETRY.0;

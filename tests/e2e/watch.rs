@@ -470,17 +470,22 @@ fn a_watcher_killed_at_any_moment_of_a_reboot_leaves_it_to_the_next() {
 #[test]
 fn a_host_has_one_watcher_and_systemd_hears_of_it() {
     let host = TestHost::with_applied(&cold_boot());
+    let folder = host.path("/run/systemd/journal");
+    std::fs::create_dir_all(&folder).unwrap();
+    let journal = std::os::unix::net::UnixDatagram::bind(folder.join("socket")).unwrap();
+    journal.set_nonblocking(true).unwrap();
     let socket = host.path(Path::new(WORK).join("notify"));
     let systemd = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
     systemd
         .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     let script = format!(
-        "export NOTIFY_SOCKET={WORK}/notify WATCHDOG_USEC=3000000 WATCHDOG_PID=$$; exec {ARMFLEET} watch 2>>{LOG}"
+        "export NOTIFY_SOCKET={WORK}/notify WATCHDOG_USEC=3000000 WATCHDOG_PID=$$; exec 2>>{LOG}
+         export JOURNAL_STREAM=$(stat -c %d:%i {LOG}); exec {ARMFLEET} watch"
     );
     let watcher = host.spawn("sh", &["-c", &script]);
     let mut told = Vec::new();
-    let mut buffer = [0; 256];
+    let mut buffer = [0; 4096];
     wait_until(
         "readiness and three signs of life",
         Duration::from_secs(60),
@@ -492,9 +497,20 @@ fn a_host_has_one_watcher_and_systemd_hears_of_it() {
         },
     );
     assert!(
-        told.contains(&"STATUS=watching 1 VMs".to_owned()),
+        told.contains(&"STATUS=watching 1 VM".to_owned()),
         "{told:?}"
     );
+
+    // What systemd says is the journal gets entries, each with its level, and no lines.
+    let mut entries = Vec::new();
+    while let Ok(length) = journal.recv(&mut buffer) {
+        entries.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    let connected = |entry: &String| {
+        entry.contains("connected to libvirt, watching 1 VM") && entry.contains("PRIORITY")
+    };
+    assert!(entries.iter().any(connected), "{entries:?}");
+    assert_eq!(host.log(), "");
 
     let second = host.armfleet(&["watch"]);
     assert_eq!(second.code, Some(3), "{}", second.stderr);
