@@ -1,10 +1,10 @@
 //! The hook killed at each call by which it changes anything: what boots next is whole, and the next run finishes.
 
-use crate::world::{World, initrd};
+use crate::world::{World, digest, initrd};
 use armfleet::boot::{CONFIRMATION, GenerationId, STRIKES, Trials};
 use armfleet::hook::{Root, prepare};
 use armfleet::mark::Wanted;
-use armfleet::spec::layout;
+use armfleet::spec::{Handover, layout};
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -126,7 +126,7 @@ fn struck() -> World {
     world
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case {
         name: "the first start",
         world: || {
@@ -175,6 +175,17 @@ const CASES: [Case; 6] = [
         changes: 5,
     },
     Case {
+        name: "an upgrade whose names are in the share",
+        world: || {
+            let mut world = upgraded();
+            world.record.boot.handover = Handover::Link;
+            world.write_record();
+            world
+        },
+        boots: &[OLD, NEW],
+        changes: 30,
+    },
+    Case {
         name: "a generation that somebody asked for",
         world: || {
             let mut world = upgraded();
@@ -201,6 +212,16 @@ fn assert_whole(world: &World, case: &Case, had_current: bool) {
     }
 }
 
+/// With the handover `link`, what boots has the recipe's names, and no name is half made.
+fn assert_named_in_share(world: &World) {
+    let note = world.assert_bootable();
+    let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
+    for (name, file) in names.into_iter().zip([&note.kernel, &note.initrd]) {
+        assert_eq!(digest(&fs::read(world.share(name)).unwrap()), file.sha256);
+        assert!(!world.share(&format!("{name}.new")).exists());
+    }
+}
+
 /// A start that nobody kills ends well, and leaves nothing half made.
 fn assert_finishes(world: &World, case: &Case) {
     world.start();
@@ -210,10 +231,13 @@ fn assert_finishes(world: &World, case: &Case) {
         GenerationId::try_from(name).unwrap();
     }
     let left = fs::read_dir(world.path(layout::boot_folder)).unwrap();
-    let known = ["current", "previous", "g", "seed", "trials.json"];
+    let known = ["current", "previous", "g", "seed", "trials.json", "linked"];
     for entry in left {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known.contains(&name.as_str()), "{name} is left");
+    }
+    if world.record.boot.handover == Handover::Link {
+        assert_named_in_share(world);
     }
     // What a strike says that a kill has forgotten is said by the next.
     for _ in 0..STRIKES {
