@@ -123,7 +123,10 @@ impl Form {
             Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
             Self::Vms(table) => json!({
                 "type": "object",
-                "propertyNames": { "pattern": format!(r"{NAME}|[\[\]]") },
+                "propertyNames": {
+                    "pattern": format!(r"{NAME}|[\[\]]"),
+                    "errorMessage": said("a VM's name, nor a range of names as in \"obs-[01-12]\""),
+                },
                 "additionalProperties": { "$ref": reference(table) },
             }),
             Self::Named(table, _) => json!({
@@ -132,7 +135,10 @@ impl Form {
             }),
             Self::Files => json!({
                 "type": "object",
-                "propertyNames": { "pattern": "^/" },
+                "propertyNames": {
+                    "pattern": "^/",
+                    "errorMessage": said("an absolute path in the installer"),
+                },
                 "additionalProperties": { "type": ["string", "number", "boolean"] },
             }),
         });
@@ -155,6 +161,11 @@ fn scalar(pattern: &str) -> Value {
     json!({ "type": ["string", "number", "boolean"], "pattern": pattern })
 }
 
+/// What editors say of a value that does not fit; by themselves they would show the pattern, or name types.
+fn said(described: &str) -> String {
+    format!("This is not {described}.")
+}
+
 /// A schema that takes a text with a placeholder, too: what that stands for is not known before the file is read.
 fn or_placeholder(mut schema: Map<String, Value>, described: &str) -> Map<String, Value> {
     let Some(pattern) = schema.get_mut("pattern") else {
@@ -164,9 +175,7 @@ fn or_placeholder(mut schema: Map<String, Value>, described: &str) -> Map<String
         };
     };
     *pattern = format!(r"{}|\{{", pattern.as_str().unwrap_or_default()).into();
-    // Editors would show the pattern.
-    let message = format!("This is not {described}.");
-    schema.insert("patternErrorMessage".to_owned(), message.into());
+    schema.insert("errorMessage".to_owned(), said(described).into());
     schema
 }
 

@@ -71,8 +71,10 @@ fn is_whole(table: &Table) -> bool {
 fn property(nullable: bool, meaning: &Meaning, text: Option<&KeyText>) -> Map<String, Value> {
     let mut property = meaning.form.schema(nullable);
     if property.contains_key("$ref") {
-        // In draft 07, what stands beside a reference is not read.
-        property = Map::from_iter([("allOf".to_owned(), json!([property]))]);
+        // In draft 07, what stands beside a reference is not read; and without a type, editors complete the key only.
+        let types = json!(["object", "null"]);
+        let all = json!([property]);
+        property = Map::from_iter([("type".to_owned(), types), ("allOf".to_owned(), all)]);
     }
     if let Absence::Value(default) = meaning.absence {
         property.insert("default".to_owned(), default_value(&meaning.form, default));
