@@ -393,6 +393,10 @@ fn files_that_would_become_enormous_are_refused_in_time() {
     let profiles: String = (0..20_000)
         .map(|n| format!("p{n}: {{ profile: p{n} }}, "))
         .collect();
+    let names: String = (0..20_000).map(|n| format!("profile{n}: {{}}, ")).collect();
+    let uses: String = (0..5_000)
+        .map(|n| format!("  v{n}: {{ profile: profil{n} }}\n"))
+        .collect();
     let texts = [
         format!("fleet: f\ndefaults: {{ {keys} }}\n{vms}"),
         format!("fleet: f\ndefaults: {{ disks: [{disks}] }}\n{vms}"),
@@ -406,6 +410,23 @@ fn files_that_would_become_enormous_are_refused_in_time() {
         format!("fleet: f\nvms: {{ '{}': {{}} }}\n", "[1-9]".repeat(50_000)),
         format!("fleet: f\nvms: {{ 'a[{}]': {{}} }}\n", "1,".repeat(100_000)),
         format!("fleet: f\nvms: {{ 'a[{}1]': {{}} }}\n", "1,".repeat(9_000)),
+        format!(
+            "fleet: f\nvms:\n  ? '{}[00001-10000]'\n  : {{}}\n",
+            "a".repeat(500_000)
+        ),
+        format!(
+            "fleet: f\nvms:\n  ? '[1-9]{}'\n  : {{}}\n",
+            "[1]".repeat(100_000)
+        ),
+        format!(
+            "fleet: f\ndefaults: {{ boot: {{ cmdline: '{}' }} }}\n{vms}",
+            "{x}".repeat(900)
+        ),
+        format!(
+            "fleet: f\ndefaults: {{ boot: {{ cmdline: '{}' }} }}\n{vms}",
+            "{ ".repeat(900)
+        ),
+        format!("fleet: f\nprofiles: {{ {names} }}\nvms:\n{uses}"),
     ];
     for text in texts {
         let start = Instant::now();
@@ -413,6 +434,17 @@ fn files_that_would_become_enormous_are_refused_in_time() {
         let seconds = start.elapsed().as_secs_f64();
         assert!(seconds < 20.0, "{seconds} s for {}…", &text[..60]);
     }
+}
+
+/// A VM of a range that is declared by its own name, too, is one VM.
+#[test]
+fn a_vm_counts_once() {
+    let overrides: String = (0..10_000).map(|n| format!("  a{n:04}: ~\n")).collect();
+    let vm = "{ arch: armhf, memory: 1GiB, boot: { cmdline: c } }";
+    let text = format!("fleet: f\nvms:\n  'a[0000-9999]': {vm}\n{overrides}");
+    assert_eq!(read(&text).vms.len(), 10_000);
+    let more = format!("{text}  b: {vm}\n  c: {vm}\n");
+    assert_eq!(underlined(&more), [("too-many-vms", "b", vec![])]);
 }
 
 /// What `armfleet validate` says, with its exit code, in a folder with these files.

@@ -39,6 +39,9 @@ fn summary(problems: &Problems, files: &Files<'_>) -> String {
         several => format!("{} files", several.len()),
     };
     match problems.len() {
+        count if !problems.are_all() && count <= SHOWN => {
+            format!("{count} problems in {place}, and more of them than are worth looking for\n")
+        }
         count if !problems.are_all() => {
             format!("more than {count} problems in {place}, of which the first {SHOWN} are shown\n")
         }

@@ -38,6 +38,9 @@ pub(super) fn check(drafts: &Drafts, found: &mut Found) {
         return;
     };
     for (number, one) in vms.iter().enumerate() {
+        if found.patience().is_err() {
+            break;
+        }
         if let Ok(vm) = one {
             found.turn(number, &vm.layers);
             run(&OF_ONE, &Draft(std::slice::from_ref(one)), found);

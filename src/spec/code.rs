@@ -52,8 +52,8 @@ macro_rules! codes {
 codes! {
     /// The file is larger than any fleet file may be.
     FileTooLarge = "file-too-large" {
-        why: "Ten thousand VMs fit into 1 MiB. A larger file is another file by mistake, and is not read.",
-        remedy: "Name the right file, or divide the fleet into several, each with a `fleet` name of its own.",
+        why: "A file has at most 1 MiB and 250000 values, all files of a fleet together 4 MiB, and all VMs together 600000 values, where what `defaults`, a profile or a range says counts for each VM. Ten thousand VMs fit into that; what is larger is most likely another file by mistake, or a slip that multiplies.",
+        remedy: "Name the right file, say less for all VMs, or divide the fleet into several, each with a `fleet` name of its own.",
     }
     /// The file holds bytes that are not UTF-8.
     NotUtf8 = "not-utf8" {

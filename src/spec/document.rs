@@ -15,7 +15,7 @@ use std::ops::Range;
 /// The largest fleet file, in bytes.
 const FILE_LIMIT: usize = 1 << 20;
 /// All files together, in bytes.
-pub(super) const FILES_LIMIT: usize = 16 << 20;
+pub(super) const FILES_LIMIT: usize = 4 << 20;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A value of the file.

@@ -16,7 +16,7 @@ const SECRET_KEYS: [&str; 1] = ["cmdline"];
 /// The one host of this version.
 pub(super) const HOST: &str = "local";
 /// The most values of all VMs together, each VM's with those of its profile. A long text counts as several.
-const VALUE_LIMIT: usize = 1_000_000;
+const VALUE_LIMIT: usize = 600_000;
 /// So many bytes of text count as a value.
 const VALUE_LENGTH: usize = 64;
 
@@ -155,6 +155,7 @@ impl<'a> Placeholders<'a> {
 
     /// A text with its placeholders replaced.
     pub(super) fn text(&self, written: &str, node: &Node, found: &mut Found) -> Checked<String> {
+        found.patience()?;
         let mut missing = None;
         let expanded = expand(written, LONGEST, |word| match self.value(word)? {
             Ok(value) => Some(value),
@@ -167,9 +168,14 @@ impl<'a> Placeholders<'a> {
             (Ok(text), None) => Ok(text),
             (Ok(_), Some(reported)) => Err(reported),
             (Err(faults), _) => {
+                let start = self.sources.verbatim(node, written);
                 let reports = faults.into_iter().map(|fault| {
-                    let problem = self.problem(fault, written, node);
-                    found.report(problem)
+                    let part = |start: usize| start + fault.part().start..start + fault.part().end;
+                    let place = start.map_or_else(|| node.range.clone(), part);
+                    match found.is_told(&place) {
+                        Some(reported) => reported,
+                        None => found.report(self.problem(&fault, place, written, node)),
+                    }
                 });
                 Err(reports.last().unwrap_or(Found::left_open()))
             }
@@ -194,20 +200,16 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    fn problem(&self, fault: Fault, written: &str, node: &Node) -> Problem {
-        let (part, unknown) = match fault {
-            Fault::Unknown(part) => (part, true),
-            Fault::Lone(part) => (part, false),
+    fn problem(&self, fault: &Fault, place: Range<usize>, written: &str, node: &Node) -> Problem {
+        let word = &written[fault.part().clone()];
+        let mut problem = match fault {
+            Fault::Unknown(_) => self.unknown(word, node),
+            Fault::Lone(_) => {
+                let message = format!("a `{word}` without its partner");
+                let help = format!("write `{word}{word}` for a `{word}` as such");
+                at(Code::Placeholder, node, message).help(help)
+            }
         };
-        let word = &written[part.clone()];
-        let mut problem = if unknown {
-            self.unknown(word, node)
-        } else {
-            let message = format!("a `{word}` without its partner");
-            let help = format!("write `{word}{word}` for a `{word}` as such");
-            at(Code::Placeholder, node, message).help(help)
-        };
-        let place = self.sources.part(node, written, &part);
         // In a text with escapes the word itself has no place.
         let fix = problem.fix.filter(|_| self.sources.text(&place) == word);
         problem.fix = fix.map(|fix| Fix {

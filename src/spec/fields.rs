@@ -96,20 +96,30 @@ impl<'n> Fields<'n> {
     }
 
     fn take_unknown(&mut self, written: &str, key: &Node, found: &mut Found) {
+        let table = self.table;
+        let meant = found.meant(key.range.start, || match table.suggestion(written) {
+            Some(Suggestion::Here(name)) => Some(name),
+            _ => None,
+        });
+        let reported = match found.is_told(&key.range) {
+            Some(reported) => reported,
+            None => found.report(self.unknown(written, key)),
+        };
+        self.meant.extend(meant.map(|name| (name, reported)));
+    }
+
+    fn unknown(&self, written: &str, key: &Node) -> Problem {
         let message = format!("{} has no key `{written}`", self.table.owner);
         let problem = at(Code::UnknownKey, key, message);
         match self.table.suggestion(written) {
             Some(Suggestion::Here(name)) => {
                 let problem = problem.label(format!("did you mean `{name}`?"));
-                let reported = found.report(mend(problem, key, name));
-                self.meant.insert(name, reported);
+                mend(problem, key, name)
             }
-            Some(Suggestion::Elsewhere(place)) => {
-                found.report(problem.label(place));
-            }
+            Some(Suggestion::Elsewhere(place)) => problem.label(place),
             None => {
                 let keys = listed(self.table.supported(), "and");
-                found.report(problem.help(format!("its keys are {keys}")));
+                problem.help(format!("its keys are {keys}"))
             }
         }
     }

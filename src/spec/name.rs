@@ -102,7 +102,7 @@ impl HostPath {
 }
 
 /// The longest name: it becomes a folder, a lock file and part of a QEMU monitor path.
-const NAME_LIMIT: usize = 64;
+pub(super) const NAME_LIMIT: usize = 64;
 /// Linux's PATH_MAX, less its final NUL.
 const PATH_LIMIT: usize = 4095;
 

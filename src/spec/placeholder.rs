@@ -11,6 +11,15 @@ pub(super) enum Fault {
     Lone(Range<usize>),
 }
 
+impl Fault {
+    /// The wrong part of the text.
+    pub(super) const fn part(&self) -> &Range<usize> {
+        match self {
+            Self::Unknown(part) | Self::Lone(part) => part,
+        }
+    }
+}
+
 /// The text with every `{word}` replaced by what `value` gives for it, `{{` by `{` and `}}` by `}`; or all that is wrong
 /// with it. It grows to `limit` bytes, and by one more word at most.
 pub(super) fn expand<'v>(

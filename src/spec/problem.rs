@@ -192,10 +192,14 @@ pub(super) struct Found {
     turn: Option<usize>,
     /// In which VM's turn something was first found wrong with a place.
     first: BTreeMap<(usize, usize, Code), Option<usize>>,
+    /// What a misspelled key was probably meant to be, by where it begins.
+    meant: BTreeMap<usize, Option<&'static str>>,
     /// The parts of the files that are read as parts of the VM at hand, besides its own.
     layers: Vec<Layer>,
     /// Whether what is read belongs to no VM, so that nothing can be missing.
     alone: bool,
+    /// How often something was reported, the same thing again included.
+    heard: usize,
 }
 
 /// A part of the files that a VM takes values from: `defaults`, a profile, a range.
@@ -211,6 +215,8 @@ pub(super) struct Layer {
 
 /// So many problems are kept; files with more are no fleet files.
 const LIMIT: usize = 1000;
+/// So many reports are heard: enough for twenty-five mistakes that each of ten thousand VMs takes from a profile.
+const HEARD: usize = 250_000;
 
 /// Proof that a problem was reported: the error of whatever could not be read because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,9 +235,10 @@ impl Found {
 
     /// Adds a problem. What is wrong with a place for one VM is not told again for others that it is a part of.
     pub(super) fn report(&mut self, problem: Problem) -> Reported {
-        if self.alone && problem.code == Code::MissingKey || self.list.len() > LIMIT {
+        if self.alone && problem.code == Code::MissingKey || self.is_enough() {
             return Reported(());
         }
+        self.heard += 1;
         let Range { start, end } = problem.place.range;
         let first = self.first.entry((start, end, problem.code));
         if *first.or_insert(self.turn) != self.turn {
@@ -241,6 +248,27 @@ impl Found {
         let order = (start, end, problem.code, problem.message.clone());
         self.list.entry(order).or_insert(problem);
         Reported(())
+    }
+
+    /// Whether something is wrong with just this place that was told in another VM's turn, so that nobody need find out what.
+    pub(super) fn is_told(&mut self, range: &Range<usize>) -> Option<Reported> {
+        let (start, end) = (range.start, range.end);
+        let mut at_place = self.first.range((start, end, Code::ALL[0])..);
+        let ((first_start, first_end, _), turn) = at_place.next()?;
+        if (*first_start, *first_end) != (start, end) || *turn == self.turn {
+            return None;
+        }
+        self.heard += 1;
+        Some(Reported(()))
+    }
+
+    /// What the misspelled key at a place was probably meant to be; it is guessed once.
+    pub(super) fn meant(
+        &mut self,
+        at: usize,
+        guess: impl FnOnce() -> Option<&'static str>,
+    ) -> Option<&'static str> {
+        *self.meant.entry(at).or_insert_with(guess)
     }
 
     /// Shows which VM a value is for, too, if it stands in a profile or the like.
@@ -283,10 +311,14 @@ impl Found {
 
     /// Fails as soon as there are more problems than anybody wants to know.
     pub(super) fn patience(&self) -> Checked<()> {
-        if self.list.len() > LIMIT {
+        if self.is_enough() {
             return Err(Reported(()));
         }
         Ok(())
+    }
+
+    fn is_enough(&self) -> bool {
+        self.list.len() > LIMIT || self.heard > HEARD
     }
 
     /// The outcome of reading: the value, if there was no problem at all.
@@ -294,7 +326,7 @@ impl Found {
         if let (Ok(value), true) = (read, self.list.is_empty()) {
             return Ok(value);
         }
-        let all = self.list.len() <= LIMIT;
+        let all = !self.is_enough();
         Err(Problems {
             sources: sources.owned(),
             all,

@@ -3,6 +3,7 @@
 //! Between brackets stand numbers and runs of them, separated by commas; `/2` after a run takes every second. A `0` before
 //! the first number of a run sets how wide all its numbers are. Several brackets give every combination.
 
+use super::name::NAME_LIMIT;
 use std::ops::Range;
 
 /// What is wrong with a range, and in which part of it.
@@ -67,7 +68,28 @@ impl NameRange {
             at = close + 1;
         }
         let end = text[at..].to_owned();
-        Ok(Self { brackets, end })
+        let range = Self { brackets, end };
+        match range.shortest() {
+            // What would be longer is not written out, ten thousand times, to find that.
+            0..=NAME_LIMIT => Ok(range),
+            length => Err(Wrong {
+                part: 0..text.len(),
+                message: format!("the names of this range have {length} characters or more"),
+                help: "a name has at most 64 characters",
+            }),
+        }
+    }
+
+    /// How many characters its names have at the least.
+    fn shortest(&self) -> usize {
+        let digits = |run: &Run| {
+            run.width
+                .max(run.first.checked_ilog10().map_or(1, |log| log as usize + 1))
+        };
+        let bracket = |(before, runs): &(String, Vec<Run>)| {
+            before.chars().count() + runs.iter().map(digits).min().unwrap_or(0)
+        };
+        self.brackets.iter().map(bracket).sum::<usize>() + self.end.chars().count()
     }
 
     /// How many names it has; `None`: more than can be counted.

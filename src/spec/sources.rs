@@ -77,10 +77,16 @@ impl<'a> Sources<'a> {
 
     /// The place of a part of a value, if the value stands in its file as it is; otherwise all of it.
     pub(super) fn part(&self, node: &Node, written: &str, part: &Range<usize>) -> Range<usize> {
-        match self.text(&node.range).find(written) {
-            Some(at) => node.range.start + at + part.start..node.range.start + at + part.end,
-            None => node.range.clone(),
-        }
+        self.verbatim(node, written).map_or_else(
+            || node.range.clone(),
+            |start| start + part.start..start + part.end,
+        )
+    }
+
+    /// Where a value's text begins, if it stands in its file as it is.
+    pub(super) fn verbatim(&self, node: &Node, written: &str) -> Option<usize> {
+        let at = self.text(&node.range).find(written)?;
+        Some(node.range.start + at)
     }
 
     /// The same for those who show problems.

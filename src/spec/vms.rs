@@ -64,11 +64,11 @@ pub(super) fn declarations<'n>(
         if is_range(written) {
             ranges.add(written, key, node, sources, found)?;
         } else {
-            ranges.count(1, key, found)?;
             own.push((written, key, node));
         }
     }
     ranges.report_meetings(found);
+    ranges.count_with(&own, found)?;
     let mut declared = Declarations {
         vms: Vec::new(),
         ranges: ranges.entries,
@@ -110,7 +110,7 @@ struct Ranges<'n> {
     members: Members,
     /// Which ranges meet: the first VM of both, and how many there are.
     meetings: BTreeMap<(usize, usize), (String, usize)>,
-    /// How many VMs there are.
+    /// How many VMs they have.
     vms: u64,
 }
 
@@ -148,7 +148,7 @@ impl<'n> Ranges<'n> {
         Ok(())
     }
 
-    /// Counts VMs; so many that it would take long to look at them are not looked at.
+    /// Counts the VMs of another range; so many that it would take long to look at them are not looked at.
     fn count(&mut self, vms: u64, key: &Node, found: &mut Found) -> Checked<()> {
         self.vms = self.vms.saturating_add(vms);
         if self.vms <= VM_LIMIT {
@@ -159,10 +159,23 @@ impl<'n> Ranges<'n> {
             vms if vms > VM_LIMIT => format!("this range has {vms} VMs"),
             _ => format!("with this, the fleet has {} VMs or more", self.vms),
         };
-        let problem = at(Code::TooManyVms, key, message).help(format!(
-            "a fleet has at most {VM_LIMIT}; make several fleets, each with a name of its own"
-        ));
-        Err(found.report(problem))
+        Err(found.report(too_many(key, message)))
+    }
+
+    /// Counts the VMs that are declared by their own names and are of no range, too.
+    fn count_with(&self, own: &[(&str, &Node, &Node)], found: &mut Found) -> Checked<()> {
+        let alone = own
+            .iter()
+            .filter(|(name, ..)| !self.members.contains_key(*name));
+        let mut room = VM_LIMIT.saturating_sub(self.members.len() as u64);
+        for (_, key, _) in alone {
+            let Some(left) = room.checked_sub(1) else {
+                let message = format!("with this, the fleet has more than {VM_LIMIT} VMs");
+                return Err(found.report(too_many(key, message)));
+            };
+            room = left;
+        }
+        Ok(())
     }
 
     fn report_meetings(&self, found: &mut Found) {
@@ -190,6 +203,12 @@ impl<'n> Ranges<'n> {
             found.report(problem.help(help));
         }
     }
+}
+
+fn too_many(key: &Node, message: String) -> Problem {
+    at(Code::TooManyVms, key, message).help(format!(
+        "a fleet has at most {VM_LIMIT}; make several fleets, each with a name of its own"
+    ))
 }
 
 fn wrong_range(written: &str, key: &Node, wrong: Wrong, sources: &Sources<'_>) -> Problem {
