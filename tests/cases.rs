@@ -22,7 +22,7 @@ mod case;
 use armfleet::inventory::Inventory;
 use armfleet::plan::{Plan, plan};
 use armfleet::report::{Paint, PlanReport, render_diffs, render_plan};
-use armfleet::spec::{Spec, read_fleet};
+use armfleet::spec::{HostCheck, Spec, read_fleet};
 use case::{BASE, Case, cases, policy};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -80,6 +80,17 @@ fn every_file_of_a_case_is_part_of_it() {
             );
         }
         assert_eq!(strange, Vec::<&String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn every_check_of_a_host_has_a_case() {
+    let plans = names(&cases())
+        .into_iter()
+        .filter_map(|name| Case::new(&name).text("plan.txt"));
+    let plans: String = plans.collect();
+    for check in HostCheck::ALL {
+        assert!(plans.contains(&format!("[{check}]")), "no case for {check}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use armfleet::report::{Paint, render_topic_list, render_topics};
 use armfleet::spec::explain::{KeyText, KeyTopic, ProblemTopic, Topic, explain, topics};
-use armfleet::spec::{Code, Spec, read_fleet};
+use armfleet::spec::{Code, HostCheck, Spec, read_fleet};
 use serde_yaml::{Mapping, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,7 +26,7 @@ vms:
 fn keys() -> Vec<KeyTopic> {
     let keys = topics().into_iter().filter_map(|topic| match topic {
         Topic::Key(topic) => Some(topic),
-        Topic::Problem(_) => None,
+        Topic::Problem(_) | Topic::HostCheck(_) => None,
     });
     keys.collect()
 }
@@ -107,11 +107,11 @@ fn every_key_is_explained_in_sentences() {
 #[test]
 fn every_problem_is_explained_in_sentences() {
     let problems = topics().into_iter().filter_map(|topic| match topic {
-        Topic::Problem(topic) => Some(topic),
+        Topic::Problem(topic) | Topic::HostCheck(topic) => Some(topic),
         Topic::Key(_) => None,
     });
     let problems: Vec<ProblemTopic> = problems.collect();
-    assert_eq!(problems.len(), Code::ALL.len());
+    assert_eq!(problems.len(), Code::ALL.len() + HostCheck::ALL.len());
     for topic in problems {
         for text in [topic.meaning, topic.why, topic.remedy] {
             assert!(is_sentence(text), "{}: {text:?}", topic.code);
@@ -226,6 +226,7 @@ fn a_topic_is_found_as_people_write_it() {
     assert_eq!(names("vms.a.b.disks[0].path"), ["disks.path"]);
     assert_eq!(names("`memory`"), ["memory"]);
     assert_eq!(names("error[shared-path]:"), ["shared-path"]);
+    assert_eq!(names("[free-space]"), ["free-space"]);
     assert_eq!(explain("memroy"), Err(Some("memory".to_owned())));
     assert_eq!(explain("unknown_key"), Err(Some("unknown-key".to_owned())));
     assert_eq!(explain("cmdlin"), Err(Some("cmdline".to_owned())));

@@ -224,6 +224,7 @@ fn hostile_text_stays_text() {
         subject: hostile.to_owned(),
         why: hostile.to_owned(),
         remedy: hostile.to_owned(),
+        check: None,
     });
     let first = plan.steps.first_mut().unwrap();
     first.reason = hostile.to_owned();

@@ -11,6 +11,8 @@ pub struct Libvirt {
     pub version: u32,
     /// Who owns what QEMU works with, from the DAC security model; `None` where libvirt does not change owners.
     pub qemu_owner: Option<(u32, u32)>,
+    /// The host's memory in bytes, of all NUMA cells; `None` where libvirt does not tell.
+    pub memory: Option<u64>,
     /// What it can run, by libvirt's name of the architecture.
     pub guests: BTreeMap<String, GuestSupport>,
 }
@@ -22,6 +24,8 @@ pub struct GuestSupport {
     pub domain_types: Vec<String>,
     /// Machine name to the versioned machine it stands for; a name that stands for itself maps to itself.
     pub machines: BTreeMap<String, String>,
+    /// Machine name to the most virtual CPUs that it takes, where QEMU tells.
+    pub most_vcpus: BTreeMap<String, u32>,
 }
 
 impl Libvirt {
@@ -51,6 +55,10 @@ impl Libvirt {
                         let canonical = node
                             .attribute("canonical")
                             .map_or_else(|| name.clone(), str::to_owned);
+                        let most = node.attribute("maxCpus").and_then(|most| most.parse().ok());
+                        support
+                            .most_vcpus
+                            .extend(most.map(|most| (name.clone(), most)));
                         support.machines.entry(name).or_insert(canonical);
                     }
                     _ => {}
@@ -60,6 +68,7 @@ impl Libvirt {
         Ok(Self {
             version: raw.version,
             qemu_owner: qemu_owner(root),
+            memory: memory(root),
             guests,
         })
     }
@@ -74,6 +83,19 @@ impl Libvirt {
             self.version % 1_000
         )
     }
+}
+
+/// The sum of `<host><topology><cells><cell><memory unit='KiB'>`.
+fn memory(capabilities: roxmltree::Node<'_, '_>) -> Option<u64> {
+    let cells = descend(capabilities, &["host", "topology", "cells"])?;
+    let of_cell = |cell| {
+        let memory =
+            child(cell, "memory").filter(|memory| memory.attribute("unit") == Some("KiB"))?;
+        memory.text()?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    let cells = cells.children().filter(|node| node.has_tag_name("cell"));
+    let sum = cells.map(of_cell).sum::<Option<u64>>()?;
+    Some(sum).filter(|sum| *sum > 0)
 }
 
 /// The owner in `<secmodel><model>dac</model><baselabel type='qemu'>+64055:+64055</baselabel>`.
@@ -97,9 +119,10 @@ mod tests {
 
     #[test]
     fn owner_and_machines_come_from_the_capabilities() {
-        let capabilities = "<capabilities><host><secmodel><model>apparmor</model><baselabel type='qemu'>x</baselabel></secmodel>\
+        let capabilities = "<capabilities><host><topology><cells num='2'><cell id='0'><memory unit='KiB'>1024</memory></cell><cell id='1'><memory unit='KiB'>2048</memory></cell></cells></topology>\
+            <secmodel><model>apparmor</model><baselabel type='qemu'>x</baselabel></secmodel>\
             <secmodel><model>dac</model><baselabel type='kvm'>+1:+2</baselabel><baselabel type='qemu'>+64055:+105</baselabel></secmodel></host>\
-            <guest><arch name='armv7l'><machine canonical='virt-7.2'>virt</machine><machine>virt-7.2</machine><domain type='qemu'/></arch></guest></capabilities>";
+            <guest><arch name='armv7l'><machine canonical='virt-7.2' maxCpus='512'>virt</machine><machine>virt-7.2</machine><domain type='qemu'/></arch></guest></capabilities>";
         let seen = Libvirt::read(&RawLibvirt {
             version: 9_000_000,
             capabilities: capabilities.to_owned(),
@@ -111,5 +134,8 @@ mod tests {
         assert_eq!(arm.machines["virt"], "virt-7.2");
         assert_eq!(arm.machines["virt-7.2"], "virt-7.2");
         assert_eq!(arm.domain_types, ["qemu"]);
+        assert_eq!(arm.most_vcpus.get("virt"), Some(&512));
+        assert_eq!(arm.most_vcpus.get("virt-7.2"), None);
+        assert_eq!(seen.memory, Some(3 << 20));
     }
 }

@@ -8,7 +8,11 @@ use crate::spec::{Spec, Vm, layout};
 pub fn query(spec: &Spec) -> Query {
     let mut query = Query::default();
     let mut look = |path: &str, look: Look| {
-        query.paths.insert(path.to_owned(), look);
+        let known = query.paths.entry(path.to_owned()).or_insert(look);
+        // One folder may hold a share and an image: the closer look counts.
+        if look != Look::Stat {
+            *known = look;
+        }
     };
     look(layout::HOOK_FOLDER, Look::Stat);
     look(layout::HOOKS, Look::Stat);
@@ -60,7 +64,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
             Look::Stat
         };
         looks.push((disk.path.to_string(), look));
-        looks.push(stat(disk.path.parent()));
+        looks.push((disk.path.parent().to_owned(), Look::Room));
     }
     if let Some(log) = &vm.console_log {
         looks.push(stat(log.parent()));

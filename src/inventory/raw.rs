@@ -40,6 +40,8 @@ pub enum Look {
     Seed,
     /// A disk image, and whether it holds any byte. A filesystem that cannot tell is taken to say that it does.
     Image,
+    /// A folder, and how much room its file system has.
+    Room,
 }
 
 /// One thing that was looked at.
@@ -118,6 +120,9 @@ pub struct RawFile {
     /// Whether it holds no byte since it was created or erased, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank: Option<bool>,
+    /// How many bytes its file system has left for files of whoever is no administrator, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<u64>,
     /// What is in the boot share, where the look asked for it, sorted by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entries: Option<Vec<RawEntry>>,

@@ -3,34 +3,75 @@
 use super::planner::Draft;
 use super::vm::{Stuck, VmPlanner};
 use crate::domain::arch_name;
-use crate::spec::Accel;
+use crate::inventory::GuestSupport;
+use crate::spec::{Accel, HostCheck, Size};
+
+/// A check that failed: why, and what to do.
+type Failure = (HostCheck, String, String);
 
 impl VmPlanner<'_> {
-    /// Refuses what libvirt would refuse when the domain is defined or started, before anything is made for it.
+    /// Refuses what libvirt or QEMU would refuse when the domain is defined or started, before anything is made for it.
     pub(super) fn host_can(&self, draft: &mut Draft) -> Result<(), Stuck> {
-        let (name, arch, machine) = (&self.vm.name, self.vm.arch, &self.vm.machine);
-        let guest = self.sight.libvirt.guests.get(arch_name(arch));
-        let (why, remedy) = match guest {
-            None => (
-                format!("this host has no emulator for {arch} guests"),
-                "apt install qemu-system-arm, then restart libvirtd",
-            ),
-            Some(guest) if !guest.machines.contains_key(machine.as_str()) => (
-                format!("this host's QEMU has no machine {machine} for {arch} guests"),
-                "set machine: virt",
-            ),
-            Some(guest)
-                if self.vm.accel == Accel::Kvm
-                    && !guest.domain_types.iter().any(|kind| kind == "kvm") =>
-            {
-                (
-                    format!("this host has no KVM for {arch} guests"),
-                    "set accel: auto, or tcg to have it emulated",
-                )
-            }
-            Some(_) => return Ok(()),
+        let failure = match self.sight.libvirt.guests.get(arch_name(self.vm.arch)) {
+            None => Some((
+                HostCheck::NoEmulator,
+                format!("this host has no emulator for {} guests", self.vm.arch),
+                "apt install qemu-system-arm, then restart libvirtd".to_owned(),
+            )),
+            Some(guest) => self
+                .no_machine(guest)
+                .or_else(|| self.no_kvm(guest))
+                .or_else(|| self.too_many_vcpus(guest))
+                .or_else(|| self.too_much_memory()),
         };
-        draft.refuse(name, why, remedy);
+        let Some((check, why, remedy)) = failure else {
+            return Ok(());
+        };
+        draft.refuse_on(check, &self.vm.name, why, remedy);
         Err(Stuck)
+    }
+
+    fn no_machine(&self, guest: &GuestSupport) -> Option<Failure> {
+        let (arch, machine) = (self.vm.arch, &self.vm.machine);
+        let there = guest.machines.contains_key(machine.as_str());
+        (!there).then(|| {
+            let why = format!("this host's QEMU has no machine {machine} for {arch} guests");
+            (HostCheck::NoMachine, why, "set machine: virt".to_owned())
+        })
+    }
+
+    fn no_kvm(&self, guest: &GuestSupport) -> Option<Failure> {
+        let there = guest.domain_types.iter().any(|kind| kind == "kvm");
+        (self.vm.accel == Accel::Kvm && !there).then(|| {
+            let why = format!("this host has no KVM for {} guests", self.vm.arch);
+            let remedy = "set accel: auto, or tcg to have it emulated";
+            (HostCheck::NoKvm, why, remedy.to_owned())
+        })
+    }
+
+    fn too_many_vcpus(&self, guest: &GuestSupport) -> Option<Failure> {
+        let (vcpus, machine) = (self.vm.vcpus, &self.vm.machine);
+        let most = *guest.most_vcpus.get(machine.as_str())?;
+        (vcpus > most).then(|| {
+            let why = format!(
+                "it is to have {vcpus} virtual CPUs, and this host's machine {machine} takes {most}"
+            );
+            (
+                HostCheck::HostVcpus,
+                why,
+                format!("set vcpus: {most}, or fewer"),
+            )
+        })
+    }
+
+    fn too_much_memory(&self) -> Option<Failure> {
+        let has = Size::from_bytes(self.sight.libvirt.memory?);
+        (self.vm.memory > has).then(|| {
+            let why = format!(
+                "it is to have {} of memory, and this host has {has}",
+                self.vm.memory
+            );
+            (HostCheck::HostMemory, why, "give it less memory".to_owned())
+        })
     }
 }

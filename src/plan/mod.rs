@@ -16,6 +16,7 @@ mod pending;
 mod planner;
 mod power;
 mod removal;
+mod room;
 mod run;
 mod saved;
 mod step;
@@ -35,7 +36,7 @@ pub use step::{Act, Base, InstallerSource, SeedSource, Step, StepId};
 pub use trial::trials;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, Pattern, VmName};
+use crate::spec::{FleetName, HostCheck, Pattern, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.
@@ -102,6 +103,9 @@ pub struct Refusal {
     pub why: String,
     /// What to do about it.
     pub remedy: String,
+    /// The check of the host that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<HostCheck>,
 }
 
 /// Something that could not be seen.

@@ -1,10 +1,10 @@
 //! The pure function, and what its parts share.
 
 use super::step::{Act, Step, StepId};
-use super::{Notice, Plan, Policy, Refusal, Unknown, hook, order, removal, vm, watch};
+use super::{Notice, Plan, Policy, Refusal, Unknown, hook, order, removal, room, vm, watch};
 use crate::domain::{Cause, RowChange};
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
-use crate::spec::{Spec, Vm, VmName};
+use crate::spec::{HostCheck, Spec, Vm, VmName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans: what differs between a spec and what was seen, and the steps that would end it.
@@ -82,6 +82,7 @@ fn plan_host(sight: &Sight<'_>, draft: &mut Draft) {
     }
     refuse_idle_patterns(sight, draft);
     watch::plan(sight, draft);
+    room::plan(sight, draft);
     note_clones(sight, draft);
 }
 
@@ -235,6 +236,23 @@ impl Draft {
             subject: subject.to_string(),
             why: why.into(),
             remedy: remedy.into(),
+            check: None,
+        });
+    }
+
+    /// Says that something wanted will not be done, since the host fails a check.
+    pub(super) fn refuse_on(
+        &mut self,
+        check: HostCheck,
+        vm: &VmName,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.refusals.push(Refusal {
+            subject: vm.to_string(),
+            why: why.into(),
+            remedy: remedy.into(),
+            check: Some(check),
         });
     }
 

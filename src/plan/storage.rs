@@ -6,7 +6,7 @@ use super::vm::{Stuck, VmPlanner};
 use crate::domain::RowChange;
 use crate::inventory::{self, Domain, Fact, FileKind};
 use crate::mark::{AppliedDevice, Record};
-use crate::spec::{Disk, HostPath, Size};
+use crate::spec::{Disk, HostCheck, HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
 const SHARE_MODE: u32 = 0o700;
@@ -152,6 +152,7 @@ impl VmPlanner<'_> {
                     return Err(Stuck);
                 };
                 self.parent_exists(path, draft)?;
+                self.has_room(path, size, draft)?;
                 let act = Act::CreateDisk {
                     path: path.clone(),
                     size,
@@ -188,6 +189,7 @@ impl VmPlanner<'_> {
         let Some(to) = disk.size.filter(|size| *size > from) else {
             return Ok(None);
         };
+        self.has_room(path, Size::from_bytes(to.bytes() - from.bytes()), draft)?;
         let running = domain
             .filter(|domain| domain.state.has_process() && runs_with(domain, path))
             .map(|domain| self.uuid(Some(domain)));
@@ -205,6 +207,26 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         )))
+    }
+
+    /// Refuses an image that could never be filled. It takes its room only as the guest writes, so several that together
+    /// are too large are not refused.
+    fn has_room(&self, path: &HostPath, more: Size, draft: &mut Draft) -> Result<(), Stuck> {
+        let folder = self.sight.inventory.path(path.parent()).present();
+        let Some(free) = folder
+            .and_then(|folder| folder.free)
+            .filter(|free| *free < more.bytes())
+        else {
+            return Ok(());
+        };
+        let free = Size::from_bytes(free);
+        let why = format!(
+            "its disk {path} needs {more}, and {} has {free} left",
+            path.parent()
+        );
+        let remedy = "free some room, or make the disk smaller";
+        draft.refuse_on(HostCheck::FreeSpace, &self.vm.name, why, remedy);
+        Err(Stuck)
     }
 
     pub(super) fn parent_exists(&self, path: &HostPath, draft: &mut Draft) -> Result<(), Stuck> {
@@ -226,7 +248,8 @@ impl VmPlanner<'_> {
                     None => {
                         let why =
                             format!("{parent} is not a folder, so {path} cannot be created in it");
-                        draft.refuse(&self.vm.name, why, format!("mkdir -p {parent}"));
+                        let remedy = format!("mkdir -p {parent}");
+                        draft.refuse_on(HostCheck::NoFolder, &self.vm.name, why, remedy);
                     }
                 }
                 Err(Stuck)

@@ -14,7 +14,8 @@ const LABEL_WIDTH: usize = 11;
 pub fn render_topics(topics: &[Topic], paint: Paint) -> String {
     let rendered = topics.iter().map(|topic| match topic {
         Topic::Key(topic) => key(topic, paint),
-        Topic::Problem(topic) => problem(topic, paint),
+        Topic::Problem(topic) => problem(topic, "a problem of a fleet file", paint),
+        Topic::HostCheck(topic) => problem(topic, "a check of the host", paint),
     });
     rendered.collect::<Vec<_>>().join("\n")
 }
@@ -29,10 +30,8 @@ pub fn render_topic_list(topics: &[Topic], paint: Paint) -> String {
     for topic in topics {
         let (new, said) = match topic {
             Topic::Key(topic) => (format!("Keys of {}", topic.of), in_short(topic)),
-            Topic::Problem(topic) => (
-                "Problems".to_owned(),
-                topic.meaning.trim_end_matches('.').to_owned(),
-            ),
+            Topic::Problem(topic) => ("Problems".to_owned(), problem_in_short(topic)),
+            Topic::HostCheck(topic) => ("Checks of the host".to_owned(), problem_in_short(topic)),
         };
         if new != heading {
             let gap = if heading.is_empty() { "" } else { "\n" };
@@ -50,6 +49,10 @@ fn in_short(topic: &KeyTopic) -> String {
         None => "not supported yet".to_owned(),
         Some(about) => beginning(about.meaning).to_owned(),
     }
+}
+
+fn problem_in_short(topic: &ProblemTopic) -> String {
+    topic.meaning.trim_end_matches('.').to_owned()
 }
 
 /// What a text says before it goes into detail.
@@ -82,8 +85,8 @@ fn about_key(about: &KeyText, paint: Paint) -> String {
     text
 }
 
-fn problem(topic: &ProblemTopic, paint: Paint) -> String {
-    let mut text = format!("{}: a problem of a fleet file\n\n", topic.code);
+fn problem(topic: &ProblemTopic, kind: &str, paint: Paint) -> String {
+    let mut text = format!("{}: {kind}\n\n", topic.code);
     text += &(wrap(topic.meaning, WIDTH).join("\n") + "\n\n");
     text += &labelled("why", topic.why, paint);
     text += &labelled("remedy", topic.remedy, paint);

@@ -141,6 +141,9 @@ fn remarks(page: &mut Page, report: &PlanReport) {
     }
     for refusal in &report.refusals {
         let mut line = format!("- {}: {}", code(&refusal.subject), prose(&refusal.why));
+        if let Some(check) = refusal.check {
+            let _ = write!(line, " ({})", code(check));
+        }
         if !refusal.remedy.is_empty() {
             let _ = write!(line, ". To do: {}", prose(&refusal.remedy));
         }

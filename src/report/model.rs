@@ -3,6 +3,7 @@
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
 use crate::plan::{self, Act, Base, Definitions, Fate, InstallerSource, Plan, Step};
+use crate::spec::HostCheck;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -195,6 +196,9 @@ pub struct Refusal {
     pub why: String,
     /// What to do about it.
     pub remedy: String,
+    /// The check of the host that failed, which `armfleet explain` explains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<&'static str>,
 }
 
 /// Something that could not be seen.
@@ -477,6 +481,7 @@ impl Refusal {
             subject: refusal.subject.clone(),
             why: refusal.why.clone(),
             remedy: refusal.remedy.clone(),
+            check: refusal.check.map(HostCheck::name),
         }
     }
 }

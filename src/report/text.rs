@@ -116,7 +116,11 @@ fn render_remarks(text: &mut String, report: &PlanReport, paint: Paint) {
             "" => String::new(),
             remedy => format!("-> {remedy}"),
         };
-        remark(Tone::Bad, "!", &refusal.subject, &refusal.why, &remedy);
+        let check = refusal
+            .check
+            .map_or(String::new(), |check| format!(" [{check}]"));
+        let why = format!("{}{check}", refusal.why);
+        remark(Tone::Bad, "!", &refusal.subject, &why, &remedy);
     }
     for unknown in &report.unknowns {
         let rests = "nothing is planned that rests on it";

@@ -1,17 +1,28 @@
-//! The kinds of problems, with what is to be known about each.
+//! The kinds of problems of a fleet file and the checks of a host, with what is to be known about each.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 macro_rules! codes {
-    ($(#[doc = $meaning:literal] $code:ident = $name:literal { why: $why:literal, remedy: $remedy:literal, })*) => {
-        /// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
-            $(#[doc = $meaning] $code,)*
+    (
+        $(#[$about:meta])*
+        $kind:ident:
+        $(#[doc = $meaning:literal] $code:ident = $name:literal { why: $why:literal, remedy: $remedy:literal, })*
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $kind {
+            $(#[doc = $meaning] #[serde(rename = $name)] $code,)*
         }
 
-        impl Code {
-            /// Every code.
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl $kind {
+            /// Every one.
             pub const ALL: &[Self] = &[$(Self::$code,)*];
 
             /// The name, as in `error[unknown-key]`.
@@ -50,6 +61,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
+    Code:
     /// The file is larger than any fleet file may be.
     FileTooLarge = "file-too-large" {
         why: "A file has at most 1 MiB and 250000 values, all files of a fleet together 4 MiB, and all VMs together 600000 values, where what `defaults`, a profile or a range says counts for each VM. Ten thousand VMs fit into that; what is larger is most likely another file by mistake, or a slip that multiplies.",
@@ -247,8 +260,42 @@ codes! {
     }
 }
 
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+codes! {
+    /// A check of a host, whose failure is a refusal of the plan. Its name is what a user looks up, so it never changes.
+    HostCheck:
+    /// The host has no emulator for such guests.
+    NoEmulator = "no-emulator" {
+        why: "libvirt found no QEMU that runs guests of this architecture when it last looked.",
+        remedy: "Install QEMU's system emulator for ARM, in Debian `qemu-system-arm`, and restart libvirtd.",
+    }
+    /// The host's QEMU has no machine of this name.
+    NoMachine = "no-machine" {
+        why: "Each QEMU has its own versions of its machines; another host may have machines that this one has not.",
+        remedy: "Leave `machine` out, or give the name of one that `virsh capabilities` lists.",
+    }
+    /// The host has no KVM for such guests.
+    NoKvm = "no-kvm" {
+        why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers have not, and on other hosts ARM guests are always emulated.",
+        remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated.",
+    }
+    /// More virtual CPUs than the machine or the host's interrupt controller serves.
+    HostVcpus = "host-vcpus" {
+        why: "QEMU's machine has a limit of its own. Under KVM the guest gets an interrupt controller that the host can give: a GICv3 serves all CPUs, a GICv2 serves 8.",
+        remedy: "Give the VM fewer virtual CPUs; the message says how many are possible.",
+    }
+    /// More memory than the host has.
+    HostMemory = "host-memory" {
+        why: "A guest that touches all of its memory would have the host kill a process, most likely that guest.",
+        remedy: "Give the VM less memory, or put it on another host.",
+    }
+    /// An image larger than the room that is left for it.
+    FreeSpace = "free-space" {
+        why: "New images take room only as the guest writes, but one that is larger than all that is free fails its guest with I/O errors before it is full.",
+        remedy: "Free room, put the image on another file system, or make it smaller.",
+    }
+    /// A file or folder whose own folder is not there.
+    NoFolder = "no-folder" {
+        why: "armfleet makes images, boot shares and the file of a console log, but not the folders that these are in: a missing one is most likely a slip, or a file system that is not mounted.",
+        remedy: "Make the folder, mount its file system, or correct the path.",
     }
 }

@@ -1,9 +1,9 @@
 //! What is to be known about the keys of a fleet file and the problems of one, for whoever asks.
 
-use super::Code;
 use super::form::Form;
 use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table};
 use super::near::nearest;
+use super::{Code, HostCheck};
 use serde::Serialize;
 
 /// The VM in examples.
@@ -17,6 +17,8 @@ pub enum Topic {
     Key(KeyTopic),
     /// A kind of problem.
     Problem(ProblemTopic),
+    /// A check of the host.
+    HostCheck(ProblemTopic),
 }
 
 /// A key of the fleet file, explained.
@@ -47,10 +49,10 @@ pub struct KeyText {
     pub example: String,
 }
 
-/// A kind of problem, explained.
+/// A kind of problem or a check of the host, explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProblemTopic {
-    /// Its name, as in `error[unknown-key]`.
+    /// Its name, as in `error[unknown-key]` and `[free-space]`.
     pub code: &'static str,
     /// What it is, in a sentence.
     pub meaning: &'static str,
@@ -66,12 +68,12 @@ impl Topic {
     pub fn name(&self) -> &str {
         match self {
             Self::Key(topic) => &topic.key,
-            Self::Problem(topic) => topic.code,
+            Self::Problem(topic) | Self::HostCheck(topic) => topic.code,
         }
     }
 }
 
-/// Everything that can be explained: keys in the order of their tables, then problems.
+/// Everything that can be explained: keys in the order of their tables, then problems, then checks of the host.
 #[must_use]
 pub fn topics() -> Vec<Topic> {
     let keys = TABLES
@@ -85,7 +87,15 @@ pub fn topics() -> Vec<Topic> {
             remedy: code.remedy(),
         })
     });
-    keys.map(Topic::Key).chain(problems).collect()
+    let checks = HostCheck::ALL.iter().map(|check| {
+        Topic::HostCheck(ProblemTopic {
+            code: check.name(),
+            meaning: check.meaning(),
+            why: check.why(),
+            remedy: check.remedy(),
+        })
+    });
+    keys.map(Topic::Key).chain(problems).chain(checks).collect()
 }
 
 /// Explains a key or a problem. The end of a key's name will do (`cmdline`), and then there may be several; so will a key
@@ -121,6 +131,7 @@ fn plain(word: &str) -> String {
     let word = word.trim().trim_end_matches(':').trim_matches('`');
     let code = word
         .strip_prefix("error[")
+        .or(word.strip_prefix('['))
         .and_then(|rest| rest.strip_suffix(']'));
     let word = code.unwrap_or(word);
     let mut parts = word.split('[');

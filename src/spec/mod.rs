@@ -38,7 +38,7 @@ mod values;
 mod vars;
 mod vms;
 
-pub use code::Code;
+pub use code::{Code, HostCheck};
 pub use identity::domain_uuid;
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
 pub use pattern::Pattern;

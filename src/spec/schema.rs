@@ -27,7 +27,7 @@ pub fn schema() -> String {
 fn text(topic: Topic) -> Option<(String, KeyText)> {
     match topic {
         Topic::Key(topic) => Some((topic.key, topic.about?)),
-        Topic::Problem(_) => None,
+        Topic::Problem(_) | Topic::HostCheck(_) => None,
     }
 }
 

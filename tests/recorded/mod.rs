@@ -45,6 +45,7 @@ pub fn file(stat: RawStat) -> RawFile {
         sha256: None,
         text: None,
         entries: None,
+        free: None,
         blank: None,
     }
 }

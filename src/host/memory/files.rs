@@ -160,6 +160,7 @@ impl Files {
             sha256: None,
             text: None,
             blank: None,
+            free: None,
             entries: None,
         };
         match (look, node.content.kind()) {

@@ -58,6 +58,14 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             ..only(stat)
         }),
         (Look::Share, FileKind::Folder) => share::look(path),
+        (Look::Room, FileKind::Folder | FileKind::Symlink) => {
+            // A file system that cannot tell, and a link to nowhere, have nothing to compare with.
+            let room = rustix::fs::statvfs(path).ok();
+            Ok(RawFile {
+                free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),
+                ..only(stat)
+            })
+        }
         _ => Ok(only(stat)),
     }
 }
@@ -100,6 +108,7 @@ pub(super) fn only(stat: RawStat) -> RawFile {
         sha256: None,
         text: None,
         blank: None,
+        free: None,
         entries: None,
     }
 }

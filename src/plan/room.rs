@@ -1,0 +1,64 @@
+//! What all VMs of a host want together: memory to run in, and room for their new images.
+//!
+//! Both may be promised more than once and still be enough, so this is said, and nothing is refused.
+
+use super::planner::{Draft, Sight};
+use super::step::Act;
+use crate::spec::{DesiredState, Size, Vm};
+use std::collections::BTreeMap;
+
+/// Says what together is more than the host has.
+pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) {
+    memory(sight, draft);
+    images(sight, draft);
+}
+
+fn memory(sight: &Sight<'_>, draft: &mut Draft) {
+    let running = |vm: &&Vm| vm.state == DesiredState::Running;
+    let wanted: u64 = sight
+        .spec
+        .vms
+        .values()
+        .filter(running)
+        .map(|vm| vm.memory.bytes())
+        .sum();
+    // Of a fleet that is as it should be, nobody wants to be told at each plan.
+    let starts = draft
+        .steps
+        .iter()
+        .any(|step| matches!(step.act, Act::Start { .. }));
+    if let Some(has) = sight.libvirt.memory
+        && wanted > has
+        && starts
+    {
+        let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
+        let what = format!(
+            "the VMs that are to run may use {wanted} of memory together, and this host has {has}"
+        );
+        draft.notice("memory", what, "armfleet explain host-memory");
+    }
+}
+
+fn images(sight: &Sight<'_>, draft: &mut Draft) {
+    let mut wanted: BTreeMap<u64, (u64, u64, String)> = BTreeMap::new();
+    let new = draft.steps.iter().filter_map(|step| match &step.act {
+        Act::CreateDisk { path, size } => Some((path, size.bytes())),
+        Act::GrowDisk { path, from, to, .. } => Some((path, to.bytes() - from.bytes())),
+        _ => None,
+    });
+    for (path, bytes) in new {
+        let folder = sight.inventory.path(path.parent()).present();
+        if let Some((folder, free)) = folder.and_then(|folder| Some((folder, folder.free?))) {
+            let entry = wanted.entry(folder.stat.dev);
+            entry
+                .or_insert_with(|| (0, free, path.parent().to_owned()))
+                .0 += bytes;
+        }
+    }
+    for (bytes, free, folder) in wanted.into_values().filter(|(bytes, free, _)| bytes > free) {
+        let (bytes, free) = (Size::from_bytes(bytes), Size::from_bytes(free));
+        let what =
+            format!("the new images may grow to {bytes} together, and {free} are free there");
+        draft.notice(folder, what, "armfleet explain free-space");
+    }
+}
