@@ -41,6 +41,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let policy = options.policy(ask);
     let host = Performer::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
+    terminal::keep_former(&spec, &inventory);
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
     match arguments.format {

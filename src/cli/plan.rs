@@ -17,6 +17,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     // Nobody is asked when a saved plan is applied.
     let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
+    terminal::keep_former(&spec, &inventory);
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
     print(&report, arguments.format)?;

@@ -1,13 +1,14 @@
 //! Printing and asking: the only place that writes to standard output and standard error.
 
 use super::exit::Exit;
+use crate::inventory::Inventory;
 use crate::report::{Paint, Tone, render_json};
-use crate::spec::Secrets;
+use crate::spec::{Secrets, Spec};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;
 use std::io::{BufRead as _, IsTerminal as _, Write, stderr, stdin, stdout};
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock};
 
 /// Prints a result. A closed pipe is silent: whoever closed it has read enough.
 pub(super) fn result(text: &str) {
@@ -53,25 +54,43 @@ fn write(to: &mut dyn Write, text: &str) {
 }
 
 /// What is never printed, of the one fleet that a process reads.
-static SECRETS: OnceLock<Secrets> = OnceLock::new();
+static SECRETS: RwLock<Option<Secrets>> = RwLock::new(None);
 
 /// From now on, shows `{env.NAME}` for each of these.
 pub(super) fn keep_secret(secrets: &Secrets) {
-    let _first = SECRETS.set(secrets.clone());
+    *SECRETS.write().unwrap_or_else(PoisonError::into_inner) = Some(secrets.clone());
+}
+
+/// From now on, shows nothing either of what the variables held when a host got its command lines.
+pub(super) fn keep_former(spec: &Spec, inventory: &Inventory) {
+    let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    let Some(secrets) = secrets.as_mut() else {
+        return;
+    };
+    for vm in spec.vms.values() {
+        let install = vm.install.as_ref().map(|install| &install.cmdline);
+        let cmdlines = install.into_iter().chain([&vm.boot.cmdline]);
+        for wanted in cmdlines
+            .filter(|cmdline| secrets.redact(cmdline.as_str()) != cmdline.as_str())
+            .collect::<Vec<_>>()
+        {
+            for seen in inventory.cmdlines(&vm.name) {
+                secrets.keep_former(wanted.as_str(), &seen);
+            }
+        }
+    }
 }
 
 /// Whether a text holds what is never printed.
 pub(super) fn holds_secret(text: &str) -> bool {
-    SECRETS
-        .get()
-        .is_some_and(|secrets| secrets.redact(text) != text)
+    redacted(text) != text
 }
 
 /// The text as it may be written to a file for everybody.
 pub(super) fn redacted(text: &str) -> Cow<'_, str> {
-    SECRETS
-        .get()
-        .map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    let secrets = secrets.as_ref();
+    secrets.map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
 }
 
 /// Standard error for traces, a line at a time.

@@ -118,6 +118,23 @@ impl Inventory {
         self.paths.get(path).unwrap_or(&Fact::NotObserved)
     }
 
+    /// Every kernel command line that was seen of a VM: its domain's, its process's, the last apply's.
+    #[must_use]
+    pub fn cmdlines(&self, vm: &VmName) -> Vec<String> {
+        let domain = self
+            .domains
+            .present()
+            .and_then(|domains| domains.get(vm.as_str()));
+        let definitions = domain
+            .into_iter()
+            .flat_map(|domain| [&domain.raw.inactive, &domain.raw.live]);
+        let told = definitions.filter_map(|text| cmdline(text.present()?));
+        let record = self.record(vm);
+        let record = record.present().and_then(|seen| seen.good());
+        let applied = record.and_then(|record| record.applied.rows.get("cmdline"));
+        told.chain(applied.cloned()).collect()
+    }
+
     /// Who holds a VM; absent where a hold has ended by itself.
     #[must_use]
     pub fn hold(&self, vm: &VmName) -> Fact<Hold> {
@@ -217,6 +234,12 @@ impl Domain {
 #[must_use]
 pub fn sources(domain: &str) -> Vec<String> {
     xml::parse(domain).map_or_else(|_| Vec::new(), |document| sources_in(&document))
+}
+
+fn cmdline(domain: &str) -> Option<String> {
+    let document = xml::parse(domain).ok()?;
+    let cmdline = xml::descend(document.root_element(), &["os", "cmdline"])?;
+    cmdline.text().map(str::to_owned)
 }
 
 fn sources_in(domain: &roxmltree::Document<'_>) -> Vec<String> {

@@ -8,7 +8,11 @@ use std::ops::Range;
 /// The values of the environment variables that fleet files name as `{env.NAME}`, by name. They are in domains'
 /// definitions where the fleet file puts them, and nowhere in what armfleet shows.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secrets(BTreeMap<String, String>);
+pub struct Secrets {
+    values: BTreeMap<String, String>,
+    /// What variables seem to have held before, each with the variable's name.
+    former: BTreeMap<String, String>,
+}
 
 /// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
 pub(super) const SHORTEST: usize = 4;
@@ -17,28 +21,64 @@ impl Secrets {
     /// Values by the names of their environment variables.
     #[must_use]
     pub const fn new(values: BTreeMap<String, String>) -> Self {
-        Self(values)
+        Self {
+            values,
+            former: BTreeMap::new(),
+        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Keeps what a command line that was seen has where the wanted one has a secret: a value that the variable had before
+    /// is shown no more than its new one. Where the secret is a whole word, all that was seen is kept.
+    pub fn keep_former(&mut self, wanted: &str, seen: &str) {
+        let mut former = Vec::new();
+        for (name, value) in self
+            .values
+            .iter()
+            .filter(|(_, value)| value.len() >= SHORTEST)
+        {
+            for (at, _) in wanted.match_indices(value.as_str()) {
+                match wanted[..at].rsplit(' ').next().unwrap_or_default() {
+                    "" => former.push((seen, name)),
+                    before => {
+                        let words = seen.split(' ').filter_map(|word| word.strip_prefix(before));
+                        former.extend(words.map(|word| (word, name)));
+                    }
+                }
+            }
+        }
+        let known = |text: &str| self.values.values().any(|value| value == text);
+        former.retain(|(text, _)| text.len() >= SHORTEST && !known(text));
+        let former = former
+            .into_iter()
+            .map(|(text, name)| (text.to_owned(), name.clone()));
+        self.former.extend(former.collect::<Vec<_>>());
     }
 
     /// The text with `{env.NAME}` for every secret in it, also where that is written as JSON, XML or Rust would escape it,
     /// and where a terminal's colours change within it.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut forms: Vec<(String, &str)> = Vec::new();
-        for (name, value) in self.0.iter().filter(|(_, value)| value.len() >= SHORTEST) {
-            forms.extend(written(value).into_iter().map(|form| (form, name.as_str())));
+        let values = self
+            .values
+            .iter()
+            .filter(|(_, value)| value.len() >= SHORTEST);
+        let values = values.map(|(name, value)| (value, format!("{{env.{name}}}")));
+        let former = self.former.iter();
+        let former = former.map(|(value, name)| (value, format!("{{a former env.{name}}}")));
+        let mut forms: Vec<(String, String)> = Vec::new();
+        for (value, shown) in values.chain(former) {
+            forms.extend(written(value).map(|form| (form, shown.clone())));
         }
         // One secret may be a part of another.
         forms.sort_by(|(one, _), (other, _)| other.len().cmp(&one.len()).then(one.cmp(other)));
         let mut redacted = Cow::Borrowed(text);
-        for (form, name) in forms {
+        for (form, shown) in forms {
             let mut from = 0;
             while let Some(part) = find(&redacted, from, &form) {
-                let shown = format!("{{env.{name}}}");
                 from = part.start + shown.len();
                 redacted.to_mut().replace_range(part, &shown);
             }
@@ -92,7 +132,7 @@ fn written(text: &str) -> [String; 5] {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
@@ -127,6 +167,35 @@ mod tests {
             "a=\u{1b}[1m{env.B}\u{1b}[0m é={env.C}"
         );
         assert_eq!(format!("{secrets:?}"), r#"{"A", "B", "C"}"#);
+    }
+
+    #[test]
+    fn what_a_variable_held_before_is_redacted_too() {
+        let redacted = |wanted: &str, seen: &str| {
+            let mut secrets = secrets(&[("KEY", "hunter2")]);
+            secrets.keep_former(wanted, seen);
+            secrets.redact(&format!("{seen} -> {wanted}")).into_owned()
+        };
+        assert_eq!(
+            redacted("a=1 key=hunter2 b", "key=geheim17 c"),
+            "key={a former env.KEY} c -> a=1 key={env.KEY} b"
+        );
+        assert_eq!(
+            redacted("hunter2 b", "geheim17 b"),
+            "{a former env.KEY} -> {env.KEY} b"
+        );
+        assert_eq!(
+            redacted("key=hunter2", "console=ttyAMA0"),
+            "console=ttyAMA0 -> key={env.KEY}"
+        );
+        assert_eq!(
+            redacted("key=hunter2", "key=hunter2"),
+            "key={env.KEY} -> key={env.KEY}"
+        );
+        assert_eq!(
+            redacted("key=hunter2", "key=abc"),
+            "key=abc -> key={env.KEY}"
+        );
     }
 
     proptest! {

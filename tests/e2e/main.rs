@@ -33,4 +33,5 @@ mod restored;
 mod rollback;
 mod run_state;
 mod sandbox;
+mod secrets;
 mod watch;
