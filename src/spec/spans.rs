@@ -302,10 +302,10 @@ impl Builder<'_> {
     fn syntax(&mut self, error: &ScanError) -> Reported {
         let at = self.bytes.byte(*error.marker());
         let (before, after) = self.bytes.text.split_at(at - self.bytes.offset);
-        let width = after.chars().next().filter(|c| !c.is_control());
+        let part = syntax::offending(error.info(), after);
         let range = match before.ends_with('\t') {
             true => at - 1..at,
-            false => at..at + width.map_or(0, char::len_utf8),
+            false => at + part.start..at + part.end,
         };
         self.found
             .report(syntax::problem(error.info(), &range, before))

@@ -123,6 +123,36 @@ pub(super) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Pr
     }
 }
 
+/// The part of the text from a complaint's place on that the complaint is about.
+pub(super) fn offending(complaint: &str, text: &str) -> Range<usize> {
+    let first = text.chars().next().filter(|c| !c.is_control());
+    let first = 0..first.map_or(0, char::len_utf8);
+    if text.starts_with('*') && complaint.contains("unknown anchor") {
+        let end =
+            text.find(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'));
+        return 0..end.unwrap_or(text.len());
+    }
+    if complaint.contains("unknown escape") {
+        return unknown_escape(text).unwrap_or(first);
+    }
+    first
+}
+
+/// The first backslash of a text between double quotes that begins nothing, with the character after it (YAML 1.2, 5.7).
+fn unknown_escape(text: &str) -> Option<Range<usize>> {
+    const KNOWN: &str = "0abt\tnvfre \"/\\N_LPxuU\r\n";
+    let mut characters = text.char_indices();
+    while let Some((at, c)) = characters.next() {
+        if c == '\\' {
+            let (next, escaped) = characters.next()?;
+            if !KNOWN.contains(escaped) {
+                return Some(at..next + escaped.len_utf8());
+            }
+        }
+    }
+    None
+}
+
 /// The problem of a file without a value.
 pub(super) fn empty(range: &Range<usize>) -> Problem {
     Problem::new(Code::EmptyFile, range, "the file declares nothing")

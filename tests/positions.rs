@@ -1,0 +1,290 @@
+//! Where each kind of mistake is underlined: a table, in which `«»` stand around what must be, to the character.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use armfleet::spec::{Code, FleetFile, Given, Problem, Secrets, read_files};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// What every VM of the table says unless its row says otherwise.
+const BASE: &str = "arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 }";
+
+/// A code, and a file, or with `vm: ` before it what a VM of a file says beside [`BASE`].
+const TABLE: &[(Code, &str)] = &[
+    (Code::ControlCharacter, "fleet: f\nvms: {«\u{1b}»}\n"),
+    (Code::Syntax, "fleet: «\"»f\n"),
+    (Code::Syntax, "fleet: f\nvms: {}\n«@»x: 1\n"),
+    (Code::Syntax, "fleet: f\nvms:\n  one: «*two»\n"),
+    (Code::Syntax, "fleet: f\nvms: { a: {}, b: «*two», c: {} }\n"),
+    (Code::Syntax, "fleet: \"a\\n\\\\«\\w»orkers\"\nvms: {}\n"),
+    (Code::Syntax, "fleet: f\nvms: «]»\n"),
+    (Code::Syntax, "fleet: f\nvms:\n«\t»one: {}\n"),
+    (Code::EmptyFile, "«~»\n"),
+    (
+        Code::SeveralDocuments,
+        "fleet: f\nvms: {}\n«---»\nfleet: g\n",
+    ),
+    (Code::Tag, "fleet: «!!str» f\nvms: {}\n"),
+    (Code::Tag, "fleet: f\nvms: {}\nvars: «!include» {}\n"),
+    (Code::MergeKey, "vm: «<<»: a"),
+    (Code::BadKey, "fleet: f\nvms:\n  «[»a]: {}\n"),
+    (Code::BadKey, "fleet: f\nvms:\n  «~»: {}\n"),
+    (Code::UnknownKey, "fleet: f\nvms: {}\n«vsm»: {}\n"),
+    (Code::UnknownKey, "vm: «memroy»: 1GiB"),
+    (
+        Code::UnknownKey,
+        "vm: disks: [{ path: /srv/a.img, «sise»: 1GiB }]",
+    ),
+    (Code::UnknownKey, "vm: «'größe'»: 1"),
+    (
+        Code::UnknownKey,
+        "fleet: f\nvms: {}\nprofiles: { p: { «\"memroy\"»: 1GiB } }\n",
+    ),
+    (Code::DuplicateKey, "fleet: f\nvms: {}\n«fleet»: g\n"),
+    (Code::DuplicateKey, "vm: vcpus: 1, «vcpus»: 2"),
+    (
+        Code::MissingKey,
+        "fleet: f\nvms: { «vm»: { arch: armhf, boot: { cmdline: a } } }\n",
+    ),
+    (
+        Code::MissingKey,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, «boot»: {} } }\n",
+    ),
+    (
+        Code::MissingKey,
+        "fleet: f\nvms: { vm: { arch: armhf, «memory»: ~, boot: { cmdline: a } } }\n",
+    ),
+    (Code::MissingKey, "vm: disks: [«{» size: 1GiB }]"),
+    (Code::WrongType, "fleet: f\nvms: «[»]\n"),
+    (Code::WrongType, "vm: vcpus: «two»"),
+    (Code::WrongType, "vm: vcpus: «'2'»"),
+    (Code::WrongType, "vm: autostart: «yes»"),
+    (Code::WrongType, "vm: disks: «/srv/a.img»"),
+    (Code::WrongType, "vm: disks: [{ path: «{»name} }]"),
+    (Code::WrongValue, "fleet: «a b»\nvms: {}\n"),
+    (
+        Code::WrongValue,
+        "fleet: f\nvms:\n  «a/b»: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\n",
+    ),
+    (Code::WrongValue, "vm: state: «started»"),
+    (Code::WrongValue, "vm: stop_timeout: «120»   # seconds"),
+    (Code::WrongValue, "vm: console: { log: «log/x» }"),
+    (
+        Code::WrongValue,
+        "vm: disks: [{ path: /srv/a.img, size: «\"8G\"» }]",
+    ),
+    (Code::NotSupportedYet, "vm: «networks»: []"),
+    (Code::NotSupportedYet, "vm: host: «other»"),
+    (
+        Code::NotSupportedYet,
+        "vm: disks: [{ path: /srv/a.img }, «{» path: /srv/b.img }]",
+    ),
+    (
+        Code::Placeholder,
+        "vm: console: { log: '/log/«{nmae}».log' }",
+    ),
+    (Code::Placeholder, "vm: console: { log: '/log/é«{»name' }"),
+    (Code::Placeholder, "vm: console: { log: '/log/«{index}»' }"),
+    (
+        Code::Placeholder,
+        "vm: console: { log: «\"/log\\x2f{nmae}\"» }",
+    ),
+    (Code::Variable, "vm: console: { log: '/log/«{var.x}»' }"),
+    (Code::Variable, "fleet: f\nvms: {}\nvars: { «v»: {} }\n"),
+    (
+        Code::Variable,
+        "fleet: f\nvms: {}\nvars: { «1v»: { default: a } }\n",
+    ),
+    (
+        Code::Variable,
+        "fleet: f\nvms: {}\nvars: { v: { required: «true», default: a } }\n",
+    ),
+    (Code::Environment, "fleet: '«{env.TOKEN}»'\nvms: {}\n"),
+    (
+        Code::Environment,
+        "vm: console: { log: '/log/«{env.TOKEN}»' }",
+    ),
+    (Code::Range, "fleet: f\nvms: { 'a«[»1-2': {} }\n"),
+    (Code::Range, "fleet: f\nvms: { 'a1-2«]»': {} }\n"),
+    (Code::Range, "fleet: f\nvms: { 'é[1,«9-2»,3]': {} }\n"),
+    (
+        Code::RangesMeet,
+        "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a[1-3]: ~\n  «a[3-4]»: ~\n",
+    ),
+    (Code::TooManyVms, "fleet: f\nvms:\n  «a[1-10001]»: ~\n"),
+    (Code::UnknownProfile, "vm: profile: «worker»"),
+    (
+        Code::SharedPath,
+        "vm: disks: [{ path: «/srv/vm-boot/disk» }]",
+    ),
+    (
+        Code::DuplicateDisk,
+        "vm: disks: [{ path: /srv/a.img, name: root }, { path: /srv/b.img, name: «root» }]",
+    ),
+    (
+        Code::MemoryRange,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: «4GiB», boot: { cmdline: a } } }\n",
+    ),
+    (
+        Code::MemoryFraction,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: «1GB», boot: { cmdline: a } } }\n",
+    ),
+    (Code::VcpuRange, "vm: vcpus: «99»"),
+    (Code::PathRefused, "vm: disks: [{ path: «/etc/disk» }]"),
+    (
+        Code::PathRefused,
+        "vm: console: { log: «/var/lib/armfleet/log» }",
+    ),
+    (
+        Code::ShareTooGeneral,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, share: «/srv» } } }\n",
+    ),
+    (
+        Code::DiskSize,
+        "vm: disks: [{ path: /srv/a.img, size: «0GiB» }]",
+    ),
+    (
+        Code::DiskFormat,
+        "vm: disks: [{ path: «/srv/a.qcow2», format: raw }]",
+    ),
+    (
+        Code::SeedPair,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, seed: { kernel: a, initrd: «./a» } } } }\n",
+    ),
+    (
+        Code::InstallAndSeed,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, seed: { kernel: a, initrd: b } }, disks: [{ path: /srv/a.img, size: 1GiB }], «install»: { kernel: c, initrd: d, cmdline: e } } }\n",
+    ),
+    (
+        Code::InstallDisk,
+        "vm: «install»: { kernel: c, initrd: d, cmdline: e }",
+    ),
+    (
+        Code::InstallDisk,
+        "vm: install: { kernel: c, initrd: d, cmdline: e }, disks: [{ path: «/srv/a.img» }]",
+    ),
+    (
+        Code::ConfirmWithin,
+        "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, confirm_within: «2s» } } }\n",
+    ),
+    (Code::StopTimeout, "vm: stop_timeout: «2d»"),
+];
+
+/// Codes whose files are too large, or no text, for a table; each has a test of its own below or beside the reader.
+const ELSEWHERE: [Code; 5] = [
+    Code::FileTooLarge,
+    Code::NotUtf8,
+    Code::TooDeep,
+    Code::TooManyAliases,
+    Code::CmdlineLength,
+];
+
+/// The file of a row without its marks, and the part between them.
+fn unmarked(row: &str) -> (String, Range<usize>) {
+    let text = match row.strip_prefix("vm: ") {
+        Some(said) => match said.split_once("   #") {
+            Some((said, comment)) => {
+                format!("fleet: f\nvms:\n  vm: {{ {BASE}, {said} }}   #{comment}\n")
+            }
+            None => format!("fleet: f\nvms:\n  vm: {{ {BASE}, {said} }}\n"),
+        },
+        None => row.to_owned(),
+    };
+    let (before, rest) = text.split_once('«').unwrap();
+    let (part, after) = rest.split_once('»').unwrap();
+    (
+        format!("{before}{part}{after}"),
+        before.len()..before.len() + part.len(),
+    )
+}
+
+fn problems(bytes: &[u8]) -> Vec<Problem> {
+    let given = Given {
+        vars: BTreeMap::new(),
+        secrets: Secrets::new(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())])),
+    };
+    let file = FleetFile {
+        name: "fleet.yaml",
+        folder: "/home/me/fleet",
+        bytes,
+    };
+    let problems = read_files(&[file], &given).expect_err(&String::from_utf8_lossy(bytes));
+    problems.iter().cloned().collect()
+}
+
+/// As it is, behind a byte order mark, behind other characters, and with the line breaks of other systems.
+fn guises(text: &str, part: &Range<usize>) -> [(String, Range<usize>); 4] {
+    let behind = |before: &str| {
+        let (start, end) = (part.start + before.len(), part.end + before.len());
+        (format!("{before}{text}"), start..end)
+    };
+    let breaks = |end: usize| text[..end].matches('\n').count();
+    let carriages = part.start + breaks(part.start)..part.end + breaks(part.end);
+    [
+        behind(""),
+        behind("\u{feff}"),
+        behind("# größe 計算\n"),
+        (text.replace('\n', "\r\n"), carriages),
+    ]
+}
+
+#[test]
+fn what_is_underlined_is_the_offending_part_and_nothing_else() {
+    for (code, row) in TABLE {
+        let (text, part) = unmarked(row);
+        for (text, part) in guises(&text, &part) {
+            let found = problems(text.as_bytes());
+            let of_code = found.iter().filter(|problem| problem.code == *code);
+            let places: Vec<_> = of_code.map(|problem| problem.place.range.clone()).collect();
+            let shown: Vec<_> = places.iter().map(|place| &text[place.clone()]).collect();
+            assert_eq!(places, [part], "{code} underlines {shown:?} in {text}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_problem_is_in_the_table() {
+    let mut codes: BTreeSet<Code> = TABLE.iter().map(|(code, _)| *code).collect();
+    codes.extend(ELSEWHERE);
+    let missing: Vec<_> = Code::ALL
+        .iter()
+        .filter(|code| !codes.contains(code))
+        .collect();
+    assert_eq!(missing, [&Code::Syntax; 0]);
+}
+
+#[test]
+fn what_fits_in_no_table_is_underlined_exactly_too() {
+    let underlined = |bytes: &[u8]| {
+        let found = problems(bytes);
+        let [problem] = found.as_slice() else {
+            return (Code::Syntax, bytes.to_owned());
+        };
+        (problem.code, bytes[problem.place.range.clone()].to_owned())
+    };
+    let long = "x".repeat(1100);
+    let cmdline = format!(
+        "fleet: f\nvms: {{ vm: {{ arch: armhf, memory: 1GiB, boot: {{ cmdline: {long} }} }} }}\n"
+    );
+    let deep = format!("fleet: f\nvms: {}\n", "[".repeat(100));
+    let aliases = format!(
+        "a: &a [{}]\nb: &b [{}]\nc: [{}]\n",
+        "1,".repeat(999),
+        "*a,".repeat(99),
+        "*b,".repeat(99)
+    );
+    let cases: [(&[u8], Code, &[u8]); 5] = [
+        (cmdline.as_bytes(), Code::CmdlineLength, long.as_bytes()),
+        (deep.as_bytes(), Code::TooDeep, b"["),
+        (aliases.as_bytes(), Code::TooManyAliases, b"*b"),
+        (b"fleet: caf\xe9\n", Code::NotUtf8, b"\xe9"),
+        (&[b' '; (1 << 20) + 1], Code::FileTooLarge, b""),
+    ];
+    for (bytes, code, part) in cases {
+        assert_eq!(underlined(bytes), (code, part.to_owned()));
+    }
+}
