@@ -101,10 +101,8 @@ pub(super) fn decode<'a>(bytes: &'a [u8], base: usize, found: &mut Found) -> Che
 /// Reports the first character that no YAML file may hold.
 fn control_characters(text: &str, base: usize, found: &mut Found) -> Checked<()> {
     let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{85}');
-    let Some((at, c)) = text
-        .char_indices()
-        .find(|(_, c)| c.is_control() && !allowed(*c))
-    else {
+    let forbidden = |c: char| c.is_control() && !allowed(c) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let Some((at, c)) = text.char_indices().find(|(_, c)| forbidden(*c)) else {
         return Ok(());
     };
     let problem = Problem::new(

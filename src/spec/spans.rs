@@ -193,7 +193,7 @@ impl Builder<'_> {
                 range,
                 "a second YAML document begins here",
             )
-            .help("a fleet file is one document: remove the `---` and what follows, or make it a file of its own");
+            .help("a fleet file is one document: remove the `---` or `...` and what follows, or make it a file of its own");
             self.found.report(problem);
         }
         Ok(())

@@ -7,7 +7,17 @@ use std::ops::Range;
 type Meaning = (&'static str, &'static str, &'static str);
 
 /// The first that fits is taken.
-const MEANINGS: [Meaning; 19] = [
+const MEANINGS: &[Meaning] = &[
+    (
+        "unprintable",
+        "this character cannot stand in a YAML file",
+        "remove it, or write it as an escape between double quotes",
+    ),
+    (
+        "byte order mark",
+        "a byte order mark stands in the middle of the file",
+        "remove it: it is invisible, and comes from files that were put together",
+    ),
     ("tab", "a tab cannot be used here", "indent with spaces"),
     (
         "quoted scalar, found unexpected end",
@@ -99,6 +109,91 @@ const MEANINGS: [Meaning; 19] = [
         "something follows the end of the file's value",
         "a fleet file is one map of keys, which begin in the first column",
     ),
+    (
+        "did not find expected node content",
+        "a value is missing here",
+        "write one; or is a bracket or a quote before it not closed?",
+    ),
+    (
+        "hexadecimal number",
+        "this escape names no character",
+        "write the character itself, or an escape such as `\\u00e9`",
+    ),
+    (
+        "unicode character escape",
+        "this escape names no character",
+        "write the character itself, or an escape such as `\\u00e9`",
+    ),
+    (
+        "wrongly indented line in block",
+        "this line is not indented as the first line of its block",
+        "indent all lines of the block alike",
+    ),
+    (
+        "scanning a block scalar",
+        "only a comment may stand beside `|` or `>`",
+        "begin the text on the next line",
+    ),
+    (
+        "anchor or alias",
+        "a name is missing after `&` or `*`",
+        "put a text that begins with one of them between quotes",
+    ),
+    (
+        "duplicated anchor",
+        "a value cannot have two names",
+        "remove one of them",
+    ),
+    (
+        "mapping keys are not allowed",
+        "there cannot be a key here",
+        "keys of one map begin in the same column",
+    ),
+    (
+        "'-' ",
+        "a `-` needs a space after it here",
+        "write `- ` before an entry of a list, and put a text that begins with `-` between quotes",
+    ),
+    (
+        "':' ",
+        "a `:` cannot stand here without a space after it",
+        "put a text that contains `:` between quotes",
+    ),
+    (
+        "comment intercepting",
+        "a comment stands inside of a text of several lines",
+        "move it before or after the text",
+    ),
+    (
+        "document indicator",
+        "this quote is never closed",
+        "close it",
+    ),
+    (
+        "document end",
+        "something follows the end of the file's value",
+        "a fleet file is one map of keys: remove the `...`",
+    ),
+    (
+        "directive",
+        "lines that begin with `%` say nothing in a fleet file",
+        "remove the line, or put a text that begins with `%` between quotes",
+    ),
+    (
+        "handle",
+        "this is no YAML tag",
+        "put a text that begins with `!` between quotes",
+    ),
+    (
+        "tag",
+        "this is no YAML tag",
+        "put a text that begins with `!` between quotes",
+    ),
+    (
+        "unexpected eof",
+        "the file ends in the middle of a value",
+        "close what was opened before",
+    ),
 ];
 
 /// The problem of a complaint about a place, before which stands `before`.
@@ -118,7 +213,6 @@ pub(super) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Pr
             range,
             "the file cannot be read as YAML from here on",
         )
-        .label(complaint)
         .help("look at the quotes, brackets and indentation here and on the line before"),
     }
 }
