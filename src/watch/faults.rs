@@ -147,6 +147,7 @@ impl Guests for Host {
             sha256: None,
             text: Some(text.clone()),
             blank: None,
+            free: None,
             entries: None,
         })
     }
