@@ -399,7 +399,19 @@ impl<'a> Scope<'a> {
             return Err(found.report(problem.help("write the path out, from `/`")));
         }
         let folder = self.sources.folder(field.node.range.start);
-        accept(field, beside(folder, text).parse(), found)
+        let path = beside(folder, text).parse();
+        match (
+            &path,
+            text.starts_with('/') || format!("/{text}").parse::<HostPath>().is_err(),
+        ) {
+            (Err(why), false) => {
+                let message = format!("nothing can be named beside this file: {why}");
+                let problem = at(Code::WrongValue, field.node, message);
+                let help = format!("it is in {folder}: move it, or begin the path with `/`");
+                Err(found.report(problem.help(help)))
+            }
+            _ => accept(field, path, found),
+        }
     }
 
     /// Where the boot share is unless the file says otherwise.

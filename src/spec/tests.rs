@@ -202,7 +202,7 @@ fn what_is_underlined_is_the_mistake() {
             "\"/srv/{name}-boot/e\"",
         ),
         ("size: 8GiB", "size: 0GiB", "disk-size", "0GiB"),
-        ("console=ttyAMA0 root=/dev/vda1", "*é", "syntax", "*"),
+        ("console=ttyAMA0 root=/dev/vda1", "*é", "syntax", "*é"),
         (
             "fleet: obs-workers",
             "fleet: obs-workers\nfleet: b",
@@ -306,6 +306,10 @@ fn vm_yaml(vm: &Vm, order: Order<'_>) -> String {
         GuestReboot::Warm => "warm",
         GuestReboot::Stop => "stop",
     };
+    let restart = match vm.restart {
+        Restart::Never => "never",
+        Restart::WhenRequired => "when-required",
+    };
     let mut entries = vec![
         entry("arch", "armhf"),
         entry("accel", accel),
@@ -318,7 +322,14 @@ fn vm_yaml(vm: &Vm, order: Order<'_>) -> String {
         entry("autostart", vm.autostart),
         entry("on_guest_reboot", reboot),
         entry("stop_timeout", render_duration(vm.stop_timeout)),
+        entry("restart", restart),
+        entry("protect", vm.protect),
     ];
+    entries.extend(
+        vm.install
+            .iter()
+            .map(|install| entry("install", install_yaml(install, order))),
+    );
     entries.extend(
         vm.transport
             .map(|transport| entry("transport", transport.as_str())),
@@ -349,6 +360,23 @@ fn boot_yaml(boot: &Boot, order: Order<'_>) -> String {
     }));
     let within = boot.confirm_within.into_iter();
     entries.extend(within.map(|within| entry("confirm_within", render_duration(within))));
+    flow(entries, order)
+}
+
+fn install_yaml(install: &Install, order: Order<'_>) -> String {
+    let files = install.files.iter();
+    let files = files.map(|(to, from)| {
+        (
+            serde_json::to_string(to.as_str()).unwrap(),
+            quoted(from.as_str()),
+        )
+    });
+    let entries = vec![
+        entry("kernel", quoted(install.kernel.as_str())),
+        entry("initrd", quoted(install.initrd.as_str())),
+        entry("cmdline", quoted(install.cmdline.as_str())),
+        entry("files", flow(files.collect(), order)),
+    ];
     flow(entries, order)
 }
 
@@ -401,6 +429,24 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn install()(
+        kernel in component(),
+        initrd in component(),
+        cmdline in "[!-~é][ -~é]{0,200}",
+        files in proptest::collection::btree_map(component(), component(), 0..4),
+    ) -> Install {
+        let path = |folder: &str, name: &str| format!("{folder}/{name}-x").parse().unwrap();
+        let files = files.iter().map(|(to, from)| (path("", to), path("/files", from)));
+        Install {
+            kernel: path("/installers", &kernel),
+            initrd: path("/installers", &initrd),
+            cmdline: cmdline.parse().unwrap(),
+            files: files.collect(),
+        }
+    }
+}
+
+prop_compose! {
     fn disk(vm: String)(
         folder in component(),
         name in name(),
@@ -430,15 +476,17 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
         state,
         reboot,
         self::name(),
-        any::<(bool, Option<bool>)>(),
+        any::<(bool, Option<bool>, bool, bool)>(),
     );
-    (numbers, words, boot(name.clone()), disks, log).prop_map(
+    let install = proptest::option::of(install());
+    (numbers, words, boot(name.clone()), disks, log, install).prop_map(
         move |(
             (mib, vcpus, seconds),
-            (accel, state, on_guest_reboot, machine, (autostart, pci)),
+            (accel, state, on_guest_reboot, machine, (autostart, pci, patient, protect)),
             boot,
             disks,
             log,
+            install,
         )| Vm {
             name: name.parse().unwrap(),
             arch: Arch::Armhf,
@@ -447,16 +495,23 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             memory: Size::from_bytes(mib << 20),
             vcpus,
             transport: pci.map(|pci| if pci { Transport::Pci } else { Transport::Mmio }),
+            install: install.filter(|_| {
+                let created = disks.first().is_some_and(|disk| disk.size.is_some());
+                boot.seed.is_none() && created
+            }),
             boot,
-            install: None,
             disks,
             console_log: log.map(|log| format!("/logs/{log}/{name}.log").parse().unwrap()),
             state,
             autostart,
             on_guest_reboot,
             stop_timeout: Duration::from_secs(seconds),
-            restart: Restart::Never,
-            protect: false,
+            restart: if patient {
+                Restart::Never
+            } else {
+                Restart::WhenRequired
+            },
+            protect,
         },
     )
 }
