@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use armfleet::spec::read_fleet;
+use armfleet::spec::explain::{KeyTopic, Topic, topics};
+use armfleet::spec::{HostCheck, read_fleet};
 use std::path::Path;
 use std::process::Command;
 
@@ -33,6 +34,46 @@ fn help(arguments: &[&str]) -> String {
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Of a map, the README may say what is in it in one row.
+#[test]
+fn the_readme_has_every_key_of_a_vm() {
+    let readme = text("README.md");
+    let rows = first_cells(&readme, "| key of a VM |");
+    for topic in topics() {
+        let Topic::Key(KeyTopic {
+            key,
+            of,
+            about: Some(_),
+        }) = topic
+        else {
+            continue;
+        };
+        let is_there = rows
+            .iter()
+            .any(|row| row.trim_matches('`').starts_with(&key));
+        assert!(of != "a VM" || is_there, "no {key} in the README");
+    }
+    for check in HostCheck::ALL {
+        assert!(
+            text("CHANGELOG.md").contains(&format!("`{check}`")),
+            "{check}"
+        );
+    }
+}
+
+/// An answer that is shown is the answer.
+#[test]
+fn the_problem_shown_is_the_one_of_its_file() {
+    let readme = text("README.md");
+    let shown = blocks(&readme, "text");
+    let shown = shown
+        .iter()
+        .find(|block| block.starts_with("error["))
+        .unwrap();
+    let answer = text("tests/invalid/profile-and-vm/stderr.txt");
+    assert!(answer.starts_with(shown), "{shown}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A key (boot.share) or a problem (unknown-key)
-    #[arg(value_name = "KEY|PROBLEM")]
+    /// A key (boot.share), a problem (unknown-key) or a check (free-space)
+    #[arg(value_name = "KEY|PROBLEM|CHECK")]
     topic: Option<String>,
 }
 
@@ -38,5 +38,5 @@ pub(super) fn schema() -> Exit {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is neither a key of a fleet file nor a problem of one")]
+#[error("{0:?} is no key of a fleet file, no problem of one and no check of the host")]
 struct Unknown(String);

@@ -79,7 +79,7 @@ enum Command {
     Hold(HoldArguments),
     /// End a hold
     Release(ReleaseArguments),
-    /// Say what a key of the fleet file or a problem of one means; without a name, list them all
+    /// Say what a key of the fleet file, a problem of one or a check of the host means; without a name, list them all
     Explain(explain::Arguments),
     /// Print the JSON Schema of fleet files, for editors
     Schema,
