@@ -21,6 +21,7 @@ mod guest;
 mod guest_setup;
 mod handover;
 mod host;
+mod init;
 mod install;
 mod interrupted;
 mod keeps;
