@@ -3,15 +3,16 @@
 use super::planner::Draft;
 use super::vm::{Stuck, VmPlanner};
 use crate::domain::arch_name;
-use crate::inventory::GuestSupport;
+use crate::inventory::{Domain, GuestSupport};
 use crate::spec::{Accel, HostCheck, Size};
+use crate::xml;
 
 /// A check that failed: why, and what to do.
 type Failure = (HostCheck, String, String);
 
 impl VmPlanner<'_> {
     /// Refuses what libvirt or QEMU would refuse when the domain is defined or started, before anything is made for it.
-    pub(super) fn host_can(&self, draft: &mut Draft) -> Result<(), Stuck> {
+    pub(super) fn host_can(&self, domain: Option<&Domain>, draft: &mut Draft) -> Result<(), Stuck> {
         let failure = match self.sight.libvirt.guests.get(arch_name(self.vm.arch)) {
             None => Some((
                 HostCheck::NoEmulator,
@@ -22,6 +23,7 @@ impl VmPlanner<'_> {
                 .no_machine(guest)
                 .or_else(|| self.no_kvm(guest))
                 .or_else(|| self.too_many_vcpus(guest))
+                .or_else(|| self.too_many_for_its_gic(domain?))
                 .or_else(|| self.too_much_memory()),
         };
         let Some((check, why, remedy)) = failure else {
@@ -61,6 +63,23 @@ impl VmPlanner<'_> {
                 why,
                 format!("set vcpus: {most}, or fewer"),
             )
+        })
+    }
+
+    /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is defined
+    /// (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
+    fn too_many_for_its_gic(&self, domain: &Domain) -> Option<Failure> {
+        /// Of a GICv2 (`GIC_NCPU` in QEMU's `arm_gic_common.h`).
+        const MOST: u32 = 8;
+        let vcpus = self.vm.vcpus;
+        if vcpus <= MOST {
+            return None;
+        }
+        let document = xml::parse(domain.raw.inactive.present()?).ok()?;
+        let gic = xml::descend(document.root_element(), &["features", "gic"])?;
+        (gic.attribute("version") == Some("2")).then(|| {
+            let why = format!("it is to have {vcpus} virtual CPUs, and its interrupt controller, a GICv2, serves {MOST}");
+            (HostCheck::HostVcpus, why, format!("set vcpus: {MOST}, or fewer; libvirt chose the controller when the domain was defined"))
         })
     }
 

@@ -76,7 +76,7 @@ impl VmPlanner<'_> {
         } else {
             self.no_leftovers(draft)?;
         }
-        self.host_can(draft)?;
+        self.host_can(domain, draft)?;
         let installation = self.installation(domain, remembered.record, draft)?;
         let vm = install::during(self.vm, &installation.phase);
         let planner = VmPlanner {
