@@ -190,7 +190,7 @@ fn validate_prints_problems_as_json() {
       },
       "label": null,
       "related": [],
-      "help": null,
+      "help": "add it, as in `arch: armhf`",
       "fix": null
     },
     {
@@ -212,7 +212,7 @@ fn validate_prints_problems_as_json() {
       },
       "label": null,
       "related": [],
-      "help": null,
+      "help": "add it, as in `boot: { cmdline: console=ttyAMA0 root=/dev/vda1 }`",
       "fix": null
     },
     {
@@ -234,7 +234,7 @@ fn validate_prints_problems_as_json() {
       },
       "label": null,
       "related": [],
-      "help": null,
+      "help": "add it, as in `memory: 512MiB`",
       "fix": null
     },
     {

@@ -59,7 +59,11 @@ impl<'n> Fields<'n> {
                 return *reported;
             }
             let message = format!("{} needs `{name}`", self.table.owner);
-            found.report(Problem::new(Code::MissingKey, &self.at, message))
+            let problem = Problem::new(Code::MissingKey, &self.at, message);
+            found.report(match self.table.example(name) {
+                Some(example) => problem.help(format!("add it, as in `{name}: {example}`")),
+                None => problem,
+            })
         })
     }
 }

@@ -260,6 +260,13 @@ impl Table {
         self.keys.iter().find(|key| key.name == written)
     }
 
+    /// A value of a key that this version does.
+    pub(super) fn example(&self, name: &str) -> Option<&'static str> {
+        let mut done = self.done();
+        done.find(|(key, ..)| *key == name)
+            .map(|(_, _, meaning)| meaning.example)
+    }
+
     /// What somebody who wrote an unknown key probably meant.
     pub(super) fn suggestion(&self, written: &str) -> Option<Suggestion> {
         let synonym = SYNONYMS.iter().find(|(word, _)| *word == written);

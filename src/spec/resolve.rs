@@ -208,8 +208,9 @@ fn vcpus(field: &Field<'_>, found: &mut Found) -> Checked<At<u32>> {
 
 fn boot(vm: &Fields<'_>, vm_key: &Node, scope: Scope<'_>, found: &mut Found) -> Checked<DraftBoot> {
     let Some(field) = vm.get("boot") else {
-        let message = "a VM needs `boot.cmdline`";
-        return Err(found.report(at(Code::MissingKey, vm_key, message)));
+        let problem = at(Code::MissingKey, vm_key, "a VM needs `boot.cmdline`");
+        let help = "add it, as in `boot: { cmdline: console=ttyAMA0 root=/dev/vda1 }`";
+        return Err(found.report(problem.help(help)));
     };
     let fields = &fields(field.node, &field.key, &keys::BOOT, found)?;
     let from = optional(fields, "from", (), |field| word(field, FROM, found));
