@@ -1,5 +1,6 @@
 //! `armfleet apply`
 
+use super::caller::caller;
 use super::exit::Exit;
 use super::follow::follow;
 use super::plan::{failed, plan_exits, print};
@@ -39,9 +40,11 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let options = &arguments.options;
     options.check_hosts()?;
     let policy = options.policy(ask);
+    let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
     let host = Performer::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
     terminal::keep_former(&spec, &inventory);
+    let host = host.called_by(caller(files.iter().map(String::as_str)));
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
     match arguments.format {
@@ -65,6 +68,7 @@ fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
         spec, policy, plan, ..
     } = &saved;
     let host = Performer::locked(host()?).map_err(failed)?;
+    let host = host.called_by(caller(path.to_str()));
     let (again, inventory) = observe_and_plan(&host, spec, policy).map_err(failed)?;
     if let Some(staleness) = saved.staleness(&again, &inventory) {
         let remedy = "nothing was done; plan again: armfleet plan --out FILE";
@@ -95,6 +99,9 @@ fn perform(
         Exit::first(of_plan)
     } else {
         let outcome = apply(&host, spec, policy, plan, &progress).map_err(failed)?;
+        for error in &outcome.untold {
+            terminal::warning(error, error.remedy());
+        }
         tell(plan, Some(&outcome), arguments.format)?;
         let of_outcome = outcome_exits(plan, &outcome);
         Exit::first(of_outcome.into_iter().chain(of_plan))

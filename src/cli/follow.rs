@@ -1,6 +1,7 @@
 //! `armfleet apply --wait`: from an installer that runs to the kernel that it has installed.
 
 use super::apply::{Progress, outcome_exits};
+use super::caller::caller;
 use super::exit::Exit;
 use super::plan::failed;
 use super::{host, reads, terminal};
@@ -78,6 +79,7 @@ fn boot_own(
         render_plan(&PlanReport::new(plan, None), progress.paint())
     ));
     let host = Performer::locked(host()?).map_err(failed)?;
+    let host = host.called_by(caller([]));
     let mut outcome = apply(&host, spec, policy, plan, progress).map_err(failed)?;
     let vms = plan.steps.iter().filter_map(|step| step.vm.clone());
     outcome.residual = about(outcome.residual, &vms.collect());

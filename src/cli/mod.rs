@@ -2,12 +2,14 @@
 
 mod apply;
 mod boot;
+mod caller;
 mod exit;
 mod explain;
 mod fleet;
 mod follow;
 mod generated;
 mod guest_setup;
+mod history;
 mod hold;
 mod init;
 mod output;
@@ -73,6 +75,8 @@ enum Command {
     Boot(BootCommand),
     /// Print what a guest needs: /boot on its share, the kernel links in it, a sign of life after each boot
     GuestSetup(GuestSetupArguments),
+    /// Show what was done on this host, by whom and when, and what would bring it back; with a VM, how its definition changed
+    History(HistoryArguments),
     /// Start VMs again whose guests reboot, so that they boot what they installed; runs until it is ended
     Watch,
     /// Have apply and watch leave a VM alone
@@ -299,6 +303,21 @@ struct ShowArguments {
 }
 
 #[derive(Debug, Args)]
+struct HistoryArguments {
+    /// Only what was done to this VM
+    vm: Option<VmName>,
+    /// Only the last so many applies and other acts
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    last: usize,
+    /// Show how the definition of each domain changed, as for a single VM
+    #[arg(long)]
+    diff: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
 struct HoldArguments {
     /// The VM
     vm: VmName,
@@ -345,6 +364,7 @@ pub fn main() -> Exit {
         Command::Boot(command) => boot::run(command),
         Command::GuestSetup(arguments) => guest_setup::run(arguments),
         Command::Watch => watch::run(),
+        Command::History(arguments) => history::run(arguments),
         Command::Hold(arguments) => hold::hold(arguments),
         Command::Release(arguments) => hold::release(arguments),
         Command::Explain(arguments) => explain::run(arguments),

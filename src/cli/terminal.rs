@@ -32,7 +32,16 @@ pub(super) fn remark(text: &str) {
 
 /// Prints an error with its causes, and what to do about it.
 pub(super) fn error(error: &dyn Error, remedy: Option<&str>) {
-    let mut text = format!("{} {error}\n", paint(&stderr()).tone(Tone::Bad, "error:"));
+    chain(Tone::Bad, "error:", error, remedy);
+}
+
+/// The same for what went wrong beside what was asked for.
+pub(super) fn warning(error: &dyn Error, remedy: Option<&str>) {
+    chain(Tone::Attention, "warning:", error, remedy);
+}
+
+fn chain(tone: Tone, what: &str, error: &dyn Error, remedy: Option<&str>) {
+    let mut text = format!("{} {error}\n", paint(&stderr()).tone(tone, what));
     let mut source = error.source();
     while let Some(cause) = source {
         text += &format!(
@@ -79,6 +88,12 @@ pub(super) fn keep_former(spec: &Spec, inventory: &Inventory) {
             }
         }
     }
+}
+
+/// What is never printed.
+pub(super) fn secrets() -> Secrets {
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    secrets.clone().unwrap_or_default()
 }
 
 /// Whether a text holds what is never printed.

@@ -1,11 +1,14 @@
 //! Reconciling: observe, plan, perform, and plan again to see that nothing is left.
 
+mod journal;
 mod run;
 
+pub(crate) use journal::chain;
 pub use run::{Ended, Ran, run};
 
 use crate::host::{Host, HostError, Inspect};
 use crate::inventory::{Inventory, query};
+use crate::mark::Event;
 use crate::plan::{Plan, Policy, Step, StepId, plan};
 use crate::spec::Spec;
 use std::collections::BTreeMap;
@@ -30,6 +33,8 @@ pub struct Outcome {
     pub took: BTreeMap<StepId, Duration>,
     /// Whether somebody interrupted it.
     pub interrupted: bool,
+    /// Why something is missing in the journal or the history; what was done was done nevertheless.
+    pub untold: Vec<HostError>,
     /// What a plan made afterwards still has to do.
     pub residual: Plan,
 }
@@ -58,7 +63,13 @@ pub fn apply(
     plan: &Plan,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, HostError> {
-    let Ran { ended, took } = run(host, &plan.steps, monitor);
+    // Where nothing is to be done, a journal has nothing to tell.
+    let ran = if plan.is_empty() {
+        Ran::default()
+    } else {
+        run_and_tell(host, plan, monitor)
+    };
+    let interrupted = monitor.interrupted();
     // What was to be done once is not to be done again.
     let after = Policy {
         reinstall: None,
@@ -66,11 +77,26 @@ pub fn apply(
     };
     let (residual, _) = observe_and_plan(host, spec, &after)?;
     Ok(Outcome {
-        ended,
-        took,
-        interrupted: monitor.interrupted(),
+        ended: ran.ended,
+        took: ran.took,
+        interrupted,
+        untold: ran.untold,
         residual,
     })
+}
+
+/// Performs a plan, and has the journal tell when that began and ended.
+fn run_and_tell(host: &dyn Host, plan: &Plan, monitor: &dyn Monitor) -> Ran {
+    let digest = plan.digest();
+    let began = host.note(journal::began(plan, &digest));
+    let mut ran = run(host, &plan.steps, &digest, monitor);
+    let ended = host.note(Event::Ended {
+        plan: digest,
+        interrupted: monitor.interrupted(),
+    });
+    ran.untold
+        .extend([began, ended].into_iter().filter_map(Result::err));
+    ran
 }
 
 impl Outcome {

@@ -1,7 +1,8 @@
 //! Performing steps: in their order, some at once, and of a failed one only what needs it left out.
 
 use super::Monitor;
-use crate::host::{Host, HostError};
+use super::journal::stepped;
+use crate::host::{Host, HostError, Traces};
 use crate::plan::{Step, StepId};
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub struct Ran {
     pub ended: BTreeMap<StepId, Ended>,
     /// How long each took that was begun.
     pub took: BTreeMap<StepId, Duration>,
+    /// Why something is missing in the journal or the history.
+    pub untold: Vec<HostError>,
 }
 
 /// The steps that wait, and those that are under way or have ended.
@@ -44,8 +47,9 @@ enum Next<'a> {
     Finish,
 }
 
-/// Performs steps, at most four at once, and tells how each ended. The steps are sorted: each comes after its needs.
-pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> Ran {
+/// Performs the steps of the plan that has this digest, at most four at once, and tells how each ended. They are sorted:
+/// each comes after its needs.
+pub fn run(host: &dyn Host, steps: &[Step], plan: &str, monitor: &dyn Monitor) -> Ran {
     let progress = Progress {
         waiting: steps.iter().collect(),
         under_way: 0,
@@ -54,7 +58,7 @@ pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> Ran {
     let (progress, changed) = (Mutex::new(progress), Condvar::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(steps.len()) {
-            scope.spawn(|| work(host, monitor, &progress, &changed));
+            scope.spawn(|| work((host, plan), monitor, &progress, &changed));
         }
     });
     progress
@@ -63,7 +67,12 @@ pub fn run(host: &dyn Host, steps: &[Step], monitor: &dyn Monitor) -> Ran {
         .ran
 }
 
-fn work(host: &dyn Host, monitor: &dyn Monitor, progress: &Mutex<Progress<'_>>, changed: &Condvar) {
+fn work(
+    (host, plan): (&dyn Host, &str),
+    monitor: &dyn Monitor,
+    progress: &Mutex<Progress<'_>>,
+    changed: &Condvar,
+) {
     let mut state = lock(progress);
     loop {
         match state.next(monitor) {
@@ -73,13 +82,17 @@ fn work(host: &dyn Host, monitor: &dyn Monitor, progress: &Mutex<Progress<'_>>, 
                 drop(state);
                 monitor.begins(step);
                 let begun = Instant::now();
-                let ended = host
-                    .perform(step)
-                    .map_or_else(Ended::Failed, |()| Ended::Done);
+                let (ended, mut traces) = perform(host, step);
                 let took = begun.elapsed();
+                let missing = traces.missing.take();
+                let untold = host.note(stepped(plan, step, &ended, took, traces));
                 monitor.ended(step, &ended);
                 state = lock(progress);
                 state.under_way -= 1;
+                state
+                    .ran
+                    .untold
+                    .extend(missing.into_iter().chain(untold.err()));
                 state.ran.took.insert(step.id.clone(), took);
                 state.ran.ended.insert(step.id.clone(), ended);
                 changed.notify_all();
@@ -87,6 +100,13 @@ fn work(host: &dyn Host, monitor: &dyn Monitor, progress: &Mutex<Progress<'_>>, 
         }
     }
     changed.notify_all();
+}
+
+fn perform(host: &dyn Host, step: &Step) -> (Ended, Traces) {
+    match host.perform(step) {
+        Ok(traces) => (Ended::Done, traces),
+        Err(error) => (Ended::Failed(error), Traces::default()),
+    }
 }
 
 fn lock<'m, 'a>(progress: &'m Mutex<Progress<'a>>) -> MutexGuard<'m, Progress<'a>> {

@@ -2,10 +2,10 @@
 
 use super::perform::cannot;
 use super::primitives::{Primitives, Reads};
-use super::{HostError, Performer};
+use super::{Host as _, HostError, Performer};
 use crate::boot::{Generation, GenerationId, PairSource, Trials, read_pair_note};
 use crate::inventory::{Fact, Look};
-use crate::mark::{Record, Wanted, read_record, render_record};
+use crate::mark::{Action, Event, Record, StepTrace, Wanted, read_record, render_record};
 use crate::spec::{VmName, layout};
 
 /// A VM's generations, sorted by version and name.
@@ -68,7 +68,7 @@ impl<P: Primitives> Performer<P> {
         self.calls()
             .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(cannot(format!("write {path}")))?;
-        self.append_journal(&format!("use/{vm}"), &reason, None)
+        self.note_boot(vm, "use", &reason)
     }
 
     /// Gives a VM's failed pairs another chance; tells which there were.
@@ -92,8 +92,28 @@ impl<P: Primitives> Performer<P> {
             .write_file(&path, &layout::boot_folder(vm), text.as_bytes(), 0o644)
             .map_err(cannot(format!("write {path}")))?;
         let names: Vec<_> = retried.iter().map(|id| trials.name_of(id)).collect();
-        self.append_journal(&format!("retry/{vm}"), &names.join(", "), None)?;
+        self.note_boot(vm, "retry", &names.join(", "))?;
         Ok(names)
+    }
+}
+
+impl<P: Primitives> Performer<P> {
+    /// Notes what a command has done to what a VM boots.
+    pub(super) fn note_boot(&self, vm: &VmName, doing: &str, what: &str) -> Result<(), HostError> {
+        self.note(Event::Step(StepTrace {
+            plan: None,
+            id: format!("boot/{vm}"),
+            vm: Some(vm.clone()),
+            action: Action::Change,
+            kind: "boot".to_owned(),
+            subject: vm.to_string(),
+            reason: format!("{doing} {what}"),
+            changes: Vec::new(),
+            milliseconds: 0,
+            error: Vec::new(),
+            before: None,
+            after: None,
+        }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Hosts: the port of two verbs, and what stands behind it.
+//! Hosts: the port (observe, perform, and note what was done), and what stands behind it.
 //!
 //! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
@@ -11,13 +11,16 @@ mod perform;
 pub mod primitives;
 mod provided;
 pub mod system;
+mod trail;
 pub mod watched;
 
 pub use generations::generations;
 pub use observe::Observer;
 pub use perform::Performer;
+pub use trail::Caller;
 
 use crate::inventory::{Query, RawInventory};
+use crate::mark::{Event, Kept};
 use crate::plan::Step;
 use std::error::Error;
 use std::fmt;
@@ -37,7 +40,24 @@ pub trait Host: Inspect {
     ///
     /// # Errors
     /// Says what could not be done, why, and what to do about it.
-    fn perform(&self, step: &Step) -> Result<(), HostError>;
+    fn perform(&self, step: &Step) -> Result<Traces, HostError>;
+
+    /// Writes into the journal what happened.
+    ///
+    /// # Errors
+    /// When it cannot be written: what happened has happened nevertheless.
+    fn note(&self, event: Event) -> Result<(), HostError>;
+}
+
+/// What a step left in the history.
+#[derive(Debug, Default)]
+pub struct Traces {
+    /// The definition that it changed or removed.
+    pub before: Option<Kept>,
+    /// What it made of it.
+    pub after: Option<Kept>,
+    /// Why some of that is missing: the step was performed nevertheless.
+    pub missing: Option<HostError>,
 }
 
 /// Why a host could not do something.

@@ -4,12 +4,12 @@
 use super::generations::recorded;
 use super::observe::observe;
 use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
-use super::{Host, HostError, Inspect};
+use super::{Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
 use crate::domain::{Edit, apply_edits};
 use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RunState, digest};
 use crate::mark::{
-    AppliedBy, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
+    AppliedBy, Event, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
     render_run_note,
 };
 use crate::plan::{Act, Base, Step};
@@ -30,6 +30,8 @@ const VM_PATIENCE: Duration = Duration::from_secs(10);
 /// A host that performs steps over primitive calls.
 pub struct Performer<P> {
     calls: P,
+    /// For whom.
+    pub(super) caller: Caller,
     /// Held as long as this host: one apply at a time.
     _apply_lock: Option<Box<dyn Held>>,
 }
@@ -60,8 +62,15 @@ impl<P: Primitives> Performer<P> {
     pub fn unlocked(calls: P) -> Self {
         Self {
             calls,
+            caller: Caller::default(),
             _apply_lock: None,
         }
+    }
+
+    /// The same, at work for this caller.
+    #[must_use]
+    pub fn called_by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
     }
 
     /// The calls below, for tests that change the host behind armfleet's back.
@@ -77,10 +86,27 @@ impl<P: Primitives> Inspect for Performer<P> {
 }
 
 impl<P: Primitives> Host for Performer<P> {
-    fn perform(&self, step: &Step) -> Result<(), HostError> {
-        let result = self.act(step);
-        self.append_journal(&step.id.to_string(), &step.reason, result.as_ref().err())?;
-        result
+    fn perform(&self, step: &Step) -> Result<Traces, HostError> {
+        if let (Some(vm), Some(uuid), Some(planned)) = (&step.vm, step.act.domain(), &step.expects)
+        {
+            self.unchanged(vm, uuid, planned)?;
+        }
+        match (&step.act, &step.vm) {
+            (Act::Define { uuid, base, edits }, Some(vm)) => self.define(vm, uuid, base, edits),
+            (
+                Act::Undefine {
+                    uuid,
+                    digest,
+                    keep_nvram,
+                },
+                Some(vm),
+            ) => self.undefine(vm, uuid, digest, *keep_nvram),
+            _ => self.act(step).map(|()| Traces::default()),
+        }
+    }
+
+    fn note(&self, event: Event) -> Result<(), HostError> {
+        self.write_journal(event)
     }
 }
 
@@ -96,10 +122,6 @@ pub(super) fn stale(what: impl std::fmt::Display) -> HostError {
 
 impl<P: Primitives> Performer<P> {
     fn act(&self, step: &Step) -> Result<(), HostError> {
-        if let (Some(vm), Some(uuid), Some(planned)) = (&step.vm, step.act.domain(), &step.expects)
-        {
-            self.unchanged(vm, uuid, planned)?;
-        }
         match (&step.act, &step.vm) {
             (Act::InstallHook { sha256, .. }, _) => self.install_hook(sha256),
             (Act::ReloadDaemon { pid_file }, _) => self.reload(pid_file),
@@ -149,7 +171,6 @@ impl<P: Primitives> Performer<P> {
                 mark,
                 uuid,
             } => self.erase_disk(vm, uuid.as_ref(), (path, *size), mark),
-            Act::Define { uuid, base, edits } => self.define(vm, uuid, base, edits),
             Act::WriteRecord { record, .. } => self.write_record(vm, record),
             Act::SetAutostart { uuid, on } => {
                 let _lock = self.lock_vm(vm)?;
@@ -159,13 +180,10 @@ impl<P: Primitives> Performer<P> {
             Act::AwaitOff { uuid, timeout } => self.await_off(vm, uuid, *timeout, false),
             Act::Stop { uuid, timeout } => self.await_off(vm, uuid, *timeout, true),
             Act::Start { uuid } => self.start(vm, uuid),
-            Act::Undefine {
-                uuid,
-                digest,
-                keep_nvram,
-            } => self.undefine(vm, uuid, digest, *keep_nvram),
             Act::Forget => self.forget(vm),
-            Act::InstallHook { .. }
+            Act::Define { .. }
+            | Act::Undefine { .. }
+            | Act::InstallHook { .. }
             | Act::ReloadDaemon { .. }
             | Act::CreateShare { .. }
             | Act::OwnShare { .. }
@@ -226,38 +244,43 @@ impl<P: Primitives> Performer<P> {
         uuid: &Uuid,
         base: &Base,
         edits: &[Edit],
-    ) -> Result<(), HostError> {
+    ) -> Result<Traces, HostError> {
         let _lock = self.lock_vm(vm)?;
         let doing = format!("define domain {vm}");
-        let text = match base {
+        let (text, mut traces) = match base {
             Base::Skeleton(text) => match self.calls.domain(uuid.as_str()) {
-                Err(error) if error.kind == CallErrorKind::Missing => text.clone(),
+                Err(error) if error.kind == CallErrorKind::Missing => {
+                    (text.clone(), Traces::default())
+                }
                 Err(error) => return Err(cannot(doing.clone())(error)),
                 Ok(_) => return Err(stale(format_args!("domain {vm}"))),
             },
             Base::Stored(planned) => {
-                self.unchanged(vm, uuid, planned)?;
-                self.calls
+                let shown = self.unchanged(vm, uuid, planned)?;
+                let whole = self
+                    .calls
                     .dump_secure(uuid.as_str())
-                    .map_err(cannot(doing.clone()))?
+                    .map_err(cannot(doing.clone()))?;
+                let traces = self.keep_before(vm, &shown, &whole);
+                (whole, traces)
             }
         };
         let text = apply_edits(&text, edits)
             .map_err(|error| HostError::new(format!("cannot {doing}"), error))?;
-        self.calls.define(&text).map_err(cannot(doing))
+        self.calls.define(&text).map_err(cannot(doing))?;
+        self.keep_after(vm, uuid, &mut traces);
+        Ok(traces)
     }
 
-    /// Fails if a domain's definition is no longer the one that the plan was made on.
-    fn unchanged(&self, vm: &VmName, uuid: &Uuid, planned: &str) -> Result<(), HostError> {
+    /// A domain's definition without its secrets; fails if it is no longer the one that the plan was made on.
+    fn unchanged(&self, vm: &VmName, uuid: &Uuid, planned: &str) -> Result<String, HostError> {
         let seen = self
             .calls
             .domain(uuid.as_str())
             .map_err(cannot(format!("read domain {vm}")))?;
-        let seen = seen.inactive.present().map(|text| digest(text));
-        if seen.as_deref() == Some(planned) {
-            Ok(())
-        } else {
-            Err(stale(format_args!("domain {vm}")))
+        match seen.inactive {
+            Fact::Present(text) if digest(&text) == planned => Ok(text),
+            _ => Err(stale(format_args!("domain {vm}"))),
         }
     }
 
@@ -411,16 +434,20 @@ impl<P: Primitives> Performer<P> {
         uuid: &Uuid,
         planned: &str,
         keep_nvram: bool,
-    ) -> Result<(), HostError> {
+    ) -> Result<Traces, HostError> {
         let _lock = self.lock_vm(vm)?;
-        self.unchanged(vm, uuid, planned)?;
+        let shown = self.unchanged(vm, uuid, planned)?;
         // Undefining a running domain would make it vanish when it stops.
         if self.state(vm, uuid)? != RunState::Off {
             return Err(stale(format_args!("domain {vm}")));
         }
+        let doing = || cannot(format!("undefine domain {vm}"));
+        let whole = self.calls.dump_secure(uuid.as_str()).map_err(doing())?;
+        let traces = self.keep_before(vm, &shown, &whole);
         self.calls
             .undefine(uuid.as_str(), keep_nvram)
-            .map_err(cannot(format!("undefine domain {vm}")))
+            .map_err(doing())?;
+        Ok(traces)
     }
 
     fn forget(&self, vm: &VmName) -> Result<(), HostError> {
@@ -511,27 +538,6 @@ impl<P: Primitives> Performer<P> {
             Err(error) if error.kind == CallErrorKind::Exists && is_there()? => Ok(()),
             result => result.map_err(cannot(format!("make {path}"))),
         }
-    }
-
-    /// Adds a line to the journal.
-    pub(super) fn append_journal(
-        &self,
-        step: &str,
-        reason: &str,
-        error: Option<&HostError>,
-    ) -> Result<(), HostError> {
-        self.ensure_folder(layout::STATE, PASSAGE)?;
-        let line = serde_json::json!({
-            "at": self.calls.now(),
-            "user": self.calls.user(),
-            "step": step,
-            "reason": reason,
-            "result": error.map_or_else(|| "done".to_owned(), ToString::to_string),
-        });
-        let doing = cannot(format!("write {}", layout::JOURNAL));
-        self.calls
-            .append_line(layout::JOURNAL, &line.to_string())
-            .map_err(doing)
     }
 }
 

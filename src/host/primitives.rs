@@ -187,6 +187,11 @@ pub trait Primitives: Reads {
     /// # Errors
     /// As the system says.
     fn remove_tree(&self, path: &str) -> Result<(), CallError>;
+    /// Gives a file another name in the same folder, replacing what has that name.
+    ///
+    /// # Errors
+    /// [`CallErrorKind::Missing`] when there is no such file, or as the system says.
+    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError>;
     /// Appends a line to a file, creating it with mode 0600.
     ///
     /// # Errors

@@ -361,6 +361,10 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
         self.changes("remove_tree", path, |calls| calls.remove_tree(path))
     }
 
+    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {
+        self.changes("rename_file", from, |calls| calls.rename_file(from, to))
+    }
+
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
         self.changes("append_line", path, |calls| calls.append_line(path, line))
     }

@@ -1,14 +1,19 @@
 //! What armfleet leaves behind to know its own by: the owner mark in a domain's metadata, the record beside it, who holds
-//! a VM, and how its run ended.
+//! a VM, how its run ended, and the journal of what was done.
 
 mod envelope;
 mod hold;
+mod journal;
 mod owner;
 mod record;
 mod run;
 
 pub use envelope::FileError;
 pub use hold::{Hold, read_hold, render_hold};
+pub use journal::{
+    Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
+    render_entry,
+};
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
     Applied, AppliedBy, AppliedDevice, BootRecord, Phase, Record, RecordError, Wanted, read_record,

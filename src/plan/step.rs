@@ -1,8 +1,8 @@
 //! Steps: each one atomic act, fully decided.
 
 use crate::domain::{Cause, Edit, RowChange};
-use crate::mark::Record;
-use crate::spec::{HostPath, Size, Uuid, VmName};
+use crate::mark::{Action, Record};
+use crate::spec::{HostPath, Size, Uuid, VmName, layout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +45,26 @@ pub struct Step {
     pub changes: Vec<RowChange>,
     /// What is done.
     pub act: Act,
+}
+
+impl Step {
+    /// What it is done to: a VM or a path.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match &self.act {
+            Act::InstallHook { .. } => layout::SHIM.to_owned(),
+            Act::ReloadDaemon { .. } => "reload".to_owned(),
+            Act::CreateShare { path, .. }
+            | Act::OwnShare { path, .. }
+            | Act::EraseDisk { path, .. }
+            | Act::CreateDisk { path, .. }
+            | Act::GrowDisk { path, .. } => path.to_string(),
+            _ => {
+                let vm = self.vm.as_ref();
+                vm.map(ToString::to_string).unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// What a step does.
@@ -177,6 +197,62 @@ pub enum Act {
 }
 
 impl Act {
+    /// The kind of thing that it is done to.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::InstallHook { .. } => "hook",
+            Self::ReloadDaemon { .. } => "libvirtd",
+            Self::CreateShare { .. } | Self::OwnShare { .. } => "share",
+            Self::StageSeed { .. } => "seed",
+            Self::StageInstaller(_) => "installer",
+            Self::EraseDisk { .. } => "erase",
+            Self::CreateDisk { .. } | Self::GrowDisk { .. } => "disk",
+            Self::Define { .. } | Self::Undefine { .. } => "domain",
+            Self::WriteRecord { .. } | Self::Forget => "record",
+            Self::SetAutostart { .. } => "autostart",
+            Self::Start { .. } => "start",
+            Self::Stop { .. } | Self::AwaitOff { .. } => "stop",
+        }
+    }
+
+    /// What it does, in a word.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        match self {
+            Self::InstallHook {
+                replaces: false, ..
+            }
+            | Self::CreateShare { .. }
+            | Self::StageInstaller(InstallerSource {
+                replaces: false, ..
+            })
+            | Self::StageSeed {
+                replaces: false, ..
+            }
+            | Self::WriteRecord {
+                replaces: false, ..
+            }
+            | Self::CreateDisk { .. }
+            | Self::Define {
+                base: Base::Skeleton(_),
+                ..
+            } => Action::Create,
+            Self::InstallHook { .. }
+            | Self::ReloadDaemon { .. }
+            | Self::OwnShare { .. }
+            | Self::GrowDisk { .. }
+            | Self::Define { .. }
+            | Self::StageSeed { .. }
+            | Self::StageInstaller(_)
+            | Self::WriteRecord { .. }
+            | Self::SetAutostart { .. } => Action::Change,
+            Self::Undefine { .. } | Self::Forget | Self::EraseDisk { .. } => Action::Remove,
+            Self::Start { .. } => Action::Start,
+            Self::Stop { .. } | Self::AwaitOff { .. } => Action::Stop,
+        }
+    }
+
     /// The UUID of the domain that it touches.
     #[must_use]
     pub fn domain(&self) -> Option<&Uuid> {

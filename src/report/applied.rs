@@ -1,11 +1,11 @@
 //! What an apply came to, for programs.
 
-use super::model::{Action, Refusal, Unknown, kind_and_subject};
-use crate::engine::{Ended, Outcome};
+use super::model::{Refusal, Unknown};
+use crate::engine::{Ended, Outcome, chain};
+use crate::mark::Action;
 use crate::plan::{Plan, Step};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::error::Error;
 
 /// What an apply came to.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -37,6 +37,8 @@ pub struct ApplyReport {
     pub steps: Vec<AppliedStep>,
     /// The ids of the steps that a plan made afterwards has.
     pub residual: Vec<String>,
+    /// Why something is missing in the journal or the history; what was done was done nevertheless.
+    pub untold: Vec<String>,
 }
 
 /// The format of an apply's report.
@@ -133,14 +135,19 @@ impl ApplyReport {
                 .collect(),
             pending_restart: pending.collect(),
             residual: after.steps.iter().map(|step| step.id.to_string()).collect(),
+            untold: outcome.map_or_else(Vec::new, |outcome| untold(outcome)),
             steps,
         }
     }
 }
 
+fn untold(outcome: &Outcome) -> Vec<String> {
+    let errors = outcome.untold.iter();
+    errors.map(|error| chain(error).join(": ")).collect()
+}
+
 impl AppliedStep {
     fn new(step: &Step, host: &str, outcome: Option<&Outcome>) -> Self {
-        let (kind, subject) = kind_and_subject(step);
         let ended = outcome.and_then(|outcome| outcome.ended.get(&step.id));
         let took = outcome.and_then(|outcome| outcome.took.get(&step.id));
         let error = match ended {
@@ -151,9 +158,9 @@ impl AppliedStep {
             id: step.id.to_string(),
             host: host.to_owned(),
             vm: step.vm.as_ref().map(ToString::to_string),
-            action: Action::of(&step.act),
-            kind: kind.to_owned(),
-            subject,
+            action: step.act.action(),
+            kind: step.act.kind().to_owned(),
+            subject: step.subject(),
             result: match ended {
                 Some(Ended::Done) => StepResult::Done,
                 Some(Ended::Failed(_)) => StepResult::Failed,
@@ -165,15 +172,4 @@ impl AppliedStep {
             remedy: error.and_then(|error| error.remedy()).map(str::to_owned),
         }
     }
-}
-
-/// An error and its causes.
-fn chain(error: &dyn Error) -> Vec<String> {
-    let mut causes = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    causes
 }

@@ -1,7 +1,8 @@
 //! The order of a plan's steps as a picture: Mermaid within Markdown, DOT and SVG as files.
 
-use super::model::{Action, PlanReport, StepReport};
+use super::model::{PlanReport, StepReport};
 use super::style::printable;
+use crate::mark::Action;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 

@@ -6,6 +6,7 @@ mod diff;
 mod explain;
 mod generations;
 mod graph;
+mod history;
 mod json;
 mod markdown;
 mod markdown_text;
@@ -24,11 +25,15 @@ pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};
 pub use generations::render_generations;
 pub use graph::{render_dot, render_svg};
+pub use history::{
+    ApplyEnd, DamagedLine, HistoryFormat, HistoryReport, JournalLine, PastAct, PastApply, PastStep,
+    render_history,
+};
 pub use json::{render_json, schemas};
 pub use markdown::{MARKDOWN_LIMIT, render_markdown};
 pub use model::{
-    Action, CauseReport, Change, Effect, FateReport, Interruption, Notice, PlanFormat, PlanReport,
-    Refusal, StepReport, Summary, Unknown,
+    CauseReport, Change, Effect, FateReport, Interruption, Notice, PlanFormat, PlanReport, Refusal,
+    StepReport, Summary, Unknown,
 };
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;

@@ -2,7 +2,8 @@
 
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
-use crate::plan::{self, Act, Base, Definitions, Fate, InstallerSource, Plan, Step};
+use crate::mark::Action;
+use crate::plan::{self, Act, Base, Definitions, Fate, Plan, Step};
 use crate::spec::HostCheck;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -63,22 +64,6 @@ pub struct Summary {
     pub refused: usize,
     /// What could not be seen.
     pub unseen: usize,
-}
-
-/// What a step does, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Something new comes.
-    Create,
-    /// Something there becomes different.
-    Change,
-    /// Something goes.
-    Remove,
-    /// A VM is started.
-    Start,
-    /// A VM is stopped, or its stop is waited for.
-    Stop,
 }
 
 /// A running VM that the plan stops.
@@ -342,7 +327,6 @@ impl FateReport {
 
 impl StepReport {
     fn new(step: &Step, host: &str, starts: bool) -> Self {
-        let (kind, subject) = kind_and_subject(step);
         let change = |change| Change::new(change, starts);
         let changes: Vec<_> = step.changes.iter().map(change).collect();
         let effects = changes.iter().map(|change| change.effect);
@@ -350,9 +334,9 @@ impl StepReport {
             id: step.id.to_string(),
             host: host.to_owned(),
             vm: step.vm.as_ref().map(ToString::to_string),
-            action: Action::of(&step.act),
-            kind: kind.to_owned(),
-            subject,
+            action: step.act.action(),
+            kind: step.act.kind().to_owned(),
+            subject: step.subject(),
             detail: detail(step),
             reason: step.reason.clone(),
             cause: step.cause.map(CauseReport::new),
@@ -362,55 +346,6 @@ impl StepReport {
             needs: step.needs.iter().map(ToString::to_string).collect(),
             planned_on: planned_on(step),
             diff: None,
-        }
-    }
-}
-
-impl Action {
-    pub(super) fn of(act: &Act) -> Self {
-        match act {
-            Act::InstallHook {
-                replaces: false, ..
-            }
-            | Act::CreateShare { .. }
-            | Act::StageInstaller(InstallerSource {
-                replaces: false, ..
-            })
-            | Act::StageSeed {
-                replaces: false, ..
-            }
-            | Act::WriteRecord {
-                replaces: false, ..
-            }
-            | Act::CreateDisk { .. }
-            | Act::Define {
-                base: Base::Skeleton(_),
-                ..
-            } => Self::Create,
-            Act::InstallHook { .. }
-            | Act::ReloadDaemon { .. }
-            | Act::OwnShare { .. }
-            | Act::GrowDisk { .. }
-            | Act::Define { .. }
-            | Act::StageSeed { .. }
-            | Act::StageInstaller(_)
-            | Act::WriteRecord { .. }
-            | Act::SetAutostart { .. } => Self::Change,
-            Act::Undefine { .. } | Act::Forget | Act::EraseDisk { .. } => Self::Remove,
-            Act::Start { .. } => Self::Start,
-            Act::Stop { .. } | Act::AwaitOff { .. } => Self::Stop,
-        }
-    }
-
-    /// The sign that a plan shows it by.
-    #[must_use]
-    pub const fn sign(self) -> &'static str {
-        match self {
-            Self::Create => "+",
-            Self::Change => "~",
-            Self::Remove => "-",
-            Self::Start => ">",
-            Self::Stop => "<",
         }
     }
 }
@@ -505,30 +440,6 @@ impl Notice {
             outlook: notice.outlook.clone(),
             pending_restart: notice.pending_restart,
         }
-    }
-}
-
-/// What a step is about: the kind of thing, and which.
-pub(super) fn kind_and_subject(step: &Step) -> (&'static str, String) {
-    let vm = || {
-        step.vm
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    };
-    match &step.act {
-        Act::InstallHook { .. } => ("hook", crate::spec::layout::SHIM.to_owned()),
-        Act::ReloadDaemon { .. } => ("libvirtd", "reload".to_owned()),
-        Act::CreateShare { path, .. } | Act::OwnShare { path, .. } => ("share", path.to_string()),
-        Act::StageSeed { .. } => ("seed", vm()),
-        Act::StageInstaller(_) => ("installer", vm()),
-        Act::EraseDisk { path, .. } => ("erase", path.to_string()),
-        Act::CreateDisk { path, .. } | Act::GrowDisk { path, .. } => ("disk", path.to_string()),
-        Act::Define { .. } | Act::Undefine { .. } => ("domain", vm()),
-        Act::WriteRecord { .. } | Act::Forget => ("record", vm()),
-        Act::SetAutostart { .. } => ("autostart", vm()),
-        Act::Start { .. } => ("start", vm()),
-        Act::Stop { .. } | Act::AwaitOff { .. } => ("stop", vm()),
     }
 }
 

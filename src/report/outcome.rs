@@ -1,6 +1,5 @@
 //! What an apply came to.
 
-use super::model::kind_and_subject;
 use super::style::{Paint, Tone};
 use crate::engine::{Ended, Outcome};
 use crate::plan::{Plan, Step};
@@ -10,14 +9,14 @@ use std::fmt::Write as _;
 /// A step that begins and will take a while.
 #[must_use]
 pub fn render_begin(step: &Step) -> String {
-    let (kind, subject) = kind_and_subject(step);
+    let (kind, subject) = (step.act.kind(), step.subject());
     format!("  {kind} {subject} …\n")
 }
 
 /// A step that ended, in a line, with what went wrong below it.
 #[must_use]
 pub fn render_step(step: &Step, ended: &Ended, paint: Paint) -> String {
-    let (kind, subject) = kind_and_subject(step);
+    let (kind, subject) = (step.act.kind(), step.subject());
     match ended {
         Ended::Done => format!("  {} {kind} {subject}\n", paint.tone(Tone::Good, "done")),
         Ended::NotTried => format!(

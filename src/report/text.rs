@@ -1,7 +1,8 @@
 //! A plan as text, for people.
 
-use super::model::{Action, CauseReport, Change, PlanReport, StepReport};
+use super::model::{CauseReport, Change, PlanReport, StepReport};
 use super::style::{Paint, Tone, printable};
+use crate::mark::Action;
 use std::fmt::Write as _;
 
 /// A plan as text, with the diffs that its report holds at the end.

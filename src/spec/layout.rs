@@ -9,6 +9,10 @@ pub const STATE: &str = "/var/lib/armfleet";
 pub const VMS: &str = "/var/lib/armfleet/vms";
 /// What was done, when, by whom.
 pub const JOURNAL: &str = "/var/lib/armfleet/journal.jsonl";
+/// So many older journals are kept beside it.
+pub const OLDER_JOURNALS: usize = 9;
+/// The definitions of domains before and after each change, by VM. They outlive the VM.
+pub const HISTORY: &str = "/var/lib/armfleet/history";
 /// armfleet's folder for things that end with the host's uptime.
 pub const RUN: &str = "/run/armfleet";
 /// Held by the one apply that may run on a host.
@@ -53,6 +57,27 @@ pub fn is_inside_own(path: &str) -> bool {
     let below = |folder| path.strip_prefix(folder)?.strip_prefix('/');
     let plain = |rest: &str| !rest.split('/').any(|part| matches!(part, "" | "." | ".."));
     below(STATE).or_else(|| below(RUN)).is_some_and(plain)
+}
+
+/// The journal that came so many before the present one.
+#[must_use]
+pub fn older_journal(age: usize) -> String {
+    match age {
+        0 => JOURNAL.to_owned(),
+        age => format!("{STATE}/journal.{age}.jsonl"),
+    }
+}
+
+/// The folder of what a VM's domain was.
+#[must_use]
+pub fn history(vm: &VmName) -> String {
+    format!("{HISTORY}/{vm}")
+}
+
+/// A definition of a VM's domain, by its SHA-256.
+#[must_use]
+pub fn kept_definition(vm: &VmName, sha256: &str) -> String {
+    format!("{HISTORY}/{vm}/{sha256}.xml")
 }
 
 /// A VM's folder.

@@ -9,8 +9,8 @@ use crate::host::guests::{Guests, Happening};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, Look, RawStat, chain};
 use crate::mark::{
-    Moment, Record, RunEnd, RunNote, RunStamp, read_hold, read_record, read_run_note,
-    render_run_note,
+    Action, Entry, Event, Moment, Record, RunEnd, RunNote, RunStamp, StepTrace, read_hold,
+    read_record, read_run_note, render_entry, render_run_note,
 };
 use crate::spec::{VmName, layout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -220,6 +220,7 @@ impl Attendant<'_> {
         if self.ending.load(Ordering::SeqCst) {
             return Ok(None);
         }
+        let asked = self.guests.moment();
         let started = self.guests.start(seen.record.uuid.as_str());
         let run = stamp(self.guests, self.vm).present().copied();
         let now = self.guests.moment();
@@ -235,10 +236,10 @@ impl Attendant<'_> {
                     tracing::info!("{}: started", self.vm);
                     self.say_what_the_hook_said();
                 }
-                self.journal("start", why(&note.end), "done");
+                self.journal(Action::Start, why(&note.end), now.since(asked), None);
                 Ok(None)
             }
-            Err(error) => self.not_started(note, run, now, &error),
+            Err(error) => self.not_started(note, run, (asked, now), &error),
         }
     }
 
@@ -246,7 +247,7 @@ impl Attendant<'_> {
         &self,
         note: &RunNote,
         run: Option<RunStamp>,
-        now: Moment,
+        (asked, now): (Moment, Moment),
         error: &CallError,
     ) -> Result<Option<Moment>, CallError> {
         // Without an answer the connection is gone, and whoever comes next looks anew.
@@ -259,7 +260,7 @@ impl Attendant<'_> {
         let note = failed(note, run, now);
         self.write(&note)?;
         tracing::warn!("{}: could not be started: {error}", self.vm);
-        self.journal("start", why(&reason), &error.to_string());
+        self.journal(Action::Start, why(&reason), now.since(asked), Some(error));
         Ok(Some(now))
     }
 
@@ -268,11 +269,12 @@ impl Attendant<'_> {
         if self.ending.load(Ordering::SeqCst) {
             return Ok(None);
         }
+        let asked = self.guests.moment();
         let cut = self.guests.cut(seen.record.uuid.as_str());
-        let result = cut.as_ref().err().map(ToString::to_string);
-        self.journal("cut", SILENT, result.as_deref().unwrap_or("done"));
+        let now = self.guests.moment();
+        self.journal(Action::Stop, SILENT, now.since(asked), cut.as_ref().err());
         cut?;
-        Ok(Some(self.guests.moment()))
+        Ok(Some(now))
     }
 
     /// Which kernel the hook chose, and why: a line for each reason.
@@ -283,15 +285,30 @@ impl Attendant<'_> {
         }
     }
 
-    fn journal(&self, act: &str, reason: &str, result: &str) {
-        let line = serde_json::json!({
-            "at": self.guests.now(),
-            "user": USER,
-            "step": format!("{act}/{}", self.vm),
-            "reason": reason,
-            "result": result,
-        });
-        if let Err(error) = self.guests.append_line(layout::JOURNAL, &line.to_string()) {
+    fn journal(&self, action: Action, reason: &str, took: Duration, error: Option<&CallError>) {
+        let entry = Entry {
+            at: self.guests.now(),
+            by: USER.to_owned(),
+            event: Event::Step(StepTrace {
+                plan: None,
+                id: format!("{}/{}", action.word(), self.vm),
+                vm: Some(self.vm.clone()),
+                action,
+                kind: action.word().to_owned(),
+                subject: self.vm.to_string(),
+                reason: reason.to_owned(),
+                changes: Vec::new(),
+                milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                error: error.map(ToString::to_string).into_iter().collect(),
+                before: None,
+                after: None,
+            }),
+        };
+        let line = match render_entry(&entry) {
+            Ok(line) => line,
+            Err(error) => return tracing::error!("{}: {error}", layout::JOURNAL),
+        };
+        if let Err(error) = self.guests.append_line(layout::JOURNAL, &line) {
             tracing::error!("{}: {error}", layout::JOURNAL);
         }
     }

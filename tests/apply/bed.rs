@@ -106,7 +106,7 @@ pub(crate) fn text(plan: &Plan) -> String {
 /// An apply, and what it did.
 pub(crate) struct Applied {
     pub(crate) outcome: Outcome,
-    /// The calls that change something, but for the journal and the locks of VMs.
+    /// The calls that change something, but for the journal, the history and the locks of VMs.
     pub(crate) changes: Vec<String>,
 }
 
@@ -127,6 +127,7 @@ pub(crate) fn apply(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
 
 fn is_bookkeeping(call: &str) -> bool {
     call.starts_with("append_line ")
+        || call.contains(" /var/lib/armfleet/history")
         || call.starts_with("lock /run/armfleet/vm/")
         || call.starts_with("lock /run/armfleet/staging/")
 }

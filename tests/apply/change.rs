@@ -238,7 +238,7 @@ fn a_dozen_vms_are_made() {
         String::from_utf8(host.bytes("/var/lib/armfleet/journal.jsonl").unwrap()).unwrap();
     let done = journal
         .lines()
-        .filter(|line| line.contains(r#""result":"done""#));
+        .filter(|line| line.contains(r#""event":"step""#) && line.contains(r#""error":[]"#));
     assert_eq!(done.count(), applied.outcome.ended.len());
     assert_eq!(applied.outcome.ended.len(), 2 + 12 * 7);
     crate::bed::apply(&host, &fleet, &Default::default()).assert_did_nothing();

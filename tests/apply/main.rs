@@ -15,5 +15,6 @@ mod property;
 mod removal;
 mod state;
 mod storage;
+mod trail;
 mod unknown;
 mod watch;

@@ -561,6 +561,15 @@ impl Files {
             .retain(|path, _| *path != place && !path.starts_with(&inside));
     }
 
+    pub(super) fn rename_file(&mut self, from: &str, to: &str) -> Result<(), CallError> {
+        let to = self.place(to)?;
+        let (from, _) = self.find(from).ok_or_else(|| missing(from))?;
+        if let Some(node) = self.nodes.remove(&from) {
+            self.nodes.insert(to, node);
+        }
+        Ok(())
+    }
+
     pub(super) fn append_line(&mut self, path: &str, line: &str) -> Result<(), CallError> {
         if self.find(path).is_none() {
             self.put(path, Content::file(""), 0o600, ROOT)?;

@@ -247,6 +247,10 @@ impl Primitives for Memory {
         self.world().files.remove_tree(path)
     }
 
+    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {
+        self.world().files.rename_file(from, to)
+    }
+
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
         self.world().files.append_line(path, line)
     }

@@ -217,6 +217,10 @@ impl Primitives for SystemHost {
         folder::remove_tree(self.root(), path)
     }
 
+    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {
+        write::rename(&self.root().below(from), &self.root().below(to))
+    }
+
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
         write::append_line(&self.root().below(path), line)
     }

@@ -121,7 +121,7 @@ impl Performer<SystemHost> {
             }
         })?;
         let reason = format!("{} out of {}", pair.version, wanted.disk);
-        self.append_journal(&format!("extract/{vm}"), &reason, None)?;
+        self.note_boot(vm, "extract", &reason)?;
         Ok(Extracted {
             version: pair.version,
             filesystem,

@@ -96,6 +96,12 @@ pub(in super::super) fn copy(
     Ok(Copied { source, sha256 })
 }
 
+/// Gives a file another name in its folder.
+pub(in super::super) fn rename(from: &Path, to: &Path) -> Result<(), CallError> {
+    fs::rename(from, to).map_err(at(from))?;
+    sync_folder(folder_of(to)).map_err(at(to))
+}
+
 /// Removes one file, if it is there.
 pub(in super::super) fn remove(path: &Path) -> Result<(), CallError> {
     match fs::remove_file(path) {

@@ -1,0 +1,119 @@
+//! `armfleet history`
+
+use super::exit::Exit;
+use super::{Format, HistoryArguments, terminal};
+use crate::host::system::SystemFiles;
+use crate::inventory::Look;
+use crate::mark::read_entry;
+use crate::report::{HistoryReport, JournalLine, render_history};
+use crate::spec::layout;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+/// More of a journal is not read. One that has grown so far holds an apply of a hundred thousand steps.
+const SIZE_LIMIT: u64 = 128 << 20;
+
+pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
+    let mut report = HistoryReport::new(lines()?, is_under_way());
+    if let Some(vm) = &arguments.vm {
+        report.only(vm);
+    }
+    report.last(arguments.last);
+    let compare = arguments.diff || arguments.vm.is_some() || arguments.format == Format::Json;
+    for step in report.steps_mut().filter(|_| compare) {
+        let Some((before, after)) = step.definitions() else {
+            continue;
+        };
+        // What is not kept any more is not compared.
+        if let (Ok(before), Ok(after)) = (read(&before), read(&after)) {
+            step.compare(
+                &String::from_utf8_lossy(&before),
+                &String::from_utf8_lossy(&after),
+            );
+        }
+    }
+    for line in &report.damaged {
+        let damaged = Damaged {
+            file: line.file.clone(),
+            line: line.line,
+            why: line.why.clone(),
+        };
+        terminal::warning(&damaged, None);
+    }
+    match arguments.format {
+        Format::Json => terminal::json(&report)?,
+        Format::Text if report.acts.is_empty() => terminal::remark(&match &arguments.vm {
+            Some(vm) => format!("the journal knows nothing of {vm}\n"),
+            None => "nothing was applied on this host yet\n".to_owned(),
+        }),
+        Format::Text => {
+            let paint = terminal::paint(&io::stdout());
+            terminal::result(&render_history(&report, paint));
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// The lines of all journals, the oldest first.
+fn lines() -> Result<Vec<JournalLine>, Exit> {
+    let mut lines = Vec::new();
+    for age in (0..=layout::OLDER_JOURNALS).rev() {
+        let path = layout::older_journal(age);
+        let bytes = match read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            read => read.map_err(|source| {
+                let remedy =
+                    (source.kind() == ErrorKind::PermissionDenied).then_some("run it as root");
+                terminal::error(
+                    &Unreadable {
+                        path: path.clone(),
+                        source,
+                    },
+                    remedy,
+                );
+                Exit::Failed
+            })?,
+        };
+        let numbered = bytes.split(|byte| *byte == b'\n').enumerate();
+        lines.extend(
+            numbered
+                .filter(|(_, line)| !line.is_empty())
+                .map(|(at, line)| JournalLine {
+                    file: path.clone(),
+                    number: at + 1,
+                    entry: read_entry(line),
+                }),
+        );
+    }
+    Ok(lines)
+}
+
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(SIZE_LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether an apply is at work. Its lock is not tried, since another apply could meet that; its note tells the process.
+fn is_under_way() -> bool {
+    let note = SystemFiles::new(Path::new("/")).look(layout::APPLY_LOCK, Look::Text);
+    let note = note.present().and_then(|file| file.text.as_deref());
+    let process = note.and_then(|note| note.strip_prefix("pid ")?.split(',').next());
+    process.is_some_and(|process| Path::new("/proc").join(process).is_dir())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path}")]
+struct Unreadable {
+    path: String,
+    source: io::Error,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: line {line} tells nothing: {why}")]
+struct Damaged {
+    file: String,
+    line: usize,
+    why: String,
+}

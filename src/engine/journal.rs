@@ -1,0 +1,77 @@
+//! What the journal says of an apply.
+
+use super::Ended;
+use crate::domain::RowChange;
+use crate::host::Traces;
+use crate::mark::{Beginning, CalledFrom, Event, StepTrace};
+use crate::plan::{Act, Plan, Step};
+use std::error::Error;
+use std::time::Duration;
+
+/// An apply begins. The host adds where it was called.
+pub(super) fn began(plan: &Plan, digest: &str) -> Event {
+    Event::Began(Beginning {
+        plan: digest.to_owned(),
+        fleet: plan.fleet.to_string(),
+        host: plan.host.clone(),
+        steps: plan.steps.len(),
+        from: CalledFrom::default(),
+    })
+}
+
+/// A step has ended.
+pub(super) fn stepped(
+    digest: &str,
+    step: &Step,
+    ended: &Ended,
+    took: Duration,
+    traces: Traces,
+) -> Event {
+    let error = match ended {
+        Ended::Failed(error) => chain(error),
+        Ended::Done | Ended::NotTried => Vec::new(),
+    };
+    Event::Step(StepTrace {
+        plan: Some(digest.to_owned()),
+        id: step.id.to_string(),
+        vm: step.vm.clone(),
+        action: step.act.action(),
+        kind: step.act.kind().to_owned(),
+        subject: step.subject(),
+        reason: step.reason.clone(),
+        changes: changes(step),
+        milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        error,
+        before: traces.before,
+        after: traces.after,
+    })
+}
+
+fn changes(step: &Step) -> Vec<String> {
+    match &step.act {
+        Act::GrowDisk { from, to, .. } => vec![format!("{from} -> {to}")],
+        Act::SetAutostart { on, .. } => vec![if *on { "on" } else { "off" }.to_owned()],
+        _ => step.changes.iter().map(words).collect(),
+    }
+}
+
+fn words(change: &RowChange) -> String {
+    let (before, after) = (change.before.as_deref(), change.after.as_deref());
+    format!(
+        "{} {} -> {}",
+        change.what,
+        before.unwrap_or("nothing"),
+        after.unwrap_or("nothing")
+    )
+}
+
+/// An error and its causes, the outermost first.
+pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
+    let mut causes = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    causes
+}

@@ -1,0 +1,117 @@
+//! The trail: the journal of what was done, and what domains were before it.
+
+use super::perform::{PASSAGE, cannot};
+use super::primitives::Primitives;
+use super::{HostError, Performer, Traces};
+use crate::inventory::{Fact, Look, digest};
+use crate::mark::{CalledFrom, Entry, Event, Kept, render_entry};
+use crate::spec::{Secrets, Uuid, VmName, layout};
+
+/// A journal of this size is put aside when the next apply begins.
+const JOURNAL_LIMIT: u64 = 4 << 20;
+
+/// For whom a host is changed.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Where the command was called.
+    pub from: CalledFrom,
+    /// What neither journal nor history may hold.
+    pub secrets: Secrets,
+}
+
+impl<P: Primitives> Performer<P> {
+    /// Adds a line to the journal.
+    pub(super) fn write_journal(&self, mut event: Event) -> Result<(), HostError> {
+        self.ensure_folder(layout::STATE, PASSAGE)?;
+        if let Event::Began(beginning) = &mut event {
+            beginning.from = self.caller.from.clone();
+            self.put_aside()?;
+        }
+        let entry = Entry {
+            at: self.calls().now(),
+            by: self.calls().user(),
+            event,
+        };
+        let doing = || format!("write {}", layout::JOURNAL);
+        let line = render_entry(&entry)
+            .map_err(|error| HostError::new(format!("cannot {}", doing()), error))?;
+        self.calls()
+            .append_line(layout::JOURNAL, &self.caller.secrets.redact(&line))
+            .map_err(cannot(doing()))
+    }
+
+    /// Makes room for a new journal if this one is large; the oldest goes.
+    fn put_aside(&self) -> Result<(), HostError> {
+        let seen = self.calls().look(layout::JOURNAL, Look::Stat);
+        if !seen
+            .present()
+            .is_some_and(|file| file.stat.size >= JOURNAL_LIMIT)
+        {
+            return Ok(());
+        }
+        // From the oldest on: wherever this is cut short, none is lost but that one.
+        for age in (0..layout::OLDER_JOURNALS).rev() {
+            let (from, to) = (
+                layout::older_journal(age),
+                layout::older_journal(age.saturating_add(1)),
+            );
+            if self.calls().look(&from, Look::Stat).present().is_some() {
+                self.calls()
+                    .rename_file(&from, &to)
+                    .map_err(cannot(format!("rename {from}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what a domain is before it is changed: as everybody sees it, and as root does.
+    pub(super) fn keep_before(&self, vm: &VmName, shown: &str, whole: &str) -> Traces {
+        let mut traces = Traces::default();
+        match self.keep(vm, shown, shown == whole) {
+            Ok(kept) => traces.before = Some(kept),
+            Err(error) => traces.missing = Some(error),
+        }
+        traces
+    }
+
+    /// Keeps what has become of a definition that was kept before.
+    pub(super) fn keep_after(&self, vm: &VmName, uuid: &Uuid, traces: &mut Traces) {
+        let Some(whole) = traces.before.as_ref().map(|before| before.whole) else {
+            return;
+        };
+        let seen = self
+            .calls()
+            .domain(uuid.as_str())
+            .map_err(cannot(format!("read domain {vm}")));
+        let kept = seen.and_then(|domain| match domain.inactive {
+            Fact::Present(text) => self.keep(vm, &text, whole),
+            _ => Err(HostError::plain(format!("cannot read domain {vm}"))),
+        });
+        match kept {
+            Ok(kept) => traces.after = Some(kept),
+            Err(error) => traces.missing = Some(error),
+        }
+    }
+
+    /// Keeps a definition without what is secret in it.
+    fn keep(&self, vm: &VmName, shown: &str, whole: bool) -> Result<Kept, HostError> {
+        let text = self.caller.secrets.redact(shown);
+        let kept = Kept {
+            sha256: digest(shown),
+            whole: whole && text == shown,
+        };
+        let (folder, path) = (
+            layout::history(vm),
+            layout::kept_definition(vm, &kept.sha256),
+        );
+        if self.calls().look(&path, Look::Stat).present().is_none() {
+            self.ensure_folder(layout::STATE, PASSAGE)?;
+            self.ensure_folder(layout::HISTORY, 0o700)?;
+            self.ensure_folder(&folder, 0o700)?;
+            self.calls()
+                .write_file(&path, &folder, text.as_bytes(), 0o600)
+                .map_err(cannot(format!("write {path}")))?;
+        }
+        Ok(kept)
+    }
+}
