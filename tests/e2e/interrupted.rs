@@ -11,7 +11,7 @@ const STEPS: usize = 9;
 
 fn steps_done(host: &TestHost) -> usize {
     let journal = std::fs::read_to_string(host.path(JOURNAL)).unwrap_or_default();
-    journal.matches('\n').count()
+    journal.matches(r#""event":"step""#).count()
 }
 
 /// An apply on its way, with so many steps done since the journal had `before` lines.

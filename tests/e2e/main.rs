@@ -35,4 +35,5 @@ mod rollback;
 mod run_state;
 mod sandbox;
 mod secrets;
+mod trail;
 mod watch;
