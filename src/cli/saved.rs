@@ -22,7 +22,7 @@ pub(super) fn write(path: &Path, saved: Result<SavedPlan, SaveError>) -> Result<
     if terminal::holds_secret(&text) {
         let remedy = "apply the fleet file itself; a plan in a file would give the secret away";
         terminal::error(&Secret, Some(remedy));
-        return Err(Exit::Failed);
+        return Err(Exit::Refused);
     }
     output::write(path, text.as_bytes())
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use snapbox::assert_data_eq;
 
-use crate::fleet::{SHARE, VM, recipe, stopped_recipe};
+use crate::fleet::{JOURNAL, SHARE, VM, recipe, second_vm, stopped_recipe};
 use crate::host::{ARMFLEET, Output, TestHost};
 
 /// Runs armfleet on a terminal where somebody types an answer.
@@ -194,4 +194,94 @@ fn one_vms_failure_does_not_stop_the_others() {
     );
     assert_eq!(host.state(VM), "running");
     assert_eq!(host.state("other-vm"), "shut off");
+}
+
+/// A second VM of which something is refused: its seed is not there.
+fn refused_vm() -> String {
+    second_vm("other-vm").replace("/srv/seed/vmlinuz", "/srv/nowhere/vmlinuz")
+}
+
+/// Somebody else's hook makes every start differ from the plan again.
+fn unsettle(host: &TestHost) {
+    their_hook(
+        host,
+        &format!("[ \"$2\" != started ] || chmod 0755 {SHARE}"),
+    );
+}
+
+fn their_hook(host: &TestHost, script: &str) {
+    let theirs = "/etc/libvirt/hooks/qemu.d/90-theirs";
+    host.run("mkdir", &["-p", "/etc/libvirt/hooks/qemu.d"])
+        .success();
+    host.write(theirs, format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(host.path(theirs), Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Two rows of the table apply each time; the higher one counts.
+#[test]
+fn of_two_rows_the_higher_one_counts() {
+    const DETAILED: &str = "--detailed-exitcode";
+    let apply = ["apply", "--auto-approve", DETAILED];
+    let code = |fleet: &str, prepare: &dyn Fn(&TestHost), arguments: &[&str]| {
+        let host = TestHost::with_fleet(fleet);
+        prepare(&host);
+        let ended = host.armfleet(arguments);
+        (ended.code, ended.stdout + &ended.stderr)
+    };
+    let nothing = |_: &TestHost| ();
+    let failing = |host: &TestHost| their_hook(host, "[ \"$2\" != prepare ]");
+    let both = recipe() + &refused_vm();
+    type Row<'a> = (&'a str, &'a str, &'a dyn Fn(&TestHost), &'a [&'a str], i32);
+    let rows: [Row<'_>; 6] = [
+        (
+            "3 over 2, planning",
+            &both,
+            &nothing,
+            &["plan", DETAILED],
+            3,
+        ),
+        ("3 over 2, applying", &both, &nothing, &apply, 3),
+        ("1 over 3 and 2", &both, &failing, &apply, 1),
+        ("5 over 2", &recipe(), &unsettle, &apply, 5),
+        ("3 over 5 and 2", &both, &unsettle, &apply, 3),
+        (
+            "4 over 1",
+            "fleet: recipe\nvms: 3\n",
+            &|host| host.kill_libvirtd(),
+            &apply,
+            4,
+        ),
+    ];
+    for (name, fleet, prepare, arguments, wanted) in rows {
+        let (code, said) = code(fleet, prepare, arguments);
+        assert_eq!(code, Some(wanted), "{name}: {said}");
+    }
+}
+
+#[test]
+fn what_could_not_be_seen_counts_more_than_changes_and_refusals() {
+    let unseen = second_vm("third-vm").replace("/srv/{name}.img", "/srv/loop/{name}.img");
+    let host = TestHost::with_fleet(&(stopped_recipe() + &refused_vm() + &unseen));
+    host.run("ln", &["-s", "loop", "/srv/loop"]).success();
+    for arguments in [&["plan"][..], &["apply", "--auto-approve"]] {
+        let ended = host.armfleet(&[arguments, &["--detailed-exitcode"]].concat());
+        for part in ["! other-vm: ", "? third-vm: ", "+ domain    armhf-vm"] {
+            assert!(ended.stdout.contains(part), "{part} in {}", ended.stdout);
+        }
+        assert_eq!(ended.code, Some(1), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_interruption_counts_more_than_failures_refusals_and_changes() {
+    let host = TestHost::with_fleet(&(recipe() + &refused_vm()));
+    let mut apply = host.spawn(
+        ARMFLEET,
+        &["apply", "--auto-approve", "--detailed-exitcode"],
+    );
+    let journal = || std::fs::read_to_string(host.path(JOURNAL)).unwrap_or_default();
+    assert!(apply.wait_until(|| journal().contains(r#""event":"step""#)));
+    apply.signal(rustix::process::Signal::INT);
+    let ended = apply.wait();
+    assert_eq!(ended.code, Some(130), "{}{}", ended.stdout, ended.stderr);
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::fleet::{DISK, SHIM, VM, recipe, second_vm, stopped_recipe};
-use crate::host::{Output, TestHost};
+use crate::fleet::{DISK, JOURNAL, RECORD, SHARE, SHIM, VM, recipe, second_vm, stopped_recipe};
+use crate::host::{ARMFLEET, Output, TestHost};
 
 const SAVED: &str = "saved.plan";
 
@@ -57,53 +57,157 @@ fn a_saved_plan_is_applied_whatever_the_file_says_by_then() {
     assert_eq!(again.code, Some(3), "{}", again.stderr);
 }
 
+/// What happens to a host behind a saved plan's back, and what the refusal says of it.
+struct Move {
+    name: &'static str,
+    happens: fn(&TestHost),
+    /// A step that differs.
+    step: &'static str,
+    /// The fact that moved.
+    fact: &'static str,
+}
+
+const MOVES: [Move; 6] = [
+    Move {
+        name: "memory changed by virsh",
+        happens: |host| drop(host.virsh(&["setmaxmem", VM, "640M", "--config"]).success()),
+        step: "domain/armhf-vm is not what was planned",
+        fact: "domain armhf-vm: definition: ",
+    },
+    Move {
+        name: "the disk grown",
+        happens: |host| drop(host.run("truncate", &["-s", "256M", DISK]).success()),
+        step: "disk/armhf-vm/armhf-vm was planned, and is not to be done any more",
+        fact: "/srv/armhf-vm.img: file, 64 MiB",
+    },
+    Move {
+        name: "the hook replaced",
+        happens: |host| host.write(SHIM, "#!/bin/sh\n"),
+        step: "hook/qemu was not planned, and is to be done now",
+        fact: "/etc/libvirt/hooks/qemu.d/50-armfleet: file",
+    },
+    Move {
+        name: "the share deleted",
+        happens: |host| drop(host.run("rm", &["-r", SHARE]).success()),
+        step: "domain/armhf-vm was planned, and is not to be done any more",
+        fact: "/srv/armhf-vm-boot: folder",
+    },
+    Move {
+        name: "the VM started",
+        happens: |host| drop(host.virsh(&["start", VM]).success()),
+        step: "stop/armhf-vm was not planned, and is to be done now",
+        fact: "domain armhf-vm: state: ",
+    },
+    Move {
+        name: "the record edited",
+        happens: |host| {
+            host.write(
+                RECORD,
+                host.read(RECORD)
+                    .replace("\"root\"", "\"rood\"")
+                    .replace("512 MiB", "511 MiB"),
+            )
+        },
+        step: "is not what was planned",
+        fact: "/var/lib/armfleet/vms/armhf-vm/record.json: file",
+    },
+];
+
 #[test]
 fn a_stale_plan_does_nothing_and_says_what_moved() {
-    type Move = (&'static str, fn(&TestHost), &'static str);
-    let moves: [Move; 4] = [
-        (
-            "memory changed by virsh",
-            |host| drop(host.virsh(&["setmaxmem", VM, "640M", "--config"]).success()),
-            "domain armhf-vm: definition",
-        ),
-        (
-            "the disk grown",
-            |host| drop(host.run("truncate", &["-s", "256M", DISK]).success()),
-            DISK,
-        ),
-        (
-            "the VM started",
-            |host| drop(host.virsh(&["start", VM]).success()),
-            "domain armhf-vm: state",
-        ),
-        (
-            "the hook replaced",
-            |host| host.write(SHIM, "#!/bin/sh\n"),
-            SHIM,
-        ),
-    ];
-    let host = with_saved_plan();
-    for (name, change, fact) in moves {
-        change(&host);
-        let before = host.virsh(&["dumpxml", "--inactive", VM]).success();
+    const EVERYWHERE: [&str; 3] = ["/srv", "/etc/libvirt", "/var/lib/armfleet"];
+    for Move {
+        name,
+        happens,
+        step,
+        fact,
+    } in MOVES
+    {
+        let host = with_saved_plan();
+        happens(&host);
+        let before = host.listing(&EVERYWHERE);
         let ended = apply_saved(&host);
+        let said = &ended.stderr;
         assert_eq!(
             (ended.code, ended.stdout.as_str()),
             (Some(3), ""),
-            "{name}: {}",
-            ended.stderr
+            "{name}: {said}"
         );
-        assert!(
-            ended.stderr.contains("is stale") && ended.stderr.contains(fact),
-            "{name}: {}",
-            ended.stderr
-        );
-        assert_eq!(
-            host.virsh(&["dumpxml", "--inactive", VM]).success(),
-            before,
-            "{name}"
-        );
+        for part in ["is stale", "nothing was done", step, fact] {
+            assert!(said.contains(part), "{name}: no `{part}` in\n{said}");
+        }
+        assert_eq!(host.listing(&EVERYWHERE), before, "{name}");
     }
+}
+
+#[test]
+fn what_is_secret_is_not_saved() {
+    let host = TestHost::with_fleet(
+        &stopped_recipe().replace("root=/dev/vda1", "root=/dev/vda1 token={env.TOKEN}"),
+    );
+    let with_token = |arguments: &[&str]| -> Output {
+        let mut command = host.command("env");
+        command
+            .args(["TOKEN=swordfish-77", ARMFLEET])
+            .args(arguments);
+        command.output().unwrap().into()
+    };
+    let refused = with_token(&["plan", "--out", SAVED]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("cannot be saved")
+            && refused.stderr.contains("apply the fleet file itself"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!host.path("/run/test/saved.plan").exists());
+    with_token(&["apply", "--auto-approve"]).success();
+    // Another value comes; the former one is as little shown.
+    let mut changed = host.command("env");
+    changed.args([
+        "TOKEN=hunter2-new",
+        ARMFLEET,
+        "plan",
+        "--diff",
+        "--format",
+        "markdown",
+    ]);
+    let changed: Output = changed.output().unwrap().into();
+    assert!(
+        changed.stdout.contains("token={env.TOKEN}"),
+        "{}",
+        changed.stdout
+    );
+    for value in ["swordfish-77", "hunter2-new"] {
+        assert!(!changed.stdout.contains(value), "{}", changed.stdout);
+    }
+    let found = host.run(
+        "grep",
+        &[
+            "-rlE",
+            "swordfish-77|hunter2-new",
+            "/var/lib/armfleet/history",
+            JOURNAL,
+        ],
+    );
+    assert_eq!(found.stdout, "");
+}
+
+#[test]
+fn an_incomplete_plan_is_not_saved() {
+    let host = TestHost::with_applied(&stopped_recipe());
+    host.write_fleet(&grown());
+    host.run("chmod", &["0777", "/run/test"]).success();
+    let refused = host.run_as_nobody(ARMFLEET, &["plan", "--out", SAVED]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    assert!(
+        refused
+            .stderr
+            .contains("an incomplete plan cannot be saved"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!host.path("/run/test/saved.plan").exists());
 }
 
 #[test]
