@@ -14,6 +14,7 @@
 mod broken_hook;
 mod contract;
 mod disks;
+mod examples;
 mod exit_codes;
 mod extract;
 mod fleet;
