@@ -135,3 +135,125 @@ fn every_key_in_the_readmes_table_is_read() {
         }
     }
 }
+
+/// Examples that are no fleet files, and the test that runs them as they are written.
+const RUN_BY: [(&str, &str, &str); 12] = [
+    (
+        "ansible/inventory.yml",
+        "tests/e2e/examples.rs",
+        "the_ansible_role_applies_and_tells_what_changed",
+    ),
+    (
+        "ansible/roles/armfleet/defaults/main.yml",
+        "tests/e2e/examples.rs",
+        "the_ansible_role_applies_and_tells_what_changed",
+    ),
+    (
+        "ansible/roles/armfleet/tasks/main.yml",
+        "tests/e2e/examples.rs",
+        "the_ansible_role_applies_and_tells_what_changed",
+    ),
+    (
+        "ansible/site.yml",
+        "tests/e2e/examples.rs",
+        "the_ansible_role_applies_and_tells_what_changed",
+    ),
+    (
+        "ci/github-workflow.yml",
+        "tests/e2e/examples.rs",
+        "the_github_workflow_writes_one_comment_and_waits_for_the_label",
+    ),
+    (
+        "ci/gitlab-ci.yml",
+        "tests/e2e/examples.rs",
+        "the_gitlab_job_writes_one_note_and_ends_as_the_plan_does",
+    ),
+    (
+        "debian-armhf/preseed.cfg",
+        "tests/e2e/install.rs",
+        "examples/debian-armhf/preseed.cfg",
+    ),
+    ("quickstart/run", "tests/run", "examples/quickstart/run"),
+    (
+        "systemd/armfleet-drift.service",
+        "tests/e2e/examples.rs",
+        "the_drift_unit_fails_where_something_drifted",
+    ),
+    (
+        "systemd/armfleet-drift.timer",
+        "tests/units.rs",
+        "systemd_understands_the_units",
+    ),
+    (
+        "systemd/armfleet-watch.service",
+        "tests/units.rs",
+        "systemd_understands_the_units",
+    ),
+    (
+        "ansible/fleet.yaml",
+        "tests/e2e/examples.rs",
+        "the_ansible_role_applies_and_tells_what_changed",
+    ),
+];
+
+/// A copy of what the repository holds below a folder, and of nothing that lies about there.
+fn clean_checkout(folder: &str) -> (tempfile::TempDir, Vec<String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = Command::new("git")
+        .args([
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            folder,
+        ])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    let names = String::from_utf8(listed.stdout).unwrap();
+    let names: Vec<String> = names.lines().map(str::to_owned).collect();
+    let checkout = tempfile::tempdir().unwrap();
+    for name in &names {
+        let to = checkout.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(root.join(name), to).unwrap();
+    }
+    (checkout, names)
+}
+
+#[test]
+fn every_example_works_as_it_is_written() {
+    let (checkout, names) = clean_checkout("examples");
+    assert!(names.len() > 12, "{names:?}");
+    for name in &names {
+        let short = name.strip_prefix("examples/").unwrap();
+        let run_by = RUN_BY.iter().find(|(example, ..)| *example == short);
+        if let Some((_, file, test)) = run_by {
+            assert!(text(file).contains(test), "{name}: {file} has no {test}");
+        }
+        let path = checkout.path().join(name);
+        let is_fleet =
+            name.ends_with(".yaml") && std::fs::read_to_string(&path).unwrap().contains("\nvms:");
+        assert!(is_fleet || run_by.is_some(), "no test runs {name}");
+        if is_fleet {
+            let checked = Command::new(env!("CARGO_BIN_EXE_armfleet"))
+                .arg("validate")
+                .arg(path.file_name().unwrap())
+                .current_dir(path.parent().unwrap())
+                .env_clear()
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&checked.stderr);
+            assert!(
+                checked.status.success() && said.is_empty(),
+                "{name}: {said}"
+            );
+        }
+    }
+    for (name, ..) in RUN_BY {
+        assert!(
+            names.contains(&format!("examples/{name}")),
+            "there is no {name}"
+        );
+    }
+}

@@ -27,20 +27,27 @@ fn the_watcher_ends_before_the_host_ends_its_guests() {
 
 /// Where there is systemd, it understands every line. Its check wants the command to be there.
 #[test]
-fn systemd_understands_the_unit() {
+fn systemd_understands_the_units() {
     let folder = tempfile::tempdir().unwrap();
-    let unit = folder.path().join("armfleet-watch.service");
-    let built = WATCH.replace("/usr/bin/armfleet", env!("CARGO_BIN_EXE_armfleet"));
-    std::fs::write(&unit, built).unwrap();
-    let verified = Command::new("systemd-analyze")
-        .args(["verify", "--man=no"])
-        .arg(&unit)
-        .output();
-    if let Ok(verified) = verified {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/systemd");
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]);
+    let mut units = 0;
+    for unit in std::fs::read_dir(examples).unwrap() {
+        let unit = unit.unwrap().path();
+        let text = std::fs::read_to_string(&unit).unwrap();
+        let built = text.replace("/usr/bin/armfleet", env!("CARGO_BIN_EXE_armfleet"));
+        let copy = folder.path().join(unit.file_name().unwrap());
+        std::fs::write(&copy, built).unwrap();
+        verify.arg(copy);
+        units += 1;
+    }
+    assert_eq!(units, 3);
+    if let Ok(verified) = verify.output() {
         let said = String::from_utf8_lossy(&verified.stderr);
         let about: Vec<_> = said
             .lines()
-            .filter(|line| line.contains("armfleet-watch"))
+            .filter(|line| line.contains("armfleet"))
             .collect();
         assert!(about.is_empty(), "{about:?}");
     }

@@ -15,6 +15,7 @@ pub(crate) fn contract(host: &dyn Primitives) {
         ("an image grows from the size that it has", growing),
         ("a copy tells what it copied", copying),
         ("lines are appended", appending),
+        ("files are renamed", renaming),
         ("only armfleet's own folders are removed", removing),
         ("a lock is held once", locking),
     ];
@@ -153,6 +154,18 @@ fn appending(host: &dyn Primitives) {
     }
     assert_eq!(text(host, "/srv/lines").as_deref(), Some("one\ntwo\n"));
     assert_eq!(seen(host, "/srv/lines", Look::Stat).stat.mode, 0o600);
+}
+
+fn renaming(host: &dyn Primitives) {
+    for (path, text) in [("/srv/one", "1"), ("/srv/two", "2")] {
+        host.write_file(path, "/srv", text.as_bytes(), 0o600)
+            .unwrap();
+    }
+    host.rename_file("/srv/one", "/srv/two").unwrap();
+    assert_eq!(text(host, "/srv/two").as_deref(), Some("1"));
+    assert_eq!(host.look("/srv/one", Look::Text), Fact::Absent);
+    let gone = host.rename_file("/srv/one", "/srv/two");
+    assert_eq!(kind(gone), CallErrorKind::Missing);
 }
 
 fn removing(host: &dyn Primitives) {

@@ -333,3 +333,35 @@ fn the_drift_unit_fails_where_something_drifted() {
         drifted.stdout
     );
 }
+
+/// The files of the other examples: on a host that has none of the kernels that they name, there is a plan nevertheless,
+/// and all that is refused is refused for that.
+#[test]
+fn every_fleet_file_is_planned() {
+    let host = TestHost::start();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    host.run("cp", &["-r", folder, "/run/test/examples"])
+        .success();
+    let files = host
+        .run("grep", &["-rlE", "--include=*.yaml", "^vms:", "examples"])
+        .success();
+    assert!(files.lines().count() >= 6, "{files}");
+    for file in files.lines() {
+        let plan = host.armfleet(&["plan", "--detailed-exitcode", "--format", "json", file]);
+        let report: Value = serde_json::from_str(&plan.stdout)
+            .unwrap_or_else(|error| panic!("{file}: {error}{}", plan.stderr));
+        let refusals = report["refusals"].as_array().unwrap();
+        for refusal in refusals {
+            let why = refusal["why"].as_str().unwrap();
+            let of_kernels = why.contains("not there") || why.contains("no kernel with its initrd");
+            assert!(of_kernels, "{file}: {why}");
+        }
+        let code = if refusals.is_empty() { 2 } else { 3 };
+        assert_eq!(
+            (plan.code, &report["complete"]),
+            (Some(code), &true.into()),
+            "{file}: {}",
+            plan.stderr
+        );
+    }
+}

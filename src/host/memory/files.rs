@@ -562,11 +562,9 @@ impl Files {
     }
 
     pub(super) fn rename_file(&mut self, from: &str, to: &str) -> Result<(), CallError> {
-        let to = self.place(to)?;
-        let (from, _) = self.find(from).ok_or_else(|| missing(from))?;
-        if let Some(node) = self.nodes.remove(&from) {
-            self.nodes.insert(to, node);
-        }
+        let (place, to) = (self.place(from)?, self.place(to)?);
+        let node = self.nodes.remove(&place).ok_or_else(|| missing(from))?;
+        self.nodes.insert(to, node);
         Ok(())
     }
 

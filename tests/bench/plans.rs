@@ -1,0 +1,124 @@
+//! What planning and rendering cost, against the least that anybody could do: reading the same recorded host and parsing
+//! its definitions once. Both are measured by turns in one process; the best of each counts.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub
+)]
+
+#[path = "../recorded/mod.rs"]
+mod recorded;
+
+use armfleet::inventory::{Inventory, RawInventory, query};
+use armfleet::plan::{Definitions, Plan, Policy, plan};
+use armfleet::report::{Paint, PlanReport, render_json, render_markdown, render_plan};
+use armfleet::spec::{Spec, read_fleet};
+use recorded::{applied, spec, vm};
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const VMS: usize = 500;
+const CHANGES: usize = 20;
+const ROUNDS: usize = 30;
+/// Planning and rendering take no longer.
+const LIMIT: Duration = Duration::from_millis(100);
+
+fn fleet_file(changed: bool) -> String {
+    let memory = |at: usize| match changed && at.is_multiple_of(VMS / CHANGES) {
+        true => "3GiB",
+        false => "2GiB",
+    };
+    let vms = (0..VMS).map(|at| vm(&format!("obs-{at:03}"), memory(at), ""));
+    format!("fleet: obs\nvms:\n{}", vms.collect::<String>())
+}
+
+/// A host as a snapshot holds it, all that the fleet file asks for included.
+fn snapshot(spec: &Spec) -> String {
+    let mut host = applied(spec);
+    for path in query(spec).paths.into_keys() {
+        let absent = armfleet::inventory::Fact::Absent;
+        host.paths.entry(path).or_insert(absent);
+    }
+    serde_json::to_string(&host).unwrap()
+}
+
+struct Planned {
+    plan: Plan,
+    definitions: Definitions,
+}
+
+fn planned(file: &str, snapshot: &str) -> Planned {
+    let spec = read_fleet(file.as_bytes(), "fleet.yaml", "/home/me/fleet").unwrap();
+    let seen = Inventory::read(serde_json::from_str(snapshot).unwrap());
+    let plan = plan(&spec, &seen, &Policy::default());
+    let definitions = plan.definitions(&seen);
+    Planned { plan, definitions }
+}
+
+fn report(planned: &Planned) -> PlanReport {
+    PlanReport::new(&planned.plan, Some(&planned.definitions))
+}
+
+fn floor(snapshot: &str) -> usize {
+    let host: RawInventory = serde_json::from_str(snapshot).unwrap();
+    let domains = host.domains.present().unwrap().iter();
+    let texts = domains.flat_map(|domain| [&domain.inactive, &domain.live]);
+    let nodes = texts.filter_map(|text| {
+        let document = roxmltree::Document::parse(text.present()?).unwrap();
+        Some(document.descendants().count())
+    });
+    nodes.sum()
+}
+
+fn main() {
+    let (before, after) = (fleet_file(false), fleet_file(true));
+    let snapshot = snapshot(&spec(&before));
+    let example = planned(&after, &snapshot);
+    let changes = example
+        .plan
+        .steps
+        .iter()
+        .filter(|step| !step.changes.is_empty());
+    assert_eq!(changes.count(), CHANGES);
+    let reported = report(&example);
+    let work: [(&str, Box<dyn Fn() -> usize + '_>); 6] = [
+        ("floor", Box::new(|| floor(&snapshot))),
+        (
+            "plan",
+            Box::new(|| planned(&after, &snapshot).plan.steps.len()),
+        ),
+        ("report", Box::new(|| report(&example).steps.len())),
+        (
+            "text",
+            Box::new(|| render_plan(&reported, Paint::Colours).len()),
+        ),
+        ("json", Box::new(|| render_json(&reported).unwrap().len())),
+        ("markdown", Box::new(|| render_markdown(&reported).len())),
+    ];
+    let mut best: BTreeMap<&str, Duration> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        for (name, work) in &work {
+            let began = Instant::now();
+            black_box(work());
+            let took = began.elapsed();
+            let best = best.entry(name).or_insert(took);
+            *best = (*best).min(took);
+        }
+    }
+    let milliseconds = |name: &str| best[name].as_secs_f64() * 1000.0;
+    let total: Duration = work.iter().skip(1).map(|(name, _)| best[name]).sum();
+    let numbers = serde_json::json!({
+        "vms": VMS,
+        "changes": CHANGES,
+        "milliseconds": work.iter().map(|(name, _)| (*name, milliseconds(name))).collect::<BTreeMap<_, _>>(),
+        "plan_over_floor": milliseconds("plan") / milliseconds("floor"),
+        "total_milliseconds": total.as_secs_f64() * 1000.0,
+    });
+    println!("{numbers:#}");
+    assert!(total <= LIMIT, "{total:?} is more than {LIMIT:?}");
+}
