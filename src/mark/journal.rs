@@ -125,6 +125,18 @@ pub enum Action {
 }
 
 impl Action {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Remove => "remove",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+
     /// The sign that it is shown by.
     #[must_use]
     pub const fn sign(self) -> &'static str {

@@ -32,9 +32,9 @@ impl Fate {
     pub const fn avoidance(self) -> &'static str {
         match self {
             Self::Restarted => {
-                "set restart: never; what changed then waits for the next boot of the VM"
+                "set restart: never in the file; what changed then waits for the VM's next boot"
             }
-            Self::Stopped => "set state: running",
+            Self::Stopped => "set state: running in the file",
             Self::Removed => "put it back into the file",
         }
     }
@@ -62,7 +62,10 @@ impl Plan {
         Some(Interruption {
             vm: stop.vm.clone()?,
             fate: fate.unwrap_or(Fate::Stopped),
-            why: stop.reason.clone(),
+            why: match stop.reason.strip_prefix("state: ") {
+                Some(state) => format!("the file says state: {state}"),
+                None => stop.reason.clone(),
+            },
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use super::graph;
 use super::markdown_text::{code, html, prose};
-use super::model::{FateReport, PlanReport, StepReport};
+use super::model::{Effect, FateReport, PlanReport, StepReport};
 use super::style::Paint;
 use super::text::{described, when};
 use std::fmt::Write as _;
@@ -164,30 +164,36 @@ fn steps(page: &mut Page, report: &PlanReport) {
     }
     page.always("\n#### Steps\n\n");
     for step in &report.steps {
-        let line = format!(
-            "- {} {} {} {}{}\n",
-            code(step.action.sign()),
-            step.kind,
-            code(&step.subject),
-            prose(&described(step)),
-            changed(step)
-        );
-        page.block("step", &line);
+        page.block("step", &format!("- {}\n", step_line(step)));
     }
+}
+
+/// A step in a line: what it does to what, and what changes.
+fn step_line(step: &StepReport) -> String {
+    let action = step.action.word();
+    let mut text = format!("**{action}** ");
+    // A VM is started and stopped, not its start or stop.
+    if step.kind != action {
+        let _ = write!(text, "{} ", step.kind);
+    }
+    let described = prose(&described(step));
+    let _ = match changed(step) {
+        changed if changed.is_empty() => write!(text, "{} — {described}", code(&step.subject)),
+        changed => write!(text, "{} — {changed} {described}", code(&step.subject)),
+    };
+    text
 }
 
 /// What changes, in the step's own line.
 fn changed(step: &StepReport) -> String {
-    let changes = step
-        .changes
-        .iter()
-        .map(|change| format!("{} {}", prose(&change.what), prose(&change.values())));
-    let changes: Vec<String> = changes.collect();
-    if changes.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", changes.join("; "))
-    }
+    let changes = step.changes.iter().map(|change| {
+        let (what, values) = (prose(&change.what), prose(&change.values()));
+        match change.effect {
+            Effect::AtNextBoot => format!("{what} {values} at its next boot"),
+            Effect::Now | Effect::AtPlannedStart => format!("{what} {values}"),
+        }
+    });
+    changes.collect::<Vec<_>>().join("; ")
 }
 
 fn details(page: &mut Page, report: &PlanReport) {
@@ -196,9 +202,10 @@ fn details(page: &mut Page, report: &PlanReport) {
             continue;
         }
         let mut block = format!(
-            "\n<details><summary>{} <code>{}</code></summary>\n\n",
+            "\n<details><summary>{} <code>{}</code>{}</summary>\n\n",
             step.kind,
-            html(&step.subject)
+            html(&step.subject),
+            html(&contents(step))
         );
         if !step.changes.is_empty() {
             block += "| property | is | will be | when |\n|---|---|---|---|\n";
@@ -220,6 +227,13 @@ fn details(page: &mut Page, report: &PlanReport) {
         block += "\n</details>\n";
         page.block("detail", &block);
     }
+}
+
+/// What a step's details tell, for whoever wonders whether to unfold them.
+fn contents(step: &StepReport) -> String {
+    let mut names: Vec<&str> = step.changes.iter().map(|change| &*change.what).collect();
+    names.extend(step.diff.as_ref().map(|_| "XML"));
+    format!(": {}", names.join(", "))
 }
 
 fn notices(page: &mut Page, report: &PlanReport) {
