@@ -6,10 +6,12 @@
 mod recorded;
 
 use armfleet::inventory::RawInventory;
+use armfleet::mark::{Action, Beginning, CalledFrom, Entry, Event, Kept, StepTrace, read_entry};
 use armfleet::plan::{Notice, Plan, Refusal};
 use armfleet::report::{
-    ApplyReport, MARKDOWN_LIMIT, Paint, PlanReport, StatusReport, render_dot, render_json,
-    render_markdown, render_plan, render_svg, schemas,
+    ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint, PlanReport,
+    StatusReport, render_dot, render_history, render_json, render_markdown, render_plan,
+    render_svg, schemas,
 };
 use recorded::{applied, domain, edit_domain, empty_host, plan_on, see, spec, vm};
 use std::path::Path;
@@ -300,4 +302,124 @@ fn a_stopped_domain_is_no_interruption() {
         domain(&mut host, name).state = 5;
     }
     assert!(plan_on(&spec, &host).interruptions().is_empty());
+}
+
+/// A journal with an apply that worked, one that was killed, one that failed, and what a watcher did.
+fn journal() -> Vec<JournalLine> {
+    let kept = |digit: &str, whole| {
+        let sha256 = digit.repeat(64);
+        Some(Kept { sha256, whole })
+    };
+    let began = |plan: &str| {
+        Event::Began(Beginning {
+            plan: plan.repeat(64),
+            fleet: "obs".to_owned(),
+            host: "local".to_owned(),
+            steps: 2,
+            from: CalledFrom {
+                machine: "desk".to_owned(),
+                files: vec!["/home/anna/fleet.yaml".to_owned()],
+                client: Some("192.0.2.7".to_owned()),
+            },
+        })
+    };
+    let ended = |plan: &str| Event::Ended {
+        plan: plan.repeat(64),
+        interrupted: false,
+    };
+    let domain = StepTrace {
+        plan: Some("a".repeat(64)),
+        id: "domain/obs-02".to_owned(),
+        vm: Some("obs-02".parse().unwrap()),
+        action: Action::Change,
+        kind: "domain".to_owned(),
+        subject: "obs-02".to_owned(),
+        reason: "file changed".to_owned(),
+        changes: vec!["memory 2 GiB -> 3 GiB".to_owned()],
+        milliseconds: 41,
+        error: Vec::new(),
+        before: kept("1", true),
+        after: kept("2", true),
+    };
+    let start = |plan: Option<&str>, error: &[&str]| StepTrace {
+        plan: plan.map(|plan| plan.repeat(64)),
+        id: "start/obs-02".to_owned(),
+        action: Action::Start,
+        kind: "start".to_owned(),
+        reason: "state: running".to_owned(),
+        changes: Vec::new(),
+        milliseconds: 2_345,
+        error: error.iter().map(ToString::to_string).collect(),
+        before: None,
+        after: None,
+        ..domain.clone()
+    };
+    let secret = StepTrace {
+        plan: Some("b".repeat(64)),
+        before: kept("2", false),
+        after: kept("3", false),
+        ..domain.clone()
+    };
+    let events = [
+        began("a"),
+        Event::Step(domain.clone()),
+        Event::Step(start(Some("a"), &[])),
+        ended("a"),
+        began("b"),
+        Event::Step(secret),
+        began("c"),
+        Event::Step(start(
+            Some("c"),
+            &["cannot start obs-02", "no \u{1b}[31mkernel\nat all"],
+        )),
+        ended("c"),
+        Event::Step(start(None, &[])),
+    ];
+    let mut lines: Vec<_> = (1..)
+        .zip(events)
+        .map(|(number, event)| JournalLine {
+            file: "journal.jsonl".to_owned(),
+            number,
+            entry: Ok(Entry {
+                at: 1_700_000_000 + number as u64,
+                by: "anna".to_owned(),
+                event,
+            }),
+        })
+        .collect();
+    lines.push(JournalLine {
+        file: "journal.jsonl".to_owned(),
+        number: lines.len() + 1,
+        entry: read_entry(b"{\"format\": \"armfleet-jou"),
+    });
+    lines
+}
+
+#[test]
+fn a_history_is_as_recorded_and_valid() {
+    let mut report = HistoryReport::new(journal(), false);
+    let ends = report.acts.iter().map(|act| Some(act.apply.as_ref()?.end));
+    assert_eq!(
+        ends.collect::<Vec<_>>(),
+        [
+            Some(ApplyEnd::Done),
+            Some(ApplyEnd::CutOff),
+            Some(ApplyEnd::Failed),
+            None
+        ]
+    );
+    let first = report.steps_mut().next().unwrap();
+    first.compare("<memory>2</memory>\n", "<memory>3</memory>\n");
+    let text = render_history(&report, Paint::Plain);
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+    golden("history.txt", &text);
+    let json = render_json(&report).unwrap();
+    golden("history.json", &json);
+    valid("history.schema.json", &json);
+    // The last apply has not ended: it may be at work.
+    let mut under_way = journal();
+    under_way.truncate(6);
+    let report = HistoryReport::new(under_way, true);
+    let last = report.acts.last().unwrap().apply.as_ref().unwrap();
+    assert_eq!(last.end, ApplyEnd::UnderWay);
 }

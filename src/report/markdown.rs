@@ -212,13 +212,17 @@ fn details(page: &mut Page, report: &PlanReport) {
         }
         for change in &step.changes {
             let value = |value: &Option<String>| value.as_deref().map_or_else(String::new, code);
+            let when = match when(change, step) {
+                nothing if nothing.is_empty() => "at once".to_owned(),
+                when => when,
+            };
             let _ = writeln!(
                 block,
                 "| {} | {} | {} | {} |",
                 prose(&change.what),
                 value(&change.before),
                 value(&change.after),
-                prose(&when(change, step))
+                prose(&when)
             );
         }
         if let Some(diff) = &step.diff {

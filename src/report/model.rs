@@ -403,7 +403,7 @@ impl Change {
     pub fn when(&self) -> String {
         match (self.effect, &self.waits) {
             (Effect::AtNextBoot, Some(why)) => format!("at next boot: {why}"),
-            (Effect::AtPlannedStart, _) => "at the start below".to_owned(),
+            (Effect::AtPlannedStart, _) => "when this plan starts it".to_owned(),
             _ => String::new(),
         }
     }
