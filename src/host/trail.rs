@@ -43,10 +43,8 @@ impl<P: Primitives> Performer<P> {
     /// Makes room for a new journal if this one is large; the oldest goes.
     fn put_aside(&self) -> Result<(), HostError> {
         let seen = self.calls().look(layout::JOURNAL, Look::Stat);
-        if !seen
-            .present()
-            .is_some_and(|file| file.stat.size >= JOURNAL_LIMIT)
-        {
+        let size = seen.present().map_or(0, |file| file.stat.size);
+        if size < JOURNAL_LIMIT {
             return Ok(());
         }
         // From the oldest on: wherever this is cut short, none is lost but that one.

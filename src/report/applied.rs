@@ -135,7 +135,7 @@ impl ApplyReport {
                 .collect(),
             pending_restart: pending.collect(),
             residual: after.steps.iter().map(|step| step.id.to_string()).collect(),
-            untold: outcome.map_or_else(Vec::new, |outcome| untold(outcome)),
+            untold: outcome.map(untold).unwrap_or_default(),
             steps,
         }
     }

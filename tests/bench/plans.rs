@@ -47,6 +47,9 @@ fn snapshot(spec: &Spec) -> String {
     serde_json::to_string(&host).unwrap()
 }
 
+/// Something to measure, by its name.
+type Work<'a> = (&'a str, Box<dyn Fn() -> usize + 'a>);
+
 struct Planned {
     plan: Plan,
     definitions: Definitions,
@@ -86,7 +89,7 @@ fn main() {
         .filter(|step| !step.changes.is_empty());
     assert_eq!(changes.count(), CHANGES);
     let reported = report(&example);
-    let work: [(&str, Box<dyn Fn() -> usize + '_>); 6] = [
+    let work: [Work<'_>; 6] = [
         ("floor", Box::new(|| floor(&snapshot))),
         (
             "plan",
