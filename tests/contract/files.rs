@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Runs the suite on a host that has empty folders `/srv`, `/run` and `/var/lib`.
 pub(crate) fn contract(host: &dyn Primitives) {
     type Check = (&'static str, fn(&dyn Primitives));
-    let checks: [Check; 9] = [
+    let checks: [Check; 10] = [
         ("a folder is made once, with its mode", folders),
         ("a file is written whole, in place of another", writing),
         ("a folder is never written over", folder_in_the_way),
