@@ -1,9 +1,10 @@
-//! armfleet's own files: records, holds, and what it notes about runs, pairs and seeds. What is read is written as it was.
+//! armfleet's own files: records, holds, journals, and what it notes about runs, pairs and seeds. What is read is written as it was.
 #![no_main]
 
 use armfleet::boot::{read_pair_note, read_seed_receipt, render_pair_note, render_seed_receipt};
 use armfleet::mark::{
-    read_hold, read_record, read_run_note, render_hold, render_record, render_run_note,
+    read_entry, read_hold, read_record, read_run_note, render_entry, render_hold, render_record,
+    render_run_note,
 };
 use std::fmt::Debug;
 
@@ -21,6 +22,7 @@ fn reads_back<T: PartialEq + Debug, E, F>(
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     reads_back(bytes, read_record, render_record);
     reads_back(bytes, read_hold, render_hold);
+    reads_back(bytes, read_entry, render_entry);
     reads_back(bytes, read_run_note, render_run_note);
     reads_back(bytes, read_pair_note, render_pair_note);
     reads_back(bytes, read_seed_receipt, render_seed_receipt);
