@@ -7,7 +7,7 @@ use armfleet::host::watched::{Failing, Killed, Watched};
 use armfleet::host::{Caller, Performer};
 use armfleet::inventory::{Look, digest};
 use armfleet::mark::{CalledFrom, read_entry};
-use armfleet::plan::{Policy, learn_former_secrets};
+use armfleet::plan::Policy;
 use armfleet::report::{ApplyEnd, HistoryReport, JournalLine, Paint, PastAct, render_history};
 use armfleet::spec::{Given, Secrets, VmName, layout};
 use std::collections::BTreeMap;
@@ -212,7 +212,10 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
         let performer = Performer::locked(host.clone()).unwrap();
         let (plan, seen) =
             armfleet::engine::observe_and_plan(&performer, &spec, &Policy::default()).unwrap();
-        learn_former_secrets(&mut secrets, &spec, &seen);
+        let vm = &spec.vms[&VM.parse::<VmName>().unwrap()];
+        for cmdline in seen.cmdlines(&vm.name) {
+            secrets.keep_former(vm.boot.cmdline.as_str(), &cmdline);
+        }
         let performer = performer.called_by(Caller {
             secrets,
             ..caller()

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fleet::{DISK, JOURNAL, RECORD, SHARE, SHIM, VM, recipe, second_vm, stopped_recipe};
+use crate::fleet::{DISK, RECORD, SHARE, SHIM, VM, recipe, second_vm, stopped_recipe};
 use crate::host::{ARMFLEET, Output, TestHost};
 
 const SAVED: &str = "saved.plan";
@@ -138,59 +138,6 @@ fn a_stale_plan_does_nothing_and_says_what_moved() {
         }
         assert_eq!(host.listing(&EVERYWHERE), before, "{name}");
     }
-}
-
-#[test]
-fn what_is_secret_is_not_saved() {
-    let host = TestHost::with_fleet(
-        &stopped_recipe().replace("root=/dev/vda1", "root=/dev/vda1 token={env.TOKEN}"),
-    );
-    let with_token = |arguments: &[&str]| -> Output {
-        let mut command = host.command("env");
-        command
-            .args(["TOKEN=swordfish-77", ARMFLEET])
-            .args(arguments);
-        command.output().unwrap().into()
-    };
-    let refused = with_token(&["plan", "--out", SAVED]);
-    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("cannot be saved")
-            && refused.stderr.contains("apply the fleet file itself"),
-        "{}",
-        refused.stderr
-    );
-    assert!(!host.path("/run/test/saved.plan").exists());
-    with_token(&["apply", "--auto-approve"]).success();
-    // Another value comes; the former one is as little shown.
-    let mut changed = host.command("env");
-    changed.args([
-        "TOKEN=hunter2-new",
-        ARMFLEET,
-        "plan",
-        "--diff",
-        "--format",
-        "markdown",
-    ]);
-    let changed: Output = changed.output().unwrap().into();
-    assert!(
-        changed.stdout.contains("token={env.TOKEN}"),
-        "{}",
-        changed.stdout
-    );
-    for value in ["swordfish-77", "hunter2-new"] {
-        assert!(!changed.stdout.contains(value), "{}", changed.stdout);
-    }
-    let found = host.run(
-        "grep",
-        &[
-            "-rlE",
-            "swordfish-77|hunter2-new",
-            "/var/lib/armfleet/history",
-            JOURNAL,
-        ],
-    );
-    assert_eq!(found.stdout, "");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn a_secret_is_in_the_domain_and_told_to_nobody() {
 fn a_plan_with_a_secret_is_not_saved() {
     let host = TestHost::with_fleet(&keyed(&recipe()));
     let (code, text) = said(&host, &["plan", "--out", "saved.plan"], SECRETS[0]);
-    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(code, Some(3), "{text}");
     assert_silent(&text);
     assert_eq!(host.run("ls", &["saved.plan"]).code, Some(2));
 }
