@@ -33,7 +33,7 @@ fn list(BootListArguments { vm, format }: &BootListArguments) -> Result<Exit, Ex
             terminal::result(&(text.map_err(|error| broken(&error))? + "\n"));
         }
         ListFormat::Text if generations.is_empty() => {
-            terminal::remark(&format!("{vm} was not started yet\n"));
+            terminal::remark(&format!("{vm} has not booted a kernel of its own yet\n"));
         }
         ListFormat::Text => terminal::result(&render_generations(&generations)),
     }
@@ -43,18 +43,20 @@ fn list(BootListArguments { vm, format }: &BootListArguments) -> Result<Exit, Ex
 fn use_generation(arguments: &BootUseArguments) -> Result<Exit, Exit> {
     let vm = name(&arguments.vm)?;
     let host = Performer::unlocked(host()?);
-    let wanted = match arguments.generation.as_str() {
-        "auto" => Wanted::Auto,
+    let (wanted, what) = match arguments.generation.as_str() {
+        "auto" => (Wanted::Auto, "what its share has".to_owned()),
         written => {
             let known = generations(host.calls(), &vm).map_err(failed)?;
-            Wanted::Generation(chosen(&vm, written, &known)?.id.to_string())
+            let Generation { id, trial, .. } = chosen(&vm, written, &known)?;
+            let what = match &trial.version {
+                Some(version) => format!("{version} (generation {id})"),
+                None => format!("generation {id}"),
+            };
+            (Wanted::Generation(id.to_string()), what)
         }
     };
-    host.want(&vm, wanted.clone()).map_err(failed)?;
-    terminal::result(&match wanted {
-        Wanted::Auto => format!("{vm} boots what its share has, from its next start on.\n"),
-        Wanted::Generation(id) => format!("{vm} boots generation {id}, from its next start on.\n"),
-    });
+    host.want(&vm, wanted).map_err(failed)?;
+    terminal::result(&format!("{vm} boots {what}, from its next start on.\n"));
     Ok(Exit::Success)
 }
 

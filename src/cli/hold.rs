@@ -31,8 +31,12 @@ pub(super) fn hold(arguments: &HoldArguments) -> Result<Exit, Exit> {
     let text = render_hold(&hold)
         .map_err(|error| failed(HostError::new(format!("cannot write {path}"), error)))?;
     files.write(&path, &text).map_err(cannot("write", &path))?;
+    let ends = match hold.until {
+        Some(_) => "until then, or until",
+        None => "until",
+    };
     terminal::result(&format!(
-        "{vm} is {hold}\napply and watch leave it alone until armfleet release {vm}\n"
+        "{vm} is {hold}\napply and watch leave it alone {ends} armfleet release {vm}\n"
     ));
     Ok(Exit::Success)
 }

@@ -24,6 +24,15 @@ impl Installation {
             erases: false,
         }
     }
+
+    /// What is said of a VM that enters another phase than its record has.
+    pub(super) fn moved(&self, record: Option<&Record>) -> Option<&'static str> {
+        match (&record?.phase, &self.phase) {
+            (Phase::Installing { .. }, Phase::Own) => Some("it is installed"),
+            (_, Phase::Installing { .. }) if self.erases => Some("it is installed again"),
+            _ => None,
+        }
+    }
 }
 
 /// What its boot share tells of a VM's installation.

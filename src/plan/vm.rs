@@ -50,6 +50,8 @@ struct Remembered<'a> {
     record: Option<&'a Record>,
     /// Why the record is to be written even if it says the right thing.
     repair: Option<String>,
+    /// What an installation that has begun or ended makes of it: then nobody changed the file, and nothing drifted.
+    moved: Option<&'static str>,
 }
 
 impl Remembered<'_> {
@@ -57,6 +59,7 @@ impl Remembered<'_> {
     /// wanted the same.
     fn cause(&self, wanted_the_same: impl FnOnce(&Record) -> bool) -> Option<Cause> {
         match self.record {
+            Some(_) if self.moved.is_some() => None,
             Some(record) if wanted_the_same(record) => Some(Cause::Drifted),
             None if self.repair.is_some() => None,
             _ => Some(Cause::FileChanged),
@@ -67,7 +70,7 @@ impl Remembered<'_> {
 impl VmPlanner<'_> {
     fn plan(&self, draft: &mut Draft) -> Result<(), Stuck> {
         let domain = self.own_domain(draft)?;
-        let remembered = self.remembered(domain, draft)?;
+        let mut remembered = self.remembered(domain, draft)?;
         if self.sight.policy.drift_only && domain.is_none() && remembered.record.is_none() {
             return Ok(());
         }
@@ -78,6 +81,7 @@ impl VmPlanner<'_> {
         }
         self.host_can(domain, draft)?;
         let installation = self.installation(domain, remembered.record, draft)?;
+        remembered.moved = installation.moved(remembered.record);
         let vm = install::during(self.vm, &installation.phase);
         let planner = VmPlanner {
             vm: &vm,
@@ -102,11 +106,12 @@ impl VmPlanner<'_> {
             await_boot(&mut comparison, pending);
         }
         let pending = pending.unwrap_or_default();
-        let define = self.define(domain, &uuid, &comparison, &needs, draft);
         let cause = match domain {
-            Some(_) => cause_of(&comparison),
-            None => remembered.cause(|_| true),
+            Some(_) if remembered.moved.is_none() => cause_of(&comparison),
+            _ => remembered.cause(|_| true),
         };
+        let reason = remembered.moved.unwrap_or_else(|| reason_of(cause));
+        let define = self.define(domain, &uuid, &comparison, reason, &needs, draft);
         needs.extend(draft.because(cause, define));
         let written = self.record(remembered, &uuid, &comparison, &needs, draft);
         let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
@@ -170,6 +175,7 @@ impl VmPlanner<'_> {
             Ok(Remembered {
                 record: None,
                 repair: Some(why),
+                moved: None,
             })
         };
         match self.sight.inventory.record(name) {
@@ -198,6 +204,7 @@ impl VmPlanner<'_> {
                     _ => Ok(Remembered {
                         record: Some(&**record),
                         repair: None,
+                        moved: None,
                     }),
                 }
             }
@@ -210,6 +217,7 @@ impl VmPlanner<'_> {
             Fact::Absent => Ok(Remembered {
                 record: None,
                 repair: None,
+                moved: None,
             }),
             fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
                 let why = fact.unknown().unwrap_or_default();
@@ -260,6 +268,7 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         uuid: &Uuid,
         comparison: &Comparison,
+        reason: &str,
         needs: &[StepId],
         draft: &mut Draft,
     ) -> Option<StepId> {
@@ -276,7 +285,7 @@ impl VmPlanner<'_> {
             Some(_) if comparison.edits.is_empty() => return None,
             Some(domain) => (
                 Base::Stored(domain.digest.clone()?),
-                reason_of(cause_of(comparison)).to_owned(),
+                reason.to_owned(),
                 comparison.changes.clone(),
             ),
         };

@@ -161,7 +161,7 @@ impl VmStatus {
             notices: notices()
                 .map(|notice| match notice.outlook.as_str() {
                     "" => notice.what.clone(),
-                    outlook => format!("{}, {outlook}", notice.what),
+                    outlook => format!("{}; {outlook}", notice.what),
                 })
                 .collect(),
         }

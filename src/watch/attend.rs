@@ -66,7 +66,10 @@ impl Attendant<'_> {
             self.write(note)?;
         }
         if let Some(say) = judgement.say {
-            tracing::info!("{}: {say}", self.vm);
+            match judgement.act {
+                Act::Cut => tracing::warn!("{}: {say}", self.vm),
+                _ => tracing::info!("{}: {say}", self.vm),
+            }
         }
         // What was told is noted, whether libvirt answers or not; what is to be done about it is found out later.
         if let Some(error) = unseen {

@@ -132,7 +132,7 @@ No changes.
         snapbox::str![[r#"
 VM STATE KERNEL NEXT START
 armhf-vm running FIRST SECOND
-i runs FIRST, its share has SECOND, boots at its next restart
+i runs FIRST, its share has SECOND; boots at its next restart
 
 "#]]
     );
