@@ -182,7 +182,7 @@ impl VmPlanner<'_> {
             (_, false) if seen.bootable => Ok(Installation::of(Phase::Own)),
             (_, false) => {
                 let why = format!(
-                    "it is not installed on {}: armfleet did not create that disk, and it is not empty",
+                    "it is not installed on {}: that disk is not empty, and no record says that armfleet made it",
                     disk.path
                 );
                 draft.refuse(name, why, self.remedies(disk));

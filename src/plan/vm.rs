@@ -110,6 +110,12 @@ impl VmPlanner<'_> {
             Some(_) if remembered.moved.is_none() => cause_of(&comparison),
             _ => remembered.cause(|_| true),
         };
+        if remembered.moved.is_some() {
+            comparison
+                .changes
+                .iter_mut()
+                .for_each(|change| change.cause = None);
+        }
         let reason = remembered.moved.unwrap_or_else(|| reason_of(cause));
         let define = self.define(domain, &uuid, &comparison, reason, &needs, draft);
         needs.extend(draft.because(cause, define));

@@ -4,7 +4,7 @@ use crate::bed::{FLEET, SHARE, UUID, VM, apply, found, new_host};
 use armfleet::host::memory::Memory;
 
 /// A guest installs a kernel as Debian does, its initrd being made last.
-fn install(host: &Memory, version: &str) {
+pub(crate) fn install(host: &Memory, version: &str) {
     for name in ["vmlinuz", "initrd.img"] {
         let file = format!("{name}-{version}");
         host.put_guest_file(SHARE, &file, &file).unwrap();

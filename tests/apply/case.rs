@@ -24,13 +24,16 @@ pub(crate) fn policy(options: Option<&str>) -> Policy {
         None => Removal::Asked,
         Some("--auto-approve") => Removal::Refused,
         Some("--allow-removal") => Removal::Allowed,
+        Some(options) if options.starts_with("--reinstall ") => Removal::Asked,
         Some(options) => {
             let number = options.strip_prefix("--allow-removal=");
             Removal::UpTo(number.unwrap().parse().unwrap())
         }
     };
+    let reinstall = options.and_then(|options| options.trim().strip_prefix("--reinstall "));
     Policy {
         removal,
+        reinstall: reinstall.map(|vm| vm.parse().unwrap()),
         ..Policy::default()
     }
 }

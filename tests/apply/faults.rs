@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// An apply that is disturbed.
-struct Scenario {
+pub(crate) struct Scenario {
     host: Memory,
     fleet: String,
-    policy: Policy,
+    pub(crate) policy: Policy,
     /// At least so many calls are made.
     calls: usize,
     /// What must not be there in the end.
@@ -29,7 +29,7 @@ struct Scenario {
 }
 
 impl Scenario {
-    fn new(calls: usize, host: Memory, fleet: impl Into<String>) -> Self {
+    pub(crate) fn new(calls: usize, host: Memory, fleet: impl Into<String>) -> Self {
         Self {
             host,
             fleet: fleet.into(),
@@ -106,19 +106,24 @@ impl Scenario {
     }
 
     fn survives_everything(&self) {
+        self.survives(&|host, after| self.assert_goes_on(host, after));
+    }
+
+    /// Whatever disturbs the apply, what comes after it ends well.
+    pub(crate) fn survives(&self, assert_goes_on: &dyn Fn(&Memory, &str)) {
         let calls = self.calls();
         for (Recorded { call, .. }, before) in &calls {
             for failing in [Failing::new(call, *before), Failing::answer(call, *before)] {
                 let host = self.disturbed(&failing);
                 assert!(failing.has_failed(), "{call} was not made {before} times");
-                self.assert_goes_on(&host, &format!("{failing:?}"));
+                assert_goes_on(&host, &format!("{failing:?}"));
             }
         }
         for number in 0..calls.len() {
             let killed = Killed::at(number);
             let host = self.disturbed(&killed);
             assert!(killed.is_dead());
-            self.assert_goes_on(&host, &format!("{killed:?}"));
+            assert_goes_on(&host, &format!("{killed:?}"));
         }
     }
 }

@@ -10,6 +10,7 @@ mod change;
 mod faults;
 mod hook;
 mod identity;
+mod install;
 mod keep;
 mod property;
 mod removal;

@@ -197,10 +197,14 @@ fn apply_alone_leads_from_the_installer_to_the_kernel_that_it_installed() {
     let said = host
         .armfleet(&["apply", "--auto-approve", "--wait"])
         .success();
+    // Nobody changed the file, and nothing drifted.
     assert!(
-        said.contains("boots from its share") || said.contains("cmdline"),
+        said.contains("(it is installed)\n      cmdline  "),
         "{said}"
     );
+    for cause in ["drifted", "file changed"] {
+        assert!(!said.contains(cause), "{said}");
+    }
     let report = host.guest("report");
     host.assert_reported(&report, &format!("kernel {}", GuestFiles::get().first));
     host.assert_reported(&report, "initrd installed");
@@ -270,6 +274,7 @@ fn an_installation_that_failed_is_not_begun_again_unasked() {
     host.write("/srv/seed/preseed.cfg", PRESEED);
     let plan = host.armfleet(&["plan", "--reinstall", VM]).success();
     assert!(plan.contains("- erase     /srv/armhf-vm.img"), "{plan}");
+    assert!(!plan.contains("drifted"), "{plan}");
     let applied = host.armfleet(&["apply", "--auto-approve", "--wait", "--reinstall", VM]);
     applied.success();
     let report = host.guest("report");
@@ -291,7 +296,9 @@ fn a_disk_that_is_not_empty_is_nobodys_to_install_on() {
     let applied = host.apply();
     assert_eq!(applied.code, Some(3), "{}", applied.stdout);
     assert!(
-        applied.stdout.contains("armfleet did not create that disk"),
+        applied
+            .stdout
+            .contains("no record says that armfleet made it"),
         "{}",
         applied.stdout
     );

@@ -310,6 +310,9 @@ impl Daemon {
             hook::prepare(files, &name, uuid).map_err(|said| hook_failed(&name, &said))?;
         }
         finds_its_files(files, &definition)?;
+        if self.calls_hook(files) {
+            hook::started(files, &name);
+        }
         files.remove(&format!("{SAVES}/{name}.save"));
         let now_ns = files.now_ns();
         let id = self.next;

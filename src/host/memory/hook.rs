@@ -2,13 +2,13 @@
 
 use super::files::{Content, Files};
 use crate::boot::{
-    BootFileName, Candidate, Considered, Entry, FileNote, Identity, Listing, Origin, PairNote,
-    PairSource, SeedPart, SeedReceipt, Sha256Hex, Timestamp, choose, read_pair_note,
-    read_seed_receipt, render_pair_note,
+    BootFileName, Candidate, Considered, Entry, FileNote, INSTALLED, Identity, KernelVersion,
+    Listing, Origin, PairNote, PairSource, SeedPart, SeedReceipt, Sha256Hex, Timestamp, choose,
+    read_installer_receipt, read_pair_note, read_seed_receipt, render_pair_note,
 };
 use crate::host::primitives::{CallError, Owner};
 use crate::inventory::{FileKind, Look, RawEntry, RawStat};
-use crate::mark::{Record, read_record};
+use crate::mark::{Phase, Record, read_record};
 use crate::spec::{HostPath, VmName, layout};
 
 const FILE_LIMIT: u64 = 512 << 20;
@@ -32,7 +32,10 @@ pub(super) fn prepare(files: &mut Files, domain: &str, uuid: &str) -> Result<(),
         return Ok(());
     }
     let mut lines = Vec::new();
-    let staged = stage(files, &record, &mut lines);
+    let staged = match &record.phase {
+        Phase::Own => stage(files, &record, &mut lines),
+        Phase::Installing { disk } => install(files, &record, disk),
+    };
     let lines: String = lines
         .iter()
         .map(|line| format!("armfleet: {vm}: {line}\n"))
@@ -84,6 +87,49 @@ fn stage(files: &mut Files, record: &Record, lines: &mut Vec<String>) -> Result<
         _ => Err(CallError::other(
             "there is no pair of kernel and initrd to boot",
         )),
+    }
+}
+
+/// Boots the installer, if its disk is empty.
+fn install(files: &mut Files, record: &Record, disk: &HostPath) -> Result<(), CallError> {
+    let share = files.look(record.boot.share.as_str(), Look::Share);
+    let entries = share.present().and_then(|share| share.entries.as_deref());
+    let installed = |entry: &RawEntry| entry.name == INSTALLED;
+    if entries.unwrap_or_default().iter().any(installed) {
+        return Err(CallError::other(
+            "it is installed, and must not be installed again",
+        ));
+    }
+    let disk = files.look(disk.as_str(), Look::Image);
+    if disk.present().and_then(|disk| disk.blank) != Some(true) {
+        return Err(CallError::other("its disk is no longer empty"));
+    }
+    let vm = &record.vm;
+    let receipt = files.bytes(&layout::installer_receipt(vm));
+    match receipt.map(read_installer_receipt) {
+        Some(Ok(receipt)) => {
+            let (source, folder) = (PairSource::Installer, layout::installer_folder(vm));
+            provided(
+                files,
+                vm,
+                source,
+                None,
+                &folder,
+                [&receipt.kernel, &receipt.initrd],
+            )
+        }
+        _ => Err(CallError::other("its installer is not there")),
+    }
+}
+
+/// Runs the hook once a domain has started: nothing is left of an installer that could boot again.
+pub(super) fn started(files: &mut Files, domain: &str) {
+    let Ok(vm) = domain.parse::<VmName>() else {
+        return;
+    };
+    let staged = files.bytes(&layout::current_pair(&vm)).map(read_pair_note);
+    if matches!(staged, Some(Ok(pair)) if pair.source == PairSource::Installer) {
+        files.remove(&layout::current(&vm));
     }
 }
 
@@ -147,14 +193,27 @@ fn from_share(
 }
 
 fn from_seed(files: &mut Files, vm: &VmName, receipt: SeedReceipt) -> Result<(), CallError> {
-    let folder = layout::seed_folder(vm);
+    let (source, folder) = (PairSource::Seed, layout::seed_folder(vm));
+    let parts = [&receipt.kernel, &receipt.initrd];
+    provided(files, vm, source, receipt.version(), &folder, parts)
+}
+
+/// Makes a generation of what an apply has put into a folder.
+fn provided(
+    files: &mut Files,
+    vm: &VmName,
+    source: PairSource,
+    version: Option<KernelVersion>,
+    folder: &str,
+    [kernel, initrd]: [&SeedPart; 2],
+) -> Result<(), CallError> {
     let staged = [format!("{folder}/vmlinuz"), format!("{folder}/initrd.img")];
     let note = |path: &str, part: &SeedPart| file_note(files, path, part.path.as_str(), None);
     let pair = PairNote {
-        version: receipt.version(),
-        source: PairSource::Seed,
-        kernel: note(&staged[0], &receipt.kernel)?,
-        initrd: note(&staged[1], &receipt.initrd)?,
+        version,
+        source,
+        kernel: note(&staged[0], kernel)?,
+        initrd: note(&staged[1], initrd)?,
     };
     generation(files, vm, &pair, [&staged[0], &staged[1]])
 }
