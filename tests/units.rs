@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use armfleet::boot::GUEST_SETUP;
 use std::process::Command;
 
 const WATCH: &str = include_str!("../examples/systemd/armfleet-watch.service");
@@ -32,6 +33,12 @@ fn systemd_understands_the_units() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/systemd");
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]);
+    let (_, guest) = GUEST_SETUP.split_once("<<'UNIT'\n").unwrap();
+    let (guest, _) = guest.split_once("UNIT\n").unwrap();
+    let guest = guest.replace("/usr/local/sbin/armfleet-guest", "/bin/true");
+    let copy = folder.path().join("armfleet-guest.service");
+    std::fs::write(&copy, guest).unwrap();
+    verify.arg(copy);
     let mut units = 0;
     for unit in std::fs::read_dir(examples).unwrap() {
         let unit = unit.unwrap().path();

@@ -77,7 +77,8 @@ enum Command {
     GuestSetup(GuestSetupArguments),
     /// Show what was done on this host, by whom and when, and what would bring it back; with a VM, how its definition changed
     History(HistoryArguments),
-    /// Start VMs again whose guests reboot, so that they boot what they installed; runs until it is ended
+    /// Start VMs again whose guests reboot, so that they boot what they installed, and end kernels that hang; runs until it is
+    /// ended
     Watch,
     /// Have apply and watch leave a VM alone
     Hold(HoldArguments),

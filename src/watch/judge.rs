@@ -297,10 +297,12 @@ impl Seen {
         self.is_off() && self.run.is_some() && note.end.is_none() && by_guest
     }
 
-    /// Whether its kernel had its time, and is to give way.
+    /// Whether its kernel had its time, and is to give way. Not while it is paused: then it cannot say anything.
     fn is_overdue(&self, now: Moment) -> bool {
+        let guest = self.guest.as_ref();
+        let running = guest.is_some_and(|guest| guest.state == RunState::Running);
         let over = self.trial.as_ref().is_some_and(|trial| trial.until <= now);
-        over && self.is_wanted() && self.holding == Holding::Nobody
+        over && running && self.is_wanted() && self.holding == Holding::Nobody
     }
 
     fn is_wanted(&self) -> bool {
@@ -318,10 +320,10 @@ impl Seen {
                     self.start(now)
                 }
             }
-            Some(RunEnd::Silent { .. }) if self.runs() => Act::Cut,
+            Some(RunEnd::Silent { .. }) if self.is_overdue(now) => Act::Cut,
             None if self.runs() && self.is_wanted() => match &self.trial {
                 Some(trial) if now < trial.until => Act::Again(trial.until),
-                // Its time is over, and somebody holds it.
+                // Its time is over, and it is held or paused.
                 Some(_) => Act::Again(now.after(HOLD_GLANCE)),
                 None => Act::Rest,
             },

@@ -365,6 +365,107 @@ fn a_start_that_failed_is_tried_again_later() {
     assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
 }
 
+/// Anything that may be seen of a VM.
+fn anything() -> impl Strategy<Value = (Seen, Heard)> {
+    let end = prop_oneof![
+        Just(None),
+        Just(Some(RunEnd::Asked)),
+        Just(Some(RunEnd::PowerOff)),
+        Just(Some(RunEnd::Other("it crashed".to_owned()))),
+        moments().prop_map(|due| Some(RunEnd::Reboot { due })),
+        moments().prop_map(|due| Some(RunEnd::Silent { due })),
+    ];
+    let state = (0u32..8, 0u32..10).prop_map(|(state, reason)| RunState::read(state, reason));
+    let causes = vec![Cause::Reset, Cause::PowerOff, Cause::Outside];
+    let cause = proptest::sample::select(causes);
+    let happening = prop_oneof![
+        cause.prop_map(Happening::Shutdown),
+        Just(Happening::Started),
+        (0u32..9).prop_map(|reason| Happening::Stopped(Off::from_reason(reason))),
+    ];
+    let number = || proptest::option::of(1u64..3);
+    let heard = prop_oneof![
+        (happening, number()).prop_map(|(what, number)| Heard::Event(what, number.and_then(run))),
+        Just(Heard::Look),
+        Just(Heard::Due),
+    ];
+    let policies = vec![GuestReboot::ColdBoot, GuestReboot::Warm, GuestReboot::Stop];
+    let wish = (
+        proptest::sample::select(policies),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let seen = (proptest::option::of((state, 0u32..9)), number(), number());
+    let rest = (end, proptest::option::of(moments()), heard);
+    (wish, seen, rest).prop_map(
+        |((on_guest_reboot, wanted, is_held, another), (guest, present, noted), rest)| {
+            let (end, until, heard) = rest;
+            let state = if wanted {
+                DesiredState::Running
+            } else {
+                DesiredState::Stopped
+            };
+            let guest = guest.map(|(state, reason)| Guest {
+                uuid: if another { "another" } else { UUID }.to_owned(),
+                ..self::guest(state, Off::from_reason(reason))
+            });
+            let trial = until.and_then(|until| on_trial(until, None).trial);
+            let seen = Seen {
+                record: Record {
+                    state,
+                    on_guest_reboot,
+                    ..record()
+                },
+                guest,
+                holding: if is_held { held() } else { Holding::Nobody },
+                run: present.and_then(run),
+                note: Some(RunNote {
+                    end,
+                    ..RunNote::of(noted.and_then(run))
+                }),
+                guest_stop: None,
+                trial,
+            };
+            (seen, heard)
+        },
+    )
+}
+
+fn moments() -> impl Strategy<Value = Moment> {
+    (NOW.0 - 100_000..NOW.0 + 100_000).prop_map(Moment)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #[test]
+    fn nothing_is_done_to_a_vm_that_it_does_not_call_for((seen, heard) in anything()) {
+        let judged = judge(&seen, heard, NOW);
+        let state = seen.guest.as_ref().map(|guest| guest.state);
+        let ours = seen.record.on_guest_reboot == GuestReboot::ColdBoot
+            && seen.guest.as_ref().is_none_or(|guest| guest.uuid == UUID);
+        let free = ours && seen.holding == Holding::Nobody && seen.record.state == DesiredState::Running;
+        let note = judged.note.as_ref().or(seen.note.as_ref());
+        let end = note.and_then(|note| note.end.as_ref());
+        match judged.act {
+            Act::Rest => {}
+            Act::Again(moment) => prop_assert!(ours && moment > NOW),
+            Act::Start => {
+                prop_assert!(free && state == Some(RunState::Off));
+                let due = matches!(end, Some(RunEnd::Reboot { due } | RunEnd::Silent { due }) if *due <= NOW);
+                prop_assert!(due, "{end:?}");
+            }
+            Act::Cut => {
+                prop_assert!(free && state == Some(RunState::Running));
+                prop_assert!(seen.trial.is_some_and(|trial| trial.until <= NOW));
+            }
+        }
+        if !ours {
+            prop_assert!(judged.note.is_none());
+        }
+    }
+}
+
 /// A host with one VM, whose watcher may die and come back.
 struct World {
     runs: bool,
