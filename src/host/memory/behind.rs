@@ -237,11 +237,13 @@ impl Memory {
 
     /// Nobody can look at a path any more.
     pub fn make_unreadable(&self, path: &str, why: &str) {
-        self.meanwhile().files.make_unreadable(path, why);
+        let files = &mut self.meanwhile().files;
+        files.unreadable.insert(path.to_owned(), why.to_owned());
     }
 
     /// The file system of this folder keeps no extended attributes of the kind `user.*`.
     pub fn take_xattrs_away(&self, folder: &str) {
-        self.meanwhile().files.take_xattrs_away(folder);
+        let files = &mut self.meanwhile().files;
+        files.without_xattrs.insert(folder.to_owned());
     }
 }

@@ -49,8 +49,8 @@ pub(super) struct Files {
     now_ns: i64,
     /// How many files each path has had.
     made: BTreeMap<String, u64>,
-    unreadable: BTreeMap<String, String>,
-    without_xattrs: BTreeSet<String>,
+    pub(super) unreadable: BTreeMap<String, String>,
+    pub(super) without_xattrs: BTreeSet<String>,
 }
 
 impl Content {
@@ -589,13 +589,5 @@ impl Files {
         let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
         node.mapped_link = true;
         Ok(())
-    }
-
-    pub(super) fn make_unreadable(&mut self, path: &str, why: &str) {
-        self.unreadable.insert(path.to_owned(), why.to_owned());
-    }
-
-    pub(super) fn take_xattrs_away(&mut self, folder: &str) {
-        self.without_xattrs.insert(folder.to_owned());
     }
 }
