@@ -289,12 +289,16 @@ impl Attendant<'_> {
     }
 
     fn journal(&self, action: Action, reason: &str, took: Duration, error: Option<&CallError>) {
+        let act = match action {
+            Action::Stop => "cut",
+            _ => action.word(),
+        };
         let entry = Entry {
             at: self.guests.now(),
             by: USER.to_owned(),
             event: Event::Step(StepTrace {
                 plan: None,
-                id: format!("{}/{}", action.word(), self.vm),
+                id: format!("{act}/{}", self.vm),
                 vm: Some(self.vm.clone()),
                 action,
                 kind: action.word().to_owned(),

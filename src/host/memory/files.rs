@@ -453,17 +453,12 @@ impl Files {
         let (_, node) = self.find(from).ok_or_else(|| missing(from))?;
         let (content, source) = (node.content.clone(), node.stat());
         let Some(sha256) = content.sha256() else {
-            return Err(fails(
-                CallErrorKind::Other,
-                from,
-                "it is not a regular file",
-            ));
+            let why = "it is not a regular file";
+            return Err(fails(CallErrorKind::Other, from, why));
         };
-        if source.size > limit {
-            let why = format!(
-                "it has {} bytes, more than the {limit} that are allowed",
-                source.size
-            );
+        let size = source.size;
+        if size > limit {
+            let why = format!("it has {size} bytes, more than the {limit} that are allowed");
             return Err(fails(CallErrorKind::Other, from, &why));
         }
         self.put(to, content, mode, ROOT)?;
@@ -562,9 +557,10 @@ impl Files {
     }
 
     pub(super) fn rename_file(&mut self, from: &str, to: &str) -> Result<(), CallError> {
-        let (place, to) = (self.place(from)?, self.place(to)?);
-        let node = self.nodes.remove(&place).ok_or_else(|| missing(from))?;
-        self.nodes.insert(to, node);
+        let places = (self.place(from)?, self.place(to)?);
+        let node = self.nodes.remove(&places.0);
+        self.nodes
+            .insert(places.1, node.ok_or_else(|| missing(from))?);
         Ok(())
     }
 
@@ -573,8 +569,7 @@ impl Files {
             self.put(path, Content::file(""), 0o600, ROOT)?;
         }
         self.edit_file(path, |bytes, size| {
-            bytes.extend_from_slice(line.as_bytes());
-            bytes.push(b'\n');
+            bytes.extend(format!("{line}\n").into_bytes());
             *size = bytes.len() as u64;
             Ok(())
         })
