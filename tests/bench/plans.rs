@@ -119,6 +119,10 @@ fn main() {
         "vms": VMS,
         "changes": CHANGES,
         "milliseconds": work.iter().map(|(name, _)| (*name, milliseconds(name))).collect::<BTreeMap<_, _>>(),
+        "characters": {
+            "text": render_plan(&reported, Paint::Plain).chars().count(),
+            "markdown": render_markdown(&reported).chars().count(),
+        },
         "plan_over_floor": milliseconds("plan") / milliseconds("floor"),
         "total_milliseconds": total.as_secs_f64() * 1000.0,
     });
