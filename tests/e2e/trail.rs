@@ -138,6 +138,8 @@ fn a_killed_apply_and_a_damaged_line_are_said() {
     let mut apply = host.spawn(ARMFLEET, &["apply", "--auto-approve"]);
     let steps = || std::fs::read_to_string(host.path(JOURNAL)).unwrap_or_default();
     assert!(apply.wait_until(|| steps().contains(r#""event":"step""#)));
+    // It goes no further while somebody looks.
+    apply.signal(Signal::STOP);
     assert_eq!(as_json(&host, &[])["acts"][0]["apply"]["end"], "under-way");
     apply.signal(Signal::KILL);
     apply.wait();
