@@ -6,6 +6,7 @@ use super::share::Share;
 use crate::boot::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
 };
+use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::spec::{VmName, layout};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -91,13 +92,26 @@ fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
 pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), FileFault> {
     let path = root.below(layout::JOURNAL);
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
-    let line = serde_json::json!({
-        "at": at.map_or(0, |since| since.as_secs()),
-        "user": "armfleet-hook",
-        "step": format!("trial/{vm}"),
-        "reason": "how its last run went",
-        "result": judged.to_string(),
-    });
+    let entry = Entry {
+        at: at.map_or(0, |since| since.as_secs()),
+        by: "armfleet-hook".to_owned(),
+        event: Event::Step(StepTrace {
+            plan: None,
+            id: format!("trial/{vm}"),
+            vm: Some(vm.clone()),
+            action: Action::Change,
+            kind: "trial".to_owned(),
+            subject: vm.to_string(),
+            reason: judged.to_string(),
+            changes: Vec::new(),
+            milliseconds: 0,
+            error: Vec::new(),
+            before: None,
+            after: None,
+        }),
+    };
+    let line = render_entry(&entry).map_err(io::Error::other);
+    let line = line.map_err(FileFault::new("write", &path))?;
     OpenOptions::new()
         .append(true)
         .create(true)

@@ -86,7 +86,7 @@ No changes.
         &status,
         &[
             format!("{VM}  running  {first}  the same\n"),
-            format!("  i {failed}, {first} boots instead; armfleet boot retry"),
+            format!("  i {failed}; {first} boots instead; armfleet boot retry"),
         ],
     );
     assert_says(&host.read(JOURNAL), std::slice::from_ref(&failed));
