@@ -429,9 +429,10 @@ fn a_lock_is_waited_for() {
 /// A shell under another name that waits until its standard input ends.
 fn process(name: &str) -> Child {
     let script = format!("echo {name} > /proc/$$/comm; echo ready; read line");
-    let mut command = Command::new("sh");
+    let mut command = Command::new("env");
     command
-        .args(["-c", &script])
+        // Under nohup it would ignore the signal.
+        .args(["--default-signal=HUP", "sh", "-c", &script])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
