@@ -142,10 +142,12 @@ pub(super) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, FileFault> {
 
 /// Makes a folder of this mode, whatever the umask is, unless it is there.
 pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), FileFault> {
+    // One that is there may be without, made by a run that was killed.
+    let lacks = || fs::symlink_metadata(path).is_ok_and(|seen| seen.mode() & mode != mode);
     let made = match DirBuilder::new().mode(mode).create(path) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(fault) => Err(fault),
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && !lacks() => Ok(()),
+        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => Err(fault),
+        _ => fs::set_permissions(path, Permissions::from_mode(mode)),
     };
     made.map_err(FileFault::new("make the folder", path))
 }

@@ -7,7 +7,7 @@ use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
 use super::{Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
 use crate::domain::{Edit, apply_edits};
-use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RunState, digest};
+use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RawStat, RunState, digest};
 use crate::mark::{
     AppliedBy, Event, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
     render_run_note,
@@ -520,9 +520,27 @@ impl<P: Primitives> Performer<P> {
         self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
     }
 
+    /// Gives a folder of armfleet's own the bits of its mode that it lacks. Who was killed in making it left it without, and
+    /// QEMU could not pass.
+    fn let_pass(&self, path: &str, seen: &RawStat, mode: u32) -> Result<(), HostError> {
+        if seen.mode & mode == mode {
+            return Ok(());
+        }
+        let owner = Owner {
+            uid: seen.uid,
+            gid: seen.gid,
+        };
+        self.calls
+            .set_folder_owner(path, seen.mode | mode, owner)
+            .map_err(cannot(format!("set the mode of {path}")))
+    }
+
     pub(super) fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
         let is_there = || match self.calls.look(path, Look::Stat) {
-            Fact::Present(file) if file.stat.kind == FileKind::Folder => Ok(true),
+            Fact::Present(file) if file.stat.kind == FileKind::Folder => {
+                self.let_pass(path, &file.stat, mode)?;
+                Ok(true)
+            }
             Fact::Absent => Ok(false),
             Fact::Present(_) => {
                 Err(HostError::plain(format!("{path} is not a folder")).with_remedy("move it away"))

@@ -7,6 +7,7 @@ use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::inventory::Look;
+use armfleet::plan::Policy;
 
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
@@ -230,6 +231,21 @@ fn a_share_elsewhere_is_made_and_the_old_one_stays() {
         "write_file /var/lib/armfleet/vms/armhf-vm/record.json",
     ]);
     assert_eq!(host.bytes(&format!("{SHARE}/config")).unwrap(), b"kept");
+}
+
+/// QEMU passes through armfleet's folders. Killed between making one and setting its mode, an apply leaves it closed.
+#[test]
+fn a_folder_that_a_killed_apply_left_closed_is_opened() {
+    let host = new_host();
+    let folders = ["/var/lib/armfleet", "/var/lib/armfleet/vms"];
+    for folder in folders {
+        host.make_folder(folder, 0o700, None).unwrap();
+    }
+    apply(&host, FLEET, &Policy::default()).assert_converged();
+    for folder in folders {
+        let seen = host.look(folder, Look::Stat);
+        assert_eq!(seen.present().unwrap().stat.mode, 0o711, "{folder}");
+    }
 }
 
 #[test]

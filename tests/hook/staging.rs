@@ -287,3 +287,17 @@ fn names_that_a_host_made_file_lacks_do_not_matter() {
     world.start();
     assert_eq!(world.booted(), "6.1.0-48-armmp");
 }
+
+/// QEMU passes through these folders; a run that was killed in making one left it closed.
+#[test]
+fn a_folder_that_a_killed_run_left_closed_is_opened() {
+    let world = World::installed();
+    let boot = world.path(layout::boot_folder);
+    fs::create_dir(&boot).unwrap();
+    fs::set_permissions(&boot, fs::Permissions::from_mode(0o700)).unwrap();
+    world.start();
+    assert_eq!(
+        fs::metadata(&boot).unwrap().permissions().mode() & 0o777,
+        0o711
+    );
+}
