@@ -1,7 +1,7 @@
 //! What the user provides to boot, on the host: seeds, and installers with their files and the disks that they begin on.
 
 use super::perform::{PASSAGE, cannot, stale};
-use super::primitives::{Copied, Primitives};
+use super::primitives::{Copied, Held, Primitives};
 use super::{HostError, Performer};
 use crate::boot::{
     INITRD_LIMIT, Identity, InstallerReceipt, KERNEL_LIMIT, SeedPart, SeedReceipt, Sha256Hex,
@@ -21,15 +21,7 @@ impl<P: Primitives> Performer<P> {
     ) -> Result<(), HostError> {
         let folder = layout::seed_folder(vm);
         let receipt = layout::seed_receipt(vm);
-        let _lock = self.lock_vm(vm)?;
-        self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
-        self.ensure_folder(&folder, PASSAGE)?;
-        let _staging = self.lock_staging(vm)?;
-        // Without a receipt the hook takes no seed, so it never meets half of a new one.
-        self.calls()
-            .remove_file(&receipt)
-            .map_err(cannot(format!("remove {receipt}")))?;
+        let _locks = self.replacing(vm, &folder, &receipt)?;
         let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
         let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
         let text = render_seed_receipt(&SeedReceipt { kernel, initrd })
@@ -38,6 +30,25 @@ impl<P: Primitives> Performer<P> {
         self.calls()
             .write_file(&receipt, &folder, text.as_bytes(), 0o600)
             .map_err(doing)
+    }
+
+    /// Takes away the receipt of what is replaced, as long as the locks are held. Without one the hook takes nothing from the
+    /// folder, so it never meets half of something new.
+    fn replacing(
+        &self,
+        vm: &VmName,
+        folder: &str,
+        receipt: &str,
+    ) -> Result<[Box<dyn Held>; 2], HostError> {
+        let lock = self.lock_vm(vm)?;
+        self.ensure_vm_folder(vm)?;
+        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
+        self.ensure_folder(folder, PASSAGE)?;
+        let staging = self.lock_staging(vm)?;
+        self.calls()
+            .remove_file(receipt)
+            .map_err(cannot(format!("remove {receipt}")))?;
+        Ok([staging, lock])
     }
 
     fn stage(&self, source: &SeedSource, to: &str, limit: u64) -> Result<SeedPart, HostError> {
@@ -59,15 +70,7 @@ impl<P: Primitives> Performer<P> {
     ) -> Result<(), HostError> {
         let folder = layout::installer_folder(vm);
         let receipt = layout::installer_receipt(vm);
-        let _lock = self.lock_vm(vm)?;
-        self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
-        self.ensure_folder(&folder, PASSAGE)?;
-        let _staging = self.lock_staging(vm)?;
-        // Without a receipt the hook takes no installer, so it never meets half of a new one.
-        self.calls()
-            .remove_file(&receipt)
-            .map_err(cannot(format!("remove {receipt}")))?;
+        let _locks = self.replacing(vm, &folder, &receipt)?;
         let kernel = self.stage(
             &installer.kernel,
             &format!("{folder}/vmlinuz"),
