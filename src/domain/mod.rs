@@ -15,7 +15,7 @@ pub use compare::{
 };
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
 pub use skeleton::skeleton;
-pub use table::arch_name;
+pub use table::{arch_name, has_storage_on_pci};
 pub use value::Value;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::value::{Codec, Value};
 use crate::inventory::Libvirt;
 use crate::spec::{Accel, Arch, Boot, Disk, GuestReboot, Handover, Transport, Vm, layout};
-use crate::xml::{Part, child, descend};
+use crate::xml::{self, Part, child, descend};
 use roxmltree::Node;
 
 /// One property.
@@ -183,6 +183,20 @@ fn other_arch(_: Node<'_, '_>) -> Option<&'static str> {
 fn elsewhere(device: Node<'_, '_>) -> Option<&'static str> {
     let has_address = child(device, "address")?.attribute("type").is_some();
     has_address.then_some("moving a device between PCI and virtio-mmio renames it in the guest; change its <address> with virsh edit")
+}
+
+/// Whether a disk or a share of a domain is on PCI.
+#[must_use]
+pub fn has_storage_on_pci(definition: &str) -> bool {
+    xml::parse(definition).is_ok_and(|document| {
+        let devices = descend(document.root_element(), &["devices"]);
+        let mut devices = devices.into_iter().flat_map(|devices| devices.children());
+        devices.any(|device| {
+            let matters = device.has_tag_name("disk") || device.has_tag_name("filesystem");
+            let address = child(device, "address").and_then(|address| address.attribute("type"));
+            matters && address == Some("pci")
+        })
+    })
 }
 
 const fn row(

@@ -6,9 +6,9 @@
 use super::boot::{kernels, staged_pair};
 use super::planner::Draft;
 use crate::boot::{BootFileName, KernelVersion};
+use crate::domain::has_storage_on_pci;
 use crate::inventory::{Domain, Inventory};
 use crate::spec::{Arch, Transport, Vm};
-use crate::xml::{child, descend};
 
 /// Says that a VM's kernel will not find what its domain has on PCI.
 pub(super) fn notice(inventory: &Inventory, vm: &Vm, domain: Option<&Domain>, draft: &mut Draft) {
@@ -34,18 +34,8 @@ fn is_on_pci(vm: &Vm, domain: Option<&Domain>) -> bool {
     let Some(domain) = domain else {
         return vm.transport == Some(Transport::Pci);
     };
-    let Some(text) = domain.raw.inactive.present() else {
-        return false;
-    };
-    roxmltree::Document::parse(text).is_ok_and(|document| {
-        let devices = descend(document.root_element(), &["devices"]);
-        let mut devices = devices.into_iter().flat_map(|devices| devices.children());
-        devices.any(|device| {
-            let matters = device.has_tag_name("disk") || device.has_tag_name("filesystem");
-            let address = child(device, "address").and_then(|address| address.attribute("type"));
-            matters && address == Some("pci")
-        })
-    })
+    let definition = domain.raw.inactive.present();
+    definition.is_some_and(|definition| has_storage_on_pci(definition))
 }
 
 /// The version that boots next.
