@@ -21,6 +21,7 @@ mod fleet;
 mod guest;
 mod guest_setup;
 mod handover;
+mod hangs;
 mod host;
 mod init;
 mod install;
