@@ -5,7 +5,9 @@
 //! they cannot disagree: a new domain is the same edits on a skeleton.
 
 mod compare;
+mod devices;
 mod edit;
+mod moved;
 mod skeleton;
 mod table;
 mod value;
@@ -14,6 +16,7 @@ pub use compare::{
     Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
 };
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
+pub use moved::{Difference, Moved, running_overlays};
 pub use skeleton::skeleton;
 pub use table::{arch_name, has_storage_on_pci};
 pub use value::Value;

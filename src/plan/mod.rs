@@ -11,6 +11,7 @@ mod host;
 mod install;
 mod interruption;
 mod lpae;
+mod moved;
 mod order;
 mod pending;
 mod planner;

@@ -9,10 +9,10 @@ use super::planner::{Draft, Sight};
 use super::removal::Removals;
 use super::step::{Act, Base, StepId};
 use super::trial;
-use crate::domain::{Cause, Comparison, compare, compare_drift, skeleton};
+use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
 use crate::inventory::{Domain, Fact, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
-use crate::spec::{Transport, Uuid, Vm, domain_uuid, layout};
+use crate::spec::{DesiredState, HostPath, Transport, Uuid, Vm, domain_uuid, layout};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
@@ -98,9 +98,10 @@ impl VmPlanner<'_> {
         installation: &Installation,
         draft: &mut Draft,
     ) -> Result<(), Stuck> {
-        let mut needs = self.storage(domain, remembered, installation, draft)?;
         let uuid = self.uuid(domain);
         let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
+        self.refuse_moved(domain, &mut comparison, draft);
+        let mut needs = self.storage(domain, remembered, installation, &comparison.moved, draft)?;
         let pending = self.pending(domain, remembered.record, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
@@ -126,7 +127,9 @@ impl VmPlanner<'_> {
         let cause = remembered.cause(|record| record.autostart == self.vm.autostart);
         needs.extend(draft.because(cause, autostart));
         let cause = remembered.cause(|record| record.state == self.vm.state);
-        self.run_state(domain, &pending, cause, &needs, draft);
+        if comparison.moved.is_empty() || self.vm.state == DesiredState::Stopped {
+            self.run_state(domain, &pending, cause, &needs, draft);
+        }
         trial::notices(self.sight.inventory, self.vm, remembered.record, draft);
         lpae::notice(self.sight.inventory, self.vm, domain, draft);
         self.handover_notice(remembered.record, draft);
@@ -142,13 +145,18 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         remembered: &Remembered<'_>,
         installation: &Installation,
+        moved: &[Moved],
         draft: &mut Draft,
     ) -> Result<Vec<StepId>, Stuck> {
         let mut needs = self.freed(domain, draft)?;
-        let share = self.share(remembered.record, draft)?;
-        let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
-        needs.extend(draft.because(cause, share));
-        for disk in &self.vm.disks {
+        let stays = |kind: &str| moved.iter().any(|moved| moved.device.kind == kind);
+        if !stays("share") {
+            let share = self.share(remembered.record, draft)?;
+            let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
+            needs.extend(draft.because(cause, share));
+        }
+        let disks = self.vm.disks.iter().filter(|_| !stays("disk"));
+        for disk in disks {
             let disk = self.disk(disk, domain, remembered.record, draft)?;
             needs.extend(draft.because(Some(Cause::FileChanged), disk));
         }
@@ -162,6 +170,9 @@ impl VmPlanner<'_> {
             .path(&layout::seed_receipt(&self.vm.name));
         let cause = remembered.cause(|record| record.boot.seed && receipt.is_absent());
         needs.extend(draft.because(cause, seed));
+        if let Some(log) = &self.vm.console_log {
+            self.parent_exists(log, draft)?;
+        }
         Ok(needs)
     }
 
@@ -240,9 +251,6 @@ impl VmPlanner<'_> {
         uuid: &Uuid,
         draft: &mut Draft,
     ) -> Result<Comparison, Stuck> {
-        if let Some(log) = &self.vm.console_log {
-            self.parent_exists(log, draft)?;
-        }
         let skeleton = skeleton(self.vm.arch, &self.sight.spec.fleet, &self.vm.name, uuid);
         let definition = domain
             .and_then(|domain| domain.raw.inactive.present())
@@ -262,9 +270,6 @@ impl VmPlanner<'_> {
         })?;
         for why in &comparison.refusals {
             draft.refuse(&self.vm.name, why, "");
-        }
-        for what in &comparison.notices {
-            draft.notice(&self.vm.name, what, "");
         }
         Ok(comparison)
     }
@@ -357,7 +362,7 @@ impl VmPlanner<'_> {
             protect: vm.protect,
             phase: self.phase.clone(),
             boot: BootRecord {
-                share: vm.boot.share.clone(),
+                share: self.share_kept(remembered.record, comparison),
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
                 wanted: remembered
@@ -396,6 +401,17 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         ))
+    }
+
+    /// The share that the hook is to read: one that was moved outside armfleet is not replaced.
+    fn share_kept(&self, record: Option<&Record>, comparison: &Comparison) -> HostPath {
+        let moved = |record: &&Record| {
+            let moved = comparison.moved.iter();
+            let mut shares = moved.filter(|moved| moved.device.kind == "share");
+            shares.next().is_some() && record.boot.share != self.vm.boot.share
+        };
+        let share = record.filter(moved).map(|record| &record.boot.share);
+        share.unwrap_or(&self.vm.boot.share).clone()
     }
 
     fn autostart(
