@@ -215,6 +215,14 @@ struct PlanOptions {
     /// Erase the first disk of this VM, and install it again
     #[arg(long, value_name = "VM")]
     reinstall: Option<VmName>,
+    /// Use this VM's images and boot share as they are, though they are not those that the last apply left; may be given
+    /// several times
+    #[arg(long, value_name = "VM")]
+    accept: Vec<VmName>,
+    /// Replace this VM's first disk or boot share by an empty one, as the file says; the old one stays where it is. May be
+    /// given several times
+    #[arg(long, value_name = "VM")]
+    allow_replace: Vec<VmName>,
 }
 
 /// How a plan is printed.
@@ -264,7 +272,7 @@ struct ApplyArguments {
     #[arg(long)]
     auto_approve: bool,
     /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only", "reinstall", "accept", "allow_replace"])]
     plan: Option<PathBuf>,
     /// How to print what was done; with json, the plan is printed only if somebody is asked
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -401,6 +409,8 @@ impl PlanOptions {
             vms: self.vm.clone(),
             drift_only: self.drift_only,
             reinstall: self.reinstall.clone(),
+            accept: self.accept.clone(),
+            allow_replace: self.allow_replace.clone(),
         }
     }
 }

@@ -225,6 +225,7 @@ fn compare_device(
     let applied = AppliedDevice {
         key: device.key.clone(),
         rows,
+        place: None,
     };
     result.applied.devices.insert(device.name.clone(), applied);
 }

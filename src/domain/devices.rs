@@ -3,7 +3,7 @@
 use super::edit::{devices, find_kind};
 use super::table::{DEVICE_KINDS, Device, DeviceKind};
 use crate::inventory::digest;
-use crate::mark::Applied;
+use crate::mark::{Applied, AppliedDevice};
 use crate::spec::{Disk, HostPath, Vm};
 use crate::xml::descend;
 use roxmltree::{Document, Node};
@@ -111,6 +111,21 @@ fn free_target(document: &Document<'_>, taken: &BTreeSet<String>) -> Option<Stri
         .rev()
         .map(|letter| format!("vd{letter}"))
         .find(|target| !taken.contains(target) && !seen.contains(target.as_str()))
+}
+
+/// The file or folder that the last apply gave a device of this name.
+#[must_use]
+pub fn applied_source<'a>(name: &str, device: &'a AppliedDevice) -> Option<&'a str> {
+    let kind = kind_of(name)?;
+    device.rows.get(kind.shows).map(String::as_str)
+}
+
+/// The files or folders that the last apply gave the devices of a kind (`disk`, `share`).
+pub fn applied_sources<'a>(applied: &'a Applied, kind: &'a str) -> impl Iterator<Item = &'a str> {
+    let devices = applied.devices.iter();
+    let devices =
+        devices.filter(move |(name, _)| kind_of(name).is_some_and(|known| known.name == kind));
+    devices.filter_map(|(name, device)| applied_source(name, device))
 }
 
 /// The kind in a device's name (`disk root`).

@@ -15,6 +15,7 @@ mod value;
 pub use compare::{
     Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
 };
+pub use devices::{applied_source, applied_sources};
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
 pub use moved::{Difference, Moved, running_overlays};
 pub use skeleton::skeleton;

@@ -6,8 +6,10 @@ use super::observe::observe;
 use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
 use super::{Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
-use crate::domain::{Edit, apply_edits};
-use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RawStat, RunState, digest};
+use crate::domain::{Edit, applied_source, apply_edits};
+use crate::inventory::{
+    Fact, FileKind, Look, Query, RawFile, RawInventory, RawStat, RunState, digest,
+};
 use crate::mark::{
     AppliedBy, Event, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
     render_run_note,
@@ -297,6 +299,7 @@ impl<P: Primitives> Performer<P> {
         if let Ok(present) = recorded(&self.calls, vm) {
             record.boot.wanted = present.boot.wanted;
         }
+        self.note_places(&mut record);
         let text = render_record(&Record {
             applied_by,
             ..record
@@ -306,6 +309,18 @@ impl<P: Primitives> Performer<P> {
         self.calls
             .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(doing)
+    }
+
+    /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.
+    fn note_places(&self, record: &mut Record) {
+        for (name, device) in &mut record.applied.devices {
+            let path = applied_source(name, device);
+            let Some(path) = path.filter(|_| device.place.is_none()) else {
+                continue;
+            };
+            let seen = self.calls.look(path, Look::Image);
+            device.place = seen.present().map(RawFile::place);
+        }
     }
 
     fn await_off(

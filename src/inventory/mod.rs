@@ -4,6 +4,7 @@
 //! keeps fields, digests and raw text, and no trees.
 
 mod facts;
+mod image;
 mod libvirt;
 mod lifecycle;
 mod query;
@@ -13,8 +14,8 @@ pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Fact, FileKind, Look, Query, RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawStat,
-    SNAPSHOT_FORMAT,
+    Fact, FileKind, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile, RawInventory,
+    RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};

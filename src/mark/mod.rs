@@ -16,7 +16,7 @@ pub use journal::{
 };
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
-    Applied, AppliedBy, AppliedDevice, BootRecord, Phase, Record, RecordError, Wanted, read_record,
-    render_record,
+    Applied, AppliedBy, AppliedDevice, BootRecord, ImageState, Phase, Place, Record, RecordError,
+    Wanted, read_record, render_record,
 };
 pub use run::{Moment, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};

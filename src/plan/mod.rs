@@ -8,6 +8,7 @@ mod claim;
 mod extraction;
 mod hook;
 mod host;
+mod identity;
 mod install;
 mod interruption;
 mod lpae;
@@ -51,6 +52,12 @@ pub struct Policy {
     pub drift_only: bool,
     /// The VM whose disk is erased and that is installed again.
     pub reinstall: Option<VmName>,
+    /// VMs whose images and shares are used as they are, though they are not those that were applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<VmName>,
+    /// VMs whose first disk or boot share may be replaced by an empty one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_replace: Vec<VmName>,
 }
 
 impl Policy {

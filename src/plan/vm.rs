@@ -351,11 +351,13 @@ impl VmPlanner<'_> {
         draft: &mut Draft,
     ) -> Option<StepId> {
         let vm = self.vm;
+        let mut applied = comparison.applied.clone();
+        self.note_places(&mut applied, remembered.record, &comparison.moved, draft);
         let wanted = Record {
             fleet: self.sight.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
-            applied: comparison.applied.clone(),
+            applied,
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
@@ -382,7 +384,8 @@ impl VmPlanner<'_> {
             },
             _ => wanted,
         };
-        if remembered.repair.is_none() && remembered.record == Some(&wanted) {
+        let is_recorded = |record: &Record| self.is_recorded(&wanted, record);
+        if remembered.repair.is_none() && remembered.record.is_some_and(is_recorded) {
             return None;
         }
         let reason = remembered
