@@ -104,6 +104,12 @@ pub struct RawDomain {
     pub autostart: bool,
     /// Whether it has a managed save image.
     pub managed_save: bool,
+    /// The names of its domain snapshots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
+    /// The names of its checkpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<String>,
     /// Its definition, `VIR_DOMAIN_XML_INACTIVE`, without secrets.
     pub inactive: Fact<String>,
     /// What its process was started with; absent when it is off.

@@ -25,7 +25,8 @@ pub(super) fn applied_at<'a>(
 }
 
 impl VmPlanner<'_> {
-    fn accepts(&self) -> bool {
+    /// Whether the user said that what is at the VM's paths is meant.
+    pub(super) fn accepts(&self) -> bool {
         self.sight.policy.accept.contains(&self.vm.name)
     }
 

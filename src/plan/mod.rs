@@ -18,6 +18,7 @@ mod pending;
 mod planner;
 mod power;
 mod removal;
+mod rename;
 mod room;
 mod run;
 mod saved;

@@ -101,6 +101,10 @@ impl VmPlanner<'_> {
         let uuid = self.uuid(domain);
         let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
         self.refuse_moved(domain, &mut comparison, draft);
+        if remembered.record.is_none() && !comparison.moved.is_empty() {
+            // A record written now would know nothing of these devices, and the next plan would add them anew.
+            return Err(Stuck);
+        }
         let mut needs = self.storage(domain, remembered, installation, &comparison.moved, draft)?;
         let pending = self.pending(domain, remembered.record, &comparison);
         if let Some(pending) = &pending {
@@ -391,7 +395,10 @@ impl VmPlanner<'_> {
         let reason = remembered
             .repair
             .clone()
-            .unwrap_or_else(|| "what the hook and later plans go by".to_owned());
+            .unwrap_or_else(|| match self.accepts() {
+                true => "--accept: its images and boot share as they are now".to_owned(),
+                false => "what the hook and later plans go by".to_owned(),
+            });
         let act = Act::WriteRecord {
             record: Box::new(wanted),
             replaces: !self.sight.inventory.record(&vm.name).is_absent(),

@@ -166,6 +166,8 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                     persistent: true,
                     autostart: false,
                     managed_save: false,
+                    snapshots: Vec::new(),
+                    checkpoints: Vec::new(),
                     inactive: Fact::Absent,
                     live: Fact::Absent,
                 });
