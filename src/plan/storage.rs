@@ -37,8 +37,9 @@ impl VmPlanner<'_> {
                 if applied_at(record, path).is_some() {
                     let why =
                         format!("its boot share {path} is gone; it was there at the last apply");
-                    let remedy =
-                        format!("restore it, or begin anew with an empty /boot: mkdir {path}");
+                    let remedy = format!(
+                        "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
+                    );
                     draft.refuse(name, why, remedy);
                     return Err(Stuck);
                 }
@@ -137,7 +138,9 @@ impl VmPlanner<'_> {
                     let anew = disk.size.map(|size| {
                         format!(", or begin anew: truncate -s {} {path}", size.bytes())
                     });
-                    draft.refuse(name, why, format!("restore it{}", anew.unwrap_or_default()));
+                    let anew = anew.unwrap_or_default();
+                    let remedy = format!("restore it{anew}; then armfleet apply --accept {name}");
+                    draft.refuse(name, why, remedy);
                     return Err(Stuck);
                 }
                 let Some(size) = disk.size else {

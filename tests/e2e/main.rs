@@ -27,6 +27,7 @@ mod install;
 mod interrupted;
 mod keeps;
 mod main_job;
+mod moved;
 mod ownership;
 mod plans;
 mod read_only;
