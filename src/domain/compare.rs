@@ -266,6 +266,7 @@ fn compare_rows(
     for row in rows {
         let seen = scope.node.and_then(|node| read_row(row, node));
         let last = recorded.and_then(|rows| rows.get(row.name));
+        let last_value = last.map(|last| row.codec.read_recorded(last));
         let seen_text = seen.as_ref().map(ToString::to_string);
         let (edit, after) = match (row.want)(wish) {
             Want::Leave => {
@@ -273,7 +274,7 @@ fn compare_rows(
                 continue;
             }
             Want::Withdraw => match last {
-                Some(last) if seen_text.as_ref() == Some(last) => (
+                Some(_) if seen == last_value => (
                     Edit::Clear {
                         device: scope.device.clone(),
                         row: row.name.to_owned(),
@@ -283,14 +284,17 @@ fn compare_rows(
                 _ => continue,
             },
             Want::Value(wanted) => {
-                applied.insert(row.name.to_owned(), wanted.to_string());
+                // The same value keeps its text, so that no record is written anew for the words of it.
+                let same = last.filter(|_| last_value.as_ref() == Some(&wanted));
+                let text = same.cloned().unwrap_or_else(|| wanted.recorded());
+                applied.insert(row.name.to_owned(), text);
                 if seen
                     .as_ref()
                     .is_some_and(|seen| row.codec.satisfied(&wanted, seen, guest))
                 {
                     continue;
                 }
-                let after = Some(wanted.to_string());
+                let after = Some(wanted.clone());
                 (
                     Edit::Set {
                         device: scope.device.clone(),
@@ -306,7 +310,9 @@ fn compare_rows(
         } else {
             format!("{} {}", scope.label, row.name)
         };
-        let cause = recorded.and_then(|_| cause(after.as_ref(), last, seen_text.as_ref()));
+        let cause =
+            recorded.and_then(|_| cause(after.as_ref(), last_value.as_ref(), seen.as_ref()));
+        let after = after.as_ref().map(ToString::to_string);
         if scope.extent == Extent::Drift && !added && !cause.is_some_and(Cause::is_drift) {
             applied.remove(row.name);
             applied.extend(last.map(|last| (row.name.to_owned(), last.clone())));
@@ -355,7 +361,7 @@ fn is_shown(scope: &Scope<'_, '_>, row: &Row) -> bool {
 
 /// Why a property differs from what is wanted, `last` being what the last apply wanted. What it did not want, nobody
 /// can have changed since.
-fn cause(wanted: Option<&String>, last: Option<&String>, seen: Option<&String>) -> Option<Cause> {
+fn cause(wanted: Option<&Value>, last: Option<&Value>, seen: Option<&Value>) -> Option<Cause> {
     let Some(last) = last else {
         return Some(Cause::FileChanged);
     };

@@ -111,15 +111,15 @@ impl Found<'_> {
         let mut differences = Vec::new();
         for row in data_rows(self.kind) {
             let seen = read_row(row, node);
-            let text = seen.as_ref().map(ToString::to_string);
             let applied = self.applied(row.name);
+            let applied_value = applied.as_deref().map(|text| row.codec.read_recorded(text));
             let wanted =
                 matches!((want(row), &seen), (Want::Value(wanted), Some(seen)) if wanted == *seen);
-            if text != applied && !wanted {
+            if seen != applied_value && !wanted {
                 differences.push(Difference {
                     property: row.name,
                     applied,
-                    seen: text,
+                    seen: seen.map(|value| value.to_string()),
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Steps, performed by primitive calls. Nothing is decided here: a step says everything, and what it rests on is checked
 //! once more before it is done.
 
+use super::formats::{leave_later, leave_later_vm};
 use super::generations::recorded;
 use super::observe::observe;
 use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
@@ -11,8 +12,8 @@ use crate::inventory::{
     Fact, FileKind, Look, Query, RawFile, RawInventory, RawStat, RunState, digest,
 };
 use crate::mark::{
-    AppliedBy, Event, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
-    render_run_note,
+    AppliedBy, Event, HOLD_FORMAT, RECORD_FORMAT, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp,
+    read_hold, read_run_note, render_record, render_run_note,
 };
 use crate::plan::{Act, Base, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
@@ -363,6 +364,7 @@ impl<P: Primitives> Performer<P> {
     fn note_asked(&self, vm: &VmName) -> Result<(), HostError> {
         let path = layout::run_note(vm);
         let run = self.hook_seen(vm);
+        leave_later(&self.calls, &path, RUN_FORMAT)?;
         let seen = self.calls.look(&path, Look::Text);
         let last = seen.present().and_then(|file| file.text.as_deref());
         let last = last.and_then(|text| read_run_note(text.as_bytes()).ok());
@@ -467,6 +469,7 @@ impl<P: Primitives> Performer<P> {
 
     fn forget(&self, vm: &VmName) -> Result<(), HostError> {
         let _lock = self.lock_vm(vm)?;
+        leave_later_vm(&self.calls, vm)?;
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
         let _staging = self.lock_staging(vm)?;
         // The record goes last and together with its folder, so that a forgetting cut short is planned again.
@@ -493,11 +496,13 @@ impl<P: Primitives> Performer<P> {
                 .with_remedy("apply again")
         })?;
         self.not_held(vm)?;
+        leave_later(&self.calls, &layout::record(vm), RECORD_FORMAT)?;
         Ok(lock)
     }
 
     /// Fails if somebody has come to hold the VM since it was planned.
     fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
+        leave_later(&self.calls, &layout::hold(vm), HOLD_FORMAT)?;
         let seen = self.calls.look(&layout::hold(vm), Look::Text);
         let text = seen.map(|file| file.text.unwrap_or_default());
         let why = match text.try_map(|text| read_hold(text.as_bytes())) {

@@ -61,6 +61,8 @@ pub enum SeenRecord {
     Good(Box<Record>),
     /// It cannot; why.
     Damaged(String),
+    /// A later version of armfleet wrote it; what it says.
+    Later(String),
 }
 
 impl SeenRecord {
@@ -69,7 +71,7 @@ impl SeenRecord {
     pub fn good(&self) -> Option<&Record> {
         match self {
             Self::Good(record) => Some(record),
-            Self::Damaged(_) => None,
+            Self::Damaged(_) | Self::Later(_) => None,
         }
     }
 }
@@ -276,6 +278,7 @@ fn record_owner(path: &str) -> Option<String> {
 fn seen_record(file: &RawFile) -> SeenRecord {
     match read_record(file.text.as_deref().unwrap_or_default().as_bytes()) {
         Ok(record) => SeenRecord::Good(Box::new(record)),
+        Err(error) if error.is_later() => SeenRecord::Later(chain(&error)),
         Err(error) => SeenRecord::Damaged(chain(&error)),
     }
 }

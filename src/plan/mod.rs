@@ -6,6 +6,7 @@
 mod boot;
 mod claim;
 mod extraction;
+mod formats;
 mod hook;
 mod host;
 mod identity;

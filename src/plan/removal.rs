@@ -1,11 +1,13 @@
 //! VMs that left the file: removed with every guard, or refused.
 
 use super::claim::renaming;
+use super::formats;
 use super::planner::{Draft, Sight};
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
 use super::{Removal, rename};
 use crate::domain::Cause;
+use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
 use crate::spec::{DEFAULT_STOP_TIMEOUT, DesiredState, HostPath, VmName};
 use std::collections::BTreeMap;
@@ -152,6 +154,9 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
 
 /// Why a domain cannot be removed, and the remedy.
 fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, String)> {
+    if let Some(why) = formats::later(sight.inventory, vm) {
+        return Some((why, UPGRADE.to_owned()));
+    }
     match sight.inventory.hold(vm) {
         Fact::Absent | Fact::NotObserved => {}
         Fact::Present(hold) => return Some((hold.to_string(), format!("armfleet release {vm}"))),
@@ -191,7 +196,7 @@ fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, 
         Fact::Present(SeenRecord::Good(_)) => {
             Some(("its record is another domain's".to_owned(), back()))
         }
-        Fact::Present(SeenRecord::Damaged(why)) => {
+        Fact::Present(SeenRecord::Damaged(why) | SeenRecord::Later(why)) => {
             Some((format!("its record is damaged ({why})"), back()))
         }
         Fact::Absent => Some(("its record is lost".to_owned(), back())),

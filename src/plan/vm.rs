@@ -1,6 +1,7 @@
 //! One VM: what it needs on its host, part by part.
 
 use super::boot;
+use super::formats::refuse_later;
 use super::hook::Hook;
 use super::install::{self, Installation};
 use super::lpae;
@@ -69,6 +70,7 @@ impl Remembered<'_> {
 
 impl VmPlanner<'_> {
     fn plan(&self, draft: &mut Draft) -> Result<(), Stuck> {
+        refuse_later(self.sight, &self.vm.name, draft)?;
         let domain = self.own_domain(draft)?;
         let mut remembered = self.remembered(domain, draft)?;
         if self.sight.policy.drift_only && domain.is_none() && remembered.record.is_none() {
@@ -229,7 +231,7 @@ impl VmPlanner<'_> {
                     }),
                 }
             }
-            Fact::Present(SeenRecord::Damaged(why)) => {
+            Fact::Present(SeenRecord::Damaged(why) | SeenRecord::Later(why)) => {
                 repair(format!("damaged ({why}): written again"))
             }
             Fact::Absent if domain.is_some() => {

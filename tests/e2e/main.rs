@@ -18,6 +18,8 @@ mod examples;
 mod exit_codes;
 mod extract;
 mod fleet;
+#[path = "../releases/frozen.rs"]
+mod frozen;
 mod guest;
 mod guest_setup;
 mod handover;
@@ -31,6 +33,7 @@ mod moved;
 mod ownership;
 mod plans;
 mod read_only;
+mod releases;
 mod removal;
 mod restored;
 mod rollback;
