@@ -6,6 +6,7 @@
 
 mod compare;
 mod edit;
+mod seen;
 mod skeleton;
 mod table;
 mod value;
@@ -14,6 +15,7 @@ pub use compare::{
     Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
 };
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
+pub use seen::properties;
 pub use skeleton::skeleton;
 pub use table::{arch_name, has_storage_on_pci};
 pub use value::Value;

@@ -13,6 +13,7 @@ mod fields;
 mod form;
 mod identity;
 mod install;
+mod kept;
 mod key_texts;
 mod keys;
 mod layers;
@@ -40,6 +41,7 @@ mod vms;
 
 pub use code::{Code, HostCheck};
 pub use identity::domain_uuid;
+pub use kept::{FleetSource, KeptFile};
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
 pub use pattern::Pattern;
 pub use problem::{Fix, Label, Problem, Problems};
@@ -92,7 +94,7 @@ pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Proble
         let root = unite::unite(files, &mut found)?;
         let drafts = resolve::resolve(&root, &sources, given, &mut found)?;
         checks::check(&drafts, &mut found);
-        drafts.finish()
+        drafts.finish(&given.secrets)
     });
     found.outcome(spec, &sources)
 }
@@ -105,13 +107,14 @@ pub fn environment(bytes: &[u8]) -> BTreeSet<String> {
 }
 
 /// A whole fleet file after validation and defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// The ownership name that marks this file's domains.
     pub fleet: FleetName,
     /// The VMs, by name. All are on the host `local`.
     pub vms: BTreeMap<VmName, Vm>,
+    /// The secrets that are in it.
+    pub secrets: Secrets,
 }
 
 /// One VM as wanted.

@@ -1,5 +1,8 @@
 //! What must not be shown.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +28,12 @@ impl Secrets {
             values,
             former: BTreeMap::new(),
         }
+    }
+
+    /// For each name its own template as the value, for where no value is known.
+    pub(super) fn templates(names: impl IntoIterator<Item = String>) -> Self {
+        let template = |name: String| (name.clone(), template(&name));
+        Self::new(names.into_iter().map(template).collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -66,7 +75,7 @@ impl Secrets {
             .values
             .iter()
             .filter(|(_, value)| value.len() >= SHORTEST);
-        let values = values.map(|(name, value)| (value, format!("{{env.{name}}}")));
+        let values = values.map(|(name, value)| (value, template(name)));
         let former = self.former.iter();
         let former = former.map(|(value, name)| (value, format!("{{a former env.{name}}}")));
         let mut forms: Vec<(String, String)> = Vec::new();
@@ -85,6 +94,42 @@ impl Secrets {
         }
         redacted
     }
+
+    /// A value with `{env.NAME}` for every secret in its texts. Keys and numbers stay.
+    ///
+    /// # Errors
+    /// When a text without its secret means nothing any more: it was the name of something, and the secret a part of that.
+    pub fn template<T: Clone + Serialize + DeserializeOwned>(
+        &self,
+        value: &T,
+    ) -> Result<T, serde_json::Error> {
+        if self.values.is_empty() {
+            return Ok(value.clone());
+        }
+        let mut json = serde_json::to_value(value)?;
+        self.redact_texts(&mut json);
+        serde_json::from_value(json)
+    }
+
+    fn redact_texts(&self, json: &mut Value) {
+        match json {
+            Value::String(text) => {
+                if let Cow::Owned(redacted) = self.redact(text) {
+                    *text = redacted;
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_texts(value)),
+            Value::Object(values) => values
+                .values_mut()
+                .for_each(|value| self.redact_texts(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// How a fleet file names a secret.
+fn template(name: &str) -> String {
+    format!("{{env.{name}}}")
 }
 
 /// Where a text without colours is, from some place on.
