@@ -10,6 +10,7 @@ use armfleet::plan::{
     MovedFact, Plan, Policy, SaveError, SavedPlan, SavedPlanError, Staleness, plan, touched_paths,
 };
 use armfleet::spec::{Code, FleetSource, KeptFile, Problems, Secrets, Spec, layout};
+use proptest::prelude::*;
 use recorded::{applied, domain, edit_domain, empty_host, file, plan_on, see, spec, stat, vm};
 use std::collections::BTreeMap;
 
@@ -408,4 +409,43 @@ fn the_first_step_of_a_domain_says_what_it_expects() {
             .iter()
             .all(|step| step.expects.is_none())
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    // What a variable held before is found by its place in the command line, where a space begins another word.
+    #[test]
+    fn whatever_the_secrets_are_they_are_not_saved(old in "[!#-~é]{8,20}", new in "[ -~é]{8,20}") {
+        let (yaml, _) = keyed("geheim-17");
+        let source = source(&yaml);
+        let (Ok(before), Ok(_)) = (source.read(key(&old)), source.read(key(&new))) else {
+            // No kernel command line can hold it.
+            return Ok(());
+        };
+        prop_assume!(!yaml.contains(&old) && !yaml.contains(&new));
+        let host = applied(&before);
+        let text = text(&yaml, &host, &key(&new));
+        for secret in [&old, &new] {
+            let json = serde_json::to_string(secret).unwrap();
+            prop_assert!(!text.contains(secret.as_str()) && !text.contains(json.trim_matches('"')));
+        }
+        let saved = SavedPlan::read(text.as_bytes()).unwrap();
+        let (plan, staleness) = again_with(&saved, &host, key(&new));
+        prop_assert_eq!(staleness, None);
+        prop_assert_eq!(plan.digest(), saved.plan.digest());
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(at in 0usize..20_000, byte in 0x20u8..0x7f) {
+        let (yaml, host) = example();
+        let mut text = text(&yaml, &host, &Secrets::default()).into_bytes();
+        let at = at % text.len();
+        text[at] = byte;
+        if let Ok(saved) = SavedPlan::read(&text)
+            && saved.source.read(Secrets::default()).is_ok()
+        {
+            let _any = again(&saved, &host);
+        }
+    }
 }

@@ -43,7 +43,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
     let host = Performer::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
+    terminal::keep_secret(&plan.secrets);
     let host = host.called_by(caller(files.iter().map(String::as_str)));
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
@@ -66,7 +66,7 @@ fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
     let host = Performer::locked(host()?).map_err(failed)?;
     let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
+    terminal::keep_secret(&again.secrets);
     let host = host.called_by(caller(path.to_str()));
     if let Some(staleness) = saved.staleness(&again, &inventory) {
         refuse_stale(path, &saved.plan, &staleness);

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     // Nobody is asked when a saved plan is applied.
     let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
+    terminal::keep_secret(&plan.secrets);
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let mut report = PlanReport::new(&plan, definitions.as_ref());
     if arguments.out.is_some() {

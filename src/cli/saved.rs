@@ -1,5 +1,6 @@
 //! Saved plans in their files. A plan is applied without a question and as root, so whoever can write its file is root.
 
+use super::caller::STDIN;
 use super::exit::Exit;
 use super::{fleet, output, terminal};
 use crate::inventory::digest;
@@ -90,7 +91,7 @@ pub(super) fn report(saved: &SavedPlan, spec: &Spec, diff: bool) -> PlanReport {
 
 /// The text of a plan's file, if only root and the user at work can have written it, or if it has this digest.
 fn trusted(path: &Path, sha256: Option<&str>) -> Result<String, FileError> {
-    if path == Path::new("-") {
+    if path == Path::new(STDIN) {
         let wanted = sha256.ok_or(FileError::Stdin)?;
         let text = text(io::stdin().lock())?;
         return has_digest(&text, wanted).map(|()| text);

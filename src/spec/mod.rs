@@ -118,8 +118,7 @@ pub struct Spec {
 }
 
 /// One VM as wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vm {
     /// Its name and its domain's.
     pub name: VmName,
@@ -158,7 +157,7 @@ pub struct Vm {
 }
 
 /// A guest's instruction set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     /// 32-bit ARM with hardware floating point; libvirt's `armv7l`.
@@ -174,7 +173,7 @@ impl std::fmt::Display for Arch {
 }
 
 /// How a guest is executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accel {
     /// An existing domain keeps what it has; a new one gets KVM where the host offers it for this guest.
@@ -197,7 +196,7 @@ impl Transport {
 }
 
 /// How virtio devices are attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
@@ -207,8 +206,7 @@ pub enum Transport {
 }
 
 /// How a VM boots: from the kernel that its guest keeps in the boot share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Boot {
     /// The host folder that the guest sees as `/boot`.
     pub share: HostPath,
@@ -244,8 +242,7 @@ pub enum Handover {
 }
 
 /// The boot pair that the user provides for the time before the guest has installed one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Seed {
     /// Kernel file on the host.
     pub kernel: HostPath,
@@ -254,7 +251,7 @@ pub struct Seed {
 }
 
 /// What boots until the VM has a kernel of its own, on an empty disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Install {
     /// The installer's kernel, a file on the host.
     pub kernel: HostPath,
@@ -267,8 +264,7 @@ pub struct Install {
 }
 
 /// One disk as wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disk {
     /// Its identity within the VM.
     pub name: DiskName,
@@ -301,7 +297,7 @@ pub enum GuestReboot {
 }
 
 /// What becomes of a change that a running VM gets at a boot only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     /// It waits for the VM's next boot, whoever brings that about.

@@ -53,8 +53,9 @@ impl Secrets {
                 match wanted[..at].rsplit(' ').next().unwrap_or_default() {
                     "" => former.push((seen, name)),
                     before => {
-                        let words = seen.split(' ').filter_map(|word| word.strip_prefix(before));
-                        former.extend(words.map(|word| (word, name)));
+                        let values = words(seen).filter_map(|word| word.strip_prefix(before));
+                        let values = values.map(|value| within_quotes(before, value));
+                        former.extend(values.map(|value| (value, name)));
                     }
                 }
             }
@@ -125,6 +126,21 @@ impl Secrets {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// The words of a command line, as the kernel divides it: a space between quotes is none (`next_arg`).
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |c| {
+        quoted ^= c == '"';
+        c == ' ' && !quoted
+    })
+}
+
+/// A value up to the quote that ends it, where what is before it begins one.
+fn within_quotes<'t>(before: &str, value: &'t str) -> &'t str {
+    let begins = before.matches('"').count() % 2 == 1;
+    value.split(|c| begins && c == '"').next().unwrap_or(value)
 }
 
 /// How a fleet file names a secret.
@@ -228,6 +244,10 @@ mod tests {
         assert_eq!(
             redacted("hunter2 b", "geheim17 b"),
             "{a former env.KEY} -> {env.KEY} b"
+        );
+        assert_eq!(
+            redacted("key=\"hunter2\" b", "key=\"geheim 17\" b"),
+            "key=\"{a former env.KEY}\" b -> key=\"{env.KEY}\" b"
         );
         assert_eq!(
             redacted("key=hunter2", "console=ttyAMA0"),
