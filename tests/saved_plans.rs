@@ -368,7 +368,9 @@ fn the_secret_of_now_is_compared_with_the_domain() {
         let changes = staleness.different.iter().flat_map(|step| &step.changes);
         changes.map(|change| change.what.clone()).collect()
     };
-    assert_eq!(changes(&staleness.unwrap()), ["memory", "cmdline"]);
+    let staleness = staleness.unwrap();
+    assert_eq!(changes(&staleness), ["memory", "cmdline"]);
+    assert_eq!(moved(&staleness), [""; 0]);
     // What was planned to change still does, whichever value it becomes.
     assert_eq!(
         again_with(&saved("hunter2"), &host, key("swordfish")).1,

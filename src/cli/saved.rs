@@ -6,7 +6,7 @@ use super::{fleet, output, terminal};
 use crate::inventory::digest;
 use crate::plan::{SaveError, SavedPlan, SavedPlanError, touched_paths};
 use crate::report::PlanReport;
-use crate::spec::{Problems, Spec};
+use crate::spec::{Code, Problems, Spec};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use std::error::Error;
@@ -170,13 +170,16 @@ fn unusable(path: &Path, error: FileError) -> Exit {
 }
 
 fn refused(path: &Path, problems: &Problems) -> Exit {
-    let exit = fleet::invalid(problems);
-    fail(
-        path,
-        NoFleet,
-        "correct the fleet file, and plan again: armfleet plan --out FILE",
-    );
-    exit
+    fleet::invalid(problems);
+    if problems
+        .iter()
+        .all(|problem| problem.code == Code::Environment)
+    {
+        let remedy = "set it for armfleet apply --plan as for armfleet plan";
+        return fail(path, FleetError::Environment, remedy);
+    }
+    let remedy = "correct the fleet file, and plan again: armfleet plan --out FILE";
+    fail(path, FleetError::Refused, remedy)
 }
 
 fn fail(path: &Path, source: impl Error + 'static, remedy: &str) -> Exit {
@@ -233,6 +236,11 @@ struct Unusable {
     source: Box<dyn Error>,
 }
 
+/// Why the fleet files in a plan are not applied.
 #[derive(Debug, thiserror::Error)]
-#[error("the fleet file that it was made of is refused, as above")]
-struct NoFleet;
+enum FleetError {
+    #[error("its fleet file is refused, as above")]
+    Refused,
+    #[error("its fleet file needs a variable of the environment, as above")]
+    Environment,
+}

@@ -4,6 +4,7 @@ use super::saved::SavedPlan;
 use super::{Plan, Step};
 use crate::domain::{RowChange, properties};
 use crate::inventory::{Facts, Inventory, SeenFact};
+use crate::spec::ageless;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a plan made again differs from the saved one.
@@ -154,8 +155,11 @@ fn differing<'a>(
     now: &'a BTreeMap<String, String>,
 ) -> Vec<&'a str> {
     let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    // Which value of a variable is the former one depends on the environment, not on the host.
+    let value =
+        |values: &BTreeMap<String, String>, key| values.get(key).map(|value| ageless(value));
     let differing = keys
         .into_iter()
-        .filter(|key| then.get(*key) != now.get(*key));
+        .filter(|key| value(then, *key) != value(now, *key));
     differing.map(String::as_str).collect()
 }

@@ -45,7 +45,7 @@ pub use kept::{FleetSource, KeptFile};
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
 pub use pattern::Pattern;
 pub use problem::{Fix, Label, Problem, Problems};
-pub use secrets::Secrets;
+pub use secrets::{Secrets, ageless};
 pub use size::{Size, parse_duration, render_duration};
 pub use sources::{FleetFile, Source};
 pub use time::{parse_time, render_time};

@@ -17,6 +17,9 @@ pub struct Secrets {
     former: BTreeMap<String, String>,
 }
 
+/// How what is shown in the place of a former value begins.
+const FORMER: &str = "{a former env.";
+
 /// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
 pub(super) const SHORTEST: usize = 4;
 
@@ -78,7 +81,7 @@ impl Secrets {
             .filter(|(_, value)| value.len() >= SHORTEST);
         let values = values.map(|(name, value)| (value, template(name)));
         let former = self.former.iter();
-        let former = former.map(|(value, name)| (value, format!("{{a former env.{name}}}")));
+        let former = former.map(|(value, name)| (value, format!("{FORMER}{name}}}")));
         let mut forms: Vec<(String, String)> = Vec::new();
         for (value, shown) in values.chain(former) {
             forms.extend(written(value).map(|form| (form, shown.clone())));
@@ -141,6 +144,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn within_quotes<'t>(before: &str, value: &'t str) -> &'t str {
     let begins = before.matches('"').count() % 2 == 1;
     value.split(|c| begins && c == '"').next().unwrap_or(value)
+}
+
+/// A redacted text with nothing in it that says which of a variable's values was redacted.
+#[must_use]
+pub fn ageless(redacted: &str) -> String {
+    redacted.replace(FORMER, "{env.")
 }
 
 /// How a fleet file names a secret.

@@ -106,8 +106,12 @@ fn a_plan_with_a_secret_is_saved_without_it() {
     assert_silent(&text);
     let unset = host.armfleet(&apply);
     assert_eq!(unset.code, Some(4), "{}", unset.stdout);
-    let why = "the environment variable `KEY` is not set";
-    assert!(unset.stderr.contains(why), "{}", unset.stderr);
+    for why in [
+        "the environment variable `KEY` is not set",
+        "-> set it for armfleet apply",
+    ] {
+        assert!(unset.stderr.contains(why), "{}", unset.stderr);
+    }
     let (code, text) = said(&host, &apply, SECRETS[1]);
     assert_eq!(code, Some(0), "{text}");
 }
