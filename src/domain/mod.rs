@@ -8,6 +8,7 @@ mod compare;
 mod devices;
 mod edit;
 mod moved;
+mod seen;
 mod skeleton;
 mod table;
 mod value;
@@ -18,6 +19,7 @@ pub use compare::{
 pub use devices::{applied_source, applied_sources};
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
 pub use moved::{Difference, Moved, running_overlays};
+pub use seen::properties;
 pub use skeleton::skeleton;
 pub use table::{arch_name, has_storage_on_pci};
 pub use value::Value;

@@ -23,8 +23,10 @@ mod rename;
 mod room;
 mod run;
 mod saved;
+mod stale;
 mod step;
 mod storage;
+mod touched;
 mod trial;
 mod vm;
 mod watch;
@@ -34,13 +36,15 @@ pub use extraction::{Extraction, NoExtraction, extraction};
 pub use install::installing;
 pub use interruption::{Fate, Interruption};
 pub use planner::plan;
-pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError, Staleness};
+pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError};
+pub use stale::{MovedFact, MovedStep, Staleness};
 pub use step::{Act, Base, InstallerSource, SeedSource, Step, StepId};
 
+pub use touched::{TouchedPath, touched_paths};
 pub use trial::trials;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, HostCheck, Pattern, VmName};
+use crate::spec::{FleetName, HostCheck, Pattern, Secrets, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.
@@ -102,6 +106,9 @@ pub struct Plan {
     pub unknowns: Vec<Unknown>,
     /// What is worth knowing, and changes nothing.
     pub notices: Vec<Notice>,
+    /// The secrets that may be in it; they are never written anywhere.
+    #[serde(skip)]
+    pub secrets: Secrets,
 }
 
 /// Something wanted that will not be done.
@@ -148,11 +155,14 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// What this plan is known by: SHA-256 of its fleet, host and steps, in lower-case hexadecimal.
+    /// What this plan is known by: SHA-256 of its fleet, host and steps, in lower-case hexadecimal. The values of secrets
+    /// make no difference.
     #[must_use]
     pub fn digest(&self) -> String {
+        let steps = self.secrets.template(&self.steps);
+        let steps = steps.as_ref().unwrap_or(&self.steps);
         // Every part of a step can be written as JSON; a plan that could not would still not pass for another.
-        let steps = serde_json::to_string(&(&self.fleet, &self.host, &self.steps));
+        let steps = serde_json::to_string(&(&self.fleet, &self.host, steps));
         digest(&steps.unwrap_or_default())
     }
 

@@ -41,4 +41,5 @@ mod run_state;
 mod sandbox;
 mod secrets;
 mod trail;
+mod trust;
 mod watch;
