@@ -4,20 +4,19 @@ use super::caller::caller;
 use super::exit::Exit;
 use super::follow::follow;
 use super::plan::{failed, plan_exits, print};
+use super::progress::Progress;
 use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
-use crate::engine::{Ended, Monitor, Outcome, apply, observe_and_plan};
+use crate::engine::{Ended, Outcome, apply, observe_and_plan};
 use crate::host::Performer;
 use crate::host::system::SystemHost;
-use crate::plan::{Act, Plan, Policy, Staleness, Step};
+use crate::plan::{Plan, Policy, Staleness};
 use crate::report::{
-    ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_begin, render_outcome,
-    render_plan, render_staleness, render_step,
+    ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
+    render_staleness,
 };
 use crate::spec::Spec;
-use std::io::IsTerminal as _;
+use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     match &arguments.plan {
@@ -114,7 +113,9 @@ fn perform(
     arguments: &ApplyArguments,
 ) -> Result<Exit, Exit> {
     let of_plan = plan_exits(plan, &arguments.options);
-    let progress = Progress::new();
+    let progress = Progress::new()?;
+    let parallel = arguments.parallel.map(NonZero::get);
+    let host = host.booting_at_once(parallel);
     let exit = if plan.is_empty() {
         tell(plan, None, arguments.format)?;
         Exit::first(of_plan)
@@ -159,7 +160,7 @@ fn followed(
         Format::Text => terminal::result,
         Format::Json => terminal::remark,
     };
-    let end = follow(spec, progress, say)?;
+    let end = follow(spec, arguments.parallel, progress, say)?;
     Ok(if end == Exit::Success { exit } else { end })
 }
 
@@ -183,69 +184,6 @@ pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4]
             outcome.all_done() && !outcome.residual.is_empty(),
         ),
     ]
-}
-
-/// Whether a step takes long enough to be announced.
-fn waits(act: &Act) -> bool {
-    matches!(
-        act,
-        Act::Start { .. } | Act::Stop { .. } | Act::AwaitOff { .. }
-    )
-}
-
-/// Tells how steps end, and hears of an interruption.
-pub(super) struct Progress {
-    interrupted: Arc<AtomicBool>,
-    /// Only a terminal gets progress; failures everybody gets.
-    on_terminal: bool,
-    paint: Paint,
-}
-
-impl Progress {
-    /// Says something to somebody who watches.
-    pub(super) fn on_terminal(&self, text: &str) {
-        if self.on_terminal {
-            terminal::remark(text);
-        }
-    }
-
-    /// How to print for whoever reads the results.
-    pub(super) fn paint(&self) -> Paint {
-        terminal::paint(&std::io::stdout())
-    }
-
-    fn new() -> Self {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&interrupted)) {
-                tracing::warn!(%error, "an interruption will not wait for the step under way");
-            }
-        }
-        Self {
-            interrupted,
-            on_terminal: std::io::stderr().is_terminal(),
-            paint: terminal::paint(&std::io::stderr()),
-        }
-    }
-}
-
-impl Monitor for Progress {
-    fn begins(&self, step: &Step) {
-        tracing::debug!(step = %step.id, "begins");
-        if self.on_terminal && waits(&step.act) {
-            terminal::remark(&render_begin(step));
-        }
-    }
-
-    fn ended(&self, step: &Step, ended: &Ended) {
-        if self.on_terminal || matches!(ended, Ended::Failed(_)) {
-            terminal::remark(&render_step(step, ended, self.paint));
-        }
-    }
-
-    fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
 }
 
 #[derive(Debug, thiserror::Error)]

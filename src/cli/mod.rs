@@ -14,8 +14,10 @@ mod hold;
 mod init;
 mod output;
 mod plan;
+mod progress;
 mod saved;
 mod show;
+mod signals;
 mod status;
 mod systemd;
 mod terminal;
@@ -27,9 +29,11 @@ pub use exit::Exit;
 
 use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
+use crate::host::waits;
 use crate::plan::{Policy, Removal};
 use crate::spec::{Pattern, VmName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// The one libvirt of a host that runs build machines.
@@ -286,6 +290,10 @@ struct ApplyArguments {
     /// How to print what was done; with json, the plan is printed only if somebody is asked
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for each
+    /// 256 MiB of its memory]
+    #[arg(long, value_name = "N")]
+    parallel: Option<NonZero<usize>>,
     /// Follow VMs that are being installed until they run their own kernels
     #[arg(long)]
     wait: bool,
@@ -372,6 +380,9 @@ pub fn main() -> Exit {
         Command::Watch => "info",
         _ => "warn",
     });
+    if !matches!(command, Command::Watch) {
+        waits::listen(progress::say);
+    }
     let ended = match &command {
         Command::Init(arguments) => init::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),

@@ -5,7 +5,7 @@ use super::files::Files;
 use super::hook;
 use crate::boot::SHIM;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt};
+use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt, RunState};
 use crate::spec::{Uuid, layout};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -111,6 +111,11 @@ impl Daemon {
 
     pub(super) fn raw(&self, uuid: &str) -> Result<RawDomain, CallError> {
         Ok(self.domain(uuid)?.raw())
+    }
+
+    pub(super) fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        let (state, reason) = self.domain(uuid)?.state;
+        Ok(RunState::read(state, reason))
     }
 
     pub(super) fn secure(&self, uuid: &str) -> Result<String, CallError> {
