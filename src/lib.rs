@@ -23,6 +23,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |
 //! | [`spec`] | the fleet file: document, positions, resolution, checks, and the names of everything |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O |
@@ -41,7 +42,7 @@
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.
 //!
-//! - The core (`xml spec boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
+//! - The core (`format xml spec boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
 //!   process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use only those that the map lists above them.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
@@ -55,6 +56,7 @@ pub mod boot;
 pub mod cli;
 pub mod domain;
 pub mod engine;
+pub mod format;
 pub mod hook;
 pub mod host;
 pub mod inventory;

@@ -16,6 +16,9 @@ mod stop_note;
 mod trial;
 mod version;
 
+use crate::format::Format;
+use crate::spec::layout;
+
 pub use arch::GuestArch;
 pub use choice::{
     Candidate, Considered, Entry, Listing, PassedOver, Unusable, choose, is_of_interest,
@@ -28,16 +31,26 @@ pub use mapped_link::{
 };
 pub use newc::{AddedFile, appended_files};
 pub use note::{
-    FileNote, GenerationId, Identity, InstallerReceipt, NoteError, Origin, PairNote, PairSource,
-    SeedPart, SeedReceipt, Sha256Hex, Timestamp, read_installer_receipt, read_pair_note,
-    read_seed_receipt, render_installer_receipt, render_pair_note, render_seed_receipt,
+    FileNote, GenerationId, INSTALLER_FORMAT, Identity, InstallerReceipt, NameError, Origin,
+    PAIR_FORMAT, PairNote, PairSource, SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex, Timestamp,
+    read_installer_receipt, read_pair_note, read_seed_receipt, render_installer_receipt,
+    render_pair_note, render_seed_receipt,
 };
 pub use stop_note::{GuestStop, STOP_NOTE};
 pub use trial::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Failure, INSTALLED, Judged,
-    LastStart, PROVING_TIME, Proof, Ran, STRIKES, Standing, Trial, Trials, read_uptime,
+    LastStart, PROVING_TIME, Proof, Ran, STRIKES, Standing, TRIALS_FORMAT, Trial, Trials,
+    read_uptime,
 };
 pub use version::KernelVersion;
+
+/// What is kept beside a VM's staged pairs, each with what it says it is.
+pub const STAGED_FILES: [(layout::PathOf, Format); 4] = [
+    (layout::trials, TRIALS_FORMAT),
+    (layout::current_pair, PAIR_FORMAT),
+    (layout::seed_receipt, SEED_FORMAT),
+    (layout::installer_receipt, INSTALLER_FORMAT),
+];
 
 /// The largest kernel that is staged, in bytes. Debian's are below 40 MiB.
 pub const KERNEL_LIMIT: u64 = 64 << 20;

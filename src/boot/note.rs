@@ -2,19 +2,21 @@
 
 use super::mapped_link::BootFileName;
 use super::version::KernelVersion;
+use crate::format::{Format, FormatError};
 use crate::spec::HostPath;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The formats this program writes, and the only ones it reads.
-const PAIR_FORMAT: &str = "armfleet-pair/1";
-const SEED_FORMAT: &str = "armfleet-seed/1";
-const INSTALLER_FORMAT: &str = "armfleet-installer/1";
 /// Far above any note; a larger file is damaged.
 const NOTE_LIMIT: usize = 64 << 10;
+/// What a `pair.json` says it is.
+pub const PAIR_FORMAT: Format = Format::new("armfleet-pair", NOTE_LIMIT);
+/// What a `seed.json` says it is.
+pub const SEED_FORMAT: Format = Format::new("armfleet-seed", NOTE_LIMIT);
+/// What an `installer.json` says it is.
+pub const INSTALLER_FORMAT: Format = Format::new("armfleet-installer", NOTE_LIMIT);
 
 /// What made a pair the one to boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,12 +102,12 @@ impl Sha256Hex {
 }
 
 impl TryFrom<String> for Sha256Hex {
-    type Error = NoteError;
-    fn try_from(text: String) -> Result<Self, NoteError> {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
         if is_hex(&text, 64) {
             Ok(Self(text))
         } else {
-            Err(NoteError::NotADigest)
+            Err(NameError::NotADigest)
         }
     }
 }
@@ -140,12 +142,12 @@ impl GenerationId {
 }
 
 impl TryFrom<String> for GenerationId {
-    type Error = NoteError;
-    fn try_from(text: String) -> Result<Self, NoteError> {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
         if is_hex(&text, 16) {
             Ok(Self(text))
         } else {
-            Err(NoteError::NotAGeneration)
+            Err(NameError::NotAGeneration)
         }
     }
 }
@@ -270,23 +272,9 @@ impl InstallerReceipt {
     }
 }
 
-/// Why a note cannot be used.
+/// Why a text is no name of bytes.
 #[derive(Debug, thiserror::Error)]
-pub enum NoteError {
-    /// It is larger than any note.
-    #[error("it has {0} bytes, more than any such file")]
-    TooLarge(usize),
-    /// It is not JSON of this shape.
-    #[error("it is not such a file")]
-    Malformed(#[source] serde_json::Error),
-    /// Another version of armfleet wrote it.
-    #[error("its format is `{found}`, this version reads `{wanted}`")]
-    OtherFormat {
-        /// What it says.
-        found: String,
-        /// What it should say.
-        wanted: &'static str,
-    },
+pub enum NameError {
     /// A digest is not one.
     #[error("a SHA-256 has 64 lower-case hexadecimal digits")]
     NotADigest,
@@ -295,85 +283,52 @@ pub enum NoteError {
     NotAGeneration,
 }
 
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: String,
-}
-
-#[derive(Serialize)]
-struct Enveloped<'a, T> {
-    format: &'static str,
-    #[serde(flatten)]
-    note: &'a T,
-}
-
-pub(super) fn read<T: DeserializeOwned>(text: &[u8], wanted: &'static str) -> Result<T, NoteError> {
-    if text.len() > NOTE_LIMIT {
-        return Err(NoteError::TooLarge(text.len()));
-    }
-    let FormatOnly { format } = serde_json::from_slice(text).map_err(NoteError::Malformed)?;
-    if format != wanted {
-        return Err(NoteError::OtherFormat {
-            found: format,
-            wanted,
-        });
-    }
-    serde_json::from_slice(text).map_err(NoteError::Malformed)
-}
-
-pub(super) fn render<T: Serialize>(note: &T, format: &'static str) -> Result<String, NoteError> {
-    let mut text =
-        serde_json::to_string_pretty(&Enveloped { format, note }).map_err(NoteError::Malformed)?;
-    text.push('\n');
-    Ok(text)
-}
-
 /// Reads the text of a `pair.json`.
 ///
 /// # Errors
 /// Says why it is none.
-pub fn read_pair_note(text: &[u8]) -> Result<PairNote, NoteError> {
-    read(text, PAIR_FORMAT)
+pub fn read_pair_note(text: &[u8]) -> Result<PairNote, FormatError> {
+    PAIR_FORMAT.read(text)
 }
 
 /// The text of a `pair.json`, ending in a newline.
 ///
 /// # Errors
 /// None in practice: every part of a note can be written as JSON.
-pub fn render_pair_note(note: &PairNote) -> Result<String, NoteError> {
-    render(note, PAIR_FORMAT)
+pub fn render_pair_note(note: &PairNote) -> Result<String, FormatError> {
+    PAIR_FORMAT.render(note)
 }
 
 /// Reads the text of a `seed.json`.
 ///
 /// # Errors
 /// Says why it is none.
-pub fn read_seed_receipt(text: &[u8]) -> Result<SeedReceipt, NoteError> {
-    read(text, SEED_FORMAT)
+pub fn read_seed_receipt(text: &[u8]) -> Result<SeedReceipt, FormatError> {
+    SEED_FORMAT.read(text)
 }
 
 /// The text of a `seed.json`, ending in a newline.
 ///
 /// # Errors
 /// None in practice: every part of a receipt can be written as JSON.
-pub fn render_seed_receipt(receipt: &SeedReceipt) -> Result<String, NoteError> {
-    render(receipt, SEED_FORMAT)
+pub fn render_seed_receipt(receipt: &SeedReceipt) -> Result<String, FormatError> {
+    SEED_FORMAT.render(receipt)
 }
 
 /// Reads the text of an `installer.json`.
 ///
 /// # Errors
 /// Says why it is none.
-pub fn read_installer_receipt(text: &[u8]) -> Result<InstallerReceipt, NoteError> {
-    read(text, INSTALLER_FORMAT)
+pub fn read_installer_receipt(text: &[u8]) -> Result<InstallerReceipt, FormatError> {
+    INSTALLER_FORMAT.read(text)
 }
 
 /// The text of an `installer.json`, ending in a newline.
 ///
 /// # Errors
 /// None in practice: every part of a receipt can be written as JSON.
-pub fn render_installer_receipt(receipt: &InstallerReceipt) -> Result<String, NoteError> {
-    render(receipt, INSTALLER_FORMAT)
+pub fn render_installer_receipt(receipt: &InstallerReceipt) -> Result<String, FormatError> {
+    INSTALLER_FORMAT.render(receipt)
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 //! guest itself wrote into its share. Nobody needs to have watched.
 
 use super::KernelVersion;
-use super::note::{GenerationId, Identity, NoteError, PairNote, PairSource, read, render};
+use super::note::{GenerationId, Identity, PairNote, PairSource};
+use crate::format::{Format, FormatError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-const TRIALS_FORMAT: &str = "armfleet-trials/1";
+/// What a `trials.json` says it is.
+pub const TRIALS_FORMAT: Format = Format::new("armfleet-trials", 64 << 10);
 /// After so many unproved runs a pair has failed.
 pub const STRIKES: u32 = 3;
 /// A run that took so long proves its pair, unless the guest is to speak for itself.
@@ -214,16 +216,16 @@ impl Trials {
     ///
     /// # Errors
     /// Says why it is none.
-    pub fn read(text: &[u8]) -> Result<Self, NoteError> {
-        read(text, TRIALS_FORMAT)
+    pub fn read(text: &[u8]) -> Result<Self, FormatError> {
+        TRIALS_FORMAT.read(text)
     }
 
     /// The text of a `trials.json`, ending in a newline.
     ///
     /// # Errors
     /// None in practice: every part of it can be written as JSON.
-    pub fn render(&self) -> Result<String, NoteError> {
-        render(self, TRIALS_FORMAT)
+    pub fn render(&self) -> Result<String, FormatError> {
+        TRIALS_FORMAT.render(self)
     }
 
     /// Judges the last run, once. `within` is `boot.confirm_within`: with it only the guest's word counts.

@@ -5,13 +5,14 @@ use super::exit::Exit;
 use super::follow::follow;
 use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
-use super::{ApplyArguments, Format, PlanFormat, fleet, host, saved, terminal};
+use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
 use crate::engine::{Ended, Outcome, apply, observe_and_plan};
 use crate::host::Performer;
 use crate::host::system::SystemHost;
-use crate::plan::{Plan, Policy, SavedPlan};
+use crate::plan::{Plan, Policy, Staleness};
 use crate::report::{
-    ApplyReport, Paint, PlanReport, render_outcome, render_plan, render_staleness,
+    ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
+    render_staleness,
 };
 use crate::spec::Spec;
 use std::num::NonZero;
@@ -41,7 +42,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
     let host = Performer::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
+    terminal::keep_secret(&plan.secrets);
     let host = host.called_by(caller(files.iter().map(String::as_str)));
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
@@ -61,25 +62,46 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 
 /// Applies a saved plan, if planning again gives the same steps.
 fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
-    let saved = saved::read(path)?;
-    let SavedPlan {
-        spec, policy, plan, ..
-    } = &saved;
+    let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
     let host = Performer::locked(host()?).map_err(failed)?;
+    let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
+    terminal::keep_secret(&again.secrets);
     let host = host.called_by(caller(path.to_str()));
-    let (again, inventory) = observe_and_plan(&host, spec, policy).map_err(failed)?;
     if let Some(staleness) = saved.staleness(&again, &inventory) {
-        let remedy = "nothing was done; plan again: armfleet plan --out FILE";
-        terminal::error(&Stale(path.display().to_string()), Some(remedy));
-        terminal::remark(&render_staleness(&staleness));
-        tell(plan, None, arguments.format)?;
+        refuse_stale(path, &saved.plan, &staleness);
+        tell(&saved.plan, None, arguments.format)?;
         return Ok(Exit::Refused);
     }
     if arguments.format == Format::Text {
-        let definitions = arguments.options.diff.then_some(&saved.definitions);
-        print(&PlanReport::new(plan, definitions), PlanFormat::Text)?;
+        let report = saved::report(&saved, &spec, arguments.options.diff);
+        print(&report, PlanFormat::Text)?;
     }
-    perform(host, spec, policy, &again, arguments)
+    perform(host, &spec, &saved.policy, &again, arguments)
+}
+
+/// Says why a saved plan is not applied: it was before, or something else moved.
+fn refuse_stale(path: &Path, plan: &Plan, staleness: &Staleness) {
+    let remedy = "nothing was done; plan again: armfleet plan --out FILE";
+    let path = path.display().to_string();
+    // A journal that cannot be read tells nothing of this plan.
+    let past = history::past().ok();
+    let Some(act) = past
+        .as_ref()
+        .and_then(|past| past.last_apply(&plan.digest()))
+    else {
+        terminal::error(&Stale(path), Some(remedy));
+        terminal::remark(&render_staleness(staleness));
+        return;
+    };
+    let applied = render_applied(act);
+    terminal::error(&AppliedBefore { path, applied }, Some(remedy));
+    let all_done = act
+        .apply
+        .as_ref()
+        .is_some_and(|apply| apply.end == ApplyEnd::Done);
+    if !all_done {
+        terminal::remark(&render_staleness(staleness));
+    }
 }
 
 /// Performs a plan and says what it came to.
@@ -167,6 +189,13 @@ pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4]
 #[derive(Debug, thiserror::Error)]
 #[error("the plan in {0} is stale")]
 struct Stale(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plan in {path} was applied before, {applied}")]
+struct AppliedBefore {
+    path: String,
+    applied: String,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("there is no terminal to ask on")]

@@ -3,11 +3,12 @@
 use super::exit::Exit;
 use super::plan::failed;
 use super::{HoldArguments, ReleaseArguments, terminal};
+use crate::format::UPGRADE;
 use crate::host::HostError;
 use crate::host::primitives::{CallError, Held};
 use crate::host::system::SystemFiles;
 use crate::inventory::{Fact, Look};
-use crate::mark::{Hold, render_hold};
+use crate::mark::{HOLD_FORMAT, Hold, render_hold};
 use crate::spec::{VmName, layout, parse_duration, parse_time};
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(super) fn hold(arguments: &HoldArguments) -> Result<Exit, Exit> {
     let vm = &arguments.vm;
     let path = layout::hold(vm);
     let _lock = lock(&files, vm).map_err(failed)?;
+    known(&files, &path).map_err(failed)?;
     let text = render_hold(&hold)
         .map_err(|error| failed(HostError::new(format!("cannot write {path}"), error)))?;
     files.write(&path, &text).map_err(cannot("write", &path))?;
@@ -46,6 +48,7 @@ pub(super) fn release(arguments: &ReleaseArguments) -> Result<Exit, Exit> {
     let vm = &arguments.vm;
     let path = layout::hold(vm);
     let _lock = lock(&files, vm).map_err(failed)?;
+    known(&files, &path).map_err(failed)?;
     let held = files.look(&path, Look::Stat).present().is_some();
     files.remove(&path).map_err(cannot("remove", &path))?;
     terminal::result(&if held {
@@ -71,6 +74,16 @@ fn end(until: &str, now: u64) -> Result<u64, Exit> {
     }
     terminal::error(&Past(until.to_owned()), None);
     Err(Exit::Invalid)
+}
+
+/// Fails if a later version of armfleet wrote the hold: then it says more than this version knows.
+fn known(files: &SystemFiles, path: &str) -> Result<(), HostError> {
+    let seen = files.look(path, Look::Text);
+    let text = seen.present().and_then(|file| file.text.as_deref());
+    let later = text.and_then(|text| HOLD_FORMAT.later(text.as_bytes()));
+    later.map_or(Ok(()), |error| {
+        Err(HostError::new(format!("{path} stays as it is"), error).with_remedy(UPGRADE))
+    })
 }
 
 /// The lock of a VM that armfleet keeps on this host.

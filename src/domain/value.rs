@@ -43,6 +43,16 @@ impl Codec {
         }
     }
 
+    /// Reads a value as [`Value::recorded`] writes it; text that makes no sense is itself, and equal to nothing else.
+    pub(super) fn read_recorded(self, text: &str) -> Value {
+        let value = match self {
+            Self::Kib => read_recorded_kib(text).map(Value::Kib),
+            Self::Count => text.parse().ok().map(Value::Count),
+            Self::Text | Self::Machine => None,
+        };
+        value.unwrap_or_else(|| Value::Text(text.to_owned()))
+    }
+
     /// Whether what is there is what is wanted.
     pub(super) fn satisfied(
         self,
@@ -60,6 +70,15 @@ impl Codec {
 }
 
 impl Value {
+    /// The text that stands in records, the same for ever: what is printed may change, and would look like drift.
+    pub(super) fn recorded(&self) -> String {
+        match self {
+            Self::Kib(kib) => recorded_kib(*kib),
+            Self::Count(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
     /// The text that stands in the XML.
     pub(super) fn xml_text(&self) -> String {
         match self {
@@ -67,6 +86,37 @@ impl Value {
             Self::Text(text) => text.clone(),
         }
     }
+}
+
+/// The units of recorded amounts, in bytes.
+const RECORDED_UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+/// An amount in the unit that makes the smallest whole number of it.
+fn recorded_kib(kib: u64) -> String {
+    let bytes = kib.saturating_mul(1024);
+    let fits = |&(_, factor): &(&str, u64)| bytes >= factor && bytes.is_multiple_of(factor);
+    let units = RECORDED_UNITS.into_iter().filter(fits);
+    let (unit, factor) = units
+        .min_by_key(|(_, factor)| bytes / factor)
+        .unwrap_or(("B", 1));
+    format!("{} {unit}", bytes / factor)
+}
+
+fn read_recorded_kib(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_once(' ')?;
+    let (_, factor) = RECORDED_UNITS.iter().find(|(name, _)| *name == unit)?;
+    let bytes = number.parse::<u64>().ok()?.checked_mul(*factor)?;
+    bytes.is_multiple_of(1024).then_some(bytes / 1024)
 }
 
 impl fmt::Display for Value {
@@ -170,5 +220,39 @@ mod tests {
         assert_eq!(kib("1", "ells"), None);
         assert_eq!(kib("99999999999999999999", "KiB"), None);
         assert_eq!(kib("9999999999999999999", "TiB"), None);
+    }
+
+    #[test]
+    fn what_is_recorded_is_the_same_for_ever_and_reads_back() {
+        for (kib, text) in [
+            (0, "0 B"),
+            (1, "1 KiB"),
+            (1023, "1023 KiB"),
+            (524_288, "512 MiB"),
+            (1_572_864, "1536 MiB"),
+            (1_953_125, "2 GB"),
+            (2_097_152, "2 GiB"),
+            (1 << 30, "1 TiB"),
+            (1 << 40, "1024 TiB"),
+        ] {
+            assert_eq!(Value::Kib(kib).recorded(), text);
+            assert_eq!(Codec::Kib.read_recorded(text), Value::Kib(kib));
+        }
+        for text in ["vdz", "/srv/a b.img", ""] {
+            let value = Value::Text(text.to_owned());
+            assert_eq!(value.recorded(), text);
+            assert_eq!(Codec::Text.read_recorded(text), value);
+            assert_eq!(Codec::Kib.read_recorded(text), value);
+        }
+        assert_eq!(Value::Count(4).recorded(), "4");
+        assert_eq!(Codec::Count.read_recorded("4"), Value::Count(4));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_amount_reads_back(kib: u32, shift in 0u32..21) {
+            let value = Value::Kib(u64::from(kib) << shift);
+            proptest::prop_assert_eq!(Codec::Kib.read_recorded(&value.recorded()), value);
+        }
     }
 }

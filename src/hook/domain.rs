@@ -64,6 +64,12 @@ impl Starting {
         }
     }
 
+    /// The share inside which its kernel is linked; none if it boots another kernel.
+    pub(super) fn linked_share(&self) -> Option<HostPath> {
+        let share = self.kernel.strip_suffix(layout::LINKED_KERNEL)?;
+        share.strip_suffix('/')?.parse().ok()
+    }
+
     /// Whether the domain's own mark says that it is this VM; for when there is no record to compare with.
     pub(super) fn claims_to_be(&self, name: &VmName) -> bool {
         let claims = |mark: &OwnerMark| mark.vm == name.as_str() && mark.uuid == self.uuid;

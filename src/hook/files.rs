@@ -1,6 +1,7 @@
 //! Reading, hashing and making files, with a bound on bytes and time.
 
 use crate::boot::{Identity, Sha256Hex, Timestamp};
+use crate::format::{Format, FormatError};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use std::error::Error;
@@ -30,6 +31,22 @@ impl FileFault {
         let path = path.to_owned();
         move |source| Self { act, path, source }
     }
+}
+
+/// A file that a later version of armfleet wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("{} stays as it is", path.display())]
+pub(super) struct LaterFile {
+    path: PathBuf,
+    #[source]
+    source: FormatError,
+}
+
+/// Whether a later version of armfleet wrote a file.
+pub(super) fn later(path: &Path, format: Format) -> Option<LaterFile> {
+    let source = format.later(&read_own(path).ok()??)?;
+    let path = path.to_owned();
+    Some(LaterFile { path, source })
 }
 
 /// When reading must stop: libvirtd holds the VM's lock for as long as the hook runs.

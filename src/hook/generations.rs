@@ -5,14 +5,15 @@
 //! before a start.
 
 use super::files::{
-    Deadline, FileFault, Timed, copy, create, digest, identity, make_folder, open_plain, read_own,
-    remove_file, sync_folder,
+    Deadline, FileFault, LaterFile, Timed, copy, create, digest, identity, later, make_folder,
+    open_plain, read_own, remove_file, sync_folder,
 };
 use crate::boot::{
     Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT,
-    KernelFault, KernelVersion, NoteError, Origin, PairNote, PairSource, Sha256Hex, Trials,
+    KernelFault, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Sha256Hex, Trials,
     check_kernel, read_pair_note, render_pair_note, walk_initrd,
 };
+use crate::format::FormatError;
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -98,7 +99,7 @@ pub(super) enum StageFault {
     #[error("these bytes failed before: {1}")]
     Failed(GenerationId, Failure),
     #[error("cannot write its note")]
-    Note(#[source] NoteError),
+    Note(#[source] FormatError),
     #[error(transparent)]
     Own(#[from] FileFault),
 }
@@ -134,6 +135,13 @@ impl Generations {
         let text = read_own(&self.folder(&id).join(NOTE)).ok()??;
         let note = read_pair_note(&text).ok()?;
         (note.id() == id).then_some(Staged { id, note })
+    }
+
+    /// The note of a generation that a later version of armfleet staged, if there is one.
+    pub(super) fn later_note(&self) -> Option<LaterFile> {
+        let folders = fs::read_dir(self.boot.join(FOLDER)).ok()?;
+        let mut notes = folders.flatten().map(|folder| folder.path().join(NOTE));
+        notes.find_map(|note| later(&note, PAIR_FORMAT))
     }
 
     /// Whether a generation's files are there with their sizes. Nobody but root changes them, so this is enough for

@@ -2,9 +2,11 @@
 
 use super::files::{Deadline, FileFault, copy, identity, open_plain};
 use super::generations::Generations;
+use super::root::Root;
 use super::share::Share;
+use super::start::STAGING_TIME;
 use crate::boot::FileNote;
-use crate::spec::layout;
+use crate::spec::{HostPath, VmName, layout};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -26,16 +28,19 @@ pub(super) enum LinkFault {
     Own(#[from] FileFault),
 }
 
+/// Gives the pair that is staged for a VM its names inside this share.
+pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), LinkFault> {
+    let generations = Generations::open(root.below(&layout::boot_folder(vm)))?;
+    let share = Share::open(Path::new(share.as_str()))?;
+    place(&generations, &share, Deadline::after(STAGING_TIME))
+}
+
 /// Gives the pair that `current` names the recipe's names, each by a rename.
 ///
 /// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
 /// would be one that no guest can read, and would have AppArmor deny the guest its own kernel, since it denies paths.
 /// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
-pub(super) fn place(
-    generations: &Generations,
-    share: &Share,
-    deadline: Deadline,
-) -> Result<(), LinkFault> {
+fn place(generations: &Generations, share: &Share, deadline: Deadline) -> Result<(), LinkFault> {
     let staged = generations.current().ok_or(LinkFault::NothingStaged)?;
     let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
     for ((path, note), name) in generations.files(&staged).into_iter().zip(names) {

@@ -3,9 +3,11 @@
 use super::domain::Starting;
 use super::files::{FileFault, chain, read_own};
 use super::generations::INSTALLER_MARK;
+use super::linked::hand_over;
 use super::root::Root;
 use super::start::Start;
-use crate::mark::{RecordError, read_record};
+use crate::format::{FormatError, UPGRADE};
+use crate::mark::read_record;
 use crate::spec::{VmName, layout};
 use std::fs;
 use std::io::Read;
@@ -58,7 +60,9 @@ impl Outcome {
 #[derive(Debug, thiserror::Error)]
 enum RecordFault {
     #[error("its record is damaged")]
-    Damaged(#[source] RecordError),
+    Damaged(#[source] FormatError),
+    #[error("its record stays as it is")]
+    Later(#[source] FormatError),
     #[error("its record is unreadable")]
     Unreadable(#[source] FileFault),
 }
@@ -74,7 +78,13 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     };
     let record = match read_own(&root.below(&layout::record(&vm))) {
         Ok(None) => return Outcome::nothing(),
-        Ok(Some(text)) => read_record(&text).map_err(RecordFault::Damaged),
+        Ok(Some(text)) => read_record(&text).map_err(|fault| {
+            if fault.is_later() {
+                RecordFault::Later(fault)
+            } else {
+                RecordFault::Damaged(fault)
+            }
+        }),
         Err(fault) => Err(RecordFault::Unreadable(fault)),
     };
     let starting = match Starting::read(domain_xml) {
@@ -97,11 +107,23 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
 fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
     let why = chain(fault);
-    if can_boot_unchecked(root, vm) || !starting.claims_to_be(vm) {
+    let linked = || {
+        let share = starting.linked_share();
+        share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
+    };
+    if !starting.claims_to_be(vm) || can_boot_unchecked(root, vm) || linked() {
         return Outcome::done(vm, &[format!("{why}; nothing was staged")]);
     }
-    let remedy = "run `armfleet apply`, then start the VM again.";
-    Outcome::refused(vm, &why, &[], remedy)
+    let remedy = match fault {
+        RecordFault::Later(_) => UPGRADE,
+        RecordFault::Damaged(_) | RecordFault::Unreadable(_) => "run `armfleet apply`",
+    };
+    Outcome::refused(
+        vm,
+        &why,
+        &[],
+        &format!("{remedy}, then start the VM again."),
+    )
 }
 
 /// Whether a VM has something to boot that is nobody's but armfleet's.

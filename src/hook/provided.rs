@@ -1,13 +1,15 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{FileFault, identity, open_plain, read_own};
+use super::files::{FileFault, LaterFile, identity, later, open_plain, read_own};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use crate::boot::{
-    GenerationId, InstallerReceipt, NoteError, Origin, PairSource, SeedPart, SeedReceipt, Trials,
-    read_installer_receipt, read_seed_receipt,
+    GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
+    SeedReceipt, Trials,
 };
+use crate::format::{Format, FormatError};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 /// Why a provided pair cannot be used.
@@ -19,8 +21,10 @@ pub(super) enum ProvidedFault {
     Damaged {
         path: PathBuf,
         #[source]
-        source: NoteError,
+        source: FormatError,
     },
+    #[error("its receipt cannot be used")]
+    Later(#[source] LaterFile),
     #[error(transparent)]
     Own(#[from] FileFault),
     #[error(transparent)]
@@ -35,7 +39,7 @@ pub(super) fn stage_seed(
     rules: Rules,
     trials: &Trials,
 ) -> Result<GenerationId, ProvidedFault> {
-    let receipt: SeedReceipt = read_receipt(&folder.join("seed.json"), read_seed_receipt)?;
+    let receipt: SeedReceipt = read_receipt(&folder.join("seed.json"), SEED_FORMAT)?;
     let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
     if let Some(staged) = staged.filter(same) {
         return Ok(staged.id.clone());
@@ -56,8 +60,7 @@ pub(super) fn stage_installer(
     folder: &Path,
     rules: Rules,
 ) -> Result<GenerationId, ProvidedFault> {
-    let receipt: InstallerReceipt =
-        read_receipt(&folder.join("installer.json"), read_installer_receipt)?;
+    let receipt: InstallerReceipt = read_receipt(&folder.join("installer.json"), INSTALLER_FORMAT)?;
     let incoming = Incoming {
         source: PairSource::Installer,
         version: None,
@@ -96,13 +99,13 @@ fn open(
     Ok((origin, file))
 }
 
-fn read_receipt<T>(
-    path: &Path,
-    read: fn(&[u8]) -> Result<T, NoteError>,
-) -> Result<T, ProvidedFault> {
+fn read_receipt<T: DeserializeOwned>(path: &Path, format: Format) -> Result<T, ProvidedFault> {
+    if let Some(later) = later(path, format) {
+        return Err(ProvidedFault::Later(later));
+    }
     match read_own(path)? {
         None => Err(ProvidedFault::NoReceipt(path.to_owned())),
-        Some(text) => read(&text).map_err(|source| ProvidedFault::Damaged {
+        Some(text) => format.read(&text).map_err(|source| ProvidedFault::Damaged {
             path: path.to_owned(),
             source,
         }),

@@ -1,15 +1,16 @@
 //! One start of one VM: what it boots.
 
 use super::choosing::{Choosing, wanted_id};
-use super::files::{Deadline, FileFault, chain, lock, make_folder, write_stamp};
+use super::files::{Deadline, FileFault, LaterFile, chain, later, lock, make_folder, write_stamp};
 use super::generations::{Generations, Rules};
-use super::linked::{LinkFault, place};
+use super::linked::{LinkFault, hand_over};
 use super::prepare::{Outcome, can_boot_unchecked, is_bootable};
 use super::provided::{ProvidedFault, is_blank, stage_installer};
 use super::root::Root;
 use super::share::Share;
 use super::trial;
-use crate::boot::{GenerationId, GuestArch, INSTALLED, Trials};
+use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials};
+use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::spec::{Handover, HostPath, VmName, layout};
 use std::fs;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How long the share may be read, copied and checked.
-const STAGING_TIME: Duration = Duration::from_secs(20);
+pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
 /// How long to wait for whoever else has the staging lock; an apply holds it while it copies a seed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How soon after its `restore` hook libvirt calls the `prepare` hook, at the most: other hooks may run between.
@@ -44,6 +45,8 @@ enum Trouble {
     ShareUnreadable(#[source] io::Error),
     #[error("its installer cannot be used")]
     Installer(#[source] ProvidedFault),
+    #[error(transparent)]
+    Later(LaterFile),
     #[error(transparent)]
     Link(#[from] LinkFault),
     #[error(transparent)]
@@ -97,6 +100,10 @@ impl<'a> Start<'a> {
         let lock = lock(&self.path(layout::staging_lock), LOCK_TIME)?;
         let _held = lock.ok_or(Trouble::Locked)?;
         let generations = Generations::open(self.path(layout::boot_folder))?;
+        let trials = later(&self.path(layout::trials), TRIALS_FORMAT);
+        if let Some(later) = trials.or_else(|| generations.later_note()) {
+            return self.keep_staged(later);
+        }
         match &self.record.phase {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
@@ -109,6 +116,15 @@ impl<'a> Start<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Boots what a later version of armfleet has staged, and leaves everything as it is.
+    fn keep_staged(&mut self, later: LaterFile) -> Result<(), Trouble> {
+        if self.record.phase == Phase::Own && is_bootable(&self.path(layout::current)) {
+            self.say(format!("{}; boots what was staged before", chain(&later)));
+            return Ok(());
+        }
+        Err(Trouble::Later(later))
     }
 
     /// With `link`, gives the pair its names inside the share. The shim is told first: once they are there, only this
@@ -124,10 +140,11 @@ impl<'a> Start<'a> {
             };
         }
         write_stamp(&mark, "")?;
-        let generations = Generations::open(self.path(layout::boot_folder))?;
-        let share = Share::open(Path::new(self.record.boot.share.as_str()))?;
-        place(&generations, &share, Deadline::after(STAGING_TIME))?;
-        Ok(())
+        Ok(hand_over(
+            self.root,
+            &self.record.vm,
+            &self.record.boot.share,
+        )?)
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
@@ -284,6 +301,9 @@ impl<'a> Start<'a> {
                 "armfleet removes no folder of a guest: look at {share}/{name} and {name}.new, move the folder away, then start \
                  the VM again."
             ),
+            Trouble::Later(_) | Trouble::Installer(ProvidedFault::Later(_)) => {
+                format!("{UPGRADE}, then start the VM again.")
+            }
             _ => "put this right, then start the VM again.".to_owned(),
         }
     }

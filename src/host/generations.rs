@@ -1,9 +1,10 @@
 //! What people ask of a VM's generations. The hook obeys at the next start; until then nothing changes.
 
+use super::formats::{leave_later, of_later};
 use super::perform::cannot;
 use super::primitives::{Primitives, Reads};
 use super::{Host as _, HostError, Performer};
-use crate::boot::{Generation, GenerationId, PairSource, Trials, read_pair_note};
+use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, Trials, read_pair_note};
 use crate::inventory::{Fact, Look};
 use crate::mark::{Action, Event, Record, StepTrace, Wanted, read_record, render_record};
 use crate::spec::{VmName, layout};
@@ -55,6 +56,7 @@ impl<P: Primitives> Performer<P> {
             Wanted::Generation(id) => format!("generation {id}"),
         };
         if let Wanted::Generation(name) = &wanted {
+            leave_later(self.calls(), &layout::pair(vm, name), PAIR_FORMAT)?;
             let id = GenerationId::try_from(name.clone());
             if !id.is_ok_and(|id| is_staged(self.calls(), vm, &id)) {
                 let gone = HostError::plain(format!("{vm} has no generation {name}"));
@@ -124,7 +126,11 @@ pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostEr
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
             read_record(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
-                HostError::new(format!("{path} cannot be used"), error).with_remedy(apply)
+                if error.is_later() {
+                    of_later(&path, error)
+                } else {
+                    HostError::new(format!("{path} cannot be used"), error).with_remedy(apply)
+                }
             })
         }
         Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
@@ -138,8 +144,15 @@ pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostEr
 fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
     let path = layout::trials(vm);
     match reads.look(&path, Look::Text) {
-        Fact::Present(file) => Trials::read(file.text.unwrap_or_default().as_bytes())
-            .map_err(|error| HostError::new(format!("{path} cannot be used"), error)),
+        Fact::Present(file) => {
+            Trials::read(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
+                if error.is_later() {
+                    of_later(&path, error)
+                } else {
+                    HostError::new(format!("{path} cannot be used"), error)
+                }
+            })
+        }
         Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
         // It was never started.
         Fact::Absent | Fact::NotObserved => Ok(Trials::default()),

@@ -3,6 +3,7 @@
 //! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
 
+mod formats;
 mod generations;
 pub mod guests;
 pub mod memory;

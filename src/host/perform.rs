@@ -1,15 +1,20 @@
 //! Steps, performed by primitive calls. Nothing is decided here: a step says everything, and what it rests on is checked
 //! once more before it is done.
 
+use super::formats::{leave_later, leave_later_vm};
 use super::generations::recorded;
 use super::observe::observe;
 use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
 use super::waiting::Waiting;
 use super::{Begun, Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
-use crate::domain::{Edit, apply_edits};
-use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RawStat, RunState, digest};
-use crate::mark::{AppliedBy, Event, Moment, Record, read_hold, render_record};
+use crate::domain::{Edit, applied_source, apply_edits};
+use crate::inventory::{
+    Fact, FileKind, Look, Query, RawFile, RawInventory, RawStat, RunState, digest,
+};
+use crate::mark::{
+    AppliedBy, Event, HOLD_FORMAT, Moment, RECORD_FORMAT, Record, read_hold, render_record,
+};
 use crate::plan::{Act, Base, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
 use std::time::Duration;
@@ -332,6 +337,7 @@ impl<P: Primitives> Performer<P> {
         if let Ok(present) = recorded(&self.calls, vm) {
             record.boot.wanted = present.boot.wanted;
         }
+        self.note_places(&mut record);
         let text = render_record(&Record {
             applied_by,
             ..record
@@ -341,6 +347,18 @@ impl<P: Primitives> Performer<P> {
         self.calls
             .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(doing)
+    }
+
+    /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.
+    fn note_places(&self, record: &mut Record) {
+        for (name, device) in &mut record.applied.devices {
+            let path = applied_source(name, device);
+            let Some(path) = path.filter(|_| device.place.is_none()) else {
+                continue;
+            };
+            let seen = self.calls.look(path, Look::Image);
+            device.place = seen.present().map(RawFile::place);
+        }
     }
 
     fn undefine(
@@ -367,6 +385,7 @@ impl<P: Primitives> Performer<P> {
 
     fn forget(&self, vm: &VmName) -> Result<(), HostError> {
         let _lock = self.lock_vm(vm)?;
+        leave_later_vm(&self.calls, vm)?;
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
         let _staging = self.lock_staging(vm)?;
         // The record goes last and together with its folder, so that a forgetting cut short is planned again.
@@ -401,11 +420,13 @@ impl<P: Primitives> Performer<P> {
                 .with_remedy("apply again")
         })?;
         self.not_held(vm)?;
+        leave_later(&self.calls, &layout::record(vm), RECORD_FORMAT)?;
         Ok(lock)
     }
 
     /// Fails if somebody has come to hold the VM since it was planned.
     fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
+        leave_later(&self.calls, &layout::hold(vm), HOLD_FORMAT)?;
         let seen = self.calls.look(&layout::hold(vm), Look::Text);
         let text = seen.map(|file| file.text.unwrap_or_default());
         let why = match text.try_map(|text| read_hold(text.as_bytes())) {

@@ -1,12 +1,14 @@
 //! What the user provides to boot, on the host: seeds, and installers with their files and the disks that they begin on.
 
+use super::formats::leave_later;
 use super::perform::{PASSAGE, cannot, stale};
 use super::primitives::{Copied, Held, Primitives};
 use super::{HostError, Performer};
 use crate::boot::{
-    INITRD_LIMIT, Identity, InstallerReceipt, KERNEL_LIMIT, SeedPart, SeedReceipt, Sha256Hex,
-    Timestamp, render_installer_receipt, render_seed_receipt,
+    INITRD_LIMIT, INSTALLER_FORMAT, Identity, InstallerReceipt, KERNEL_LIMIT, SEED_FORMAT,
+    SeedPart, SeedReceipt, Sha256Hex, Timestamp, render_installer_receipt, render_seed_receipt,
 };
+use crate::format::Format;
 use crate::inventory::RunState;
 use crate::plan::{InstallerSource, SeedSource};
 use crate::spec::{HostPath, Size, Uuid, VmName, layout};
@@ -21,7 +23,7 @@ impl<P: Primitives> Performer<P> {
     ) -> Result<(), HostError> {
         let folder = layout::seed_folder(vm);
         let receipt = layout::seed_receipt(vm);
-        let _locks = self.replacing(vm, &folder, &receipt)?;
+        let _locks = self.replacing(vm, &folder, (&receipt, SEED_FORMAT))?;
         let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
         let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
         let text = render_seed_receipt(&SeedReceipt { kernel, initrd })
@@ -38,9 +40,10 @@ impl<P: Primitives> Performer<P> {
         &self,
         vm: &VmName,
         folder: &str,
-        receipt: &str,
+        (receipt, format): (&str, Format),
     ) -> Result<[Box<dyn Held>; 2], HostError> {
         let lock = self.lock_vm(vm)?;
+        leave_later(self.calls(), receipt, format)?;
         self.ensure_vm_folder(vm)?;
         self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
         self.ensure_folder(folder, PASSAGE)?;
@@ -70,7 +73,7 @@ impl<P: Primitives> Performer<P> {
     ) -> Result<(), HostError> {
         let folder = layout::installer_folder(vm);
         let receipt = layout::installer_receipt(vm);
-        let _locks = self.replacing(vm, &folder, &receipt)?;
+        let _locks = self.replacing(vm, &folder, (&receipt, INSTALLER_FORMAT))?;
         let kernel = self.stage(
             &installer.kernel,
             &format!("{folder}/vmlinuz"),

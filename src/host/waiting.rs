@@ -3,12 +3,13 @@
 //! No step waits by itself. What it waits for is a [`Waiting`], and whoever performs steps looks at all of them from time to
 //! time: a guest that takes minutes to power off keeps nothing else waiting.
 
+use super::formats::leave_later;
 use super::perform::{VM_PATIENCE, cannot};
 use super::primitives::{CallError, CallErrorKind, Primitives};
 use super::waits::{Wait, spoken};
 use super::{Begun, HostError, Performer};
 use crate::inventory::{Look, RunState};
-use crate::mark::{Moment, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};
+use crate::mark::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};
 use crate::spec::{Uuid, VmName, layout};
 use std::time::Duration;
 
@@ -148,6 +149,7 @@ impl<P: Primitives> Performer<P> {
     fn note_asked(&self, vm: &VmName) -> Result<(), HostError> {
         let path = layout::run_note(vm);
         let run = self.hook_seen(vm);
+        leave_later(self.calls(), &path, RUN_FORMAT)?;
         let seen = self.calls().look(&path, Look::Text);
         let last = seen.present().and_then(|file| file.text.as_deref());
         let last = last.and_then(|text| read_run_note(text.as_bytes()).ok());

@@ -1,10 +1,11 @@
 //! A hold: somebody wants armfleet to leave a VM alone (`/var/lib/armfleet/vms/<vm>/hold.json`).
 
-use super::envelope::{self, FileError};
+use crate::format::{Format, FormatError};
 use crate::spec::render_time;
 use serde::{Deserialize, Serialize};
 
-const FORMAT: &str = "armfleet-hold/1";
+/// What a hold's file says it is.
+pub const HOLD_FORMAT: Format = Format::new("armfleet-hold", 64 << 10);
 
 /// Who holds a VM, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +45,16 @@ impl std::fmt::Display for Hold {
 ///
 /// # Errors
 /// Says why it is none.
-pub fn read_hold(text: &[u8]) -> Result<Hold, FileError> {
-    envelope::read(text, FORMAT)
+pub fn read_hold(text: &[u8]) -> Result<Hold, FormatError> {
+    HOLD_FORMAT.read(text)
 }
 
 /// The text of a hold's file, ending in a newline.
 ///
 /// # Errors
 /// None in practice: every part of a hold can be written as JSON.
-pub fn render_hold(hold: &Hold) -> Result<String, FileError> {
-    envelope::render(hold, FORMAT)
+pub fn render_hold(hold: &Hold) -> Result<String, FormatError> {
+    HOLD_FORMAT.render(hold)
 }
 
 #[cfg(test)]

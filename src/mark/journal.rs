@@ -1,13 +1,13 @@
 //! The journal: what armfleet did on a host (`/var/lib/armfleet/journal.jsonl`), a line of JSON for each thing that
 //! happened. Lines are only ever appended; an apply that was killed has a beginning and no end.
 
+use crate::format::{Format, FormatError};
 use crate::spec::VmName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const FORMAT: &str = "armfleet-journal/1";
-/// Far above any line; a longer one is damaged.
-const LINE_LIMIT: usize = 1 << 20;
+/// What each line says it is.
+const FORMAT: Format = Format::new("armfleet-journal", 1 << 20);
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,41 +153,20 @@ impl Action {
 /// Why a line cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// It is longer than any line.
-    #[error("it has {0} bytes, more than any line")]
-    TooLong(usize),
-    /// It is not a line of a journal: damaged, or cut off.
-    #[error("it is damaged")]
-    Damaged(#[source] serde_json::Error),
-    /// Another version of armfleet wrote it.
-    #[error("its format is `{0}`, this version reads `{FORMAT}`")]
-    OtherFormat(String),
+    /// It is damaged, cut off, or of another version of armfleet.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// It names a file that no history has.
     #[error("it names a definition that is none")]
     NoDigest,
-}
-
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: String,
-}
-
-#[derive(Serialize)]
-struct Enveloped<'a> {
-    format: &'static str,
-    #[serde(flatten)]
-    entry: &'a Entry,
 }
 
 /// The line of an entry, without its end.
 ///
 /// # Errors
 /// None in practice: every part of an entry can be written as JSON.
-pub fn render_entry(entry: &Entry) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Enveloped {
-        format: FORMAT,
-        entry,
-    })
+pub fn render_entry(entry: &Entry) -> Result<String, FormatError> {
+    FORMAT.render_line(entry)
 }
 
 /// Reads a line. Unknown fields are left alone: a later version of the same format may add some.
@@ -195,14 +174,7 @@ pub fn render_entry(entry: &Entry) -> Result<String, serde_json::Error> {
 /// # Errors
 /// Says why it is no line of this format.
 pub fn read_entry(line: &[u8]) -> Result<Entry, LineError> {
-    if line.len() > LINE_LIMIT {
-        return Err(LineError::TooLong(line.len()));
-    }
-    let FormatOnly { format } = serde_json::from_slice(line).map_err(LineError::Damaged)?;
-    if format != FORMAT {
-        return Err(LineError::OtherFormat(format));
-    }
-    let entry: Entry = serde_json::from_slice(line).map_err(LineError::Damaged)?;
+    let entry: Entry = FORMAT.read(line)?;
     match &entry.event {
         Event::Step(step) if !step.kept().all(Kept::is_digest) => Err(LineError::NoDigest),
         _ => Ok(entry),
@@ -286,12 +258,12 @@ mod tests {
         let hostile = line.replace("\"vm\":\"a\"", "\"vm\":\"../a\"");
         assert!(matches!(
             read_entry(hostile.as_bytes()),
-            Err(LineError::Damaged(_))
+            Err(LineError::Format(FormatError::Malformed(_)))
         ));
         let later = line.replace("journal/1", "journal/2");
         assert!(matches!(
             read_entry(later.as_bytes()),
-            Err(LineError::OtherFormat(_))
+            Err(LineError::Format(FormatError::Later { .. }))
         ));
     }
 

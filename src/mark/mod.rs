@@ -1,22 +1,20 @@
 //! What armfleet leaves behind to know its own by: the owner mark in a domain's metadata, the record beside it, who holds
 //! a VM, how its run ended, and the journal of what was done.
 
-mod envelope;
 mod hold;
 mod journal;
 mod owner;
 mod record;
 mod run;
 
-pub use envelope::FileError;
-pub use hold::{Hold, read_hold, render_hold};
+pub use hold::{HOLD_FORMAT, Hold, read_hold, render_hold};
 pub use journal::{
     Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
     render_entry,
 };
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
-    Applied, AppliedBy, AppliedDevice, BootRecord, Phase, Record, RecordError, Wanted, read_record,
-    render_record,
+    Applied, AppliedBy, AppliedDevice, BootRecord, ImageState, Phase, Place, RECORD_FORMAT, Record,
+    Wanted, read_record, render_record,
 };
-pub use run::{Moment, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};
+pub use run::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};

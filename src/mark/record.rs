@@ -3,15 +3,14 @@
 //! It says what was last applied, so that a plan can tell a changed file from drift, and what the hook must know. The
 //! hook reads it as root before every start, so it is written whole or not at all.
 
+use crate::format::{Format, FormatError};
 use crate::spec::{DesiredState, FleetName, GuestReboot, Handover, HostPath, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The version this program writes, and the only one it reads.
-const FORMAT: &str = "armfleet-record/1";
-/// Far above any record; a larger file is damaged.
-const SIZE_LIMIT: usize = 1 << 20;
+/// What a record's file says it is.
+pub const RECORD_FORMAT: Format = Format::new("armfleet-record", 1 << 20);
 
 /// What is kept about a VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +41,8 @@ pub struct Record {
     pub applied_by: Option<AppliedBy>,
 }
 
-/// What the last apply wanted of a domain, as the properties table prints it.
+/// What the last apply wanted of a domain. Each value is text in a form of its own that never changes, and that is not the
+/// form in which it is printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// Property name to value.
@@ -58,6 +58,44 @@ pub struct AppliedDevice {
     pub key: String,
     /// Property name to value.
     pub rows: BTreeMap<String, String>,
+    /// What was at its path; none where a version before 0.2 applied it, or its image or folder was not made yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// What tells the image or folder that was applied from anything else at its path. No device number: a host may give
+/// its file systems other numbers each time it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Inode number.
+    pub ino: u64,
+    /// Birth, nanoseconds since 1970, where the file system keeps it: inode numbers are given again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_ns: Option<i64>,
+    /// Of an image, what it held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageState>,
+}
+
+impl Place {
+    /// Whether this is the same file or folder, whatever is in it.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let born = self.born_ns.zip(other.born_ns);
+        self.ino == other.ino && born.is_none_or(|(one, other)| one == other)
+    }
+}
+
+/// What an image held when it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageState {
+    /// In bytes.
+    pub size: u64,
+    /// Whether it held no byte; none where that could not be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank: Option<bool>,
+    /// Last change of its bytes, nanoseconds since 1970.
+    pub mtime_ns: i64,
 }
 
 /// What the hook must know.
@@ -110,60 +148,20 @@ pub struct AppliedBy {
     pub at: u64,
 }
 
-/// Why a record cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// It is larger than any record.
-    #[error("it has {0} bytes, more than any record")]
-    TooLarge(usize),
-    /// It is not a record at all.
-    #[error("it is not a record")]
-    NotARecord(#[source] serde_json::Error),
-    /// Another version of armfleet wrote it.
-    #[error("its format is `{0}`, this version reads `{FORMAT}`")]
-    OtherFormat(String),
-}
-
-/// The format, read before anything that may differ between formats.
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: String,
-}
-
-/// A record in its file.
-#[derive(Serialize)]
-struct Enveloped<'a> {
-    format: &'static str,
-    #[serde(flatten)]
-    record: &'a Record,
-}
-
 /// Reads a record's file. Unknown fields are left alone: a later version of the same format may add some.
 ///
 /// # Errors
 /// Says why the text is not a record of this format.
-pub fn read_record(text: &[u8]) -> Result<Record, RecordError> {
-    if text.len() > SIZE_LIMIT {
-        return Err(RecordError::TooLarge(text.len()));
-    }
-    let FormatOnly { format } = serde_json::from_slice(text).map_err(RecordError::NotARecord)?;
-    if format != FORMAT {
-        return Err(RecordError::OtherFormat(format));
-    }
-    serde_json::from_slice(text).map_err(RecordError::NotARecord)
+pub fn read_record(text: &[u8]) -> Result<Record, FormatError> {
+    RECORD_FORMAT.read(text)
 }
 
 /// The text of a record's file, ending in a newline.
 ///
 /// # Errors
 /// None in practice: every part of a record can be written as JSON.
-pub fn render_record(record: &Record) -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(&Enveloped {
-        format: FORMAT,
-        record,
-    })?;
-    text.push('\n');
-    Ok(text)
+pub fn render_record(record: &Record) -> Result<String, FormatError> {
+    RECORD_FORMAT.render(record)
 }
 
 #[cfg(test)]
@@ -175,6 +173,15 @@ mod tests {
         let disk = AppliedDevice {
             key: "vdz".to_owned(),
             rows: BTreeMap::new(),
+            place: Some(Place {
+                ino: 12,
+                born_ns: Some(34),
+                image: Some(ImageState {
+                    size: 56,
+                    blank: Some(true),
+                    mtime_ns: 78,
+                }),
+            }),
         };
         Record {
             fleet: "obs".parse().unwrap(),
@@ -216,18 +223,18 @@ mod tests {
         let text = render_record(&record()).unwrap();
         assert!(matches!(
             read_record(&text.as_bytes()[..40]),
-            Err(RecordError::NotARecord(_))
+            Err(FormatError::Malformed(_))
         ));
-        assert!(matches!(read_record(b""), Err(RecordError::NotARecord(_))));
+        assert!(matches!(read_record(b""), Err(FormatError::Malformed(_))));
         let later = text.replace("record/1", "record/2");
         assert!(matches!(
             read_record(later.as_bytes()),
-            Err(RecordError::OtherFormat(_))
+            Err(FormatError::Later { .. })
         ));
         let hostile = text.replace("/srv/armhf-vm-boot", "/srv/../etc");
         assert!(matches!(
             read_record(hostile.as_bytes()),
-            Err(RecordError::NotARecord(_))
+            Err(FormatError::Malformed(_))
         ));
     }
 }

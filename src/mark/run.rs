@@ -1,11 +1,12 @@
 //! What is known about a VM's present run and how it ended (`/run/armfleet/runs/<vm>.json`): so that whoever comes later
 //! can tell a reboot from a power-off. It ends with the host's uptime.
 
-use super::envelope::{self, FileError};
+use crate::format::{Format, FormatError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-const FORMAT: &str = "armfleet-run/1";
+/// What a run's file says it is.
+pub const RUN_FORMAT: Format = Format::new("armfleet-run", 64 << 10);
 
 /// What tells one run of a VM from the next: the stamp that the hook left before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,16 +102,16 @@ impl RunNote {
 ///
 /// # Errors
 /// Says why it is none.
-pub fn read_run_note(text: &[u8]) -> Result<RunNote, FileError> {
-    envelope::read(text, FORMAT)
+pub fn read_run_note(text: &[u8]) -> Result<RunNote, FormatError> {
+    RUN_FORMAT.read(text)
 }
 
 /// The text of a run's file, ending in a newline.
 ///
 /// # Errors
 /// None in practice: every part of it can be written as JSON.
-pub fn render_run_note(note: &RunNote) -> Result<String, FileError> {
-    envelope::render(note, FORMAT)
+pub fn render_run_note(note: &RunNote) -> Result<String, FormatError> {
+    RUN_FORMAT.render(note)
 }
 
 #[cfg(test)]

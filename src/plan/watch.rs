@@ -1,5 +1,6 @@
 //! What `armfleet watch` has to do with a plan: whether somebody watches, and whom everybody leaves alone.
 
+use super::formats;
 use super::planner::{Draft, Sight};
 use crate::inventory::Fact;
 use crate::spec::{GuestReboot, VmName};
@@ -36,6 +37,10 @@ pub(super) fn unless_held(
     draft: &mut Draft,
     plan: impl FnOnce(&mut Draft),
 ) {
+    // Its own plan says so, even of a hold.
+    if formats::later(sight.inventory, vm).is_some() {
+        return plan(draft);
+    }
     let (why, outlook) = match sight.inventory.hold(vm) {
         Fact::Absent | Fact::NotObserved => return plan(draft),
         Fact::Present(hold) => (hold.to_string(), format!("armfleet release {vm}")),

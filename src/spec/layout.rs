@@ -45,6 +45,9 @@ pub const LINKED_KERNEL: &str = "virtio-vmlinuz";
 /// The name of the initrd to boot inside a share, with the handover `link`.
 pub const LINKED_INITRD: &str = "virtio-initrd.img";
 
+/// Where a file about a VM is.
+pub type PathOf = fn(&VmName) -> String;
+
 /// A file in a share.
 #[must_use]
 pub fn in_share(share: &HostPath, name: &str) -> String {

@@ -5,12 +5,13 @@ use crate::boot::{
     CONFIRMATION, Confirmation, Evidence, GuestStop, Identity, Judged, Ran, STOP_NOTE, Trials,
     read_uptime,
 };
+use crate::format::UPGRADE;
 use crate::host::guests::{Guests, Happening};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, Look, RawStat, chain};
 use crate::mark::{
-    Action, Entry, Event, Moment, Record, RunEnd, RunNote, RunStamp, StepTrace, read_hold,
-    read_record, read_run_note, render_entry, render_run_note,
+    Action, Entry, Event, Moment, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp, StepTrace,
+    read_hold, read_record, read_run_note, render_entry, render_run_note,
 };
 use crate::spec::{VmName, layout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +59,9 @@ impl Attendant<'_> {
         let Some(record) = self.record()? else {
             return Ok(None);
         };
+        if self.is_noted_later() {
+            return Ok(None);
+        }
         let (seen, unseen) = self.see(record, heard)?;
         let now = self.guests.moment();
         let judgement = judge(&seen, heard, now);
@@ -113,7 +117,7 @@ impl Attendant<'_> {
         Ok((seen, unseen))
     }
 
-    /// The VM's record, if armfleet keeps it. One that makes no sense is apply's to mend.
+    /// The VM's record, if armfleet keeps it. One that makes no sense is apply's to mend, or a later version's.
     fn record(&self) -> Result<Option<Record>, CallError> {
         let path = layout::record(self.vm);
         let Some(text) = known(self.text(&path))? else {
@@ -122,7 +126,13 @@ impl Attendant<'_> {
         match read_record(text.as_bytes()) {
             Ok(record) => Ok(Some(record)),
             Err(error) => {
-                tracing::warn!("{}: left alone: {path}: {}", self.vm, chain(&error));
+                let why = chain(&error);
+                let upgrade = if error.is_later() {
+                    UPGRADE
+                } else {
+                    "run armfleet apply"
+                };
+                tracing::warn!("{}: left alone: {path}: {why}; {upgrade}", self.vm);
                 Ok(None)
             }
         }
@@ -135,6 +145,19 @@ impl Attendant<'_> {
             Fact::Present(_) | Fact::Absent | Fact::NotObserved => Holding::Nobody,
             Fact::Unreadable(why) => Holding::Unreadable(why),
         }
+    }
+
+    /// Whether a later version of armfleet noted how the VM runs: what it meant by that, this one cannot go on with.
+    fn is_noted_later(&self) -> bool {
+        let path = layout::run_note(self.vm);
+        let text = self.text(&path);
+        let later = text
+            .present()
+            .and_then(|text| RUN_FORMAT.later(text.as_bytes()));
+        if let Some(error) = &later {
+            tracing::warn!("{}: left alone: {path}: {error}; {UPGRADE}", self.vm);
+        }
+        later.is_some()
     }
 
     /// A note that makes no sense is as good as none.

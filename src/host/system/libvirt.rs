@@ -3,6 +3,7 @@
 //! Each is made by [`Pool`] and ends: libvirt locks a domain while one of its hooks runs, has no time limit for that, and
 //! even listing waits for the lock.
 
+use super::events;
 use super::offer::Network;
 use super::pool::{Call, Daemon, Places, Pool, limit, spawn};
 use crate::host::guests::{Guest, Off};
@@ -14,6 +15,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use virt::connect::Connect;
 use virt::domain::{Domain, DomainStateReason, DomainStateReasonEnum};
+use virt::domain_snapshot::DomainSnapshot;
 use virt::enumutil::Enum;
 use virt::error::{Error, ErrorNumber, clear_error_callback};
 use virt::sys;
@@ -331,6 +333,8 @@ impl Listed {
             persistent: true,
             autostart: false,
             managed_save: false,
+            snapshots: Vec::new(),
+            checkpoints: Vec::new(),
             inactive: unread,
             live,
         };
@@ -345,7 +349,23 @@ impl Listed {
         // Asked about a domain whose definition is gone, libvirt refuses to answer or tells what was (test driver).
         listed.seen.autostart = listed.seen.persistent && listed.domain.autostart()?;
         listed.seen.managed_save = listed.domain.has_managed_save(0)?;
+        listed.ask_snapshots(true, true)?;
         Ok(listed)
+    }
+
+    /// Asks for the names of its snapshots and checkpoints, where it may have some.
+    fn ask_snapshots(&mut self, snapshots: bool, checkpoints: bool) -> Result<(), Error> {
+        if snapshots {
+            let snapshots = self.domain.list_all_snapshots(0)?;
+            let names = snapshots.iter().map(DomainSnapshot::name);
+            self.seen.snapshots = names.collect::<Result<_, _>>()?;
+            self.seen.snapshots.sort();
+        }
+        if checkpoints {
+            self.seen.checkpoints = events::checkpoints(&self.domain)?;
+            self.seen.checkpoints.sort();
+        }
+        Ok(())
     }
 
     /// The domain without its XML, and why.
@@ -386,6 +406,8 @@ fn list(connect: &Connect) -> Result<Vec<Listed>, Error> {
     let transient = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?;
     let autostart = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?;
     let managed_save = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?;
+    let snapshots = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?;
+    let checkpoints = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT)?;
     let mut listed = Vec::with_capacity(all.len());
     for domain in all {
         let uuid = domain.uuid_string()?;
@@ -401,6 +423,7 @@ fn list(connect: &Connect) -> Result<Vec<Listed>, Error> {
         entry.seen.persistent = !transient.contains(&uuid);
         entry.seen.autostart = entry.seen.persistent && autostart.contains(&uuid);
         entry.seen.managed_save = managed_save.contains(&uuid);
+        entry.ask_snapshots(snapshots.contains(&uuid), checkpoints.contains(&uuid))?;
         listed.push(entry);
     }
     listed.sort_by(|one, other| one.seen.name.cmp(&other.seen.name));
