@@ -129,8 +129,9 @@ fn modules_use_only_what_the_table_allows() {
         "report: xml spec boot mark inventory domain plan engine",
         // The engine knows the port's two verbs of a host, and nothing behind them.
         "engine: xml spec boot mark inventory domain plan host",
-        "host: xml spec boot mark inventory domain plan",
-        "hook: boot mark xml spec",
+        "files: spec",
+        "host: xml spec boot mark inventory domain plan files",
+        "hook: boot mark xml spec files",
         "watch: spec boot mark inventory host",
         "cli: xml spec boot mark inventory domain plan report engine host hook watch",
     ];

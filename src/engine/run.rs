@@ -29,7 +29,7 @@ pub struct Ran {
     pub ended: BTreeMap<StepId, Ended>,
     /// How long each took that was begun.
     pub took: BTreeMap<StepId, Duration>,
-    /// Why something is missing in the journal or the history.
+    /// Why something is missing in the journal or the history, and what steps left lying.
     pub untold: Vec<HostError>,
 }
 
@@ -84,7 +84,7 @@ fn work(
                 let begun = Instant::now();
                 let (ended, mut traces) = perform(host, step);
                 let took = begun.elapsed();
-                let missing = traces.missing.take();
+                let warnings = std::mem::take(&mut traces.warnings);
                 let untold = host.note(stepped(plan, step, &ended, took, traces));
                 monitor.ended(step, &ended);
                 state = lock(progress);
@@ -92,7 +92,7 @@ fn work(
                 state
                     .ran
                     .untold
-                    .extend(missing.into_iter().chain(untold.err()));
+                    .extend(warnings.into_iter().chain(untold.err()));
                 state.ran.took.insert(step.id.clone(), took);
                 state.ran.ended.insert(step.id.clone(), ended);
                 changed.notify_all();

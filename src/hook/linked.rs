@@ -1,13 +1,12 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{Deadline, FileFault, copy, identity, open_plain};
-use super::generations::Generations;
+use super::files::{Deadline, FileFault, copy, identity};
+use super::generations::{Generations, files};
 use super::share::Share;
 use crate::boot::FileNote;
 use crate::spec::layout;
 use std::fs::File;
 use std::io;
-use std::path::Path;
 
 /// Why a pair has not got its names.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +37,9 @@ pub(super) fn place(
 ) -> Result<(), LinkFault> {
     let staged = generations.current().ok_or(LinkFault::NothingStaged)?;
     let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
-    for ((path, note), name) in generations.files(&staged).into_iter().zip(names) {
-        place_one(share, name, note, &path, deadline)?;
+    for ((file, note), name) in files(&staged).into_iter().zip(names) {
+        let open = || generations.open_file(&staged, file);
+        place_one(share, name, note, open, deadline)?;
     }
     share.sync().map_err(fault("both names"))
 }
@@ -48,13 +48,13 @@ fn place_one(
     share: &Share,
     name: &'static str,
     note: &FileNote,
-    staged: &Path,
+    staged: impl FnOnce() -> io::Result<File>,
     deadline: Deadline,
 ) -> Result<(), LinkFault> {
     match guests_own(share, note) {
         Some(file) if share.has(name, &file) => return Ok(()),
         Some(file) => share.link(&file, name),
-        None => open_plain(staged).and_then(|from| {
+        None => staged().and_then(|from| {
             share.write(name, |into| {
                 copy(&from, into, note.size, deadline).map(drop)
             })

@@ -1,13 +1,15 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{FileFault, identity, open_plain, read_own};
+use super::files::{FileFault, identity, read_named};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use crate::boot::{
     GenerationId, InstallerReceipt, NoteError, Origin, PairSource, SeedPart, SeedReceipt, Trials,
     read_installer_receipt, read_seed_receipt,
 };
+use crate::files::{Folder, Root, open_plain};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a provided pair cannot be used.
@@ -21,21 +23,28 @@ pub(super) enum ProvidedFault {
         #[source]
         source: NoteError,
     },
+    /// Its receipt is taken away, so that the next apply puts the copy there again.
+    #[error("{} is damaged: its bytes are not those that were put there; run `armfleet apply`", .0.display())]
+    Altered(PathBuf),
     #[error(transparent)]
     Own(#[from] FileFault),
     #[error(transparent)]
     Stage(#[from] StageFault),
 }
 
+const SEED: &str = "seed.json";
+const INSTALLER: &str = "installer.json";
+
 /// Stages the seed, unless it is staged.
 pub(super) fn stage_seed(
     generations: &Generations,
-    folder: &Path,
+    (root, folder): (&Root, &str),
     staged: Option<&Staged>,
     rules: Rules,
     trials: &Trials,
 ) -> Result<GenerationId, ProvidedFault> {
-    let receipt: SeedReceipt = read_receipt(&folder.join("seed.json"), read_seed_receipt)?;
+    let folder = &open_folder(root, folder)?;
+    let receipt: SeedReceipt = read_receipt(folder, SEED, read_seed_receipt)?;
     let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
     if let Some(staged) = staged.filter(same) {
         return Ok(staged.id.clone());
@@ -47,17 +56,17 @@ pub(super) fn stage_seed(
         initrd: open(folder, "initrd.img", &receipt.initrd)?,
         expected: Some(receipt.id()),
     };
-    Ok(generations.stage(incoming, rules, trials)?)
+    staged_as(folder, SEED, generations.stage(incoming, rules, trials))
 }
 
 /// Stages the installer.
 pub(super) fn stage_installer(
     generations: &Generations,
-    folder: &Path,
+    (root, folder): (&Root, &str),
     rules: Rules,
 ) -> Result<GenerationId, ProvidedFault> {
-    let receipt: InstallerReceipt =
-        read_receipt(&folder.join("installer.json"), read_installer_receipt)?;
+    let folder = &open_folder(root, folder)?;
+    let receipt: InstallerReceipt = read_receipt(folder, INSTALLER, read_installer_receipt)?;
     let incoming = Incoming {
         source: PairSource::Installer,
         version: None,
@@ -66,7 +75,8 @@ pub(super) fn stage_installer(
         expected: Some(receipt.id()),
     };
     // No trial: an installer runs once.
-    Ok(generations.stage(incoming, rules, &Trials::default())?)
+    let staged = generations.stage(incoming, rules, &Trials::default());
+    staged_as(folder, INSTALLER, staged)
 }
 
 /// Whether a disk image holds no byte: nothing was ever written to it since it was created or emptied. Where the
@@ -80,14 +90,22 @@ pub(super) fn is_blank(disk: &Path) -> Result<bool, FileFault> {
     }
 }
 
+fn open_folder(root: &Root, path: &str) -> Result<Folder, ProvidedFault> {
+    root.folder(path).map_err(|fault| match fault.kind() {
+        io::ErrorKind::NotFound => ProvidedFault::NoReceipt(root.below(path)),
+        _ => FileFault::new("open", &root.below(path))(fault).into(),
+    })
+}
+
 fn open(
-    folder: &Path,
-    file: &str,
+    folder: &Folder,
+    name: &str,
     part: &SeedPart,
 ) -> Result<(Origin, std::fs::File), ProvidedFault> {
-    let path = folder.join(file);
-    let opened = open_plain(&path).and_then(|file| Ok((identity(&file)?, file)));
-    let (identity, file) = opened.map_err(FileFault::new("open", &path))?;
+    let opened = folder
+        .open_file(name)
+        .and_then(|file| Ok((identity(&file)?, file)));
+    let (identity, file) = opened.map_err(FileFault::new("open", &folder.at(name)))?;
     let origin = Origin {
         name: part.path.to_string(),
         link: None,
@@ -97,14 +115,32 @@ fn open(
 }
 
 fn read_receipt<T>(
-    path: &Path,
+    folder: &Folder,
+    name: &str,
     read: fn(&[u8]) -> Result<T, NoteError>,
 ) -> Result<T, ProvidedFault> {
-    match read_own(path)? {
-        None => Err(ProvidedFault::NoReceipt(path.to_owned())),
+    match read_named(folder, name)? {
+        None => Err(ProvidedFault::NoReceipt(folder.at(name))),
         Some(text) => read(&text).map_err(|source| ProvidedFault::Damaged {
-            path: path.to_owned(),
+            path: folder.at(name),
             source,
         }),
+    }
+}
+
+/// What came of staging what a receipt describes. A copy of other bytes has no receipt from here on: who plans compares
+/// sizes and times alone.
+fn staged_as(
+    folder: &Folder,
+    receipt: &str,
+    staged: Result<GenerationId, StageFault>,
+) -> Result<GenerationId, ProvidedFault> {
+    match staged {
+        Err(StageFault::Unexpected) => {
+            let removed = folder.remove(receipt);
+            removed.map_err(FileFault::new("remove", &folder.at(receipt)))?;
+            Err(ProvidedFault::Altered(folder.path().to_owned()))
+        }
+        staged => Ok(staged?),
     }
 }

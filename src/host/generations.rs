@@ -123,9 +123,12 @@ pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostEr
     let apply = "armfleet apply";
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
-            read_record(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
-                HostError::new(format!("{path} cannot be used"), error).with_remedy(apply)
-            })
+            let unusable = || format!("{path} cannot be used");
+            if let Some(why) = file.not_roots().or(file.no_text) {
+                return Err(HostError::new(unusable(), why).with_remedy(apply));
+            }
+            read_record(file.text.unwrap_or_default().as_bytes())
+                .map_err(|error| HostError::new(unusable(), error).with_remedy(apply))
         }
         Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
         Fact::Absent | Fact::NotObserved => Err(HostError::plain(format!(

@@ -7,7 +7,7 @@ use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
 use super::{Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
 use crate::domain::{Edit, apply_edits};
-use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RawStat, RunState, digest};
+use crate::inventory::{Fact, Look, Query, RawInventory, RunState, digest};
 use crate::mark::{
     AppliedBy, Event, Record, RunEnd, RunNote, RunStamp, read_hold, read_run_note, render_record,
     render_run_note,
@@ -16,8 +16,6 @@ use crate::plan::{Act, Base, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
 use std::time::Duration;
 
-/// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
-pub(super) const PASSAGE: u32 = 0o711;
 /// A VM counts as started when it still runs after this time.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How often a stopping VM is looked at.
@@ -29,7 +27,7 @@ const VM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host that performs steps over primitive calls.
 pub struct Performer<P> {
-    calls: P,
+    pub(super) calls: P,
     /// For whom.
     pub(super) caller: Caller,
     /// Held as long as this host: one apply at a time.
@@ -101,6 +99,7 @@ impl<P: Primitives> Host for Performer<P> {
                 },
                 Some(vm),
             ) => self.undefine(vm, uuid, digest, *keep_nvram),
+            (Act::Forget, Some(vm)) => self.forget(vm),
             _ => self.act(step).map(|()| Traces::default()),
         }
     }
@@ -112,7 +111,26 @@ impl<P: Primitives> Host for Performer<P> {
 
 /// What to say when a call fails.
 pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
-    move |error| HostError::new(format!("cannot {doing}"), error)
+    move |error| {
+        let remedy = error.remedy();
+        let failed = HostError::new(format!("cannot {doing}"), error);
+        match remedy {
+            Some(remedy) => failed.with_remedy(remedy),
+            None => failed,
+        }
+    }
+}
+
+/// A lock that was not taken: only one that is held says that somebody is at work.
+fn not_locked(
+    error: CallError,
+    held: impl FnOnce() -> String,
+    doing: impl FnOnce() -> String,
+) -> HostError {
+    match error.kind {
+        CallErrorKind::Locked => HostError::new(held(), error).with_remedy("apply again"),
+        _ => cannot(doing())(error),
+    }
 }
 
 /// The step rests on something that has changed since it was planned.
@@ -135,6 +153,7 @@ impl<P: Primitives> Performer<P> {
                     .set_folder_owner(path.as_str(), *mode, owner)
                     .map_err(cannot(format!("give {path} to QEMU")))
             }
+            (Act::MendFolder { path, mode }, _) => self.mend_folder(path, *mode),
             (Act::CreateDisk { path, size }, _) => self
                 .calls
                 .create_image(path.as_str(), size.bytes())
@@ -180,13 +199,14 @@ impl<P: Primitives> Performer<P> {
             Act::AwaitOff { uuid, timeout } => self.await_off(vm, uuid, *timeout, false),
             Act::Stop { uuid, timeout } => self.await_off(vm, uuid, *timeout, true),
             Act::Start { uuid } => self.start(vm, uuid),
-            Act::Forget => self.forget(vm),
             Act::Define { .. }
             | Act::Undefine { .. }
+            | Act::Forget
             | Act::InstallHook { .. }
             | Act::ReloadDaemon { .. }
             | Act::CreateShare { .. }
             | Act::OwnShare { .. }
+            | Act::MendFolder { .. }
             | Act::CreateDisk { .. }
             | Act::GrowDisk { .. } => Err(HostError::plain("the step is not one of a VM's domain")),
         }
@@ -223,15 +243,20 @@ impl<P: Primitives> Performer<P> {
         owner: Option<(u32, u32)>,
     ) -> Result<(), HostError> {
         // Asked of the parent, so that a file system that cannot serve is left as it was.
-        self.calls.probe_xattr(path.parent()).map_err(|error| {
-            HostError::new(
+        self.calls
+            .probe_xattr(path.parent())
+            .map_err(|error| {
+                match error.kind {
+            CallErrorKind::Unsupported => HostError::new(
                 format!(
                     "{path} cannot be a boot share: its file system keeps no extended attributes"
                 ),
                 error,
             )
-            .with_remedy("set boot.share to a folder on ext4, xfs or btrfs")
-        })?;
+            .with_remedy("set boot.share to a folder on ext4, xfs or btrfs"),
+            _ => cannot(format!("make {path}"))(error),
+        }
+            })?;
         let owner = owner.map(|(uid, gid)| Owner { uid, gid });
         self.calls
             .make_folder(path.as_str(), mode, owner)
@@ -450,32 +475,13 @@ impl<P: Primitives> Performer<P> {
         Ok(traces)
     }
 
-    fn forget(&self, vm: &VmName) -> Result<(), HostError> {
-        let _lock = self.lock_vm(vm)?;
-        let doing = || cannot(format!("remove what armfleet kept of {vm}"));
-        let _staging = self.lock_staging(vm)?;
-        // The record goes last and together with its folder, so that a forgetting cut short is planned again.
-        self.calls
-            .remove_tree(&layout::boot_folder(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_file(&layout::hook_seen(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_file(&layout::run_note(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_tree(&layout::vm_folder(vm))
-            .map_err(doing())
-    }
-
     pub(super) fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
             .lock(&layout::vm_lock(vm), &self.lock_note(), VM_PATIENCE);
         let lock = lock.map_err(|error| {
-            HostError::new(format!("somebody else is at work on {vm}"), error)
-                .with_remedy("apply again")
+            let held = || format!("another command is at work on {vm}");
+            not_locked(error, held, || format!("lock {vm}"))
         })?;
         self.not_held(vm)?;
         Ok(lock)
@@ -501,7 +507,8 @@ impl<P: Primitives> Performer<P> {
             .calls
             .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
         lock.map_err(|error| {
-            HostError::new(format!("the hook is at work on {vm}"), error).with_remedy("apply again")
+            let held = || format!("the hook is at work on {vm}");
+            not_locked(error, held, || format!("lock what is staged for {vm}"))
         })
     }
 
@@ -512,50 +519,6 @@ impl<P: Primitives> Performer<P> {
             self.calls.user(),
             self.calls.now()
         )
-    }
-
-    pub(super) fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
-        self.ensure_folder(layout::STATE, PASSAGE)?;
-        self.ensure_folder(layout::VMS, PASSAGE)?;
-        self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
-    }
-
-    /// Gives a folder of armfleet's own the bits of its mode that it lacks. Who was killed in making it left it without, and
-    /// QEMU could not pass.
-    fn let_pass(&self, path: &str, seen: &RawStat, mode: u32) -> Result<(), HostError> {
-        if seen.mode & mode == mode {
-            return Ok(());
-        }
-        let owner = Owner {
-            uid: seen.uid,
-            gid: seen.gid,
-        };
-        self.calls
-            .set_folder_owner(path, seen.mode | mode, owner)
-            .map_err(cannot(format!("set the mode of {path}")))
-    }
-
-    pub(super) fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
-        let is_there = || match self.calls.look(path, Look::Stat) {
-            Fact::Present(file) if file.stat.kind == FileKind::Folder => {
-                self.let_pass(path, &file.stat, mode)?;
-                Ok(true)
-            }
-            Fact::Absent => Ok(false),
-            Fact::Present(_) => {
-                Err(HostError::plain(format!("{path} is not a folder")).with_remedy("move it away"))
-            }
-            Fact::NotObserved => Err(HostError::plain(format!("{path} was not looked at"))),
-            Fact::Unreadable(why) => Err(HostError::new(format!("cannot look at {path}"), why)),
-        };
-        if is_there()? {
-            return Ok(());
-        }
-        match self.calls.make_folder(path, mode, None) {
-            // Another step made it meanwhile.
-            Err(error) if error.kind == CallErrorKind::Exists && is_there()? => Ok(()),
-            result => result.map_err(cannot(format!("make {path}"))),
-        }
     }
 }
 

@@ -146,6 +146,7 @@ impl Guests for Host {
             },
             sha256: None,
             text: Some(text.clone()),
+            no_text: None,
             blank: None,
             free: None,
             entries: None,

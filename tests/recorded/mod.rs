@@ -44,6 +44,7 @@ pub fn file(stat: RawStat) -> RawFile {
         stat,
         sha256: None,
         text: None,
+        no_text: None,
         entries: None,
         free: None,
         blank: None,
@@ -138,6 +139,9 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                         ..file(folder)
                     },
                 );
+            }
+            Act::MendFolder { path, mode } => {
+                put(path, file(stat(FileKind::Folder, *mode, (0, 0), 0)));
             }
             Act::CreateDisk { path, size } => {
                 let image = stat(FileKind::File, 0o600, (0, 0), size.bytes());
