@@ -12,6 +12,7 @@ mod binary;
 mod crash;
 mod hostile;
 mod linked;
+mod own_folders;
 mod ownership;
 mod shim;
 mod staging;
