@@ -135,7 +135,7 @@ fn modules_use_only_what_the_table_allows() {
         "host: format xml spec boot mark inventory domain plan files",
         "hook: format boot mark xml spec files",
         "watch: format spec boot mark inventory host",
-        "cli: format xml spec boot mark inventory domain plan report engine host hook watch",
+        "cli: format xml spec boot mark inventory domain plan report engine host hook watch files",
     ];
     let allowed: BTreeMap<&str, Vec<&str>> = table
         .iter()

@@ -30,10 +30,16 @@ fn main() -> ExitCode {
     let Some(domain) = ours else {
         return ExitCode::from(EXIT_DONE);
     };
-    thread::spawn(|| {
+    let limit = thread::Builder::new().spawn(|| {
         thread::sleep(LIMIT);
         process::exit(EXIT_TOO_LATE);
     });
+    if let Err(error) = limit {
+        complain(&format!(
+            "armfleet: {domain}: no thread for the hook's time limit: {error}\n"
+        ));
+        return ExitCode::from(EXIT_REFUSED);
+    }
     let outcome = prepare(&Root::host(), domain, io::stdin().lock());
     complain(&outcome.text);
     ExitCode::from(match outcome.verdict {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 4: the fleet file or the command line is invalid; nothing was contacted.
     Invalid,
-    /// 130: interrupted; the steps under way were finished.
+    /// 130: interrupted; the steps under way were finished, or left at the second interruption.
     Interrupted,
     /// 1: a step or the host failed, or something could not be seen.
     Failed,

@@ -2,12 +2,12 @@
 
 use super::exit::Exit;
 use super::{Format, HistoryArguments, terminal};
+use crate::files::open_plain;
 use crate::host::system::SystemFiles;
 use crate::inventory::Look;
 use crate::mark::read_entry;
 use crate::report::{HistoryReport, JournalLine, render_history};
 use crate::spec::layout;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
@@ -92,7 +92,8 @@ fn lines() -> Result<Vec<JournalLine>, Unreadable> {
 
 fn read(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(SIZE_LIMIT).read_to_end(&mut bytes)?;
+    let file = open_plain(Path::new(path))?;
+    file.take(SIZE_LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

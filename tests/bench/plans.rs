@@ -12,9 +12,10 @@
 
 #[path = "../recorded/mod.rs"]
 mod recorded;
+mod steps;
 
 use armfleet::inventory::{Inventory, RawInventory, query};
-use armfleet::plan::{Definitions, Plan, Policy, plan};
+use armfleet::plan::{Definitions, Plan, Policy, Step, plan};
 use armfleet::report::{Paint, PlanReport, render_json, render_markdown, render_plan};
 use armfleet::spec::{Spec, read_fleet};
 use recorded::{applied, spec, vm};
@@ -25,6 +26,9 @@ use std::time::{Duration, Instant};
 const VMS: usize = 500;
 const CHANGES: usize = 20;
 const ROUNDS: usize = 30;
+const STEP_ROUNDS: usize = 5;
+/// Steps that need each other cost at most so much of what single ones cost.
+const STEPS_LIMIT: f64 = 1.5;
 /// Planning and rendering take no longer.
 const LIMIT: Duration = Duration::from_millis(100);
 
@@ -78,6 +82,27 @@ fn floor(snapshot: &str) -> usize {
     nodes.sum()
 }
 
+/// What steps cost that need each other, beside as many that do not, and the ratio.
+fn step_costs() -> (serde_json::Value, f64) {
+    let (chained, single) = (steps::steps(true), steps::steps(false));
+    let best = |steps: &[Step]| {
+        let rounds = (0..STEP_ROUNDS).map(|_| {
+            let began = Instant::now();
+            black_box(steps::perform(steps));
+            began.elapsed()
+        });
+        rounds.min().unwrap().as_secs_f64() * 1000.0
+    };
+    let (chained_took, single_took) = (best(&chained), best(&single));
+    let ratio = chained_took / single_took;
+    let numbers = serde_json::json!({
+        "count": chained.len(),
+        "milliseconds": { "chained": chained_took, "single": single_took },
+        "chained_over_single": ratio,
+    });
+    (numbers, ratio)
+}
+
 fn main() {
     let (before, after) = (fleet_file(false), fleet_file(true));
     let snapshot = snapshot(&spec(&before));
@@ -126,6 +151,14 @@ fn main() {
         "plan_over_floor": milliseconds("plan") / milliseconds("floor"),
         "total_milliseconds": total.as_secs_f64() * 1000.0,
     });
+    let steps = step_costs();
+    let mut numbers = numbers;
+    numbers["steps"] = steps.0;
     println!("{numbers:#}");
+    assert!(
+        steps.1 <= STEPS_LIMIT,
+        "chained steps cost {:.2} of single ones",
+        steps.1
+    );
     assert!(total <= LIMIT, "{total:?} is more than {LIMIT:?}");
 }

@@ -239,3 +239,28 @@ fn a_record_that_another_user_could_have_written_is_not_acted_on() {
         assert!(text.contains("armfleet apply"), "{text}");
     }
 }
+
+/// A FIFO in place of a file that the hook writes would keep it waiting for a reader, and libvirtd with it.
+#[test]
+fn a_fifo_in_place_of_an_own_file_is_an_error_at_once() {
+    for of in [layout::staging_lock, layout::hook_seen, layout::record] {
+        let world = World::installed();
+        world.start();
+        let path = world.path(of);
+        let _ = fs::remove_file(&path);
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        let began = std::time::Instant::now();
+        let outcome = world.prepare();
+        assert!(began.elapsed() < std::time::Duration::from_secs(10));
+        assert!(
+            outcome
+                .text
+                .contains(path.file_name().unwrap().to_str().unwrap()),
+            "{}: {}",
+            path.display(),
+            outcome.text
+        );
+    }
+}

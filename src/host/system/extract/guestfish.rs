@@ -53,7 +53,7 @@ impl Guestfish {
             return Err(GuestfishFault::Ended);
         };
         let (line, lines) = channel();
-        thread::spawn(move || {
+        let reading = thread::Builder::new().spawn(move || {
             for read in BufReader::new(output).split(b'\n').map_while(Result::ok) {
                 if line
                     .send(String::from_utf8_lossy(&read).into_owned())
@@ -63,6 +63,7 @@ impl Guestfish {
                 }
             }
         });
+        reading.map_err(GuestfishFault::Run)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let end = format!(
             "armfleet-{}-{}",

@@ -1,11 +1,13 @@
 //! Locks between processes: `flock` on files that stay.
 
 use super::{at, folder_of};
+use crate::files::Folder;
 use crate::host::primitives::{CallError, CallErrorKind, Held};
 use rustix::fs::OFlags;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,14 +52,8 @@ fn open(path: &Path) -> io::Result<File> {
         .recursive(true)
         .mode(0o700)
         .create(folder_of(path))?;
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    Folder::open(folder_of(path))?.open_with(name, OFlags::RDWR | OFlags::CREATE, 0o600)
 }
 
 fn taken(file: &File, patience: Duration) -> io::Result<bool> {

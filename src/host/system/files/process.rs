@@ -1,8 +1,10 @@
 //! The daemon's process, and the user.
 
 use super::at;
+use crate::files::open_plain;
 use crate::host::primitives::CallError;
 use rustix::process::{Pid, PidfdFlags, Signal, getuid, pidfd_open, pidfd_send_signal};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -11,7 +13,11 @@ pub(in super::super) const DAEMONS: [&str; 2] = ["libvirtd", "virtqemud"];
 
 /// Sends SIGHUP to the process whose number is in this file, if it is libvirt's daemon.
 pub(in super::super) fn reload_daemon(pid_file: &Path) -> Result<(), CallError> {
-    let text = fs::read_to_string(pid_file).map_err(at(pid_file))?;
+    let mut text = String::new();
+    // A number and a line break; what is longer is none.
+    open_plain(pid_file)
+        .and_then(|file| file.take(32).read_to_string(&mut text))
+        .map_err(at(pid_file))?;
     let number = text.trim().parse().ok().filter(|number| *number > 0);
     let pid = number.and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| {

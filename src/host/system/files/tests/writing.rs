@@ -462,6 +462,42 @@ fn a_lock_is_waited_for() {
     assert!(waited >= Duration::from_millis(200) && waited < Duration::from_secs(30));
 }
 
+#[test]
+fn a_fifo_in_place_of_a_file_of_armfleets_own_is_an_error_at_once() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/run");
+    for name in ["lock", "journal", "note", "pid"] {
+        sandbox.fifo(&format!("/run/{name}"));
+    }
+    let lock = sandbox.host.lock("/run/lock", "me", Duration::ZERO);
+    let errors = [
+        lock.err(),
+        sandbox.host.append_line("/run/journal", "{}").err(),
+        sandbox.host.reload_daemon("/run/pid").err(),
+    ];
+    for error in errors {
+        let why = error.unwrap().why;
+        assert!(why.contains("/run/") && why.contains("not a "), "{why}");
+    }
+    assert_eq!(
+        sandbox
+            .host
+            .look("/run/note", Look::Text)
+            .present()
+            .unwrap()
+            .text,
+        None
+    );
+    // What is written whole takes its place.
+    let note = |text: &str| {
+        sandbox
+            .host
+            .write_file("/run/note", "/run", text.as_bytes(), 0o600)
+    };
+    note("text").unwrap();
+    assert_eq!(text(&sandbox, "/run/note"), "text");
+}
+
 /// A shell under another name that waits until its standard input ends.
 fn process(name: &str) -> Child {
     let script = format!("echo {name} > /proc/$$/comm; echo ready; read line");
