@@ -351,7 +351,7 @@ impl State {
     fn waits_to_say(&mut self, now: Moment) -> Vec<Wait> {
         let waits = self.waits.values_mut().filter_map(|(waiting, pace)| {
             let wait = waiting.wait(now);
-            pace.is_due(wait.already).then_some(wait)
+            (pace.is_due(wait.already) && wait.already < wait.limit).then_some(wait)
         });
         waits.collect()
     }
