@@ -144,9 +144,7 @@ impl<P: Primitives> Host for Performer<P> {
 pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
     move |error| {
         let remedy = match error.kind {
-            CallErrorKind::Unanswered => {
-                Some("apply again once libvirt answers: virsh list".into())
-            }
+            CallErrorKind::Unanswered => Some("apply again once libvirt answers: virsh list"),
             _ => error.remedy(),
         };
         let failed = HostError::new(format!("cannot {doing}"), error);
