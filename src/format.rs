@@ -32,10 +32,7 @@ pub enum FormatError {
         known: String,
     },
     /// A later version of armfleet wrote it.
-    #[error(
-        "its format is {found}; armfleet {} reads up to {known}",
-        env!("CARGO_PKG_VERSION")
-    )]
+    #[error("its format is {found}; this armfleet reads up to {known}")]
     Later {
         /// What it says.
         found: String,
@@ -222,10 +219,7 @@ mod tests {
         assert!(FORMAT.later(b"{").is_none());
         assert_eq!(
             check("armfleet-thing/2").unwrap_err().to_string(),
-            format!(
-                "its format is armfleet-thing/2; armfleet {} reads up to armfleet-thing/1",
-                env!("CARGO_PKG_VERSION")
-            )
+            "its format is armfleet-thing/2; this armfleet reads up to armfleet-thing/1"
         );
     }
 }

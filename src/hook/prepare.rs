@@ -118,9 +118,11 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
 fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
     let why = chain(fault);
+    // What a later version staged is as good as it was; of a damaged record nothing is known.
     let linked = || {
         let share = starting.linked_share();
-        share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
+        matches!(fault, RecordFault::Later(_))
+            && share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
     };
     if !starting.claims_to_be(vm) || can_boot_unchecked(root, vm) || linked() {
         return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);

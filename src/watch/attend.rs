@@ -59,7 +59,7 @@ impl Attendant<'_> {
         let Some(record) = self.record()? else {
             return Ok(None);
         };
-        if self.is_noted_later() {
+        if self.is_noted_later()? {
             return Ok(None);
         }
         let (seen, unseen) = self.see(record, heard)?;
@@ -152,16 +152,14 @@ impl Attendant<'_> {
     }
 
     /// Whether a later version of armfleet noted how the VM runs: what it meant by that, this one cannot go on with.
-    fn is_noted_later(&self) -> bool {
+    fn is_noted_later(&self) -> Result<bool, CallError> {
         let path = layout::run_note(self.vm);
-        let text = self.text(&path);
-        let later = text
-            .present()
-            .and_then(|text| RUN_FORMAT.later(text.as_bytes()));
+        let text = known(self.text(&path))?;
+        let later = text.and_then(|text| RUN_FORMAT.later(text.as_bytes()));
         if let Some(error) = &later {
             tracing::warn!("{}: left alone: {path}: {error}; {UPGRADE}", self.vm);
         }
-        later.is_some()
+        Ok(later.is_some())
     }
 
     /// A note that makes no sense is as good as none.

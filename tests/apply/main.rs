@@ -12,6 +12,7 @@ mod hook;
 mod identity;
 mod install;
 mod keep;
+mod later;
 mod outside;
 mod property;
 mod removal;

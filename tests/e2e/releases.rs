@@ -61,7 +61,11 @@ impl TestHost {
 
     /// How many kernels have said anything.
     fn all_boots(&self, vm: &str) -> usize {
-        self.console(&console(vm)).matches("boots kernel ").count()
+        let text = self.console(&console(vm));
+        let lines = text.split_inclusive('\n');
+        lines
+            .filter(|line| line.starts_with("boots kernel ") && line.ends_with('\n'))
+            .count()
     }
 
     /// Does something that starts a VM; exactly one start must follow, of this pair.

@@ -11,6 +11,7 @@
 mod binary;
 mod crash;
 mod hostile;
+mod later;
 mod linked;
 mod own_folders;
 mod ownership;
