@@ -20,7 +20,7 @@ const QEMU: &str = "/run/libvirt/qemu/armhf-vm.pid";
 const SAID: Duration = Duration::from_secs(12);
 
 fn begin_apply(host: &TestHost) -> Running {
-    host.spawn(ARMFLEET, &["apply", "--auto-approve"])
+    host.spawn(ARMFLEET, &["apply", "--auto-approve", "--parallel", "2"])
 }
 
 /// Interrupts twice, as somebody does who sees that the first time did nothing, and who then has his prompt at once.
