@@ -7,7 +7,7 @@ mod recorded;
 
 use armfleet::inventory::RawInventory;
 use armfleet::mark::{Action, Beginning, CalledFrom, Entry, Event, Kept, StepTrace, read_entry};
-use armfleet::plan::{Notice, Plan, Refusal};
+use armfleet::plan::{Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
     ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint, PlanReport,
     StatusReport, render_dot, render_history, render_json, render_markdown, render_plan,
@@ -81,6 +81,19 @@ fn every_format_of_the_example_is_as_recorded() {
     let vms: Vec<_> = spec.vms.values().collect();
     let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
     golden("status.json", &render_json(&status).unwrap());
+}
+
+#[test]
+fn a_saved_plan_names_its_paths_in_every_format() {
+    let (spec, host) = example();
+    let plan = plan_on(&spec, &host);
+    let mut report = PlanReport::new(&plan, None);
+    report.paths = Some(touched_paths(&plan, &spec));
+    golden("saved.txt", &render_plan(&report, Paint::Plain));
+    golden("saved.md", &render_markdown(&report));
+    let json = render_json(&report).unwrap();
+    valid("plan.schema.json", &json);
+    assert!(json.contains("\"path\": \"/srv/new.img\""), "{json}");
 }
 
 #[test]

@@ -6,30 +6,69 @@
 mod recorded;
 
 use armfleet::inventory::{Fact, FileKind, RawInventory};
-use armfleet::plan::{Plan, Policy, SavedPlan, SavedPlanError, Staleness, plan};
-use armfleet::spec::{Spec, layout};
+use armfleet::plan::{
+    MovedFact, Plan, Policy, SaveError, SavedPlan, SavedPlanError, Staleness, plan, touched_paths,
+};
+use armfleet::spec::{Code, FleetSource, KeptFile, Problems, Secrets, Spec, layout};
+use proptest::prelude::*;
 use recorded::{applied, domain, edit_domain, empty_host, file, plan_on, see, spec, stat, vm};
+use std::collections::BTreeMap;
+
+fn yaml(vms: &[String]) -> String {
+    format!("fleet: obs\nvms:\n{}", vms.concat())
+}
 
 fn fleet(vms: &[String]) -> Spec {
-    spec(&format!("fleet: obs\nvms:\n{}", vms.concat()))
+    spec(&yaml(vms))
+}
+
+fn source(text: &str) -> FleetSource {
+    let file = KeptFile {
+        name: "fleet.yaml".to_owned(),
+        folder: "/home/me/fleet".to_owned(),
+        text: text.to_owned(),
+    };
+    FleetSource {
+        files: vec![file],
+        vars: BTreeMap::new(),
+    }
 }
 
 /// A host with two VMs, and the file wanting more memory for one and a larger disk for the other.
-fn example() -> (Spec, RawInventory) {
+fn example() -> (String, RawInventory) {
     let host = applied(&fleet(&[vm("a", "1GiB", ""), vm("b", "1GiB", "")]));
     let larger = vm("b", "1GiB", "").replace("8GiB", "16GiB");
-    (fleet(&[vm("a", "2GiB", ""), larger]), host)
+    (yaml(&[vm("a", "2GiB", ""), larger]), host)
 }
 
-fn save(spec: &Spec, host: &RawInventory) -> SavedPlan {
+fn text(yaml: &str, host: &RawInventory, secrets: &Secrets) -> String {
     let policy = Policy::default();
-    let saved = SavedPlan::new(spec, &policy, &plan_on(spec, host), &see(spec, host)).unwrap();
-    SavedPlan::read(saved.render().unwrap().as_bytes()).unwrap()
+    let spec = source(yaml).read(secrets.clone()).unwrap();
+    let saved = SavedPlan::new(
+        source(yaml),
+        &policy,
+        &plan_on(&spec, host),
+        &see(&spec, host),
+    );
+    saved.unwrap().render().unwrap()
+}
+
+fn save(yaml: &str, host: &RawInventory) -> SavedPlan {
+    SavedPlan::read(text(yaml, host, &Secrets::default()).as_bytes()).unwrap()
 }
 
 fn again(saved: &SavedPlan, host: &RawInventory) -> (Plan, Option<Staleness>) {
-    let seen = see(&saved.spec, host);
-    let plan = plan(&saved.spec, &seen, &saved.policy);
+    again_with(saved, host, Secrets::default())
+}
+
+fn again_with(
+    saved: &SavedPlan,
+    host: &RawInventory,
+    secrets: Secrets,
+) -> (Plan, Option<Staleness>) {
+    let spec = saved.source.read(secrets).unwrap();
+    let seen = see(&spec, host);
+    let plan = plan(&spec, &seen, &saved.policy);
     let staleness = saved.staleness(&plan, &seen);
     (plan, staleness)
 }
@@ -38,97 +77,109 @@ fn stale(saved: &SavedPlan, host: &RawInventory) -> Staleness {
     again(saved, host).1.unwrap()
 }
 
-fn moved(staleness: &Staleness, fact: &str) -> bool {
-    staleness
-        .moved
-        .iter()
-        .any(|(name, then, now)| name == fact && then != now)
+/// The facts that moved, as `subject: what then -> now`.
+fn moved(staleness: &Staleness) -> Vec<String> {
+    let words = |moved: &MovedFact| {
+        let what = moved.what.as_deref().unwrap_or("it");
+        let (then, now) = moved.values.clone().unwrap_or_default();
+        format!("{}: {what} {then} -> {now}", moved.subject)
+    };
+    staleness.moved.iter().map(words).collect()
+}
+
+fn ids(steps: &[armfleet::plan::MovedStep]) -> Vec<&str> {
+    steps.iter().map(|step| step.id.as_str()).collect()
 }
 
 #[test]
 fn a_plan_reads_back_as_it_was_saved() {
-    let (spec, host) = example();
-    let saved = save(&spec, &host);
-    assert_eq!((&saved.spec, &saved.plan), (&spec, &plan_on(&spec, &host)));
+    let (yaml, host) = example();
+    let saved = save(&yaml, &host);
+    assert_eq!(saved.plan, plan_on(&spec(&yaml), &host));
     let (plan, staleness) = again(&saved, &host);
     assert_eq!((plan.digest(), staleness), (saved.plan.digest(), None));
 }
 
 #[test]
 fn memory_changed_by_virsh_makes_it_stale() {
-    let (spec, mut host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, mut host) = example();
+    let saved = save(&yaml, &host);
     edit_domain(&mut host, "a", "1048576", "1572864");
     let stale = stale(&saved, &host);
-    assert_eq!(stale.different, ["domain/a"]);
-    assert!(moved(&stale, "domain a: definition"), "{stale:?}");
+    assert_eq!(ids(&stale.different), ["domain/a"]);
+    assert_eq!(moved(&stale), ["domain a: memory 1 GiB -> 1536 MiB"]);
     assert!(stale.gone.is_empty() && stale.new.is_empty());
 }
 
 #[test]
 fn a_disk_grown_by_hand_makes_it_stale() {
-    let (spec, mut host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, mut host) = example();
+    let saved = save(&yaml, &host);
     let image = stat(FileKind::File, 0o600, (0, 0), 16 << 30);
     host.paths
         .insert("/srv/b.img".to_owned(), Fact::Present(file(image)));
     let stale = stale(&saved, &host);
     assert_eq!(stale.gone, ["disk/b/b"]);
-    assert!(moved(&stale, "/srv/b.img"));
+    let values = ["/srv/b.img: size 8 GiB -> 16 GiB"];
+    assert!(
+        moved(&stale).contains(&values[0].to_owned()),
+        "{:?}",
+        moved(&stale)
+    );
 }
 
 #[test]
 fn a_replaced_hook_makes_it_stale() {
-    let (spec, mut host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, mut host) = example();
+    let saved = save(&yaml, &host);
     let Some(Fact::Present(shim)) = host.paths.get_mut(layout::SHIM) else {
         panic!("no shim");
     };
     shim.sha256 = Some("0".repeat(64));
     let stale = stale(&saved, &host);
-    assert_eq!(stale.new, ["hook/qemu"]);
-    assert!(moved(&stale, layout::SHIM));
+    assert_eq!(ids(&stale.new), ["hook/qemu"]);
+    assert_eq!(moved(&stale), [format!("{}: contents  -> ", layout::SHIM)]);
 }
 
 #[test]
 fn a_deleted_share_makes_it_stale() {
-    let (spec, mut host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, mut host) = example();
+    let saved = save(&yaml, &host);
     host.paths.insert("/srv/a-boot".to_owned(), Fact::Absent);
     let stale = stale(&saved, &host);
     assert_eq!(stale.gone, ["domain/a", "record/a"]);
-    assert!(moved(&stale, "/srv/a-boot"));
+    assert_eq!(moved(&stale), ["/srv/a-boot: it folder -> absent"]);
 }
 
 #[test]
 fn a_vm_that_was_started_or_stopped_makes_it_stale() {
-    let (spec, mut host) = example();
+    let (yaml, mut host) = example();
     domain(&mut host, "a").state = 5;
-    let saved = save(&spec, &host);
+    let saved = save(&yaml, &host);
     domain(&mut host, "a").state = 1;
     let stale = stale(&saved, &host);
     assert_eq!(stale.gone, ["start/a"]);
-    assert!(moved(&stale, "domain a: state"));
+    assert_eq!(moved(&stale), ["domain a: state off -> running"]);
 }
 
 #[test]
 fn an_edited_record_makes_it_stale() {
-    let (spec, mut host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, mut host) = example();
+    let saved = save(&yaml, &host);
     let path = "/var/lib/armfleet/vms/b/record.json";
     let Some(Fact::Present(record)) = host.paths.get_mut(path) else {
         panic!("no record");
     };
     record.text = Some("{".to_owned());
     let stale = stale(&saved, &host);
-    assert_eq!(stale.new, ["record/b"]);
-    assert!(moved(&stale, path));
+    assert_eq!(ids(&stale.new), ["record/b"]);
+    assert_eq!(moved(&stale), [format!("{path}: contents  -> ")]);
 }
 
 #[test]
 fn what_no_step_rests_on_may_move() {
-    let (spec, mut host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, mut host) = example();
+    let saved = save(&yaml, &host);
     let Some(Fact::Present(share)) = host.paths.get_mut("/srv/a-boot") else {
         panic!("no share");
     };
@@ -138,58 +189,204 @@ fn what_no_step_rests_on_may_move() {
 
 #[test]
 fn the_fleet_file_is_not_looked_at_again() {
-    let (spec, host) = example();
-    let saved = save(&spec, &host);
-    assert_eq!(saved.spec, spec);
+    let (yaml, host) = example();
+    let saved = save(&yaml, &host);
+    assert_eq!(saved.source.read(Secrets::default()), Ok(spec(&yaml)));
     assert_eq!(again(&saved, &host).1, None);
 }
 
 #[test]
 fn an_applied_plan_is_stale() {
-    let (spec, host) = example();
-    let saved = save(&spec, &host);
+    let (yaml, host) = example();
+    let saved = save(&yaml, &host);
     let after = recorded::perform(&host, &saved.plan);
     assert!(stale(&saved, &after).gone.contains(&"domain/a".to_owned()));
 }
 
 #[test]
 fn an_incomplete_plan_cannot_be_saved() {
-    let (spec, mut host) = example();
+    let (yaml, mut host) = example();
     host.paths.insert(
         "/srv/b.img".to_owned(),
         Fact::Unreadable("a bad sector".to_owned()),
     );
+    let spec = spec(&yaml);
     let (plan, seen) = (plan_on(&spec, &host), see(&spec, &host));
-    let error = SavedPlan::new(&spec, &Policy::default(), &plan, &seen).unwrap_err();
+    let saved = SavedPlan::new(source(&yaml), &Policy::default(), &plan, &seen);
+    let error = saved.unwrap_err();
     assert!(error.to_string().contains("a bad sector"), "{error}");
 }
 
 #[test]
 fn a_file_that_is_no_plan_of_this_version_is_refused() {
-    let (spec, host) = example();
-    let text = save(&spec, &host).render().unwrap();
+    let (yaml, host) = example();
+    let text = text(&yaml, &host, &Secrets::default());
     let read = |text: &str| SavedPlan::read(text.as_bytes()).unwrap_err();
     let version = format!("\"armfleet\": \"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(
         matches!(read(&text.replace(&version, "\"armfleet\": \"99.0.0\"")), SavedPlanError::OtherVersion(other) if other == "99.0.0")
     );
     assert!(matches!(
-        read(&text.replace("saved-plan/1", "saved-plan/2")),
+        read(&text.replace("saved-plan/2", "saved-plan/1")),
         SavedPlanError::OtherFormat(_)
     ));
     for hostile in [
         text[..text.len() / 2].to_owned(),
         String::new(),
-        text.replace("/srv/a-boot", "/srv/../etc"),
-        text.replace("\"machine\": \"virt\"", "\"machine\": \"virt'/>\""),
-        text.replace("\"memory\"", "\"memroy\""),
+        text.replace("/srv/b.img", "/srv/../etc/b.img"),
+        text.replace("\"vm\": \"a\"", "\"vm\": \"../a\""),
+        text.replace("\"steps\"", "\"setps\""),
     ] {
         assert!(matches!(read(&hostile), SavedPlanError::NotAPlan(_)));
     }
-    assert!(matches!(
-        read(&text.replacen("\"name\": \"a\"", "\"name\": \"b\"", 1)),
-        SavedPlanError::Renamed(..)
-    ));
+}
+
+/// What is wrong with the fleet file of a plan whose text was edited.
+fn problems(text: &str) -> Vec<Code> {
+    let saved = SavedPlan::read(text.as_bytes()).unwrap();
+    let problems: Problems = saved.source.read(Secrets::default()).unwrap_err();
+    problems.iter().map(|problem| problem.code).collect()
+}
+
+#[test]
+fn every_check_of_the_fleet_file_runs_on_a_plan_again() {
+    let logged = yaml(&[vm("a", "2GiB", ", console: { log: /var/log/a.log }")]);
+    let text = text(&logged, &empty_host(), &Secrets::default());
+    for (then, now, code) in [
+        ("/var/log/a.log", "/etc/cron.d/x", Code::PathRefused),
+        ("/srv/a.img", "/etc/evil.img", Code::PathRefused),
+        (
+            "arch: armhf",
+            "arch: armhf, boot.share: /etc",
+            Code::UnknownKey,
+        ),
+        (
+            "cmdline: console",
+            "share: /etc/newshare, cmdline: console",
+            Code::PathRefused,
+        ),
+        (
+            "cmdline: console",
+            "share: /opt, cmdline: console",
+            Code::ShareTooGeneral,
+        ),
+        ("memory: 2GiB", "memory: 9GiB", Code::MemoryRange),
+        ("/srv/a.img", "/srv/a-boot/a.img", Code::SharedPath),
+        ("/srv/a.img", "/dev/sda", Code::NotSupportedYet),
+    ] {
+        assert!(text.contains(then), "{then}");
+        assert_eq!(problems(&text.replace(then, now)), [code], "{now}");
+    }
+}
+
+#[test]
+fn a_plan_whose_steps_alone_were_edited_is_stale() {
+    let (yaml, host) = example();
+    let text = text(&yaml, &host, &Secrets::default());
+    let edited = text.replace("\"to\": 17179869184", "\"to\": 99999999999");
+    assert!(edited != text);
+    let saved = SavedPlan::read(edited.as_bytes()).unwrap();
+    assert_eq!(ids(&stale(&saved, &host).different), ["disk/b/b"]);
+}
+
+#[test]
+fn a_plan_names_every_path_that_it_touches() {
+    let spec = fleet(&[vm("a", "1GiB", ", console: { log: /var/log/a.log }")]);
+    let mut host = empty_host();
+    let logs = file(stat(FileKind::Folder, 0o755, (0, 0), 0));
+    host.paths
+        .insert("/var/log".to_owned(), Fact::Present(logs));
+    let touched = touched_paths(&plan_on(&spec, &host), &spec);
+    let lines: Vec<String> = touched
+        .iter()
+        .map(|touched| format!("{} {}", touched.path, touched.what))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "/etc/libvirt/hooks/qemu.d/50-armfleet libvirt's hook: written",
+            "/run/armfleet locks",
+            "/run/libvirtd.pid libvirt's daemon: made to look for hooks",
+            "/srv/a-boot created, owner and mode set; boot share of a",
+            "/srv/a.img created; disk a of a",
+            "/srv/seed/initrd.img seed of a: copied",
+            "/srv/seed/vmlinuz seed of a: copied",
+            "/var/lib/armfleet records, kernels, history and journal",
+            "/var/log/a.log console log of a",
+        ]
+    );
+    let spec = fleet(&[vm("a", "1GiB", "")]);
+    assert_eq!(touched_paths(&plan_on(&spec, &applied(&spec)), &spec), []);
+}
+
+fn key(value: &str) -> Secrets {
+    Secrets::new(BTreeMap::from([("KEY".to_owned(), value.to_owned())]))
+}
+
+/// A fleet with a secret, and a host where it was applied with this value.
+fn keyed(value: &str) -> (String, RawInventory) {
+    let yaml = |memory| {
+        let vms = [vm("a", memory, "").replace("root=/dev/vda1", "key={env.KEY}")];
+        yaml(&vms).replace(
+            "cmdline: console=ttyAMA0 key={env.KEY}",
+            "cmdline: \"console=ttyAMA0 key={env.KEY}\"",
+        )
+    };
+    let host = applied(&source(&yaml("1GiB")).read(key(value)).unwrap());
+    (yaml("2GiB"), host)
+}
+
+#[test]
+fn a_saved_plan_holds_the_template_of_a_secret_and_no_value() {
+    let (yaml, host) = keyed("geheim-17<&");
+    for value in ["geheim-17<&", "hunter2\"é"] {
+        let text = text(&yaml, &host, &key(value));
+        for part in ["geheim-17", "hunter2"] {
+            assert!(!text.contains(part), "{text}");
+        }
+        let saved = SavedPlan::read(text.as_bytes()).unwrap();
+        assert_eq!(again_with(&saved, &host, key(value)).1, None);
+        let (plan, _) = again_with(&saved, &host, key(value));
+        assert_eq!(plan.digest(), saved.plan.digest());
+        let steps = serde_json::to_string(&plan.steps).unwrap();
+        assert_eq!(steps.contains("hunter2"), value.contains("hunter2"));
+        let problems = saved.source.read(Secrets::default()).unwrap_err();
+        let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [Code::Environment]);
+        let shown = saved.source.read_templates().unwrap();
+        assert_eq!(shown.vms.len(), 1);
+    }
+}
+
+#[test]
+fn the_secret_of_now_is_compared_with_the_domain() {
+    let (yaml, host) = keyed("geheim-17");
+    let saved = |value| SavedPlan::read(text(&yaml, &host, &key(value)).as_bytes()).unwrap();
+    // The domain has this value, so that the cmdline is no part of the plan; with another value it becomes one.
+    let (_, staleness) = again_with(&saved("geheim-17"), &host, key("hunter2"));
+    let changes = |staleness: &Staleness| -> Vec<String> {
+        let changes = staleness.different.iter().flat_map(|step| &step.changes);
+        changes.map(|change| change.what.clone()).collect()
+    };
+    let staleness = staleness.unwrap();
+    assert_eq!(changes(&staleness), ["memory", "cmdline"]);
+    assert_eq!(moved(&staleness), [""; 0]);
+    // What was planned to change still does, whichever value it becomes.
+    assert_eq!(
+        again_with(&saved("hunter2"), &host, key("swordfish")).1,
+        None
+    );
+    let (_, staleness) = again_with(&saved("hunter2"), &host, key("geheim-17"));
+    assert_eq!(changes(&staleness.unwrap()), ["memory"]);
+}
+
+#[test]
+fn a_secret_that_is_a_part_of_names_is_not_saved() {
+    let (yaml, host) = keyed("copy");
+    let spec = source(&yaml).read(key("copy")).unwrap();
+    let (plan, seen) = (plan_on(&spec, &host), see(&spec, &host));
+    let saved = SavedPlan::new(source(&yaml), &Policy::default(), &plan, &seen);
+    assert!(matches!(saved.unwrap_err(), SaveError::Secret(_)));
 }
 
 #[test]
@@ -214,4 +411,43 @@ fn the_first_step_of_a_domain_says_what_it_expects() {
             .iter()
             .all(|step| step.expects.is_none())
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    // What a variable held before is found by its place in the command line, where a space begins another word.
+    #[test]
+    fn whatever_the_secrets_are_they_are_not_saved(old in "[!#-~é]{8,20}", new in "[ -~é]{8,20}") {
+        let (yaml, _) = keyed("geheim-17");
+        let source = source(&yaml);
+        let (Ok(before), Ok(_)) = (source.read(key(&old)), source.read(key(&new))) else {
+            // No kernel command line can hold it.
+            return Ok(());
+        };
+        prop_assume!(!yaml.contains(&old) && !yaml.contains(&new));
+        let host = applied(&before);
+        let text = text(&yaml, &host, &key(&new));
+        for secret in [&old, &new] {
+            let json = serde_json::to_string(secret).unwrap();
+            prop_assert!(!text.contains(secret.as_str()) && !text.contains(json.trim_matches('"')));
+        }
+        let saved = SavedPlan::read(text.as_bytes()).unwrap();
+        let (plan, staleness) = again_with(&saved, &host, key(&new));
+        prop_assert_eq!(staleness, None);
+        prop_assert_eq!(plan.digest(), saved.plan.digest());
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(at in 0usize..20_000, byte in 0x20u8..0x7f) {
+        let (yaml, host) = example();
+        let mut text = text(&yaml, &host, &Secrets::default()).into_bytes();
+        let at = at % text.len();
+        text[at] = byte;
+        if let Ok(saved) = SavedPlan::read(&text)
+            && saved.source.read(Secrets::default()).is_ok()
+        {
+            let _any = again(&saved, &host);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::engine::{Ended, Monitor, apply, observe_and_plan};
+use armfleet::engine::{Ended, Interruption, Monitor, apply, observe_and_plan};
 use armfleet::host::Performer;
 use armfleet::host::memory::Memory;
 use armfleet::inventory::RawLibvirt;
@@ -22,8 +22,8 @@ struct Silent;
 impl Monitor for Silent {
     fn begins(&self, _: &Step) {}
     fn ended(&self, _: &Step, _: &Ended) {}
-    fn interrupted(&self) -> bool {
-        false
+    fn interruption(&self) -> Interruption {
+        Interruption::None
     }
 }
 

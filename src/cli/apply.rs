@@ -4,20 +4,19 @@ use super::caller::caller;
 use super::exit::Exit;
 use super::follow::follow;
 use super::plan::{failed, plan_exits, print};
-use super::{ApplyArguments, Format, PlanFormat, fleet, host, saved, terminal};
-use crate::engine::{Ended, Monitor, Outcome, apply, observe_and_plan};
+use super::progress::Progress;
+use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
+use crate::engine::{Ended, Outcome, apply, observe_and_plan};
 use crate::host::Performer;
 use crate::host::system::SystemHost;
-use crate::plan::{Act, Plan, Policy, SavedPlan, Step};
+use crate::plan::{Plan, Policy, Staleness};
 use crate::report::{
-    ApplyReport, Paint, PlanReport, render_begin, render_outcome, render_plan, render_staleness,
-    render_step,
+    ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
+    render_staleness,
 };
 use crate::spec::Spec;
-use std::io::IsTerminal as _;
+use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     match &arguments.plan {
@@ -43,7 +42,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
     let host = Performer::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
+    terminal::keep_secret(&plan.secrets);
     let host = host.called_by(caller(files.iter().map(String::as_str)));
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
@@ -63,25 +62,46 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 
 /// Applies a saved plan, if planning again gives the same steps.
 fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
-    let saved = saved::read(path)?;
-    let SavedPlan {
-        spec, policy, plan, ..
-    } = &saved;
+    let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
     let host = Performer::locked(host()?).map_err(failed)?;
+    let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
+    terminal::keep_secret(&again.secrets);
     let host = host.called_by(caller(path.to_str()));
-    let (again, inventory) = observe_and_plan(&host, spec, policy).map_err(failed)?;
     if let Some(staleness) = saved.staleness(&again, &inventory) {
-        let remedy = "nothing was done; plan again: armfleet plan --out FILE";
-        terminal::error(&Stale(path.display().to_string()), Some(remedy));
-        terminal::remark(&render_staleness(&staleness));
-        tell(plan, None, arguments.format)?;
+        refuse_stale(path, &saved.plan, &staleness);
+        tell(&saved.plan, None, arguments.format)?;
         return Ok(Exit::Refused);
     }
     if arguments.format == Format::Text {
-        let definitions = arguments.options.diff.then_some(&saved.definitions);
-        print(&PlanReport::new(plan, definitions), PlanFormat::Text)?;
+        let report = saved::report(&saved, &spec, arguments.options.diff);
+        print(&report, PlanFormat::Text)?;
     }
-    perform(host, spec, policy, &again, arguments)
+    perform(host, &spec, &saved.policy, &again, arguments)
+}
+
+/// Says why a saved plan is not applied: it was before, or something else moved.
+fn refuse_stale(path: &Path, plan: &Plan, staleness: &Staleness) {
+    let remedy = "nothing was done; plan again: armfleet plan --out FILE";
+    let path = path.display().to_string();
+    // A journal that cannot be read tells nothing of this plan.
+    let past = history::past().ok();
+    let Some(act) = past
+        .as_ref()
+        .and_then(|past| past.last_apply(&plan.digest()))
+    else {
+        terminal::error(&Stale(path), Some(remedy));
+        terminal::remark(&render_staleness(staleness));
+        return;
+    };
+    let applied = render_applied(act);
+    terminal::error(&AppliedBefore { path, applied }, Some(remedy));
+    let all_done = act
+        .apply
+        .as_ref()
+        .is_some_and(|apply| apply.end == ApplyEnd::Done);
+    if !all_done {
+        terminal::remark(&render_staleness(staleness));
+    }
 }
 
 /// Performs a plan and says what it came to.
@@ -93,7 +113,9 @@ fn perform(
     arguments: &ApplyArguments,
 ) -> Result<Exit, Exit> {
     let of_plan = plan_exits(plan, &arguments.options);
-    let progress = Progress::new();
+    let progress = Progress::new()?;
+    let parallel = arguments.parallel.map(NonZero::get);
+    let host = host.booting_at_once(parallel);
     let exit = if plan.is_empty() {
         tell(plan, None, arguments.format)?;
         Exit::first(of_plan)
@@ -138,7 +160,7 @@ fn followed(
         Format::Text => terminal::result,
         Format::Json => terminal::remark,
     };
-    let end = follow(spec, progress, say)?;
+    let end = follow(spec, arguments.parallel, progress, say)?;
     Ok(if end == Exit::Success { exit } else { end })
 }
 
@@ -164,72 +186,16 @@ pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4]
     ]
 }
 
-/// Whether a step takes long enough to be announced.
-fn waits(act: &Act) -> bool {
-    matches!(
-        act,
-        Act::Start { .. } | Act::Stop { .. } | Act::AwaitOff { .. }
-    )
-}
-
-/// Tells how steps end, and hears of an interruption.
-pub(super) struct Progress {
-    interrupted: Arc<AtomicBool>,
-    /// Only a terminal gets progress; failures everybody gets.
-    on_terminal: bool,
-    paint: Paint,
-}
-
-impl Progress {
-    /// Says something to somebody who watches.
-    pub(super) fn on_terminal(&self, text: &str) {
-        if self.on_terminal {
-            terminal::remark(text);
-        }
-    }
-
-    /// How to print for whoever reads the results.
-    pub(super) fn paint(&self) -> Paint {
-        terminal::paint(&std::io::stdout())
-    }
-
-    fn new() -> Self {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&interrupted)) {
-                tracing::warn!(%error, "an interruption will not wait for the step under way");
-            }
-        }
-        Self {
-            interrupted,
-            on_terminal: std::io::stderr().is_terminal(),
-            paint: terminal::paint(&std::io::stderr()),
-        }
-    }
-}
-
-impl Monitor for Progress {
-    fn begins(&self, step: &Step) {
-        tracing::debug!(step = %step.id, "begins");
-        if self.on_terminal && waits(&step.act) {
-            terminal::remark(&render_begin(step));
-        }
-    }
-
-    fn ended(&self, step: &Step, ended: &Ended) {
-        if self.on_terminal || matches!(ended, Ended::Failed(_)) {
-            terminal::remark(&render_step(step, ended, self.paint));
-        }
-    }
-
-    fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("the plan in {0} is stale")]
 struct Stale(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plan in {path} was applied before, {applied}")]
+struct AppliedBefore {
+    path: String,
+    applied: String,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("there is no terminal to ask on")]

@@ -7,9 +7,15 @@ use std::env;
 use std::net::IpAddr;
 use std::path::{Path, absolute};
 
+/// How a command line names standard input.
+pub(super) const STDIN: &str = "-";
+
 /// Whoever called this command, with these files.
 pub(super) fn caller<'a>(files: impl IntoIterator<Item = &'a str>) -> Caller {
     let whole = |file: &str| {
+        if file == STDIN {
+            return file.to_owned();
+        }
         let path = absolute(Path::new(file));
         path.map_or_else(|_| file.to_owned(), |path| path.display().to_string())
     };

@@ -4,7 +4,11 @@ use super::FleetOptions;
 use super::exit::Exit;
 use super::terminal;
 use crate::report::{Paint, render_problems};
-use crate::spec::{FleetFile, Given, Problems, Secrets, Spec, Vm, VmName, environment, read_files};
+use crate::spec::{
+    FleetFile, FleetSource, Given, KeptFile, Problems, Secrets, Spec, Vm, VmName, environment,
+    read_files,
+};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -22,11 +26,28 @@ struct Loaded {
 
 /// Reads and checks the fleet files, and prints what is wrong with them.
 pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Exit> {
-    check(files, options)?.map_err(|problems| {
-        let colours = terminal::paint(&std::io::stderr()) == Paint::Colours;
-        terminal::remark(&render_problems(&problems, colours));
-        Exit::Invalid
-    })
+    check(files, options)?.map_err(|problems| invalid(&problems))
+}
+
+/// The same, with what the fleet was read from.
+pub(super) fn read_with_source(
+    files: &[PathBuf],
+    options: &FleetOptions,
+) -> Result<(Spec, FleetSource), Exit> {
+    let loaded = load_all(files, options)?;
+    let spec = read_loaded(&loaded, options).map_err(|problems| invalid(&problems))?;
+    let source = FleetSource {
+        files: loaded.into_iter().map(Loaded::kept).collect(),
+        vars: options.var.iter().cloned().collect(),
+    };
+    Ok((spec, source))
+}
+
+/// Prints what is wrong with fleet files.
+pub(super) fn invalid(problems: &Problems) -> Exit {
+    let colours = terminal::paint(&std::io::stderr()) == Paint::Colours;
+    terminal::remark(&render_problems(problems, colours));
+    Exit::Invalid
 }
 
 /// Reads and checks the fleet files; only what keeps them from being read is printed. From here on, nothing that is
@@ -35,21 +56,24 @@ pub(super) fn check(
     files: &[PathBuf],
     options: &FleetOptions,
 ) -> Result<Result<Spec, Problems>, Exit> {
+    Ok(read_loaded(&load_all(files, options)?, options))
+}
+
+fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Exit> {
     let named: Vec<&Path> = files
         .iter()
         .chain(&options.file)
         .map(PathBuf::as_path)
         .collect();
-    let paths = paths(&named)?;
-    let loaded: Vec<Loaded> = paths
-        .iter()
-        .map(|path| load(path))
-        .collect::<Result<_, _>>()?;
-    let secrets = secrets(&loaded);
-    terminal::keep_secret(&secrets);
+    paths(&named)?.iter().map(|path| load(path)).collect()
+}
+
+fn read_loaded(loaded: &[Loaded], options: &FleetOptions) -> Result<Spec, Problems> {
+    let names = loaded.iter().flat_map(|file| environment(&file.bytes));
+    let secrets = secrets(names.collect());
     let vars = options.var.iter().cloned().collect();
     let files: Vec<FleetFile<'_>> = loaded.iter().map(Loaded::file).collect();
-    Ok(read_files(&files, &Given { vars, secrets }))
+    read_files(&files, &Given { vars, secrets })
 }
 
 /// The fleet files as the user named them.
@@ -131,13 +155,24 @@ impl Loaded {
             bytes: &self.bytes,
         }
     }
+
+    /// The file as a saved plan has it; one that was read as a fleet file is text.
+    fn kept(self) -> KeptFile {
+        KeptFile {
+            name: self.name,
+            folder: self.folder,
+            text: String::from_utf8_lossy(&self.bytes).into_owned(),
+        }
+    }
 }
 
-/// The environment variables that the files ask for, as far as they are set.
-fn secrets(files: &[Loaded]) -> Secrets {
-    let names = files.iter().flat_map(|file| environment(&file.bytes));
+/// The environment variables of these names, as far as they are set. From here on, nothing that is printed shows them.
+pub(super) fn secrets(names: BTreeSet<String>) -> Secrets {
+    let names = names.into_iter();
     let set = names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value)));
-    Secrets::new(set.collect())
+    let secrets = Secrets::new(set.collect());
+    terminal::keep_secret(&secrets);
+    secrets
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> Exit {

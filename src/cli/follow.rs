@@ -1,16 +1,19 @@
 //! `armfleet apply --wait`: from an installer that runs to the kernel that it has installed.
 
-use super::apply::{Progress, outcome_exits};
+use super::apply::outcome_exits;
 use super::caller::caller;
 use super::exit::Exit;
 use super::plan::failed;
+use super::progress::Progress;
 use super::{host, reads, terminal};
-use crate::engine::{Monitor as _, apply, observe_and_plan};
+use crate::engine::{apply, observe_and_plan};
+use crate::host::system::SystemHost;
 use crate::host::{Observer, Performer};
 use crate::plan::{Plan, Policy, installing};
 use crate::report::{PlanReport, render_outcome, render_plan};
 use crate::spec::{Spec, VmName, render_duration};
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 /// How often the installations are looked at.
@@ -20,7 +23,12 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// Follows every VM that is being installed until it runs its own kernel, or its installation has failed. Nobody holds
 /// the host meanwhile: other applies may go on.
-pub(super) fn follow(spec: &Spec, progress: &Progress, say: fn(&str)) -> Result<Exit, Exit> {
+pub(super) fn follow(
+    spec: &Spec,
+    parallel: Option<NonZero<usize>>,
+    progress: &Progress,
+    say: fn(&str),
+) -> Result<Exit, Exit> {
     let policy = Policy::default();
     let began = Instant::now();
     let mut followed = BTreeSet::new();
@@ -42,7 +50,10 @@ pub(super) fn follow(spec: &Spec, progress: &Progress, say: fn(&str)) -> Result<
             .collect();
         let plan = about(plan, &ended);
         if !plan.is_empty() {
-            boot_own(spec, &policy, &plan, progress, say)?;
+            let host = Performer::locked(host()?).map_err(failed)?;
+            let host = host.called_by(caller([]));
+            let host = host.booting_at_once(parallel.map(NonZero::get));
+            boot_own(&host, spec, &policy, &plan, progress, say)?;
         } else if under_way.is_empty() {
             say(&refused(&plan));
             let refused = !plan.refusals.is_empty();
@@ -51,7 +62,7 @@ pub(super) fn follow(spec: &Spec, progress: &Progress, say: fn(&str)) -> Result<
                 (Exit::Refused, refused),
             ]));
         }
-        if progress.interrupted() {
+        if progress.is_interrupted() {
             return Ok(Exit::Interrupted);
         }
         if last_sign.elapsed() >= SIGN_OF_LIFE {
@@ -68,6 +79,7 @@ pub(super) fn follow(spec: &Spec, progress: &Progress, say: fn(&str)) -> Result<
 
 /// Applies what is left to do for VMs whose installations have ended.
 fn boot_own(
+    host: &Performer<SystemHost>,
     spec: &Spec,
     policy: &Policy,
     plan: &Plan,
@@ -78,9 +90,7 @@ fn boot_own(
         "\n{}",
         render_plan(&PlanReport::new(plan, None), progress.paint())
     ));
-    let host = Performer::locked(host()?).map_err(failed)?;
-    let host = host.called_by(caller([]));
-    let mut outcome = apply(&host, spec, policy, plan, progress).map_err(failed)?;
+    let mut outcome = apply(host, spec, policy, plan, progress).map_err(failed)?;
     let vms = plan.steps.iter().filter_map(|step| step.vm.clone());
     outcome.residual = about(outcome.residual, &vms.collect());
     say(&format!("\n{}", render_outcome(plan, &outcome)));

@@ -15,7 +15,11 @@ use std::path::Path;
 const SIZE_LIMIT: u64 = 128 << 20;
 
 pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
-    let mut report = HistoryReport::new(lines()?, is_under_way());
+    let mut report = past().map_err(|error| {
+        let denied = error.source.kind() == ErrorKind::PermissionDenied;
+        terminal::error(&error, denied.then_some("run it as root"));
+        Exit::Failed
+    })?;
     if let Some(vm) = &arguments.vm {
         report.only(vm);
     }
@@ -55,24 +59,21 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
     Ok(Exit::Success)
 }
 
+/// What the journals of this host tell.
+pub(super) fn past() -> Result<HistoryReport, Unreadable> {
+    Ok(HistoryReport::new(lines()?, is_under_way()))
+}
+
 /// The lines of all journals, the oldest first.
-fn lines() -> Result<Vec<JournalLine>, Exit> {
+fn lines() -> Result<Vec<JournalLine>, Unreadable> {
     let mut lines = Vec::new();
     for age in (0..=layout::OLDER_JOURNALS).rev() {
         let path = layout::older_journal(age);
         let bytes = match read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            read => read.map_err(|source| {
-                let remedy =
-                    (source.kind() == ErrorKind::PermissionDenied).then_some("run it as root");
-                terminal::error(
-                    &Unreadable {
-                        path: path.clone(),
-                        source,
-                    },
-                    remedy,
-                );
-                Exit::Failed
+            read => read.map_err(|source| Unreadable {
+                path: path.clone(),
+                source,
             })?,
         };
         let numbered = bytes.split(|byte| *byte == b'\n').enumerate();
@@ -105,7 +106,7 @@ fn is_under_way() -> bool {
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}")]
-struct Unreadable {
+pub(super) struct Unreadable {
     path: String,
     source: io::Error,
 }

@@ -14,8 +14,10 @@ mod hold;
 mod init;
 mod output;
 mod plan;
+mod progress;
 mod saved;
 mod show;
+mod signals;
 mod status;
 mod systemd;
 mod terminal;
@@ -27,9 +29,11 @@ pub use exit::Exit;
 
 use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
+use crate::host::waits;
 use crate::plan::{Policy, Removal};
 use crate::spec::{Pattern, VmName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// The one libvirt of a host that runs build machines.
@@ -191,6 +195,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn sha256(text: &str) -> Result<String, String> {
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digest = is_digest.then(|| text.to_ascii_lowercase());
+    digest.ok_or_else(|| "a SHA-256 has 64 hexadecimal digits".to_owned())
+}
+
 /// What changes a plan, for every command that makes one.
 #[derive(Debug, Args)]
 struct PlanOptions {
@@ -215,6 +225,14 @@ struct PlanOptions {
     /// Erase the first disk of this VM, and install it again
     #[arg(long, value_name = "VM")]
     reinstall: Option<VmName>,
+    /// Use this VM's images and boot share as they are, though they are not those that the last apply left; may be given
+    /// several times
+    #[arg(long, value_name = "VM")]
+    accept: Vec<VmName>,
+    /// Replace this VM's first disk or boot share by an empty one, as the file says; the old one stays where it is. May be
+    /// given several times
+    #[arg(long, value_name = "VM")]
+    allow_replace: Vec<VmName>,
 }
 
 /// How a plan is printed.
@@ -263,12 +281,19 @@ struct ApplyArguments {
     /// Do not ask
     #[arg(long)]
     auto_approve: bool,
-    /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only"])]
+    /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing; `-` with --plan-sha256 is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only", "reinstall", "accept", "allow_replace"])]
     plan: Option<PathBuf>,
+    /// Trust the plan's file if this is its SHA-256, as plan --out printed it, whoever owns the file or can write it
+    #[arg(long, value_name = "HEX", requires = "plan", value_parser = sha256)]
+    plan_sha256: Option<String>,
     /// How to print what was done; with json, the plan is printed only if somebody is asked
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for each
+    /// 256 MiB of its memory]
+    #[arg(long, value_name = "N")]
+    parallel: Option<NonZero<usize>>,
     /// Follow VMs that are being installed until they run their own kernels
     #[arg(long)]
     wait: bool,
@@ -355,6 +380,9 @@ pub fn main() -> Exit {
         Command::Watch => "info",
         _ => "warn",
     });
+    if !matches!(command, Command::Watch) {
+        waits::listen(progress::say);
+    }
     let ended = match &command {
         Command::Init(arguments) => init::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
@@ -401,6 +429,8 @@ impl PlanOptions {
             vms: self.vm.clone(),
             drift_only: self.drift_only,
             reinstall: self.reinstall.clone(),
+            accept: self.accept.clone(),
+            allow_replace: self.allow_replace.clone(),
         }
     }
 }

@@ -1,15 +1,18 @@
 //! `armfleet plan`
 
 use super::exit::Exit;
-use super::{PlanArguments, PlanFormat, PlanOptions, fleet, output, reads, saved, terminal};
+use super::{
+    FileArguments, PlanArguments, PlanFormat, PlanOptions, fleet, output, reads, saved, terminal,
+};
 use crate::engine::observe_and_plan;
 use crate::host::{HostError, Observer};
-use crate::plan::{Plan, SavedPlan};
+use crate::plan::{Plan, SavedPlan, touched_paths};
 use crate::report::{PlanReport, render_dot, render_markdown, render_plan, render_svg};
 use std::path::Path;
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
+    let FileArguments { files, options } = &arguments.fleet;
+    let (spec, source) = fleet::read_with_source(files, options)?;
     let picture = arguments.graph.as_deref().map(Picture::of).transpose()?;
     let options = &arguments.options;
     options.check_hosts()?;
@@ -17,15 +20,18 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     // Nobody is asked when a saved plan is applied.
     let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
+    terminal::keep_secret(&plan.secrets);
     let definitions = options.diff.then(|| plan.definitions(&inventory));
-    let report = PlanReport::new(&plan, definitions.as_ref());
+    let mut report = PlanReport::new(&plan, definitions.as_ref());
+    if arguments.out.is_some() {
+        report.paths = Some(touched_paths(&plan, &spec));
+    }
     print(&report, arguments.format)?;
     if let Some(picture) = picture {
         picture.draw(&report)?;
     }
     if let Some(path) = &arguments.out {
-        saved::write(path, SavedPlan::new(&spec, &policy, &plan, &inventory))?;
+        saved::write(path, SavedPlan::new(source, &policy, &plan, &inventory))?;
     }
     Ok(Exit::first(plan_exits(&plan, options)))
 }

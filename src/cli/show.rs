@@ -6,14 +6,14 @@ use super::{LIBVIRT, PlanFormat, ShowArguments, fleet, saved, terminal};
 use crate::host::primitives::Reads as _;
 use crate::host::system::SystemReads;
 use crate::inventory::{Fact, Libvirt};
-use crate::report::{PlanReport, VmReport, render_vm};
+use crate::report::{VmReport, render_vm};
 use std::path::Path;
 
 pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
     if let Some(path) = &arguments.plan {
-        let saved = saved::read(path)?;
-        let definitions = arguments.diff.then_some(&saved.definitions);
-        print(&PlanReport::new(&saved.plan, definitions), arguments.format)?;
+        let (saved, spec) = saved::read_to_show(path)?;
+        let report = saved::report(&saved, &spec, arguments.diff);
+        print(&report, arguments.format)?;
         return Ok(Exit::Success);
     }
     let spec = fleet::read(&[], &arguments.fleet)?;

@@ -73,20 +73,8 @@ pub(super) fn keep_secret(secrets: &Secrets) {
 /// From now on, shows nothing either of what the variables held when a host got its command lines.
 pub(super) fn keep_former(spec: &Spec, inventory: &Inventory) {
     let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
-    let Some(secrets) = secrets.as_mut() else {
-        return;
-    };
-    for vm in spec.vms.values() {
-        let install = vm.install.as_ref().map(|install| &install.cmdline);
-        let cmdlines = install.into_iter().chain([&vm.boot.cmdline]);
-        for wanted in cmdlines
-            .filter(|cmdline| secrets.redact(cmdline.as_str()) != cmdline.as_str())
-            .collect::<Vec<_>>()
-        {
-            for seen in inventory.cmdlines(&vm.name) {
-                secrets.keep_former(wanted.as_str(), &seen);
-            }
-        }
+    if let Some(secrets) = secrets.as_mut() {
+        inventory.keep_former(spec, secrets);
     }
 }
 
@@ -94,11 +82,6 @@ pub(super) fn keep_former(spec: &Spec, inventory: &Inventory) {
 pub(super) fn secrets() -> Secrets {
     let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
     secrets.clone().unwrap_or_default()
-}
-
-/// Whether a text holds what is never printed.
-pub(super) fn holds_secret(text: &str) -> bool {
-    redacted(text) != text
 }
 
 /// The text as it may be written to a file for everybody.

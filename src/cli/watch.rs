@@ -1,20 +1,19 @@
 //! `armfleet watch`
 
+use super::LIBVIRT;
 use super::exit::Exit;
 use super::plan::failed;
+use super::signals::on_signals;
 use super::systemd::Systemd;
-use super::{LIBVIRT, terminal};
 use crate::host::HostError;
 use crate::host::guests::Guests;
 use crate::host::primitives::CallErrorKind;
 use crate::host::system::{SystemFiles, SystemGuests, moment};
 use crate::spec::layout;
-use crate::watch::{Connect, Ender, Watcher};
+use crate::watch::{Connect, Watcher};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 /// A plan may hold the lock for a moment to see whether somebody watches.
@@ -44,27 +43,8 @@ pub(super) fn run() -> Result<Exit, Exit> {
     });
     let systemd = Systemd::from_environment();
     let watcher = Watcher::new(connect, moment, &systemd);
-    end_on_signals(watcher.ender())?;
+    let ender = watcher.ender();
+    on_signals(&[SIGTERM, SIGINT, SIGHUP], move || ender.end(), || {})?;
     watcher.run();
     Ok(Exit::Success)
 }
-
-fn end_on_signals(ender: Ender) -> Result<(), Exit> {
-    let unheard = |error: std::io::Error| {
-        terminal::error(&NoSignals(error), None);
-        Exit::Failed
-    };
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(unheard)?;
-    let listening = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for _signal in signals.forever() {
-                ender.end();
-            }
-        });
-    listening.map(drop).map_err(unheard)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen for signals")]
-struct NoSignals(#[source] std::io::Error);

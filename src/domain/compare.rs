@@ -1,21 +1,18 @@
 //! What a domain has against what the spec wants.
 
-use super::edit::{DeviceRef, Edit, apply_edits, devices, find_device, find_kind};
+use super::devices::{Wished, kind_of, serial_of, wished_devices};
+use super::edit::{DeviceRef, Edit, apply_edits, find_device, find_kind};
+use super::moved::{Moved, moved_devices};
 use super::skeleton::skeleton;
-use super::table::{DEVICE_KINDS, DOMAIN_ROWS, Device, DeviceKind, Row, Want, Wish, arch_name};
+use super::table::{DOMAIN_ROWS, Device, Row, Want, Wish, arch_name, read_row};
 use super::value::Value;
-use crate::inventory::{Libvirt, digest};
+use crate::inventory::Libvirt;
 use crate::mark::{Applied, AppliedDevice, Record};
-use crate::spec::{Disk, FleetName, HostPath, Vm, domain_uuid};
-use crate::xml::{self, XmlError, descend};
+use crate::spec::{FleetName, Vm, domain_uuid};
+use crate::xml::{self, XmlError};
 use roxmltree::{Document, Node};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The tag under which the guest mounts its boot share.
-const BOOT_TAG: &str = "virtio-boot";
-/// The longest serial that virtio-blk carries (`VIRTIO_BLK_ID_BYTES`).
-const SERIAL_LIMIT: usize = 20;
+use std::collections::BTreeMap;
 
 /// What is recorded of a device that the last apply did not know.
 static NOTHING: BTreeMap<String, String> = BTreeMap::new();
@@ -31,8 +28,8 @@ pub struct Comparison {
     pub applied: Applied,
     /// Wanted changes that this domain does not allow, and why.
     pub refusals: Vec<String>,
-    /// What was left alone.
-    pub notices: Vec<String>,
+    /// Devices whose data was moved outside armfleet; no device of their kind is edited.
+    pub moved: Vec<Moved>,
 }
 
 /// One property that changes.
@@ -85,14 +82,6 @@ impl Cause {
     pub fn is_drift(self) -> bool {
         self != Self::FileChanged
     }
-}
-
-/// A device as wanted.
-struct Wished<'a> {
-    kind: &'static DeviceKind,
-    name: String,
-    key: String,
-    device: Device<'a>,
 }
 
 /// Compares a domain's definition with what is wanted of it. A new domain is compared as its skeleton.
@@ -164,57 +153,81 @@ fn compare_extent(
         .map(|disk| serial_of(vm, disk, &document, before))
         .collect();
     let wished = wished_devices(vm, &document, before, &serials);
-    for device in &wished {
-        let node = find_device(&document, device.kind, &device.key);
-        let recorded = before.map(|applied| {
-            let device = applied.devices.get(&device.name);
-            device.map_or(&NOTHING, |device| &device.rows)
-        });
-        let reference = DeviceRef {
-            kind: device.kind.name.to_owned(),
-            key: device.key.clone(),
-        };
-        if node.is_none() && recorded.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
-            continue;
-        }
-        if node.is_none() {
-            result.edits.push(Edit::Add(reference.clone()));
-        }
-        let wish = Wish {
-            device: device.device,
-            new: node.is_none(),
-            ..wish
-        };
-        let scope = Scope {
-            label: device.name.clone(),
-            device: Some(reference),
-            node,
-            extent,
-        };
-        let rows = compare_rows(&mut result, device.kind.rows, &wish, &scope, recorded);
-        result.applied.devices.insert(
-            device.name.clone(),
-            AppliedDevice {
-                key: device.key.clone(),
-                rows,
-            },
-        );
+    if !new {
+        result.moved = moved_devices(&wished, &wish, &document, before);
     }
-    let kept: BTreeSet<&str> = wished.iter().map(|device| device.name.as_str()).collect();
+    let touches = |kind: &str, moved: &[Moved]| moved.iter().all(|moved| moved.device.kind != kind);
+    for device in &wished {
+        if touches(device.kind.name, &result.moved) {
+            compare_device(&mut result, device, &wish, &document, before, extent);
+        } else {
+            keep_recorded(&mut result, &device.name, before);
+        }
+    }
     let left = before
         .into_iter()
         .flat_map(|applied| &applied.devices)
-        .filter(|(name, _)| !kept.contains(name.as_str()));
+        .filter(|(name, _)| wished.iter().all(|device| device.name != **name));
     for (name, device) in left {
+        let taken_over = wished.iter().any(|wished| wished.key == device.key);
+        let moved = kind_of(name).is_some_and(|kind| !touches(kind.name, &result.moved));
         match extent {
-            Extent::All => withdraw_device(&mut result, &document, name, device),
-            Extent::Drift => {
-                let devices = &mut result.applied.devices;
-                devices.insert(name.clone(), device.clone());
-            }
+            _ if taken_over => {}
+            Extent::All if !moved => withdraw_device(&mut result, &document, name, device),
+            _ => keep_recorded(&mut result, name, before),
         }
     }
     Ok(result)
+}
+
+/// What was recorded of a device stays, since the device stays as it is.
+fn keep_recorded(result: &mut Comparison, name: &str, before: Option<&Applied>) {
+    let recorded = before.and_then(|applied| applied.devices.get(name));
+    let devices = &mut result.applied.devices;
+    devices.extend(recorded.map(|device| (name.to_owned(), device.clone())));
+}
+
+fn compare_device(
+    result: &mut Comparison,
+    device: &Wished<'_>,
+    wish: &Wish<'_>,
+    document: &Document<'_>,
+    before: Option<&Applied>,
+    extent: Extent,
+) {
+    let node = find_device(document, device.kind, &device.key);
+    let recorded = before.map(|applied| {
+        let device = applied.devices.get(&device.name);
+        device.map_or(&NOTHING, |device| &device.rows)
+    });
+    if node.is_none() && recorded.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
+        return;
+    }
+    let reference = DeviceRef {
+        kind: device.kind.name.to_owned(),
+        key: device.key.clone(),
+    };
+    if node.is_none() {
+        result.edits.push(Edit::Add(reference.clone()));
+    }
+    let wish = Wish {
+        device: device.device,
+        new: node.is_none(),
+        ..*wish
+    };
+    let scope = Scope {
+        label: device.name.clone(),
+        device: Some(reference),
+        node,
+        extent,
+    };
+    let rows = compare_rows(result, device.kind.rows, &wish, &scope, recorded);
+    let applied = AppliedDevice {
+        key: device.key.clone(),
+        rows,
+        place: None,
+    };
+    result.applied.devices.insert(device.name.clone(), applied);
 }
 
 /// The definition of a VM's domain if it were created now.
@@ -355,113 +368,14 @@ fn cause(wanted: Option<&Value>, last: Option<&Value>, seen: Option<&Value>) -> 
     Cause::of(&wanted, &Some(last), &seen)
 }
 
-fn read_row(row: &Row, scope: Node<'_, '_>) -> Option<Value> {
-    row.codec.read(descend(scope, row.path)?, row.part)
-}
-
-fn wished_devices<'a>(
-    vm: &'a Vm,
-    document: &Document<'_>,
-    before: Option<&Applied>,
-    serials: &'a [Option<String>],
-) -> Vec<Wished<'a>> {
-    let mut wished = Vec::new();
-    let mut taken = BTreeSet::new();
-    for kind in DEVICE_KINDS {
-        match kind.name {
-            "disk" => {
-                for (disk, serial) in vm.disks.iter().zip(serials) {
-                    let name = format!("disk {}", disk.name);
-                    let recorded = before
-                        .and_then(|applied| applied.devices.get(&name))
-                        .map(|device| device.key.clone());
-                    let key = recorded
-                        .or_else(|| target_of(document, &disk.path))
-                        .or_else(|| free_target(document, &taken))
-                        .unwrap_or_default();
-                    taken.insert(key.clone());
-                    wished.push(Wished {
-                        kind,
-                        name,
-                        key,
-                        device: Device::Disk {
-                            disk,
-                            serial: serial.as_deref(),
-                        },
-                    });
-                }
-            }
-            _ => wished.push(Wished {
-                kind,
-                name: "share boot".to_owned(),
-                key: BOOT_TAG.to_owned(),
-                device: Device::BootShare(&vm.boot),
-            }),
-        }
-    }
-    wished
-}
-
-/// A disk's serial: the recorded one, or for a disk that is not in the domain yet its name, cut to what a virtio disk can
-/// tell its guest and made unique by a digest where that cuts something off. A disk already there keeps what it has.
-fn serial_of(
-    vm: &Vm,
-    disk: &Disk,
-    document: &Document<'_>,
-    before: Option<&Applied>,
-) -> Option<String> {
-    let recorded = before.and_then(|applied| applied.devices.get(&format!("disk {}", disk.name)));
-    if let Some(serial) = recorded.and_then(|device| device.rows.get("serial")) {
-        return Some(serial.clone());
-    }
-    if recorded.is_some() || target_of(document, &disk.path).is_some() {
-        return None;
-    }
-    let name = disk.name.as_str();
-    if name.len() <= SERIAL_LIMIT {
-        return Some(name.to_owned());
-    }
-    let digest = digest(&format!("{} {name}", vm.name));
-    Some(format!("{}-{}", &name[..SERIAL_LIMIT - 7], &digest[..6]))
-}
-
-/// The target of the disk that has this image.
-fn target_of(document: &Document<'_>, image: &HostPath) -> Option<String> {
-    let kind = find_kind("disk").ok()?;
-    let source = |node: Node<'_, '_>| {
-        descend(node, &["source"])?
-            .attribute("file")
-            .map(str::to_owned)
-    };
-    devices(document, kind)
-        .find(|(_, node)| source(*node).as_deref() == Some(image.as_str()))
-        .map(|(target, _)| target.to_owned())
-}
-
-/// The next free disk target. libvirt sorts disks by target, and a guest numbers virtio-mmio devices in reverse: what is
-/// named `vdz` first is the guest's `vda`.
-fn free_target(document: &Document<'_>, taken: &BTreeSet<String>) -> Option<String> {
-    let kind = find_kind("disk").ok()?;
-    let seen: BTreeSet<&str> = devices(document, kind).map(|(target, _)| target).collect();
-    ('a'..='z')
-        .rev()
-        .map(|letter| format!("vd{letter}"))
-        .find(|target| !taken.contains(target) && !seen.contains(target.as_str()))
-}
-
-/// The kind in a device's name (`disk root`).
-fn kind_of(name: &str) -> Option<&'static DeviceKind> {
-    find_kind(name.split(' ').next()?).ok()
-}
-
-/// Takes out a device that armfleet put in and that left the spec, if it is still what was put there.
+/// Takes out a device that armfleet put in and that left the spec.
 fn withdraw_device(
     result: &mut Comparison,
     document: &Document<'_>,
     name: &str,
     device: &AppliedDevice,
 ) {
-    let Some(kind) = name.split(' ').next().and_then(|kind| find_kind(kind).ok()) else {
+    let Some(kind) = kind_of(name) else {
         return;
     };
     let Some(node) = find_device(document, kind, &device.key) else {
@@ -470,18 +384,7 @@ fn withdraw_device(
     let Some(row) = kind.rows.iter().find(|row| row.name == kind.shows) else {
         return;
     };
-    let seen = read_row(row, node);
-    let put = device.rows.get(row.name);
-    let as_put = seen == put.map(|text| row.codec.read_recorded(text));
-    let seen = seen.map(|value| value.to_string());
-    if !as_put {
-        let seen = seen.unwrap_or_else(|| "nothing".to_owned());
-        result.notices.push(format!(
-            "{name} left the file, but {} is {seen} by now: left alone",
-            device.key
-        ));
-        return;
-    }
+    let seen = read_row(row, node).map(|value| value.to_string());
     result.edits.push(Edit::Remove(DeviceRef {
         kind: kind.name.to_owned(),
         key: device.key.clone(),

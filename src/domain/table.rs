@@ -1,4 +1,18 @@
 //! The table of properties.
+//!
+//! What becomes of a property that was changed outside armfleet ([`Outside`]), by kind, and why:
+//!
+//! | property | then | reason |
+//! |---|---|---|
+//! | disk: file, format, backing chain, target | refused | a domain snapshot, a block copy or a backup moved it; the former file lacks every write since |
+//! | share: folder | refused | the guest's `/boot` was moved; the former folder has an older kernel, or none |
+//! | an image, or a share's folder, at its path | refused | another file, or the same one shrunken or emptied, is other data (`plan::identity`) |
+//! | disk: serial, bus; share: access mode; a device that is gone | restored | no byte is lost; what is at the path is checked first |
+//! | kernel, initrd, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
+//! | console log | restored | it is only appended to; both files stay |
+//! | memory, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
+//! | transport | refused | the guest's devices would change their names |
+//! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
 
 use super::value::{Codec, Value};
 use crate::inventory::Libvirt;
@@ -24,6 +38,22 @@ pub(super) struct Row {
     pub also: &'static [Also],
     /// Why it cannot be changed in this domain.
     pub refuse: fn(Node<'_, '_>) -> Option<&'static str>,
+    /// What becomes of a value that the last apply did not write.
+    pub outside: Outside,
+}
+
+/// The value that a row has in a domain or a device.
+pub(super) fn read_row(row: &Row, scope: Node<'_, '_>) -> Option<Value> {
+    row.codec.read(descend(scope, row.path)?, row.part)
+}
+
+/// What becomes of a value that was changed outside armfleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outside {
+    /// It is drift, and put right: nothing is lost by that.
+    Restored,
+    /// It names the guest's data, which its former value no longer does: it is refused.
+    Refused,
 }
 
 /// What a spec wants of a property.
@@ -216,8 +246,23 @@ const fn row(
         waits,
         also: &[],
         refuse: always,
+        outside: Outside::Restored,
     }
 }
+
+/// A row whose value says where a device's data is.
+const fn data(row: Row) -> Row {
+    Row {
+        outside: Outside::Refused,
+        ..row
+    }
+}
+
+/// A backing chain belongs to the file and format that were there before: with others, no start would succeed.
+const WITHOUT_BACKING: &[Also] = &[Also::Element {
+    path: &["backingStore"],
+    element: |_| None,
+}];
 
 /// The domain's own properties.
 pub(super) const DOMAIN_ROWS: &[Row] = &[
@@ -389,26 +434,32 @@ pub(super) const DEVICE_KINDS: &[DeviceKind] = &[
         blank: "<disk type='file' device='disk'>\n  <driver name='qemu' type='raw'/>\n  <source/>\n  <target/>\n</disk>",
         shows: "file",
         rows: &[
-            row(
-                "file",
-                &["source"],
-                Part::Attribute("file"),
-                Codec::Text,
-                |wish| match wish.device {
-                    Device::Disk { disk, .. } => text(&disk.path),
-                    _ => Want::Leave,
-                },
-                NO_HOTPLUG,
-            ),
+            data(Row {
+                also: WITHOUT_BACKING,
+                ..row(
+                    "file",
+                    &["source"],
+                    Part::Attribute("file"),
+                    Codec::Text,
+                    |wish| match wish.device {
+                        Device::Disk { disk, .. } => text(&disk.path),
+                        _ => Want::Leave,
+                    },
+                    NO_HOTPLUG,
+                )
+            }),
             // Never probed: a guest writes the bytes of its raw disk.
-            row(
-                "format",
-                &["driver"],
-                Part::Attribute("type"),
-                Codec::Text,
-                |_| text("raw"),
-                NO_HOTPLUG,
-            ),
+            data(Row {
+                also: WITHOUT_BACKING,
+                ..row(
+                    "format",
+                    &["driver"],
+                    Part::Attribute("type"),
+                    Codec::Text,
+                    |_| text("raw"),
+                    NO_HOTPLUG,
+                )
+            }),
             row(
                 "bus",
                 &["target"],
@@ -436,7 +487,7 @@ pub(super) const DEVICE_KINDS: &[DeviceKind] = &[
         blank: "<filesystem type='mount' accessmode='mapped'>\n  <source/>\n  <target/>\n</filesystem>",
         shows: "folder",
         rows: &[
-            row(
+            data(row(
                 "folder",
                 &["source"],
                 Part::Attribute("dir"),
@@ -446,7 +497,7 @@ pub(super) const DEVICE_KINDS: &[DeviceKind] = &[
                     _ => Want::Leave,
                 },
                 "only a start attaches a 9p share",
-            ),
+            )),
             row(
                 "access",
                 &[],

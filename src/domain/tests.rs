@@ -139,7 +139,7 @@ fn what_libvirt_made_of_it_needs_no_edit() {
     .unwrap();
     assert_eq!(again.edits, vec![]);
     assert_eq!(again.applied, applied);
-    assert_eq!((again.refusals, again.notices), (vec![], vec![]));
+    assert_eq!((again.refusals, again.moved), (vec![], vec![]));
 }
 
 #[test]
@@ -208,39 +208,149 @@ fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
         .replace("/var/log/armhf-vm.log", "/var/log/other");
     let comparison = compare(&without, &libvirt(), Some(&record), &moved, false).unwrap();
     assert_eq!(comparison.edits, vec![]);
-    assert_eq!(comparison.notices.len(), 1);
+    assert_eq!(comparison.moved.len(), 1);
+    assert_eq!(comparison.applied.devices, record.applied.devices);
+}
+
+/// A definition without its last disk. libvirt sorts disks by target, so the one added by hand comes before ours.
+fn without_last_disk(definition: &str) -> String {
+    let start = definition.rfind("    <disk type='file' device='disk'>");
+    let end = definition.rfind("</disk>\n").unwrap() + "</disk>\n".len();
+    [&definition[..start.unwrap()], &definition[end..]].concat()
 }
 
 #[test]
-fn a_disk_that_somebody_took_out_comes_back_at_its_place() {
+fn a_disk_that_was_taken_out_comes_back_at_its_place() {
     let (_, applied) = created(&vm());
-    // libvirt sorts disks by target, so the one added by hand comes before ours.
-    let start = STORED
-        .rfind("    <disk type='file' device='disk'>")
-        .unwrap();
-    let end = STORED.rfind("</disk>\n").unwrap() + "</disk>\n".len();
-    let without = [&STORED[..start], &STORED[end..]].concat();
-    let comparison = compare(
-        &vm(),
-        &libvirt(),
-        Some(&record(&vm(), applied.clone())),
-        &without,
-        false,
-    )
-    .unwrap();
+    let record = record(&vm(), applied.clone());
+    let without = without_last_disk(&without_last_disk(STORED));
+    assert!(!without.contains("<disk"));
+    let comparison = compare(&vm(), &libvirt(), Some(&record), &without, false).unwrap();
     assert_eq!(comparison.applied, applied);
     let text = apply_edits(&without, &comparison.edits).unwrap();
-    let again = compare(
-        &vm(),
-        &libvirt(),
-        Some(&record(&vm(), applied)),
-        &text,
-        false,
-    )
-    .unwrap();
+    let again = compare(&vm(), &libvirt(), Some(&record), &text, false).unwrap();
     assert_eq!(again.edits, vec![]);
-    assert!(without.contains("by-hand.img") && !without.contains("vdz"));
     assert!(text.contains("<target dev='vdz' bus='virtio'/>"));
+}
+
+#[test]
+fn a_disk_that_was_taken_out_is_not_put_beside_one_that_may_be_what_it_became() {
+    let (_, applied) = created(&vm());
+    let without = without_last_disk(STORED);
+    assert!(without.contains("by-hand.img") && !without.contains("vdz"));
+    for record in [Some(record(&vm(), applied)), None] {
+        let comparison = compare(&vm(), &libvirt(), record.as_ref(), &without, false).unwrap();
+        assert_eq!(comparison.edits, vec![]);
+        assert!(comparison.moved[0].gone);
+    }
+}
+
+/// What snapshots, block copies and `virsh edit` do to a disk's definition.
+const MOVES: [(&str, &str); 6] = [
+    ("file='/srv/armhf-vm.img'", "file='/srv/armhf-vm.n.qcow2'"),
+    (
+        "type='raw'/>\n      <source file='/srv/armhf-vm.img'/>",
+        "type='qcow2'/>\n      <source file='/srv/armhf-vm.img'/>",
+    ),
+    (
+        "<source file='/srv/armhf-vm.img'/>",
+        "<source file='/srv/armhf-vm.img'/>\n      <backingStore type='file'><format type='raw'/><source file='/srv/base.img'/></backingStore>",
+    ),
+    (
+        "<disk type='file' device='disk'>\n      <driver name='qemu' type='raw'/>\n      <source file='/srv/armhf-vm.img'/>",
+        "<disk type='block' device='disk'>\n      <driver name='qemu' type='raw'/>\n      <source dev='/dev/vg/vm'/>",
+    ),
+    ("<target dev='vdz'", "<target dev='vdq'"),
+    ("dir='/srv/armhf-vm-boot'", "dir='/srv/elsewhere'"),
+];
+
+#[test]
+fn what_was_moved_outside_armfleet_is_not_edited_whatever_the_file_says_now() {
+    let (_, applied) = created(&vm());
+    let record = record(&vm(), applied.clone());
+    let mut elsewhere = vm();
+    elsewhere.disks[0].path = "/srv/new.img".parse().unwrap();
+    elsewhere.boot.share = "/srv/new-boot".parse().unwrap();
+    let gone = Vm {
+        disks: vec![],
+        ..vm()
+    };
+    let more = Vm {
+        memory: "1GiB".parse().unwrap(),
+        ..vm()
+    };
+    for (from, to) in MOVES {
+        let moved = STORED.replacen(from, to, 1);
+        assert_ne!(moved, STORED, "{from}");
+        for vm in [&vm(), &elsewhere, &gone, &more] {
+            let comparison = compare(vm, &libvirt(), Some(&record), &moved, false).unwrap();
+            // A disk that the file no longer names, and that is not where it was, is no longer armfleet's.
+            let let_go = vm.disks.is_empty() && to.contains("vdq");
+            assert_eq!(comparison.moved.is_empty(), let_go, "{to}");
+            let after = apply_edits(&moved, &comparison.edits).unwrap();
+            assert!(after.contains(to), "{to} is not in\n{after}");
+        }
+        let lost = compare(&vm(), &libvirt(), None, &moved, false).unwrap();
+        // The same image at another target is the same disk.
+        assert_eq!(lost.moved.is_empty(), to.contains("vdq"), "{to}");
+        assert!(apply_edits(&moved, &lost.edits).unwrap().contains(to));
+    }
+}
+
+#[test]
+fn what_was_moved_and_the_file_names_is_taken_as_it_is() {
+    let (_, applied) = created(&vm());
+    let record = record(&vm(), applied);
+    let moved = STORED.replace("/srv/armhf-vm.img", "/srv/copy.img");
+    let mut copy = vm();
+    copy.disks[0].path = "/srv/copy.img".parse().unwrap();
+    let comparison = compare(&copy, &libvirt(), Some(&record), &moved, false).unwrap();
+    assert_eq!((comparison.edits, comparison.moved), (vec![], vec![]));
+    let disk = &comparison.applied.devices["disk armhf-vm"];
+    assert_eq!(disk.rows["file"], "/srv/copy.img");
+}
+
+#[test]
+fn a_disk_that_the_file_moves_leaves_its_old_backing_chain_behind() {
+    let (_, applied) = created(&vm());
+    let record = record(&vm(), applied);
+    let pivoted = STORED.replace(
+        "<source file='/srv/armhf-vm.img'/>",
+        "<source file='/srv/armhf-vm.img'/>\n      <backingStore/>",
+    );
+    let mut elsewhere = vm();
+    elsewhere.disks[0].path = "/srv/new.img".parse().unwrap();
+    let comparison = compare(&elsewhere, &libvirt(), Some(&record), &pivoted, false).unwrap();
+    assert_eq!(comparison.moved, vec![]);
+    let after = apply_edits(&pivoted, &comparison.edits).unwrap();
+    assert_eq!(after, STORED.replace("/srv/armhf-vm.img", "/srv/new.img"));
+}
+
+#[test]
+fn a_disk_that_gets_another_name_stays_in_the_domain() {
+    let (_, applied) = created(&vm());
+    let record = record(&vm(), applied);
+    let mut renamed = vm();
+    renamed.disks[0].name = "root".parse().unwrap();
+    let comparison = compare(&renamed, &libvirt(), Some(&record), STORED, false).unwrap();
+    assert_eq!((comparison.edits, comparison.moved), (vec![], vec![]));
+    let names: Vec<_> = comparison.applied.devices.keys().collect();
+    assert_eq!(names, ["disk root", "share boot"]);
+}
+
+#[test]
+fn a_process_on_an_image_over_the_defined_one_is_found() {
+    let (_, applied) = created(&vm());
+    let chain = "<source file='/srv/n.qcow2'/>\n      <backingStore type='file'><source file='/srv/armhf-vm.img'/></backingStore>";
+    let live = STORED.replace("<source file='/srv/armhf-vm.img'/>", chain);
+    let found = running_overlays(&live, STORED, &applied).unwrap();
+    assert_eq!(found[0].seen_source.as_deref(), Some("/srv/n.qcow2"));
+    assert!(
+        running_overlays(STORED, STORED, &applied)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(running_overlays(&live, &live, &applied).unwrap().is_empty());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Reconciling: observe, plan, perform, and plan again to see that nothing is left.
 
 mod journal;
+mod order;
 mod run;
 
 pub(crate) use journal::chain;
 pub use run::{Ended, Ran, run};
 
+use crate::host::waits::Wait;
 use crate::host::{Host, HostError, Inspect};
 use crate::inventory::{Inventory, query};
 use crate::mark::Event;
@@ -20,8 +22,21 @@ pub trait Monitor: Sync {
     fn begins(&self, step: &Step);
     /// A step has ended.
     fn ended(&self, step: &Step, ended: &Ended);
-    /// Whether no further step is to be begun.
-    fn interrupted(&self) -> bool;
+    /// Waits that have become worth a line: each after ten seconds, and again from time to time.
+    fn waits(&self, _: &[Wait]) {}
+    /// Whether somebody wants it to end.
+    fn interruption(&self) -> Interruption;
+}
+
+/// How an apply is to end before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// It is not.
+    None,
+    /// The steps under way are finished, and no others are begun.
+    Finish,
+    /// At once: the process is about to end, and what steps under way come to will not be seen.
+    Leave,
 }
 
 /// What an apply came to.
@@ -69,7 +84,7 @@ pub fn apply(
     } else {
         run_and_tell(host, plan, monitor)
     };
-    let interrupted = monitor.interrupted();
+    let interrupted = is_interrupted(monitor);
     // What was to be done once is not to be done again.
     let after = Policy {
         reinstall: None,
@@ -85,6 +100,10 @@ pub fn apply(
     })
 }
 
+fn is_interrupted(monitor: &dyn Monitor) -> bool {
+    monitor.interruption() != Interruption::None
+}
+
 /// Performs a plan, and has the journal tell when that began and ended.
 fn run_and_tell(host: &dyn Host, plan: &Plan, monitor: &dyn Monitor) -> Ran {
     let digest = plan.digest();
@@ -92,7 +111,7 @@ fn run_and_tell(host: &dyn Host, plan: &Plan, monitor: &dyn Monitor) -> Ran {
     let mut ran = run(host, &plan.steps, &digest, monitor);
     let ended = host.note(Event::Ended {
         plan: digest,
-        interrupted: monitor.interrupted(),
+        interrupted: is_interrupted(monitor),
     });
     ran.untold
         .extend([began, ended].into_iter().filter_map(Result::err));

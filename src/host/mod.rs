@@ -13,18 +13,22 @@ pub mod primitives;
 mod provided;
 pub mod system;
 mod trail;
+mod waiting;
+pub mod waits;
 pub mod watched;
 
 pub use generations::generations;
 pub use observe::Observer;
 pub use perform::Performer;
 pub use trail::Caller;
+pub use waiting::Waiting;
 
 use crate::inventory::{Query, RawInventory};
-use crate::mark::{Event, Kept};
+use crate::mark::{Event, Kept, Moment};
 use crate::plan::Step;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 /// A host that can be looked at. Whoever holds no more than this cannot change anything.
 pub trait Inspect: Sync {
@@ -37,17 +41,55 @@ pub trait Inspect: Sync {
 
 /// A host that can be changed.
 pub trait Host: Inspect {
-    /// Performs one step. A step that failed can be planned and performed again.
+    /// Performs one step, but for what has to be waited for. A step that failed can be planned and performed again.
     ///
     /// # Errors
     /// Says what could not be done, why, and what to do about it.
-    fn perform(&self, step: &Step) -> Result<Traces, HostError>;
+    fn begin(&self, step: &Step) -> Result<Begun, HostError>;
+
+    /// Looks once more at what a step waits for, when that is due; nothing while the wait goes on.
+    fn look_again(&self, waiting: &mut Waiting) -> Option<Result<(), HostError>>;
+
+    /// Performs one step to its end.
+    ///
+    /// # Errors
+    /// Says what could not be done, why, and what to do about it.
+    fn perform(&self, step: &Step) -> Result<Traces, HostError> {
+        let mut waiting = match self.begin(step)? {
+            Begun::Done(traces) => return Ok(traces),
+            Begun::Waits(waiting) => waiting,
+        };
+        loop {
+            self.pause(waiting.due().since(self.moment()));
+            if let Some(ended) = self.look_again(&mut waiting) {
+                return ended.map(|()| Traces::default());
+            }
+        }
+    }
+
+    /// The present moment of the clock that waits are measured by.
+    fn moment(&self) -> Moment;
+
+    /// Lets time pass.
+    fn pause(&self, time: Duration);
+
+    /// How many guests may boot at once.
+    fn boots_at_once(&self) -> usize;
 
     /// Writes into the journal what happened.
     ///
     /// # Errors
     /// When it cannot be written: what happened has happened nevertheless.
     fn note(&self, event: Event) -> Result<(), HostError>;
+}
+
+/// How far a step has come.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is done.
+    Done(Traces),
+    /// It waits for a guest.
+    Waits(Waiting),
 }
 
 /// What a step left in the history.

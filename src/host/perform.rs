@@ -5,13 +5,15 @@ use super::formats::{leave_later, leave_later_vm};
 use super::generations::recorded;
 use super::observe::observe;
 use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
-use super::{Caller, Host, HostError, Inspect, Traces};
+use super::waiting::Waiting;
+use super::{Begun, Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
-use crate::domain::{Edit, apply_edits};
-use crate::inventory::{Fact, FileKind, Look, Query, RawInventory, RawStat, RunState, digest};
+use crate::domain::{Edit, applied_source, apply_edits};
+use crate::inventory::{
+    Fact, FileKind, Look, Query, RawFile, RawInventory, RawStat, RunState, digest,
+};
 use crate::mark::{
-    AppliedBy, Event, HOLD_FORMAT, RECORD_FORMAT, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp,
-    read_hold, read_run_note, render_record, render_run_note,
+    AppliedBy, Event, HOLD_FORMAT, Moment, RECORD_FORMAT, Record, read_hold, render_record,
 };
 use crate::plan::{Act, Base, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
@@ -19,20 +21,16 @@ use std::time::Duration;
 
 /// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
 pub(super) const PASSAGE: u32 = 0o711;
-/// A VM counts as started when it still runs after this time.
-const SETTLED: Duration = Duration::from_secs(2);
-/// How often a stopping VM is looked at.
-const GLANCE: Duration = Duration::from_millis(250);
-/// How often a guest is asked again to power off: one that is still booting loses the power key.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long to wait for somebody else's short work on a VM.
-const VM_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const VM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host that performs steps over primitive calls.
 pub struct Performer<P> {
     calls: P,
     /// For whom.
     pub(super) caller: Caller,
+    /// How many guests boot at once, if somebody has said so.
+    boots_at_once: Option<usize>,
     /// Held as long as this host: one apply at a time.
     _apply_lock: Option<Box<dyn Held>>,
 }
@@ -64,6 +62,7 @@ impl<P: Primitives> Performer<P> {
         Self {
             calls,
             caller: Caller::default(),
+            boots_at_once: None,
             _apply_lock: None,
         }
     }
@@ -72,6 +71,15 @@ impl<P: Primitives> Performer<P> {
     #[must_use]
     pub fn called_by(self, caller: Caller) -> Self {
         Self { caller, ..self }
+    }
+
+    /// The same, with so many guests booting at once; none for as many as suit the host.
+    #[must_use]
+    pub fn booting_at_once(self, boots_at_once: Option<usize>) -> Self {
+        Self {
+            boots_at_once,
+            ..self
+        }
     }
 
     /// The calls below, for tests that change the host behind armfleet's back.
@@ -87,13 +95,18 @@ impl<P: Primitives> Inspect for Performer<P> {
 }
 
 impl<P: Primitives> Host for Performer<P> {
-    fn perform(&self, step: &Step) -> Result<Traces, HostError> {
+    fn begin(&self, step: &Step) -> Result<Begun, HostError> {
         if let (Some(vm), Some(uuid), Some(planned)) = (&step.vm, step.act.domain(), &step.expects)
         {
             self.unchanged(vm, uuid, planned)?;
         }
         match (&step.act, &step.vm) {
-            (Act::Define { uuid, base, edits }, Some(vm)) => self.define(vm, uuid, base, edits),
+            (Act::AwaitOff { uuid, timeout }, Some(vm)) => Ok(self.await_off(vm, uuid, *timeout)),
+            (Act::Stop { uuid, timeout }, Some(vm)) => Ok(self.stop(vm, uuid, *timeout)),
+            (Act::Start { uuid }, Some(vm)) => self.start(vm, uuid),
+            (Act::Define { uuid, base, edits }, Some(vm)) => {
+                self.define(vm, uuid, base, edits).map(Begun::Done)
+            }
             (
                 Act::Undefine {
                     uuid,
@@ -101,9 +114,28 @@ impl<P: Primitives> Host for Performer<P> {
                     keep_nvram,
                 },
                 Some(vm),
-            ) => self.undefine(vm, uuid, digest, *keep_nvram),
-            _ => self.act(step).map(|()| Traces::default()),
+            ) => self
+                .undefine(vm, uuid, digest, *keep_nvram)
+                .map(Begun::Done),
+            _ => self.act(step).map(|()| Begun::Done(Traces::default())),
         }
+    }
+
+    fn look_again(&self, waiting: &mut Waiting) -> Option<Result<(), HostError>> {
+        self.look_at_waiting(waiting).transpose()
+    }
+
+    fn moment(&self) -> Moment {
+        self.calls.moment()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.calls.pause(time);
+    }
+
+    fn boots_at_once(&self) -> usize {
+        self.boots_at_once
+            .unwrap_or_else(|| self.calls.boots_at_once())
     }
 
     fn note(&self, event: Event) -> Result<(), HostError> {
@@ -113,7 +145,14 @@ impl<P: Primitives> Host for Performer<P> {
 
 /// What to say when a call fails.
 pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
-    move |error| HostError::new(format!("cannot {doing}"), error)
+    move |error| {
+        let unanswered = error.kind == CallErrorKind::Unanswered;
+        let failed = HostError::new(format!("cannot {doing}"), error);
+        match unanswered {
+            true => failed.with_remedy("apply again once libvirt answers: virsh list"),
+            false => failed,
+        }
+    }
 }
 
 /// The step rests on something that has changed since it was planned.
@@ -178,11 +217,11 @@ impl<P: Primitives> Performer<P> {
                 let doing = cannot(format!("set autostart of {vm}"));
                 self.calls.set_autostart(uuid.as_str(), *on).map_err(doing)
             }
-            Act::AwaitOff { uuid, timeout } => self.await_off(vm, uuid, *timeout, false),
-            Act::Stop { uuid, timeout } => self.await_off(vm, uuid, *timeout, true),
-            Act::Start { uuid } => self.start(vm, uuid),
             Act::Forget => self.forget(vm),
-            Act::Define { .. }
+            Act::AwaitOff { .. }
+            | Act::Stop { .. }
+            | Act::Start { .. }
+            | Act::Define { .. }
             | Act::Undefine { .. }
             | Act::InstallHook { .. }
             | Act::ReloadDaemon { .. }
@@ -298,6 +337,7 @@ impl<P: Primitives> Performer<P> {
         if let Ok(present) = recorded(&self.calls, vm) {
             record.boot.wanted = present.boot.wanted;
         }
+        self.note_places(&mut record);
         let text = render_record(&Record {
             applied_by,
             ..record
@@ -309,125 +349,16 @@ impl<P: Primitives> Performer<P> {
             .map_err(doing)
     }
 
-    fn await_off(
-        &self,
-        vm: &VmName,
-        uuid: &Uuid,
-        timeout: Duration,
-        ask: bool,
-    ) -> Result<(), HostError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            if self.state(vm, uuid)? == RunState::Off {
-                return Ok(());
-            }
-            if waited >= timeout {
-                return Err(HostError::plain(format!("{vm} did not stop within {}", crate::spec::render_duration(timeout)))
-                    .with_remedy(format!("look at its console (virsh console {vm}); raise stop_timeout, or virsh destroy {vm} to cut its power")));
-            }
-            if ask && waited.as_millis().is_multiple_of(ASK_AGAIN.as_millis()) {
-                self.ask_to_stop(vm, uuid)?;
-            }
-            self.calls.pause(GLANCE);
-            waited += GLANCE;
+    /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.
+    fn note_places(&self, record: &mut Record) {
+        for (name, device) in &mut record.applied.devices {
+            let path = applied_source(name, device);
+            let Some(path) = path.filter(|_| device.place.is_none()) else {
+                continue;
+            };
+            let seen = self.calls.look(path, Look::Image);
+            device.place = seen.present().map(RawFile::place);
         }
-    }
-
-    fn ask_to_stop(&self, vm: &VmName, uuid: &Uuid) -> Result<(), HostError> {
-        let _lock = self.lock_vm(vm)?;
-        self.note_asked(vm)?;
-        match self.calls.shutdown(uuid.as_str()) {
-            // It may have stopped by itself meanwhile, which is what was wanted.
-            Err(error) if self.state(vm, uuid)? != RunState::Off => {
-                Err(cannot(format!("ask {vm} to stop"))(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Leaves word that this stop is armfleet's, for a watcher that comes later.
-    fn note_asked(&self, vm: &VmName) -> Result<(), HostError> {
-        let path = layout::run_note(vm);
-        let run = self.hook_seen(vm);
-        leave_later(&self.calls, &path, RUN_FORMAT)?;
-        let seen = self.calls.look(&path, Look::Text);
-        let last = seen.present().and_then(|file| file.text.as_deref());
-        let last = last.and_then(|text| read_run_note(text.as_bytes()).ok());
-        let note = RunNote::for_run(run, last.as_ref());
-        if note.end.is_some() {
-            return Ok(());
-        }
-        let text = render_run_note(&RunNote {
-            end: Some(RunEnd::Asked),
-            ..note
-        })
-        .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
-        self.ensure_folder(layout::RUNS, 0o700)?;
-        self.calls
-            .write_file(&path, layout::RUNS, text.as_bytes(), 0o600)
-            .map_err(cannot(format!("write {path}")))
-    }
-
-    pub(super) fn state(&self, vm: &VmName, uuid: &Uuid) -> Result<RunState, HostError> {
-        let domain = self
-            .calls
-            .domain(uuid.as_str())
-            .map_err(cannot(format!("look at domain {vm}")))?;
-        Ok(RunState::read(domain.state, domain.reason))
-    }
-
-    fn start(&self, vm: &VmName, uuid: &Uuid) -> Result<(), HostError> {
-        let before = self.hook_seen(vm);
-        let started = {
-            let _lock = self.lock_vm(vm)?;
-            match self.calls.start(uuid.as_str()) {
-                // A watcher was faster.
-                Err(_) if self.state(vm, uuid).is_ok_and(RunState::has_process) => Ok(()),
-                started => started,
-            }
-        };
-        let hook_ran = self.hook_seen(vm) != before;
-        if let Err(error) = started {
-            let failed = HostError::new(format!("cannot start {vm}"), hook_words(error));
-            return Err(if hook_ran {
-                failed
-            } else {
-                self.without_hook(failed)
-            });
-        }
-        if !hook_ran {
-            return Err(self.without_hook(HostError::plain(format!(
-                "{vm} started, but its hook did not run"
-            ))));
-        }
-        self.calls.pause(SETTLED);
-        match self.state(vm, uuid)? {
-            RunState::Off => Err(HostError::plain(format!(
-                "{vm} started, and stopped again within two seconds"
-            ))
-            .with_remedy(format!(
-                "see its console's log and /var/log/libvirt/qemu/{vm}.log"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The hook left no proof. Forgetting the last reload makes the next plan reload the daemon.
-    fn without_hook(&self, error: HostError) -> HostError {
-        let forgotten = self.calls.remove_file(layout::RELOADED);
-        tracing::debug!(?forgotten, "the hook left no proof");
-        error.with_remedy(format!(
-            "the libvirt hook did not run: check that {} runs, then apply again, or systemctl reload libvirtd",
-            layout::HOOK_BINARY
-        ))
-    }
-
-    fn hook_seen(&self, vm: &VmName) -> Option<RunStamp> {
-        let seen = self.calls.look(&layout::hook_seen(vm), Look::Stat);
-        seen.present().map(|file| RunStamp {
-            ino: file.stat.ino,
-            mtime_ns: file.stat.mtime_ns,
-        })
     }
 
     fn undefine(
@@ -473,9 +404,17 @@ impl<P: Primitives> Performer<P> {
     }
 
     pub(super) fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
+        self.lock_vm_within(vm, VM_PATIENCE)
+    }
+
+    pub(super) fn lock_vm_within(
+        &self,
+        vm: &VmName,
+        patience: Duration,
+    ) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
-            .lock(&layout::vm_lock(vm), &self.lock_note(), VM_PATIENCE);
+            .lock(&layout::vm_lock(vm), &self.lock_note(), patience);
         let lock = lock.map_err(|error| {
             HostError::new(format!("somebody else is at work on {vm}"), error)
                 .with_remedy("apply again")
@@ -562,18 +501,4 @@ impl<P: Primitives> Performer<P> {
             result => result.map_err(cannot(format!("make {path}"))),
         }
     }
-}
-
-/// Of a failed hook, what it said itself: libvirt puts the whole command line before it (`virRunScript`).
-fn hook_words(mut error: CallError) -> CallError {
-    if error.kind == CallErrorKind::Hook {
-        let said = error
-            .why
-            .rsplit_once("unexpected exit status ")
-            .and_then(|(_, rest)| rest.split_once(": "));
-        if let Some((_, said)) = said {
-            error.why = said.trim().to_owned();
-        }
-    }
-    error
 }

@@ -3,7 +3,8 @@
 //! [`Reads`] is all that planning may use. The real host, the in-memory host and the wrappers that record calls or let
 //! the n-th one fail all stand behind these two traits.
 
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat};
+use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState};
+use crate::mark::Moment;
 use crate::spec::HostPath;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub enum CallErrorKind {
     Hook,
     /// Somebody else holds the lock.
     Locked,
+    /// No answer came in time. What was asked for may have been done, or be done yet.
+    Unanswered,
     /// Anything else.
     Other,
 }
@@ -64,6 +67,12 @@ pub trait Reads: Send + Sync {
     /// # Errors
     /// [`CallErrorKind::Missing`] when there is none with that UUID.
     fn domain(&self, uuid: &str) -> Result<RawDomain, CallError>;
+
+    /// What a domain is doing.
+    ///
+    /// # Errors
+    /// [`CallErrorKind::Missing`] when there is none with that UUID.
+    fn state(&self, uuid: &str) -> Result<RunState, CallError>;
 
     /// Looks at a path. [`Look::Records`] answers for the folder itself; its records are listed by [`Reads::records`].
     fn look(&self, path: &str, look: Look) -> Fact<RawFile>;
@@ -105,11 +114,11 @@ pub trait Primitives: Reads {
     /// # Errors
     /// As libvirt says; [`CallErrorKind::Hook`] where a hook ended it.
     fn start(&self, uuid: &str) -> Result<(), CallError>;
-    /// Asks the guest to power off, and does not wait.
+    /// Asks the guest to power off, and does not wait for it; being asked takes no longer than `within`.
     ///
     /// # Errors
     /// As libvirt says.
-    fn shutdown(&self, uuid: &str) -> Result<(), CallError>;
+    fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError>;
     /// Tells a running domain that its disk image has grown to so many bytes, and grows it.
     ///
     /// # Errors
@@ -211,8 +220,12 @@ pub trait Primitives: Reads {
 
     /// Who is working: the user's name, behind sudo the one who called it.
     fn user(&self) -> String;
+    /// How many guests the host can boot at once.
+    fn boots_at_once(&self) -> usize;
     /// Waits.
     fn pause(&self, time: Duration);
+    /// The present moment of the clock that waits are measured by.
+    fn moment(&self) -> Moment;
 }
 
 /// What was copied.

@@ -2,7 +2,8 @@
 //! a call fail, or to let a process end.
 
 use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
+use crate::mark::Moment;
 use crate::spec::HostPath;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -247,6 +248,10 @@ impl<P: Reads, W: Watch> Reads for Watched<P, W> {
         self.reads("domain", uuid, |calls| calls.domain(uuid))
     }
 
+    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        self.reads("state", uuid, |calls| calls.state(uuid))
+    }
+
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
         self.reads("look", path, |calls| Ok(calls.look(path, look)))
             .unwrap_or_else(|error| Fact::Unreadable(error.why))
@@ -282,8 +287,8 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
         self.changes("start", uuid, |calls| calls.start(uuid))
     }
 
-    fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
-        self.changes("shutdown", uuid, |calls| calls.shutdown(uuid))
+    fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError> {
+        self.changes("shutdown", uuid, |calls| calls.shutdown(uuid, within))
     }
 
     fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
@@ -383,7 +388,15 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
         self.calls.user()
     }
 
+    fn boots_at_once(&self) -> usize {
+        self.calls.boots_at_once()
+    }
+
     fn pause(&self, time: Duration) {
         self.calls.pause(time);
+    }
+
+    fn moment(&self) -> Moment {
+        self.calls.moment()
     }
 }

@@ -1,105 +1,147 @@
-//! What was seen, in words short enough to compare and to show: which facts moved between a plan and its apply.
+//! What was seen, by what it is about, in values short enough to compare and to show: which facts moved between a plan and
+//! its apply.
 
-use super::{Domain, Fact, FileKind, Inventory, RawEntry, RawFile, digest};
+use super::{Domain, Fact, FileKind, Inventory, Ownership, RawEntry, RawFile, digest};
 use crate::spec::{FleetName, Size};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// So many hexadecimal digits tell two contents apart for a reader.
-const DIGITS: usize = 12;
+/// What was seen of each path and domain.
+pub type Facts = BTreeMap<String, SeenFact>;
+
+/// What was seen of one path or domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenFact {
+    /// What it is: `file`, `absent`, `defined`.
+    pub kind: String,
+    /// Its values, by what they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// SHA-256 of what is too long to be shown, by what that is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
+}
+
+impl SeenFact {
+    fn of(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            ..Self::default()
+        }
+    }
+
+    /// What is known of a thing that is not there.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self::of("absent")
+    }
+
+    fn value(mut self, what: &str, value: impl ToString) -> Self {
+        self.values.insert(what.to_owned(), value.to_string());
+        self
+    }
+
+    fn digest(mut self, what: &str, text: Option<&str>) -> Self {
+        let digest = text.map(|text| (what.to_owned(), digest(text)));
+        self.digests.extend(digest);
+        self
+    }
+}
 
 impl Inventory {
-    /// Every fact that a plan for this fleet may rest on, by what it is about. Times are left out: they move without
-    /// meaning anything.
+    /// Every fact that a plan for this fleet may rest on, by what it is about; `properties` reads a domain's definition.
+    /// Times are left out: they move without meaning anything.
     #[must_use]
-    pub fn facts(&self, fleet: &FleetName) -> BTreeMap<String, String> {
-        let mut facts = BTreeMap::new();
-        let version = self.libvirt.as_ref().map(|libvirt| libvirt.version_text());
-        facts.insert("libvirt".to_owned(), in_words(version));
-        for (path, fact) in &self.paths {
-            facts.insert(path.clone(), in_words(fact.as_ref().map(file)));
-        }
+    pub fn facts(
+        &self,
+        fleet: &FleetName,
+        properties: fn(&str) -> BTreeMap<String, String>,
+    ) -> Facts {
+        let libvirt = self.libvirt.as_ref();
+        let libvirt = seen(libvirt.map(|libvirt| SeenFact::of(libvirt.version_text())));
+        let mut facts = Facts::from([("libvirt".to_owned(), libvirt)]);
+        let paths = self.paths.iter();
+        facts.extend(paths.map(|(path, fact)| (path.clone(), seen(fact.as_ref().map(file)))));
         match &self.domains {
-            Fact::Present(domains) => {
-                for (name, domain) in domains {
-                    domain_facts(&mut facts, name, domain, fleet);
-                }
-            }
+            Fact::Present(domains) => facts.extend(domains.iter().map(|(name, domain)| {
+                let fact = domain_fact(domain, fleet, properties);
+                (format!("domain {name}"), fact)
+            })),
             unseen => {
-                facts.insert(
-                    "domains".to_owned(),
-                    in_words(unseen.as_ref().map(|_| String::new())),
-                );
+                let unseen = seen(unseen.as_ref().map(|_| SeenFact::default()));
+                facts.insert("domains".to_owned(), unseen);
             }
         }
         facts
     }
 }
 
-fn domain_facts(
-    facts: &mut BTreeMap<String, String>,
-    name: &str,
+fn domain_fact(
     domain: &Domain,
     fleet: &FleetName,
-) {
-    let mut fact =
-        |what: &str, value: String| facts.insert(format!("domain {name}: {what}"), value);
-    fact("owner", format!("{:?}", domain.ownership(fleet)));
-    fact("state", domain.state.to_string());
-    fact(
-        "definition",
-        in_words(domain.raw.inactive.as_ref().map(|text| short(text))),
-    );
-    fact(
-        "running definition",
-        in_words(domain.raw.live.as_ref().map(|text| short(text))),
-    );
-    fact("autostart", yes_or_no(domain.raw.autostart));
-    fact("managed save", yes_or_no(domain.raw.managed_save));
-    fact("persistent", yes_or_no(domain.raw.persistent));
+    properties: fn(&str) -> BTreeMap<String, String>,
+) -> SeenFact {
+    let raw = &domain.raw;
+    let kind = if raw.persistent {
+        "defined"
+    } else {
+        "transient"
+    };
+    let owner = domain.ownership(fleet);
+    let mut fact = SeenFact::of(kind)
+        .value("owner", in_words(&owner))
+        .value("state", domain.state)
+        .value("autostart", yes_or_no(raw.autostart))
+        .value("managed save", yes_or_no(raw.managed_save));
+    let (inactive, live) = (raw.inactive.present(), raw.live.present());
+    if matches!(owner, Ownership::Ours(_) | Ownership::Renamed(_)) {
+        fact.values
+            .extend(properties(inactive.map_or("", |text| text)));
+    }
+    fact.digest(
+        "other parts of its definition",
+        inactive.map(String::as_str),
+    )
+    .digest("running definition", live.map(String::as_str))
 }
 
-fn yes_or_no(yes: bool) -> String {
-    if yes { "yes" } else { "no" }.to_owned()
+fn in_words(owner: &Ownership) -> String {
+    match owner {
+        Ownership::Ours(_) => "this fleet".to_owned(),
+        Ownership::Renamed(vm) => format!("this fleet, as {vm}"),
+        Ownership::CopiedMark => "foreign, with a copied mark".to_owned(),
+        Ownership::OtherFleet(fleet) => format!("fleet {fleet}"),
+        Ownership::Unmarked => "foreign".to_owned(),
+        Ownership::Unknown(why) => format!("unknown: {why}"),
+    }
 }
 
-fn in_words(fact: Fact<String>) -> String {
+const fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
+
+fn seen(fact: Fact<SeenFact>) -> SeenFact {
     match fact {
-        Fact::Present(words) => words,
-        Fact::Absent => "absent".to_owned(),
-        Fact::NotObserved => "not looked at".to_owned(),
-        Fact::Unreadable(why) => format!("unreadable: {why}"),
+        Fact::Present(fact) => fact,
+        Fact::Absent => SeenFact::absent(),
+        Fact::NotObserved => SeenFact::of("not looked at"),
+        Fact::Unreadable(why) => SeenFact::of(format!("unreadable: {why}")),
     }
 }
 
-fn short(text: &str) -> String {
-    digest(text).chars().take(DIGITS).collect()
-}
-
-fn file(file: &RawFile) -> String {
+fn file(file: &RawFile) -> SeenFact {
     let stat = &file.stat;
-    let mut words = vec![kind(stat.kind).to_owned()];
+    let mut fact = SeenFact::of(kind(stat.kind))
+        .value("mode", format_args!("{:04o}", stat.mode))
+        .value("owner", format_args!("{}:{}", stat.uid, stat.gid));
     if stat.kind == FileKind::File {
-        words.push(Size::from_bytes(stat.size).to_string());
+        fact = fact.value("size", Size::from_bytes(stat.size));
     }
-    words.push(format!("{:04o} {}:{}", stat.mode, stat.uid, stat.gid));
-    let contents = [
-        file.sha256
-            .as_deref()
-            .map(|hex| hex.chars().take(DIGITS).collect()),
-        file.text.as_deref().map(short),
-    ];
-    words.extend(
-        contents
-            .into_iter()
-            .flatten()
-            .map(|digits: String| format!("contents {digits}")),
-    );
-    words.extend(
-        file.entries
-            .as_deref()
-            .map(|entries| format!("listing {}", listing(entries))),
-    );
-    words.join(", ")
+    let contents = file.sha256.as_deref().or(file.text.as_deref());
+    let entries = file.entries.as_deref().map(listing);
+    fact.digest("contents", contents)
+        .digest("listing", entries.as_deref())
 }
 
 const fn kind(kind: FileKind) -> &'static str {
@@ -111,7 +153,7 @@ const fn kind(kind: FileKind) -> &'static str {
     }
 }
 
-/// A digest of what is in a boot share.
+/// What is in a boot share.
 fn listing(entries: &[RawEntry]) -> String {
     let line = |entry: &RawEntry| {
         let stat = &entry.stat;
@@ -123,5 +165,5 @@ fn listing(entries: &[RawEntry]) -> String {
             entry.link
         )
     };
-    short(&entries.iter().map(line).collect::<String>())
+    entries.iter().map(line).collect()
 }

@@ -4,21 +4,23 @@
 //! keeps fields, digests and raw text, and no trees.
 
 mod facts;
+mod image;
 mod libvirt;
 mod lifecycle;
 mod query;
 mod raw;
 
+pub use facts::{Facts, SeenFact};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Fact, FileKind, Look, Query, RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawStat,
-    SNAPSHOT_FORMAT,
+    Fact, FileKind, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile, RawInventory,
+    RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};
-use crate::spec::{FleetName, VmName, layout};
+use crate::spec::{Cmdline, FleetName, Secrets, Spec, VmName, layout};
 use crate::xml;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -135,6 +137,23 @@ impl Inventory {
         let record = record.present().and_then(|seen| seen.good());
         let applied = record.and_then(|record| record.applied.rows.get("cmdline"));
         told.chain(applied.cloned()).collect()
+    }
+
+    /// Has secrets know what their variables seem to have held when this was seen, by the command lines of the fleet's VMs.
+    pub fn keep_former(&self, spec: &Spec, secrets: &mut Secrets) {
+        for vm in spec.vms.values() {
+            let install = vm.install.as_ref().map(|install| &install.cmdline);
+            let cmdlines = install.into_iter().chain([&vm.boot.cmdline]);
+            let wanted = cmdlines.map(Cmdline::as_str);
+            let secret: Vec<&str> = wanted
+                .filter(|text| secrets.redact(text) != *text)
+                .collect();
+            for wanted in secret {
+                for seen in self.cmdlines(&vm.name) {
+                    secrets.keep_former(wanted, &seen);
+                }
+            }
+        }
     }
 
     /// Who holds a VM; absent where a hold has ended by itself.

@@ -56,14 +56,8 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.extend(sources.map(|path| (path.to_string(), Look::Seed)));
         looks.push((layout::installer_receipt(&vm.name), Look::Text));
     }
-    for (at, disk) in vm.disks.iter().enumerate() {
-        let installed_on = at == 0 && vm.install.is_some();
-        let look = if installed_on {
-            Look::Image
-        } else {
-            Look::Stat
-        };
-        looks.push((disk.path.to_string(), look));
+    for disk in &vm.disks {
+        looks.push((disk.path.to_string(), Look::Image));
         looks.push((disk.path.parent().to_owned(), Look::Room));
     }
     if let Some(log) = &vm.console_log {

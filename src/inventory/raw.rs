@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// The snapshot's version.
 pub const SNAPSHOT_FORMAT: &str = "armfleet-snapshot/1";
 
+/// So many bytes tell the formats of disk images apart.
+pub const HEAD_LENGTH: usize = 68;
+
 /// What planning needs to see of a host. It follows from the spec alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
@@ -38,7 +41,8 @@ pub enum Look {
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
-    /// A disk image, and whether it holds any byte. A filesystem that cannot tell is taken to say that it does.
+    /// A disk image: whether it holds any byte, and what it begins with. A filesystem that cannot tell is taken to say
+    /// that it does. Of an image that may not be opened, no more than what `lstat` tells.
     Image,
     /// A folder, and how much room its file system has.
     Room,
@@ -100,6 +104,12 @@ pub struct RawDomain {
     pub autostart: bool,
     /// Whether it has a managed save image.
     pub managed_save: bool,
+    /// The names of its domain snapshots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
+    /// The names of its checkpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<String>,
     /// Its definition, `VIR_DOMAIN_XML_INACTIVE`, without secrets.
     pub inactive: Fact<String>,
     /// What its process was started with; absent when it is off.
@@ -120,6 +130,9 @@ pub struct RawFile {
     /// Whether it holds no byte since it was created or erased, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank: Option<bool>,
+    /// The first [`HEAD_LENGTH`] bytes of an image that holds any, in lower-case hexadecimal, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
     /// How many bytes its file system has left for files of whoever is no administrator, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
@@ -149,6 +162,25 @@ pub struct RawStat {
     pub mtime_ns: i64,
     /// Last change of contents or attributes, nanoseconds since 1970.
     pub ctime_ns: i64,
+    /// Birth, nanoseconds since 1970, where the file system keeps it and the look can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_ns: Option<i64>,
+}
+
+impl RawFile {
+    /// A path of which no more is known than what `lstat` tells.
+    #[must_use]
+    pub fn only(stat: RawStat) -> Self {
+        Self {
+            stat,
+            sha256: None,
+            text: None,
+            blank: None,
+            head: None,
+            free: None,
+            entries: None,
+        }
+    }
 }
 
 impl RawStat {

@@ -14,7 +14,7 @@ pub use journal::{
 };
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
-    Applied, AppliedBy, AppliedDevice, BootRecord, Phase, RECORD_FORMAT, Record, Wanted,
-    read_record, render_record,
+    Applied, AppliedBy, AppliedDevice, BootRecord, ImageState, Phase, Place, RECORD_FORMAT, Record,
+    Wanted, read_record, render_record,
 };
 pub use run::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};

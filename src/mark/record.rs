@@ -58,6 +58,44 @@ pub struct AppliedDevice {
     pub key: String,
     /// Property name to value.
     pub rows: BTreeMap<String, String>,
+    /// What was at its path; none where a version before 0.2 applied it, or its image or folder was not made yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// What tells the image or folder that was applied from anything else at its path. No device number: a host may give
+/// its file systems other numbers each time it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Inode number.
+    pub ino: u64,
+    /// Birth, nanoseconds since 1970, where the file system keeps it: inode numbers are given again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_ns: Option<i64>,
+    /// Of an image, what it held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageState>,
+}
+
+impl Place {
+    /// Whether this is the same file or folder, whatever is in it.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let born = self.born_ns.zip(other.born_ns);
+        self.ino == other.ino && born.is_none_or(|(one, other)| one == other)
+    }
+}
+
+/// What an image held when it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageState {
+    /// In bytes.
+    pub size: u64,
+    /// Whether it held no byte; none where that could not be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank: Option<bool>,
+    /// Last change of its bytes, nanoseconds since 1970.
+    pub mtime_ns: i64,
 }
 
 /// What the hook must know.
@@ -135,6 +173,15 @@ mod tests {
         let disk = AppliedDevice {
             key: "vdz".to_owned(),
             rows: BTreeMap::new(),
+            place: Some(Place {
+                ino: 12,
+                born_ns: Some(34),
+                image: Some(ImageState {
+                    size: 56,
+                    blank: Some(true),
+                    mtime_ns: 78,
+                }),
+            }),
         };
         Record {
             fleet: "obs".parse().unwrap(),

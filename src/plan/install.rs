@@ -223,10 +223,12 @@ impl VmPlanner<'_> {
     fn is_blank(&self, disk: &Disk, draft: &mut Draft) -> Result<bool, Stuck> {
         let path = disk.path.as_str();
         match self.sight.inventory.path(path) {
-            Fact::Present(file) => Ok(file.blank == Some(true)),
+            Fact::Present(RawFile {
+                blank: Some(blank), ..
+            }) => Ok(*blank),
             Fact::Absent => Ok(true),
             fact => {
-                let why = fact.unknown().unwrap_or_default();
+                let why = fact.unknown().unwrap_or("armfleet may not open it");
                 draft.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
                 Err(Stuck)
             }

@@ -9,19 +9,24 @@ mod extraction;
 mod formats;
 mod hook;
 mod host;
+mod identity;
 mod install;
 mod interruption;
 mod lpae;
+mod moved;
 mod order;
 mod pending;
 mod planner;
 mod power;
 mod removal;
+mod rename;
 mod room;
 mod run;
 mod saved;
+mod stale;
 mod step;
 mod storage;
+mod touched;
 mod trial;
 mod vm;
 mod watch;
@@ -31,13 +36,15 @@ pub use extraction::{Extraction, NoExtraction, extraction};
 pub use install::installing;
 pub use interruption::{Fate, Interruption};
 pub use planner::plan;
-pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError, Staleness};
+pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError};
+pub use stale::{MovedFact, MovedStep, Staleness};
 pub use step::{Act, Base, InstallerSource, SeedSource, Step, StepId};
 
+pub use touched::{TouchedPath, touched_paths};
 pub use trial::trials;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, HostCheck, Pattern, VmName};
+use crate::spec::{FleetName, HostCheck, Pattern, Secrets, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.
@@ -51,6 +58,12 @@ pub struct Policy {
     pub drift_only: bool,
     /// The VM whose disk is erased and that is installed again.
     pub reinstall: Option<VmName>,
+    /// VMs whose images and shares are used as they are, though they are not those that were applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<VmName>,
+    /// VMs whose first disk or boot share may be replaced by an empty one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_replace: Vec<VmName>,
 }
 
 impl Policy {
@@ -93,6 +106,9 @@ pub struct Plan {
     pub unknowns: Vec<Unknown>,
     /// What is worth knowing, and changes nothing.
     pub notices: Vec<Notice>,
+    /// The secrets that may be in it; they are never written anywhere.
+    #[serde(skip)]
+    pub secrets: Secrets,
 }
 
 /// Something wanted that will not be done.
@@ -139,11 +155,14 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// What this plan is known by: SHA-256 of its fleet, host and steps, in lower-case hexadecimal.
+    /// What this plan is known by: SHA-256 of its fleet, host and steps, in lower-case hexadecimal. The values of secrets
+    /// make no difference.
     #[must_use]
     pub fn digest(&self) -> String {
+        let steps = self.secrets.template(&self.steps);
+        let steps = steps.as_ref().unwrap_or(&self.steps);
         // Every part of a step can be written as JSON; a plan that could not would still not pass for another.
-        let steps = serde_json::to_string(&(&self.fleet, &self.host, &self.steps));
+        let steps = serde_json::to_string(&(&self.fleet, &self.host, steps));
         digest(&steps.unwrap_or_default())
     }
 

@@ -35,6 +35,8 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
             draft.unknown("libvirt", why);
         }
     }
+    let mut secrets = spec.secrets.clone();
+    inventory.keep_former(spec, &mut secrets);
     Plan {
         fleet: spec.fleet.clone(),
         host: "local".to_owned(),
@@ -43,6 +45,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
         refusals: draft.refusals,
         unknowns: draft.unknowns,
         notices: draft.notices,
+        secrets,
     }
 }
 

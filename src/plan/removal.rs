@@ -1,11 +1,11 @@
 //! VMs that left the file: removed with every guard, or refused.
 
-use super::Removal;
 use super::claim::renaming;
 use super::formats;
 use super::planner::{Draft, Sight};
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
+use super::{Removal, rename};
 use crate::domain::Cause;
 use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
@@ -50,6 +50,7 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
     }
     let forbidden = forbidden(sight.policy.removal, leaving.len(), owned);
     for (vm, domain) in leaving {
+        rename::notice(sight, &vm, domain, draft);
         match &forbidden {
             Some((why, remedy)) => draft.refuse(&vm, why, remedy),
             None => {
@@ -182,6 +183,9 @@ fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, 
             format!("virsh managedsave-remove {vm}, or virsh start {vm} to use it up"),
         ));
     }
+    if let Some(obstacle) = snapshots(vm, domain) {
+        return Some(obstacle);
+    }
     match sight.inventory.record(vm) {
         Fact::Present(SeenRecord::Good(record)) if record.uuid.as_str() == domain.raw.uuid => {
             let remedy = "put it back into the file with protect: false and apply; then remove it";
@@ -204,6 +208,22 @@ fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, 
             ))
         }
     }
+}
+
+/// libvirt undefines no domain that has snapshots or checkpoints, and forgetting them is for the user to decide.
+fn snapshots(vm: &VmName, domain: &Domain) -> Option<(String, String)> {
+    let kinds = [
+        ("snapshot", &domain.raw.snapshots),
+        ("checkpoint", &domain.raw.checkpoints),
+    ];
+    let (kind, names) = kinds.into_iter().find(|(_, names)| !names.is_empty())?;
+    let forget = names
+        .iter()
+        .map(|name| format!("virsh {kind}-delete {vm} {name} --metadata"));
+    Some((
+        format!("it has {kind}s: {}", names.join(", ")),
+        forget.collect::<Vec<_>>().join("; "),
+    ))
 }
 
 /// Records whose VM left the file and whose domain somebody has removed already.

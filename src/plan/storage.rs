@@ -1,20 +1,16 @@
 //! What a VM keeps on its host: the boot share and the disks.
 
+use super::identity::applied_at;
 use super::planner::Draft;
 use super::step::{Act, StepId};
 use super::vm::{Stuck, VmPlanner};
-use crate::domain::RowChange;
-use crate::inventory::{self, Domain, Fact, FileKind};
-use crate::mark::{AppliedDevice, Record};
+use crate::domain::{RowChange, applied_sources};
+use crate::inventory::{self, Domain, Fact, FileKind, RawFile};
+use crate::mark::{Phase, Record};
 use crate::spec::{Disk, HostCheck, HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
 const SHARE_MODE: u32 = 0o700;
-
-/// Whether the last apply left this path in a device.
-fn has(device: &AppliedDevice, row: &str, path: &HostPath) -> bool {
-    device.rows.get(row).map(String::as_str) == Some(path.as_str())
-}
 
 /// Whether a domain's process has this image.
 pub(super) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
@@ -38,16 +34,17 @@ impl VmPlanner<'_> {
         let file = match self.sight.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
-                let recorded = record.and_then(|record| record.applied.devices.get("share boot"));
-                if recorded.is_some_and(|device| has(device, "folder", path)) {
+                if applied_at(record, path).is_some() {
                     let why =
                         format!("its boot share {path} is gone; it was there at the last apply");
-                    let remedy =
-                        format!("restore it, or begin anew with an empty /boot: mkdir {path}");
+                    let remedy = format!(
+                        "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
+                    );
                     draft.refuse(name, why, remedy);
                     return Err(Stuck);
                 }
                 self.parent_exists(path, draft)?;
+                self.may_begin_anew("boot share", path, record, draft)?;
                 let act = Act::CreateShare {
                     path: path.clone(),
                     mode: SHARE_MODE,
@@ -80,6 +77,10 @@ impl VmPlanner<'_> {
                 "move it away, or set boot.share",
             );
             return Err(Stuck);
+        }
+        self.same_as_applied("boot share", path, file, record, draft)?;
+        if file.entries.as_ref().is_some_and(Vec::is_empty) {
+            self.may_begin_anew("boot share", path, record, draft)?;
         }
         let Some((uid, gid)) = owner else {
             return Ok(None);
@@ -132,14 +133,14 @@ impl VmPlanner<'_> {
         let file = match self.sight.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
-                let recorded = record
-                    .and_then(|record| record.applied.devices.get(&format!("disk {}", disk.name)));
-                if recorded.is_some_and(|device| has(device, "file", path)) {
+                if applied_at(record, path).is_some() {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
                     let anew = disk.size.map(|size| {
                         format!(", or begin anew: truncate -s {} {path}", size.bytes())
                     });
-                    draft.refuse(name, why, format!("restore it{}", anew.unwrap_or_default()));
+                    let anew = anew.unwrap_or_default();
+                    let remedy = format!("restore it{anew}; then armfleet apply --accept {name}");
+                    draft.refuse(name, why, remedy);
                     return Err(Stuck);
                 }
                 let Some(size) = disk.size else {
@@ -152,6 +153,7 @@ impl VmPlanner<'_> {
                     return Err(Stuck);
                 };
                 self.parent_exists(path, draft)?;
+                self.may_begin_anew("disk", path, record, draft)?;
                 self.has_room(path, size, draft)?;
                 let act = Act::CreateDisk {
                     path: path.clone(),
@@ -185,6 +187,11 @@ impl VmPlanner<'_> {
             );
             return Err(Stuck);
         }
+        self.same_as_applied("disk", path, file, record, draft)?;
+        self.is_raw(path, file, domain, record, draft)?;
+        if file.blank == Some(true) {
+            self.may_begin_anew("disk", path, record, draft)?;
+        }
         let from = Size::from_bytes(file.stat.size);
         let Some(to) = disk.size.filter(|size| *size > from) else {
             return Ok(None);
@@ -207,6 +214,84 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         )))
+    }
+
+    /// Refuses an image that is attached for the first time and begins as another format does: QEMU would show the guest
+    /// that format's own bytes, and the guest would write over them.
+    fn is_raw(
+        &self,
+        path: &HostPath,
+        file: &RawFile,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        draft: &mut Draft,
+    ) -> Result<(), Stuck> {
+        let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
+        if applied_at(record, path).is_some() || domain.is_some_and(has) {
+            return Ok(());
+        }
+        let name = &self.vm.name;
+        if let Some(format) = file.foreign_format() {
+            draft.refuse(
+                name,
+                format!("its disk {path} is a {format} image, and disks are attached as raw"),
+                format!(
+                    "qemu-img convert -O raw {path} {path}.raw, and set path: {path}.raw in the fleet file"
+                ),
+            );
+            return Err(Stuck);
+        }
+        if file.blank.is_none() {
+            let why = format!(
+                "whether its disk {path} is a raw image could not be seen: armfleet may not open it"
+            );
+            draft.unknown(name, why);
+            return Err(Stuck);
+        }
+        Ok(())
+    }
+
+    /// Refuses to replace what an installed VM has by something empty, unless the user said so. `what` is what the plan calls
+    /// it; at `path` is nothing, or nothing in it.
+    fn may_begin_anew(
+        &self,
+        what: &str,
+        path: &HostPath,
+        record: Option<&Record>,
+        draft: &mut Draft,
+    ) -> Result<(), Stuck> {
+        let name = &self.vm.name;
+        let kind = if what == "disk" { "disk" } else { "share" };
+        let installed = record.filter(|record| record.phase == Phase::Own);
+        let Some(record) = installed.filter(|record| applied_at(Some(record), path).is_none())
+        else {
+            return Ok(());
+        };
+        let is_first = self.vm.disks.first().is_some_and(|disk| disk.path == *path);
+        let mut left = applied_sources(&record.applied, kind).filter(|path| !self.has_path(path));
+        let (Some(old), true) = (left.next(), is_first || what != "disk") else {
+            return Ok(());
+        };
+        if self.sight.policy.allow_replace.contains(name) {
+            return Ok(());
+        }
+        draft.refuse(
+            name,
+            format!("its {what} would be {path}, which is empty, instead of {old}"),
+            format!(
+                "move {old} to {path} while the VM is off, or armfleet apply --allow-replace {name} to begin with an empty \
+                 one; {old} stays where it is"
+            ),
+        );
+        Err(Stuck)
+    }
+
+    /// Whether the file gives the VM this image or folder.
+    fn has_path(&self, path: &str) -> bool {
+        let disks = self.vm.disks.iter().map(|disk| disk.path.as_str());
+        disks
+            .chain([self.vm.boot.share.as_str()])
+            .any(|has| has == path)
     }
 
     /// Refuses an image that could never be filled. It takes its room only as the guest writes, so several that together

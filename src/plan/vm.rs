@@ -10,10 +10,10 @@ use super::planner::{Draft, Sight};
 use super::removal::Removals;
 use super::step::{Act, Base, StepId};
 use super::trial;
-use crate::domain::{Cause, Comparison, compare, compare_drift, skeleton};
+use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
 use crate::inventory::{Domain, Fact, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
-use crate::spec::{Transport, Uuid, Vm, domain_uuid, layout};
+use crate::spec::{DesiredState, HostPath, Transport, Uuid, Vm, domain_uuid, layout};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
@@ -100,9 +100,14 @@ impl VmPlanner<'_> {
         installation: &Installation,
         draft: &mut Draft,
     ) -> Result<(), Stuck> {
-        let mut needs = self.storage(domain, remembered, installation, draft)?;
         let uuid = self.uuid(domain);
         let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
+        self.refuse_moved(domain, &mut comparison, draft);
+        if remembered.record.is_none() && !comparison.moved.is_empty() {
+            // A record written now would know nothing of these devices, and the next plan would add them anew.
+            return Err(Stuck);
+        }
+        let mut needs = self.storage(domain, remembered, installation, &comparison.moved, draft)?;
         let pending = self.pending(domain, remembered.record, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
@@ -128,7 +133,9 @@ impl VmPlanner<'_> {
         let cause = remembered.cause(|record| record.autostart == self.vm.autostart);
         needs.extend(draft.because(cause, autostart));
         let cause = remembered.cause(|record| record.state == self.vm.state);
-        self.run_state(domain, &pending, cause, &needs, draft);
+        if comparison.moved.is_empty() || self.vm.state == DesiredState::Stopped {
+            self.run_state(domain, &pending, cause, &needs, draft);
+        }
         trial::notices(self.sight.inventory, self.vm, remembered.record, draft);
         lpae::notice(self.sight.inventory, self.vm, domain, draft);
         self.handover_notice(remembered.record, draft);
@@ -144,13 +151,18 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         remembered: &Remembered<'_>,
         installation: &Installation,
+        moved: &[Moved],
         draft: &mut Draft,
     ) -> Result<Vec<StepId>, Stuck> {
         let mut needs = self.freed(domain, draft)?;
-        let share = self.share(remembered.record, draft)?;
-        let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
-        needs.extend(draft.because(cause, share));
-        for disk in &self.vm.disks {
+        let stays = |kind: &str| moved.iter().any(|moved| moved.device.kind == kind);
+        if !stays("share") {
+            let share = self.share(remembered.record, draft)?;
+            let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
+            needs.extend(draft.because(cause, share));
+        }
+        let disks = self.vm.disks.iter().filter(|_| !stays("disk"));
+        for disk in disks {
             let disk = self.disk(disk, domain, remembered.record, draft)?;
             needs.extend(draft.because(Some(Cause::FileChanged), disk));
         }
@@ -164,6 +176,9 @@ impl VmPlanner<'_> {
             .path(&layout::seed_receipt(&self.vm.name));
         let cause = remembered.cause(|record| record.boot.seed && receipt.is_absent());
         needs.extend(draft.because(cause, seed));
+        if let Some(log) = &self.vm.console_log {
+            self.parent_exists(log, draft)?;
+        }
         Ok(needs)
     }
 
@@ -242,9 +257,6 @@ impl VmPlanner<'_> {
         uuid: &Uuid,
         draft: &mut Draft,
     ) -> Result<Comparison, Stuck> {
-        if let Some(log) = &self.vm.console_log {
-            self.parent_exists(log, draft)?;
-        }
         let skeleton = skeleton(self.vm.arch, &self.sight.spec.fleet, &self.vm.name, uuid);
         let definition = domain
             .and_then(|domain| domain.raw.inactive.present())
@@ -264,9 +276,6 @@ impl VmPlanner<'_> {
         })?;
         for why in &comparison.refusals {
             draft.refuse(&self.vm.name, why, "");
-        }
-        for what in &comparison.notices {
-            draft.notice(&self.vm.name, what, "");
         }
         Ok(comparison)
     }
@@ -348,18 +357,20 @@ impl VmPlanner<'_> {
         draft: &mut Draft,
     ) -> Option<StepId> {
         let vm = self.vm;
+        let mut applied = comparison.applied.clone();
+        self.note_places(&mut applied, remembered.record, &comparison.moved, draft);
         let wanted = Record {
             fleet: self.sight.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
-            applied: comparison.applied.clone(),
+            applied,
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
             protect: vm.protect,
             phase: self.phase.clone(),
             boot: BootRecord {
-                share: vm.boot.share.clone(),
+                share: self.share_kept(remembered.record, comparison),
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
                 wanted: remembered
@@ -379,13 +390,17 @@ impl VmPlanner<'_> {
             },
             _ => wanted,
         };
-        if remembered.repair.is_none() && remembered.record == Some(&wanted) {
+        let is_recorded = |record: &Record| self.is_recorded(&wanted, record);
+        if remembered.repair.is_none() && remembered.record.is_some_and(is_recorded) {
             return None;
         }
         let reason = remembered
             .repair
             .clone()
-            .unwrap_or_else(|| "what the hook and later plans go by".to_owned());
+            .unwrap_or_else(|| match self.accepts() {
+                true => "--accept: its images and boot share as they are now".to_owned(),
+                false => "what the hook and later plans go by".to_owned(),
+            });
         let act = Act::WriteRecord {
             record: Box::new(wanted),
             replaces: !self.sight.inventory.record(&vm.name).is_absent(),
@@ -398,6 +413,17 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         ))
+    }
+
+    /// The share that the hook is to read: one that was moved outside armfleet is not replaced.
+    fn share_kept(&self, record: Option<&Record>, comparison: &Comparison) -> HostPath {
+        let moved = |record: &&Record| {
+            let moved = comparison.moved.iter();
+            let mut shares = moved.filter(|moved| moved.device.kind == "share");
+            shares.next().is_some() && record.boot.share != self.vm.boot.share
+        };
+        let share = record.filter(moved).map(|record| &record.boot.share);
+        share.unwrap_or(&self.vm.boot.share).clone()
     }
 
     fn autostart(

@@ -166,6 +166,13 @@ impl HistoryReport {
         report
     }
 
+    /// The last apply of the plan that has this digest.
+    #[must_use]
+    pub fn last_apply(&self, plan: &str) -> Option<&PastAct> {
+        let is_its = |act: &&PastAct| act.apply.as_ref().is_some_and(|apply| apply.plan == plan);
+        self.acts.iter().rev().find(is_its)
+    }
+
     fn add(&mut self, Entry { at, by, event }: Entry) {
         match event {
             Event::Began(beginning) => {
@@ -349,6 +356,21 @@ fn way_back(step: &StepTrace) -> Option<String> {
 fn why(error: &dyn Error) -> String {
     let source = error.source();
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// When and by whom a plan was applied, and what came of it, for whoever applies it once more.
+#[must_use]
+pub fn render_applied(act: &PastAct) -> String {
+    let apply = act.apply.as_ref();
+    let plan: String = apply
+        .iter()
+        .flat_map(|apply| apply.plan.chars().take(DIGITS))
+        .collect();
+    let end = apply.map_or_else(String::new, |apply| summary(apply, act.steps.len()));
+    let (at, by) = (render_time(act.at), &act.by);
+    printable(&format!(
+        "at {at} by {by}: {end} (plan {plan} in armfleet history)"
+    ))
 }
 
 /// What was done on a host, as text.

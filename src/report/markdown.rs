@@ -28,6 +28,7 @@ pub fn render_markdown(report: &PlanReport) -> String {
     }
     details(&mut page, report);
     notices(&mut page, report);
+    paths(&mut page, report);
     page.finish(report)
 }
 
@@ -256,6 +257,18 @@ fn notices(page: &mut Page, report: &PlanReport) {
         page.block("notice", &format!("{line}\n"));
     }
     page.always("\n</details>\n");
+}
+
+/// What a saved plan touches; in full view, since it is applied without a question.
+fn paths(page: &mut Page, report: &PlanReport) {
+    let Some(paths) = report.paths.as_ref().filter(|paths| !paths.is_empty()) else {
+        return;
+    };
+    page.always("\n#### Touches\n\n");
+    for touched in paths {
+        let line = format!("- {}: {}\n", code(&touched.path), prose(&touched.what));
+        page.block("path", &line);
+    }
 }
 
 /// A code block that its contents cannot end.

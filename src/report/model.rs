@@ -3,7 +3,7 @@
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
 use crate::mark::Action;
-use crate::plan::{self, Act, Base, Definitions, Fate, Plan, Step};
+use crate::plan::{self, Act, Base, Definitions, Fate, Plan, Step, TouchedPath};
 use crate::spec::HostCheck;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -37,6 +37,9 @@ pub struct PlanReport {
     pub unknowns: Vec<Unknown>,
     /// What is worth knowing, and changes nothing.
     pub notices: Vec<Notice>,
+    /// Every path of the host that the plan touches; of saved plans only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<TouchedPath>>,
 }
 
 /// The format of a plan's report.
@@ -253,6 +256,7 @@ impl PlanReport {
                 .iter()
                 .map(|notice| Notice::new(notice, &plan.host))
                 .collect(),
+            paths: None,
         }
     }
 }

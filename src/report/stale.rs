@@ -1,30 +1,53 @@
 //! Why a saved plan is not applied.
 
 use super::style::printable;
-use crate::plan::Staleness;
+use crate::domain::RowChange;
+use crate::plan::{MovedFact, MovedStep, Staleness};
 use std::fmt::Write as _;
 
 /// The steps that differ and the facts that moved, a line each.
 #[must_use]
 pub fn render_staleness(staleness: &Staleness) -> String {
-    let mut text = String::new();
-    let mut steps = |what: &str, ids: &[String]| {
-        for id in ids {
-            let _ = writeln!(text, "  {} {what}", printable(id));
+    let mut lines: Vec<String> = Vec::new();
+    let gone = staleness.gone.iter();
+    lines.extend(gone.map(|id| format!("{id} was planned, and is no longer needed")));
+    let mut steps = |what: &str, steps: &[MovedStep]| {
+        for step in steps {
+            lines.push(format!("{} {what}", step.id));
+            lines.extend(
+                step.changes
+                    .iter()
+                    .map(|change| format!("    {}", values(change))),
+            );
         }
     };
-    steps(
-        "was planned, and is not to be done any more",
-        &staleness.gone,
-    );
-    steps("was not planned, and is to be done now", &staleness.new);
-    steps("is not what was planned", &staleness.different);
-    if !staleness.moved.is_empty() {
-        text += "what moved on the host since:\n";
+    steps("was not planned, and is needed now", &staleness.new);
+    steps("is not as it was planned", &staleness.different);
+    let mut text = String::new();
+    for line in &lines {
+        let _ = writeln!(text, "  {}", printable(line));
     }
-    for (fact, then, now) in &staleness.moved {
-        let line = format!("  {fact}: {then} -> {now}");
-        let _ = writeln!(text, "{}", printable(&line));
+    if !staleness.moved.is_empty() {
+        text += "changed on the host since:\n";
+    }
+    for fact in &staleness.moved {
+        let _ = writeln!(text, "  {}", printable(&moved(fact)));
     }
     text
+}
+
+fn values(change: &RowChange) -> String {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let (before, after) = (text(&change.before), text(&change.after));
+    format!("{} {before} -> {after}", change.what)
+}
+
+fn moved(fact: &MovedFact) -> String {
+    let subject = &fact.subject;
+    match (&fact.what, &fact.values) {
+        (Some(what), Some((then, now))) => format!("{subject}: {what} {then} -> {now}"),
+        (None, Some((then, now))) => format!("{subject}: {then} -> {now}"),
+        (Some(what), None) => format!("{subject}: {what} changed"),
+        (None, None) => format!("{subject}: changed"),
+    }
 }

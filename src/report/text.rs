@@ -3,6 +3,7 @@
 use super::model::{CauseReport, Change, PlanReport, StepReport};
 use super::style::{Paint, Tone, printable};
 use crate::mark::Action;
+use crate::plan::TouchedPath;
 use std::fmt::Write as _;
 
 /// A plan as text, with the diffs that its report holds at the end.
@@ -19,7 +20,22 @@ pub fn render_plan(report: &PlanReport, paint: Paint) -> String {
     if !text.ends_with("\n\n") {
         text.push('\n');
     }
-    text + &summary(report) + &render_diffs(report, paint)
+    text + &summary(report) + &paths(report) + &render_diffs(report, paint)
+}
+
+/// The paths that a plan's report names.
+fn paths(report: &PlanReport) -> String {
+    let Some(paths) = report.paths.as_ref().filter(|paths| !paths.is_empty()) else {
+        return String::new();
+    };
+    let width = paths.iter().map(|touched| touched.path.chars().count());
+    let width = width.max().unwrap_or(0);
+    let mut text = "\nTouches:\n".to_owned();
+    for TouchedPath { path, what } in paths {
+        let line = format!("  {path:<width$}    {what}");
+        let _ = writeln!(text, "{}", printable(&line));
+    }
+    text
 }
 
 /// The diffs that a plan's report holds.

@@ -215,7 +215,7 @@ codes! {
     }
     /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
     PathRefused = "path-refused" {
-        why: "libvirt's AppArmor helper gives no VM a file below the system's folders, so that it would not start; and armfleet's own folders are not for VMs.",
+        why: "A guest writes its disks, its boot share and its console log, and root's programs run or trust what is in the system's folders. libvirt's AppArmor helper gives no VM a file below most of them. armfleet's own folders are not for VMs either.",
         remedy: "Use a path in /srv or /var.",
     }
     /// A folder as a boot share that is not one VM's alone.

@@ -4,7 +4,7 @@ use super::fields::At;
 use super::problem::{Checked, Layer};
 use super::{
     Accel, Arch, Boot, Cmdline, DesiredState, Disk, DiskName, FleetName, GuestReboot, Handover,
-    HostPath, Install, MachineName, Restart, Seed, Size, Spec, Transport, Vm, VmName,
+    HostPath, Install, MachineName, Restart, Secrets, Seed, Size, Spec, Transport, Vm, VmName,
 };
 use std::ops::Range;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl<'d> Draft<'d> {
 
 impl Drafts {
     /// The spec, if everything could be read.
-    pub(super) fn finish(self) -> Checked<Spec> {
+    pub(super) fn finish(self, secrets: &Secrets) -> Checked<Spec> {
         let vms = self.vms?.into_iter().map(|vm| {
             let vm = vm?.finish()?;
             Ok((vm.name.clone(), vm))
@@ -103,6 +103,7 @@ impl Drafts {
         Ok(Spec {
             fleet: self.fleet?.value,
             vms: vms.collect::<Checked<_>>()?,
+            secrets: secrets.clone(),
         })
     }
 }

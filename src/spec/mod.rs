@@ -13,6 +13,7 @@ mod fields;
 mod form;
 mod identity;
 mod install;
+mod kept;
 mod key_texts;
 mod keys;
 mod layers;
@@ -40,10 +41,11 @@ mod vms;
 
 pub use code::{Code, HostCheck};
 pub use identity::domain_uuid;
+pub use kept::{FleetSource, KeptFile};
 pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
 pub use pattern::Pattern;
 pub use problem::{Fix, Label, Problem, Problems};
-pub use secrets::Secrets;
+pub use secrets::{Secrets, ageless};
 pub use size::{Size, parse_duration, render_duration};
 pub use sources::{FleetFile, Source};
 pub use time::{parse_time, render_time};
@@ -92,7 +94,7 @@ pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Proble
         let root = unite::unite(files, &mut found)?;
         let drafts = resolve::resolve(&root, &sources, given, &mut found)?;
         checks::check(&drafts, &mut found);
-        drafts.finish()
+        drafts.finish(&given.secrets)
     });
     found.outcome(spec, &sources)
 }
@@ -105,18 +107,18 @@ pub fn environment(bytes: &[u8]) -> BTreeSet<String> {
 }
 
 /// A whole fleet file after validation and defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// The ownership name that marks this file's domains.
     pub fleet: FleetName,
     /// The VMs, by name. All are on the host `local`.
     pub vms: BTreeMap<VmName, Vm>,
+    /// The secrets that are in it.
+    pub secrets: Secrets,
 }
 
 /// One VM as wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vm {
     /// Its name and its domain's.
     pub name: VmName,
@@ -155,7 +157,7 @@ pub struct Vm {
 }
 
 /// A guest's instruction set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     /// 32-bit ARM with hardware floating point; libvirt's `armv7l`.
@@ -171,7 +173,7 @@ impl std::fmt::Display for Arch {
 }
 
 /// How a guest is executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accel {
     /// An existing domain keeps what it has; a new one gets KVM where the host offers it for this guest.
@@ -194,7 +196,7 @@ impl Transport {
 }
 
 /// How virtio devices are attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
@@ -204,8 +206,7 @@ pub enum Transport {
 }
 
 /// How a VM boots: from the kernel that its guest keeps in the boot share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Boot {
     /// The host folder that the guest sees as `/boot`.
     pub share: HostPath,
@@ -241,8 +242,7 @@ pub enum Handover {
 }
 
 /// The boot pair that the user provides for the time before the guest has installed one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Seed {
     /// Kernel file on the host.
     pub kernel: HostPath,
@@ -251,7 +251,7 @@ pub struct Seed {
 }
 
 /// What boots until the VM has a kernel of its own, on an empty disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Install {
     /// The installer's kernel, a file on the host.
     pub kernel: HostPath,
@@ -264,8 +264,7 @@ pub struct Install {
 }
 
 /// One disk as wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disk {
     /// Its identity within the VM.
     pub name: DiskName,
@@ -298,7 +297,7 @@ pub enum GuestReboot {
 }
 
 /// What becomes of a change that a running VM gets at a boot only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     /// It waits for the VM's next boot, whoever brings that about.

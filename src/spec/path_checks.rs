@@ -29,6 +29,22 @@ const SYSTEM_PREFIXES: [&str; 16] = [
 ];
 /// Below these virt-aa-helper gives a VM nothing that it could write.
 const BOOT_PREFIXES: [&str; 3] = ["/boot/", "/vmlinuz", "/initrd"];
+/// Folders in which root's programs keep what they run, or trust what they find: a log there, whose bytes are the guest's,
+/// could become a command of root's.
+const ROOT_FOLDERS: [&str; 10] = [
+    "/dev",
+    "/root",
+    "/run",
+    "/usr",
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/lib/systemd",
+    "/var/run",
+    "/var/spool/anacron",
+    "/var/spool/cron",
+];
+/// A part of one of them that is the administrator's.
+const LOCAL_FOLDER: &str = "/usr/local";
 /// Folders that others use, too.
 const COMMON_FOLDERS: [&str; 11] = [
     "/usr/local",
@@ -138,30 +154,46 @@ fn is_inside_or_same(path: &str, folder: &str) -> bool {
 
 /// Paths that no VM can be given.
 pub(super) fn path_refused(draft: &Draft) -> Vec<Problem> {
-    let refusal =
-        |claim: &Claim<'_>| {
-            let path = claim.path.value.as_str();
-            let new = |message| Problem::new(Code::PathRefused, &claim.path.range, message);
-            if [layout::STATE, layout::RUN]
-                .iter()
-                .any(|own| is_inside_or_same(path, own))
-            {
-                let message = format!("{} is in armfleet's own folder", claim.described());
-                return Some(new(message).help("choose another folder, such as one in /srv"));
-            }
-            let forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
-            let prefix = forbidden
-                .into_iter()
-                .find(|prefix| path.starts_with(**prefix))?;
-            if claim.is_read_only() {
-                return None;
-            }
-            let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
-            Some(new(message).help(
-                "its AppArmor profiles protect the system's folders; use one in /srv or /var",
-            ))
-        };
     claims(draft).iter().filter_map(refusal).collect()
+}
+
+fn refusal(claim: &Claim<'_>) -> Option<Problem> {
+    let path = claim.path.value.as_str();
+    let new = |message| Problem::new(Code::PathRefused, &claim.path.range, message);
+    let inside = |folders: &[&'static str]| {
+        let mut folders = folders.iter().copied();
+        folders.find(|folder| is_inside_or_same(path, folder))
+    };
+    if inside(&[layout::STATE, layout::RUN]).is_some() {
+        let message = format!("{} is in armfleet's own folder", claim.described());
+        return Some(new(message).help("choose another folder, such as one in /srv"));
+    }
+    if claim.is_read_only() {
+        return None;
+    }
+    let mut forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
+    if let Some(prefix) = forbidden.find(|prefix| path.starts_with(**prefix)) {
+        let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
+        return Some(
+            new(message).help(
+                "its AppArmor profiles protect the system's folders; use one in /srv or /var",
+            ),
+        );
+    }
+    // A disk that is a device has a message of its own.
+    let is_device = claim.purpose == Purpose::Disk && inside(&["/dev"]).is_some();
+    if is_device || inside(&[LOCAL_FOLDER]).is_some() {
+        return None;
+    }
+    let folder = inside(&ROOT_FOLDERS)?;
+    let message = format!(
+        "{} is in {folder}, a folder of the system",
+        claim.described()
+    );
+    Some(
+        new(message)
+            .help("use a folder for VMs, such as one in /srv, /var/lib/libvirt or /var/log"),
+    )
 }
 
 /// A boot share belongs to its guest alone: its folder gets QEMU's user as its owner, and the guest writes what it likes.

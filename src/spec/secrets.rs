@@ -1,5 +1,8 @@
 //! What must not be shown.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +17,9 @@ pub struct Secrets {
     former: BTreeMap<String, String>,
 }
 
+/// How what is shown in the place of a former value begins.
+const FORMER: &str = "{a former env.";
+
 /// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
 pub(super) const SHORTEST: usize = 4;
 
@@ -25,6 +31,12 @@ impl Secrets {
             values,
             former: BTreeMap::new(),
         }
+    }
+
+    /// For each name its own template as the value, for where no value is known.
+    pub(super) fn templates(names: impl IntoIterator<Item = String>) -> Self {
+        let template = |name: String| (name.clone(), template(&name));
+        Self::new(names.into_iter().map(template).collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -44,8 +56,9 @@ impl Secrets {
                 match wanted[..at].rsplit(' ').next().unwrap_or_default() {
                     "" => former.push((seen, name)),
                     before => {
-                        let words = seen.split(' ').filter_map(|word| word.strip_prefix(before));
-                        former.extend(words.map(|word| (word, name)));
+                        let values = words(seen).filter_map(|word| word.strip_prefix(before));
+                        let values = values.map(|value| within_quotes(before, value));
+                        former.extend(values.map(|value| (value, name)));
                     }
                 }
             }
@@ -66,9 +79,9 @@ impl Secrets {
             .values
             .iter()
             .filter(|(_, value)| value.len() >= SHORTEST);
-        let values = values.map(|(name, value)| (value, format!("{{env.{name}}}")));
+        let values = values.map(|(name, value)| (value, template(name)));
         let former = self.former.iter();
-        let former = former.map(|(value, name)| (value, format!("{{a former env.{name}}}")));
+        let former = former.map(|(value, name)| (value, format!("{FORMER}{name}}}")));
         let mut forms: Vec<(String, String)> = Vec::new();
         for (value, shown) in values.chain(former) {
             forms.extend(written(value).map(|form| (form, shown.clone())));
@@ -85,6 +98,63 @@ impl Secrets {
         }
         redacted
     }
+
+    /// A value with `{env.NAME}` for every secret in its texts. Keys and numbers stay.
+    ///
+    /// # Errors
+    /// When a text without its secret means nothing any more: it was the name of something, and the secret a part of that.
+    pub fn template<T: Clone + Serialize + DeserializeOwned>(
+        &self,
+        value: &T,
+    ) -> Result<T, serde_json::Error> {
+        if self.values.is_empty() {
+            return Ok(value.clone());
+        }
+        let mut json = serde_json::to_value(value)?;
+        self.redact_texts(&mut json);
+        serde_json::from_value(json)
+    }
+
+    fn redact_texts(&self, json: &mut Value) {
+        match json {
+            Value::String(text) => {
+                if let Cow::Owned(redacted) = self.redact(text) {
+                    *text = redacted;
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_texts(value)),
+            Value::Object(values) => values
+                .values_mut()
+                .for_each(|value| self.redact_texts(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// The words of a command line, as the kernel divides it: a space between quotes is none (`next_arg`).
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |c| {
+        quoted ^= c == '"';
+        c == ' ' && !quoted
+    })
+}
+
+/// A value up to the quote that ends it, where what is before it begins one.
+fn within_quotes<'t>(before: &str, value: &'t str) -> &'t str {
+    let begins = before.matches('"').count() % 2 == 1;
+    value.split(|c| begins && c == '"').next().unwrap_or(value)
+}
+
+/// A redacted text with nothing in it that says which of a variable's values was redacted.
+#[must_use]
+pub fn ageless(redacted: &str) -> String {
+    redacted.replace(FORMER, "{env.")
+}
+
+/// How a fleet file names a secret.
+fn template(name: &str) -> String {
+    format!("{{env.{name}}}")
 }
 
 /// Where a text without colours is, from some place on.
@@ -183,6 +253,10 @@ mod tests {
         assert_eq!(
             redacted("hunter2 b", "geheim17 b"),
             "{a former env.KEY} -> {env.KEY} b"
+        );
+        assert_eq!(
+            redacted("key=\"hunter2\" b", "key=\"geheim 17\" b"),
+            "key=\"{a former env.KEY}\" b -> key=\"{env.KEY}\" b"
         );
         assert_eq!(
             redacted("key=hunter2", "console=ttyAMA0"),

@@ -523,6 +523,7 @@ fn any_spec() -> impl Strategy<Value = Spec> {
     (name(), vms).prop_map(|(fleet, vms)| Spec {
         fleet: fleet.parse().unwrap(),
         vms: vms.into_iter().map(|vm| (vm.name.clone(), vm)).collect(),
+        secrets: Secrets::default(),
     })
 }
 

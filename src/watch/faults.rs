@@ -132,23 +132,21 @@ impl Guests for Host {
             return Fact::Absent;
         };
         let time = i64::try_from(*ino).unwrap();
+        let stat = RawStat {
+            kind: FileKind::File,
+            size: text.len() as u64,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            dev: 1,
+            ino: *ino,
+            mtime_ns: time,
+            ctime_ns: time,
+            born_ns: None,
+        };
         Fact::Present(RawFile {
-            stat: RawStat {
-                kind: FileKind::File,
-                size: text.len() as u64,
-                mode: 0o600,
-                uid: 0,
-                gid: 0,
-                dev: 1,
-                ino: *ino,
-                mtime_ns: time,
-                ctime_ns: time,
-            },
-            sha256: None,
             text: Some(text.clone()),
-            blank: None,
-            free: None,
-            entries: None,
+            ..RawFile::only(stat)
         })
     }
 

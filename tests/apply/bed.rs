@@ -1,7 +1,7 @@
 //! A host in memory to apply fleets to.
 
 use crate::case::{self, Case};
-use armfleet::engine::{self, Ended, Monitor, Outcome};
+use armfleet::engine::{self, Ended, Interruption, Monitor, Outcome};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::watched::{Recording, Watch, Watched};
@@ -222,7 +222,7 @@ pub(crate) struct Silent;
 impl Monitor for Silent {
     fn begins(&self, _: &Step) {}
     fn ended(&self, _: &Step, _: &Ended) {}
-    fn interrupted(&self) -> bool {
-        false
+    fn interruption(&self) -> Interruption {
+        Interruption::None
     }
 }

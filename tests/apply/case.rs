@@ -3,6 +3,7 @@
 use armfleet::boot::SHIM;
 use armfleet::inventory::{RawInventory, digest};
 use armfleet::plan::{Policy, Removal};
+use armfleet::spec::VmName;
 use serde_json::{Map, Value};
 use snapbox::{Data, assert_data_eq};
 use std::collections::BTreeSet;
@@ -24,16 +25,21 @@ pub(crate) fn policy(options: Option<&str>) -> Policy {
         None => Removal::Asked,
         Some("--auto-approve") => Removal::Refused,
         Some("--allow-removal") => Removal::Allowed,
-        Some(options) if options.starts_with("--reinstall ") => Removal::Asked,
+        Some(options) if options.contains(' ') => Removal::Asked,
         Some(options) => {
             let number = options.strip_prefix("--allow-removal=");
             Removal::UpTo(number.unwrap().parse().unwrap())
         }
     };
-    let reinstall = options.and_then(|options| options.trim().strip_prefix("--reinstall "));
+    let named = |option: &str| -> Option<VmName> {
+        let vm = options?.trim().strip_prefix(option)?.strip_prefix(' ')?;
+        Some(vm.parse().unwrap())
+    };
     Policy {
         removal,
-        reinstall: reinstall.map(|vm| vm.parse().unwrap()),
+        reinstall: named("--reinstall"),
+        accept: named("--accept").into_iter().collect(),
+        allow_replace: named("--allow-replace").into_iter().collect(),
         ..Policy::default()
     }
 }

@@ -6,7 +6,7 @@ use crate::bed::{
     settled_host, text,
 };
 use crate::case::policy;
-use armfleet::engine::{self, Ended, Monitor};
+use armfleet::engine::{self, Ended, Interruption, Monitor};
 use armfleet::host::Performer;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
@@ -139,8 +139,11 @@ impl Monitor for Interrupting {
     fn ended(&self, _: &Step, _: &Ended) {
         self.ended.fetch_add(1, Ordering::SeqCst);
     }
-    fn interrupted(&self) -> bool {
-        self.ended.load(Ordering::SeqCst) >= self.after
+    fn interruption(&self) -> Interruption {
+        match self.ended.load(Ordering::SeqCst) >= self.after {
+            true => Interruption::Finish,
+            false => Interruption::None,
+        }
     }
 }
 

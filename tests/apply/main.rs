@@ -13,6 +13,7 @@ mod identity;
 mod install;
 mod keep;
 mod later;
+mod outside;
 mod property;
 mod removal;
 mod state;

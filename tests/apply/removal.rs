@@ -196,3 +196,32 @@ fn a_new_vm_waits_for_the_removal_of_the_one_whose_disk_it_takes() {
     assert!(place("undefine") < place("define"));
     assert_eq!(host.bytes("/srv/b.img").unwrap(), DATA.as_bytes());
 }
+
+#[test]
+fn a_vm_with_snapshots_is_not_stopped_to_be_removed() {
+    let (host, applied) = found_with(
+        "removal-with-snapshots",
+        Some("--allow-removal=1"),
+        EMPTY,
+        |host| host.add_snapshot(VM, "before-upgrade", "nightly").unwrap(),
+    );
+    applied.assert_did_nothing();
+    assert!(host.domain(UUID).unwrap().live.present().is_some());
+}
+
+#[test]
+fn a_vm_that_appears_with_the_keys_of_one_that_left_is_named_as_a_rename() {
+    let renamed = format!("fleet: lab\nvms:\n{}", vm("other"));
+    let (host, applied) = found_with(
+        "renamed-in-the-file",
+        Some("--auto-approve"),
+        &renamed,
+        |_| {},
+    );
+    assert!(host.uuid_of(VM).is_ok() && host.uuid_of("other").is_ok());
+    let after = &applied.outcome.residual.notices;
+    assert!(
+        after.iter().all(|notice| notice.subject != "other"),
+        "{after:?}"
+    );
+}

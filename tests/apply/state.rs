@@ -176,6 +176,6 @@ fn a_vm_that_stops_again_at_once_has_not_started() {
     };
     assert_eq!(
         error.to_string(),
-        "armhf-vm started, and stopped again within two seconds"
+        "armhf-vm started, and stopped again within 2 s"
     );
 }

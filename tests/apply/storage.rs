@@ -1,7 +1,7 @@
 //! Boot shares and disks: made where nothing is, grown, never overwritten.
 
 use crate::bed::{
-    DATA, FLEET, IMAGE, SHARE, UUID, VM, apply, found, found_on, new_host, settled_host,
+    DATA, FLEET, IMAGE, SHARE, UUID, VM, apply, found, found_on, found_with, new_host, settled_host,
 };
 use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
@@ -52,7 +52,10 @@ fn an_image_that_is_too_small_grows() {
 #[test]
 fn a_running_vms_image_grows_through_libvirt() {
     let (host, applied) = found("disk-grows", &FLEET.replace("8GiB", "9GiB"), |_| {});
-    applied.assert_did(&[&format!("block_resize {IMAGE}")]);
+    applied.assert_did(&[
+        &format!("block_resize {IMAGE}"),
+        "write_file /var/lib/armfleet/vms/armhf-vm/record.json",
+    ]);
     assert_eq!(
         (host.bytes(IMAGE).unwrap(), size(&host, IMAGE)),
         (DATA.into(), 9 << 30)
@@ -64,6 +67,7 @@ fn an_image_that_the_running_vm_does_not_have_grows_by_itself() {
     let fleet = FLEET.replace(IMAGE, "/srv/other.img");
     let (host, applied) = found("new-disk-grows", &fleet, |host| {
         host.create_image("/srv/other.img", 1 << 30).unwrap();
+        host.write_image("/srv/other.img", DATA).unwrap();
     });
     applied.assert_converged();
     assert!(
@@ -217,8 +221,9 @@ fn a_disk_that_left_the_file_leaves_the_domain_and_stays_on_the_host() {
 
 #[test]
 fn a_share_elsewhere_is_made_and_the_old_one_stays() {
-    let (host, applied) = found(
+    let (host, applied) = found_with(
         "share-elsewhere",
+        Some("--allow-replace armhf-vm"),
         &FLEET.replace(SHARE, "/srv/boot"),
         |host| {
             host.put_guest_file(SHARE, "config", "kept").unwrap();

@@ -1,7 +1,8 @@
 //! What libvirt does with domains.
 
 use armfleet::host::primitives::{CallError, CallErrorKind, Primitives};
-use armfleet::inventory::{Fact, RawDomain};
+use armfleet::inventory::{Fact, RawDomain, RunState};
+use std::time::Duration;
 
 const RUNNING: u32 = 1;
 const OFF: u32 = 5;
@@ -137,14 +138,15 @@ fn missing(vm: &Vm<'_>) {
     let (host, uuid) = (vm.host(), &vm.uuid());
     let kinds = [
         kind(host.domain(uuid)),
+        kind(host.state(uuid)),
         kind(host.dump_secure(uuid)),
         kind(host.undefine(uuid, false)),
         kind(host.set_autostart(uuid, true)),
         kind(host.start(uuid)),
-        kind(host.shutdown(uuid)),
+        kind(host.shutdown(uuid, Duration::from_secs(30))),
         kind(host.block_resize(uuid, "/srv/none.img", 1 << 30)),
     ];
-    assert_eq!(kinds, [CallErrorKind::Missing; 7]);
+    assert_eq!(kinds, [CallErrorKind::Missing; 8]);
     assert_eq!(kind(host.domain("not a UUID")), CallErrorKind::Other);
 }
 
@@ -278,6 +280,7 @@ fn started(vm: &Vm<'_>) {
         (seen.state, seen.reason, seen.persistent),
         (RUNNING, 0, true)
     );
+    assert_eq!(vm.host().state(&vm.uuid()).unwrap(), RunState::Running);
     assert_eq!(present(seen.inactive.clone()), definition);
     let live = present(seen.live.clone());
     assert!(
@@ -289,6 +292,7 @@ fn started(vm: &Vm<'_>) {
     assert_eq!(kind(vm.host().start(&vm.uuid())), CallErrorKind::Other);
     (vm.subject.power_off)(&vm.uuid());
     let seen = vm.seen();
+    assert_eq!(vm.host().state(&vm.uuid()).unwrap(), RunState::Off);
     assert_eq!((seen.state, seen.reason, seen.live), (OFF, 0, Fact::Absent));
     assert_eq!(present(seen.inactive), definition);
     vm.undefine();
@@ -313,7 +317,10 @@ fn redefined_while_running(vm: &Vm<'_>) {
 
 fn off(vm: &Vm<'_>) {
     vm.define(&vm.xml(65536, ""));
-    assert_eq!(kind(vm.host().shutdown(&vm.uuid())), CallErrorKind::Other);
+    assert_eq!(
+        kind(vm.host().shutdown(&vm.uuid(), Duration::from_secs(30))),
+        CallErrorKind::Other
+    );
     vm.undefine();
 }
 

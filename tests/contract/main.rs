@@ -14,6 +14,7 @@ use armfleet::host::system::{SystemHost, SystemReads};
 use armfleet::inventory::{RawDomain, RawLibvirt};
 use domains::{Subject, contract};
 use std::path::Path;
+use std::time::Duration;
 
 /// A host in memory, with what libvirt 9.0 tells of a host of Debian 12.
 fn memory() -> Memory {
@@ -58,7 +59,7 @@ fn the_test_driver_holds_the_contract() {
     contract(&Subject {
         host: &host,
         domain_type: "test",
-        power_off: &|uuid| host.shutdown(uuid).unwrap(),
+        power_off: &|uuid| host.shutdown(uuid, Duration::from_secs(30)).unwrap(),
     });
 }
 

@@ -71,32 +71,32 @@ const MOVES: [Move; 6] = [
     Move {
         name: "memory changed by virsh",
         happens: |host| drop(host.virsh(&["setmaxmem", VM, "640M", "--config"]).success()),
-        step: "domain/armhf-vm is not what was planned",
-        fact: "domain armhf-vm: definition: ",
+        step: "domain/armhf-vm is not as it was planned",
+        fact: "domain armhf-vm: memory 512 MiB -> 640 MiB",
     },
     Move {
         name: "the disk grown",
         happens: |host| drop(host.run("truncate", &["-s", "256M", DISK]).success()),
-        step: "disk/armhf-vm/armhf-vm was planned, and is not to be done any more",
-        fact: "/srv/armhf-vm.img: file, 64 MiB",
+        step: "disk/armhf-vm/armhf-vm was planned, and is no longer needed",
+        fact: "/srv/armhf-vm.img: size 64 MiB -> 256 MiB",
     },
     Move {
         name: "the hook replaced",
         happens: |host| host.write(SHIM, "#!/bin/sh\n"),
-        step: "hook/qemu was not planned, and is to be done now",
-        fact: "/etc/libvirt/hooks/qemu.d/50-armfleet: file",
+        step: "hook/qemu was not planned, and is needed now",
+        fact: "/etc/libvirt/hooks/qemu.d/50-armfleet: size ",
     },
     Move {
         name: "the share deleted",
         happens: |host| drop(host.run("rm", &["-r", SHARE]).success()),
-        step: "domain/armhf-vm was planned, and is not to be done any more",
-        fact: "/srv/armhf-vm-boot: folder",
+        step: "domain/armhf-vm was planned, and is no longer needed",
+        fact: "/srv/armhf-vm-boot: folder -> absent",
     },
     Move {
         name: "the VM started",
         happens: |host| drop(host.virsh(&["start", VM]).success()),
-        step: "stop/armhf-vm was not planned, and is to be done now",
-        fact: "domain armhf-vm: state: ",
+        step: "stop/armhf-vm was not planned, and is needed now",
+        fact: "domain armhf-vm: state off -> running",
     },
     Move {
         name: "the record edited",
@@ -108,8 +108,8 @@ const MOVES: [Move; 6] = [
                     .replace("512 MiB", "511 MiB"),
             )
         },
-        step: "is not what was planned",
-        fact: "/var/lib/armfleet/vms/armhf-vm/record.json: file",
+        step: "is not as it was planned",
+        fact: "/var/lib/armfleet/vms/armhf-vm/record.json: contents changed",
     },
 ];
 

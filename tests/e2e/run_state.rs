@@ -15,7 +15,7 @@ fn a_guest_that_ignores_its_power_key_is_a_failure_and_never_powered_off() {
     assert_data_eq!(
         apply.stderr,
         snapbox::str![[r#"
-  failed stop armhf-vm: armhf-vm did not stop within 6s
+  failed stop armhf-vm: armhf-vm did not stop within 6 s
       -> look at its console (virsh console armhf-vm); raise stop_timeout, or virsh destroy armhf-vm to cut its power
 
 "#]]

@@ -1,6 +1,6 @@
 //! What the environment gives to a fleet file as a secret: the domain has it, and nobody is told.
 
-use crate::fleet::{VM, recipe, stopped_recipe};
+use crate::fleet::{VM, stopped_recipe};
 use crate::host::{ARMFLEET, Output, TestHost};
 
 /// What the variable holds at first, and after it was changed.
@@ -76,10 +76,42 @@ fn a_secret_is_in_the_domain_and_told_to_nobody() {
 }
 
 #[test]
-fn a_plan_with_a_secret_is_not_saved() {
-    let host = TestHost::with_fleet(&keyed(&recipe()));
-    let (code, text) = said(&host, &["plan", "--out", "saved.plan"], SECRETS[0]);
+fn a_plan_with_a_secret_is_saved_without_it() {
+    let host = TestHost::with_fleet(&keyed(&stopped_recipe()));
+    let apply = ["apply", "--plan", "saved.plan"];
+    for secret in SECRETS {
+        let looks: [&[&str]; 2] = [&["plan", "--out", "saved.plan"], &apply];
+        for arguments in looks {
+            let (code, text) = said(&host, arguments, secret);
+            assert_eq!(code, Some(0), "{arguments:?}\n{text}");
+            assert_silent(&text);
+        }
+        let shown = host.armfleet(&["show", "--plan", "saved.plan", "--diff"]);
+        assert!(shown.stdout.contains("key={env.KEY}"), "{}", shown.stdout);
+        assert_silent(&(host.read("/run/test/saved.plan") + &shown.success()));
+        let (_, plan) = said(&host, &["plan"], secret);
+        assert!(plan.contains("No changes."), "{plan}");
+        let (code, text) = said(&host, &apply, secret);
+        assert_eq!(code, Some(3), "{text}");
+        assert!(text.contains("was applied before"), "{text}");
+        assert_silent(&text);
+    }
+    // The plan was made with one value, and the domain has it; with another there would be more to do.
+    host.write_fleet(&keyed(&stopped_recipe()).replace("512MiB", "768MiB"));
+    let (code, text) = said(&host, &["plan", "--out", "saved.plan"], SECRETS[1]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = said(&host, &apply, SECRETS[0]);
     assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("cmdline"), "{text}");
     assert_silent(&text);
-    assert_eq!(host.run("ls", &["saved.plan"]).code, Some(2));
+    let unset = host.armfleet(&apply);
+    assert_eq!(unset.code, Some(4), "{}", unset.stdout);
+    for why in [
+        "the environment variable `KEY` is not set",
+        "-> set it for armfleet apply",
+    ] {
+        assert!(unset.stderr.contains(why), "{}", unset.stderr);
+    }
+    let (code, text) = said(&host, &apply, SECRETS[1]);
+    assert_eq!(code, Some(0), "{text}");
 }

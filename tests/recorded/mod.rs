@@ -36,18 +36,12 @@ pub fn stat(kind: FileKind, mode: u32, owner: (u32, u32), size: u64) -> RawStat 
         ino: 1,
         mtime_ns: 1_000,
         ctime_ns: 1_000,
+        born_ns: None,
     }
 }
 
 pub fn file(stat: RawStat) -> RawFile {
-    RawFile {
-        stat,
-        sha256: None,
-        text: None,
-        entries: None,
-        free: None,
-        blank: None,
-    }
+    RawFile::only(stat)
 }
 
 /// A host with libvirt and the hook's binary, and nothing else.
@@ -172,6 +166,8 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                     persistent: true,
                     autostart: false,
                     managed_save: false,
+                    snapshots: Vec::new(),
+                    checkpoints: Vec::new(),
                     inactive: Fact::Absent,
                     live: Fact::Absent,
                 });

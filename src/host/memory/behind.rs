@@ -94,6 +94,22 @@ impl Memory {
         self.put_file(&format!("{}/{name}.save", SAVES), "LibvirtQemudSave")
     }
 
+    /// Gives a domain a snapshot and a checkpoint, as `virsh snapshot-create-as` and `checkpoint-create-as` do.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn add_snapshot(
+        &self,
+        name: &str,
+        snapshot: &str,
+        checkpoint: &str,
+    ) -> Result<(), CallError> {
+        self.on_domain(name, |domain| {
+            domain.snapshots.push(snapshot.to_owned());
+            domain.checkpoints.push(checkpoint.to_owned());
+        })
+    }
+
     /// The host, a moment after the last thing that armfleet did: what happens behind its back is later.
     fn meanwhile(&self) -> MutexGuard<'_, World> {
         self.world().files.pass(MOMENT);
@@ -220,6 +236,27 @@ impl Memory {
             *size = (*size).max(bytes.len() as u64);
             Ok(())
         })
+    }
+
+    /// Cuts a file to a size, or grows it to one with zero bytes.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn truncate(&self, path: &str, to: u64) -> Result<(), CallError> {
+        self.meanwhile().files.edit_file(path, |bytes, size| {
+            bytes.truncate(usize::try_from(to).unwrap_or(usize::MAX));
+            *size = to;
+            Ok(())
+        })
+    }
+
+    /// Puts a symbolic link of root's there.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn put_link(&self, path: &str, target: &str) -> Result<(), CallError> {
+        let link = Content::Link(target.to_owned());
+        self.meanwhile().files.put(path, link, 0o777, ROOT)
     }
 
     /// Gives anything another mode and owner.

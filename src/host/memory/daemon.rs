@@ -5,7 +5,7 @@ use super::files::Files;
 use super::hook;
 use crate::boot::SHIM;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt};
+use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt, RunState};
 use crate::spec::{Uuid, layout};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub(super) struct Domain {
     pub(super) persistent: bool,
     autostart: bool,
     pub(super) managed_save: bool,
+    pub(super) snapshots: Vec<String>,
+    pub(super) checkpoints: Vec<String>,
     /// How many requests to power off its guest does not hear.
     pub(super) deaf_to: u32,
     /// How long each of its processes lives, and when the one that it has ends.
@@ -70,6 +72,8 @@ impl Domain {
             persistent: self.persistent,
             autostart: self.persistent && self.autostart,
             managed_save: self.managed_save,
+            snapshots: self.snapshots.clone(),
+            checkpoints: self.checkpoints.clone(),
             inactive: dump(self.definition.clone()),
             live: self.live.clone().map_or(Fact::Absent, dump),
         }
@@ -107,6 +111,11 @@ impl Daemon {
 
     pub(super) fn raw(&self, uuid: &str) -> Result<RawDomain, CallError> {
         Ok(self.domain(uuid)?.raw())
+    }
+
+    pub(super) fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        let (state, reason) = self.domain(uuid)?.state;
+        Ok(RunState::read(state, reason))
     }
 
     pub(super) fn secure(&self, uuid: &str) -> Result<String, CallError> {
@@ -211,6 +220,8 @@ impl Daemon {
             persistent: true,
             autostart: false,
             managed_save: false,
+            snapshots: Vec::new(),
+            checkpoints: Vec::new(),
             deaf_to: 0,
             lives_for: None,
             ends_at_ns: None,
@@ -227,6 +238,16 @@ impl Daemon {
             return Err(invalid(
                 "Refusing to undefine while domain managed save image exists",
             ));
+        }
+        for (kept, what) in [
+            (&domain.snapshots, "snapshots"),
+            (&domain.checkpoints, "checkpoints"),
+        ] {
+            if !kept.is_empty() && !domain.is_active() {
+                let count = kept.len();
+                let why = format!("cannot delete inactive domain with {count} {what}");
+                return Err(invalid(&why));
+            }
         }
         if domain.definition.contains("<nvram") && !keep_nvram {
             return Err(invalid("cannot undefine domain with nvram"));

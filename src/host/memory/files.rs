@@ -2,7 +2,7 @@
 
 use crate::boot::{AddedFile, appended_files};
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
-use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
+use crate::inventory::{Fact, FileKind, HEAD_LENGTH, Look, RawEntry, RawFile, RawStat};
 use crate::spec::{HostPath, layout};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -81,6 +81,15 @@ impl Content {
         matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }
 
+    /// The first bytes of a file that holds any.
+    fn head(&self) -> Option<String> {
+        let Self::File { bytes, .. } = self else {
+            return None;
+        };
+        let first = bytes.iter().take(HEAD_LENGTH);
+        (!self.is_blank()).then(|| first.map(|byte| format!("{byte:02x}")).collect())
+    }
+
     fn sha256(&self) -> Option<String> {
         let Self::File { bytes, size } = self else {
             return None;
@@ -111,6 +120,7 @@ impl Node {
             ino: self.ino,
             mtime_ns: self.mtime_ns,
             ctime_ns: self.ctime_ns,
+            born_ns: None,
         }
     }
 
@@ -155,14 +165,7 @@ impl Files {
         let Some((place, node)) = self.find(path) else {
             return Fact::Absent;
         };
-        let mut seen = RawFile {
-            stat: node.stat(),
-            sha256: None,
-            text: None,
-            blank: None,
-            free: None,
-            entries: None,
-        };
+        let mut seen = RawFile::only(node.stat());
         match (look, node.content.kind()) {
             (Look::Text, FileKind::File) | (Look::Link, FileKind::Symlink) => match node.text() {
                 Some(text) => seen.text = Some(text),
@@ -171,7 +174,10 @@ impl Files {
             // What a holder wrote goes with its lock.
             (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
             (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),
-            (Look::Image, FileKind::File) => seen.blank = Some(node.content.is_blank()),
+            (Look::Image, FileKind::File) => {
+                seen.blank = Some(node.content.is_blank());
+                seen.head = node.content.head();
+            }
             (Look::Share, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
             _ => {}
         }

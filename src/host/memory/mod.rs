@@ -15,7 +15,8 @@ mod tree;
 use super::primitives::{
     CallError, CallErrorKind, Copied, Extended, Held, Owner, Primitives, Reads,
 };
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
+use crate::mark::Moment;
 use crate::spec::{HostPath, layout};
 use daemon::Daemon;
 use files::{Content, Files};
@@ -148,6 +149,10 @@ impl Reads for Memory {
         self.world().daemon.raw(uuid)
     }
 
+    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        self.world().daemon.state(uuid)
+    }
+
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
         self.world().files.look(path, look)
     }
@@ -179,7 +184,7 @@ impl Primitives for Memory {
         daemon.start(files, uuid)
     }
 
-    fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
+    fn shutdown(&self, uuid: &str, _within: Duration) -> Result<(), CallError> {
         self.world().daemon.shutdown(uuid)
     }
 
@@ -300,7 +305,15 @@ impl Primitives for Memory {
         "root".to_owned()
     }
 
+    fn boots_at_once(&self) -> usize {
+        4
+    }
+
     fn pause(&self, time: Duration) {
         self.world().files.pass(time);
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(u64::try_from(self.world().files.now_ns() / 1_000_000).unwrap_or_default())
     }
 }

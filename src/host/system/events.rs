@@ -1,5 +1,5 @@
-//! libvirt's event loop, and what it tells of domains: the crate's only foreign calls that `virt` has no function for, and
-//! with them its only `unsafe` code.
+//! libvirt's event loop and what it tells of domains, and their checkpoints: the crate's only foreign calls that `virt` has
+//! no function for, and with them its only `unsafe` code.
 //!
 //! What each call relies on: libvirt keeps the `opaque` pointer of a registration until it has called the `free` function
 //! given with it, never calls back after that, and calls back on the loop's thread alone. The pointers to connection and
@@ -17,7 +17,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use virt::connect::Connect;
-use virt::error::Error;
+use virt::domain::Domain;
+use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 /// Who is told of events.
@@ -39,6 +40,33 @@ pub(super) fn start_loop() -> Result<(), CallError> {
 /// How often the loop has woken up: as long as this grows, it is alive.
 pub(super) fn beats() -> u64 {
     BEATS.load(Ordering::Relaxed)
+}
+
+/// The names of a domain's checkpoints. A driver that knows none has none.
+pub(super) fn checkpoints(domain: &Domain) -> Result<Vec<String>, Error> {
+    let mut list = ptr::null_mut();
+    // SAFETY: the domain lives through the call; libvirt allocates the list, whose length it returns.
+    let count = unsafe { sys::virDomainListAllCheckpoints(domain.as_ptr(), &raw mut list, 0) };
+    let Ok(count) = usize::try_from(count) else {
+        let error = Error::last_error();
+        return match error.code().is(ErrorNumber::NoSupport) {
+            true => Ok(Vec::new()),
+            false => Err(error),
+        };
+    };
+    let mut names = Vec::with_capacity(count);
+    for at in 0..count {
+        // SAFETY: the list has `count` checkpoints, each the caller's to free once; a name lives as long as its checkpoint.
+        unsafe {
+            let checkpoint = *list.add(at);
+            let name = CStr::from_ptr(sys::virDomainCheckpointGetName(checkpoint));
+            names.push(name.to_string_lossy().into_owned());
+            sys::virDomainCheckpointFree(checkpoint);
+        }
+    }
+    // SAFETY: the list itself is the caller's to free, with the allocator of C.
+    unsafe { libc::free(list.cast()) };
+    Ok(names)
 }
 
 fn begin_loop() -> Result<(), CallError> {

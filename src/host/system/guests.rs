@@ -4,6 +4,7 @@ use super::events::{self, Listener, Tell};
 use super::files::seed::Receipts;
 use super::files::{Root, folder, folder_of, lock, look, process, write};
 use super::libvirt::WriteConnection;
+use super::pool::close;
 use super::seconds_since_1970;
 use crate::host::guests::{Event, Guest, Guests};
 use crate::host::primitives::{CallError, CallErrorKind, Held};
@@ -13,10 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A host whose guests are watched over one connection.
+/// A host whose guests are watched.
 pub struct SystemGuests {
-    /// Before the connection, since it ends first.
-    _listener: Listener,
+    /// Taken when this ends, before the connections.
+    listener: Option<Listener>,
     libvirt: WriteConnection,
     files: SystemFiles,
 }
@@ -40,13 +41,18 @@ impl SystemGuests {
     ) -> Result<Self, CallError> {
         events::start_loop()?;
         let libvirt = WriteConnection::open(uri)?;
-        libvirt.keep_alive()?;
         let tell: Tell = Arc::new(tell);
         Ok(Self {
-            _listener: Listener::register(libvirt.connect(), &tell)?,
+            listener: Some(libvirt.listen(move |connect| Listener::register(connect, &tell))?),
             libvirt,
             files: SystemFiles::new(root),
         })
+    }
+}
+
+impl Drop for SystemGuests {
+    fn drop(&mut self) {
+        close(self.listener.take());
     }
 }
 

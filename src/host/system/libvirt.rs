@@ -1,27 +1,24 @@
 //! The libvirt calls; but for the events next door, the only file that names the `virt` crate.
 //!
-//! Reading calls are given up after [`PATIENCE`]: libvirt locks a domain while one of its hooks runs, has no time limit
-//! for that, and even listing waits for the lock. Changing calls are waited for: giving one up would leave unknown what
-//! it did.
+//! Each is made by [`Pool`] and ends: libvirt locks a domain while one of its hooks runs, has no time limit for that, and
+//! even listing waits for the lock.
 
+use super::events;
 use super::offer::Network;
+use super::pool::{Call, Daemon, Places, Pool, limit, spawn};
 use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, RawDomain, RawLibvirt, RunState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
 use virt::connect::Connect;
 use virt::domain::{Domain, DomainStateReason, DomainStateReasonEnum};
+use virt::domain_snapshot::DomainSnapshot;
 use virt::enumutil::Enum;
 use virt::error::{Error, ErrorNumber, clear_error_callback};
 use virt::sys;
-
-/// How long libvirt may take for one answer. It waits up to 30 s itself for a domain that is busy
-/// (`VIR_JOB_WAIT_TIME`), so this is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon is asked every so many seconds whether it lives, and given up after so many questions without an answer. It
 /// may be busy for long where many guests are emulated.
@@ -30,31 +27,31 @@ const KEEP_ALIVE: (i32, u32) = (10, 6);
 /// More than two at once made dumping slower: the daemon serves one connection.
 const DUMPERS: usize = 2;
 
-/// A connection that libvirt lets change nothing.
+/// Connections that libvirt lets change nothing.
 pub(super) struct ReadConnection {
-    connect: Connect,
+    pool: Arc<Pool<Connect>>,
 }
 
-/// A connection that may change domains.
+/// Connections that may change domains.
 pub(super) struct WriteConnection {
-    connect: Connect,
+    pool: Arc<Pool<Connect>>,
 }
 
 /// A domain in a list, before its XML was read.
 struct Listed {
     domain: Domain,
-    /// Its XML is unreadable so far, for want of an answer.
+    /// Its XML is not observed so far.
     seen: RawDomain,
 }
 
 impl ReadConnection {
     pub(super) fn open(uri: &str) -> Result<Self, CallError> {
-        let connect = open(uri, Connect::open_read_only)?;
-        Ok(Self { connect })
+        let pool = open(uri, Connect::open_read_only, Arc::default())?;
+        Ok(Self { pool })
     }
 
     pub(super) fn about(&self) -> Result<RawLibvirt, CallError> {
-        self.answer(|connect| {
+        self.answer("tell what it is", |connect| {
             Ok(RawLibvirt {
                 version: connect.lib_version()?,
                 capabilities: connect.capabilities()?,
@@ -63,23 +60,48 @@ impl ReadConnection {
     }
 
     pub(super) fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
-        dump_all(self.answer(list)?, PATIENCE)
+        let call = Call::reading("list its domains");
+        let listing = move |places: Places<Connect>| {
+            let listed = list(&places.connection).map_err(|error| said(&error))?;
+            Ok((listed, places))
+        };
+        let (listed, places) = self.pool.call_with(&call, DUMPERS, listing)?;
+        for entry in &listed {
+            self.pool.daemon.learn(&entry.seen.uuid, &entry.seen.name);
+        }
+        let (domains, answered) = dump_all(listed, places, &Call::reading("dump a domain"))?;
+        if !answered {
+            self.pool.doubt();
+        }
+        Ok(domains)
     }
 
     pub(super) fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
         let wanted = uuid.to_owned();
-        let seen = self.answer(move |connect| {
+        let seen = self.answer(self.doing("dump", uuid), move |connect| {
             let domain = connect.lookup_domain_by_uuid_string(&wanted)?;
             Ok(Listed::ask(domain)?.dumped())
         })?;
-        seen.ok_or_else(|| CallError {
+        let seen = seen.ok_or_else(|| CallError {
             kind: CallErrorKind::Missing,
             why: format!("the domain {uuid} went away while it was read"),
+        })?;
+        self.pool.daemon.learn(uuid, &seen.name);
+        Ok(seen)
+    }
+
+    /// What a domain is doing.
+    pub(super) fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        let wanted = uuid.to_owned();
+        self.answer(self.doing("tell the state of", uuid), move |connect| {
+            let (state, reason) =
+                state_and_reason(&connect.lookup_domain_by_uuid_string(&wanted)?)?;
+            Ok(RunState::read(state, reason))
         })
     }
 
     pub(super) fn networks(&self) -> Result<Vec<Network>, CallError> {
-        self.answer(|connect| {
+        self.answer("list its networks", |connect| {
             let networks = connect.list_all_networks(0)?.into_iter();
             let networks = networks.map(|network| {
                 Ok(Network {
@@ -93,71 +115,103 @@ impl ReadConnection {
         })
     }
 
+    fn doing(&self, verb: &str, uuid: &str) -> String {
+        format!("{verb} {}", self.pool.daemon.name(uuid))
+    }
+
     fn answer<T: Send + 'static>(
         &self,
+        what: impl Into<String>,
         call: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, CallError> {
-        let connect = self.connect.clone();
-        answer(PATIENCE, move || call(&connect))
+        ask(&self.pool, &Call::reading(what), call)
     }
 }
 
 impl WriteConnection {
     pub(super) fn open(uri: &str) -> Result<Self, CallError> {
-        let connect = open(uri, Connect::open)?;
-        Ok(Self { connect })
+        let pool = open(uri, Connect::open, Arc::default())?;
+        Ok(Self { pool })
     }
 
-    /// The connection itself, for who listens to its events.
-    pub(super) fn connect(&self) -> &Connect {
-        &self.connect
+    /// Connections to the daemon that these read from.
+    pub(super) fn beside(reads: &ReadConnection, uri: &str) -> Result<Self, CallError> {
+        let pool = open(uri, Connect::open, Arc::clone(&reads.pool.daemon))?;
+        Ok(Self { pool })
     }
 
-    /// Has a daemon that does not answer noticed. Needs the event loop.
-    pub(super) fn keep_alive(&self) -> Result<(), CallError> {
-        self.connect
-            .set_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
-            .map_err(|error| said(&error))
+    /// Has a connection tell of events: the first one, with a daemon that does not answer noticed. Needs the event loop.
+    pub(super) fn listen<T: Send + 'static>(
+        &self,
+        register: impl FnOnce(&Connect) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        self.pool
+            .call(&Call::reading("tell of events"), move |connect| {
+                connect
+                    .set_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
+                    .map_err(|error| said(&error))?;
+                register(connect)
+            })
     }
 
     pub(super) fn guests(&self) -> Result<Vec<Guest>, CallError> {
-        let connect = self.connect.clone();
-        answer(PATIENCE, move || {
+        let guests = ask(&self.pool, &Call::reading("list its domains"), |connect| {
             let guests = connect.list_all_domains(0)?;
             let guests = guests.iter().map(|domain| match guest(domain) {
                 Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
                 guest => guest.map(Some),
             });
-            guests.filter_map(Result::transpose).collect()
-        })
+            guests
+                .filter_map(Result::transpose)
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        for guest in &guests {
+            self.pool.daemon.learn(&guest.uuid, &guest.name);
+        }
+        Ok(guests)
     }
 
     pub(super) fn guest(&self, name: &str) -> Result<Guest, CallError> {
-        let (connect, name) = (self.connect.clone(), name.to_owned());
-        answer(PATIENCE, move || {
-            guest(&connect.lookup_domain_by_name(&name)?)
-        })
+        let call = Call::reading(format!("tell the state of {name}"));
+        let wanted = name.to_owned();
+        let guest = ask(&self.pool, &call, move |connect| {
+            guest(&connect.lookup_domain_by_name(&wanted)?)
+        })?;
+        self.pool.daemon.learn(&guest.uuid, &guest.name);
+        Ok(guest)
     }
 
     pub(super) fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
-        self.with(uuid, |domain| {
+        let call = Call::reading(self.doing("dump", uuid));
+        self.with(uuid, &call, |domain| {
             domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)
         })
     }
 
     pub(super) fn define(&self, xml: &str) -> Result<(), CallError> {
-        self.connect
-            .define_domain_xml_flags(xml, sys::VIR_DOMAIN_DEFINE_VALIDATE)
-            .map(drop)
-            .map_err(|error| match said(&error) {
-                other if is(&error, ErrorNumber::OperationFailed) && self.is_taken(xml) => {
-                    CallError {
-                        kind: CallErrorKind::Exists,
-                        ..other
+        let names = identity(xml);
+        let name = names.0.clone().unwrap_or_else(|| "a domain".to_owned());
+        let call = Call::changing(format!("define {name}"), limit::CHANGE);
+        let xml = xml.to_owned();
+        let uuid = self.pool.call(&call, move |connect| {
+            connect
+                .define_domain_xml_flags(&xml, sys::VIR_DOMAIN_DEFINE_VALIDATE)
+                .and_then(|domain| domain.uuid_string())
+                .map_err(|error| match said(&error) {
+                    other
+                        if is(&error, ErrorNumber::OperationFailed)
+                            && is_taken(connect, &names) =>
+                    {
+                        CallError {
+                            kind: CallErrorKind::Exists,
+                            ..other
+                        }
                     }
-                }
-                other => other,
-            })
+                    other => other,
+                })
+        })?;
+        self.pool.daemon.learn(&uuid, &name);
+        Ok(())
     }
 
     pub(super) fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError> {
@@ -166,70 +220,109 @@ impl WriteConnection {
         } else {
             0
         };
-        self.with(uuid, |domain| domain.undefine_flags(flags))
+        let call = self.change("undefine", uuid, limit::CHANGE);
+        self.with(uuid, &call, move |domain| domain.undefine_flags(flags))
     }
 
     pub(super) fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError> {
-        self.with(uuid, |domain| domain.set_autostart(on))
+        let call = self.change("set autostart of", uuid, limit::CHANGE);
+        self.with(uuid, &call, move |domain| domain.set_autostart(on))
     }
 
     pub(super) fn start(&self, uuid: &str) -> Result<(), CallError> {
-        self.with(uuid, Domain::create)
+        let call = self.change("start", uuid, limit::START);
+        self.with(uuid, &call, Domain::create)
     }
 
-    pub(super) fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
-        self.with(uuid, Domain::shutdown)
+    pub(super) fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError> {
+        let call = self.change(
+            "ask the guest to power off:",
+            uuid,
+            within.min(limit::CHANGE),
+        );
+        self.with(uuid, &call, Domain::shutdown)
     }
 
     /// QEMU is asked to end and not killed, so that nothing it holds for its disks is lost.
     pub(super) fn cut(&self, uuid: &str) -> Result<(), CallError> {
-        self.with(uuid, |domain| {
+        let call = self.change("power off", uuid, limit::CHANGE);
+        self.with(uuid, &call, |domain| {
             domain.destroy_flags(sys::VIR_DOMAIN_DESTROY_GRACEFUL)
         })
     }
 
     pub(super) fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
-        self.with(uuid, |domain| {
-            domain.block_resize(path, bytes, sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        let call = self.change(&format!("grow {path} of"), uuid, limit::CHANGE);
+        let path = path.to_owned();
+        self.with(uuid, &call, move |domain| {
+            domain.block_resize(&path, bytes, sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         })
     }
 
-    fn with<T>(
-        &self,
-        uuid: &str,
-        call: impl FnOnce(&Domain) -> Result<T, Error>,
-    ) -> Result<T, CallError> {
-        self.connect
-            .lookup_domain_by_uuid_string(uuid)
-            .and_then(|domain| call(&domain))
-            .map_err(|error| said(&error))
+    fn doing(&self, verb: &str, uuid: &str) -> String {
+        format!("{verb} {}", self.pool.daemon.name(uuid))
     }
 
-    /// Whether the name and the UUID in this XML belong to different domains, or one of them to a domain and the other
-    /// to none. libvirt refuses that with the number that it has for everything (`virDomainObjListAddLocked`).
-    fn is_taken(&self, xml: &str) -> bool {
-        let Ok(document) = roxmltree::Document::parse(xml) else {
-            return false;
-        };
-        let text = |name| {
-            let mut children = document.root_element().children();
-            let node = children.find(|node| node.has_tag_name(name))?;
-            node.text()
-        };
-        let of_name = text("name").and_then(|name| self.connect.lookup_domain_by_name(name).ok());
-        let of_uuid =
-            text("uuid").and_then(|uuid| self.connect.lookup_domain_by_uuid_string(uuid).ok());
-        match (of_name, of_uuid) {
-            (Some(one), Some(other)) => one.uuid_string() != other.uuid_string(),
-            (one, other) => one.is_some() || other.is_some(),
-        }
+    fn change(&self, verb: &str, uuid: &str, limit: Duration) -> Call {
+        Call::changing(self.doing(verb, uuid), limit)
+    }
+
+    fn with<T: Send + 'static>(
+        &self,
+        uuid: &str,
+        call: &Call,
+        make: impl FnOnce(&Domain) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let uuid = uuid.to_owned();
+        ask(&self.pool, call, move |connect| {
+            make(&connect.lookup_domain_by_uuid_string(&uuid)?)
+        })
+    }
+}
+
+/// Makes a call, with libvirt's error as the call's.
+fn ask<T: Send + 'static>(
+    pool: &Arc<Pool<Connect>>,
+    call: &Call,
+    make: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
+) -> Result<T, CallError> {
+    pool.call(call, move |connect| {
+        make(connect).map_err(|error| said(&error))
+    })
+}
+
+/// The name and the UUID in a definition.
+fn identity(xml: &str) -> (Option<String>, Option<String>) {
+    let Ok(document) = roxmltree::Document::parse(xml) else {
+        return (None, None);
+    };
+    let text = |name| {
+        let mut children = document.root_element().children();
+        let node = children.find(|node| node.has_tag_name(name))?;
+        node.text().map(str::to_owned)
+    };
+    (text("name"), text("uuid"))
+}
+
+/// Whether this name and this UUID belong to different domains, or one of them to a domain and the other to none. libvirt
+/// refuses that with the number that it has for everything (`virDomainObjListAddLocked`).
+fn is_taken(connect: &Connect, (name, uuid): &(Option<String>, Option<String>)) -> bool {
+    let of_name = name
+        .as_ref()
+        .and_then(|name| connect.lookup_domain_by_name(name).ok());
+    let of_uuid = uuid
+        .as_ref()
+        .and_then(|uuid| connect.lookup_domain_by_uuid_string(uuid).ok());
+    match (of_name, of_uuid) {
+        (Some(one), Some(other)) => one.uuid_string() != other.uuid_string(),
+        (one, other) => one.is_some() || other.is_some(),
     }
 }
 
 impl Listed {
     /// A domain in a state; everything else is put in by the caller.
     fn new(domain: Domain, (state, reason): (u32, u32)) -> Result<Self, Error> {
-        let unread = Fact::Unreadable(unanswered(PATIENCE));
+        let unread = Fact::NotObserved;
         let live = if state == sys::VIR_DOMAIN_SHUTOFF {
             Fact::Absent
         } else {
@@ -243,6 +336,8 @@ impl Listed {
             persistent: true,
             autostart: false,
             managed_save: false,
+            snapshots: Vec::new(),
+            checkpoints: Vec::new(),
             inactive: unread,
             live,
         };
@@ -257,7 +352,37 @@ impl Listed {
         // Asked about a domain whose definition is gone, libvirt refuses to answer or tells what was (test driver).
         listed.seen.autostart = listed.seen.persistent && listed.domain.autostart()?;
         listed.seen.managed_save = listed.domain.has_managed_save(0)?;
+        listed.ask_snapshots(true, true)?;
         Ok(listed)
+    }
+
+    /// Asks for the names of its snapshots and checkpoints, where it may have some.
+    fn ask_snapshots(&mut self, snapshots: bool, checkpoints: bool) -> Result<(), Error> {
+        if snapshots {
+            let snapshots = self.domain.list_all_snapshots(0)?;
+            let names = snapshots.iter().map(DomainSnapshot::name);
+            self.seen.snapshots = names.collect::<Result<_, _>>()?;
+            self.seen.snapshots.sort();
+        }
+        if checkpoints {
+            self.seen.checkpoints = events::checkpoints(&self.domain)?;
+            self.seen.checkpoints.sort();
+        }
+        Ok(())
+    }
+
+    /// The domain without its XML, and why.
+    fn unread(&self, why: &str) -> RawDomain {
+        let unreadable = || Fact::Unreadable(why.to_owned());
+        let live = match self.seen.live {
+            Fact::Absent => Fact::Absent,
+            _ => unreadable(),
+        };
+        RawDomain {
+            inactive: unreadable(),
+            live,
+            ..self.seen.clone()
+        }
     }
 
     /// The domain with its XML; `None` when it went away.
@@ -284,6 +409,8 @@ fn list(connect: &Connect) -> Result<Vec<Listed>, Error> {
     let transient = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?;
     let autostart = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_AUTOSTART)?;
     let managed_save = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)?;
+    let snapshots = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)?;
+    let checkpoints = uuids(connect, sys::VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT)?;
     let mut listed = Vec::with_capacity(all.len());
     for domain in all {
         let uuid = domain.uuid_string()?;
@@ -299,6 +426,7 @@ fn list(connect: &Connect) -> Result<Vec<Listed>, Error> {
         entry.seen.persistent = !transient.contains(&uuid);
         entry.seen.autostart = entry.seen.persistent && autostart.contains(&uuid);
         entry.seen.managed_save = managed_save.contains(&uuid);
+        entry.ask_snapshots(snapshots.contains(&uuid), checkpoints.contains(&uuid))?;
         listed.push(entry);
     }
     listed.sort_by(|one, other| one.seen.name.cmp(&other.seen.name));
@@ -313,34 +441,44 @@ fn uuids(
     domains.iter().map(Domain::uuid_string).collect()
 }
 
-/// Reads the XML of all, at most so long for any one. What was not answered stays unreadable.
-fn dump_all(listed: Vec<Listed>, patience: Duration) -> Result<Vec<RawDomain>, CallError> {
-    let listed = Arc::new(listed);
+/// Reads the XML of all; what is not answered in the time of this call is unreadable, and the answer says so.
+fn dump_all(
+    listed: Vec<Listed>,
+    places: Places<Connect>,
+    call: &Call,
+) -> Result<(Vec<RawDomain>, bool), CallError> {
+    let (listed, places) = (Arc::new(listed), Arc::new(places));
     let next = Arc::new(AtomicUsize::new(0));
     let (sender, receiver) = mpsc::channel();
     for _ in 0..DUMPERS.min(listed.len()) {
         let (listed, next, sender) = (Arc::clone(&listed), Arc::clone(&next), sender.clone());
+        let places = Arc::clone(&places);
         spawn(move || {
             while let Some((index, entry)) = take(&listed, &next) {
                 if sender.send((index, entry.dumped())).is_err() {
                     break;
                 }
             }
+            drop(places);
         })?;
     }
-    drop(sender);
+    drop((sender, places));
     let mut dumped = BTreeMap::new();
-    while let Ok((index, raw)) = receiver.recv_timeout(patience) {
-        dumped.insert(index, raw);
-    }
+    let unanswered = loop {
+        match call.receive(&receiver) {
+            Ok(Some((index, raw))) => drop(dumped.insert(index, raw)),
+            Ok(None) => break None,
+            Err(error) => break Some(error.why),
+        }
+    };
+    let unread = |entry: &Listed| {
+        let why = unanswered.as_deref().unwrap_or("libvirt's client ended");
+        entry.unread(why)
+    };
     let domains = listed.iter().enumerate();
-    Ok(domains
-        .filter_map(|(index, entry)| {
-            dumped
-                .remove(&index)
-                .unwrap_or_else(|| Some(entry.seen.clone()))
-        })
-        .collect())
+    let domains = domains
+        .filter_map(|(index, entry)| dumped.remove(&index).unwrap_or_else(|| Some(unread(entry))));
+    Ok((domains.collect(), unanswered.is_none()))
 }
 
 fn take<'a>(listed: &'a [Listed], next: &AtomicUsize) -> Option<(usize, &'a Listed)> {
@@ -411,47 +549,23 @@ fn number(reason: DomainStateReasonEnum) -> u32 {
 fn open(
     uri: &str,
     connect: fn(Option<&str>) -> Result<Connect, Error>,
-) -> Result<Connect, CallError> {
+    daemon: Arc<Daemon>,
+) -> Result<Arc<Pool<Connect>>, CallError> {
     // Every failure comes back as an error; libvirt would print it, too.
     clear_error_callback();
-    let owned = uri.to_owned();
+    let uri = uri.to_owned();
     if uri.contains('\0') {
         return Err(CallError::other("a libvirt URI cannot hold a zero byte"));
     }
-    answer(PATIENCE, move || connect(Some(&owned))).map_err(|error| {
-        CallError::other(format!(
-            "{error}. Is libvirtd running on the host of {uri}, and may you use it (as root, or in the group libvirt)?"
-        ))
-    })
-}
-
-/// Makes a call on a thread of its own, which is left behind if no answer comes: nothing can end a call of libvirt.
-fn answer<T: Send + 'static>(
-    patience: Duration,
-    call: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, CallError> {
-    let (sender, receiver) = mpsc::channel();
-    // Nobody listens any more when the answer comes too late.
-    spawn(move || drop(sender.send(call())))?;
-    match receiver.recv_timeout(patience) {
-        Ok(answer) => answer.map_err(|error| said(&error)),
-        Err(_) => Err(CallError::other(unanswered(patience))),
-    }
-}
-
-fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
-    let thread = thread::Builder::new().name("libvirt".to_owned());
-    let started = thread.spawn(work);
-    started
-        .map(drop)
-        .map_err(|error| CallError::other(format!("no thread for a call to libvirt: {error}")))
-}
-
-fn unanswered(patience: Duration) -> String {
-    format!(
-        "libvirt did not answer within {} s; a domain that is starting or stopping may hang in a hook of /etc/libvirt/hooks",
-        patience.as_secs()
-    )
+    let open = move || {
+        connect(Some(&uri)).map_err(|error| {
+            CallError::other(format!(
+                "{}. Is libvirtd running on the host of {uri}, and may you use it (as root, or in the group libvirt)?",
+                text(&error)
+            ))
+        })
+    };
+    Pool::open(Arc::new(open), daemon)
 }
 
 fn said(error: &Error) -> CallError {
@@ -477,89 +591,4 @@ fn is(error: &Error, number: ErrorNumber) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Instant;
-
-    const TEST: &str = "test:///default";
-
-    #[test]
-    fn a_call_without_an_answer_is_given_up() {
-        let began = Instant::now();
-        let slow = || {
-            thread::sleep(Duration::from_secs(20));
-            Ok(())
-        };
-        let error = answer(Duration::from_millis(50), slow).unwrap_err();
-        assert!(error.why.starts_with("libvirt did not answer within"));
-        assert!(began.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn an_answer_keeps_the_number_of_its_error() {
-        let connection = ReadConnection::open(TEST).unwrap();
-        let missing = "00000000-0000-4000-8000-000000000000";
-        let lookup = move |connect: &Connect| connect.lookup_domain_by_uuid_string(missing);
-        let error = connection.answer(lookup).unwrap_err();
-        assert_eq!(error.kind, CallErrorKind::Missing);
-        assert!(error.why.starts_with("Domain not found"), "{error}");
-    }
-
-    #[test]
-    fn a_domain_that_is_not_dumped_in_time_is_listed_as_unreadable() {
-        let connection = ReadConnection::open(TEST).unwrap();
-        let listed = connection.answer(list).unwrap();
-        let names: Vec<_> = listed.iter().map(|entry| entry.seen.name.clone()).collect();
-        assert!(names.contains(&"test".to_owned()));
-        let untouched: Vec<_> = listed.iter().map(|entry| entry.seen.clone()).collect();
-        let dumped = dump_all(listed, Duration::ZERO).unwrap();
-        for (raw, before) in dumped.iter().zip(&untouched) {
-            assert!(raw.inactive.present().is_some() || raw == before);
-        }
-        assert_eq!(dumped.len(), untouched.len());
-        assert!(untouched[0].inactive.unknown().is_some());
-    }
-
-    #[test]
-    fn only_the_xml_of_a_process_has_an_id() {
-        assert!(has_id("<domain type='kvm' id='7' xmlns:qemu='urn:x'>"));
-        assert!(!has_id("<domain type='kvm'>\n  <memory id='7'/>"));
-        assert!(!has_id("<domain type='kvm' uuid='7'>"));
-        assert!(!has_id("<domain/>"));
-    }
-
-    #[test]
-    fn guests_are_seen_with_why_they_are_off() {
-        let connection = WriteConnection::open(TEST).unwrap();
-        let running = connection.guest("test").unwrap();
-        assert_eq!(running.state, RunState::Running);
-        assert_eq!(connection.guests().unwrap(), std::slice::from_ref(&running));
-        connection.with(&running.uuid, Domain::destroy).unwrap();
-        let off = connection.guest("test").unwrap();
-        assert_eq!((off.state, off.off), (RunState::Off, Off::Destroyed));
-        let missing = connection.guest("other").unwrap_err();
-        assert_eq!(missing.kind, CallErrorKind::Missing);
-    }
-
-    #[test]
-    fn a_read_only_connection_changes_nothing() {
-        let reads = ReadConnection::open(TEST).unwrap();
-        let connection = WriteConnection {
-            connect: reads.connect.clone(),
-        };
-        let test = reads.domains().unwrap().remove(0);
-        let refused = [
-            connection.define(test.inactive.present().unwrap()),
-            connection.set_autostart(&test.uuid, true),
-            connection.start(&test.uuid),
-            connection.shutdown(&test.uuid),
-            connection.undefine(&test.uuid, false),
-            connection.dump_secure(&test.uuid).map(drop),
-        ];
-        for refusal in refused {
-            let why = refusal.unwrap_err().why;
-            assert!(why.starts_with("operation forbidden"), "{why}");
-        }
-        assert_eq!(reads.domain(&test.uuid).unwrap(), test);
-    }
-}
+mod tests;

@@ -6,20 +6,24 @@ mod events;
 mod extract;
 mod files;
 mod guests;
+mod hanging;
 mod libvirt;
 mod offer;
+mod pool;
 
 pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
 pub use offer::{Network, Offer};
 
 use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt};
+use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
+use crate::mark::Moment;
 use crate::spec::HostPath;
 use files::seed::Receipts;
 use files::{Root, folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,9 +61,10 @@ impl SystemHost {
     /// # Errors
     /// When libvirt cannot be reached, or this user may not change anything; the error names the remedy.
     pub fn open(uri: &str, root: &Path) -> Result<Self, CallError> {
+        let reads = SystemReads::open(uri, root)?;
         Ok(Self {
-            reads: SystemReads::open(uri, root)?,
-            libvirt: WriteConnection::open(uri)?,
+            libvirt: WriteConnection::beside(&reads.libvirt, uri)?,
+            reads,
         })
     }
 
@@ -79,6 +84,10 @@ impl Reads for SystemReads {
 
     fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
         self.libvirt.domain(uuid)
+    }
+
+    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        self.libvirt.state(uuid)
     }
 
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
@@ -105,6 +114,10 @@ impl Reads for SystemHost {
 
     fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
         self.reads.domain(uuid)
+    }
+
+    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
+        self.reads.state(uuid)
     }
 
     fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
@@ -141,8 +154,8 @@ impl Primitives for SystemHost {
         self.libvirt.start(uuid)
     }
 
-    fn shutdown(&self, uuid: &str) -> Result<(), CallError> {
-        self.libvirt.shutdown(uuid)
+    fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError> {
+        self.libvirt.shutdown(uuid, within)
     }
 
     fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
@@ -237,8 +250,21 @@ impl Primitives for SystemHost {
         process::user(&self.root().below("/etc/passwd"))
     }
 
+    // The field's type differs between architectures.
+    #[allow(clippy::useless_conversion)]
+    fn boots_at_once(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let system = rustix::system::sysinfo();
+        let unit = u64::from(system.mem_unit).max(1);
+        boots_at_once(processors, unit.saturating_mul(u64::from(system.totalram)))
+    }
+
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn moment(&self) -> Moment {
+        moment()
     }
 }
 
@@ -247,4 +273,27 @@ fn seconds_since_1970() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+/// A guest that boots keeps a processor busy, and its hook unpacks an initrd to look into it.
+fn boots_at_once(processors: usize, memory: u64) -> usize {
+    /// With fewer, one guest that is slow to start would keep others waiting.
+    const FEWEST: usize = 4;
+    const MEMORY_EACH: u64 = 256 << 20;
+    let fit = usize::try_from(memory / MEMORY_EACH).unwrap_or(usize::MAX);
+    processors.max(FEWEST).min(fit).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::boots_at_once;
+
+    #[test]
+    fn as_many_guests_boot_at_once_as_processors_and_memory_allow() {
+        let gibibytes = |count: u64| count << 30;
+        assert_eq!(boots_at_once(2, gibibytes(16)), 4);
+        assert_eq!(boots_at_once(32, gibibytes(256)), 32);
+        assert_eq!(boots_at_once(96, gibibytes(8)), 32);
+        assert_eq!(boots_at_once(8, gibibytes(1) / 8), 1);
+    }
 }

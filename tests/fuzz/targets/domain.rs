@@ -51,6 +51,8 @@ fn raw(capabilities: &str, definition: &str) -> RawInventory {
             persistent: true,
             autostart: true,
             managed_save: false,
+            snapshots: Vec::new(),
+            checkpoints: Vec::new(),
             inactive: Fact::Present(definition.to_owned()),
             live: Fact::Present(definition.to_owned()),
         }]),

@@ -4,12 +4,12 @@
 use super::write::Draft;
 use super::{at, folder_of, stat_of};
 use crate::host::primitives::CallError;
-use crate::inventory::FileKind;
+use crate::inventory::{FileKind, HEAD_LENGTH};
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Creates a sparse image of zero bytes, mode 0600.
@@ -47,6 +47,14 @@ pub(super) fn is_blank(image: &File) -> io::Result<bool> {
         Ok(_) | Err(Errno::INVAL) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The first bytes of an image, in lower-case hexadecimal.
+pub(super) fn head(image: &File) -> io::Result<String> {
+    let mut bytes = [0; HEAD_LENGTH];
+    let count = image.read_at(&mut bytes, 0)?;
+    let first = bytes.iter().take(count);
+    Ok(first.map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Grows an image that has this size.

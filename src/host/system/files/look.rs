@@ -1,7 +1,7 @@
 //! Looking at paths.
 
 use super::seed::Receipts;
-use super::{Root, at, copy_hashed, image, is_missing, open_plain, raw_stat, share};
+use super::{Root, STATX, at, copy_hashed, image, is_missing, open_plain, raw_stat, share};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
 use rustix::fs::{AtFlags, CWD};
@@ -39,23 +39,29 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             None => digest(path),
             sha256 => Ok(RawFile {
                 sha256,
-                ..only(stat)
+                ..RawFile::only(stat)
             }),
         },
         (Look::Lock, FileKind::File) => Ok(RawFile {
             text: super::lock::held_by(path)?,
-            ..only(stat)
+            ..RawFile::only(stat)
         }),
-        (Look::Image, FileKind::File) => {
-            let (file, stat) = open_plain(path)?;
-            Ok(RawFile {
-                blank: Some(image::is_blank(&file)?),
-                ..only(stat)
-            })
-        }
+        (Look::Image, FileKind::File) => match open_plain(path) {
+            Ok((file, stat)) => {
+                let blank = image::is_blank(&file)?;
+                let head = (!blank).then(|| image::head(&file)).transpose()?;
+                Ok(RawFile {
+                    blank: Some(blank),
+                    head,
+                    ..RawFile::only(stat)
+                })
+            }
+            // Whoever is not root plans, too; what matters of these is not seen then, and said where it does.
+            Err(_) => Ok(RawFile::only(stat)),
+        },
         (Look::Link, FileKind::Symlink) => Ok(RawFile {
             text: Some(utf8(rustix::fs::readlink(path, Vec::new())?.into_bytes())?),
-            ..only(stat)
+            ..RawFile::only(stat)
         }),
         (Look::Share, FileKind::Folder) => share::look(path),
         (Look::Room, FileKind::Folder | FileKind::Symlink) => {
@@ -63,16 +69,16 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             let room = rustix::fs::statvfs(path).ok();
             Ok(RawFile {
                 free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),
-                ..only(stat)
+                ..RawFile::only(stat)
             })
         }
-        _ => Ok(only(stat)),
+        _ => Ok(RawFile::only(stat)),
     }
 }
 
 fn lstat(path: &Path) -> io::Result<RawStat> {
-    let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(raw_stat(&stat))
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(raw_stat(&rustix::fs::statx(CWD, path, flags, STATX)?))
 }
 
 pub(super) fn text(path: &Path) -> io::Result<RawFile> {
@@ -84,7 +90,7 @@ pub(super) fn text(path: &Path) -> io::Result<RawFile> {
     }
     Ok(RawFile {
         text: Some(utf8(bytes)?),
-        ..only(stat)
+        ..RawFile::only(stat)
     })
 }
 
@@ -93,24 +99,12 @@ fn digest(path: &Path) -> io::Result<RawFile> {
     let sha256 = copy_hashed(&file, &stat, DIGEST_LIMIT, io::sink())?;
     Ok(RawFile {
         sha256: Some(sha256),
-        ..only(stat)
+        ..RawFile::only(stat)
     })
 }
 
 fn utf8(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
-}
-
-/// A path of which no more is known.
-pub(super) fn only(stat: RawStat) -> RawFile {
-    RawFile {
-        stat,
-        sha256: None,
-        text: None,
-        blank: None,
-        free: None,
-        entries: None,
-    }
 }
 
 /// The `record.json` of each folder in a folder, sorted.

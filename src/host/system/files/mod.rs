@@ -15,7 +15,7 @@ pub(super) mod write;
 use crate::boot::Sha256Hex;
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -47,30 +47,38 @@ fn open_plain(path: &Path) -> io::Result<(File, RawStat)> {
     }
 }
 
+/// What every look asks of a file.
+const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+
 fn stat_of(file: &File) -> io::Result<RawStat> {
-    Ok(raw_stat(&rustix::fs::fstat(file)?))
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, STATX)?;
+    Ok(raw_stat(&stat))
 }
 
-// The fields' types differ between architectures.
-#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
-fn raw_stat(stat: &rustix::fs::Stat) -> RawStat {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
+fn raw_stat(stat: &Statx) -> RawStat {
+    let kind = match FileType::from_raw_mode(stat.stx_mode.into()) {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Folder,
         FileType::Symlink => FileKind::Symlink,
         _ => FileKind::Special,
     };
+    let born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
     RawStat {
         kind,
-        size: stat.st_size as u64,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        dev: stat.st_dev as u64,
-        ino: stat.st_ino as u64,
-        mtime_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        ctime_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        size: stat.stx_size,
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        ino: stat.stx_ino,
+        mtime_ns: time_ns(&stat.stx_mtime),
+        ctime_ns: time_ns(&stat.stx_ctime),
+        born_ns: born.then(|| time_ns(&stat.stx_btime)),
     }
+}
+
+fn time_ns(time: &StatxTimestamp) -> i64 {
+    nanoseconds(time.tv_sec, time.tv_nsec.into())
 }
 
 fn nanoseconds(seconds: i64, rest: i64) -> i64 {

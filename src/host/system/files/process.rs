@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// libvirt's daemons that run QEMU: the monolithic one, and the modular one.
-const DAEMONS: [&str; 2] = ["libvirtd", "virtqemud"];
+pub(in super::super) const DAEMONS: [&str; 2] = ["libvirtd", "virtqemud"];
 
 /// Sends SIGHUP to the process whose number is in this file, if it is libvirt's daemon.
 pub(in super::super) fn reload_daemon(pid_file: &Path) -> Result<(), CallError> {

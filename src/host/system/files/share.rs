@@ -2,7 +2,7 @@
 //! put real links and FIFOs there: nothing is followed, nothing is waited for, nothing is read without a bound.
 
 use super::write::Draft;
-use super::{is_missing, look, raw_stat, stat_of};
+use super::{STATX, is_missing, raw_stat, stat_of};
 use crate::boot::{LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, mapped_kind};
 use crate::inventory::{FileKind, RawEntry, RawFile};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
@@ -30,7 +30,7 @@ pub(super) fn look(path: &Path) -> io::Result<RawFile> {
     }
     Ok(RawFile {
         entries: Some(entries),
-        ..look::only(stat_of(&folder)?)
+        ..RawFile::only(stat_of(&folder)?)
     })
 }
 
@@ -52,8 +52,8 @@ fn names(folder: &File) -> io::Result<Vec<String>> {
 }
 
 fn entry(folder: &File, name: String) -> io::Result<RawEntry> {
-    let stat = rustix::fs::statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let stat = raw_stat(&stat);
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let stat = raw_stat(&rustix::fs::statx(folder, &name, flags, STATX)?);
     if stat.kind != FileKind::File || stat.size > LINK_TEXT_LIMIT as u64 {
         return Ok(RawEntry {
             name,

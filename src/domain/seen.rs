@@ -1,0 +1,35 @@
+//! A definition's properties as they are, whatever is wanted of them.
+
+use super::edit::{DeviceRef, devices};
+use super::table::{DEVICE_KINDS, DOMAIN_ROWS, Row};
+use crate::xml::{self, descend};
+use roxmltree::Node;
+use std::collections::BTreeMap;
+
+/// Every property that the table knows, with its device, as a plan shows it; none if the text is not XML.
+#[must_use]
+pub fn properties(definition: &str) -> BTreeMap<String, String> {
+    let Ok(document) = xml::parse(definition) else {
+        return BTreeMap::new();
+    };
+    let mut properties = BTreeMap::new();
+    read("", DOMAIN_ROWS, document.root_element(), &mut properties);
+    for kind in DEVICE_KINDS {
+        for (key, node) in devices(&document, kind) {
+            let device = DeviceRef {
+                kind: kind.name.to_owned(),
+                key: key.to_owned(),
+            };
+            read(&format!("{device} "), kind.rows, node, &mut properties);
+        }
+    }
+    properties
+}
+
+fn read(device: &str, rows: &[Row], scope: Node<'_, '_>, into: &mut BTreeMap<String, String>) {
+    let values = rows.iter().filter_map(|row| {
+        let value = row.codec.read(descend(scope, row.path)?, row.part)?;
+        Some((format!("{device}{}", row.name), value.to_string()))
+    });
+    into.extend(values);
+}

@@ -1,0 +1,103 @@
+//! Disk images: what their first bytes say, and what tells one from anything else that is put in its place.
+
+use super::raw::{FileKind, RawFile};
+use crate::mark::{ImageState, Place};
+
+/// How images of other formats than raw begin, and their names (`block/*.c` of QEMU, each format's `probe`).
+const MAGICS: [(&[u8], &str); 9] = [
+    (b"QFI\xfb", "qcow2"),
+    (b"QED\0", "QED"),
+    (b"KDMV", "VMDK"),
+    (b"COWD", "VMDK"),
+    (b"# Disk DescriptorFile", "VMDK"),
+    (b"vhdxfile", "VHDX"),
+    (b"conectix", "VHD"),
+    (b"WithoutFreeSpace", "Parallels"),
+    (b"WithouFreSpacExt", "Parallels"),
+];
+/// VirtualBox's images have this in them, after a text for people that begins differently with each version.
+const VDI: (usize, [u8; 4]) = (0x40, [0x7f, 0x10, 0xda, 0xbe]);
+/// And nearly all of them begin so.
+const VDI_TEXT: &[u8] = b"<<< ";
+
+impl RawFile {
+    /// The format that an image begins as, if that is another one than raw.
+    #[must_use]
+    pub fn foreign_format(&self) -> Option<&'static str> {
+        let head = bytes(self.head.as_deref()?);
+        let is_vdi = head.starts_with(VDI_TEXT)
+            || head
+                .get(VDI.0..)
+                .is_some_and(|rest| rest.starts_with(&VDI.1));
+        let named = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
+        named.map(|(_, name)| *name).or(is_vdi.then_some("VDI"))
+    }
+
+    /// What tells this file or folder from anything else that is put in its place.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let stat = &self.stat;
+        Place {
+            ino: stat.ino,
+            born_ns: stat.born_ns,
+            image: (stat.kind == FileKind::File).then_some(ImageState {
+                size: stat.size,
+                blank: self.blank,
+                mtime_ns: stat.mtime_ns,
+            }),
+        }
+    }
+}
+
+/// The bytes of a text in hexadecimal, as far as it is one.
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks_exact(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.map_while(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::RawStat;
+
+    fn image(head: &[u8]) -> RawFile {
+        let stat = RawStat {
+            kind: FileKind::File,
+            size: 1 << 20,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            dev: 1,
+            ino: 2,
+            mtime_ns: 3,
+            ctime_ns: 4,
+            born_ns: None,
+        };
+        RawFile {
+            head: Some(head.iter().map(|byte| format!("{byte:02x}")).collect()),
+            ..RawFile::only(stat)
+        }
+    }
+
+    #[test]
+    fn images_of_other_formats_are_known_by_their_first_bytes() {
+        for (head, name) in [
+            (&b"QFI\xfb\0\0\0\x03"[..], Some("qcow2")),
+            (b"KDMV\x01", Some("VMDK")),
+            (b"# Disk DescriptorFile\nversion=1", Some("VMDK")),
+            (b"vhdxfileQ\0", Some("VHDX")),
+            (b"<<< Oracle VM VirtualBox Disk Image >>>\n", Some("VDI")),
+            (b"conectix", Some("VHD")),
+            (b"\xeb\x63\x90\0\0", None),
+            (b"QFI", None),
+            (b"", None),
+        ] {
+            assert_eq!(image(head).foreign_format(), name, "{head:?}");
+        }
+        let mut signed = vec![b'x'; 0x40];
+        signed.extend(VDI.1);
+        assert_eq!(image(&signed).foreign_format(), Some("VDI"));
+        assert_eq!(RawFile::only(image(b"").stat).foreign_format(), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! VMs that leave the file while another appears with what they had: most often one VM that was given another name.
+
+use super::planner::{Draft, Sight};
+use crate::domain::{compare, skeleton};
+use crate::inventory::Domain;
+use crate::spec::{HostPath, Uuid, Vm, VmName, domain_uuid};
+
+/// Names the VMs that a VM which leaves the file may have become.
+pub(super) fn notice(sight: &Sight<'_>, leaving: &VmName, domain: &Domain, draft: &mut Draft) {
+    let is_new = |vm: &&Vm| !sight.domains.contains_key(vm.name.as_str());
+    for vm in sight.selected().filter(is_new) {
+        let what = match claimed(vm, domain) {
+            Some(path) => format!("it claims {path}, which {leaving} has"),
+            None if has_its_keys(sight, leaving, vm) => {
+                format!("all its keys are those of {leaving}")
+            }
+            None => continue,
+        };
+        draft.notice(
+            &vm.name,
+            format!("probably {leaving} under another name: {what}, and {leaving} left the file"),
+            format!(
+                "a VM cannot be renamed; call it {leaving} again to keep it, or else {leaving} is removed and this one is new"
+            ),
+        );
+    }
+}
+
+/// A disk or share of a VM that a domain has.
+fn claimed<'a>(vm: &'a Vm, domain: &Domain) -> Option<&'a HostPath> {
+    let disks = vm.disks.iter().map(|disk| &disk.path);
+    let mut paths = disks.chain([&vm.boot.share]);
+    paths.find(|path| domain.sources.iter().any(|source| source == path.as_str()))
+}
+
+/// Whether a VM wants what the last apply gave another one, but for the name in it.
+fn has_its_keys(sight: &Sight<'_>, leaving: &VmName, vm: &Vm) -> bool {
+    let recorded = sight.inventory.record(leaving);
+    let Some(record) = recorded.present().and_then(|seen| seen.good()) else {
+        return false;
+    };
+    let uuid: Uuid = domain_uuid(&sight.spec.fleet, &vm.name);
+    let skeleton = skeleton(vm.arch, &sight.spec.fleet, &vm.name, &uuid);
+    let Ok(wanted) = compare(vm, sight.libvirt, None, &skeleton, true) else {
+        return false;
+    };
+    let had = &record.applied.rows;
+    let under_its_name = |row: &String| {
+        let value = had.get(row)?;
+        Some(value.replace(leaving.as_str(), vm.name.as_str()))
+    };
+    let mut wanted = wanted.applied.rows.iter();
+    wanted.all(|(row, value)| under_its_name(row).as_ref() == Some(value))
+}

@@ -1,0 +1,165 @@
+//! How a plan that is made again differs from the saved one, and what moved on the host in between.
+
+use super::saved::SavedPlan;
+use super::{Plan, Step};
+use crate::domain::{RowChange, properties};
+use crate::inventory::{Facts, Inventory, SeenFact};
+use crate::spec::ageless;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a plan made again differs from the saved one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Staleness {
+    /// Steps that were planned and no longer are.
+    pub gone: Vec<String>,
+    /// Steps that are planned and were not.
+    pub new: Vec<MovedStep>,
+    /// Steps that do something else, or in another order.
+    pub different: Vec<MovedStep>,
+    /// The facts that moved.
+    pub moved: Vec<MovedFact>,
+}
+
+/// A step that was not planned as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedStep {
+    /// Its id.
+    pub id: String,
+    /// What it changes now, property by property.
+    pub changes: Vec<RowChange>,
+}
+
+/// A fact that moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedFact {
+    /// The path or domain.
+    pub subject: String,
+    /// Which of its values; none if it has become something else as a whole.
+    pub what: Option<String>,
+    /// What it was and what it is; none for what is too long to be shown.
+    pub values: Option<(String, String)>,
+}
+
+impl SavedPlan {
+    /// How a plan made again differs in its steps; none if they are the same, byte for byte, where `{env.NAME}` stands for
+    /// each secret.
+    #[must_use]
+    pub fn staleness(&self, plan: &Plan, seen: &Inventory) -> Option<Staleness> {
+        let steps = plan.secrets.template(&plan.steps);
+        let steps = steps.as_ref().unwrap_or(&plan.steps);
+        let (then, now) = (in_bytes(&self.plan.steps), in_bytes(steps));
+        if then == now {
+            return None;
+        }
+        let (before, after) = (by_id(&then), by_id(&now));
+        let reordered = then.len() == now.len() && before == after;
+        let is_different = |(step, bytes): &&(&Step, String)| match before.get(&step.id) {
+            Some(then) => *then != bytes,
+            None => false,
+        };
+        let mut places = then.iter().zip(&now);
+        let different: Vec<_> = if reordered {
+            let moved = places.find(|(then, now)| then.0.id != now.0.id);
+            moved
+                .map(|(_, now)| MovedStep::new(now.0))
+                .into_iter()
+                .collect()
+        } else {
+            let different = now.iter().filter(is_different);
+            different.map(|(step, _)| MovedStep::new(step)).collect()
+        };
+        let new = now
+            .iter()
+            .filter(|(step, _)| !before.contains_key(&step.id));
+        let gone = then
+            .iter()
+            .filter(|(step, _)| !after.contains_key(&step.id));
+        Some(Staleness {
+            gone: gone.map(|(step, _)| step.id.to_string()).collect(),
+            new: new.map(|(step, _)| MovedStep::new(step)).collect(),
+            different,
+            moved: moved(&self.facts, &facts(plan, seen)),
+        })
+    }
+}
+
+/// What a plan was made on.
+pub(super) fn facts(plan: &Plan, seen: &Inventory) -> Facts {
+    let facts = seen.facts(&plan.fleet, properties);
+    // What cannot be written without its secrets is not shown either.
+    plan.secrets.template(&facts).unwrap_or_default()
+}
+
+/// The steps, each with all of itself.
+fn in_bytes(steps: &[Step]) -> Vec<(&Step, String)> {
+    // A step that could not be written would differ from itself, and the plan be refused: safe.
+    let bytes = |step: &Step| serde_json::to_string(step).unwrap_or_else(|error| error.to_string());
+    steps.iter().map(|step| (step, bytes(step))).collect()
+}
+
+fn by_id<'a>(steps: &'a [(&Step, String)]) -> BTreeMap<&'a super::StepId, &'a String> {
+    steps
+        .iter()
+        .map(|(step, bytes)| (&step.id, bytes))
+        .collect()
+}
+
+impl MovedStep {
+    fn new(step: &Step) -> Self {
+        Self {
+            id: step.id.to_string(),
+            changes: step.changes.clone(),
+        }
+    }
+}
+
+fn moved(then: &Facts, now: &Facts) -> Vec<MovedFact> {
+    let absent = SeenFact::absent();
+    let subjects: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let moves = subjects.into_iter().flat_map(|subject| {
+        let fact = |facts: &Facts| facts.get(subject).unwrap_or(&absent).clone();
+        moved_fact(subject, &fact(then), &fact(now))
+    });
+    moves.collect()
+}
+
+fn moved_fact(subject: &str, then: &SeenFact, now: &SeenFact) -> Vec<MovedFact> {
+    let moved = |what: Option<&str>, values| MovedFact {
+        subject: subject.to_owned(),
+        what: what.map(str::to_owned),
+        values,
+    };
+    if then.kind != now.kind {
+        return vec![moved(None, Some((then.kind.clone(), now.kind.clone())))];
+    }
+    let values = differing(&then.values, &now.values).into_iter();
+    let values: Vec<_> = values
+        .map(|what| {
+            let value = |fact: &SeenFact| {
+                let value = fact.values.get(what);
+                value.map_or_else(|| "nothing".to_owned(), Clone::clone)
+            };
+            moved(Some(what), Some((value(then), value(now))))
+        })
+        .collect();
+    if !values.is_empty() {
+        return values;
+    }
+    let digests = differing(&then.digests, &now.digests).into_iter();
+    digests.map(|what| moved(Some(what), None)).collect()
+}
+
+/// The keys whose values differ.
+fn differing<'a>(
+    then: &'a BTreeMap<String, String>,
+    now: &'a BTreeMap<String, String>,
+) -> Vec<&'a str> {
+    let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    // Which value of a variable is the former one depends on the environment, not on the host.
+    let value =
+        |values: &BTreeMap<String, String>, key| values.get(key).map(|value| ageless(value));
+    let differing = keys
+        .into_iter()
+        .filter(|key| value(then, *key) != value(now, *key));
+    differing.map(String::as_str).collect()
+}
