@@ -32,6 +32,7 @@
 //! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain |
 //! | [`plan`] | the pure function, its steps, refusals and notices |
 //! | [`report`] | plans, outcomes, states and problems as people read them |
+//! | [`files`] | folders that are held open; armfleet's own are reached without following a link |
 //! | [`engine`] | observe, plan, perform, plan again |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt |
@@ -56,6 +57,7 @@ pub mod boot;
 pub mod cli;
 pub mod domain;
 pub mod engine;
+pub mod files;
 pub mod format;
 pub mod hook;
 pub mod host;

@@ -131,8 +131,9 @@ fn modules_use_only_what_the_table_allows() {
         "report: format xml spec boot mark inventory domain plan engine",
         // The engine knows the port's two verbs of a host, and nothing behind them.
         "engine: xml spec boot mark inventory domain plan host",
-        "host: format xml spec boot mark inventory domain plan",
-        "hook: format boot mark xml spec",
+        "files: spec",
+        "host: format xml spec boot mark inventory domain plan files",
+        "hook: format boot mark xml spec files",
         "watch: format spec boot mark inventory host",
         "cli: format xml spec boot mark inventory domain plan report engine host hook watch",
     ];

@@ -7,6 +7,7 @@
 mod arch;
 mod choice;
 mod generation;
+mod hook_note;
 mod initrd;
 mod kernel;
 mod mapped_link;
@@ -24,6 +25,7 @@ pub use choice::{
     Candidate, Considered, Entry, Listing, PassedOver, Unusable, choose, is_of_interest,
 };
 pub use generation::Generation;
+pub use hook_note::{attention_of, render_hook_note};
 pub use initrd::{Initrd, InitrdFault, InitrdFormat, walk_initrd};
 pub use kernel::{KernelFault, KernelFormat, check_kernel};
 pub use mapped_link::{

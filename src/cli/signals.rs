@@ -20,12 +20,13 @@ pub(super) fn on_signals(
         terminal::error(&NoSignals(error), None);
         Exit::Failed
     };
-    let mut signals = Signals::new(numbers).map_err(unheard)?;
     let last = Arc::new(AtomicBool::new(false));
+    // Before the signals are listened to: the one that arms this must not be the one that finds it armed.
     for number in numbers {
         register_conditional_shutdown(*number, Exit::Interrupted.code().into(), Arc::clone(&last))
             .map_err(unheard)?;
     }
+    let mut signals = Signals::new(numbers).map_err(unheard)?;
     let listen = move || {
         let mut heard = signals.forever();
         if heard.next().is_some() {

@@ -45,7 +45,7 @@ pub struct Ran {
     pub ended: BTreeMap<StepId, Ended>,
     /// How long each took that was begun.
     pub took: BTreeMap<StepId, Duration>,
-    /// Why something is missing in the journal or the history.
+    /// Why something is missing in the journal or the history, and what steps left lying.
     pub untold: Vec<HostError>,
 }
 
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
     /// A step has ended; one that was given up has its entry in the journal already.
     fn end(&self, place: usize, ended: Ended, mut traces: Traces) {
         let begun = self.lock().under_way.remove(&place);
-        let (mut took, mut untold) = (None, traces.missing.take());
+        let (mut took, mut untold) = (None, std::mem::take(&mut traces.warnings));
         if let Some(begun) = begun {
             let step = &self.steps[place];
             let time = begun.elapsed();
@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
             let note = self.host.note(event).err();
             self.monitor.ended(step, &ended);
             let mut state = self.lock();
-            state.untold.extend(untold.take().into_iter().chain(note));
+            state.untold.extend(untold.drain(..).chain(note));
         }
         let mut state = self.lock();
         state.end(place, ended, took);
@@ -351,7 +351,7 @@ impl State {
     fn waits_to_say(&mut self, now: Moment) -> Vec<Wait> {
         let waits = self.waits.values_mut().filter_map(|(waiting, pace)| {
             let wait = waiting.wait(now);
-            pace.is_due(wait.already).then_some(wait)
+            (pace.is_due(wait.already) && wait.already < wait.limit).then_some(wait)
         });
         waits.collect()
     }

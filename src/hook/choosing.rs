@@ -3,9 +3,10 @@
 use super::files::{Deadline, FileFault, chain};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use super::provided::stage_seed;
-use super::root::Root;
+use super::said::Said;
 use super::share::Share;
 use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
+use crate::files::Root;
 use crate::mark::{Record, Wanted};
 use crate::spec::layout;
 use std::path::Path;
@@ -22,7 +23,7 @@ pub(super) struct Choosing<'a> {
     pub(super) share: Option<&'a Share>,
     pub(super) rules: Rules,
     pub(super) trials: &'a mut Trials,
-    pub(super) lines: &'a mut Vec<String>,
+    pub(super) said: &'a mut Said,
 }
 
 impl Choosing<'_> {
@@ -100,7 +101,7 @@ impl Choosing<'_> {
                 Some(staged.id.clone())
             }
             Err(fault) => {
-                self.say(format!("{why}: {}", chain(&fault)));
+                self.said.warn(format!("{why}: {}", chain(&fault)));
                 None
             }
         }
@@ -113,7 +114,7 @@ impl Choosing<'_> {
         let looked = share
             .look()
             .map_err(FileFault::new("look into the share", path));
-        let seen = looked.map_err(|fault| self.say(chain(&fault))).ok()?;
+        let seen = looked.map_err(|fault| self.said.warn(chain(&fault))).ok()?;
         let staged = self.generations.current();
         for considered in choose(&seen.listing) {
             let pair = match considered {
@@ -154,7 +155,15 @@ impl Choosing<'_> {
                         chosen => return chosen,
                     }
                 }
-                Err(fault) => self.say(format!("{}: {}", pair.source.describe(), chain(&fault))),
+                Err(fault) => {
+                    let why = format!("{}: {}", pair.source.describe(), chain(&fault));
+                    // The pair is not at fault.
+                    if matches!(fault, StageFault::Own(_)) {
+                        self.said.warn(why);
+                    } else {
+                        self.say(why);
+                    }
+                }
             }
         }
         None
@@ -196,14 +205,15 @@ impl Choosing<'_> {
             self.say("seed: the fleet file gives none");
             return None;
         }
-        let folder = self.root.below(&layout::seed_folder(&self.record.vm));
-        match stage_seed(self.generations, &folder, staged, self.rules, self.trials) {
+        let folder = layout::seed_folder(&self.record.vm);
+        let folder = (self.root, folder.as_str());
+        match stage_seed(self.generations, folder, staged, self.rules, self.trials) {
             Ok(id) => {
                 self.say("boots its seed");
                 Some(id)
             }
             Err(fault) => {
-                self.say(format!("seed: {}", chain(&fault)));
+                self.said.warn(format!("seed: {}", chain(&fault)));
                 None
             }
         }
@@ -219,7 +229,7 @@ impl Choosing<'_> {
     }
 
     fn say(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
+        self.said.say(line);
     }
 }
 

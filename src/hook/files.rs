@@ -1,13 +1,14 @@
 //! Reading, hashing and making files, with a bound on bytes and time.
 
 use crate::boot::{Identity, Sha256Hex, Timestamp};
+use crate::files::{Folder, LinkInTheWay, Root};
 use crate::format::{Format, FormatError};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use std::error::Error;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,9 +28,43 @@ pub(super) struct FileFault {
 
 impl FileFault {
     /// Names the act and the file of an error.
-    pub(super) fn new(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn new(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self { act, path, source }
+    }
+
+    /// What to do about it, where the failure alone tells.
+    pub(super) fn remedy(&self) -> Option<String> {
+        let in_the_way = NotOurs::of(&self.source).or_else(|| LinkInTheWay::of(&self.source));
+        if let Some(path) = in_the_way {
+            let path = path.display();
+            return Some(format!("move it away: mv {path} {path}.old"));
+        }
+        let path = self.path.display();
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some(format!("free some room in the file system of {path}"))
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Some(format!("mount the file system of {path} writable"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Something that armfleet did not make where something of its own is to be.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is {what}, which armfleet did not make", path.display())]
+pub(super) struct NotOurs {
+    pub(super) path: PathBuf,
+    pub(super) what: &'static str,
+}
+
+impl NotOurs {
+    fn of(error: &io::Error) -> Option<&Path> {
+        let inner = error.get_ref()?.downcast_ref::<Self>()?;
+        Some(&inner.path)
     }
 }
 
@@ -43,10 +78,18 @@ pub(super) struct LaterFile {
 }
 
 /// Whether a later version of armfleet wrote a file.
-pub(super) fn later(path: &Path, format: Format) -> Option<LaterFile> {
-    let source = format.later(&read_own(path).ok()??)?;
-    let path = path.to_owned();
-    Some(LaterFile { path, source })
+pub(super) fn later(root: &Root, path: &str, format: Format) -> Option<LaterFile> {
+    let file = read_own(root, path).ok()??;
+    LaterFile::of(&root.below(path), &file.bytes, format)
+}
+
+impl LaterFile {
+    /// The same of bytes that were read from this path.
+    pub(super) fn of(path: &Path, bytes: &[u8], format: Format) -> Option<Self> {
+        let source = format.later(bytes)?;
+        let path = path.to_owned();
+        Some(Self { path, source })
+    }
 }
 
 /// When reading must stop: libvirtd holds the VM's lock for as long as the hook runs.
@@ -126,105 +169,102 @@ pub(super) fn copy(from: &File, mut to: &File, limit: u64, deadline: Deadline) -
     }
 }
 
-/// Opens a plain file for reading; a link is not followed, and nothing else is waited for.
-pub(super) fn open_plain(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("it is not a plain file"))
+/// A file of armfleet's own with what it holds.
+pub(super) struct OwnFile {
+    pub(super) bytes: Vec<u8>,
+    uid: u32,
+    mode: u32,
+}
+
+impl OwnFile {
+    /// Whether only the one who runs this, root, can have written it.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.uid == rustix::process::geteuid().as_raw() && self.mode & 0o022 == 0
     }
 }
 
-/// Reads a file of one of armfleet's own kinds; `None` if it is not there. A file beyond the limit is cut to one byte more,
-/// which whoever parses them refuses.
-pub(super) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, FileFault> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open_plain(path)?
-            .take(OWN_FILE_LIMIT + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
+/// The folder of a path of armfleet's own, and its name there.
+pub(super) fn holding<'a>(root: &Root, path: &'a str) -> Result<(Folder, &'a str), FileFault> {
+    let opened = root.holding(path);
+    opened.map_err(FileFault::new("open the folder of", &root.below(path)))
+}
+
+/// Reads a file of one of armfleet's own kinds; `None` if it, or its folder, is not there. A file beyond the limit is cut to
+/// one byte more, which whoever parses them refuses.
+pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, FileFault> {
+    let read = || -> io::Result<OwnFile> {
+        let (folder, name) = root.holding(path)?;
+        read_in(&folder, name)
     };
-    match read() {
-        Ok(bytes) => Ok(Some(bytes)),
+    there(read()).map_err(FileFault::new("read", &root.below(path)))
+}
+
+/// The same of a file in an open folder.
+pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>, FileFault> {
+    let read = there(read_in(folder, name)).map_err(FileFault::new("read", &folder.at(name)))?;
+    Ok(read.map(|file| file.bytes))
+}
+
+fn read_in(folder: &Folder, name: &str) -> io::Result<OwnFile> {
+    let file = folder.open_file(name)?;
+    let seen = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(OWN_FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(OwnFile {
+        bytes,
+        uid: seen.uid(),
+        mode: seen.mode(),
+    })
+}
+
+fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(fault) => Err(FileFault::new("read", path)(fault)),
+        Err(fault) => Err(fault),
     }
-}
-
-/// Makes a folder of this mode, whatever the umask is, unless it is there.
-pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), FileFault> {
-    // One that is there may be without, made by a run that was killed.
-    let lacks = || fs::symlink_metadata(path).is_ok_and(|seen| seen.mode() & mode != mode);
-    let made = match DirBuilder::new().mode(mode).create(path) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && !lacks() => Ok(()),
-        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => Err(fault),
-        _ => fs::set_permissions(path, Permissions::from_mode(mode)),
-    };
-    made.map_err(FileFault::new("make the folder", path))
 }
 
 /// Creates a file that was not there, readable by root alone for now.
-pub(super) fn create(path: &Path) -> Result<File, FileFault> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(FileFault::new("create", path))
+pub(super) fn create(folder: &Folder, name: &str) -> Result<File, FileFault> {
+    let created = folder.create(name);
+    created.map_err(FileFault::new("create", &folder.at(name)))
 }
 
-/// Removes a file, if it is there.
-pub(super) fn remove_file(path: &Path) -> Result<(), FileFault> {
-    match fs::remove_file(path) {
-        Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
-            Err(FileFault::new("remove", path)(fault))
-        }
-        _ => Ok(()),
-    }
+/// Removes a file, if it is there; tells whether it was.
+pub(super) fn remove_file(folder: &Folder, name: &str) -> Result<bool, FileFault> {
+    let removed = folder.remove(name);
+    removed.map_err(FileFault::new("remove", &folder.at(name)))
 }
 
 /// Puts a folder's entries on disk.
-pub(super) fn sync_folder(path: &Path) -> Result<(), FileFault> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(FileFault::new("sync", path))
+pub(super) fn sync_folder(folder: &Folder) -> Result<(), FileFault> {
+    let synced = folder.sync();
+    synced.map_err(FileFault::new("sync", folder.path()))
 }
 
 /// Writes a file that may be there and may be read at any time; on a filesystem that a reboot empties.
-pub(super) fn write_stamp(path: &Path, text: &str) -> Result<(), FileFault> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
+pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), FileFault> {
+    let (folder, name) = holding(root, path)?;
+    folder
+        .open_with(name, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o600)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(FileFault::new("write", path))
+        .map_err(FileFault::new("write", &folder.at(name)))
 }
 
 /// Takes a lock, held until the file is dropped; `None` if somebody else keeps it for longer than the limit.
-pub(super) fn lock(path: &Path, limit: Duration) -> Result<Option<File>, FileFault> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(FileFault::new("open", path))?;
+pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, FileFault> {
+    let (folder, name) = holding(root, path)?;
+    let file = folder
+        .open_with(name, OFlags::WRONLY | OFlags::CREATE, 0o600)
+        .map_err(FileFault::new("open", &folder.at(name)))?;
     let deadline = Deadline::after(limit);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::Error(fault)) => return Err(FileFault::new("lock", path)(fault)),
+            Err(TryLockError::Error(fault)) => {
+                return Err(FileFault::new("lock", &folder.at(name))(fault));
+            }
             Err(TryLockError::WouldBlock) if deadline.check().is_err() => return Ok(None),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
         }

@@ -5,35 +5,35 @@
 //! before a start.
 
 use super::files::{
-    Deadline, FileFault, LaterFile, Timed, copy, create, digest, identity, later, make_folder,
-    open_plain, read_own, remove_file, sync_folder,
+    Deadline, FileFault, LaterFile, NotOurs, Timed, copy, create, digest, identity, read_named,
+    sync_folder,
 };
 use crate::boot::{
     Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT,
     KernelFault, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Sha256Hex, Trials,
     check_kernel, read_pair_note, render_pair_note, walk_initrd,
 };
+use crate::files::{Folder, Root};
 use crate::format::FormatError;
-use rustix::fs::{CWD, RenameFlags};
-use std::fs::{self, File, Permissions};
+use crate::spec::{VmName, layout};
+use rustix::fs::{FileType, RenameFlags};
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, fchown, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, fchown};
+use std::path::PathBuf;
 
 const FOLDER: &str = "g";
 const CURRENT: &str = "current";
 const PREVIOUS: &str = "previous";
 /// The generation that is being made; under the staging lock there is at most one.
-const DRAFT: &str = ".draft";
+const DRAFT: &str = layout::GENERATION_DRAFT;
 const LINK_DRAFT: &str = ".link";
 const KERNEL: &str = "vmlinuz";
 const INITRD: &str = "initrd.img";
 const NOTE: &str = "pair.json";
 /// Marks a generation that is an installer, for the shim.
-pub(super) const INSTALLER_MARK: &str = "installer";
+const INSTALLER_MARK: &str = "installer";
 
-/// Passable for QEMU, which is not root, and listable for nobody else.
-const FOLDER_MODE: u32 = 0o711;
 /// An initrd may hold secrets: only root and QEMU's group read a staged file, until libvirt labels it at the start.
 const STAGED_MODE: u32 = 0o640;
 /// A note holds none, and `status` need not be root to read it.
@@ -41,7 +41,8 @@ const NOTE_MODE: u32 = 0o644;
 
 /// The generations of one VM.
 pub(super) struct Generations {
-    boot: PathBuf,
+    boot: Folder,
+    all: Folder,
 }
 
 /// A generation that is there, by its note.
@@ -118,11 +119,23 @@ pub(super) enum Unverified {
 }
 
 impl Generations {
-    /// Opens the generations in a VM's `boot` folder, making what is missing.
-    pub(super) fn open(boot: PathBuf) -> Result<Self, FileFault> {
-        make_folder(&boot, FOLDER_MODE)?;
-        make_folder(&boot.join(FOLDER), FOLDER_MODE)?;
-        Ok(Self { boot })
+    /// Opens a VM's generations, making what is missing.
+    pub(super) fn open(root: &Root, vm: &VmName) -> Result<Self, FileFault> {
+        let path = layout::boot_folder(vm);
+        let open = || {
+            let (folder, name) = root.holding(&path)?;
+            let boot = folder.sub_or_make(name, layout::PASSAGE)?;
+            let all = boot.sub_or_make(FOLDER, layout::PASSAGE)?;
+            Ok(Self { boot, all })
+        };
+        open().map_err(FileFault::new("open the folders of", &root.below(&path)))
+    }
+
+    /// Opens them where they are there; nothing is made.
+    fn existing(root: &Root, vm: &VmName) -> io::Result<Self> {
+        let boot = root.folder(&layout::boot_folder(vm))?;
+        let all = boot.sub(FOLDER)?;
+        Ok(Self { boot, all })
     }
 
     /// The generation that `current` names, if its note can be read.
@@ -132,36 +145,50 @@ impl Generations {
 
     /// A generation, if it is there and its note describes it.
     pub(super) fn get(&self, id: GenerationId) -> Option<Staged> {
-        let text = read_own(&self.folder(&id).join(NOTE)).ok()??;
+        let folder = self.all.sub(id.as_str()).ok()?;
+        let text = read_named(&folder, NOTE).ok()??;
         let note = read_pair_note(&text).ok()?;
         (note.id() == id).then_some(Staged { id, note })
     }
 
     /// The note of a generation that a later version of armfleet staged, if there is one.
     pub(super) fn later_note(&self) -> Option<LaterFile> {
-        let folders = fs::read_dir(self.boot.join(FOLDER)).ok()?;
-        let mut notes = folders.flatten().map(|folder| folder.path().join(NOTE));
-        notes.find_map(|note| later(&note, PAIR_FORMAT))
+        let mut names = self.all.names().ok()?.into_iter();
+        names.find_map(|name| {
+            let folder = self.all.sub(&name).ok()?;
+            let text = read_named(&folder, NOTE).ok()??;
+            LaterFile::of(&folder.at(NOTE), &text, PAIR_FORMAT)
+        })
     }
 
     /// Whether a generation's files are there with their sizes. Nobody but root changes them, so this is enough for
     /// every day; [`Self::verify`] reads them.
     pub(super) fn is_whole(&self, staged: &Staged) -> bool {
-        self.files(staged).iter().all(|(path, file)| {
-            fs::symlink_metadata(path).is_ok_and(|seen| seen.is_file() && seen.len() == file.size)
-        })
+        let Ok(folder) = self.all.sub(staged.id.as_str()) else {
+            return false;
+        };
+        files(staged)
+            .iter()
+            .all(|(name, file)| size_in(&folder, name) == Some(file.size))
     }
 
     /// Compares a generation's bytes with its note.
     pub(super) fn verify(&self, staged: &Staged, deadline: Deadline) -> Result<(), Unverified> {
-        for (path, file) in self.files(staged) {
-            match open_plain(&path).and_then(|open| digest(&open, deadline)) {
+        for (name, file) in files(staged) {
+            let path = self.all.at(staged.id.as_str()).join(name);
+            let open = self.open_file(staged, name);
+            match open.and_then(|open| digest(&open, deadline)) {
                 Ok(sha256) if sha256 == file.sha256 => {}
                 Ok(_) => return Err(Unverified::Differs(path)),
                 Err(source) => return Err(Unverified::Unreadable { path, source }),
             }
         }
         Ok(())
+    }
+
+    /// Opens a file of a generation.
+    pub(super) fn open_file(&self, staged: &Staged, name: &str) -> io::Result<File> {
+        self.all.sub(staged.id.as_str())?.open_file(name)
     }
 
     /// Copies a pair, checks the copy, and makes it a generation. `current` stays as it is.
@@ -172,18 +199,9 @@ impl Generations {
         trials: &Trials,
     ) -> Result<GenerationId, StageFault> {
         let draft = self.folder_of_draft()?;
-        let (kernel_copy, kernel) = copy_in(
-            &incoming.kernel,
-            &draft.join(KERNEL),
-            KERNEL_LIMIT,
-            rules.deadline,
-        )?;
-        let (initrd_copy, initrd) = copy_in(
-            &incoming.initrd,
-            &draft.join(INITRD),
-            INITRD_LIMIT,
-            rules.deadline,
-        )?;
+        let copy = |of, name, limit| copy_in(of, &draft, name, limit, rules.deadline);
+        let (kernel_copy, kernel) = copy(&incoming.kernel, KERNEL, KERNEL_LIMIT)?;
+        let (initrd_copy, initrd) = copy(&incoming.initrd, INITRD, INITRD_LIMIT)?;
         let note = PairNote {
             version: incoming.version,
             source: incoming.source,
@@ -200,14 +218,14 @@ impl Generations {
         check_copies(&note, &kernel_copy, &initrd_copy, rules)?;
         for (copy, name) in [(&kernel_copy, KERNEL), (&initrd_copy, INITRD)] {
             finish(copy, Some(rules.group), STAGED_MODE)
-                .map_err(FileFault::new("finish", &draft.join(name)))?;
+                .map_err(FileFault::new("finish", &draft.at(name)))?;
         }
         if note.source == PairSource::Installer {
-            create(&draft.join(INSTALLER_MARK))?;
+            create(&draft, INSTALLER_MARK)?;
         }
-        write_note(&draft.join(NOTE), &note)?;
+        write_note(&draft, &note)?;
         sync_folder(&draft)?;
-        self.publish(&draft, &id)?;
+        self.publish(&id)?;
         Ok(id)
     }
 
@@ -231,85 +249,146 @@ impl Generations {
             .filter_map(|link| self.named_by(link))
     }
 
-    /// Removes what is not to be kept, and what a killed run left.
-    pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<(), FileFault> {
-        remove_file(&self.boot.join(LINK_DRAFT))?;
-        let folder = self.boot.join(FOLDER);
-        let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        for entry in entries.map_err(FileFault::new("list", &folder))? {
-            if !entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| kept.iter().any(|id| id.as_str() == name))
-            {
-                remove_tree(&entry.path())?;
+    /// Removes the generations that are not to be kept, and what a killed run left. Everything else that lies there stays;
+    /// the answer says what.
+    pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<Vec<String>, FileFault> {
+        self.remove_link_draft()?;
+        let names = self.all.names();
+        let names = names.map_err(FileFault::new("list", self.all.path()))?;
+        let mut stays = Vec::new();
+        for name in names {
+            if kept.iter().any(|id| id.as_str() == name) {
+                continue;
+            }
+            let is_ours = name == DRAFT || GenerationId::try_from(name.clone()).is_ok();
+            let path = self.all.at(&name);
+            let is_folder = self.all.kind(&name);
+            let is_folder =
+                is_folder.map_err(FileFault::new("look at", &path))? == Some(FileType::Directory);
+            if is_ours && is_folder {
+                let left = self.all.remove_folder(&name, &layout::GENERATION_FILES);
+                let left = left.map_err(FileFault::new("remove", &path))?;
+                stays.extend(left.iter().map(|name| path.join(name)));
+            } else {
+                stays.push(path);
             }
         }
-        Ok(())
-    }
-
-    fn folder(&self, id: &GenerationId) -> PathBuf {
-        self.boot.join(FOLDER).join(id.as_str())
-    }
-
-    /// A generation's kernel and initrd, and what is known of them.
-    pub(super) fn files<'a>(&self, staged: &'a Staged) -> [(PathBuf, &'a FileNote); 2] {
-        let folder = self.folder(&staged.id);
-        [
-            (folder.join(KERNEL), &staged.note.kernel),
-            (folder.join(INITRD), &staged.note.initrd),
-        ]
+        let remark = |path: PathBuf| {
+            format!(
+                "{} is none of armfleet's files, and stays",
+                path.display().to_string().escape_debug()
+            )
+        };
+        Ok(stays.into_iter().map(remark).collect())
     }
 
     /// The generation that a link names.
     fn named_by(&self, link: &str) -> Option<GenerationId> {
-        let target = fs::read_link(self.boot.join(link)).ok()?;
-        let id = target.to_str()?.strip_prefix(FOLDER)?.strip_prefix('/')?;
+        let target = String::from_utf8(self.boot.read_link(link).ok()?).ok()?;
+        let id = target.strip_prefix(FOLDER)?.strip_prefix('/')?;
         GenerationId::try_from(id.to_owned()).ok()
     }
 
-    /// Makes a link name a generation, by a rename.
+    /// Makes a link name a generation, by a rename. Nothing but a link is replaced.
     fn link(&self, name: &str, to: &GenerationId) -> Result<(), FileFault> {
-        let (draft, path) = (self.boot.join(LINK_DRAFT), self.boot.join(name));
-        remove_file(&draft)?;
-        symlink(Path::new(FOLDER).join(to.as_str()), &draft)
-            .and_then(|()| fs::rename(&draft, &path))
-            .map_err(FileFault::new("switch", &path))
+        self.remove_link_draft()?;
+        let switch = || {
+            only_link(&self.boot, name)?;
+            self.boot.link(&format!("{FOLDER}/{to}"), LINK_DRAFT)?;
+            self.boot
+                .rename(LINK_DRAFT, &self.boot, name, RenameFlags::empty())
+        };
+        switch().map_err(FileFault::new("switch", &self.boot.at(name)))
     }
 
-    fn folder_of_draft(&self) -> Result<PathBuf, FileFault> {
-        let draft = self.boot.join(FOLDER).join(DRAFT);
-        remove_tree(&draft)?;
-        make_folder(&draft, FOLDER_MODE)?;
-        Ok(draft)
+    fn remove_link_draft(&self) -> Result<(), FileFault> {
+        let remove = || {
+            only_link(&self.boot, LINK_DRAFT)?;
+            self.boot.remove(LINK_DRAFT)
+        };
+        let removed = remove().map_err(FileFault::new("remove", &self.boot.at(LINK_DRAFT)));
+        removed.map(drop)
     }
 
-    /// Gives a draft its name. A generation of that name has the same bytes, or had; the draft takes its place at once,
+    /// An empty draft.
+    fn folder_of_draft(&self) -> Result<Folder, FileFault> {
+        let path = self.all.at(DRAFT);
+        let make = || {
+            let left = self.all.remove_folder(DRAFT, &layout::GENERATION_FILES)?;
+            if let Some(name) = left.first() {
+                let path = path.join(name);
+                let what = "a file";
+                return Err(io::Error::other(NotOurs { path, what }));
+            }
+            self.all.sub_or_make(DRAFT, layout::PASSAGE)
+        };
+        make().map_err(FileFault::new("make", &path))
+    }
+
+    /// Gives the draft its name. A generation of that name has the same bytes, or had; the draft takes its place at once,
     /// so that `current` never names nothing.
-    fn publish(&self, draft: &Path, id: &GenerationId) -> Result<(), FileFault> {
-        let (folder, parent) = (self.folder(id), self.boot.join(FOLDER));
-        let published =
-            match rustix::fs::renameat_with(CWD, draft, CWD, &folder, RenameFlags::NOREPLACE) {
-                Err(rustix::io::Errno::EXIST) => {
-                    rustix::fs::renameat_with(CWD, draft, CWD, &folder, RenameFlags::EXCHANGE)
-                }
-                other => other,
-            };
-        published
-            .map_err(io::Error::from)
-            .map_err(FileFault::new("publish", &folder))?;
-        sync_folder(&parent)
+    fn publish(&self, id: &GenerationId) -> Result<(), FileFault> {
+        let rename = |how| self.all.rename(DRAFT, &self.all, id.as_str(), how);
+        let published = match rename(RenameFlags::NOREPLACE) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                rename(RenameFlags::EXCHANGE)
+            }
+            other => other,
+        };
+        published.map_err(FileFault::new("publish", &self.all.at(id.as_str())))?;
+        sync_folder(&self.all)
+    }
+}
+
+/// Whether a VM has something staged to boot; an installer is nothing to fall back on.
+pub(super) fn is_bootable(root: &Root, vm: &VmName) -> bool {
+    let staged = || {
+        let generations = Generations::existing(root, vm).ok()?;
+        let current = generations.named_by(CURRENT)?;
+        generations.all.sub(current.as_str()).ok()
+    };
+    staged().is_some_and(|folder| {
+        let has = |name| size_in(&folder, name).is_some_and(|size| size > 0);
+        has(KERNEL) && has(INITRD) && size_in(&folder, INSTALLER_MARK).is_none()
+    })
+}
+
+/// A generation's kernel and initrd by their names in it, and what is known of them.
+pub(super) fn files(staged: &Staged) -> [(&'static str, &FileNote); 2] {
+    [(KERNEL, &staged.note.kernel), (INITRD, &staged.note.initrd)]
+}
+
+/// The size of a regular file, if it is there.
+fn size_in(folder: &Folder, name: &str) -> Option<u64> {
+    let stat = folder.stat(name).ok()?;
+    let plain = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
+    plain.then_some(stat.stx_size)
+}
+
+/// Fails if something that is no link has this name.
+fn only_link(folder: &Folder, name: &str) -> io::Result<()> {
+    match folder.kind(name)? {
+        None | Some(FileType::Symlink) => Ok(()),
+        Some(kind) => Err(io::Error::other(NotOurs {
+            path: folder.at(name),
+            what: if kind == FileType::Directory {
+                "a folder"
+            } else {
+                "a file"
+            },
+        })),
     }
 }
 
 /// Copies a file and describes the copy. What it was copied from must have been the same before and after.
 fn copy_in(
     (origin, file): &(Origin, File),
-    to: &Path,
+    draft: &Folder,
+    to: &str,
     limit: u64,
     deadline: Deadline,
 ) -> Result<(File, FileNote), StageFault> {
-    let into = create(to)?;
+    let into = create(draft, to)?;
     let copied = || -> io::Result<(u64, bool, Sha256Hex)> {
         let size = copy(file, &into, limit, deadline)?;
         let unchanged = size == origin.file.size && identity(file)? == origin.file;
@@ -355,12 +434,12 @@ fn check_copies(
     Ok(())
 }
 
-fn write_note(path: &Path, note: &PairNote) -> Result<(), StageFault> {
+fn write_note(draft: &Folder, note: &PairNote) -> Result<(), StageFault> {
     let text = render_pair_note(note).map_err(StageFault::Note)?;
-    let mut file = create(path)?;
+    let mut file = create(draft, NOTE)?;
     file.write_all(text.as_bytes())
         .and_then(|()| finish(&file, None, NOTE_MODE))
-        .map_err(FileFault::new("write", path))?;
+        .map_err(FileFault::new("write", &draft.at(NOTE)))?;
     Ok(())
 }
 
@@ -369,18 +448,4 @@ fn finish(file: &File, group: Option<u32>, mode: u32) -> io::Result<()> {
     fchown(file, None, group)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
-}
-
-fn remove_tree(path: &Path) -> Result<(), FileFault> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(seen) if seen.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(fault) => Err(fault),
-    };
-    match removed {
-        Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
-            Err(FileFault::new("remove", path)(fault))
-        }
-        _ => Ok(()),
-    }
 }

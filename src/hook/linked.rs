@@ -1,11 +1,11 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{Deadline, FileFault, copy, identity, open_plain};
-use super::generations::Generations;
-use super::root::Root;
+use super::files::{Deadline, FileFault, copy, identity};
+use super::generations::{Generations, files};
 use super::share::Share;
 use super::start::STAGING_TIME;
 use crate::boot::FileNote;
+use crate::files::Root;
 use crate::spec::{HostPath, VmName, layout};
 use std::fs::File;
 use std::io;
@@ -30,7 +30,7 @@ pub(super) enum LinkFault {
 
 /// Gives the pair that is staged for a VM its names inside this share.
 pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), LinkFault> {
-    let generations = Generations::open(root.below(&layout::boot_folder(vm)))?;
+    let generations = Generations::open(root, vm)?;
     let share = Share::open(Path::new(share.as_str()))?;
     place(&generations, &share, Deadline::after(STAGING_TIME))
 }
@@ -43,8 +43,9 @@ pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<()
 fn place(generations: &Generations, share: &Share, deadline: Deadline) -> Result<(), LinkFault> {
     let staged = generations.current().ok_or(LinkFault::NothingStaged)?;
     let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
-    for ((path, note), name) in generations.files(&staged).into_iter().zip(names) {
-        place_one(share, name, note, &path, deadline)?;
+    for ((file, note), name) in files(&staged).into_iter().zip(names) {
+        let open = || generations.open_file(&staged, file);
+        place_one(share, name, note, open, deadline)?;
     }
     share.sync().map_err(fault("both names"))
 }
@@ -53,13 +54,13 @@ fn place_one(
     share: &Share,
     name: &'static str,
     note: &FileNote,
-    staged: &Path,
+    staged: impl FnOnce() -> io::Result<File>,
     deadline: Deadline,
 ) -> Result<(), LinkFault> {
     match guests_own(share, note) {
         Some(file) if share.has(name, &file) => return Ok(()),
         Some(file) => share.link(&file, name),
-        None => open_plain(staged).and_then(|from| {
+        None => staged().and_then(|from| {
             share.write(name, |into| {
                 copy(&from, into, note.size, deadline).map(drop)
             })

@@ -6,7 +6,8 @@
 //! While it runs, libvirtd holds the VM's lock, so its time is bounded; a call to libvirt from here would never return.
 //! It runs as root, and everything in the share belongs to the guest: files are opened confined to the share, following
 //! nothing; bytes, names and times are bounded; nothing is written there. armfleet's own files are root's, and
-//! reached only by names that were checked.
+//! reached only by names that were checked and through folders that are no links; of them it removes what has the form of
+//! its own, a generation or a draft, and reports everything else.
 //!
 //! Killed at any moment it leaves `current` as it was or as it is to be: a generation is complete and on disk before it
 //! gets its name, and both the name and `current` appear by a rename.
@@ -18,13 +19,13 @@ mod generations;
 mod linked;
 mod prepare;
 mod provided;
-mod root;
+mod said;
 mod share;
 mod start;
 mod trial;
 
+pub use crate::files::Root;
 pub use prepare::{Outcome, Verdict, prepare};
-pub use root::Root;
 
 pub use crate::boot::SHIM;
 

@@ -2,16 +2,14 @@
 
 use super::domain::Starting;
 use super::files::{FileFault, chain, read_own};
-use super::generations::INSTALLER_MARK;
+use super::generations::is_bootable;
 use super::linked::hand_over;
-use super::root::Root;
-use super::start::Start;
+use super::start::{Start, start_again};
+use crate::files::Root;
 use crate::format::{FormatError, UPGRADE};
 use crate::mark::read_record;
 use crate::spec::{VmName, layout};
-use std::fs;
 use std::io::Read;
-use std::path::Path;
 
 /// Whether the VM may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +30,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn done(vm: &VmName, lines: &[String]) -> Self {
-        let text = lines.iter().map(|line| format!("armfleet: {vm}: {line}\n"));
+    pub(super) fn done<'a>(vm: &VmName, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let text = lines
+            .into_iter()
+            .map(|line| format!("armfleet: {vm}: {line}\n"));
         Self {
             verdict: Verdict::Done,
             text: text.collect(),
@@ -47,8 +47,16 @@ impl Outcome {
         }
     }
 
-    pub(super) fn refused(vm: &VmName, why: &str, lines: &[String], remedy: &str) -> Self {
-        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    pub(super) fn refused<'a>(
+        vm: &VmName,
+        why: &str,
+        lines: impl IntoIterator<Item = &'a str>,
+        remedy: &str,
+    ) -> Self {
+        let lines: String = lines
+            .into_iter()
+            .map(|line| format!("  {line}\n"))
+            .collect();
         Self {
             verdict: Verdict::Refused,
             text: format!("armfleet: {vm} cannot start: {why}\n{lines}To do: {remedy}\n"),
@@ -63,6 +71,8 @@ enum RecordFault {
     Damaged(#[source] FormatError),
     #[error("its record stays as it is")]
     Later(#[source] FormatError),
+    #[error("its record could have been written by another user than root")]
+    Untrusted,
     #[error("its record is unreadable")]
     Unreadable(#[source] FileFault),
 }
@@ -76,9 +86,10 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     let Ok(vm) = domain.parse::<VmName>() else {
         return Outcome::nothing();
     };
-    let record = match read_own(&root.below(&layout::record(&vm))) {
+    let record = match read_own(root, &layout::record(&vm)) {
         Ok(None) => return Outcome::nothing(),
-        Ok(Some(text)) => read_record(&text).map_err(|fault| {
+        Ok(Some(file)) if !file.is_trusted() => Err(RecordFault::Untrusted),
+        Ok(Some(file)) => read_record(&file.bytes).map_err(|fault| {
             if fault.is_later() {
                 RecordFault::Later(fault)
             } else {
@@ -89,14 +100,14 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     };
     let starting = match Starting::read(domain_xml) {
         Ok(starting) => starting,
-        Err(fault) => return Outcome::done(&vm, &[chain(&fault)]),
+        Err(fault) => return Outcome::done(&vm, [chain(&fault).as_str()]),
     };
     let record = match record {
         Ok(record) => record,
         Err(fault) => return without_record(root, &vm, &starting, &fault),
     };
     match starting.foreign_to(&record, &vm) {
-        Some(why) => Outcome::done(&vm, &[format!("left alone: {why}")]),
+        Some(why) => Outcome::done(&vm, [format!("left alone: {why}").as_str()]),
         None => {
             let handover = starting.handover(&record.boot.share);
             Start::new(root, &record, starting.arch, handover).run()
@@ -107,37 +118,28 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
 fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
     let why = chain(fault);
+    // What a later version staged is as good as it was; of a damaged record nothing is known.
     let linked = || {
         let share = starting.linked_share();
-        share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
+        matches!(fault, RecordFault::Later(_))
+            && share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
     };
     if !starting.claims_to_be(vm) || can_boot_unchecked(root, vm) || linked() {
-        return Outcome::done(vm, &[format!("{why}; nothing was staged")]);
+        return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);
     }
     let remedy = match fault {
-        RecordFault::Later(_) => UPGRADE,
-        RecordFault::Damaged(_) | RecordFault::Unreadable(_) => "run `armfleet apply`",
+        RecordFault::Unreadable(fault) => fault.remedy(),
+        RecordFault::Later(_) => Some(UPGRADE.to_owned()),
+        RecordFault::Damaged(_) | RecordFault::Untrusted => None,
     };
-    Outcome::refused(
-        vm,
-        &why,
-        &[],
-        &format!("{remedy}, then start the VM again."),
-    )
+    let remedy = remedy.unwrap_or_else(|| "run `armfleet apply`".to_owned());
+    Outcome::refused(vm, &why, [], &start_again(Some(remedy)))
 }
 
 /// Whether a VM has something to boot that is nobody's but armfleet's.
 pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
-    let linked = fs::symlink_metadata(root.below(&layout::linked(vm))).is_ok();
-    !linked && is_bootable(&root.below(&layout::current(vm)))
-}
-
-/// Whether a domain has something to boot in this folder; an installer is nothing to fall back on.
-pub(super) fn is_bootable(current: &Path) -> bool {
-    if fs::symlink_metadata(current.join(INSTALLER_MARK)).is_ok() {
-        return false;
-    }
-    ["vmlinuz", "initrd.img"].iter().all(|name| {
-        fs::metadata(current.join(name)).is_ok_and(|file| file.is_file() && file.len() > 0)
-    })
+    let linked = root
+        .holding(&layout::linked(vm))
+        .and_then(|(folder, name)| folder.kind(name));
+    matches!(linked, Ok(None)) && is_bootable(root, vm)
 }

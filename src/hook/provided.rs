@@ -1,15 +1,17 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{FileFault, LaterFile, identity, later, open_plain, read_own};
+use super::files::{FileFault, LaterFile, identity, read_named};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use crate::boot::{
     GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
     SeedReceipt, Trials,
 };
+use crate::files::{Folder, Root, open_plain};
 use crate::format::{Format, FormatError};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a provided pair cannot be used.
@@ -25,21 +27,28 @@ pub(super) enum ProvidedFault {
     },
     #[error("its receipt cannot be used")]
     Later(#[source] LaterFile),
+    /// Its receipt is taken away, so that the next apply puts the copy there again.
+    #[error("{} is damaged: its bytes are not those that were put there; run `armfleet apply`", .0.display())]
+    Altered(PathBuf),
     #[error(transparent)]
     Own(#[from] FileFault),
     #[error(transparent)]
     Stage(#[from] StageFault),
 }
 
+const SEED: &str = "seed.json";
+const INSTALLER: &str = "installer.json";
+
 /// Stages the seed, unless it is staged.
 pub(super) fn stage_seed(
     generations: &Generations,
-    folder: &Path,
+    (root, folder): (&Root, &str),
     staged: Option<&Staged>,
     rules: Rules,
     trials: &Trials,
 ) -> Result<GenerationId, ProvidedFault> {
-    let receipt: SeedReceipt = read_receipt(&folder.join("seed.json"), SEED_FORMAT)?;
+    let folder = &open_folder(root, folder)?;
+    let receipt: SeedReceipt = read_receipt(folder, SEED, SEED_FORMAT)?;
     let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
     if let Some(staged) = staged.filter(same) {
         return Ok(staged.id.clone());
@@ -51,16 +60,17 @@ pub(super) fn stage_seed(
         initrd: open(folder, "initrd.img", &receipt.initrd)?,
         expected: Some(receipt.id()),
     };
-    Ok(generations.stage(incoming, rules, trials)?)
+    staged_as(folder, SEED, generations.stage(incoming, rules, trials))
 }
 
 /// Stages the installer.
 pub(super) fn stage_installer(
     generations: &Generations,
-    folder: &Path,
+    (root, folder): (&Root, &str),
     rules: Rules,
 ) -> Result<GenerationId, ProvidedFault> {
-    let receipt: InstallerReceipt = read_receipt(&folder.join("installer.json"), INSTALLER_FORMAT)?;
+    let folder = &open_folder(root, folder)?;
+    let receipt: InstallerReceipt = read_receipt(folder, INSTALLER, INSTALLER_FORMAT)?;
     let incoming = Incoming {
         source: PairSource::Installer,
         version: None,
@@ -69,7 +79,8 @@ pub(super) fn stage_installer(
         expected: Some(receipt.id()),
     };
     // No trial: an installer runs once.
-    Ok(generations.stage(incoming, rules, &Trials::default())?)
+    let staged = generations.stage(incoming, rules, &Trials::default());
+    staged_as(folder, INSTALLER, staged)
 }
 
 /// Whether a disk image holds no byte: nothing was ever written to it since it was created or emptied. Where the
@@ -83,14 +94,22 @@ pub(super) fn is_blank(disk: &Path) -> Result<bool, FileFault> {
     }
 }
 
+fn open_folder(root: &Root, path: &str) -> Result<Folder, ProvidedFault> {
+    root.folder(path).map_err(|fault| match fault.kind() {
+        io::ErrorKind::NotFound => ProvidedFault::NoReceipt(root.below(path)),
+        _ => FileFault::new("open", &root.below(path))(fault).into(),
+    })
+}
+
 fn open(
-    folder: &Path,
-    file: &str,
+    folder: &Folder,
+    name: &str,
     part: &SeedPart,
 ) -> Result<(Origin, std::fs::File), ProvidedFault> {
-    let path = folder.join(file);
-    let opened = open_plain(&path).and_then(|file| Ok((identity(&file)?, file)));
-    let (identity, file) = opened.map_err(FileFault::new("open", &path))?;
+    let opened = folder
+        .open_file(name)
+        .and_then(|file| Ok((identity(&file)?, file)));
+    let (identity, file) = opened.map_err(FileFault::new("open", &folder.at(name)))?;
     let origin = Origin {
         name: part.path.to_string(),
         link: None,
@@ -99,15 +118,36 @@ fn open(
     Ok((origin, file))
 }
 
-fn read_receipt<T: DeserializeOwned>(path: &Path, format: Format) -> Result<T, ProvidedFault> {
-    if let Some(later) = later(path, format) {
+fn read_receipt<T: DeserializeOwned>(
+    folder: &Folder,
+    name: &str,
+    format: Format,
+) -> Result<T, ProvidedFault> {
+    let path = folder.at(name);
+    let Some(text) = read_named(folder, name)? else {
+        return Err(ProvidedFault::NoReceipt(path));
+    };
+    if let Some(later) = LaterFile::of(&path, &text, format) {
         return Err(ProvidedFault::Later(later));
     }
-    match read_own(path)? {
-        None => Err(ProvidedFault::NoReceipt(path.to_owned())),
-        Some(text) => format.read(&text).map_err(|source| ProvidedFault::Damaged {
-            path: path.to_owned(),
-            source,
-        }),
+    format
+        .read(&text)
+        .map_err(|source| ProvidedFault::Damaged { path, source })
+}
+
+/// What came of staging what a receipt describes. A copy of other bytes has no receipt from here on: who plans compares
+/// sizes and times alone.
+fn staged_as(
+    folder: &Folder,
+    receipt: &str,
+    staged: Result<GenerationId, StageFault>,
+) -> Result<GenerationId, ProvidedFault> {
+    match staged {
+        Err(StageFault::Unexpected) => {
+            let removed = folder.remove(receipt);
+            removed.map_err(FileFault::new("remove", &folder.at(receipt)))?;
+            Err(ProvidedFault::Altered(folder.path().to_owned()))
+        }
+        staged => Ok(staged?),
     }
 }

@@ -1,22 +1,25 @@
 //! One start of one VM: what it boots.
 
 use super::choosing::{Choosing, wanted_id};
-use super::files::{Deadline, FileFault, LaterFile, chain, later, lock, make_folder, write_stamp};
-use super::generations::{Generations, Rules};
+use super::files::{
+    Deadline, FileFault, LaterFile, chain, holding, later, lock, remove_file, write_stamp,
+};
+use super::generations::{Generations, Rules, is_bootable};
 use super::linked::{LinkFault, hand_over};
-use super::prepare::{Outcome, can_boot_unchecked, is_bootable};
+use super::prepare::{Outcome, can_boot_unchecked};
 use super::provided::{ProvidedFault, is_blank, stage_installer};
-use super::root::Root;
+use super::said::Said;
 use super::share::Share;
 use super::trial;
-use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials};
+use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
+use crate::files::Root;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
-use crate::spec::{Handover, HostPath, VmName, layout};
+use crate::spec::{Handover, HostPath, layout};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// How long the share may be read, copied and checked.
@@ -60,7 +63,7 @@ pub(super) struct Start<'a> {
     /// libvirt's name of the domain's instruction set.
     arch: String,
     handover: Handover,
-    lines: Vec<String>,
+    said: Said,
 }
 
 impl<'a> Start<'a> {
@@ -70,13 +73,13 @@ impl<'a> Start<'a> {
         arch: String,
         handover: Handover,
     ) -> Self {
-        let lines = Vec::new();
+        let said = Said::default();
         Self {
             root,
             record,
             arch,
             handover,
-            lines,
+            said,
         }
     }
 
@@ -84,23 +87,25 @@ impl<'a> Start<'a> {
         let switched = self.switch().and_then(|()| self.hand_over());
         let outcome = self.outcome(switched);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
-        let _ = write_stamp(&self.path(layout::hook_seen), &outcome.text);
+        let note = render_hook_note(&outcome.text, self.said.attention());
+        let _ = write_stamp(self.root, &layout::hook_seen(&self.record.vm), &note);
         outcome
     }
 
     /// Makes `current` name what the VM is to boot.
     fn switch(&mut self) -> Result<(), Trouble> {
+        let vm = &self.record.vm;
         self.make_run_folders()?;
-        write_stamp(&self.path(layout::hook_seen), "")?;
-        if self.is_restored() && is_bootable(&self.path(layout::current)) {
+        write_stamp(self.root, &layout::hook_seen(vm), "")?;
+        if self.is_restored() && is_bootable(self.root, vm) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
         let rules = self.rules()?;
-        let lock = lock(&self.path(layout::staging_lock), LOCK_TIME)?;
+        let lock = lock(self.root, &layout::staging_lock(vm), LOCK_TIME)?;
         let _held = lock.ok_or(Trouble::Locked)?;
-        let generations = Generations::open(self.path(layout::boot_folder))?;
-        let trials = later(&self.path(layout::trials), TRIALS_FORMAT);
+        let generations = Generations::open(self.root, vm)?;
+        let trials = later(self.root, &layout::trials(vm), TRIALS_FORMAT);
         if let Some(later) = trials.or_else(|| generations.later_note()) {
             return self.keep_staged(later);
         }
@@ -108,9 +113,9 @@ impl<'a> Start<'a> {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
                 self.may_install(disk)?;
-                let folder = self.path(layout::installer_folder);
-                let id =
-                    stage_installer(&generations, &folder, rules).map_err(Trouble::Installer)?;
+                let folder = layout::installer_folder(vm);
+                let id = stage_installer(&generations, (self.root, &folder), rules)
+                    .map_err(Trouble::Installer)?;
                 self.say("boots its installer");
                 generations.switch(&id)?;
                 Ok(())
@@ -120,7 +125,7 @@ impl<'a> Start<'a> {
 
     /// Boots what a later version of armfleet has staged, and leaves everything as it is.
     fn keep_staged(&mut self, later: LaterFile) -> Result<(), Trouble> {
-        if self.record.phase == Phase::Own && is_bootable(&self.path(layout::current)) {
+        if self.record.phase == Phase::Own && is_bootable(self.root, &self.record.vm) {
             self.say(format!("{}; boots what was staged before", chain(&later)));
             return Ok(());
         }
@@ -130,28 +135,22 @@ impl<'a> Start<'a> {
     /// With `link`, gives the pair its names inside the share. The shim is told first: once they are there, only this
     /// program knows whether they are still good.
     fn hand_over(&self) -> Result<(), Trouble> {
-        let mark = self.path(layout::linked);
+        let vm = &self.record.vm;
+        let mark = layout::linked(vm);
         if self.handover == Handover::Copy {
-            return match fs::remove_file(&mark) {
-                Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
-                    Err(FileFault::new("remove", &mark)(fault).into())
-                }
-                _ => Ok(()),
-            };
+            let (folder, name) = holding(self.root, &mark)?;
+            remove_file(&folder, name)?;
+            return Ok(());
         }
-        write_stamp(&mark, "")?;
-        Ok(hand_over(
-            self.root,
-            &self.record.vm,
-            &self.record.boot.share,
-        )?)
+        write_stamp(self.root, &mark, "")?;
+        Ok(hand_over(self.root, vm, &self.record.boot.share)?)
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
     fn switch_to_own(&mut self, generations: &Generations, rules: Rules) -> Result<(), Trouble> {
         let path = Path::new(self.record.boot.share.as_str());
         let share = Share::open(path)
-            .map_err(|fault| self.say(chain(&fault)))
+            .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
         let (mut trials, judged) = self.judge(share.as_ref());
         let mut choosing = Choosing {
@@ -161,7 +160,7 @@ impl<'a> Start<'a> {
             share: share.as_ref(),
             rules,
             trials: &mut trials,
-            lines: &mut self.lines,
+            said: &mut self.said,
         };
         let chosen = choosing.choose();
         let switched = match &chosen {
@@ -180,8 +179,8 @@ impl<'a> Start<'a> {
     /// Judges the last run.
     fn judge(&mut self, share: Option<&Share>) -> (Trials, bool) {
         let vm = &self.record.vm;
-        let (mut trials, complaint) = trial::recall(&self.path(layout::trials));
-        complaint.into_iter().for_each(|line| self.say(line));
+        let (mut trials, complaint) = trial::recall(self.root, vm);
+        complaint.into_iter().for_each(|line| self.said.warn(line));
         let evidence = trial::take_evidence(self.root, vm, share);
         let judged = trials.judge(&evidence, self.record.boot.confirm_within);
         if let Some(judged) = &judged {
@@ -201,12 +200,13 @@ impl<'a> Start<'a> {
             .chain(wanted_id(self.record))
             .collect();
         trials.retain(&kept);
-        let remembered = trial::remember(&self.path(layout::trials), trials, judged);
-        for fault in [remembered, generations.tidy(&kept)]
-            .into_iter()
-            .filter_map(Result::err)
-        {
-            self.say(chain(&fault));
+        let vm = &self.record.vm;
+        let remembered = trial::remember(self.root, vm, trials, judged);
+        let tidied = generations.tidy(&kept).map(|stays| {
+            stays.into_iter().for_each(|line| self.said.warn(line));
+        });
+        for fault in [remembered, tidied].into_iter().filter_map(Result::err) {
+            self.said.warn(chain(&fault));
         }
     }
 
@@ -226,29 +226,32 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// Where one of the VM's files is.
-    fn path(&self, of: fn(&VmName) -> String) -> PathBuf {
-        self.root.below(&of(&self.record.vm))
-    }
-
     fn make_run_folders(&self) -> Result<(), FileFault> {
         [layout::RUN, layout::STAGING_LOCKS, layout::HOOK_SEEN]
             .iter()
-            .try_for_each(|folder| make_folder(&self.root.below(folder), 0o700))
+            .try_for_each(|path| {
+                let (parent, name) = holding(self.root, path)?;
+                let made = parent.sub_or_make(name, 0o700);
+                made.map(drop)
+                    .map_err(FileFault::new("make the folder", &parent.at(name)))
+            })
     }
 
     /// Whether libvirt restores this VM from a file, or takes it over from another host: its kernel is in its memory.
     /// libvirt calls the hook with `restore` (`migrate`) right before (`src/qemu/qemu_driver.c`, `qemuDomainObjRestore`;
     /// `src/qemu/qemu_migration.c`), and the shim then leaves a file. An old one is of a restore that went no further.
     fn is_restored(&self) -> bool {
-        let path = self.path(layout::restoring);
-        let noted = fs::symlink_metadata(&path).and_then(|seen| seen.modified());
-        let fresh = noted.is_ok_and(|at| {
+        let path = layout::restoring(&self.record.vm);
+        let Ok((folder, name)) = holding(self.root, &path) else {
+            return false;
+        };
+        let noted = folder.open_file(name).and_then(|file| file.metadata());
+        let fresh = noted.and_then(|seen| seen.modified()).is_ok_and(|at| {
             let age = SystemTime::now().duration_since(at);
             age.is_ok_and(|age| age < RESTORE_TIME)
         });
         // It counts once: the next start is a start.
-        let taken = fs::remove_file(&path).is_ok();
+        let taken = remove_file(&folder, name).is_ok_and(|taken| taken);
         fresh && taken
     }
 
@@ -264,28 +267,32 @@ impl<'a> Start<'a> {
     }
 
     fn say(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
+        self.said.say(line);
     }
 
     fn outcome(&mut self, switched: Result<(), Trouble>) -> Outcome {
         let vm = &self.record.vm;
         let trouble = match switched {
-            Ok(()) => return Outcome::done(vm, &self.lines),
+            Ok(()) => return Outcome::done(vm, self.said.lines()),
             Err(trouble) => trouble,
         };
         let why = chain(&trouble);
         let falls_back = self.record.phase == Phase::Own && !matches!(trouble, Trouble::NoPair);
         if falls_back && can_boot_unchecked(self.root, vm) {
-            self.lines
-                .push(format!("{why}; boots what was staged before"));
-            return Outcome::done(vm, &self.lines);
+            self.said
+                .warn(format!("{why}; boots what was staged before"));
+            return Outcome::done(vm, self.said.lines());
         }
-        Outcome::refused(vm, &why, &self.lines, &self.remedy(&trouble))
+        Outcome::refused(vm, &why, self.said.lines(), &self.remedy(&trouble))
     }
 
     fn remedy(&self, trouble: &Trouble) -> String {
         let (vm, share) = (&self.record.vm, &self.record.boot.share);
         match trouble {
+            Trouble::NoPair if self.record.boot.seed => {
+                "run `armfleet apply`, which puts the seed there again; then start the VM again."
+                    .to_owned()
+            }
             Trouble::NoPair => format!(
                 "put the guest's vmlinuz-VERSION and initrd.img-VERSION into {share}, or give the VM a `boot.seed` in the \
                  fleet file and run `armfleet apply`; then start the VM again."
@@ -302,9 +309,17 @@ impl<'a> Start<'a> {
                  the VM again."
             ),
             Trouble::Later(_) | Trouble::Installer(ProvidedFault::Later(_)) => {
-                format!("{UPGRADE}, then start the VM again.")
+                start_again(Some(UPGRADE.to_owned()))
             }
-            _ => "put this right, then start the VM again.".to_owned(),
+            Trouble::Own(fault) => start_again(fault.remedy()),
+            Trouble::Link(LinkFault::Own(fault)) => start_again(fault.remedy()),
+            _ => start_again(None),
         }
     }
+}
+
+/// What to do about a failure, before the VM is started again.
+pub(super) fn start_again(remedy: Option<String>) -> String {
+    let first = remedy.unwrap_or_else(|| "put this right".to_owned());
+    format!("{first}; then start the VM again.")
 }

@@ -1,34 +1,33 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
-use super::files::{FileFault, chain, create, identity, read_own, remove_file, sync_folder};
-use super::root::Root;
+use super::files::{
+    FileFault, chain, create, holding, identity, read_named, read_own, remove_file, sync_folder,
+};
 use super::share::Share;
 use crate::boot::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
 };
+use crate::files::Root;
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::spec::{VmName, layout};
-use std::fs::{self, OpenOptions};
+use rustix::fs::{OFlags, RenameFlags};
+use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is remembered, with a complaint if that cannot be read: then nothing is.
-pub(super) fn recall(path: &Path) -> (Trials, Option<String>) {
-    let text = match read_own(path) {
+pub(super) fn recall(root: &Root, vm: &VmName) -> (Trials, Option<String>) {
+    let path = layout::trials(vm);
+    let text = match read_own(root, &path) {
         Ok(None) => return (Trials::default(), None),
-        Ok(Some(text)) => text,
+        Ok(Some(file)) => file.bytes,
         Err(fault) => return (Trials::default(), Some(chain(&fault))),
     };
     match Trials::read(&text) {
         Ok(trials) => (trials, None),
         Err(fault) => {
-            let why = format!(
-                "{} is damaged and begun anew: {}",
-                path.display(),
-                chain(&fault)
-            );
+            let why = format!("{path} is damaged and begun anew: {}", chain(&fault));
             (Trials::default(), Some(why))
         }
     }
@@ -36,35 +35,41 @@ pub(super) fn recall(path: &Path) -> (Trials, Option<String>) {
 
 /// Writes what is to be remembered. Only a judgement is worth waiting for the disk: a start that a power cut forgets is
 /// one that nobody can judge.
-pub(super) fn remember(path: &Path, trials: &Trials, durable: bool) -> Result<(), FileFault> {
+pub(super) fn remember(
+    root: &Root,
+    vm: &VmName,
+    trials: &Trials,
+    durable: bool,
+) -> Result<(), FileFault> {
+    let path = layout::trials(vm);
+    let (folder, name) = holding(root, &path)?;
+    let failed = || FileFault::new("write", &folder.at(name));
     let text = trials.render().map_err(io::Error::other);
-    let text = text.map_err(FileFault::new("write", path))?;
-    let draft = path.with_extension("new");
-    remove_file(&draft)?;
-    let mut file = create(&draft)?;
+    let text = text.map_err(failed())?;
+    let draft = "trials.new";
+    remove_file(&folder, draft)?;
+    let mut file = create(&folder, draft)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
         .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
-        .and_then(|()| fs::rename(&draft, path))
-        .map_err(FileFault::new("write", path))?;
-    match path.parent() {
-        Some(folder) if durable => sync_folder(folder),
-        _ => Ok(()),
+        .and_then(|()| folder.rename(draft, &folder, name, RenameFlags::empty()))
+        .map_err(failed())?;
+    if durable {
+        sync_folder(&folder)?;
     }
+    Ok(())
 }
 
 /// What the last run left behind. The stamps are taken away, so that no run is judged twice.
 pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> Evidence {
-    let take = |path: &Path| {
-        let text = read_own(path).ok().flatten();
-        let taken = fs::remove_file(path).is_ok();
+    let take = |path: String| {
+        let (folder, name) = holding(root, &path).ok()?;
+        let text = read_named(&folder, name).ok().flatten();
+        let taken = remove_file(&folder, name).ok()?;
         text.filter(|_| taken)
             .and_then(|text| String::from_utf8(text).ok())
     };
-    let (started, stopped) = (
-        take(&root.below(&layout::started(vm))),
-        take(&root.below(&layout::stopped(vm))),
-    );
+    let (started, stopped) = (take(layout::started(vm)), take(layout::stopped(vm)));
     Evidence {
         ran: Ran::between(started.as_deref(), stopped.as_deref()),
         confirmation: share.and_then(confirmation),
@@ -90,7 +95,8 @@ fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
 
 /// Adds a judgement to the journal.
 pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), FileFault> {
-    let path = root.below(layout::JOURNAL);
+    let (folder, name) = holding(root, layout::JOURNAL)?;
+    let failed = || FileFault::new("write", &folder.at(name));
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
     let entry = Entry {
         at: at.map_or(0, |since| since.as_secs()),
@@ -111,13 +117,10 @@ pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), F
         }),
     };
     let line = render_entry(&entry).map_err(io::Error::other);
-    let line = line.map_err(FileFault::new("write", &path))?;
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&path)
+    let line = line.map_err(failed())?;
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+    folder
+        .open_with(name, flags, 0o600)
         .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
-        .map_err(FileFault::new("write", &path))
+        .map_err(failed())
 }

@@ -125,11 +125,15 @@ pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostEr
     let apply = "armfleet apply";
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
+            let unusable = || format!("{path} cannot be used");
+            if let Some(why) = file.not_roots().or(file.no_text) {
+                return Err(HostError::new(unusable(), why).with_remedy(apply));
+            }
             read_record(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
                 if error.is_later() {
                     of_later(&path, error)
                 } else {
-                    HostError::new(format!("{path} cannot be used"), error).with_remedy(apply)
+                    HostError::new(unusable(), error).with_remedy(apply)
                 }
             })
         }

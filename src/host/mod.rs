@@ -3,6 +3,7 @@
 //! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
 
+mod folders;
 mod formats;
 mod generations;
 pub mod guests;
@@ -99,8 +100,8 @@ pub struct Traces {
     pub before: Option<Kept>,
     /// What it made of it.
     pub after: Option<Kept>,
-    /// Why some of that is missing: the step was performed nevertheless.
-    pub missing: Option<HostError>,
+    /// What is missing of that, or what the step left lying: it was performed nevertheless.
+    pub warnings: Vec<HostError>,
 }
 
 /// Why a host could not do something.

@@ -2,7 +2,7 @@
 
 use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
-use crate::inventory::{Fact, Look, Query, RawInventory, SNAPSHOT_FORMAT};
+use crate::inventory::{Fact, FileKind, Look, Query, RawFile, RawInventory, SNAPSHOT_FORMAT};
 use std::collections::BTreeMap;
 
 /// A host that can only be looked at, by type.
@@ -24,7 +24,11 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     let mut paths = BTreeMap::new();
     for (path, look) in &query.paths {
         let mut seen = reads.look(path, *look);
-        if *look == Look::Records && seen.present().is_some() {
+        let is_folder = |fact: &Fact<RawFile>| {
+            fact.present()
+                .is_some_and(|file| file.stat.kind == FileKind::Folder)
+        };
+        if *look == Look::Records && is_folder(&seen) {
             match reads.records(path) {
                 Ok(records) => paths.extend(records.into_iter().flat_map(|path| {
                     let record = reads.look(&path, Look::Text);

@@ -1,7 +1,7 @@
 //! Steps, performed by primitive calls. Nothing is decided here: a step says everything, and what it rests on is checked
 //! once more before it is done.
 
-use super::formats::{leave_later, leave_later_vm};
+use super::formats::leave_later;
 use super::generations::recorded;
 use super::observe::observe;
 use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
@@ -9,9 +9,7 @@ use super::waiting::Waiting;
 use super::{Begun, Caller, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits};
-use crate::inventory::{
-    Fact, FileKind, Look, Query, RawFile, RawInventory, RawStat, RunState, digest,
-};
+use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, RunState, digest};
 use crate::mark::{
     AppliedBy, Event, HOLD_FORMAT, Moment, RECORD_FORMAT, Record, read_hold, render_record,
 };
@@ -19,14 +17,12 @@ use crate::plan::{Act, Base, Step};
 use crate::spec::{HostPath, Uuid, VmName, layout};
 use std::time::Duration;
 
-/// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
-pub(super) const PASSAGE: u32 = 0o711;
 /// How long to wait for somebody else's short work on a VM.
 pub(super) const VM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host that performs steps over primitive calls.
 pub struct Performer<P> {
-    calls: P,
+    pub(super) calls: P,
     /// For whom.
     pub(super) caller: Caller,
     /// How many guests boot at once, if somebody has said so.
@@ -117,6 +113,7 @@ impl<P: Primitives> Host for Performer<P> {
             ) => self
                 .undefine(vm, uuid, digest, *keep_nvram)
                 .map(Begun::Done),
+            (Act::Forget, Some(vm)) => self.forget(vm).map(Begun::Done),
             _ => self.act(step).map(|()| Begun::Done(Traces::default())),
         }
     }
@@ -146,12 +143,27 @@ impl<P: Primitives> Host for Performer<P> {
 /// What to say when a call fails.
 pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
     move |error| {
-        let unanswered = error.kind == CallErrorKind::Unanswered;
+        let remedy = match error.kind {
+            CallErrorKind::Unanswered => Some("apply again once libvirt answers: virsh list"),
+            _ => error.remedy(),
+        };
         let failed = HostError::new(format!("cannot {doing}"), error);
-        match unanswered {
-            true => failed.with_remedy("apply again once libvirt answers: virsh list"),
-            false => failed,
+        match remedy {
+            Some(remedy) => failed.with_remedy(remedy),
+            None => failed,
         }
+    }
+}
+
+/// A lock that was not taken: only one that is held says that somebody is at work.
+fn not_locked(
+    error: CallError,
+    held: impl FnOnce() -> String,
+    doing: impl FnOnce() -> String,
+) -> HostError {
+    match error.kind {
+        CallErrorKind::Locked => HostError::new(held(), error).with_remedy("apply again"),
+        _ => cannot(doing())(error),
     }
 }
 
@@ -175,6 +187,7 @@ impl<P: Primitives> Performer<P> {
                     .set_folder_owner(path.as_str(), *mode, owner)
                     .map_err(cannot(format!("give {path} to QEMU")))
             }
+            (Act::MendFolder { path, mode }, _) => self.mend_folder(path, *mode),
             (Act::CreateDisk { path, size }, _) => self
                 .calls
                 .create_image(path.as_str(), size.bytes())
@@ -217,16 +230,17 @@ impl<P: Primitives> Performer<P> {
                 let doing = cannot(format!("set autostart of {vm}"));
                 self.calls.set_autostart(uuid.as_str(), *on).map_err(doing)
             }
-            Act::Forget => self.forget(vm),
             Act::AwaitOff { .. }
             | Act::Stop { .. }
             | Act::Start { .. }
             | Act::Define { .. }
             | Act::Undefine { .. }
+            | Act::Forget
             | Act::InstallHook { .. }
             | Act::ReloadDaemon { .. }
             | Act::CreateShare { .. }
             | Act::OwnShare { .. }
+            | Act::MendFolder { .. }
             | Act::CreateDisk { .. }
             | Act::GrowDisk { .. } => Err(HostError::plain("the step is not one of a VM's domain")),
         }
@@ -263,15 +277,20 @@ impl<P: Primitives> Performer<P> {
         owner: Option<(u32, u32)>,
     ) -> Result<(), HostError> {
         // Asked of the parent, so that a file system that cannot serve is left as it was.
-        self.calls.probe_xattr(path.parent()).map_err(|error| {
-            HostError::new(
+        self.calls
+            .probe_xattr(path.parent())
+            .map_err(|error| {
+                match error.kind {
+            CallErrorKind::Unsupported => HostError::new(
                 format!(
                     "{path} cannot be a boot share: its file system keeps no extended attributes"
                 ),
                 error,
             )
-            .with_remedy("set boot.share to a folder on ext4, xfs or btrfs")
-        })?;
+            .with_remedy("set boot.share to a folder on ext4, xfs or btrfs"),
+            _ => cannot(format!("make {path}"))(error),
+        }
+            })?;
         let owner = owner.map(|(uid, gid)| Owner { uid, gid });
         self.calls
             .make_folder(path.as_str(), mode, owner)
@@ -383,26 +402,6 @@ impl<P: Primitives> Performer<P> {
         Ok(traces)
     }
 
-    fn forget(&self, vm: &VmName) -> Result<(), HostError> {
-        let _lock = self.lock_vm(vm)?;
-        leave_later_vm(&self.calls, vm)?;
-        let doing = || cannot(format!("remove what armfleet kept of {vm}"));
-        let _staging = self.lock_staging(vm)?;
-        // The record goes last and together with its folder, so that a forgetting cut short is planned again.
-        self.calls
-            .remove_tree(&layout::boot_folder(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_file(&layout::hook_seen(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_file(&layout::run_note(vm))
-            .map_err(doing())?;
-        self.calls
-            .remove_tree(&layout::vm_folder(vm))
-            .map_err(doing())
-    }
-
     pub(super) fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         self.lock_vm_within(vm, VM_PATIENCE)
     }
@@ -416,8 +415,8 @@ impl<P: Primitives> Performer<P> {
             .calls
             .lock(&layout::vm_lock(vm), &self.lock_note(), patience);
         let lock = lock.map_err(|error| {
-            HostError::new(format!("somebody else is at work on {vm}"), error)
-                .with_remedy("apply again")
+            let held = || format!("another command is at work on {vm}");
+            not_locked(error, held, || format!("lock {vm}"))
         })?;
         self.not_held(vm)?;
         leave_later(&self.calls, &layout::record(vm), RECORD_FORMAT)?;
@@ -445,7 +444,8 @@ impl<P: Primitives> Performer<P> {
             .calls
             .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
         lock.map_err(|error| {
-            HostError::new(format!("the hook is at work on {vm}"), error).with_remedy("apply again")
+            let held = || format!("the hook is at work on {vm}");
+            not_locked(error, held, || format!("lock what is staged for {vm}"))
         })
     }
 
@@ -456,49 +456,5 @@ impl<P: Primitives> Performer<P> {
             self.calls.user(),
             self.calls.now()
         )
-    }
-
-    pub(super) fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
-        self.ensure_folder(layout::STATE, PASSAGE)?;
-        self.ensure_folder(layout::VMS, PASSAGE)?;
-        self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
-    }
-
-    /// Gives a folder of armfleet's own the bits of its mode that it lacks. Who was killed in making it left it without, and
-    /// QEMU could not pass.
-    fn let_pass(&self, path: &str, seen: &RawStat, mode: u32) -> Result<(), HostError> {
-        if seen.mode & mode == mode {
-            return Ok(());
-        }
-        let owner = Owner {
-            uid: seen.uid,
-            gid: seen.gid,
-        };
-        self.calls
-            .set_folder_owner(path, seen.mode | mode, owner)
-            .map_err(cannot(format!("set the mode of {path}")))
-    }
-
-    pub(super) fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
-        let is_there = || match self.calls.look(path, Look::Stat) {
-            Fact::Present(file) if file.stat.kind == FileKind::Folder => {
-                self.let_pass(path, &file.stat, mode)?;
-                Ok(true)
-            }
-            Fact::Absent => Ok(false),
-            Fact::Present(_) => {
-                Err(HostError::plain(format!("{path} is not a folder")).with_remedy("move it away"))
-            }
-            Fact::NotObserved => Err(HostError::plain(format!("{path} was not looked at"))),
-            Fact::Unreadable(why) => Err(HostError::new(format!("cannot look at {path}"), why)),
-        };
-        if is_there()? {
-            return Ok(());
-        }
-        match self.calls.make_folder(path, mode, None) {
-            // Another step made it meanwhile.
-            Err(error) if error.kind == CallErrorKind::Exists && is_there()? => Ok(()),
-            result => result.map_err(cannot(format!("make {path}"))),
-        }
     }
 }

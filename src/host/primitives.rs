@@ -41,6 +41,12 @@ pub enum CallErrorKind {
     Locked,
     /// No answer came in time. What was asked for may have been done, or be done yet.
     Unanswered,
+    /// The file system is full, or the owner's share of it (`ENOSPC`, `EDQUOT`).
+    NoSpace,
+    /// The file system is mounted read-only (`EROFS`).
+    ReadOnly,
+    /// The file system cannot do that at all (`EOPNOTSUPP`).
+    Unsupported,
     /// Anything else.
     Other,
 }
@@ -191,11 +197,12 @@ pub trait Primitives: Reads {
     /// # Errors
     /// As the system says.
     fn remove_file(&self, path: &str) -> Result<(), CallError>;
-    /// Removes a folder of armfleet's own with all that is in it; a missing one is fine. Follows no links.
+    /// Removes a folder below armfleet's own and the files of these names in it; a missing one is fine. Whatever else is in
+    /// it stays, and so does the folder: the answer names what. Follows no links.
     ///
     /// # Errors
     /// As the system says.
-    fn remove_tree(&self, path: &str) -> Result<(), CallError>;
+    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError>;
     /// Gives a file another name in the same folder, replacing what has that name.
     ///
     /// # Errors
@@ -251,6 +258,16 @@ pub struct Extended {
 }
 
 impl CallError {
+    /// What to do about it, where that follows from the failure alone.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self.kind {
+            CallErrorKind::NoSpace => Some("free some room in that file system, then try again"),
+            CallErrorKind::ReadOnly => Some("mount that file system writable, then try again"),
+            _ => None,
+        }
+    }
+
     /// A failure that nobody tells apart.
     pub fn other(why: impl Into<String>) -> Self {
         Self {

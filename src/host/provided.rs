@@ -1,7 +1,8 @@
 //! What the user provides to boot, on the host: seeds, and installers with their files and the disks that they begin on.
 
+use super::folders::PASSAGE;
 use super::formats::leave_later;
-use super::perform::{PASSAGE, cannot, stale};
+use super::perform::{cannot, stale};
 use super::primitives::{Copied, Held, Primitives};
 use super::{HostError, Performer};
 use crate::boot::{

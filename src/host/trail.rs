@@ -1,6 +1,7 @@
 //! The trail: the journal of what was done, and what domains were before it.
 
-use super::perform::{PASSAGE, cannot};
+use super::folders::PASSAGE;
+use super::perform::cannot;
 use super::primitives::Primitives;
 use super::{HostError, Performer, Traces};
 use crate::inventory::{Fact, Look, digest};
@@ -67,7 +68,7 @@ impl<P: Primitives> Performer<P> {
         let mut traces = Traces::default();
         match self.keep(vm, shown, shown == whole) {
             Ok(kept) => traces.before = Some(kept),
-            Err(error) => traces.missing = Some(error),
+            Err(error) => traces.warnings.push(error),
         }
         traces
     }
@@ -87,7 +88,7 @@ impl<P: Primitives> Performer<P> {
         });
         match kept {
             Ok(kept) => traces.after = Some(kept),
-            Err(error) => traces.missing = Some(error),
+            Err(error) => traces.warnings.push(error),
         }
     }
 

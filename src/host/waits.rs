@@ -76,10 +76,12 @@ pub(super) fn say(wait: &Wait) {
     }
 }
 
-/// A duration for people, to the second: `10 s`, `2 min`, `1 h 30 min`.
+/// A duration for people, to the nearest second: `10 s`, `2 min`, `1 h 30 min`.
 #[must_use]
 pub fn spoken(duration: Duration) -> String {
-    let seconds = duration.as_secs();
+    let seconds = duration
+        .saturating_add(Duration::from_millis(500))
+        .as_secs();
     let units = [
         (seconds / 3600, "h"),
         (seconds / 60 % 60, "min"),
@@ -116,7 +118,7 @@ mod tests {
         let mut wait = Wait {
             subject: Some("obs-02".to_owned()),
             what: "waiting for its guest to power off".to_owned(),
-            already: Duration::from_millis(10_900),
+            already: Duration::from_millis(10_400),
             limit: Duration::from_secs(120),
             causes: Vec::new(),
         };

@@ -362,8 +362,10 @@ impl<P: Primitives, W: Watch> Primitives for Watched<P, W> {
         self.changes("remove_file", path, |calls| calls.remove_file(path))
     }
 
-    fn remove_tree(&self, path: &str) -> Result<(), CallError> {
-        self.changes("remove_tree", path, |calls| calls.remove_tree(path))
+    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError> {
+        self.changes("remove_folder", path, |calls| {
+            calls.remove_folder(path, known)
+        })
     }
 
     fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {

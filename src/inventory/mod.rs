@@ -294,6 +294,9 @@ fn record_owner(path: &str) -> Option<String> {
 }
 
 fn seen_record(file: &RawFile) -> SeenRecord {
+    if let Some(why) = file.not_roots().or_else(|| file.no_text.clone()) {
+        return SeenRecord::Damaged(why);
+    }
     match read_record(file.text.as_deref().unwrap_or_default().as_bytes()) {
         Ok(record) => SeenRecord::Good(Box::new(record)),
         Err(error) if error.is_later() => SeenRecord::Later(chain(&error)),

@@ -22,6 +22,7 @@ pub fn query(spec: &Spec) -> Query {
     for path in layout::DAEMON_PID_FILES {
         look(path, Look::Stat);
     }
+    look(layout::STATE, Look::Stat);
     look(layout::VMS, Look::Records);
     look(layout::WATCH_LOCK, Look::Lock);
     for vm in spec.vms.values() {
@@ -37,7 +38,11 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
     let mut looks = vec![
         (vm.boot.share.to_string(), Look::Share),
         stat(vm.boot.share.parent()),
-        (layout::current(&vm.name), Look::Link),
+        stat(&layout::vm_folder(&vm.name)),
+        stat(&layout::boot_folder(&vm.name)),
+        stat(&layout::generations(&vm.name)),
+        (layout::current(&vm.name), Look::Generation),
+        stat(&layout::previous(&vm.name)),
         (layout::current_pair(&vm.name), Look::Text),
         (layout::trials(&vm.name), Look::Text),
         (layout::hook_seen(&vm.name), Look::Text),
@@ -49,12 +54,14 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((seed.kernel.to_string(), Look::Seed));
         looks.push((seed.initrd.to_string(), Look::Seed));
         looks.push((layout::seed_receipt(&vm.name), Look::Text));
+        looks.push((layout::seed_folder(&vm.name), Look::Folder));
     }
     if let Some(install) = &vm.install {
         let sources = [&install.kernel, &install.initrd].into_iter();
         let sources = sources.chain(install.files.values());
         looks.extend(sources.map(|path| (path.to_string(), Look::Seed)));
         looks.push((layout::installer_receipt(&vm.name), Look::Text));
+        looks.push((layout::installer_folder(&vm.name), Look::Folder));
     }
     for disk in &vm.disks {
         looks.push((disk.path.to_string(), Look::Image));

@@ -32,6 +32,10 @@ pub enum Look {
     Text,
     /// A symbolic link's target.
     Link,
+    /// A folder of armfleet's own: the names in it, and what they are.
+    Folder,
+    /// The link that names a generation: its target, and as entries what is in the generation.
+    Generation,
     /// A boot share: the names in it, what they are, and the text of its mapped links.
     Share,
     /// A folder of folders: the `record.json` of each, as [`Look::Text`], listed under their own paths.
@@ -127,6 +131,9 @@ pub struct RawFile {
     /// The text of the file, or the target of the link, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Why there is no text although the look asked for it: it is too large for one of armfleet's own, or none at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_text: Option<String>,
     /// Whether it holds no byte since it was created or erased, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank: Option<bool>,
@@ -136,7 +143,7 @@ pub struct RawFile {
     /// How many bytes its file system has left for files of whoever is no administrator, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
-    /// What is in the boot share, where the look asked for it, sorted by name.
+    /// What is in the folder or the generation, where the look asked for it, sorted by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entries: Option<Vec<RawEntry>>,
 }
@@ -175,10 +182,40 @@ impl RawFile {
             stat,
             sha256: None,
             text: None,
+            no_text: None,
             blank: None,
             head: None,
             free: None,
             entries: None,
+        }
+    }
+}
+
+impl RawFile {
+    /// Why somebody else than root could have made this file of armfleet's own what it is; none if only root could.
+    #[must_use]
+    pub fn not_roots(&self) -> Option<String> {
+        let stat = &self.stat;
+        if stat.kind != FileKind::File {
+            return Some(format!("it is {}", stat.kind.describe()));
+        }
+        if stat.uid != 0 {
+            return Some(format!("it belongs to user {}, not to root", stat.uid));
+        }
+        let writable = stat.mode & 0o022 != 0;
+        writable.then(|| format!("its mode {:04o} lets others than root write it", stat.mode))
+    }
+}
+
+impl FileKind {
+    /// In words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Symlink => "a symbolic link",
+            Self::Special => "a device, socket or FIFO",
         }
     }
 }
@@ -213,7 +250,7 @@ pub enum FileKind {
     Special,
 }
 
-/// One name in a boot share.
+/// One name in a boot share, or in a folder of armfleet's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawEntry {
     /// Its name; names that are not UTF-8 are left out.

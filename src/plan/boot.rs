@@ -1,12 +1,13 @@
 //! What a VM boots: its seed, what its share offers, and what runs.
 
+use super::copies::{Expected, damage};
 use super::planner::{Draft, Sight};
 use super::step::{Act, SeedSource, StepId};
 use super::trial;
 use super::vm::Stuck;
 use crate::boot::{
     BootFileName, Considered, Entry, FileNote, Identity, Listing, PairNote, PairSource, SeedPart,
-    SeedReceipt, choose, read_pair_note, read_seed_receipt,
+    SeedReceipt, attention_of, choose, read_pair_note, read_seed_receipt,
 };
 use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
 use crate::spec::{HostPath, Vm, layout};
@@ -32,7 +33,9 @@ pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Opti
         return Ok(None);
     };
     let receipt = staged_seed(sight, vm, draft)?;
-    let mut source = |path| seed_source(sight, vm, path, "seed", receipt.is_some(), draft);
+    let damage = seed_damage(sight.inventory, vm);
+    let staged = receipt.is_some() && damage.is_none();
+    let mut source = |path| seed_source(sight, vm, path, "seed", staged, draft);
     let (kernel, initrd) = (source(&seed.kernel)?, source(&seed.initrd)?);
     let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
         return Ok(None);
@@ -40,12 +43,15 @@ pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Opti
     let same = |part: &SeedPart, source: &SeedSource| {
         part.path == source.path && part.sha256.as_str() == source.sha256
     };
-    let reason = match &receipt {
-        Some(receipt) if same(&receipt.kernel, &kernel) && same(&receipt.initrd, &initrd) => {
+    let reason = match (&receipt, damage) {
+        (Some(_), Some(damage)) => format!("staged again, since its copy is damaged: {damage}"),
+        (Some(receipt), None)
+            if same(&receipt.kernel, &kernel) && same(&receipt.initrd, &initrd) =>
+        {
             return Ok(None);
         }
-        Some(_) => "the seed's files changed",
-        None => "the pair to boot while the share has none",
+        (Some(_), None) => "the seed's files changed".to_owned(),
+        (None, _) => "the pair to boot while the share has none".to_owned(),
     };
     let act = Act::StageSeed {
         kernel,
@@ -62,6 +68,30 @@ pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Opti
     )))
 }
 
+/// What is wrong with the staged seed, if anything is to be seen.
+fn seed_damage(inventory: &Inventory, vm: &Vm) -> Option<String> {
+    let file = inventory.path(&layout::seed_receipt(&vm.name)).present()?;
+    let receipt = receipt_in(file)?;
+    let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
+    damage(inventory, &layout::seed_folder(&vm.name), expected)
+}
+
+/// Whether what an apply staged as the seed is not there as it was.
+pub(super) fn seed_is_lost(sight: &Sight<'_>, vm: &Vm) -> bool {
+    let receipt = sight.inventory.path(&layout::seed_receipt(&vm.name));
+    receipt.is_absent() || seed_damage(sight.inventory, vm).is_some()
+}
+
+/// What a seed's receipt says. One that cannot be understood, or that is not root's, is as good as none: the seed is staged
+/// again.
+fn receipt_in(file: &RawFile) -> Option<SeedReceipt> {
+    let text = file
+        .text
+        .as_deref()
+        .filter(|_| file.not_roots().is_none())?;
+    read_seed_receipt(text.as_bytes()).ok()
+}
+
 fn staged_seed(
     sight: &Sight<'_>,
     vm: &Vm,
@@ -69,10 +99,7 @@ fn staged_seed(
 ) -> Result<Option<SeedReceipt>, Stuck> {
     let path = layout::seed_receipt(&vm.name);
     match sight.inventory.path(&path) {
-        // A receipt that cannot be understood is as good as none: the seed is staged again.
-        Fact::Present(file) => {
-            Ok(read_seed_receipt(file.text.as_deref().unwrap_or_default().as_bytes()).ok())
-        }
+        Fact::Present(file) => Ok(receipt_in(file)),
         Fact::Absent => Ok(None),
         fact => {
             draft.unknown(
@@ -151,13 +178,8 @@ pub(super) fn seed_source(
 
 /// Whether a start would find a kernel: in the share, staged before, or as the seed.
 pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
-    if vm.boot.seed.is_some()
-        || sight
-            .inventory
-            .path(&layout::current(&vm.name))
-            .present()
-            .is_some()
-    {
+    let staged = staged(sight.inventory, vm);
+    if vm.boot.seed.is_some() || matches!(staged, Staged::Whole) {
         return Bootable::Yes;
     }
     match share_choice(sight, vm) {
@@ -173,6 +195,66 @@ pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
             fact.unknown().unwrap_or_default()
         )),
     }
+}
+
+/// What `current` names.
+enum Staged {
+    Nothing,
+    /// As far as sizes tell.
+    Whole,
+    Damaged(String),
+}
+
+fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
+    let path = layout::current(&vm.name);
+    let Some(current) = inventory.path(&path).present() else {
+        return Staged::Nothing;
+    };
+    // An inventory of an older version did not look into it.
+    if current.entries.is_none() {
+        return Staged::Whole;
+    }
+    let id = current
+        .text
+        .as_deref()
+        .and_then(|text| text.strip_prefix("g/"));
+    match staged_pair(inventory, vm) {
+        Some(note) if id == Some(note.id().as_str()) => {
+            let damage = damage(inventory, &path, Expected::by_note(&note));
+            damage.map_or(Staged::Whole, Staged::Damaged)
+        }
+        Some(_) => Staged::Damaged("its pair.json is another generation's".to_owned()),
+        None => Staged::Damaged("its pair.json is gone or cannot be read".to_owned()),
+    }
+}
+
+/// Says that what is staged is damaged, and what boots instead; what the hook asked to be looked at when the VM started
+/// last, too.
+pub(super) fn notices(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) {
+    if let Staged::Damaged(why) = staged(sight.inventory, vm) {
+        let outlook = match bootable(sight, vm) {
+            Bootable::Yes => "its next start makes it again, from its share or its seed".to_owned(),
+            Bootable::No { remedy, .. } => remedy,
+            Bootable::Unknown(why) => why,
+        };
+        draft.notice(
+            &vm.name,
+            format!("its staged kernel is damaged: {why}"),
+            outlook,
+        );
+    }
+    for line in hook_note(sight.inventory, vm)
+        .into_iter()
+        .flat_map(attention_of)
+    {
+        draft.notice(&vm.name, format!("its last start: {line}"), "");
+    }
+}
+
+/// What the hook left about the VM's last start.
+fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
+    let said = inventory.path(&layout::hook_seen(&vm.name)).present()?;
+    said.text.as_deref()
 }
 
 fn no_kernel(vm: &Vm, detail: &str) -> Bootable {
@@ -221,13 +303,10 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
 pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
     let fell_back = staged_pair(inventory, vm)
         .is_some_and(|note| matches!(note.source, PairSource::OldLinks | PairSource::Newest));
-    let said = inventory.path(&layout::hook_seen(&vm.name)).present();
-    let Some(text) = said
-        .and_then(|file| file.text.as_deref())
-        .filter(|_| fell_back)
-    else {
+    let Some(text) = hook_note(inventory, vm).filter(|_| fell_back) else {
         return Vec::new();
     };
+    let said_already: Vec<_> = attention_of(text).collect();
     let prefix = format!("armfleet: {}: ", vm.name);
     let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
     lines
@@ -236,6 +315,7 @@ pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
             sources
                 .iter()
                 .any(|source| line.starts_with(source.describe()))
+                && !said_already.contains(line)
         })
         .map(str::to_owned)
         .collect()

@@ -1,6 +1,7 @@
 //! Installing a VM: the way from an empty disk to a kernel of its own, walked once.
 
 use super::boot::{choice, seed_source};
+use super::copies::{Expected, damage};
 use super::planner::{Draft, Sight};
 use super::step::{Act, InstallerSource, StepId};
 use super::vm::{Stuck, VmPlanner};
@@ -281,8 +282,16 @@ impl VmPlanner<'_> {
     ) -> Result<Option<StepId>, Stuck> {
         let (sight, vm) = (self.sight, self.vm);
         let receipt = staged(sight, vm);
-        let mut source =
-            |path, what: &str| seed_source(sight, vm, path, what, receipt.is_some(), draft);
+        let damage = receipt.as_ref().and_then(|(file, receipt)| {
+            let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
+            damage(
+                sight.inventory,
+                &layout::installer_folder(&vm.name),
+                expected,
+            )
+        });
+        let whole = receipt.is_some() && damage.is_none();
+        let mut source = |path, what: &str| seed_source(sight, vm, path, what, whole, draft);
         let (kernel, initrd) = (
             source(&install.kernel, "installer")?,
             source(&install.initrd, "installer")?,
@@ -301,10 +310,11 @@ impl VmPlanner<'_> {
             files: files.into_iter().collect(),
             replaces: receipt.is_some(),
         };
-        let reason = match &receipt {
-            Some(receipt) if is_staged(receipt, &wanted) => return Ok(None),
-            Some(_) => "its files changed",
-            None => "what boots until it has a kernel of its own",
+        let reason = match (&receipt, damage) {
+            (Some(_), Some(damage)) => format!("staged again, since its copy is damaged: {damage}"),
+            (Some((_, receipt)), None) if is_staged(receipt, &wanted) => return Ok(None),
+            (Some(_), None) => "its files changed".to_owned(),
+            (None, _) => "what boots until it has a kernel of its own".to_owned(),
         };
         let id = StepId::new("installer", &vm.name);
         let act = Act::StageInstaller(wanted);
@@ -330,11 +340,15 @@ fn has_mark(share: &RawFile) -> bool {
     entries.iter().any(|entry| entry.name == INSTALLED)
 }
 
-/// What was staged, as its receipt says; one that cannot be understood is as good as none.
-fn staged(sight: &Sight<'_>, vm: &Vm) -> Option<InstallerReceipt> {
+/// What was staged, as its receipt says; one that cannot be understood, or that is not root's, is as good as none.
+fn staged<'a>(sight: &Sight<'a>, vm: &Vm) -> Option<(&'a RawFile, InstallerReceipt)> {
     let path = layout::installer_receipt(&vm.name);
     let file = sight.inventory.path(&path).present()?;
-    read_installer_receipt(file.text.as_deref()?.as_bytes()).ok()
+    let text = file
+        .text
+        .as_deref()
+        .filter(|_| file.not_roots().is_none())?;
+    Some((file, read_installer_receipt(text.as_bytes()).ok()?))
 }
 
 fn is_staged(receipt: &InstallerReceipt, wanted: &InstallerSource) -> bool {

@@ -5,7 +5,9 @@
 
 mod boot;
 mod claim;
+mod copies;
 mod extraction;
+mod folders;
 mod formats;
 mod hook;
 mod host;

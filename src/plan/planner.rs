@@ -1,7 +1,9 @@
 //! The pure function, and what its parts share.
 
 use super::step::{Act, Step, StepId};
-use super::{Notice, Plan, Policy, Refusal, Unknown, hook, order, removal, room, vm, watch};
+use super::{
+    Notice, Plan, Policy, Refusal, Unknown, folders, hook, order, removal, room, vm, watch,
+};
 use crate::domain::{Cause, RowChange};
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
 use crate::spec::{HostCheck, Spec, Vm, VmName};
@@ -70,7 +72,8 @@ fn expecting(mut steps: Vec<Step>, domains: &Fact<BTreeMap<String, Domain>>) -> 
 }
 
 fn plan_host(sight: &Sight<'_>, draft: &mut Draft) {
-    let hook = hook::plan(sight, draft);
+    let mut hook = hook::plan(sight, draft);
+    folders::plan(sight, &mut hook, draft);
     // Removals are decided first, since creations wait for those that free what they need, and are shown last.
     let mut leaving = Draft::default();
     let removals = removal::plan(sight, &mut leaving);

@@ -59,6 +59,7 @@ impl Step {
             | Act::EraseDisk { path, .. }
             | Act::CreateDisk { path, .. }
             | Act::GrowDisk { path, .. } => path.to_string(),
+            Act::MendFolder { path, .. } => path.clone(),
             _ => {
                 let vm = self.vm.as_ref();
                 vm.map(ToString::to_string).unwrap_or_default()
@@ -100,6 +101,13 @@ pub enum Act {
         mode: u32,
         /// QEMU's user and group.
         owner: (u32, u32),
+    },
+    /// Gives a folder of armfleet's own back to root, with a mode that lets QEMU pass and nobody else write.
+    MendFolder {
+        /// The folder.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
     },
     /// Copies the seed pair beside the record.
     StageSeed {
@@ -204,6 +212,7 @@ impl Act {
             Self::InstallHook { .. } => "hook",
             Self::ReloadDaemon { .. } => "libvirtd",
             Self::CreateShare { .. } | Self::OwnShare { .. } => "share",
+            Self::MendFolder { .. } => "folder",
             Self::StageSeed { .. } => "seed",
             Self::StageInstaller(_) => "installer",
             Self::EraseDisk { .. } => "erase",
@@ -241,6 +250,7 @@ impl Act {
             Self::InstallHook { .. }
             | Self::ReloadDaemon { .. }
             | Self::OwnShare { .. }
+            | Self::MendFolder { .. }
             | Self::GrowDisk { .. }
             | Self::Define { .. }
             | Self::StageSeed { .. }
@@ -269,6 +279,7 @@ impl Act {
             | Self::ReloadDaemon { .. }
             | Self::CreateShare { .. }
             | Self::OwnShare { .. }
+            | Self::MendFolder { .. }
             | Self::StageSeed { .. }
             | Self::CreateDisk { .. }
             | Self::GrowDisk { .. }

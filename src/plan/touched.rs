@@ -86,6 +86,7 @@ impl Touched {
                 self.add(path, "erased");
                 self.add(mark, "removed");
             }
+            Act::MendFolder { path, .. } => self.add(path, "mode set"),
             Act::CreateDisk { path, .. } => self.add(path, "created"),
             Act::GrowDisk { path, .. } => self.add(path, "grown"),
             // Their paths are the VM's, or armfleet's own.

@@ -11,7 +11,7 @@ use super::removal::Removals;
 use super::step::{Act, Base, StepId};
 use super::trial;
 use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
-use crate::inventory::{Domain, Fact, SeenRecord};
+use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
 use crate::spec::{DesiredState, HostPath, Transport, Uuid, Vm, domain_uuid, layout};
 
@@ -140,6 +140,7 @@ impl VmPlanner<'_> {
         lpae::notice(self.sight.inventory, self.vm, domain, draft);
         self.handover_notice(remembered.record, draft);
         if let Some(domain) = domain {
+            boot::notices(self.sight, self.vm, draft);
             self.notices(domain, &comparison, &pending, draft);
         }
         Ok(())
@@ -155,6 +156,7 @@ impl VmPlanner<'_> {
         draft: &mut Draft,
     ) -> Result<Vec<StepId>, Stuck> {
         let mut needs = self.freed(domain, draft)?;
+        needs.extend(self.folders(draft)?);
         let stays = |kind: &str| moved.iter().any(|moved| moved.device.kind == kind);
         if !stays("share") {
             let share = self.share(remembered.record, draft)?;
@@ -170,11 +172,8 @@ impl VmPlanner<'_> {
             needs.extend(draft.because(Some(Cause::FileChanged), Some(step)));
         }
         let seed = boot::seed(self.sight, self.vm, draft)?;
-        let receipt = self
-            .sight
-            .inventory
-            .path(&layout::seed_receipt(&self.vm.name));
-        let cause = remembered.cause(|record| record.boot.seed && receipt.is_absent());
+        let lost = boot::seed_is_lost(self.sight, self.vm);
+        let cause = remembered.cause(|record| record.boot.seed && lost);
         needs.extend(draft.because(cause, seed));
         if let Some(log) = &self.vm.console_log {
             self.parent_exists(log, draft)?;
@@ -231,6 +230,15 @@ impl VmPlanner<'_> {
                     }),
                 }
             }
+            Fact::Present(SeenRecord::Damaged(_)) if self.record_is_a_folder() => {
+                let path = layout::record(name);
+                draft.refuse(
+                    name,
+                    format!("{path} is a folder"),
+                    format!("mv {path} {path}.old"),
+                );
+                Err(Stuck)
+            }
             Fact::Present(SeenRecord::Damaged(why) | SeenRecord::Later(why)) => {
                 repair(format!("damaged ({why}): written again"))
             }
@@ -248,6 +256,12 @@ impl VmPlanner<'_> {
                 Err(Stuck)
             }
         }
+    }
+
+    fn record_is_a_folder(&self) -> bool {
+        let seen = self.sight.inventory.path(&layout::record(&self.vm.name));
+        seen.present()
+            .is_some_and(|file| file.stat.kind == FileKind::Folder)
     }
 
     fn compared(

@@ -37,7 +37,7 @@ pub struct ApplyReport {
     pub steps: Vec<AppliedStep>,
     /// The ids of the steps that a plan made afterwards has.
     pub residual: Vec<String>,
-    /// Why something is missing in the journal or the history; what was done was done nevertheless.
+    /// Why something is missing in the journal or the history, and what steps left lying; what was done was done nevertheless.
     pub untold: Vec<String>,
 }
 

@@ -47,6 +47,62 @@ pub const LINKED_INITRD: &str = "virtio-initrd.img";
 
 /// Where a file about a VM is.
 pub type PathOf = fn(&VmName) -> String;
+/// The mode of armfleet's folders on the way to a staged kernel: QEMU, which is not root, passes through them.
+pub const PASSAGE: u32 = 0o711;
+/// All that a generation holds, or a draft of one: its pair, what is known of it, and the mark of an installer.
+pub const GENERATION_FILES: [&str; 4] = ["vmlinuz", "initrd.img", "pair.json", "installer"];
+/// The draft of a generation, beside the generations.
+pub const GENERATION_DRAFT: &str = ".draft";
+/// All that a VM's folder itself holds, with the drafts of what is written whole or not at all.
+pub const VM_FILES: [&str; 7] = [
+    "started",
+    "stopped",
+    "restoring",
+    ".hold.json.armfleet",
+    "hold.json",
+    ".record.json.armfleet",
+    "record.json",
+];
+/// All that a VM's folder of staged kernels holds.
+const BOOT_FILES: [&str; 7] = [
+    "current",
+    "previous",
+    ".link",
+    "linked",
+    "trials.json",
+    "trials.new",
+    ".trials.json.armfleet",
+];
+const SEED_FILES: [&str; 6] = [
+    "seed.json",
+    "vmlinuz",
+    "initrd.img",
+    ".seed.json.armfleet",
+    ".vmlinuz.armfleet",
+    ".initrd.img.armfleet",
+];
+const INSTALLER_FILES: [&str; 6] = [
+    "installer.json",
+    "vmlinuz",
+    "initrd.img",
+    ".installer.json.armfleet",
+    ".vmlinuz.armfleet",
+    ".initrd.img.armfleet",
+];
+/// All that is in the folder where an extracted pair is checked.
+pub const EXTRACTED_FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
+
+/// The folders within a VM's own, inner ones first, each with all the files that it may hold; a generation has its own.
+#[must_use]
+pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 5] {
+    [
+        (generations(vm), &[]),
+        (seed_folder(vm), &SEED_FILES),
+        (installer_folder(vm), &INSTALLER_FILES),
+        (extracted(vm), &EXTRACTED_FILES),
+        (boot_folder(vm), &BOOT_FILES),
+    ]
+}
 
 /// A file in a share.
 #[must_use]
@@ -54,12 +110,19 @@ pub fn in_share(share: &HostPath, name: &str) -> String {
     format!("{share}/{name}")
 }
 
-/// Whether a path is below a folder of armfleet's own; only there are trees removed.
+/// A path within armfleet's own folders: which of the two it is below, and the way from there, empty for that one itself.
+/// A path that goes back on its way is within neither.
 #[must_use]
-pub fn is_inside_own(path: &str) -> bool {
-    let below = |folder| path.strip_prefix(folder)?.strip_prefix('/');
+pub fn own_part(path: &str) -> Option<(&'static str, &str)> {
+    let part = |base: &'static str| {
+        let rest = path.strip_prefix(base)?;
+        let inside = rest.strip_prefix('/');
+        (rest.is_empty() || inside.is_some()).then_some((base, inside.unwrap_or_default()))
+    };
     let plain = |rest: &str| !rest.split('/').any(|part| matches!(part, "" | "." | ".."));
-    below(STATE).or_else(|| below(RUN)).is_some_and(plain)
+    part(STATE)
+        .or_else(|| part(RUN))
+        .filter(|(_, rest)| rest.is_empty() || plain(rest))
 }
 
 /// The journal that came so many before the present one.
@@ -135,6 +198,12 @@ pub fn current_pair(vm: &VmName) -> String {
 #[must_use]
 pub fn previous(vm: &VmName) -> String {
     format!("{VMS}/{vm}/boot/previous")
+}
+
+/// The folder of a VM's generations.
+#[must_use]
+pub fn generations(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/g")
 }
 
 /// One generation's note.

@@ -120,10 +120,14 @@ impl Attendant<'_> {
     /// The VM's record, if armfleet keeps it. One that makes no sense is apply's to mend, or a later version's.
     fn record(&self) -> Result<Option<Record>, CallError> {
         let path = layout::record(self.vm);
-        let Some(text) = known(self.text(&path))? else {
+        let Some(file) = known(self.guests.look(&path, Look::Text))? else {
             return Ok(None);
         };
-        match read_record(text.as_bytes()) {
+        if let Some(why) = file.not_roots().or(file.no_text) {
+            tracing::warn!("{}: left alone: {path}: {why}", self.vm);
+            return Ok(None);
+        }
+        match read_record(file.text.unwrap_or_default().as_bytes()) {
             Ok(record) => Ok(Some(record)),
             Err(error) => {
                 let why = chain(&error);

@@ -8,18 +8,37 @@ use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::inventory::Look;
 
-/// The calls that remove a VM that runs.
-fn removal(vm: &str, uuid: &str) -> [String; 8] {
-    [
+/// The generation that the seed becomes.
+const SEED: &str = "0bc86a3ceb424b47";
+
+/// The calls that remove a VM that runs its seed.
+fn removal(vm: &str, uuid: &str) -> Vec<String> {
+    let folder = format!("remove_folder /var/lib/armfleet/vms/{vm}");
+    let inside = [
+        format!("boot/g/{SEED}"),
+        "boot/g".to_owned(),
+        "boot/seed".to_owned(),
+        "boot/installer".to_owned(),
+        "boot/extracted".to_owned(),
+        "boot".to_owned(),
+    ];
+    let mut calls = vec![
         "make_folder /run/armfleet/runs".to_owned(),
         format!("write_file /run/armfleet/runs/{vm}.json"),
         format!("shutdown {uuid}"),
         format!("undefine {uuid}"),
-        format!("remove_tree /var/lib/armfleet/vms/{vm}/boot"),
+    ];
+    calls.extend(inside.map(|inside| format!("{folder}/{inside}")));
+    calls.extend([
         format!("remove_file /run/armfleet/hook-seen/{vm}"),
         format!("remove_file /run/armfleet/runs/{vm}.json"),
-        format!("remove_tree /var/lib/armfleet/vms/{vm}"),
-    ]
+        folder,
+    ]);
+    calls
+}
+
+fn texts(calls: &[String]) -> Vec<&str> {
+    calls.iter().map(String::as_str).collect()
 }
 
 fn vm(name: &str) -> String {
@@ -71,7 +90,7 @@ fn with_the_number_the_last_vm_is_removed_and_what_it_wrote_stays() {
         EMPTY,
         |_| {},
     );
-    applied.assert_did(&removal(VM, UUID).each_ref().map(String::as_str));
+    applied.assert_did(&texts(&removal(VM, UUID)));
     assert!(host.uuid_of(VM).is_err() && host.bytes(RECORD).is_none());
     assert_kept(&host);
 }
@@ -81,7 +100,7 @@ fn half_or_less_is_removed_when_somebody_is_asked() {
     let host = three();
     let uuid = host.uuid_of("b").unwrap();
     let (host, applied) = found_on(host, "removal-of-one-of-three", None, &fleet(&["a", "c"]));
-    applied.assert_did(&removal("b", &uuid).each_ref().map(String::as_str));
+    applied.assert_did(&texts(&removal("b", &uuid)));
     assert!(host.uuid_of("a").is_ok() && host.uuid_of("b").is_err() && host.uuid_of("c").is_ok());
 }
 
@@ -148,7 +167,7 @@ fn foreign_domains_are_never_removed() {
             host.define("<domain type='qemu'><name>other</name><memory>1024</memory><os><type arch='armv7l' machine='virt'>hvm</type></os></domain>").unwrap();
         },
     );
-    applied.assert_did(&removal(VM, UUID).each_ref().map(String::as_str));
+    applied.assert_did(&texts(&removal(VM, UUID)));
     assert!(host.uuid_of("copy").is_ok() && host.uuid_of("other").is_ok());
 }
 
@@ -173,7 +192,7 @@ fn a_record_whose_domain_is_gone_is_forgotten() {
         host.destroy(VM).unwrap();
         host.undefine_domain(VM).unwrap();
     });
-    applied.assert_did(&removal(VM, UUID).each_ref().map(String::as_str)[4..]);
+    applied.assert_did(&texts(&removal(VM, UUID)[4..]));
     assert_kept(&host);
 }
 

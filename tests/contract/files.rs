@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Runs the suite on a host that has empty folders `/srv`, `/run` and `/var/lib`.
 pub(crate) fn contract(host: &dyn Primitives) {
     type Check = (&'static str, fn(&dyn Primitives));
-    let checks: [Check; 10] = [
+    let checks: [Check; 11] = [
         ("a folder is made once, with its mode", folders),
         ("a file is written whole, in place of another", writing),
         ("a folder is never written over", folder_in_the_way),
@@ -16,7 +16,11 @@ pub(crate) fn contract(host: &dyn Primitives) {
         ("a copy tells what it copied", copying),
         ("lines are appended", appending),
         ("files are renamed", renaming),
-        ("only armfleet's own folders are removed", removing),
+        (
+            "of armfleet's own folders only what is named is removed",
+            removing,
+        ),
+        ("a folder and a generation are looked into", looking_inside),
         ("a lock is held once", locking),
     ];
     for (name, check) in checks {
@@ -187,12 +191,50 @@ fn removing(host: &dyn Primitives) {
         "/var/lib/armfleet",
         "/var/lib/armfleet/../../../srv",
     ] {
-        assert!(host.remove_tree(path).is_err(), "{path}");
+        assert!(host.remove_folder(path, &["a"]).is_err(), "{path}");
     }
-    host.remove_tree("/var/lib/armfleet/vms/a").unwrap();
-    host.remove_tree("/var/lib/armfleet/vms/a").unwrap();
+    let a = "/var/lib/armfleet/vms/a";
+    host.write_file(&format!("{a}/notes"), a, b"", 0o600)
+        .unwrap();
+    assert_eq!(host.remove_folder(a, &["record.json"]).unwrap(), ["notes"]);
+    for _ in 0..2 {
+        assert!(host.remove_folder(a, &["notes"]).unwrap().is_empty());
+    }
     assert_eq!(host.look(record, Look::Text), Fact::Absent);
     assert_eq!(seen(host, "/srv", Look::Stat).stat.kind, FileKind::Folder);
+}
+
+fn looking_inside(host: &dyn Primitives) {
+    let boot = "/var/lib/armfleet/vms/b/boot";
+    for path in [
+        boot,
+        &format!("{boot}/g"),
+        &format!("{boot}/g/0123456789abcdef"),
+    ] {
+        host.make_folder(path, 0o711, None).unwrap();
+    }
+    let names = |path: &str, look| -> Vec<String> {
+        let entries = seen(host, path, look).entries.unwrap();
+        entries.into_iter().map(|entry| entry.name).collect()
+    };
+    assert_eq!(names(boot, Look::Folder), ["g"]);
+    assert_eq!(
+        names(&format!("{boot}/g"), Look::Folder),
+        ["0123456789abcdef"]
+    );
+    let nowhere = host.look(&format!("{boot}/current"), Look::Generation);
+    assert_eq!(nowhere, Fact::Absent);
+    let through = host.look(&format!("{boot}/current/pair.json"), Look::Text);
+    assert_eq!(through, Fact::Absent);
+    let long = vec![b'x'; (1 << 20) + 1];
+    for (bytes, why) in [
+        (&b"\xff"[..], "it is not UTF-8 text"),
+        (&long, "it is larger than 1 MiB"),
+    ] {
+        host.write_file("/srv/odd", "/srv", bytes, 0o600).unwrap();
+        let odd = seen(host, "/srv/odd", Look::Text);
+        assert_eq!((odd.text, odd.no_text.as_deref()), (None, Some(why)));
+    }
 }
 
 fn locking(host: &dyn Primitives) {

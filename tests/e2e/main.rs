@@ -23,6 +23,7 @@ mod frozen;
 mod guest;
 mod guest_setup;
 mod handover;
+mod hangs;
 mod host;
 mod init;
 mod install;

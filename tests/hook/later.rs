@@ -104,7 +104,7 @@ fn without_anything_staged_the_start_fails_and_says_what_to_do() {
         let text = world.refused();
         names_both(&text, "record");
         assert!(
-            text.contains("To do: upgrade armfleet on this host, then start the VM again."),
+            text.contains("To do: upgrade armfleet on this host; then start the VM again."),
             "{text}"
         );
     }

@@ -13,6 +13,7 @@ mod crash;
 mod hostile;
 mod later;
 mod linked;
+mod own_folders;
 mod ownership;
 mod shim;
 mod staging;

@@ -240,7 +240,10 @@ fn a_damaged_seed_is_not_booted() {
     world.put_seed("6.1.0-40-armmp");
     let seed = world.path(layout::seed_folder);
     fs::write(seed.join("initrd.img"), initrd("6.1.0-41-armmp")).unwrap();
-    assert!(world.refused().contains("not those that its receipt names"));
+    let text = world.refused();
+    assert!(text.contains("its bytes are not those that were put there"));
+    assert!(text.contains("To do: run `armfleet apply`"), "{text}");
+    assert!(!seed.join("seed.json").exists(), "apply would not see it");
     fs::write(seed.join("seed.json"), "{").unwrap();
     assert!(
         world

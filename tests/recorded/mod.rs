@@ -133,6 +133,9 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                     },
                 );
             }
+            Act::MendFolder { path, mode } => {
+                put(path, file(stat(FileKind::Folder, *mode, (0, 0), 0)));
+            }
             Act::CreateDisk { path, size } => {
                 let image = stat(FileKind::File, 0o600, (0, 0), size.bytes());
                 put(path.as_str(), file(image));

@@ -250,15 +250,6 @@ impl Memory {
         })
     }
 
-    /// Puts a symbolic link of root's there.
-    ///
-    /// # Errors
-    /// When its folder is not there.
-    pub fn put_link(&self, path: &str, target: &str) -> Result<(), CallError> {
-        let link = Content::Link(target.to_owned());
-        self.meanwhile().files.put(path, link, 0o777, ROOT)
-    }
-
     /// Gives anything another mode and owner.
     ///
     /// # Errors
@@ -282,5 +273,32 @@ impl Memory {
     pub fn take_xattrs_away(&self, folder: &str) {
         let files = &mut self.meanwhile().files;
         files.without_xattrs.insert(folder.to_owned());
+    }
+
+    /// The file system of this folder takes nothing new: it is full, or mounted read-only.
+    pub fn close_folder(&self, folder: &str, why: CallErrorKind) {
+        let files = &mut self.meanwhile().files;
+        files.closed.insert(folder.to_owned(), why);
+    }
+
+    /// Puts a link there.
+    ///
+    /// # Errors
+    /// When its folder is not there, or something else has its name.
+    pub fn put_link(&self, path: &str, target: &str) -> Result<(), CallError> {
+        let link = Content::Link(target.to_owned());
+        self.meanwhile().files.put(path, link, 0o777, ROOT)
+    }
+
+    /// Cuts a file short.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn cut_short(&self, path: &str, to: usize) -> Result<(), CallError> {
+        self.meanwhile().files.edit_file(path, |bytes, size| {
+            bytes.truncate(to);
+            *size = to as u64;
+            Ok(())
+        })
     }
 }

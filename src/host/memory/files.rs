@@ -1,9 +1,12 @@
 //! A file system: names, owners, modes, inodes, symbolic links, and times.
 
+mod folders;
+
 use crate::boot::{AddedFile, appended_files};
+use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
 use crate::inventory::{Fact, FileKind, HEAD_LENGTH, Look, RawEntry, RawFile, RawStat};
-use crate::spec::{HostPath, layout};
+use crate::spec::HostPath;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,6 +18,8 @@ const EPOCH_NS: i64 = 1_700_000_000_000_000_000;
 /// As Linux has it (`MAXSYMLINKS`).
 const LINK_HOPS: usize = 40;
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
+/// The largest text that is read.
+const TEXT_LIMIT: u64 = 1 << 20;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub(super) struct Files {
     made: BTreeMap<String, u64>,
     pub(super) unreadable: BTreeMap<String, String>,
     pub(super) without_xattrs: BTreeSet<String>,
+    /// Folders on file systems that take no new file.
+    pub(super) closed: BTreeMap<String, CallErrorKind>,
 }
 
 impl Content {
@@ -162,14 +169,20 @@ impl Files {
         if let Some(why) = self.unreadable.get(path) {
             return Fact::Unreadable(why.clone());
         }
+        if let Some(link) = self.link_in_the_way(path) {
+            return Fact::Unreadable(LinkInTheWay(link.into()).to_string());
+        }
         let Some((place, node)) = self.find(path) else {
             return Fact::Absent;
         };
         let mut seen = RawFile::only(node.stat());
         match (look, node.content.kind()) {
+            (Look::Text, FileKind::File) if node.content.size() > TEXT_LIMIT => {
+                seen.no_text = Some("it is larger than 1 MiB".to_owned());
+            }
             (Look::Text, FileKind::File) | (Look::Link, FileKind::Symlink) => match node.text() {
                 Some(text) => seen.text = Some(text),
-                None => return Fact::Unreadable("it is not UTF-8 text".to_owned()),
+                None => seen.no_text = Some("it is not UTF-8 text".to_owned()),
             },
             // What a holder wrote goes with its lock.
             (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
@@ -178,7 +191,14 @@ impl Files {
                 seen.blank = Some(node.content.is_blank());
                 seen.head = node.content.head();
             }
-            (Look::Share, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
+            (Look::Share | Look::Folder, FileKind::Folder) => {
+                seen.entries = Some(self.entries(&place));
+            }
+            (Look::Generation, FileKind::Symlink) => {
+                seen.text = node.text();
+                let target = seen.text.as_deref().unwrap_or_default();
+                seen.entries = Some(self.entries(&format!("{}/{target}", parent(&place))));
+            }
             _ => {}
         }
         Fact::Present(seen)
@@ -271,6 +291,7 @@ impl Files {
             made: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
+            closed: BTreeMap::new(),
         };
         let root = files.node("", Content::Folder, 0o755, ROOT);
         files.nodes.insert(String::new(), root);
@@ -307,6 +328,7 @@ impl Files {
 
     /// Where a name can be made.
     fn place(&self, path: &str) -> Result<String, CallError> {
+        self.no_links_within_own(path)?;
         let place = self.resolve(path).ok_or_else(|| missing(path))?;
         let parent = self.nodes.get(parent(&place));
         match parent.map(|node| &node.content) {
@@ -318,6 +340,7 @@ impl Files {
     /// Where a name can be made that is not there yet.
     fn free_place(&self, path: &str) -> Result<String, CallError> {
         let place = self.place(path)?;
+        self.has_room(&place)?;
         match self.nodes.get(&place) {
             Some(_) => Err(exists(path)),
             None => Ok(place),
@@ -369,11 +392,11 @@ impl Files {
         match self.find(folder) {
             None => Err(missing(folder)),
             Some((place, _)) if self.without_xattrs.contains(&place) => Err(fails(
-                CallErrorKind::Other,
+                CallErrorKind::Unsupported,
                 folder,
-                "files here cannot have extended attributes of the kind user.*: Operation not supported",
+                "files here cannot have extended attributes of the kind user.*",
             )),
-            Some(_) => Ok(()),
+            Some((place, _)) => self.has_room(&format!("{place}/probe")),
         }
     }
 
@@ -383,6 +406,7 @@ impl Files {
         mode: u32,
         owner: Owner,
     ) -> Result<(), CallError> {
+        self.no_links_within_own(path)?;
         match self.stat(path).map(|stat| stat.kind) {
             None => Err(missing(path)),
             Some(FileKind::Folder) => self.own(path, mode, owner),
@@ -410,6 +434,7 @@ impl Files {
         if matches!(self.nodes.get(&place), Some(node) if node.content == Content::Folder) {
             return Err(fails(CallErrorKind::Other, path, "Is a directory"));
         }
+        self.has_room(&place)?;
         let node = self.node(&place, content, mode, owner);
         self.nodes.insert(place, node);
         Ok(())
@@ -533,6 +558,7 @@ impl Files {
     }
 
     pub(super) fn remove_file(&mut self, path: &str) -> Result<(), CallError> {
+        self.no_links_within_own(path)?;
         let Some((place, node)) = self.find(path) else {
             return Ok(());
         };
@@ -540,15 +566,6 @@ impl Files {
             return Err(fails(CallErrorKind::Other, path, "Is a directory"));
         }
         self.nodes.remove(&place);
-        Ok(())
-    }
-
-    pub(super) fn remove_tree(&mut self, path: &str) -> Result<(), CallError> {
-        if !layout::is_inside_own(path) {
-            let why = "it is not below a folder of armfleet's own and is not removed";
-            return Err(fails(CallErrorKind::Other, path, why));
-        }
-        self.remove(path);
         Ok(())
     }
 
@@ -579,16 +596,5 @@ impl Files {
             *size = bytes.len() as u64;
             Ok(())
         })
-    }
-}
-
-/// What happens to a file system behind armfleet's back.
-impl Files {
-    /// Makes a file a symbolic link to the guest that has the folder as its boot share.
-    pub(super) fn map_link(&mut self, path: &str) -> Result<(), CallError> {
-        let place = self.resolve(path).ok_or_else(|| missing(path))?;
-        let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
-        node.mapped_link = true;
-        Ok(())
     }
 }

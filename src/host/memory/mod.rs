@@ -248,8 +248,8 @@ impl Primitives for Memory {
         self.world().files.remove_file(path)
     }
 
-    fn remove_tree(&self, path: &str) -> Result<(), CallError> {
-        self.world().files.remove_tree(path)
+    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError> {
+        self.world().files.remove_folder(path, known)
     }
 
     fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {

@@ -2,10 +2,11 @@
 
 use super::events::{self, Listener, Tell};
 use super::files::seed::Receipts;
-use super::files::{Root, folder, folder_of, lock, look, process, write};
+use super::files::{folder, lock, look, process, write};
 use super::libvirt::WriteConnection;
 use super::pool::close;
 use super::seconds_since_1970;
+use crate::files::Root;
 use crate::host::guests::{Event, Guest, Guests};
 use crate::host::primitives::{CallError, CallErrorKind, Held};
 use crate::inventory::{Fact, Look, RawFile};
@@ -76,7 +77,7 @@ impl SystemFiles {
     #[must_use]
     pub fn new(root: &Path) -> Self {
         Self {
-            root: Root::new(root),
+            root: Root::at(root),
             seeds: Receipts::default(),
         }
     }
@@ -105,13 +106,12 @@ impl SystemFiles {
     /// # Errors
     /// As the system says.
     pub fn write(&self, path: &str, text: &str) -> Result<(), CallError> {
-        let path = self.root.below(path);
-        let parent = folder_of(&path);
-        match folder::make(parent, 0o700, None) {
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        match folder::make(&self.root, parent, 0o700, None) {
             Err(error) if error.kind != CallErrorKind::Exists => return Err(error),
             _ => {}
         }
-        write::write(&path, parent, text.as_bytes(), 0o600)
+        write::write(&self.root, path, parent, text.as_bytes(), 0o600)
     }
 
     /// Removes one file, if it is there.
@@ -119,7 +119,7 @@ impl SystemFiles {
     /// # Errors
     /// As the system says.
     pub fn remove(&self, path: &str) -> Result<(), CallError> {
-        write::remove(&self.root.below(path))
+        write::remove(&self.root, path)
     }
 
     /// Who is working: the user's name, behind sudo the one who called it.
@@ -161,7 +161,7 @@ impl Guests for SystemGuests {
     }
 
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        write::append_line(&self.files.root.below(path), line)
+        write::append_line(&self.files.root, path, line)
     }
 
     fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {

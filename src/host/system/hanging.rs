@@ -37,11 +37,11 @@ pub(super) fn causes(proc: &Path) -> Vec<String> {
         .map(|process| process.pid)
         .collect();
     let causes = processes.iter().filter_map(|process| {
-        if daemons.contains(&process.parent) {
-            process.as_hook(proc).or_else(|| process.as_stopped(proc))
-        } else {
-            process.as_stopped(proc)
-        }
+        let is_child = daemons.contains(&process.parent);
+        is_child
+            .then(|| process.as_child(proc))
+            .flatten()
+            .or_else(|| process.as_stopped(proc))
     });
     causes.collect()
 }
@@ -76,15 +76,21 @@ impl Process {
             .collect()
     }
 
-    /// A hook that runs for unusually long. A script's interpreter comes first, then the script, the VM and the operation.
-    fn as_hook(&self, proc: &Path) -> Option<String> {
+    /// A child that libvirtd has waited for for unusually long: a hook, or what a hook has become.
+    fn as_child(&self, proc: &Path) -> Option<String> {
+        if self.age < USUAL {
+            return None;
+        }
         let arguments = self.arguments(proc);
-        let at = arguments.iter().position(|text| text.starts_with(HOOKS))?;
-        let (hook, vm) = (&arguments[at], arguments.get(at + 1)?);
-        (self.age >= USUAL).then(|| {
-            let (age, pid) = (spoken(self.age), self.pid);
-            format!("hook {hook} of {vm} has run for {age} (pid {pid})")
-        })
+        let (age, pid) = (spoken(self.age), self.pid);
+        // A script's interpreter comes first, then the script, the VM and the operation.
+        let at = arguments.iter().position(|text| text.starts_with(HOOKS));
+        let hook = at.and_then(|at| arguments.get(at).zip(arguments.get(at + 1)));
+        let what = match hook {
+            Some((hook, vm)) => format!("hook {hook} of {vm}"),
+            None => format!("libvirtd's child {}", self.name),
+        };
+        Some(format!("{what} has run for {age} (pid {pid})"))
     }
 
     fn as_stopped(&self, proc: &Path) -> Option<String> {
@@ -151,6 +157,12 @@ mod tests {
         process(proc, 13, &stat(13, "10-sleep", 'S', 1, 900), &script);
         let name = ["qemu-system-arm", "-name", "guest=obs-03,debug-threads=on"];
         process(proc, 14, &stat(14, "qemu-system-arm", 'T', 1, 900), &name);
+        process(
+            proc,
+            16,
+            &stat(16, "sleep", 'S', 10, 940),
+            &["sleep", "600"],
+        );
         process(proc, 15, &stat(15, "qemu) (arm", 'T', 1, 900), &name);
         let mut seen = causes(proc);
         seen.sort();
@@ -160,6 +172,7 @@ mod tests {
                 "QEMU of obs-03 is stopped (pid 14)",
                 "hook /etc/libvirt/hooks/qemu.d/10-sleep of obs-02 has run for 1 min 5 s (pid 11)",
                 "libvirtd is stopped (pid 10)",
+                "libvirtd's child sleep has run for 1 min (pid 16)",
             ]
         );
     }

@@ -235,11 +235,8 @@ impl WriteConnection {
     }
 
     pub(super) fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError> {
-        let call = self.change(
-            "ask the guest to power off:",
-            uuid,
-            within.min(limit::CHANGE),
-        );
+        let what = format!("ask {} to power off", self.pool.daemon.name(uuid));
+        let call = Call::changing(what, within.min(limit::CHANGE));
         self.with(uuid, &call, Domain::shutdown)
     }
 

@@ -16,11 +16,12 @@ pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
 pub use offer::{Network, Offer};
 
 use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
+use crate::files::Root;
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
 use crate::mark::Moment;
 use crate::spec::HostPath;
 use files::seed::Receipts;
-use files::{Root, folder, image, initrd, lock, look, process, write};
+use files::{folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -48,7 +49,7 @@ impl SystemReads {
     pub fn open(uri: &str, root: &Path) -> Result<Self, CallError> {
         Ok(Self {
             libvirt: ReadConnection::open(uri)?,
-            root: Root::new(root),
+            root: Root::at(root),
             seeds: Receipts::default(),
         })
     }
@@ -163,7 +164,7 @@ impl Primitives for SystemHost {
     }
 
     fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError> {
-        folder::make(&self.root().below(path), mode, owner)
+        folder::make(self.root(), path, mode, owner)
     }
 
     fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
@@ -171,7 +172,7 @@ impl Primitives for SystemHost {
     }
 
     fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
-        folder::set_owner(&self.root().below(path), mode, owner)
+        folder::set_owner(self.root(), path, mode, owner)
     }
 
     fn write_file(
@@ -181,21 +182,19 @@ impl Primitives for SystemHost {
         bytes: &[u8],
         mode: u32,
     ) -> Result<(), CallError> {
-        let root = self.root();
-        write::write(&root.below(path), &root.below(scratch), bytes, mode)
+        write::write(self.root(), path, scratch, bytes, mode)
     }
 
     fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        image::create(&self.root().below(path), bytes)
+        image::create(self.root(), path, bytes)
     }
 
     fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
-        image::grow(&self.root().below(path), from, to)
+        image::grow(self.root(), path, from, to)
     }
 
     fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
-        let root = self.root();
-        write::copy(&root.below(from), &root.below(to), limit, mode)
+        write::copy(self.root(), from, to, limit, mode)
     }
 
     fn extend_initrd(
@@ -206,36 +205,27 @@ impl Primitives for SystemHost {
         limit: u64,
         mode: u32,
     ) -> Result<Extended, CallError> {
-        let root = self.root();
-        let files = files.iter();
-        let files = files.map(|(path, from)| (path.clone(), root.below(from.as_str())));
-        initrd::extend(
-            &root.below(base),
-            &files.collect(),
-            &root.below(to),
-            limit,
-            mode,
-        )
+        initrd::extend(self.root(), base, files, to, limit, mode)
     }
 
     fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        image::erase(&self.root().below(path), bytes)
+        image::erase(self.root(), path, bytes)
     }
 
     fn remove_file(&self, path: &str) -> Result<(), CallError> {
-        write::remove(&self.root().below(path))
+        write::remove(self.root(), path)
     }
 
-    fn remove_tree(&self, path: &str) -> Result<(), CallError> {
-        folder::remove_tree(self.root(), path)
+    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError> {
+        folder::remove(self.root(), path, known)
     }
 
     fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {
-        write::rename(&self.root().below(from), &self.root().below(to))
+        write::rename(self.root(), from, to)
     }
 
     fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        write::append_line(&self.root().below(path), line)
+        write::append_line(self.root(), path, line)
     }
 
     fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {

@@ -1,7 +1,7 @@
 //! What a host offers to VMs, for who writes a fleet file for it. Nothing is changed, and nothing is decided by it.
 
-use super::files::Root;
 use super::{CallError, RawLibvirt, SystemReads};
+use crate::files::Root;
 use std::io::ErrorKind;
 
 /// What a host offers to VMs.

@@ -8,13 +8,15 @@ use crate::boot::{
     BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdFault, KernelFault, KernelVersion,
     Listing, MODE_XATTR, PairSource, PassedOver, check_kernel, choose, is_of_interest, walk_initrd,
 };
+use crate::files::Root;
+use crate::host::perform::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{HostError, Performer};
 use crate::plan::Extraction;
-use crate::spec::layout;
+use crate::spec::{HostPath, layout};
 use guestfish::{Guestfish, GuestfishFault};
 use rustix::fs::XattrFlags;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -91,7 +93,7 @@ impl Performer<SystemHost> {
     /// # Errors
     /// When the disk has no good pair, libguestfs is not there or fails, or as the host says.
     pub fn extract(&self, wanted: &Extraction, arch: GuestArch) -> Result<Extracted, HostError> {
-        let (vm, folder) = (&wanted.vm, Path::new(wanted.share.as_str()));
+        let vm = &wanted.vm;
         let _lock = self.lock_vm(vm)?;
         if let Some(owner) = wanted.new_share {
             let made = self.calls().make_folder(
@@ -101,14 +103,18 @@ impl Performer<SystemHost> {
             );
             made.map_err(|error| HostError::new(format!("cannot make {}", wanted.share), error))?;
         }
+        let scratch = layout::extracted(vm);
         self.ensure_vm_folder(vm)?;
-        let scratch = PathBuf::from(layout::extracted(vm));
-        let taken = new_folder(&scratch).and_then(|()| {
-            let taken = take(Path::new(wanted.disk.as_str()), &scratch, arch)?;
-            put(&scratch, folder, &taken.0, wanted.completes)?;
+        self.ensure_folder(&layout::boot_folder(vm), layout::PASSAGE)?;
+        self.empty_folder(&scratch)?;
+        let place = Path::new(&scratch);
+        let taken = take(Path::new(wanted.disk.as_str()), place, arch).and_then(|taken| {
+            put(place, &wanted.share, &taken.0, wanted.completes)?;
             Ok(taken)
         });
-        let _ = fs::remove_dir_all(&scratch);
+        let _ = self
+            .calls()
+            .remove_folder(&scratch, &layout::EXTRACTED_FILES);
         let (pair, filesystem) = taken.map_err(|fault| {
             let remedy = fault.remedy();
             let error = HostError::new(
@@ -127,21 +133,17 @@ impl Performer<SystemHost> {
             filesystem,
         })
     }
-}
 
-/// An empty folder of root's alone.
-fn new_folder(path: &Path) -> Result<(), ExtractFault> {
-    match fs::remove_dir_all(path) {
-        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-        _ => {
-            use std::os::unix::fs::DirBuilderExt as _;
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
+    /// An empty folder of root's alone.
+    fn empty_folder(&self, path: &str) -> Result<(), HostError> {
+        let left = self.calls().remove_folder(path, &layout::EXTRACTED_FILES);
+        let doing = || cannot(format!("make {path}"));
+        if let Some(name) = left.map_err(doing())?.first() {
+            let why = format!("{path}/{name} is none of armfleet's files");
+            return Err(HostError::plain(why).with_remedy("move it away"));
         }
+        self.calls().make_folder(path, 0o700, None).map_err(doing())
     }
-    .map_err(ExtractFault::write(path))
 }
 
 /// Copies the best pair of a disk into a folder, and checks the copy.
@@ -253,29 +255,35 @@ fn check(scratch: &Path, pair: &Candidate, arch: GuestArch) -> Result<(), Extrac
 
 /// Puts the pair into the share as its guest would have, the links to it last: without them it is half done. Then, if that
 /// is what it is for, the sign that the installation is complete.
-fn put(scratch: &Path, path: &Path, pair: &Candidate, completes: bool) -> Result<(), ExtractFault> {
+fn put(
+    scratch: &Path,
+    path: &HostPath,
+    pair: &Candidate,
+    completes: bool,
+) -> Result<(), ExtractFault> {
+    let root = Root::host();
     let put_all = || -> io::Result<()> {
         let pair = [("initrd.img", &pair.initrd), ("vmlinuz", &pair.kernel)];
         for (from, name) in pair {
-            share::put(path, name.as_str(), |mut into| {
+            share::put(&root, path.as_str(), name.as_str(), |mut into| {
                 io::copy(&mut File::open(scratch.join(from))?, &mut into)?;
                 belongs_to_guest(into, S_IFREG | 0o644)
             })?;
         }
         for (link, name) in pair {
-            share::put(path, link, |mut into| {
+            share::put(&root, path.as_str(), link, |mut into| {
                 into.write_all(name.as_str().as_bytes())?;
                 belongs_to_guest(into, S_IFLNK | 0o777)
             })?;
         }
         if completes {
-            share::put(path, INSTALLED, |into| {
+            share::put(&root, path.as_str(), INSTALLED, |into| {
                 belongs_to_guest(into, S_IFREG | 0o644)
             })?;
         }
         Ok(())
     };
-    put_all().map_err(ExtractFault::write(path))
+    put_all().map_err(ExtractFault::write(Path::new(path.as_str())))
 }
 
 /// What the guest sees of a file in its share: that it is root's, of this type and mode (QEMU's `hw/9pfs/9p-local.c`).

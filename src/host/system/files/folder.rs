@@ -1,16 +1,14 @@
 //! Folders.
 
-use super::{Root, at, folder_of, is_missing, sync_folder};
-use crate::host::primitives::{CallError, Owner};
+use super::at;
+use crate::files::{Folder, Root};
+use crate::host::primitives::{CallError, CallErrorKind, Owner};
 use crate::spec::layout;
-use rustix::fs::{Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::{
-    self,
-    fs::{DirBuilderExt, OpenOptionsExt},
-};
+use std::os::unix::fs::fchown;
 use std::path::Path;
 
 /// What mapped 9p writes has names of this kind.
@@ -18,38 +16,47 @@ const PROBE: &str = "user.armfleet.probe";
 
 /// Makes one folder with exactly this mode and owner, or none.
 pub(in super::super) fn make(
-    path: &Path,
+    root: &Root,
+    path: &str,
     mode: u32,
     owner: Option<Owner>,
 ) -> Result<(), CallError> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .map_err(at(path))?;
-    let finish = || {
-        set(path, mode, owner)?;
-        sync_folder(folder_of(path))
+    let make = || {
+        let (parent, name) = root.holding(path)?;
+        rustix::fs::mkdirat(&parent, name, Mode::RWXU)?;
+        let finish = || {
+            set(&parent, name, mode, owner)?;
+            parent.sync()
+        };
+        finish().inspect_err(|_| {
+            // It was made a moment ago, and is empty.
+            let _ = rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR);
+        })
     };
-    finish().map_err(|error| {
-        // It was made a moment ago, and is empty.
-        let _ = fs::remove_dir(path);
-        at(path)(error)
-    })
+    make().map_err(at(&root.below(path)))
 }
 
 /// Sets owner and mode of a folder itself.
-pub(in super::super) fn set_owner(path: &Path, mode: u32, owner: Owner) -> Result<(), CallError> {
-    set(path, mode, Some(owner)).map_err(at(path))
+pub(in super::super) fn set_owner(
+    root: &Root,
+    path: &str,
+    mode: u32,
+    owner: Owner,
+) -> Result<(), CallError> {
+    let set = || {
+        let (parent, name) = root.holding(path)?;
+        set(&parent, name, mode, Some(owner))
+    };
+    set().map_err(at(&root.below(path)))
 }
 
-fn set(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(path, flags, Mode::empty())?;
+fn set(parent: &Folder, name: &str, mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    let folder = parent.sub(name)?.readable()?;
     if let Some(Owner { uid, gid }) = owner {
-        unix::fs::fchown(&folder, Some(uid), Some(gid))?;
+        fchown(&folder, Some(uid), Some(gid))?;
     }
     // A change of owner takes bits of the mode away.
-    rustix::fs::fchmod(&folder, Mode::from_bits_truncate(mode))?;
+    rustix::fs::fchmod(folder, Mode::from_bits_truncate(mode))?;
     Ok(())
 }
 
@@ -61,13 +68,16 @@ pub(in super::super) fn probe_xattr(folder: &Path) -> Result<(), CallError> {
         Ok(())
     };
     probe().map_err(|error: io::Error| {
-        let why = format!(
-            "{}: files here cannot have extended attributes of the kind user.*: {error}",
-            folder.display()
-        );
-        CallError {
-            why,
-            ..at(folder)(error)
+        let failed = at(folder)(error);
+        match failed.kind {
+            CallErrorKind::Unsupported => CallError {
+                why: format!(
+                    "{}: files here cannot have extended attributes of the kind user.*",
+                    folder.display()
+                ),
+                ..failed
+            },
+            _ => failed,
         }
     })
 }
@@ -78,26 +88,34 @@ fn nameless(folder: &Path) -> io::Result<File> {
     match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
         // Not every file system can make one.
         Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
-            let path = folder.join(format!(".armfleet-probe-{}", std::process::id()));
-            let mut new = OpenOptions::new();
-            let file = new.write(true).create_new(true).mode(0o600).open(&path)?;
-            fs::remove_file(&path)?;
+            let name = format!(".armfleet-probe-{}", std::process::id());
+            let folder = Folder::open(folder)?;
+            let file = folder.create(&name)?;
+            folder.remove(&name)?;
             Ok(file)
         }
         file => Ok(file?.into()),
     }
 }
 
-/// Removes a folder below armfleet's own with all that is in it. Any other path is refused.
-pub(in super::super) fn remove_tree(root: &Root, path: &str) -> Result<(), CallError> {
-    if !layout::is_inside_own(path) {
+/// Removes a folder below armfleet's own with those of its files that are named. Any other path is refused.
+pub(in super::super) fn remove(
+    root: &Root,
+    path: &str,
+    known: &[&str],
+) -> Result<Vec<String>, CallError> {
+    if layout::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
         let why = format!("{path} is not below a folder of armfleet's own and is not removed");
         return Err(CallError::other(why));
     }
-    let path = root.below(path);
-    match fs::remove_dir_all(&path) {
-        Ok(()) => sync_folder(folder_of(&path)).map_err(at(&path)),
-        Err(error) if is_missing(&error) && !path.exists() => Ok(()),
-        Err(error) => Err(at(&path)(error)),
-    }
+    let remove = || {
+        let (parent, name) = match root.holding(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        let stays = parent.remove_folder(name, known)?;
+        parent.sync()?;
+        Ok(stays)
+    };
+    remove().map_err(at(&root.below(path)))
 }

@@ -2,42 +2,36 @@
 //! looked at; only whether there are any.
 
 use super::write::Draft;
-use super::{at, folder_of, stat_of};
+use super::{at, stat_of};
+use crate::files::Root;
 use crate::host::primitives::CallError;
-use crate::inventory::{FileKind, HEAD_LENGTH};
+use crate::inventory::HEAD_LENGTH;
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 
 /// Creates a sparse image of zero bytes, mode 0600.
-pub(in super::super) fn create(path: &Path, bytes: u64) -> Result<(), CallError> {
+pub(in super::super) fn create(root: &Root, path: &str, bytes: u64) -> Result<(), CallError> {
     let create = || {
-        let draft = Draft::begin(path, folder_of(path))?;
+        let (draft, into, name) = Draft::beside(root, path)?;
         draft.file.set_len(bytes)?;
-        draft.place(path)
+        draft.place(&into, name)
     };
-    create().map_err(at(path))
+    create().map_err(at(&root.below(path)))
 }
 
 /// Erases every byte of an image, which has this size afterwards.
-pub(in super::super) fn erase(path: &Path, bytes: u64) -> Result<(), CallError> {
+pub(in super::super) fn erase(root: &Root, path: &str, bytes: u64) -> Result<(), CallError> {
     let erase = || {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .write(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)?;
-        if stat_of(&file)?.kind != FileKind::File {
-            return Err(io::Error::other("it is not a regular file"));
-        }
+        let (folder, name) = root.holding(path)?;
+        let file = folder.open_with(name, OFlags::WRONLY, 0)?;
         file.set_len(0)?;
         file.set_len(bytes)?;
         file.sync_all()
     };
-    erase().map_err(at(path))
+    erase().map_err(at(&root.below(path)))
 }
 
 /// Whether an image holds no byte since it was created or erased; `false` where the filesystem cannot tell.
@@ -58,18 +52,11 @@ pub(super) fn head(image: &File) -> io::Result<String> {
 }
 
 /// Grows an image that has this size.
-pub(in super::super) fn grow(path: &Path, from: u64, to: u64) -> Result<(), CallError> {
+pub(in super::super) fn grow(root: &Root, path: &str, from: u64, to: u64) -> Result<(), CallError> {
     let grow = || {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)?;
+        let (folder, name) = root.holding(path)?;
+        let file = folder.open_with(name, OFlags::RDWR, 0)?;
         let stat = stat_of(&file)?;
-        if stat.kind != FileKind::File {
-            return Err(io::Error::other("it is not a regular file"));
-        }
         if stat.size != from || to < from {
             return Err(io::Error::other(format!(
                 "it has {} bytes and is not grown from {from} to {to}",
@@ -79,5 +66,5 @@ pub(in super::super) fn grow(path: &Path, from: u64, to: u64) -> Result<(), Call
         file.set_len(to)?;
         file.sync_all()
     };
-    grow().map_err(at(path))
+    grow().map_err(at(&root.below(path)))
 }

@@ -1,30 +1,34 @@
 //! An installer's initrd with files for the installation.
 
 use super::write::Draft;
-use super::{at, copy_hashed, folder_of, open_plain};
+use super::{at, copy_hashed, open_plain};
 use crate::boot::{AddedFile, Sha256Hex, appended_files};
+use crate::files::Root;
 use crate::host::primitives::{CallError, Copied, Extended};
 use crate::spec::HostPath;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The largest file that is added, in bytes.
 const FILE_LIMIT: u64 = 64 << 20;
 
 /// Writes a copy of an initrd with files appended, whole or not at all.
 pub(in super::super) fn extend(
-    base: &Path,
-    files: &BTreeMap<HostPath, PathBuf>,
-    to: &Path,
+    root: &Root,
+    base: &str,
+    files: &BTreeMap<HostPath, HostPath>,
+    to: &str,
     limit: u64,
     mode: u32,
 ) -> Result<Extended, CallError> {
+    let (base, place) = (&root.below(base), root.below(to));
     let mut added = Vec::new();
     let mut sources = BTreeMap::new();
     for (path, from) in files {
-        let (bytes, copied) = read(from).map_err(at(from))?;
+        let from = root.below(from.as_str());
+        let (bytes, copied) = read(&from).map_err(at(&from))?;
         added.push(AddedFile {
             path: path.clone(),
             mode: copied.source.mode,
@@ -33,7 +37,7 @@ pub(in super::super) fn extend(
         sources.insert(path.clone(), copied);
     }
     let (file, source) = open_plain(base).map_err(at(base))?;
-    let draft = Draft::begin(to, folder_of(to)).map_err(at(to))?;
+    let (draft, folder, name) = Draft::beside(root, to).map_err(at(&place))?;
     let mut into = Hashing {
         into: &draft.file,
         hash: Sha256::new(),
@@ -42,10 +46,10 @@ pub(in super::super) fn extend(
     let sha256 = copy_hashed(&file, &source, limit, &mut into).map_err(at(base))?;
     if !added.is_empty() {
         let more = appended_files(source.size, &added);
-        into.write_all(&more).map_err(at(to))?;
+        into.write_all(&more).map_err(at(&place))?;
     }
     let (size, hash) = (into.size, into.hash);
-    draft.replace(to, mode).map_err(at(to))?;
+    draft.replace(&folder, name, mode).map_err(at(&place))?;
     Ok(Extended {
         base: Copied { source, sha256 },
         files: sources,

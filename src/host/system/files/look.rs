@@ -1,11 +1,12 @@
 //! Looking at paths.
 
 use super::seed::Receipts;
-use super::{Root, STATX, at, copy_hashed, image, is_missing, open_plain, raw_stat, share};
+use super::{at, copy_hashed, image, is_missing, open_plain, raw_stat, share, stat_of};
+use crate::boot::GenerationId;
+use crate::files::{Folder, LinkInTheWay, Root};
 use crate::host::primitives::CallError;
-use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
-use rustix::fs::{AtFlags, CWD};
-use std::fs;
+use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
+use crate::spec::layout;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -30,10 +31,36 @@ pub(in super::super) fn look(
 }
 
 fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<RawFile> {
-    let path = &root.below(name);
-    let stat = lstat(path)?;
+    let own = layout::own_part(name).is_some_and(|(_, rest)| !rest.is_empty());
+    let through = if own { staged_in(root, name)? } else { None };
+    let name = through.as_deref().unwrap_or(name);
+    let (folder, in_folder) = root.holding(name)?;
+    let stat = raw_stat(&folder.stat(in_folder)?);
     match (look, stat.kind) {
-        (Look::Text, FileKind::File) => text(path),
+        (Look::Text, FileKind::File) => text_in(&folder, in_folder),
+        (Look::Link, FileKind::Symlink) => Ok(RawFile {
+            text: Some(utf8(folder.read_link(in_folder)?)?),
+            ..RawFile::only(stat)
+        }),
+        (Look::Folder, FileKind::Folder) => Ok(RawFile {
+            entries: Some(own_folder(&folder.sub(in_folder)?)?),
+            ..RawFile::only(stat)
+        }),
+        (Look::Generation, FileKind::Symlink) => generation(&folder, in_folder, stat),
+        _ => outside(root, receipts, name, look, stat),
+    }
+}
+
+/// What is not armfleet's own folders and files.
+fn outside(
+    root: &Root,
+    receipts: &Receipts,
+    name: &str,
+    look: Look,
+    stat: RawStat,
+) -> io::Result<RawFile> {
+    let path = &root.below(name);
+    match (look, stat.kind) {
         (Look::Digest, FileKind::File) => digest(path),
         (Look::Seed, FileKind::File) => match receipts.digest(root, name, &stat) {
             None => digest(path),
@@ -59,10 +86,6 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             // Whoever is not root plans, too; what matters of these is not seen then, and said where it does.
             Err(_) => Ok(RawFile::only(stat)),
         },
-        (Look::Link, FileKind::Symlink) => Ok(RawFile {
-            text: Some(utf8(rustix::fs::readlink(path, Vec::new())?.into_bytes())?),
-            ..RawFile::only(stat)
-        }),
         (Look::Share, FileKind::Folder) => share::look(path),
         (Look::Room, FileKind::Folder | FileKind::Symlink) => {
             // A file system that cannot tell, and a link to nowhere, have nothing to compare with.
@@ -76,20 +99,98 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
     }
 }
 
-fn lstat(path: &Path) -> io::Result<RawStat> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(raw_stat(&rustix::fs::statx(CWD, path, flags, STATX)?))
+/// The folder of the generation that a link in a folder names; none if it is no such link.
+fn named_generation(folder: &Folder, link: &str) -> io::Result<Option<String>> {
+    let target = match folder.read_link(link) {
+        Ok(target) => target,
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let target = String::from_utf8(target).unwrap_or_default();
+    let id = target.strip_prefix("g/").map(str::to_owned);
+    let is_generation = id.is_some_and(|id| GenerationId::try_from(id).is_ok());
+    Ok(is_generation.then_some(target))
 }
 
-pub(super) fn text(path: &Path) -> io::Result<RawFile> {
-    let (file, stat) = open_plain(path)?;
+/// The one link that is followed within armfleet's own folders, to nothing but a generation: where a path through
+/// `current` leads.
+fn staged_in(root: &Root, name: &str) -> io::Result<Option<String>> {
+    let Some((boot, file)) = name.split_once("/boot/current/") else {
+        return Ok(None);
+    };
+    let boot = format!("{boot}/boot");
+    let target = named_generation(&root.folder(&boot)?, "current")?;
+    let none = || io::Error::from(ErrorKind::NotFound);
+    Ok(Some(format!("{boot}/{}/{file}", target.ok_or_else(none)?)))
+}
+
+fn generation(boot: &Folder, link: &str, stat: RawStat) -> io::Result<RawFile> {
+    let entries = match named_generation(boot, link)? {
+        None => Vec::new(),
+        Some(target) => match boot.sub(&target) {
+            Ok(folder) => {
+                let names = layout::GENERATION_FILES.map(str::to_owned);
+                entries_of(&folder, names)?
+            }
+            Err(error) if is_missing(&error) => Vec::new(),
+            Err(error) => return Err(error),
+        },
+    };
+    Ok(RawFile {
+        text: Some(String::from_utf8_lossy(&boot.read_link(link)?).into_owned()),
+        entries: Some(entries),
+        ..RawFile::only(stat)
+    })
+}
+
+/// More names than any of armfleet's own folders has.
+const NAME_LIMIT: usize = 4096;
+
+fn own_folder(folder: &Folder) -> io::Result<Vec<RawEntry>> {
+    entries_of(folder, folder.names()?.into_iter().take(NAME_LIMIT))
+}
+
+fn entries_of(
+    folder: &Folder,
+    names: impl IntoIterator<Item = String>,
+) -> io::Result<Vec<RawEntry>> {
+    let mut entries = Vec::new();
+    for name in names {
+        match folder.stat(&name) {
+            Ok(stat) => entries.push(RawEntry {
+                stat: raw_stat(&stat),
+                name,
+                link: None,
+            }),
+            // Removed meanwhile, or not UTF-8.
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// The text of a file of armfleet's own; without it, why that is none.
+pub(super) fn text(root: &Root, path: &str) -> io::Result<RawFile> {
+    let (folder, name) = root.holding(path)?;
+    text_in(&folder, name)
+}
+
+fn text_in(folder: &Folder, name: &str) -> io::Result<RawFile> {
+    let file = folder.open_file(name)?;
+    let stat = stat_of(&file)?;
     let mut bytes = Vec::new();
     file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > TEXT_LIMIT {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
+    let large = bytes.len() as u64 > TEXT_LIMIT;
+    let text = if large {
+        Err("it is larger than 1 MiB".to_owned())
+    } else {
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    };
     Ok(RawFile {
-        text: Some(utf8(bytes)?),
+        no_text: text.as_ref().err().cloned(),
+        text: text.ok(),
         ..RawFile::only(stat)
     })
 }
@@ -110,22 +211,20 @@ fn utf8(bytes: Vec<u8>) -> io::Result<String> {
 /// The `record.json` of each folder in a folder, sorted.
 pub(in super::super) fn records(root: &Root, folder: &str) -> Result<Vec<String>, CallError> {
     let path = root.below(folder);
-    let names = match fs::read_dir(&path) {
-        Ok(names) => names,
+    let vms = match root.folder(folder) {
+        Ok(vms) => vms,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(at(&path)(error)),
     };
     let mut records = Vec::new();
-    for name in names {
-        let name = name.map_err(at(&path))?.file_name();
-        // armfleet makes no such names.
-        let Some(name) = name.to_str() else { continue };
-        let record = format!("{folder}/{name}/record.json");
-        let path = root.below(&record);
-        match lstat(&path) {
-            Ok(_) => records.push(record),
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(at(&path)(error)),
+    for name in vms.names().map_err(at(&path))? {
+        let there = vms.sub(&name).and_then(|vm| vm.kind("record.json"));
+        match there {
+            Ok(Some(_)) => records.push(format!("{folder}/{name}/record.json")),
+            Ok(None) => {}
+            // Not a VM's folder; a link is seen when its VM is looked at.
+            Err(error) if is_missing(&error) || LinkInTheWay::of(&error).is_some() => {}
+            Err(error) => return Err(at(&vms.at(&name))(error)),
         }
     }
     records.sort();

@@ -13,42 +13,21 @@ mod tests;
 pub(super) mod write;
 
 use crate::boot::Sha256Hex;
+use crate::files::{self, STATX};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
-
-/// Where the host's file system begins.
-pub(super) struct Root(PathBuf);
-
-impl Root {
-    pub(super) fn new(folder: &Path) -> Self {
-        Self(folder.to_owned())
-    }
-
-    /// Where a path of the host is.
-    pub(super) fn below(&self, path: &str) -> PathBuf {
-        self.0.join(path.trim_start_matches('/'))
-    }
-}
+use std::path::Path;
 
 /// Opens a regular file for reading. Never follows a link, and never waits for whoever would open the other end of a FIFO.
 fn open_plain(path: &Path) -> io::Result<(File, RawStat)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = files::open_plain(path)?;
     let stat = stat_of(&file)?;
-    if stat.kind == FileKind::File {
-        Ok((file, stat))
-    } else {
-        Err(io::Error::other("it is not a regular file"))
-    }
+    Ok((file, stat))
 }
-
-/// What every look asks of a file.
-const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 fn stat_of(file: &File) -> io::Result<RawStat> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, STATX)?;
@@ -133,6 +112,9 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
         kind: match error.kind() {
             ErrorKind::NotFound => CallErrorKind::Missing,
             ErrorKind::AlreadyExists => CallErrorKind::Exists,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => CallErrorKind::NoSpace,
+            ErrorKind::ReadOnlyFilesystem => CallErrorKind::ReadOnly,
+            ErrorKind::Unsupported => CallErrorKind::Unsupported,
             _ => CallErrorKind::Other,
         },
         why: format!("{}: {error}", path.display()),
@@ -142,9 +124,4 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
 /// The folder that a path is in.
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
-}
-
-/// Makes the names in a folder outlive a power cut.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

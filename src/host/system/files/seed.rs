@@ -1,7 +1,8 @@
 //! The digests of seeds' source files, known from the receipts beside their staged copies.
 
-use super::{Root, look, nanoseconds};
+use super::{look, nanoseconds};
 use crate::boot::{Identity, SeedPart, Timestamp, read_installer_receipt, read_seed_receipt};
+use crate::files::Root;
 use crate::inventory::RawStat;
 use crate::spec::{VmName, layout};
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
             .to_str()
             .and_then(|name| name.parse().ok());
         let Some(vm) = vm else { continue };
-        let text = look::text(&root.below(&layout::seed_receipt(&vm)));
+        let text = look::text(root, &layout::seed_receipt(&vm));
         let receipt = text
             .ok()
             .and_then(|file| read_seed_receipt(file.text?.as_bytes()).ok());
@@ -54,7 +55,7 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
 
 /// The sources of a VM's installer.
 fn installer_parts(root: &Root, vm: &VmName) -> Vec<SeedPart> {
-    let text = look::text(&root.below(&layout::installer_receipt(vm)));
+    let text = look::text(root, &layout::installer_receipt(vm));
     let receipt = text
         .ok()
         .and_then(|file| read_installer_receipt(file.text?.as_bytes()).ok());

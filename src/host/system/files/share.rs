@@ -2,14 +2,15 @@
 //! put real links and FIFOs there: nothing is followed, nothing is waited for, nothing is read without a bound.
 
 use super::write::Draft;
-use super::{STATX, is_missing, raw_stat, stat_of};
+use super::{is_missing, raw_stat, stat_of};
 use crate::boot::{LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, mapped_kind};
+use crate::files::{Folder, Root, STATX};
 use crate::inventory::{FileKind, RawEntry, RawFile};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::fchown;
 use std::path::Path;
 
 /// More names than any `/boot` has.
@@ -102,14 +103,20 @@ fn target(file: &File) -> io::Result<Option<String>> {
 /// Puts a file into a share, in place of whatever file or link has its name. It belongs to the share's owner, whose QEMU
 /// gives it to the guest.
 pub(in super::super) fn put(
-    share: &Path,
+    root: &Root,
+    share: &str,
     name: &str,
     fill: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let owner = fs::symlink_metadata(share)?;
-    let target = share.join(name);
-    let draft = Draft::begin(&target, share)?;
+    // A share that is a link is none.
+    let open = || -> io::Result<Folder> {
+        let (parent, share) = root.holding(share)?;
+        parent.sub(share)
+    };
+    let (scratch, into) = (open()?, open()?);
+    let owner = rustix::fs::fstat(&into)?;
+    let draft = Draft::begin(name, scratch)?;
     fill(&draft.file)?;
-    fchown(&draft.file, Some(owner.uid()), Some(owner.gid()))?;
-    draft.replace(&target, 0o600)
+    fchown(&draft.file, Some(owner.st_uid), Some(owner.st_gid))?;
+    draft.replace(&into, name, 0o600)
 }

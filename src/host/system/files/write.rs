@@ -1,133 +1,155 @@
 //! Writing files, whole or not at all.
 
-use super::{at, copy_hashed, folder_of, is_missing, open_plain, sync_folder};
+use super::{at, copy_hashed, is_missing};
+use crate::files::{Folder, Root};
 use crate::host::primitives::{CallError, Copied};
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
 
 /// A file on its way: under another name until it is whole, and gone if it never is.
 pub(super) struct Draft {
     pub(super) file: File,
-    path: PathBuf,
+    folder: Folder,
+    name: String,
+}
+
+/// The name of a file's draft. It follows from the file's, so that what a killed process left goes when the file is written
+/// again; nobody else writes it meanwhile, since whoever does holds a lock.
+fn draft_of(name: &str) -> String {
+    format!(".{name}.armfleet")
 }
 
 impl Draft {
-    /// Begins the file that is to be at `target`, in a folder of the same file system. Only its owner can read it.
-    ///
-    /// Its name follows from the target's, so that what a killed process left goes when the file is written again;
-    /// nobody else writes it meanwhile, since whoever does holds a lock.
-    pub(super) fn begin(target: &Path, folder: &Path) -> io::Result<Self> {
-        let mut name = OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(".armfleet");
-        let path = folder.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if !is_missing(&error) => return Err(error),
-            _ => {}
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        Ok(Self { file, path })
+    /// Begins the file that is to have this name, in a folder of the same file system. Only its owner can read it.
+    pub(super) fn begin(name: &str, folder: Folder) -> io::Result<Self> {
+        let name = draft_of(name);
+        folder.remove(&name)?;
+        let file = folder.create(&name)?;
+        Ok(Self { file, folder, name })
+    }
+
+    /// The same, in the folder that the file is to be in.
+    pub(super) fn beside<'a>(root: &Root, path: &'a str) -> io::Result<(Self, Folder, &'a str)> {
+        let (folder, name) = root.holding(path)?;
+        let (into, _) = root.holding(path)?;
+        Ok((Self::begin(name, folder)?, into, name))
     }
 
     /// Puts it in place of what has that name.
-    pub(super) fn replace(self, target: &Path, mode: u32) -> io::Result<()> {
+    pub(super) fn replace(self, into: &Folder, name: &str, mode: u32) -> io::Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_bits_truncate(mode))?;
         self.file.sync_all()?;
-        fs::rename(&self.path, target)?;
-        sync_folder(folder_of(target))
+        self.folder
+            .rename(&self.name, into, name, RenameFlags::empty())?;
+        into.sync()
     }
 
     /// Puts it where nothing has that name.
-    pub(super) fn place(self, target: &Path) -> io::Result<()> {
+    pub(super) fn place(self, into: &Folder, name: &str) -> io::Result<()> {
         self.file.sync_all()?;
-        match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+        let placed = self
+            .folder
+            .rename(&self.name, into, name, RenameFlags::NOREPLACE);
+        match placed.map_err(|error| (Errno::from_io_error(&error), error)) {
             // NFS has no such rename. A link, too, is made only where there is nothing; killed here, both names stay.
-            Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&self.path, target)?,
-            placed => placed?,
+            Err((Some(Errno::INVAL | Errno::NOSYS), _)) => {
+                let none = AtFlags::empty();
+                rustix::fs::linkat(&self.folder, &self.name, into, name, none)?;
+            }
+            placed => placed.map_err(|(_, error)| error)?,
         }
         drop(self);
-        sync_folder(folder_of(target))
+        into.sync()
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
         // It is not there any more if it was renamed, and nothing can be done about it if it stays.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.folder.remove(&self.name);
     }
 }
 
 /// Writes a file whole or not at all; its draft lies in `scratch`.
 pub(in super::super) fn write(
-    path: &Path,
-    scratch: &Path,
+    root: &Root,
+    path: &str,
+    scratch: &str,
     bytes: &[u8],
     mode: u32,
 ) -> Result<(), CallError> {
-    let mut draft = Draft::begin(path, scratch).map_err(at(scratch))?;
-    draft.file.write_all(bytes).map_err(at(scratch))?;
-    draft.replace(path, mode).map_err(at(path))
+    let (place, scratch_place) = (root.below(path), root.below(scratch));
+    let (into, name) = root.holding(path).map_err(at(&place))?;
+    let begin = || {
+        let mut draft = Draft::begin(name, root.folder(scratch)?)?;
+        draft.file.write_all(bytes)?;
+        Ok(draft)
+    };
+    let draft = begin().map_err(at(&scratch_place))?;
+    draft.replace(&into, name, mode).map_err(at(&place))
 }
 
 /// Copies a regular file whole or not at all.
 pub(in super::super) fn copy(
-    from: &Path,
-    to: &Path,
+    root: &Root,
+    from: &str,
+    to: &str,
     limit: u64,
     mode: u32,
 ) -> Result<Copied, CallError> {
-    let (file, source) = open_plain(from).map_err(at(from))?;
-    let draft = Draft::begin(to, folder_of(to)).map_err(at(to))?;
+    let (from, place) = (root.below(from), root.below(to));
+    let (file, source) = super::open_plain(&from).map_err(at(&from))?;
+    let (draft, into, name) = Draft::beside(root, to).map_err(at(&place))?;
     let sha256 = copy_hashed(&file, &source, limit, &draft.file).map_err(|error| CallError {
-        why: format!("copying {} to {}: {error}", from.display(), to.display()),
-        ..at(from)(error)
+        why: format!("copying {} to {}: {error}", from.display(), place.display()),
+        ..at(&from)(error)
     })?;
-    draft.replace(to, mode).map_err(at(to))?;
+    draft.replace(&into, name, mode).map_err(at(&place))?;
     Ok(Copied { source, sha256 })
 }
 
 /// Gives a file another name in its folder.
-pub(in super::super) fn rename(from: &Path, to: &Path) -> Result<(), CallError> {
-    fs::rename(from, to).map_err(at(from))?;
-    sync_folder(folder_of(to)).map_err(at(to))
+pub(in super::super) fn rename(root: &Root, from: &str, to: &str) -> Result<(), CallError> {
+    let rename = || {
+        let (folder, from) = root.holding(from)?;
+        let (into, to) = root.holding(to)?;
+        folder.rename(from, &into, to, RenameFlags::empty())?;
+        into.sync()
+    };
+    rename().map_err(at(&root.below(from)))
 }
 
 /// Removes one file, if it is there.
-pub(in super::super) fn remove(path: &Path) -> Result<(), CallError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_folder(folder_of(path)).map_err(at(path)),
-        Err(error) if is_missing(&error) => Ok(()),
-        Err(error) => Err(at(path)(error)),
+pub(in super::super) fn remove(root: &Root, path: &str) -> Result<(), CallError> {
+    let remove = || {
+        let (folder, name) = root.holding(path)?;
+        if folder.remove(name)? {
+            folder.sync()?;
+        }
+        Ok(())
+    };
+    match remove() {
+        Err(error) if !is_missing(&error) => Err(at(&root.below(path))(error)),
+        _ => Ok(()),
     }
 }
 
 /// Appends a line with one write, on a line of its own even where the last one was cut off.
-pub(in super::super) fn append_line(path: &Path, line: &str) -> Result<(), CallError> {
+pub(in super::super) fn append_line(root: &Root, path: &str, line: &str) -> Result<(), CallError> {
     if line.contains('\n') {
-        let why = format!("{}: a line cannot hold a line break", path.display());
+        let why = format!("{path}: a line cannot hold a line break");
         return Err(CallError::other(why));
     }
-    append(path, line).map_err(at(path))
+    append(root, path, line).map_err(at(&root.below(path)))
 }
 
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)?;
+fn append(root: &Root, path: &str, line: &str) -> io::Result<()> {
+    let (folder, name) = root.holding(path)?;
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+    let mut file = folder.open_with(name, flags, 0o600)?;
     let whole = ends_a_line(&file)?;
     let text = format!("{}{line}\n", if whole { "" } else { "\n" });
     file.write_all(text.as_bytes())?;

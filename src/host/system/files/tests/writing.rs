@@ -115,12 +115,9 @@ fn a_folder_is_tried_for_extended_attributes_and_nothing_stays() {
         kind(sandbox.host.probe_xattr("/none")),
         CallErrorKind::Missing
     );
+    // Another cause is not called a lack of attributes.
     let proc = folder::probe_xattr(Path::new("/proc")).unwrap_err();
-    assert!(
-        proc.why
-            .starts_with("/proc: files here cannot have extended attributes"),
-        "{proc}"
-    );
+    assert!(proc.why.starts_with("/proc: No such file"), "{proc}");
 }
 
 #[test]
@@ -312,18 +309,14 @@ fn removing_a_file_that_is_missing_is_fine() {
 }
 
 #[test]
-fn a_tree_is_removed_only_below_folders_of_armfleets_own_and_no_link_is_followed() {
+fn only_folders_of_armfleets_own_are_removed_and_of_them_only_what_is_named() {
     let sandbox = Sandbox::new();
-    sandbox.folder("/var/lib/armfleet/vms/vm/boot/g");
+    sandbox.folder("/var/lib/armfleet/vms/vm/folder");
     sandbox.folder("/srv/vm-boot");
-    sandbox.file("/srv/vm-boot/kept", "");
+    sandbox.file("/srv/vm-boot/record.json", "");
     sandbox.file("/var/lib/armfleet/vms/vm/record.json", "");
-    sandbox.symlink("/srv", "/var/lib/armfleet/vms/vm/link");
-    std::os::unix::fs::symlink(
-        sandbox.real("/srv"),
-        sandbox.real("/var/lib/armfleet/vms/vm/out"),
-    )
-    .unwrap();
+    sandbox.file("/var/lib/armfleet/vms/vm/notes", "");
+    let remove = |path| sandbox.host.remove_folder(path, &["record.json", "folder"]);
     for path in [
         "/",
         "/srv/vm-boot",
@@ -334,31 +327,74 @@ fn a_tree_is_removed_only_below_folders_of_armfleets_own_and_no_link_is_followed
         "/var/lib/armfleet/vms/.",
         "/var/lib/armfleet//vms",
     ] {
-        assert_eq!(
-            kind(sandbox.host.remove_tree(path)),
-            CallErrorKind::Other,
-            "{path}"
-        );
+        assert_eq!(kind(remove(path)), CallErrorKind::Other, "{path}");
     }
-    sandbox
-        .host
-        .remove_tree("/var/lib/armfleet/vms/vm")
-        .unwrap();
-    sandbox
-        .host
-        .remove_tree("/var/lib/armfleet/vms/vm")
-        .unwrap();
-    sandbox.host.remove_tree("/run/armfleet/none").unwrap();
+    let vm = "/var/lib/armfleet/vms/vm";
+    assert_eq!(remove(vm).unwrap(), ["folder", "notes"]);
+    fs::remove_file(sandbox.real("/var/lib/armfleet/vms/vm/notes")).unwrap();
+    fs::remove_dir(sandbox.real("/var/lib/armfleet/vms/vm/folder")).unwrap();
+    for _ in 0..2 {
+        assert!(remove(vm).unwrap().is_empty());
+    }
+    assert!(remove("/run/armfleet/none").unwrap().is_empty());
     let left = [
         "srv/",
         "srv/vm-boot/",
-        "srv/vm-boot/kept",
+        "srv/vm-boot/record.json",
         "var/",
         "var/lib/",
         "var/lib/armfleet/",
         "var/lib/armfleet/vms/",
     ];
     assert_eq!(sandbox.names(), left);
+}
+
+/// The state folder itself may be a link, which is root's own.
+#[test]
+fn no_call_goes_through_a_link_within_armfleets_own_folders() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/data/vms");
+    sandbox.folder("/var/lib");
+    sandbox.folder("/srv/inside");
+    sandbox.file("/srv/record.json", "kept");
+    std::os::unix::fs::symlink(sandbox.real("/data"), sandbox.real("/var/lib/armfleet")).unwrap();
+    let link = sandbox.real("/data/vms/vm");
+    std::os::unix::fs::symlink(sandbox.real("/srv"), link).unwrap();
+    let (host, before) = (&sandbox.host, sandbox.names());
+    let (vm, record) = (
+        "/var/lib/armfleet/vms/vm",
+        "/var/lib/armfleet/vms/vm/record.json",
+    );
+    let owner = Owner { uid: 0, gid: 0 };
+    let calls = [
+        host.make_folder(&format!("{vm}/boot"), 0o711, None),
+        host.set_folder_owner(vm, 0o711, owner),
+        host.set_folder_owner(&format!("{vm}/inside"), 0o711, owner),
+        host.write_file(record, vm, b"{}", 0o600),
+        host.remove_file(record),
+        host.remove_folder(vm, &["record.json"]).map(drop),
+        host.remove_folder(&format!("{vm}/inside"), &[]).map(drop),
+        host.rename_file(record, &format!("{vm}/other")),
+        host.append_line(record, "line"),
+        host.copy_file("/srv/record.json", record, 100, 0o600)
+            .map(drop),
+    ];
+    for (number, call) in calls.into_iter().enumerate() {
+        let why = call.unwrap_err().why;
+        let says = "/vms/vm is a symbolic link, and armfleet follows none in its own folders";
+        assert!(why.contains(says), "{number}: {why}");
+    }
+    let Fact::Unreadable(why) = host.look(record, Look::Text) else {
+        panic!("a record was read through a link")
+    };
+    assert!(why.contains("is a symbolic link"), "{why}");
+    assert_eq!(host.records("/var/lib/armfleet/vms"), Ok(Vec::new()));
+    assert_eq!(sandbox.names(), before);
+    assert_eq!(text(&sandbox, "/srv/record.json"), "kept");
+    // A name that is a link is replaced or removed itself.
+    sandbox.symlink("/srv/record.json", "/data/vms/link");
+    host.remove_file("/var/lib/armfleet/vms/link").unwrap();
+    assert_eq!(text(&sandbox, "/srv/record.json"), "kept");
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Folders that are held open, and what is done in them by name.
+//!
+//! armfleet's own folders are reached from its state folder, or the one below `/run`, without following a link: those two
+//! are root's to place, what is below them is made by armfleet alone. Whoever replaces one of them by a link to something
+//! else must not have armfleet write or remove there.
+
+mod folder;
+
+pub use folder::{Folder, NotPlain, STATX, open_plain};
+
+use crate::spec::layout;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the host's file system begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The host's own.
+    #[must_use]
+    pub fn host() -> Self {
+        Self::at(Path::new("/"))
+    }
+
+    /// Another folder that has `var/lib/armfleet` and `run` in it.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
+    /// Where a path of the host is.
+    #[must_use]
+    pub fn below(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
+
+    /// Opens a folder of the host. Links on the way are followed, except within armfleet's own folders.
+    ///
+    /// # Errors
+    /// [`LinkInTheWay`] for a link there, or as the system says.
+    pub fn folder(&self, path: &str) -> io::Result<Folder> {
+        match layout::own_part(path) {
+            None => Folder::open(&self.below(path)),
+            Some((base, "")) => Folder::open(&self.below(base)),
+            Some((base, rest)) => Folder::open(&self.below(base))?.sub(rest),
+        }
+    }
+
+    /// Opens the folder that a path is in, and gives the path's name there.
+    ///
+    /// # Errors
+    /// As [`Root::folder`].
+    pub fn holding<'a>(&self, path: &'a str) -> io::Result<(Folder, &'a str)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.folder(parent)?, name))
+    }
+}
+
+/// A link where armfleet follows none.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is a symbolic link, and armfleet follows none in its own folders", .0.display())]
+pub struct LinkInTheWay(pub PathBuf);
+
+impl LinkInTheWay {
+    /// The link that an error is about.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Path> {
+        let inner = error.get_ref()?.downcast_ref::<Self>()?;
+        Some(&inner.0)
+    }
+}

@@ -1,0 +1,139 @@
+//! armfleet's own folders on the host: made, mended, and given up with exactly what is armfleet's in them.
+
+use super::formats::leave_later_vm;
+use super::perform::cannot;
+use super::primitives::{CallErrorKind, Owner, Primitives};
+use super::{HostError, Performer, Traces};
+use crate::boot::GenerationId;
+use crate::inventory::{Fact, FileKind, Look, RawStat};
+use crate::spec::{VmName, layout};
+
+/// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
+pub(super) const PASSAGE: u32 = layout::PASSAGE;
+
+impl<P: Primitives> Performer<P> {
+    /// Removes what armfleet kept of a VM, name by name; the answer warns of what is not armfleet's and stays.
+    pub(super) fn forget(&self, vm: &VmName) -> Result<Traces, HostError> {
+        let _lock = self.lock_vm(vm)?;
+        leave_later_vm(&self.calls, vm)?;
+        let doing = || cannot(format!("remove what armfleet kept of {vm}"));
+        let _staging = self.lock_staging(vm)?;
+        let mut stays = Vec::new();
+        for name in self.generations_of(vm)? {
+            let path = format!("{}/{name}", layout::generations(vm));
+            self.give_up(&path, &layout::GENERATION_FILES, &mut stays)?;
+        }
+        for (path, files) in layout::folders_of(vm) {
+            self.give_up(&path, files, &mut stays)?;
+        }
+        for path in [layout::hook_seen(vm), layout::run_note(vm)] {
+            self.calls.remove_file(&path).map_err(doing())?;
+        }
+        // The record goes last and together with its folder, so that a forgetting cut short is planned again.
+        self.give_up(&layout::vm_folder(vm), &layout::VM_FILES, &mut stays)?;
+        let warning = |path: String| {
+            HostError::plain(format!("{path} is none of armfleet's files, and stays"))
+                .with_remedy("look at it, and remove it if nothing needs it")
+        };
+        Ok(Traces {
+            warnings: stays.into_iter().map(warning).collect(),
+            ..Traces::default()
+        })
+    }
+
+    fn give_up(
+        &self,
+        path: &str,
+        files: &[&str],
+        stays: &mut Vec<String>,
+    ) -> Result<(), HostError> {
+        let left = self
+            .calls
+            .remove_folder(path, files)
+            .map_err(cannot(format!("remove {path}")))?;
+        // What was left in a folder within was said there.
+        let inside = |path: &str| {
+            stays
+                .iter()
+                .any(|left| left.starts_with(&format!("{path}/")))
+        };
+        let left: Vec<_> = left
+            .into_iter()
+            .map(|name| format!("{path}/{name}"))
+            .filter(|path| !inside(path))
+            .collect();
+        stays.extend(left);
+        Ok(())
+    }
+
+    /// The names of a VM's generations and their draft.
+    fn generations_of(&self, vm: &VmName) -> Result<Vec<String>, HostError> {
+        let path = layout::generations(vm);
+        match self.calls.look(&path, Look::Folder) {
+            Fact::Present(folder) => {
+                let entries = folder.entries.unwrap_or_default().into_iter();
+                let ours = entries.filter(|entry| {
+                    let name = &entry.name;
+                    let is_ours = name == layout::GENERATION_DRAFT
+                        || GenerationId::try_from(name.clone()).is_ok();
+                    entry.stat.kind == FileKind::Folder && is_ours
+                });
+                Ok(ours.map(|entry| entry.name).collect())
+            }
+            Fact::Absent | Fact::NotObserved => Ok(Vec::new()),
+            Fact::Unreadable(why) => Err(HostError::new(format!("cannot look at {path}"), why)),
+        }
+    }
+
+    /// Gives a folder of armfleet's own back to root, passable and writable for root alone.
+    pub(super) fn mend_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
+        let root = Owner { uid: 0, gid: 0 };
+        self.calls
+            .set_folder_owner(path, mode, root)
+            .map_err(cannot(format!("set owner and mode of {path}")))
+    }
+
+    pub(super) fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
+        self.ensure_folder(layout::STATE, PASSAGE)?;
+        self.ensure_folder(layout::VMS, PASSAGE)?;
+        self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
+    }
+
+    /// Gives a folder of armfleet's own the bits of its mode that it lacks. Who was killed in making it left it without, and
+    /// QEMU could not pass.
+    fn let_pass(&self, path: &str, seen: &RawStat, mode: u32) -> Result<(), HostError> {
+        if seen.mode & mode == mode {
+            return Ok(());
+        }
+        let owner = Owner {
+            uid: seen.uid,
+            gid: seen.gid,
+        };
+        self.calls
+            .set_folder_owner(path, seen.mode | mode, owner)
+            .map_err(cannot(format!("set the mode of {path}")))
+    }
+
+    pub(super) fn ensure_folder(&self, path: &str, mode: u32) -> Result<(), HostError> {
+        let is_there = || match self.calls.look(path, Look::Stat) {
+            Fact::Present(file) if file.stat.kind == FileKind::Folder => {
+                self.let_pass(path, &file.stat, mode)?;
+                Ok(true)
+            }
+            Fact::Absent => Ok(false),
+            Fact::Present(_) => {
+                Err(HostError::plain(format!("{path} is not a folder")).with_remedy("move it away"))
+            }
+            Fact::NotObserved => Err(HostError::plain(format!("{path} was not looked at"))),
+            Fact::Unreadable(why) => Err(HostError::new(format!("cannot look at {path}"), why)),
+        };
+        if is_there()? {
+            return Ok(());
+        }
+        match self.calls.make_folder(path, mode, None) {
+            // Another step made it meanwhile.
+            Err(error) if error.kind == CallErrorKind::Exists && is_there()? => Ok(()),
+            result => result.map_err(cannot(format!("make {path}"))),
+        }
+    }
+}

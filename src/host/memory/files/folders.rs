@@ -1,0 +1,88 @@
+//! armfleet's own folders, and file systems that take nothing new.
+
+use super::{Content, Files, fails, missing, parent};
+use crate::files::LinkInTheWay;
+use crate::host::primitives::{CallError, CallErrorKind};
+use crate::spec::layout;
+
+impl Files {
+    /// The first link on the way to a path within armfleet's own folders, where none is followed but the one that names the
+    /// generation to boot.
+    pub(super) fn link_in_the_way(&self, path: &str) -> Option<String> {
+        let (base, rest) = layout::own_part(path)?;
+        let ends = rest.match_indices('/').map(|(at, _)| at);
+        let mut ways = ends.map(|end| format!("{base}/{}", &rest[..end]));
+        ways.find(|way| {
+            let content = self.find(way).map(|(_, node)| &node.content);
+            let allowed = way.ends_with("/boot/current");
+            matches!(content, Some(Content::Link(_))) && !allowed
+        })
+    }
+
+    pub(super) fn no_links_within_own(&self, path: &str) -> Result<(), CallError> {
+        match self.link_in_the_way(path) {
+            Some(link) => {
+                let why = LinkInTheWay(link.into()).to_string();
+                Err(fails(CallErrorKind::Other, path, &why))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether something new can be made at this place.
+    pub(super) fn has_room(&self, place: &str) -> Result<(), CallError> {
+        let mut closed = self.closed.iter();
+        let kind = closed.find(|(folder, _)| place.starts_with(&format!("{folder}/")));
+        match kind.map(|(_, kind)| *kind) {
+            None => Ok(()),
+            Some(kind @ CallErrorKind::ReadOnly) => {
+                Err(fails(kind, place, "Read-only file system"))
+            }
+            Some(kind) => Err(fails(kind, place, "No space left on device")),
+        }
+    }
+
+    /// Removes a folder of armfleet's own with the files of these names; tells what stays.
+    pub(in super::super) fn remove_folder(
+        &mut self,
+        path: &str,
+        known: &[&str],
+    ) -> Result<Vec<String>, CallError> {
+        if layout::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
+            let why = "it is not below a folder of armfleet's own and is not removed";
+            return Err(fails(CallErrorKind::Other, path, why));
+        }
+        // Of a link of that name, too.
+        self.no_links_within_own(&format!("{path}/"))?;
+        let Some((place, node)) = self.find(path) else {
+            return Ok(Vec::new());
+        };
+        if node.content != Content::Folder {
+            return Err(fails(CallErrorKind::Other, path, "Not a directory"));
+        }
+        let inside = |path: &String| parent(path) == place;
+        let is_known = |path: &str| known.contains(&&path[place.len() + 1..]);
+        self.nodes.retain(|path, node| {
+            !inside(path) || node.content == Content::Folder || !is_known(path)
+        });
+        let left = self.nodes.keys().filter(|path| inside(path));
+        let left: Vec<_> = left
+            .map(|path| path[place.len() + 1..].to_owned())
+            .collect();
+        if left.is_empty() {
+            self.nodes.remove(&place);
+        }
+        Ok(left)
+    }
+}
+
+/// What happens to a file system behind armfleet's back.
+impl Files {
+    /// Makes a file a symbolic link to the guest that has the folder as its boot share.
+    pub(in super::super) fn map_link(&mut self, path: &str) -> Result<(), CallError> {
+        let place = self.resolve(path).ok_or_else(|| missing(path))?;
+        let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
+        node.mapped_link = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! armfleet's own copies of kernels and initrds, as far as sizes and times tell whether they are what was put there.
+
+use crate::boot::{PairNote, SeedPart};
+use crate::inventory::{FileKind, Inventory, RawFile};
+
+/// What the files of a staged pair are to be.
+#[derive(Clone, Copy)]
+pub(super) struct Expected {
+    kernel: u64,
+    initrd: u64,
+    /// When their receipt was written, which is after them.
+    receipt_ns: Option<i64>,
+}
+
+impl Expected {
+    /// As a receipt has them.
+    pub(super) fn by_receipt(receipt: &RawFile, kernel: &SeedPart, initrd: &SeedPart) -> Self {
+        Self {
+            kernel: kernel.size,
+            initrd: initrd.size,
+            receipt_ns: Some(receipt.stat.mtime_ns),
+        }
+    }
+
+    /// As a generation's note has them. The hook makes a generation again when a size is wrong.
+    pub(super) fn by_note(note: &PairNote) -> Self {
+        Self {
+            kernel: note.kernel.size,
+            initrd: note.initrd.size,
+            receipt_ns: None,
+        }
+    }
+}
+
+/// What is wrong with the pair in this folder, if anything is to be seen by size and time: reading a thousand initrds for
+/// every plan would take minutes, and the hook reads a copy before it boots it.
+pub(super) fn damage(inventory: &Inventory, folder: &str, expected: Expected) -> Option<String> {
+    let entries = inventory.path(folder).present()?.entries.as_deref()?;
+    let is_later = |ns: i64| expected.receipt_ns.is_some_and(|receipt| ns > receipt);
+    let wrong = |(name, size): (&str, u64)| {
+        let Some(file) = entries.iter().find(|entry| entry.name == name) else {
+            return Some(format!("{name} is gone"));
+        };
+        match file.stat.kind {
+            FileKind::File if file.stat.size < size => Some(format!(
+                "{name} is cut short: it has {} of {size} bytes",
+                file.stat.size
+            )),
+            FileKind::File if file.stat.size > size || is_later(file.stat.mtime_ns) => {
+                Some(format!("{name} was changed"))
+            }
+            FileKind::File => None,
+            other => Some(format!("{name} is {}", other.describe())),
+        }
+    };
+    [
+        ("vmlinuz", expected.kernel),
+        ("initrd.img", expected.initrd),
+    ]
+    .into_iter()
+    .find_map(wrong)
+}
