@@ -12,7 +12,7 @@ use armfleet::boot::{
 };
 use armfleet::host::system::SystemReads;
 use armfleet::host::{Inspect as _, Observer};
-use armfleet::inventory::{Fact, Inventory, RawFile, RawInventory, query};
+use armfleet::inventory::{Fact, Inventory, RawInventory, query};
 use armfleet::mark::{read_entry, read_hold, read_record, read_run_note};
 use armfleet::plan::{Plan, Policy, Removal, SavedPlan, SavedPlanError, plan};
 use armfleet::spec::{Spec, layout, read_fleet};
@@ -49,15 +49,15 @@ impl Frozen {
         let mut then = self.snapshot.clone();
         for (path, now) in now.paths {
             let fact = match (then.paths.remove(&path), now) {
-                (Some(Fact::Present(then)), Fact::Present(now)) => Fact::Present(RawFile {
-                    stat: then.stat,
-                    sha256: then.sha256.or(now.sha256),
-                    text: then.text.or(now.text),
-                    blank: then.blank.or(now.blank),
-                    free: then.free.or(now.free),
-                    entries: then.entries.or(now.entries),
-                    ..now
-                }),
+                (Some(Fact::Present(then)), Fact::Present(mut now)) => {
+                    now.stat = then.stat;
+                    now.sha256 = then.sha256.or(now.sha256);
+                    now.text = then.text.or(now.text);
+                    now.blank = then.blank.or(now.blank);
+                    now.free = then.free.or(now.free);
+                    now.entries = then.entries.or(now.entries);
+                    Fact::Present(now)
+                }
                 (Some(then), _) => then,
                 (None, now) => now,
             };
