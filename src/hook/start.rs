@@ -290,7 +290,8 @@ impl<'a> Start<'a> {
         let (vm, share) = (&self.record.vm, &self.record.boot.share);
         match trouble {
             Trouble::NoPair if self.record.boot.seed => {
-                "run `armfleet apply`, which puts the seed there again; then start the VM again."
+                "run `armfleet apply`, which stages a damaged seed again, or have `boot.seed` name another kernel and \
+                 initrd and apply; then start the VM again."
                     .to_owned()
             }
             Trouble::NoPair => format!(

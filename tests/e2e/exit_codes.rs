@@ -188,7 +188,7 @@ fn one_vms_failure_does_not_stop_the_others() {
         links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
         newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`
         seed: /srv/wrong/vmlinuz-[..] is not a kernel to boot: it is unknown (it begins with "wrong/n"), not a kernel for armv7l
-      To do: put the guest's vmlinuz-VERSION and initrd.img-VERSION into /srv/other-vm-boot, or give the VM a `boot.seed` in the fleet file and run `armfleet apply`; then start the VM again.
+      To do: run `armfleet apply`, which stages a damaged seed again, or have `boot.seed` name another kernel and initrd and apply; then start the VM again.
 
 "#]]
     );

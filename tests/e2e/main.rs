@@ -31,6 +31,7 @@ mod interrupted;
 mod keeps;
 mod main_job;
 mod moved;
+mod own_folders;
 mod ownership;
 mod plans;
 mod read_only;
