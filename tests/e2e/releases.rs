@@ -143,7 +143,11 @@ fn the_host_of_every_release_boots_as_before_and_needs_no_apply() {
 
         let fleet = host.read(Path::new(WORK).join("fleet.yaml"));
         host.write_fleet(&fleet.replace("96MiB", "128MiB"));
+        let untouched = host.read(record("seeded"));
         host.apply().success();
+        // What a record did not have is filled in where there is another reason to write it, and only there.
+        assert_eq!(host.read(record("seeded")), untouched);
+        assert!(host.read(record("own")).contains("\"place\": {"));
         let plan = host.plan();
         assert_eq!(plan.code, Some(0), "{}{}", plan.stdout, plan.stderr);
         // Its last kernel had one strike when it was frozen, and has its third now.

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 /// Every release that is frozen.
 pub(crate) const RELEASES: [&str; 1] = ["0.1.0"];
@@ -72,8 +73,8 @@ fn identities(release: &str) -> BTreeMap<PathBuf, Identity> {
     text.lines().map(read).collect()
 }
 
-/// A file's text with the present identity of each file that it names: device, inode, and the time of the last change where
-/// it was the file's. Everything else stays, byte by byte.
+/// A file's text with the present identity of each file that it names: device, inode, birth, and the time of the last change
+/// where it was the file's. Everything else stays, byte by byte.
 fn renamed(
     text: &str,
     by_inode: &BTreeMap<(&str, &str), (&Path, &Identity)>,
@@ -95,12 +96,12 @@ fn renamed(
         }
         let (ino, dev_at) = (value(line), at.checked_sub(1));
         let dev_at = dev_at.filter(|at| lines[*at].trim_start().starts_with("\"dev\":"));
-        // The stamp of a run is one of the hook's, and names no device.
+        // The stamp of a run is one of the hook's; a record names images and shares. Neither names a device.
         let dev = dev_at.map(|at| value(lines[at]));
         let found = by_inode.iter().find(|((was_dev, was_ino), (path, _))| {
             let same_place = match &dev {
                 Some(dev) => dev == was_dev,
-                None => path.starts_with("run/armfleet/hook-seen"),
+                None => path.starts_with("run/armfleet/hook-seen") || path.starts_with("srv"),
             };
             *was_ino == ino && same_place
         });
@@ -109,6 +110,13 @@ fn renamed(
         };
         let now = fs::symlink_metadata(root.join(path)).unwrap();
         set(at, now.ino().to_string());
+        let next = lines
+            .get(at + 1)
+            .is_some_and(|line| line.contains("\"born_ns\":"));
+        if let (true, Ok(born)) = (next, now.created()) {
+            let born = born.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+            set(at + 1, born.to_string());
+        }
         if let Some(dev_at) = dev_at {
             set(dev_at, now.dev().to_string());
             // "size", "mtime": [ seconds, rest ], "ctime": [ seconds, rest ]
