@@ -5,7 +5,7 @@ use crate::bed::{
 };
 use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{Owner, Primitives, Reads};
+use armfleet::host::primitives::{CallErrorKind, Owner, Primitives, Reads};
 use armfleet::inventory::Look;
 use armfleet::plan::Policy;
 
@@ -202,6 +202,34 @@ fn a_share_is_not_made_where_links_cannot_be_kept() {
     );
     assert!(host.look(SHARE, Look::Stat).is_absent());
     assert!(host.uuid_of(VM).is_err());
+}
+
+#[test]
+fn a_full_or_read_only_file_system_is_not_one_without_attributes() {
+    for kind in [CallErrorKind::NoSpace, CallErrorKind::ReadOnly] {
+        let host = new_host();
+        host.close_folder("/srv", kind);
+        let applied = apply(&host, FLEET, &Policy::default());
+        let failed = applied
+            .outcome
+            .ended
+            .values()
+            .filter_map(|ended| match ended {
+                Ended::Failed(error) => Some(error),
+                _ => None,
+            });
+        let remedies: Vec<_> = failed
+            .map(|error| {
+                assert!(!error.to_string().contains("attributes"), "{error}");
+                error.remedy().unwrap_or_default().to_owned()
+            })
+            .collect();
+        assert!(
+            !remedies.is_empty() && remedies.iter().all(|remedy| !remedy.is_empty()),
+            "{remedies:?}"
+        );
+        assert!(host.look(SHARE, Look::Stat).is_absent());
+    }
 }
 
 #[test]

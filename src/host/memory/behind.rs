@@ -289,16 +289,4 @@ impl Memory {
         let link = Content::Link(target.to_owned());
         self.meanwhile().files.put(path, link, 0o777, ROOT)
     }
-
-    /// Cuts a file short.
-    ///
-    /// # Errors
-    /// When there is no such file.
-    pub fn cut_short(&self, path: &str, to: usize) -> Result<(), CallError> {
-        self.meanwhile().files.edit_file(path, |bytes, size| {
-            bytes.truncate(to);
-            *size = to as u64;
-            Ok(())
-        })
-    }
 }
