@@ -1,7 +1,7 @@
 //! A private host for one test: a sandbox of `tests/sandbox/enter`, kept open until the value is dropped.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -218,12 +218,15 @@ impl TestHost {
         self.run(ARMFLEET, arguments)
     }
 
-    /// Starts a command on the host and leaves it running.
+    /// Starts a command on the host, without input, and leaves it running. It begins when its process is known here: one
+    /// that ended sooner could not be found.
     pub(crate) fn spawn<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Running {
+        let begin = r#"echo $$; read -r _; exec "$@" </dev/null"#;
         let mut child = self
             .command("sh")
-            .args(["-c", r#"echo $$; exec "$@""#, "sh", program])
+            .args(["-c", begin, "sh", program])
             .args(arguments)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -232,6 +235,7 @@ impl TestHost {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut pid).unwrap();
         let pid = self.outer_pid(pid.trim());
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
         Running { child, stdout, pid }
     }
 
