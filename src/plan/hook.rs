@@ -1,8 +1,8 @@
 //! The libvirt hook: installed, current, executable, and known to the daemon.
 
 use super::planner::{Draft, Sight};
-use super::step::{Act, StepId};
-use crate::boot::SHIM;
+use super::step::{Act, Step, StepId};
+use crate::boot::{EARLIER_SHIMS, SHIM};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
 use crate::spec::layout;
@@ -60,17 +60,13 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
         hook.blocked = true;
         return hook;
     }
+    let reason = install_reason(installed);
     let live = match installed {
-        Some(file) if is_executable(file) => known_to_daemon(sight, file),
+        Some(file) if reason.is_none() => known_to_daemon(sight, file),
         _ => Ok(false),
     };
-    if let Some(reason) = install_reason(installed) {
-        let act = Act::InstallHook {
-            replaces: installed.is_some(),
-            sha256: digest(SHIM),
-        };
-        let id = StepId::new("hook", "qemu");
-        let step = draft.step(id, None, reason, &[], Vec::new(), act);
+    if let Some(reason) = reason {
+        let step = install(installed, reason, draft);
         // Whoever has records has had a hook.
         let drifted = !sight.inventory.records.is_empty();
         let cause = drifted.then_some(Cause::Drifted);
@@ -78,7 +74,10 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
     }
     match live {
         Ok(true) => {}
-        Ok(false) => reload(sight, &mut hook, draft),
+        Ok(false) => {
+            let reloaded = reload(sight, hook.needs.clone(), draft);
+            hook.needs.extend(reloaded);
+        }
         Err(why) => {
             draft.unknown(
                 "libvirtd",
@@ -90,12 +89,48 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
     hook
 }
 
-/// Why the shim is to be written.
+/// Replaces an earlier release's shim if there is something else to do.
+pub(super) fn renew(sight: &Sight<'_>, draft: &mut Draft) {
+    let installed = sight.inventory.path(layout::SHIM).present();
+    let is_planned = draft
+        .steps
+        .iter()
+        .any(|step| matches!(step.act, Act::InstallHook { .. }));
+    let can_reload = daemon_pid_file(sight).is_some();
+    if draft.steps.is_empty() || is_planned || !can_reload || !installed.is_some_and(is_earlier) {
+        return;
+    }
+    let mut others = std::mem::take(&mut draft.steps);
+    let written = install(installed, "an earlier version's".to_owned(), draft);
+    let reload_step = |step: &&mut Step| matches!(step.act, Act::ReloadDaemon { .. });
+    if let Some(planned) = others.iter_mut().find(reload_step) {
+        planned.needs.push(written);
+    } else {
+        reload(sight, vec![written], draft);
+    }
+    draft.steps.append(&mut others);
+}
+
+fn is_earlier(file: &RawFile) -> bool {
+    let sha256 = file.sha256.as_deref().unwrap_or_default();
+    EARLIER_SHIMS.contains(&sha256)
+}
+
+fn install(installed: Option<&RawFile>, reason: String, draft: &mut Draft) -> StepId {
+    let act = Act::InstallHook {
+        replaces: installed.is_some(),
+        sha256: digest(SHIM),
+    };
+    let id = StepId::new("hook", "qemu");
+    draft.step(id, None, reason, &[], Vec::new(), act)
+}
+
+/// Why the shim is to be written before anything else.
 fn install_reason(installed: Option<&RawFile>) -> Option<String> {
     let Some(file) = installed else {
         return Some("not installed".to_owned());
     };
-    if file.sha256.as_deref() != Some(&digest(SHIM)) {
+    if file.sha256.as_deref() != Some(&digest(SHIM)) && !is_earlier(file) {
         return Some("its contents are not this version's".to_owned());
     }
     if file.stat.mode != 0o755 {
@@ -171,26 +206,20 @@ fn daemon_pid_file(sight: &Sight<'_>) -> Option<&'static str> {
         .map(|(_, path)| path)
 }
 
-fn reload(sight: &Sight<'_>, hook: &mut Hook, draft: &mut Draft) {
+/// Plans a reload after these steps.
+fn reload(sight: &Sight<'_>, needs: Vec<StepId>, draft: &mut Draft) -> Option<StepId> {
     let Some(pid_file) = daemon_pid_file(sight) else {
         let why = format!(
             "libvirt's daemon left no {}, so it cannot be told to look for hooks",
             layout::DAEMON_PID_FILES[0]
         );
         draft.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");
-        return;
+        return None;
     };
     let act = Act::ReloadDaemon {
         pid_file: pid_file.to_owned(),
     };
+    let id = StepId::new("reload", "libvirtd");
     let reason = "it looks for hooks only when it starts or reloads";
-    let needs = hook.needs.clone();
-    hook.needs.push(draft.step(
-        StepId::new("reload", "libvirtd"),
-        None,
-        reason,
-        &needs,
-        Vec::new(),
-        act,
-    ));
+    Some(draft.step(id, None, reason, &needs, Vec::new(), act))
 }

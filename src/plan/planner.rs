@@ -83,6 +83,7 @@ fn plan_host(sight: &Sight<'_>, draft: &mut Draft) {
         });
     }
     draft.append(leaving);
+    hook::renew(sight, draft);
     if sight.policy.drift_only {
         drop_file_changes(draft);
     }

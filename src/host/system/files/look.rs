@@ -46,6 +46,10 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             entries: Some(own_folder(&folder.sub(in_folder)?)?),
             ..RawFile::only(stat)
         }),
+        (Look::Lock, FileKind::File) => Ok(RawFile {
+            text: super::lock::held_by(&folder, in_folder)?,
+            ..RawFile::only(stat)
+        }),
         (Look::Generation, FileKind::Symlink) => generation(&folder, in_folder, stat),
         _ => outside(root, receipts, name, look, stat),
     }
@@ -69,10 +73,6 @@ fn outside(
                 ..RawFile::only(stat)
             }),
         },
-        (Look::Lock, FileKind::File) => Ok(RawFile {
-            text: super::lock::held_by(path)?,
-            ..RawFile::only(stat)
-        }),
         (Look::Image, FileKind::File) => match open_plain(path) {
             Ok((file, stat)) => {
                 let blank = image::is_blank(&file)?;

@@ -120,8 +120,3 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
         why: format!("{}: {error}", path.display()),
     }
 }
-
-/// The folder that a path is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}

@@ -381,7 +381,7 @@ fn no_call_goes_through_a_link_within_armfleets_own_folders() {
     ];
     for (number, call) in calls.into_iter().enumerate() {
         let why = call.unwrap_err().why;
-        let says = "/vms/vm is a symbolic link, and armfleet follows none in its own folders";
+        let says = "/vms/vm is a symbolic link, which armfleet does not follow";
         assert!(why.contains(says), "{number}: {why}");
     }
     let Fact::Unreadable(why) = host.look(record, Look::Text) else {
@@ -574,4 +574,45 @@ fn the_clock_tells_seconds_and_a_pause_waits() {
     assert!((1_700_000_000..7_258_118_400).contains(&now));
     sandbox.host.pause(Duration::from_millis(30));
     assert!(began.elapsed() >= Duration::from_millis(30));
+}
+
+#[test]
+fn a_lock_is_not_made_behind_a_link() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/run/armfleet");
+    sandbox.folder("/others");
+    sandbox.file("/others/a.lock", "kept");
+    sandbox.symlink("../../others", "/run/armfleet/vm");
+    let lock = sandbox
+        .host
+        .lock("/run/armfleet/vm/a.lock", "me", Duration::ZERO);
+    let why = lock.err().unwrap().why;
+    assert!(why.contains("/run/armfleet/vm is a symbolic link"), "{why}");
+    assert_eq!(text(&sandbox, "/others/a.lock"), "kept");
+    sandbox.symlink("../../../others", "/run/armfleet/staging");
+    let lock = sandbox
+        .host
+        .lock("/run/armfleet/staging/deep/a.lock", "me", Duration::ZERO);
+    assert!(lock.is_err());
+    assert_eq!(
+        sandbox
+            .names()
+            .iter()
+            .filter(|name| name.contains("deep"))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_file_is_not_removed_from_a_folder_that_has_become_a_link() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/srv");
+    sandbox.folder("/others");
+    sandbox.file("/others/.armfleet-installed", "kept");
+    sandbox.symlink("../others", "/srv/share");
+    let removed = sandbox.host.remove_file("/srv/share/.armfleet-installed");
+    let why = removed.unwrap_err().why;
+    assert!(why.contains("/srv/share is a symbolic link"), "{why}");
+    assert_eq!(text(&sandbox, "/others/.armfleet-installed"), "kept");
 }
