@@ -21,23 +21,25 @@
 //!
 //! # File map
 //!
-//! | module | holds |
-//! |---|---|
-//! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |
-//! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |
-//! | [`spec`] | the fleet file: document, positions, resolution, checks, and the names of everything |
-//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O |
-//! | [`mark`] | owner mark and record |
-//! | [`inventory`] | what planning asks of a host, and what was seen |
-//! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain |
-//! | [`plan`] | the pure function, its steps, refusals and notices |
-//! | [`report`] | plans, outcomes, states and problems as people read them |
-//! | [`files`] | folders that are held open; armfleet's own are reached without following a link |
-//! | [`engine`] | observe, plan, perform, plan again |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls |
-//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt |
-//! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it |
-//! | [`cli`] | commands, printing, exit codes |
+//! A module uses those of its last column, which are all above it.
+//!
+//! | module | holds | uses |
+//! |---|---|---|
+//! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
+//! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
+//! | [`spec`] | the fleet file: document, positions, resolution, checks, and the names of everything |  |
+//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | format spec |
+//! | [`mark`] | owner mark and record | format spec |
+//! | [`inventory`] | what planning asks of a host, and what was seen | xml spec boot mark |
+//! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain | xml spec mark inventory |
+//! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | format xml spec boot mark inventory domain |
+//! | [`report`] | plans, outcomes, states and problems as people read them | spec boot mark inventory domain plan |
+//! | [`files`] | folders that are held open; armfleet's own are reached without following a link | spec |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | format xml spec boot mark inventory domain plan files |
+//! | [`engine`] | observe, plan, perform, plan again | spec mark inventory domain plan host |
+//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | format spec boot mark files |
+//! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | format spec boot mark inventory host |
+//! | [`cli`] | commands, printing, exit codes | format xml spec boot mark inventory plan report files host engine watch |
 //!
 //! # Invariants
 //!
@@ -45,7 +47,7 @@
 //!
 //! - The core (`format xml spec boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
 //!   process. Planning twice gives the same bytes; the order of keys in the file does not matter.
-//! - Modules use only those that the map lists above them.
+//! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
 //! - Success is an empty residual. There is no second comparison to disagree with the first.
 //! - Failing the n-th primitive call, for every n, and applying again converges.

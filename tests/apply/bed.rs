@@ -1,12 +1,13 @@
 //! A host in memory to apply fleets to.
 
 use crate::case::{self, Case};
-use armfleet::engine::{self, Ended, Interruption, Monitor, Outcome};
+use armfleet::engine::{self, Interruption, Monitor};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::watched::{Recording, Watch, Watched};
 use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
+use armfleet::plan::{Ended, Outcome};
 use armfleet::plan::{Plan, Policy, Step};
 use armfleet::report::{Paint, PlanReport, render_plan};
 use armfleet::spec::{Spec, layout, read_fleet};
