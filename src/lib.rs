@@ -8,10 +8,10 @@
 //! a host is behind one port of two verbs.
 //!
 //! ```text
-//!  fleet.yaml ──spec──▶ Spec ──▶ Query ──observe──▶ RawInventory ──▶ Inventory
-//!                        │                                               │
-//!                        └──────────────▶ plan ◀─────────────────────────┘
-//!                                          │
+//!  fleet.yaml ──fleet──▶ Spec ──▶ Query ──observe──▶ RawInventory ──▶ Inventory
+//!                         │                                               │
+//!                         └──────────────▶ plan ◀─────────────────────────┘
+//!                                           │
 //!                       report ◀── Plan ──engine──▶ Host::perform(step) …
 //!                                          │
 //!                                observe and plan again: the residual
@@ -23,9 +23,14 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`values`] | sizes, names, paths, times and secrets: no meaning of libvirt or YAML |
+//! | [`paths`] | where everything is on a host |
+//! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it |
+//! | [`yaml`] | text to a tree with places; several files as one |
+//! | [`fleetfile`] | the language of fleet files, apart from what its keys are |
+//! | [`fleet`] | what a fleet is: the keys, their texts and their checks |
 //! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |
-//! | [`spec`] | the fleet file: document, positions, resolution, checks, and the names of everything |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O |
 //! | [`mark`] | owner mark and record |
 //! | [`inventory`] | what planning asks of a host, and what was seen |
@@ -43,7 +48,7 @@
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.
 //!
-//! - The core (`format xml spec boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
+//! - The core (`values paths problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
 //!   process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use only those that the map lists above them.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
@@ -58,13 +63,18 @@ pub mod cli;
 pub mod domain;
 pub mod engine;
 pub mod files;
+pub mod fleet;
+pub mod fleetfile;
 pub mod format;
 pub mod hook;
 pub mod host;
 pub mod inventory;
 pub mod mark;
+pub mod paths;
 pub mod plan;
+pub mod problem;
 pub mod report;
-pub mod spec;
+pub mod values;
 pub mod watch;
 pub mod xml;
+pub mod yaml;

@@ -10,12 +10,13 @@ mod frozen;
 use armfleet::boot::{
     STAGED_FILES, Trials, read_installer_receipt, read_pair_note, read_seed_receipt,
 };
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::system::SystemReads;
 use armfleet::host::{Inspect as _, Observer};
 use armfleet::inventory::{Fact, Inventory, RawInventory, query};
 use armfleet::mark::{read_entry, read_hold, read_record, read_run_note};
+use armfleet::paths;
 use armfleet::plan::{Plan, Policy, Removal, SavedPlan, SavedPlanError, plan};
-use armfleet::spec::{Spec, layout, read_fleet};
 use frozen::{RELEASES, folder, lay_out};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -214,9 +215,9 @@ fn a_vm_with_a_file_of_a_later_version_is_refused_and_no_other() {
         .filter(|(_, path)| !path.ends_with("installer.json"))
         .collect();
     let name = |vm: &str| vm.parse().unwrap();
-    files.push(("linked", layout::record(&name("linked"))));
-    files.push(("installing", layout::installer_receipt(&name("installing"))));
-    files.push(("held", layout::hold(&name("held"))));
+    files.push(("linked", paths::record(&name("linked"))));
+    files.push(("installing", paths::installer_receipt(&name("installing"))));
+    files.push(("held", paths::hold(&name("held"))));
     for (vm, path) in files {
         let plan = host.plan(&changed, |seen| make_later(seen, &path));
         let left = steps(&plan);
@@ -241,7 +242,7 @@ fn a_vm_that_left_the_file_and_has_a_later_record_is_not_removed() {
     assert_ne!(without, host.fleet);
     let removed = steps(&host.plan(&without, |_| {}));
     assert_eq!(removed, ["stop/seeded", "undefine/seeded", "forget/seeded"]);
-    let record = layout::record(&"seeded".parse().unwrap());
+    let record = paths::record(&"seeded".parse().unwrap());
     let plan = host.plan(&without, |seen| make_later(seen, &record));
     assert!(plan.steps.is_empty(), "{plan:#?}");
     let why = &plan.refusals[0].why;
@@ -254,7 +255,7 @@ fn a_vm_that_left_the_file_and_has_a_later_record_is_not_removed() {
 #[test]
 fn other_words_for_a_recorded_value_are_no_drift_and_no_change() {
     let host = Frozen::of(RELEASES[0]);
-    let record = layout::record(&"seeded".parse().unwrap());
+    let record = paths::record(&"seeded".parse().unwrap());
     let reword = |seen: &mut RawInventory| {
         let Some(Fact::Present(file)) = seen.paths.get_mut(&record) else {
             panic!("no record");

@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use armfleet::engine::{Ended, Interruption, Monitor, apply, observe_and_plan};
+use armfleet::fleet::read_fleet;
 use armfleet::host::Performer;
 use armfleet::host::memory::Memory;
 use armfleet::inventory::RawLibvirt;
 use armfleet::plan::{Policy, Step};
-use armfleet::spec::read_fleet;
 use std::path::Path;
 use std::process::{Command, Output};
 

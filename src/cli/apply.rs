@@ -7,6 +7,7 @@ use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
 use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
 use crate::engine::{Ended, Outcome, apply, observe_and_plan};
+use crate::fleet::Spec;
 use crate::host::Performer;
 use crate::host::system::SystemHost;
 use crate::plan::{Plan, Policy, Staleness};
@@ -14,7 +15,6 @@ use crate::report::{
     ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
     render_staleness,
 };
-use crate::spec::Spec;
 use std::num::NonZero;
 use std::path::Path;
 

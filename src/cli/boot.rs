@@ -13,7 +13,7 @@ use crate::host::{Performer, generations};
 use crate::mark::Wanted;
 use crate::plan::{Policy, extraction};
 use crate::report::render_generations;
-use crate::spec::VmName;
+use crate::values::VmName;
 
 pub(super) fn run(command: &BootCommand) -> Result<Exit, Exit> {
     match command {
@@ -126,7 +126,7 @@ fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
 }
 
 fn name(vm: &BootVm) -> Result<VmName, Exit> {
-    vm.vm.parse().map_err(|why: crate::spec::Unacceptable| {
+    vm.vm.parse().map_err(|why: crate::values::Unacceptable| {
         terminal::error(&why, None);
         Exit::Invalid
     })

@@ -31,7 +31,7 @@ use crate::host::primitives::CallError;
 use crate::host::system::{SystemHost, SystemReads};
 use crate::host::waits;
 use crate::plan::{Policy, Removal};
-use crate::spec::{Pattern, VmName};
+use crate::values::{Pattern, VmName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};

@@ -4,10 +4,10 @@ use super::exit::Exit;
 use super::plan::failed;
 use super::{Format, StatusArguments, fleet, reads, terminal};
 use crate::engine::observe_and_plan;
+use crate::fleet::Vm;
 use crate::host::Observer;
 use crate::plan::Policy;
 use crate::report::{StatusReport, render_status};
-use crate::spec::Vm;
 
 pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&[], &arguments.fleet)?;

@@ -2,8 +2,8 @@
 
 use super::exit::Exit;
 use super::{FileArguments, Format, fleet, terminal};
+use crate::fleet::Spec;
 use crate::report::ProblemsReport;
-use crate::spec::Spec;
 use clap::Args;
 
 #[derive(Debug, Args)]

@@ -7,12 +7,12 @@ mod run;
 pub(crate) use journal::chain;
 pub use run::{Ended, Ran, run};
 
+use crate::fleet::Spec;
 use crate::host::waits::Wait;
 use crate::host::{Host, HostError, Inspect};
 use crate::inventory::{Inventory, query};
 use crate::mark::Event;
 use crate::plan::{Plan, Policy, Step, StepId, plan};
-use crate::spec::Spec;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ mod folder;
 
 pub use folder::{Folder, NotPlain, STATX, open_plain};
 
-use crate::spec::layout;
+use crate::paths;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ impl Root {
     /// # Errors
     /// [`LinkInTheWay`] for a link there, or as the system says.
     pub fn folder(&self, path: &str) -> io::Result<Folder> {
-        match layout::own_part(path) {
+        match paths::own_part(path) {
             None => Folder::open(&self.below(path)),
             Some((base, "")) => Folder::open(&self.below(base)),
             Some((base, rest)) => Folder::open(&self.below(base))?.sub(rest),

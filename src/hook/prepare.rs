@@ -8,7 +8,8 @@ use super::start::{Start, start_again};
 use crate::files::Root;
 use crate::format::{FormatError, UPGRADE};
 use crate::mark::read_record;
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use std::io::Read;
 
 /// Whether the VM may start.
@@ -86,7 +87,7 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     let Ok(vm) = domain.parse::<VmName>() else {
         return Outcome::nothing();
     };
-    let record = match read_own(root, &layout::record(&vm)) {
+    let record = match read_own(root, &paths::record(&vm)) {
         Ok(None) => return Outcome::nothing(),
         Ok(Some(file)) if !file.is_trusted() => Err(RecordFault::Untrusted),
         Ok(Some(file)) => read_record(&file.bytes).map_err(|fault| {
@@ -139,7 +140,7 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordF
 /// Whether a VM has something to boot that is nobody's but armfleet's.
 pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
     let linked = root
-        .holding(&layout::linked(vm))
+        .holding(&paths::linked(vm))
         .and_then(|(folder, name)| folder.kind(name));
     matches!(linked, Ok(None)) && is_bootable(root, vm)
 }

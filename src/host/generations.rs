@@ -7,7 +7,8 @@ use super::{Host as _, HostError, Performer};
 use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, Trials, read_pair_note};
 use crate::inventory::{Fact, Look};
 use crate::mark::{Action, Event, Record, StepTrace, Wanted, read_record, render_record};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// A VM's generations, sorted by version and name.
 ///
@@ -22,8 +23,8 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
         }),
         _ => None,
     };
-    let current = named(&layout::current(vm));
-    let previous = named(&layout::previous(vm));
+    let current = named(&paths::current(vm));
+    let previous = named(&paths::previous(vm));
     let wanted = match record.boot.wanted {
         Wanted::Auto => None,
         Wanted::Generation(id) => GenerationId::try_from(id).ok(),
@@ -56,7 +57,7 @@ impl<P: Primitives> Performer<P> {
             Wanted::Generation(id) => format!("generation {id}"),
         };
         if let Wanted::Generation(name) = &wanted {
-            leave_later(self.calls(), &layout::pair(vm, name), PAIR_FORMAT)?;
+            leave_later(self.calls(), &paths::pair(vm, name), PAIR_FORMAT)?;
             let id = GenerationId::try_from(name.clone());
             if !id.is_ok_and(|id| is_staged(self.calls(), vm, &id)) {
                 let gone = HostError::plain(format!("{vm} has no generation {name}"));
@@ -64,11 +65,11 @@ impl<P: Primitives> Performer<P> {
             }
         }
         record.boot.wanted = wanted;
-        let path = layout::record(vm);
+        let path = paths::record(vm);
         let text = render_record(&record)
             .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         self.calls()
-            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(cannot(format!("write {path}")))?;
         self.note_boot(vm, "use", &reason)
     }
@@ -86,12 +87,12 @@ impl<P: Primitives> Performer<P> {
         if retried.is_empty() {
             return Ok(Vec::new());
         }
-        let path = layout::trials(vm);
+        let path = paths::trials(vm);
         let text = trials
             .render()
             .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         self.calls()
-            .write_file(&path, &layout::boot_folder(vm), text.as_bytes(), 0o644)
+            .write_file(&path, &paths::boot_folder(vm), text.as_bytes(), 0o644)
             .map_err(cannot(format!("write {path}")))?;
         let names: Vec<_> = retried.iter().map(|id| trials.name_of(id)).collect();
         self.note_boot(vm, "retry", &names.join(", "))?;
@@ -121,7 +122,7 @@ impl<P: Primitives> Performer<P> {
 
 /// A VM's record.
 pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostError> {
-    let path = layout::record(vm);
+    let path = paths::record(vm);
     let apply = "armfleet apply";
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
@@ -146,7 +147,7 @@ pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostEr
 }
 
 fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
-    let path = layout::trials(vm);
+    let path = paths::trials(vm);
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
             Trials::read(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
@@ -165,7 +166,7 @@ fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
 
 /// Whether a generation is there to be booted; an installer is not.
 fn is_staged(reads: &impl Reads, vm: &VmName, id: &GenerationId) -> bool {
-    let file = reads.look(&layout::pair(vm, id.as_str()), Look::Text);
+    let file = reads.look(&paths::pair(vm, id.as_str()), Look::Text);
     let text = file.present().and_then(|file| file.text.as_deref());
     let note = text.and_then(|text| read_pair_note(text.as_bytes()).ok());
     note.is_some_and(|note| note.source != PairSource::Installer && note.id() == *id)

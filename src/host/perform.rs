@@ -13,8 +13,9 @@ use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, RunState, diges
 use crate::mark::{
     AppliedBy, Event, HOLD_FORMAT, Moment, RECORD_FORMAT, Record, read_hold, render_record,
 };
+use crate::paths;
 use crate::plan::{Act, Base, Step};
-use crate::spec::{HostPath, Uuid, VmName, layout};
+use crate::values::{HostPath, Uuid, VmName};
 use std::time::Duration;
 
 /// How long to wait for somebody else's short work on a VM.
@@ -39,7 +40,7 @@ impl<P: Primitives> Performer<P> {
     pub fn locked(calls: P) -> Result<Self, HostError> {
         let mut host = Self::unlocked(calls);
         let note = host.lock_note();
-        let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
+        let lock = host.calls.lock(paths::APPLY_LOCK, &note, Duration::ZERO);
         host._apply_lock = Some(lock.map_err(|error| {
             match error.kind {
                 CallErrorKind::Locked => {
@@ -47,7 +48,7 @@ impl<P: Primitives> Performer<P> {
                         .with_remedy("wait for it, then apply again")
                         .as_refusal()
                 }
-                _ => cannot(format!("lock {}", layout::APPLY_LOCK))(error),
+                _ => cannot(format!("lock {}", paths::APPLY_LOCK))(error),
             }
         })?);
         Ok(host)
@@ -251,11 +252,11 @@ impl<P: Primitives> Performer<P> {
             return Err(HostError::plain("the plan's hook is another version's")
                 .with_remedy("plan and apply with one version"));
         }
-        self.ensure_folder(layout::HOOKS, 0o755)?;
-        self.ensure_folder(layout::HOOK_FOLDER, 0o755)?;
-        let doing = cannot(format!("write {}", layout::SHIM));
+        self.ensure_folder(paths::HOOKS, 0o755)?;
+        self.ensure_folder(paths::HOOK_FOLDER, 0o755)?;
+        let doing = cannot(format!("write {}", paths::SHIM));
         self.calls
-            .write_file(layout::SHIM, layout::HOOKS, SHIM.as_bytes(), 0o755)
+            .write_file(paths::SHIM, paths::HOOKS, SHIM.as_bytes(), 0o755)
             .map_err(doing)
     }
 
@@ -264,9 +265,9 @@ impl<P: Primitives> Performer<P> {
             HostError::new("cannot make libvirtd look for hooks", error)
                 .with_remedy("systemctl reload libvirtd")
         })?;
-        let doing = cannot(format!("write {}", layout::RELOADED));
+        let doing = cannot(format!("write {}", paths::RELOADED));
         self.calls
-            .write_file(layout::RELOADED, layout::RUN, b"", 0o600)
+            .write_file(paths::RELOADED, paths::RUN, b"", 0o600)
             .map_err(doing)
     }
 
@@ -350,7 +351,7 @@ impl<P: Primitives> Performer<P> {
             user: self.calls.user(),
             at: self.calls.now(),
         });
-        let path = layout::record(vm);
+        let path = paths::record(vm);
         let mut record = record.clone();
         // What somebody asked for meanwhile stands: no plan decides that.
         if let Ok(present) = recorded(&self.calls, vm) {
@@ -364,7 +365,7 @@ impl<P: Primitives> Performer<P> {
         .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         let doing = cannot(format!("write {path}"));
         self.calls
-            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(doing)
     }
 
@@ -413,20 +414,20 @@ impl<P: Primitives> Performer<P> {
     ) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
-            .lock(&layout::vm_lock(vm), &self.lock_note(), patience);
+            .lock(&paths::vm_lock(vm), &self.lock_note(), patience);
         let lock = lock.map_err(|error| {
             let held = || format!("another command is at work on {vm}");
             not_locked(error, held, || format!("lock {vm}"))
         })?;
         self.not_held(vm)?;
-        leave_later(&self.calls, &layout::record(vm), RECORD_FORMAT)?;
+        leave_later(&self.calls, &paths::record(vm), RECORD_FORMAT)?;
         Ok(lock)
     }
 
     /// Fails if somebody has come to hold the VM since it was planned.
     fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
-        leave_later(&self.calls, &layout::hold(vm), HOLD_FORMAT)?;
-        let seen = self.calls.look(&layout::hold(vm), Look::Text);
+        leave_later(&self.calls, &paths::hold(vm), HOLD_FORMAT)?;
+        let seen = self.calls.look(&paths::hold(vm), Look::Text);
         let text = seen.map(|file| file.text.unwrap_or_default());
         let why = match text.try_map(|text| read_hold(text.as_bytes())) {
             Fact::Present(hold) if hold.holds_at(self.calls.now()) => hold.to_string(),
@@ -442,7 +443,7 @@ impl<P: Primitives> Performer<P> {
     pub(super) fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
-            .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
+            .lock(&paths::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
         lock.map_err(|error| {
             let held = || format!("the hook is at work on {vm}");
             not_locked(error, held, || format!("lock what is staged for {vm}"))

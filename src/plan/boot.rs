@@ -9,8 +9,10 @@ use crate::boot::{
     BootFileName, Considered, Entry, FileNote, Identity, Listing, PairNote, PairSource, SeedPart,
     SeedReceipt, attention_of, choose, read_pair_note, read_seed_receipt,
 };
+use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
-use crate::spec::{HostPath, Vm, layout};
+use crate::paths;
+use crate::values::HostPath;
 
 /// Whether a start would find a kernel.
 pub(super) enum Bootable {
@@ -70,15 +72,15 @@ pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Opti
 
 /// What is wrong with the staged seed, if anything is to be seen.
 fn seed_damage(inventory: &Inventory, vm: &Vm) -> Option<String> {
-    let file = inventory.path(&layout::seed_receipt(&vm.name)).present()?;
+    let file = inventory.path(&paths::seed_receipt(&vm.name)).present()?;
     let receipt = receipt_in(file)?;
     let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
-    damage(inventory, &layout::seed_folder(&vm.name), expected)
+    damage(inventory, &paths::seed_folder(&vm.name), expected)
 }
 
 /// Whether what an apply staged as the seed is not there as it was.
 pub(super) fn seed_is_lost(sight: &Sight<'_>, vm: &Vm) -> bool {
-    let receipt = sight.inventory.path(&layout::seed_receipt(&vm.name));
+    let receipt = sight.inventory.path(&paths::seed_receipt(&vm.name));
     receipt.is_absent() || seed_damage(sight.inventory, vm).is_some()
 }
 
@@ -97,7 +99,7 @@ fn staged_seed(
     vm: &Vm,
     draft: &mut Draft,
 ) -> Result<Option<SeedReceipt>, Stuck> {
-    let path = layout::seed_receipt(&vm.name);
+    let path = paths::seed_receipt(&vm.name);
     match sight.inventory.path(&path) {
         Fact::Present(file) => Ok(receipt_in(file)),
         Fact::Absent => Ok(None),
@@ -206,7 +208,7 @@ enum Staged {
 }
 
 fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
-    let path = layout::current(&vm.name);
+    let path = paths::current(&vm.name);
     let Some(current) = inventory.path(&path).present() else {
         return Staged::Nothing;
     };
@@ -253,7 +255,7 @@ pub(super) fn notices(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) {
 
 /// What the hook left about the VM's last start.
 fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
-    let said = inventory.path(&layout::hook_seen(&vm.name)).present()?;
+    let said = inventory.path(&paths::hook_seen(&vm.name)).present()?;
     said.text.as_deref()
 }
 
@@ -342,7 +344,7 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
 
 /// What is staged for a VM, as its note says.
 pub(super) fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
-    let file = inventory.path(&layout::current_pair(&vm.name)).present()?;
+    let file = inventory.path(&paths::current_pair(&vm.name)).present()?;
     read_pair_note(file.text.as_deref()?.as_bytes()).ok()
 }
 

@@ -5,7 +5,7 @@ use super::removal::users_of;
 use super::step::StepId;
 use super::vm::{Stuck, VmPlanner};
 use crate::inventory::{self, Domain, Ownership};
-use crate::spec::HostPath;
+use crate::values::HostPath;
 
 /// How somebody gives a domain another name, which libvirt allows only while it is off.
 pub(super) fn renaming(domain: &Domain, to: &str) -> String {

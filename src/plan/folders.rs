@@ -6,16 +6,17 @@ use super::step::{Act, StepId};
 use super::vm::{Stuck, VmPlanner};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// What others than root must not have: leave to write.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Plans the folders that all VMs of the host share. Without them nothing can be started.
 pub(super) fn plan(sight: &Sight<'_>, hook: &mut Hook, draft: &mut Draft) {
-    for path in [layout::STATE, layout::VMS] {
+    for path in [paths::STATE, paths::VMS] {
         // The first may be a link of root's own, to where there is room.
-        let may_be_link = path == layout::STATE;
+        let may_be_link = path == paths::STATE;
         match folder(sight, path, None, may_be_link, draft) {
             Ok(step) => hook.needs.extend(step),
             Err(Stuck) => hook.blocked = true,
@@ -27,21 +28,21 @@ impl VmPlanner<'_> {
     /// Plans the VM's own folders.
     pub(super) fn folders(&self, draft: &mut Draft) -> Result<Vec<StepId>, Stuck> {
         let name = &self.vm.name;
-        let vms = self.sight.inventory.path(layout::VMS).present();
+        let vms = self.sight.inventory.path(paths::VMS).present();
         if vms.is_some_and(|file| file.stat.kind != FileKind::Folder) {
             // The host's own line says so.
             return Err(Stuck);
         }
         let paths = [
-            layout::vm_folder(name),
-            layout::boot_folder(name),
-            layout::generations(name),
+            paths::vm_folder(name),
+            paths::boot_folder(name),
+            paths::generations(name),
         ];
         let mut steps = Vec::new();
         for path in &paths {
             steps.extend(folder(self.sight, path, Some(name), false, draft)?);
         }
-        for path in [layout::current(name), layout::previous(name)] {
+        for path in [paths::current(name), paths::previous(name)] {
             self.is_link(&path, draft)?;
         }
         Ok(steps)
@@ -93,7 +94,7 @@ fn folder(
             return Err(Stuck);
         }
     }
-    let mode = (stat.mode | layout::PASSAGE) & !OTHERS_WRITE;
+    let mode = (stat.mode | paths::PASSAGE) & !OTHERS_WRITE;
     let owned = stat.uid == 0;
     if mode == stat.mode && owned {
         return Ok(None);

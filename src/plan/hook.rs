@@ -5,7 +5,7 @@ use super::step::{Act, StepId};
 use crate::boot::SHIM;
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
-use crate::spec::layout;
+use crate::paths;
 
 /// libvirt runs the files of `qemu.d` since 6.5.0.
 const FIRST_WITH_FOLDER: u32 = 6_005_000;
@@ -32,7 +32,7 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
         let why = format!(
             "libvirt {} runs no hooks from {}",
             sight.libvirt.version_text(),
-            layout::HOOK_FOLDER
+            paths::HOOK_FOLDER
         );
         draft.refuse(SUBJECT, why, "upgrade libvirt to 6.5.0 or newer");
         return Hook {
@@ -44,9 +44,9 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
         blocked: !binary_usable(sight, draft),
         ..nothing
     };
-    let shim = sight.inventory.path(layout::SHIM);
+    let shim = sight.inventory.path(paths::SHIM);
     if let Some(why) = shim.unknown() {
-        draft.unknown(layout::SHIM, why);
+        draft.unknown(paths::SHIM, why);
         hook.blocked = true;
         return hook;
     }
@@ -54,7 +54,7 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
     if installed.is_some_and(|file| file.stat.kind != FileKind::File) {
         draft.refuse(
             SUBJECT,
-            format!("{} is not a plain file", layout::SHIM),
+            format!("{} is not a plain file", paths::SHIM),
             "move it away",
         );
         hook.blocked = true;
@@ -113,14 +113,14 @@ fn install_reason(installed: Option<&RawFile>) -> Option<String> {
 fn binary_usable(sight: &Sight<'_>, draft: &mut Draft) -> bool {
     let remedy = format!(
         "install armfleet's package, or copy armfleet-hook to {}",
-        layout::HOOK_BINARY
+        paths::HOOK_BINARY
     );
-    match sight.inventory.path(layout::HOOK_BINARY) {
+    match sight.inventory.path(paths::HOOK_BINARY) {
         Fact::Present(file) if is_executable(file) || file.stat.kind == FileKind::Symlink => true,
         Fact::Present(_) => {
             draft.refuse(
                 SUBJECT,
-                format!("{} cannot be executed", layout::HOOK_BINARY),
+                format!("{} cannot be executed", paths::HOOK_BINARY),
                 remedy,
             );
             false
@@ -130,14 +130,14 @@ fn binary_usable(sight: &Sight<'_>, draft: &mut Draft) -> bool {
                 SUBJECT,
                 format!(
                     "{} is not there, so no kernel can be handed over",
-                    layout::HOOK_BINARY
+                    paths::HOOK_BINARY
                 ),
                 remedy,
             );
             false
         }
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
-            draft.unknown(layout::HOOK_BINARY, fact.unknown().unwrap_or_default());
+            draft.unknown(paths::HOOK_BINARY, fact.unknown().unwrap_or_default());
             false
         }
     }
@@ -154,7 +154,7 @@ fn known_to_daemon<'a>(sight: &Sight<'a>, shim: &RawFile) -> Result<bool, &'a st
     if started.is_some_and(|file| shim.stat.ctime_ns < file.stat.mtime_ns) {
         return Ok(true);
     }
-    match sight.inventory.path(layout::RELOADED) {
+    match sight.inventory.path(paths::RELOADED) {
         // Armfleet's own reload came after the shim even if the clock did not tick in between.
         Fact::Present(file) => Ok(shim.stat.ctime_ns <= file.stat.mtime_ns),
         Fact::Absent => Ok(false),
@@ -164,7 +164,7 @@ fn known_to_daemon<'a>(sight: &Sight<'a>, shim: &RawFile) -> Result<bool, &'a st
 
 /// The process number's file of the daemon that started last.
 fn daemon_pid_file(sight: &Sight<'_>) -> Option<&'static str> {
-    layout::DAEMON_PID_FILES
+    paths::DAEMON_PID_FILES
         .into_iter()
         .filter_map(|path| Some((sight.inventory.path(path).present()?.stat.mtime_ns, path)))
         .max()
@@ -175,7 +175,7 @@ fn reload(sight: &Sight<'_>, hook: &mut Hook, draft: &mut Draft) {
     let Some(pid_file) = daemon_pid_file(sight) else {
         let why = format!(
             "libvirt's daemon left no {}, so it cannot be told to look for hooks",
-            layout::DAEMON_PID_FILES[0]
+            paths::DAEMON_PID_FILES[0]
         );
         draft.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");
         return;

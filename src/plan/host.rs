@@ -3,8 +3,10 @@
 use super::planner::Draft;
 use super::vm::{Stuck, VmPlanner};
 use crate::domain::arch_name;
+use crate::fleet::Accel;
 use crate::inventory::{Domain, GuestSupport};
-use crate::spec::{Accel, HostCheck, Size};
+use crate::problem::HostCheck;
+use crate::values::Size;
 use crate::xml;
 
 /// A check that failed: why, and what to do.

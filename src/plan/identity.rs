@@ -10,7 +10,7 @@ use super::vm::{Stuck, VmPlanner};
 use crate::domain::{Moved, applied_source};
 use crate::inventory::{Fact, RawFile};
 use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
-use crate::spec::{HostPath, Size};
+use crate::values::{HostPath, Size};
 
 /// What the last apply left at this path, whatever its device was called then.
 pub(super) fn applied_at<'a>(

@@ -7,8 +7,8 @@ use super::boot::{kernels, staged_pair};
 use super::planner::Draft;
 use crate::boot::{BootFileName, KernelVersion};
 use crate::domain::has_storage_on_pci;
+use crate::fleet::{Arch, Transport, Vm};
 use crate::inventory::{Domain, Inventory};
-use crate::spec::{Arch, Transport, Vm};
 
 /// Says that a VM's kernel will not find what its domain has on PCI.
 pub(super) fn notice(inventory: &Inventory, vm: &Vm, domain: Option<&Domain>, draft: &mut Draft) {

@@ -46,7 +46,8 @@ pub use touched::{TouchedPath, touched_paths};
 pub use trial::trials;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, HostCheck, Pattern, Secrets, VmName};
+use crate::problem::HostCheck;
+use crate::values::{FleetName, Pattern, Secrets, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.

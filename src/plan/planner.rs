@@ -5,8 +5,10 @@ use super::{
     Notice, Plan, Policy, Refusal, Unknown, folders, hook, order, removal, room, vm, watch,
 };
 use crate::domain::{Cause, RowChange};
+use crate::fleet::{Spec, Vm};
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
-use crate::spec::{HostCheck, Spec, Vm, VmName};
+use crate::problem::HostCheck;
+use crate::values::VmName;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans: what differs between a spec and what was seen, and the steps that would end it.

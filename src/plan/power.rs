@@ -7,9 +7,10 @@ use super::run::{Calls, calls};
 use super::step::{Act, StepId};
 use super::vm::VmPlanner;
 use crate::domain::Cause;
+use crate::fleet::Restart;
 use crate::inventory::{Domain, RunState};
 use crate::mark::Phase;
-use crate::spec::{Restart, Uuid};
+use crate::values::Uuid;
 
 impl VmPlanner<'_> {
     pub(super) fn run_state(

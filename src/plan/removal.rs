@@ -7,9 +7,10 @@ use super::run::{Calls, calls};
 use super::step::{Act, StepId};
 use super::{Removal, rename};
 use crate::domain::Cause;
+use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState};
 use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
-use crate::spec::{DEFAULT_STOP_TIMEOUT, DesiredState, HostPath, VmName};
+use crate::values::{HostPath, VmName};
 use std::collections::BTreeMap;
 
 /// The undefine step of each domain that is removed, by the domain's name.

@@ -5,9 +5,11 @@ use super::planner::Draft;
 use super::step::{Act, StepId};
 use super::vm::{Stuck, VmPlanner};
 use crate::domain::{RowChange, applied_sources};
+use crate::fleet::Disk;
 use crate::inventory::{self, Domain, Fact, FileKind, RawFile};
 use crate::mark::{Phase, Record};
-use crate::spec::{Disk, HostCheck, HostPath, Size};
+use crate::problem::HostCheck;
+use crate::values::{HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
 const SHARE_MODE: u32 = 0o700;

@@ -3,14 +3,15 @@
 use super::boot::{listing, unchanged};
 use super::planner::Draft;
 use crate::boot::{BootFileName, Candidate, Failure, GenerationId, Identity, Trials, choose};
+use crate::fleet::Vm;
 use crate::inventory::{Inventory, RawEntry};
 use crate::mark::{Record, Wanted};
-use crate::spec::{Vm, layout};
+use crate::paths;
 
 /// What is known of the pairs that a VM was started with.
 #[must_use]
 pub fn trials(inventory: &Inventory, vm: &Vm) -> Trials {
-    let file = inventory.path(&layout::trials(&vm.name)).present();
+    let file = inventory.path(&paths::trials(&vm.name)).present();
     let text = file.and_then(|file| file.text.as_deref());
     text.and_then(|text| Trials::read(text.as_bytes()).ok())
         .unwrap_or_default()

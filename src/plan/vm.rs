@@ -11,9 +11,11 @@ use super::removal::Removals;
 use super::step::{Act, Base, StepId};
 use super::trial;
 use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
+use crate::fleet::{DesiredState, Transport, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
-use crate::spec::{DesiredState, HostPath, Transport, Uuid, Vm, domain_uuid, layout};
+use crate::paths;
+use crate::values::{HostPath, Uuid, domain_uuid};
 
 /// Nothing further is planned for this VM; the draft says why.
 pub(super) struct Stuck;
@@ -231,7 +233,7 @@ impl VmPlanner<'_> {
                 }
             }
             Fact::Present(SeenRecord::Damaged(_)) if self.record_is_a_folder() => {
-                let path = layout::record(name);
+                let path = paths::record(name);
                 draft.refuse(
                     name,
                     format!("{path} is a folder"),
@@ -259,7 +261,7 @@ impl VmPlanner<'_> {
     }
 
     fn record_is_a_folder(&self) -> bool {
-        let seen = self.sight.inventory.path(&layout::record(&self.vm.name));
+        let seen = self.sight.inventory.path(&paths::record(&self.vm.name));
         seen.present()
             .is_some_and(|file| file.stat.kind == FileKind::Folder)
     }
