@@ -8,15 +8,16 @@
 mod frozen;
 
 use armfleet::boot::{
-    STAGED_FILES, Trials, read_installer_receipt, read_pair_note, read_seed_receipt,
+    EARLIER_SHIMS, SHIM, STAGED_FILES, Trials, read_installer_receipt, read_pair_note,
+    read_seed_receipt,
 };
 use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::system::SystemReads;
 use armfleet::host::{Inspect as _, Observer};
-use armfleet::inventory::{Fact, Inventory, RawInventory, query};
+use armfleet::inventory::{Fact, Inventory, RawInventory, digest, query};
 use armfleet::mark::{read_entry, read_hold, read_record, read_run_note};
 use armfleet::paths;
-use armfleet::plan::{Plan, Policy, Removal, SavedPlan, SavedPlanError, plan};
+use armfleet::plan::{Plan, Policy, Removal, SavedPlan, SavedPlanError, Step, plan};
 use frozen::{RELEASES, folder, lay_out};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -79,8 +80,27 @@ impl Frozen {
     }
 }
 
+/// An apply that has something to do replaces an earlier release's hook with it.
+const RENEWED: [&str; 2] = ["hook/qemu", "reload/libvirtd"];
+
 fn steps(plan: &Plan) -> Vec<String> {
-    plan.steps.iter().map(|step| step.id.to_string()).collect()
+    ids(&plan.steps)
+}
+
+fn ids(steps: &[Step]) -> Vec<String> {
+    steps.iter().map(|step| step.id.to_string()).collect()
+}
+
+#[test]
+fn the_shim_of_each_release_is_known() {
+    for release in RELEASES {
+        let tree = TempDir::new().unwrap();
+        lay_out(release, tree.path());
+        let shim =
+            fs::read_to_string(tree.path().join(paths::SHIM.trim_start_matches('/'))).unwrap();
+        let known = EARLIER_SHIMS.contains(&digest(&shim).as_str());
+        assert!(known || shim == SHIM, "{release}");
+    }
 }
 
 #[test]
@@ -102,8 +122,10 @@ fn another_change_takes_only_its_own_steps() {
     for release in RELEASES {
         let host = Frozen::of(release);
         let plan = host.plan(&host.fleet.replace("96MiB", "128MiB"), |_| {});
-        assert_eq!(steps(&plan), ["domain/own", "record/own"], "{release}");
-        let domain = &plan.steps[0];
+        let (hook, own) = plan.steps.split_at(RENEWED.len());
+        assert_eq!(ids(hook), RENEWED, "{release}");
+        assert_eq!(ids(own), ["domain/own", "record/own"], "{release}");
+        let domain = &own[0];
         let changed: Vec<_> = domain.changes.iter().map(|change| &change.what).collect();
         assert_eq!(changed, ["memory"]);
         assert!(!domain.cause.unwrap().is_drift(), "{domain:#?}");
@@ -241,7 +263,14 @@ fn a_vm_that_left_the_file_and_has_a_later_record_is_not_removed() {
         .replace("  seeded: { on_guest_reboot: stop }\n", "");
     assert_ne!(without, host.fleet);
     let removed = steps(&host.plan(&without, |_| {}));
-    assert_eq!(removed, ["stop/seeded", "undefine/seeded", "forget/seeded"]);
+    assert_eq!(
+        removed,
+        [
+            &RENEWED[..],
+            &["stop/seeded", "undefine/seeded", "forget/seeded"]
+        ]
+        .concat()
+    );
     let record = paths::record(&"seeded".parse().unwrap());
     let plan = host.plan(&without, |seen| make_later(seen, &record));
     assert!(plan.steps.is_empty(), "{plan:#?}");

@@ -140,7 +140,7 @@ fn a_replaced_hook_makes_it_stale() {
     };
     shim.sha256 = Some("0".repeat(64));
     let stale = stale(&saved, &host);
-    assert_eq!(ids(&stale.new), ["hook/qemu"]);
+    assert_eq!(ids(&stale.new), ["hook/qemu", "reload/libvirtd"]);
     assert_eq!(moved(&stale), [format!("{}: contents  -> ", paths::SHIM)]);
 }
 

@@ -231,7 +231,7 @@ fn a_dry_run_is_a_type_and_not_a_flag() {
     }
     let plan = std::fs::read_to_string(root().join("src/cli/plan.rs")).unwrap();
     assert!(
-        !plan.contains("SystemHost") && !plan.contains("Performer"),
+        !plan.contains("SystemHost") && !plan.contains("Executor"),
         "the plan command can write"
     );
 }

@@ -62,6 +62,11 @@ pub const INITRD_LIMIT: u64 = 512 << 20;
 /// The shim: the script that libvirt runs as its hook, and that runs `armfleet-hook`.
 pub const SHIM: &str = include_str!("shim.sh");
 
+/// SHA-256 of the shims of earlier releases. They work with this version's `armfleet-hook`, so one of them is replaced only
+/// by an apply that has something else to do.
+pub const EARLIER_SHIMS: [&str; 1] =
+    ["d113efdc5e05e81b1a5c190786ba8d4754014942a10a1d6f5426992c3038fb52"];
+
 /// What a guest needs to keep its kernels in its boot share: a script to be run in it.
 pub const GUEST_SETUP: &str = include_str!("guest-setup.sh");
 /// Where the script is in an installer.

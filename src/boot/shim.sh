@@ -20,10 +20,14 @@ vm=$state/vms/$1
 # False without a record; and in a user's own libvirtd, since the record is root's.
 [ -O "$vm/record.json" ] || exit 0
 
+# Nothing is written or removed through a link, nor into what would make libvirt wait, such as a FIFO.
+is_no_link() { [ ! -L "$state/vms" ] && [ ! -L "$vm" ] && [ ! -L "$1" ]; }
+may_write() { is_no_link "$1" && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
+
 # What follows is a `prepare` of a VM that has its kernel in memory already: nothing is to be staged for it.
 case $2 in
 restore | migrate)
-    true 2>/dev/null >"$vm/restoring"
+    may_write "$vm/restoring" && true 2>/dev/null >"$vm/restoring"
     exit 0
     ;;
 esac
@@ -33,8 +37,9 @@ esac
 case $2 in
 started | stopped)
     read -r up rest </proc/uptime
-    echo "$up" 2>/dev/null >"$vm/$2"
-    [ "$2" = started ] && [ -e "$vm/boot/current/installer" ] && /bin/rm -f "$vm/boot/current"
+    may_write "$vm/$2" && echo "$up" 2>/dev/null >"$vm/$2"
+    [ "$2" = started ] && [ -e "$vm/boot/current/installer" ] && is_no_link "$vm/boot" &&
+        /bin/rm -f "$vm/boot/current"
     exit 0
     ;;
 esac

@@ -1,14 +1,14 @@
 //! `armfleet apply`
 
 use super::caller::caller;
-use super::exit::Exit;
+use super::exit::{Exit, outcome_exits};
 use super::follow::follow;
 use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
 use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
-use crate::engine::{Ended, Outcome, apply, observe_and_plan};
+use crate::engine::{Outcome, apply, observe_and_plan};
 use crate::fleet::Spec;
-use crate::host::Performer;
+use crate::host::Executor;
 use crate::host::system::SystemHost;
 use crate::plan::{Plan, Policy, Staleness};
 use crate::report::{
@@ -40,7 +40,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     options.check_hosts()?;
     let policy = options.policy(ask);
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
-    let host = Performer::locked(host()?).map_err(failed)?;
+    let host = Executor::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
     terminal::keep_secret(&plan.secrets);
     let host = host.called_by(caller(files.iter().map(String::as_str)));
@@ -63,7 +63,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 /// Applies a saved plan, if planning again gives the same steps.
 fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
-    let host = Performer::locked(host()?).map_err(failed)?;
+    let host = Executor::locked(host()?).map_err(failed)?;
     let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
     terminal::keep_secret(&again.secrets);
     let host = host.called_by(caller(path.to_str()));
@@ -106,7 +106,7 @@ fn refuse_stale(path: &Path, plan: &Plan, staleness: &Staleness) {
 
 /// Performs a plan and says what it came to.
 fn perform(
-    host: Performer<SystemHost>,
+    host: Executor<SystemHost>,
     spec: &Spec,
     policy: &Policy,
     plan: &Plan,
@@ -162,28 +162,6 @@ fn followed(
     };
     let end = follow(spec, arguments.parallel, progress, say)?;
     Ok(if end == Exit::Success { exit } else { end })
-}
-
-pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
-    let failed = outcome
-        .ended
-        .values()
-        .any(|ended| matches!(ended, Ended::Failed(_)));
-    [
-        (
-            Exit::Interrupted,
-            outcome.interrupted && !outcome.all_done(),
-        ),
-        (Exit::Failed, failed || !outcome.residual.is_complete()),
-        (
-            Exit::Refused,
-            !outcome.residual.refusals.is_empty() && plan.refusals.is_empty(),
-        ),
-        (
-            Exit::Unsettled,
-            outcome.all_done() && !outcome.residual.is_empty(),
-        ),
-    ]
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use super::{
 use crate::boot::{Generation, Standing};
 use crate::engine::observe_and_plan;
 use crate::host::system::Extracted;
-use crate::host::{Performer, generations};
+use crate::host::{Executor, generations};
 use crate::mark::Wanted;
 use crate::plan::{Policy, extraction};
 use crate::report::render_generations;
@@ -42,7 +42,7 @@ fn list(BootListArguments { vm, format }: &BootListArguments) -> Result<Exit, Ex
 
 fn use_generation(arguments: &BootUseArguments) -> Result<Exit, Exit> {
     let vm = name(&arguments.vm)?;
-    let host = Performer::unlocked(host()?);
+    let host = Executor::unlocked(host()?);
     let (wanted, what) = match arguments.generation.as_str() {
         "auto" => (Wanted::Auto, "what its share has".to_owned()),
         written => {
@@ -83,7 +83,7 @@ fn chosen<'g>(vm: &VmName, written: &str, known: &'g [Generation]) -> Result<&'g
 
 fn retry(vm: &BootVm) -> Result<Exit, Exit> {
     let vm = name(vm)?;
-    let host = Performer::unlocked(host()?);
+    let host = Executor::unlocked(host()?);
     let known = generations(host.calls(), &vm).map_err(failed)?;
     let failures = known
         .iter()
@@ -103,7 +103,7 @@ fn retry(vm: &BootVm) -> Result<Exit, Exit> {
 fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&[], &arguments.fleet)?;
     let vm = fleet::vm(&spec, &arguments.vm.vm)?;
-    let host = Performer::locked(host()?).map_err(failed)?;
+    let host = Executor::locked(host()?).map_err(failed)?;
     let (_, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
     let wanted = extraction(&inventory, vm).map_err(|no| {
         let remedy = Some(no.remedy.as_str()).filter(|remedy| !remedy.is_empty());

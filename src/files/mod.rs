@@ -47,19 +47,37 @@ impl Root {
         }
     }
 
+    /// The same, where the folder itself is no link either, wherever it is.
+    ///
+    /// # Errors
+    /// As [`Root::folder`].
+    pub fn real_folder(&self, path: &str) -> io::Result<Folder> {
+        if path.is_empty() || paths::own_part(path).is_some() {
+            return self.folder(path);
+        }
+        let (above, name) = self.holding(path)?;
+        above.sub(name)
+    }
+
     /// Opens the folder that a path is in, and gives the path's name there.
     ///
     /// # Errors
     /// As [`Root::folder`].
     pub fn holding<'a>(&self, path: &'a str) -> io::Result<(Folder, &'a str)> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (parent, name) = parent_and_name(path);
         Ok((self.folder(parent)?, name))
     }
 }
 
+/// The folder that a path is in, empty for the root, and its name there.
+#[must_use]
+pub fn parent_and_name(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
 /// A link where armfleet follows none.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is a symbolic link, and armfleet follows none in its own folders", .0.display())]
+#[error("{} is a symbolic link, which armfleet does not follow", .0.display())]
 pub struct LinkInTheWay(pub PathBuf);
 
 impl LinkInTheWay {

@@ -450,3 +450,11 @@ fn finish(file: &File, group: Option<u32>, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
+
+/// Whether a VM has something to boot that is nobody's but armfleet's.
+pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
+    let linked = root
+        .holding(&paths::linked(vm))
+        .and_then(|(folder, name)| folder.kind(name));
+    matches!(linked, Ok(None)) && is_bootable(root, vm)
+}

@@ -1,9 +1,8 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{Deadline, FileFault, copy, identity};
+use super::files::{Deadline, FileFault, STAGING_TIME, copy, identity};
 use super::generations::{Generations, files};
 use super::share::Share;
-use super::start::STAGING_TIME;
 use crate::boot::FileNote;
 use crate::files::Root;
 use crate::paths;

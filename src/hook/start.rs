@@ -2,11 +2,12 @@
 
 use super::choosing::{Choosing, wanted_id};
 use super::files::{
-    Deadline, FileFault, LaterFile, chain, holding, later, lock, remove_file, write_stamp,
+    Deadline, FileFault, LaterFile, STAGING_TIME, chain, holding, later, lock, remove_file,
+    write_stamp,
 };
-use super::generations::{Generations, Rules, is_bootable};
+use super::generations::{Generations, Rules, can_boot_unchecked, is_bootable};
 use super::linked::{LinkFault, hand_over};
-use super::prepare::{Outcome, can_boot_unchecked};
+use super::outcome::Outcome;
 use super::provided::{ProvidedFault, is_blank, stage_installer};
 use super::said::Said;
 use super::share::Share;
@@ -24,8 +25,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How long the share may be read, copied and checked.
-pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
 /// How long to wait for whoever else has the staging lock; an apply holds it while it copies a seed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How soon after its `restore` hook libvirt calls the `prepare` hook, at the most: other hooks may run between.

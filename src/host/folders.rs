@@ -1,9 +1,9 @@
 //! armfleet's own folders on the host: made, mended, and given up with exactly what is armfleet's in them.
 
+use super::failure::cannot;
 use super::formats::leave_later_vm;
-use super::perform::cannot;
 use super::primitives::{CallErrorKind, Owner, Primitives};
-use super::{HostError, Performer, Traces};
+use super::{Executor, HostError, Traces};
 use crate::boot::GenerationId;
 use crate::inventory::{Fact, FileKind, Look, RawStat};
 use crate::paths;
@@ -12,7 +12,7 @@ use crate::values::VmName;
 /// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
 pub(super) const PASSAGE: u32 = paths::PASSAGE;
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Removes what armfleet kept of a VM, name by name; the answer warns of what is not armfleet's and stays.
     pub(super) fn forget(&self, vm: &VmName) -> Result<Traces, HostError> {
         let _lock = self.lock_vm(vm)?;

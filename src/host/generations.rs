@@ -1,12 +1,13 @@
 //! What people ask of a VM's generations. The hook obeys at the next start; until then nothing changes.
 
-use super::formats::{leave_later, of_later};
-use super::perform::cannot;
+use super::failure::cannot;
+use super::formats::leave_later;
 use super::primitives::{Primitives, Reads};
-use super::{Host as _, HostError, Performer};
-use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, Trials, read_pair_note};
+use super::recorded::{recorded, trials};
+use super::{Executor, Host as _, HostError};
+use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, read_pair_note};
 use crate::inventory::{Fact, Look};
-use crate::mark::{Action, Event, Record, StepTrace, Wanted, read_record, render_record};
+use crate::mark::{Action, Event, StepTrace, Wanted, render_record};
 use crate::paths;
 use crate::values::VmName;
 
@@ -44,7 +45,7 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
     Ok(generations)
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Has a VM boot this generation from its next start on, or what its share has.
     ///
     /// # Errors
@@ -100,7 +101,7 @@ impl<P: Primitives> Performer<P> {
     }
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Notes what a command has done to what a VM boots.
     pub(super) fn note_boot(&self, vm: &VmName, doing: &str, what: &str) -> Result<(), HostError> {
         self.note(Event::Step(StepTrace {
@@ -117,50 +118,6 @@ impl<P: Primitives> Performer<P> {
             before: None,
             after: None,
         }))
-    }
-}
-
-/// A VM's record.
-pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostError> {
-    let path = paths::record(vm);
-    let apply = "armfleet apply";
-    match reads.look(&path, Look::Text) {
-        Fact::Present(file) => {
-            let unusable = || format!("{path} cannot be used");
-            if let Some(why) = file.not_roots().or(file.no_text) {
-                return Err(HostError::new(unusable(), why).with_remedy(apply));
-            }
-            read_record(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
-                if error.is_later() {
-                    of_later(&path, error)
-                } else {
-                    HostError::new(unusable(), error).with_remedy(apply)
-                }
-            })
-        }
-        Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
-        Fact::Absent | Fact::NotObserved => Err(HostError::plain(format!(
-            "armfleet keeps no VM {vm} on this host"
-        ))
-        .with_remedy(apply)),
-    }
-}
-
-fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
-    let path = paths::trials(vm);
-    match reads.look(&path, Look::Text) {
-        Fact::Present(file) => {
-            Trials::read(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
-                if error.is_later() {
-                    of_later(&path, error)
-                } else {
-                    HostError::new(format!("{path} cannot be used"), error)
-                }
-            })
-        }
-        Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
-        // It was never started.
-        Fact::Absent | Fact::NotObserved => Ok(Trials::default()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Hosts: the port (observe, perform, and note what was done), and what stands behind it.
 //!
-//! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
+//! The real host and the in-memory one perform the same steps ([`Executor`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
 
+mod executor;
+mod failure;
 mod folders;
 mod formats;
 mod generations;
@@ -12,15 +14,16 @@ mod observe;
 mod perform;
 pub mod primitives;
 mod provided;
+mod recorded;
 pub mod system;
 mod trail;
 mod waiting;
 pub mod waits;
 pub mod watched;
 
+pub use executor::Executor;
 pub use generations::generations;
 pub use observe::Observer;
-pub use perform::Performer;
 pub use trail::Caller;
 pub use waiting::Waiting;
 

@@ -1,10 +1,10 @@
 //! What the user provides to boot, on the host: seeds, and installers with their files and the disks that they begin on.
 
+use super::failure::{cannot, stale};
 use super::folders::PASSAGE;
 use super::formats::leave_later;
-use super::perform::{cannot, stale};
 use super::primitives::{Copied, Held, Primitives};
-use super::{HostError, Performer};
+use super::{Executor, HostError};
 use crate::boot::{
     INITRD_LIMIT, INSTALLER_FORMAT, Identity, InstallerReceipt, KERNEL_LIMIT, SEED_FORMAT,
     SeedPart, SeedReceipt, Sha256Hex, Timestamp, render_installer_receipt, render_seed_receipt,
@@ -16,7 +16,7 @@ use crate::plan::{InstallerSource, SeedSource};
 use crate::values::{HostPath, Size, Uuid, VmName};
 use std::collections::BTreeMap;
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     pub(super) fn stage_seed(
         &self,
         vm: &VmName,

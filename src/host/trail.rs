@@ -1,9 +1,9 @@
 //! The trail: the journal of what was done, and what domains were before it.
 
+use super::failure::cannot;
 use super::folders::PASSAGE;
-use super::perform::cannot;
 use super::primitives::Primitives;
-use super::{HostError, Performer, Traces};
+use super::{Executor, HostError, Traces};
 use crate::inventory::{Fact, Look, digest};
 use crate::mark::{CalledFrom, Entry, Event, Kept, render_entry};
 use crate::paths;
@@ -21,7 +21,7 @@ pub struct Caller {
     pub secrets: Secrets,
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Adds a line to the journal.
     pub(super) fn write_journal(&self, mut event: Event) -> Result<(), HostError> {
         self.ensure_folder(paths::STATE, PASSAGE)?;

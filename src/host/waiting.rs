@@ -3,11 +3,12 @@
 //! No step waits by itself. What it waits for is a [`Waiting`], and whoever performs steps looks at all of them from time to
 //! time: a guest that takes minutes to power off keeps nothing else waiting.
 
+use super::executor::VM_PATIENCE;
+use super::failure::cannot;
 use super::formats::leave_later;
-use super::perform::{VM_PATIENCE, cannot};
 use super::primitives::{CallError, CallErrorKind, Primitives};
 use super::waits::{Wait, spoken};
-use super::{Begun, HostError, Performer};
+use super::{Begun, Executor, HostError};
 use crate::inventory::{Look, RunState};
 use crate::mark::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};
 use crate::paths;
@@ -71,7 +72,7 @@ impl Waiting {
     }
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Waits for a guest that is on its way off.
     pub(super) fn await_off(&self, vm: &VmName, uuid: &Uuid, limit: Duration) -> Begun {
         self.waiting(vm, uuid, Until::Off, limit)

@@ -1,7 +1,7 @@
 //! Whether a VM's first pair may be taken out of its disk.
 
-use super::boot::choice;
-use super::storage::runs_with;
+use super::kernels::choice;
+use super::vm::runs_with;
 use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory};
 use crate::values::{HostPath, VmName};

@@ -1,7 +1,6 @@
 //! Files that a later version of armfleet wrote: nothing is planned for their VM, since nothing of it can be judged.
 
-use super::planner::{Draft, Sight};
-use super::vm::Stuck;
+use super::builder::{Blocked, PlanBuilder, PlanInput};
 use crate::boot::STAGED_FILES;
 use crate::format::{Format, UPGRADE};
 use crate::inventory::Inventory;
@@ -10,11 +9,15 @@ use crate::paths::{self, PathOf};
 use crate::values::VmName;
 
 /// Refuses a VM of which a later version of armfleet keeps something.
-pub(super) fn refuse_later(sight: &Sight<'_>, vm: &VmName, draft: &mut Draft) -> Result<(), Stuck> {
-    match later(sight.inventory, vm) {
+pub(super) fn refuse_later(
+    input: &PlanInput<'_>,
+    vm: &VmName,
+    builder: &mut PlanBuilder,
+) -> Result<(), Blocked> {
+    match later(input.inventory, vm) {
         Some(why) => {
-            draft.refuse(vm, why, UPGRADE);
-            Err(Stuck)
+            builder.refuse(vm, why, UPGRADE);
+            Err(Blocked)
         }
         None => Ok(()),
     }

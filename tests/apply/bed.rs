@@ -6,7 +6,7 @@ use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::watched::{Recording, Watch, Watched};
-use armfleet::host::{Host, Inspect, Observer, Performer};
+use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::paths;
 use armfleet::plan::{Plan, Policy, Step};
@@ -75,7 +75,7 @@ pub(crate) fn settled_host() -> Memory {
 pub(crate) const DATA: &str = "the guest's data";
 
 pub(crate) fn perform_in_order(host: &Memory, fleet: &str) {
-    let performer = Performer::locked(host.clone()).unwrap();
+    let performer = Executor::locked(host.clone()).unwrap();
     for step in plan(host, fleet, &Policy::default()).steps {
         performer.perform(&step).unwrap();
     }
@@ -119,7 +119,7 @@ pub(crate) fn apply(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
         calls: host.clone(),
         watch: Recording::default(),
     };
-    let performer = Performer::locked(watched).unwrap();
+    let performer = Executor::locked(watched).unwrap();
     let outcome = apply_over(&performer, fleet, policy);
     let mut changes = performer.calls().watch.changes();
     changes.retain(|call| !is_bookkeeping(call));
@@ -134,7 +134,7 @@ fn is_bookkeeping(call: &str) -> bool {
 }
 
 pub(crate) fn apply_over<W: Watch>(
-    performer: &Performer<Watched<Memory, W>>,
+    performer: &Executor<Watched<Memory, W>>,
     fleet: &str,
     policy: &Policy,
 ) -> Outcome {

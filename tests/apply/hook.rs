@@ -3,6 +3,7 @@
 use crate::bed::{FLEET, UUID, VM, apply, found, new_host, settled_host};
 use armfleet::engine::Ended;
 use armfleet::host::primitives::{Owner, Primitives};
+use std::process::Command;
 
 const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
 const BINARY: &str = "/usr/bin/armfleet-hook";
@@ -135,4 +136,46 @@ fn a_reload_that_was_dropped_is_made_again() {
         REPAIRED[2],
         &format!("start {UUID}"),
     ]);
+}
+
+/// The shim of version 0.1.0, as it is on a host that this version applied it to.
+fn earlier_shim() -> String {
+    let archive = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/releases/0.1.0/tree.tar.gz"
+    );
+    let member = SHIM.trim_start_matches('/');
+    let output = Command::new("tar")
+        .args(["-xzOf", archive, member])
+        .output()
+        .unwrap();
+    assert!(!output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_earlier_versions_hook_is_left_until_there_is_something_else_to_do() {
+    let host = settled_host();
+    host.put_file(SHIM, &earlier_shim()).unwrap();
+    host.own(SHIM, 0o755, ROOT).unwrap();
+    host.restart_daemon();
+    apply(&host, FLEET, &Default::default()).assert_did_nothing();
+    assert_eq!(host.bytes(SHIM).unwrap(), earlier_shim().as_bytes());
+    let changed = FLEET.replace("512MiB", "640MiB");
+    assert_ne!(changed, FLEET);
+    let applied = apply(&host, &changed, &Default::default());
+    assert_eq!(applied.changes[1..4], REPAIRED);
+    assert!(applied.outcome.residual.steps.is_empty());
+    assert_eq!(host.bytes(SHIM).unwrap(), armfleet::boot::SHIM.as_bytes());
+}
+
+/// libvirtd has known of the old file since it came up; whether it knows of the new one cannot be seen.
+#[test]
+fn a_hook_that_is_written_again_is_followed_by_a_reload() {
+    let (_, applied) = found("hook-changed-before-a-restart", FLEET, |host| {
+        host.put_file(SHIM, "#!/bin/sh\n").unwrap();
+        host.own(SHIM, 0o755, ROOT).unwrap();
+        host.restart_daemon();
+    });
+    applied.assert_did(&REPAIRED);
 }

@@ -284,11 +284,11 @@ fn a_folder_that_a_killed_apply_left_closed_is_opened() {
 #[test]
 fn planning_sees_what_another_apply_is_about() {
     let host = settled_host();
-    let held = armfleet::host::Performer::locked(host.clone()).unwrap();
-    let refused = armfleet::host::Performer::locked(host.clone())
+    let held = armfleet::host::Executor::locked(host.clone()).unwrap();
+    let refused = armfleet::host::Executor::locked(host.clone())
         .err()
         .unwrap();
     assert_eq!(refused.to_string(), "another apply is at work on this host");
     drop(held);
-    assert!(armfleet::host::Performer::locked(host).is_ok());
+    assert!(armfleet::host::Executor::locked(host).is_ok());
 }

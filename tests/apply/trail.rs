@@ -5,7 +5,7 @@ use armfleet::fleet::Given;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives as _, Reads as _};
 use armfleet::host::watched::{Failing, Killed, Watched};
-use armfleet::host::{Caller, Performer};
+use armfleet::host::{Caller, Executor};
 use armfleet::inventory::{Look, digest};
 use armfleet::mark::{CalledFrom, read_entry};
 use armfleet::paths;
@@ -55,7 +55,7 @@ fn applied_by(host: &Memory, caller: Caller, fleet: &str) {
         calls: host.clone(),
         watch: &armfleet::host::watched::Recording::default(),
     };
-    let performer = Performer::locked(watched).unwrap().called_by(caller);
+    let performer = Executor::locked(watched).unwrap().called_by(caller);
     let outcome = apply_over(&performer, fleet, &Policy::default());
     assert!(outcome.all_done() && outcome.untold.is_empty());
 }
@@ -211,7 +211,7 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
     let host = settled_host();
     for value in ["hunter2hunter2", "swordfish-77"] {
         let (spec, mut secrets) = read(value);
-        let performer = Performer::locked(host.clone()).unwrap();
+        let performer = Executor::locked(host.clone()).unwrap();
         let (plan, seen) =
             armfleet::engine::observe_and_plan(&performer, &spec, &Policy::default()).unwrap();
         let vm = &spec.vms[&VM.parse::<VmName>().unwrap()];
@@ -258,7 +258,7 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
     let host = settled_host();
     let recording = armfleet::host::watched::Recording::default();
     let fork = host.fork();
-    let performer = Performer::locked(Watched {
+    let performer = Executor::locked(Watched {
         calls: fork,
         watch: &recording,
     })
@@ -271,7 +271,7 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
         let before = written[..at].iter().filter(|other| *other == call).count();
         let failing = Failing::new(call, before);
         let host = host.fork();
-        let performer = Performer::locked(Watched {
+        let performer = Executor::locked(Watched {
             calls: host.clone(),
             watch: &failing,
         })
@@ -287,7 +287,7 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
 fn an_apply_that_was_killed_has_no_end() {
     let host = new_host();
     let killed = Killed::at(70);
-    let performer = Performer::locked(Watched {
+    let performer = Executor::locked(Watched {
         calls: host.clone(),
         watch: &killed,
     })

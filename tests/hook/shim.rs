@@ -411,3 +411,71 @@ fn a_users_own_libvirtd_runs_nothing() {
     std::os::unix::fs::chown(shim.world.path(paths::record), Some(65_534), None).unwrap();
     assert_eq!(shim.prepare(), Answer::silent());
 }
+
+/// The moments at which the shim writes something down, and where.
+const STAMPS: [(&[&str], paths::PathOf); 4] = [
+    (&["started", "begin", "-"], paths::started),
+    (&["stopped", "end", "-"], paths::stopped),
+    (&["restore", "begin", "-"], paths::restoring),
+    (&["migrate", "begin", "-"], paths::restoring),
+];
+
+#[test]
+fn a_stamp_is_a_file_of_the_vms_own_folder() {
+    let shim = Shim::new();
+    for (call, of) in STAMPS {
+        let stamp = shim.world.path(of);
+        assert_eq!(shim.call("armhf-vm", call), Answer::silent());
+        assert!(stamp.is_file(), "{call:?}");
+        fs::write(&stamp, "of the last time").unwrap();
+        assert_eq!(shim.call("armhf-vm", call), Answer::silent());
+        assert_ne!(fs::read_to_string(&stamp).unwrap(), "of the last time");
+    }
+}
+
+#[test]
+fn a_stamp_is_not_written_through_a_link_and_waits_for_nobody() {
+    for (call, of) in STAMPS {
+        let shim = Shim::new();
+        let (stamp, others) = (shim.world.path(of), shim.world.outside("others"));
+        let _ = fs::remove_file(&stamp);
+        fs::write(&others, "kept").unwrap();
+        symlink(&others, &stamp).unwrap();
+        assert_eq!(shim.call("armhf-vm", call), Answer::silent());
+        assert_eq!(fs::read_to_string(&others).unwrap(), "kept", "{call:?}");
+        fs::remove_file(&stamp).unwrap();
+        symlink(shim.world.outside("made"), &stamp).unwrap();
+        assert_eq!(shim.call("armhf-vm", call), Answer::silent());
+        assert!(!shim.world.outside("made").exists(), "{call:?}");
+        fs::remove_file(&stamp).unwrap();
+        let mode = rustix::fs::Mode::RWXU;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &stamp, kind, mode, 0).unwrap();
+        assert_eq!(shim.call("armhf-vm", call), Answer::silent());
+    }
+}
+
+#[test]
+fn nothing_is_written_or_removed_in_a_folder_that_is_a_link() {
+    for of in [paths::vm_folder, |_: &_| paths::VMS.to_owned()] {
+        let shim = Shim::new();
+        shim.stage();
+        fs::write(shim.world.path(paths::current).join("installer"), "").unwrap();
+        let (folder, moved) = (shim.world.path(of), shim.world.outside("moved"));
+        fs::rename(&folder, &moved).unwrap();
+        symlink(&moved, &folder).unwrap();
+        for (call, of) in STAMPS {
+            assert_eq!(shim.call("armhf-vm", call), Answer::silent());
+            assert!(!shim.world.path(of).exists(), "{call:?}");
+        }
+        assert!(shim.world.path(paths::current).is_symlink());
+    }
+    let shim = Shim::new();
+    shim.stage();
+    fs::write(shim.world.path(paths::current).join("installer"), "").unwrap();
+    let boot = shim.world.path(paths::boot_folder);
+    fs::rename(&boot, shim.world.outside("boot")).unwrap();
+    symlink(shim.world.outside("boot"), &boot).unwrap();
+    assert_eq!(shim.call("armhf-vm", STAMPS[0].0), Answer::silent());
+    assert!(shim.world.path(paths::current).is_symlink());
+}

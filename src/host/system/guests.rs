@@ -98,7 +98,7 @@ impl SystemFiles {
         note: &str,
         patience: Duration,
     ) -> Result<Box<dyn Held>, CallError> {
-        lock::lock(&self.root.below(path), note, patience)
+        lock::lock(&self.root, path, note, patience)
     }
 
     /// Writes a file whole or not at all, mode 0600. Its folder is made, if only that is missing.

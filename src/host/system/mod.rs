@@ -229,7 +229,7 @@ impl Primitives for SystemHost {
     }
 
     fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
-        lock::lock(&self.root().below(path), note, patience)
+        lock::lock(self.root(), path, note, patience)
     }
 
     fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {

@@ -9,9 +9,9 @@ use crate::boot::{
     Listing, MODE_XATTR, PairSource, PassedOver, check_kernel, choose, is_of_interest, walk_initrd,
 };
 use crate::files::Root;
-use crate::host::perform::cannot;
+use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
-use crate::host::{HostError, Performer};
+use crate::host::{Executor, HostError};
 use crate::paths;
 use crate::plan::Extraction;
 use crate::values::HostPath;
@@ -87,7 +87,7 @@ impl ExtractFault {
     }
 }
 
-impl Performer<SystemHost> {
+impl Executor<SystemHost> {
     /// Takes the first pair out of a VM's disk and puts it into the VM's boot share, which is made if it is not there.
     /// Nothing is written to the disk; neither apply nor watch starts the VM meanwhile.
     ///

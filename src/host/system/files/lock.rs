@@ -1,14 +1,12 @@
 //! Locks between processes: `flock` on files that stay.
 
-use super::{at, folder_of};
-use crate::files::Folder;
+use super::at;
+use crate::files::{Folder, Root, parent_and_name};
 use crate::host::primitives::{CallError, CallErrorKind, Held};
 use rustix::fs::OFlags;
-use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,11 +28,13 @@ impl Drop for Lock {
 
 /// Takes a lock. Folders that its file needs are made, mode 0700: those in `/run` end with the host's uptime.
 pub(in super::super) fn lock(
-    path: &Path,
+    root: &Root,
+    path: &str,
     note: &str,
     patience: Duration,
 ) -> Result<Box<dyn Held>, CallError> {
-    let file = open(path).map_err(at(path))?;
+    let file = open(root, path).map_err(at(&root.below(path)))?;
+    let path = &root.below(path);
     if !taken(&file, patience).map_err(at(path))? {
         return Err(CallError {
             kind: CallErrorKind::Locked,
@@ -46,14 +46,20 @@ pub(in super::super) fn lock(
     Ok(Box::new(lock))
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let mut folders = DirBuilder::new();
-    folders
-        .recursive(true)
-        .mode(0o700)
-        .create(folder_of(path))?;
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    Folder::open(folder_of(path))?.open_with(name, OFlags::RDWR | OFlags::CREATE, 0o600)
+fn open(root: &Root, path: &str) -> io::Result<File> {
+    let (parent, name) = parent_and_name(path);
+    made(root, parent)?.open_with(name, OFlags::RDWR | OFlags::CREATE, 0o600)
+}
+
+/// Opens a folder; what is missing on the way is made.
+fn made(root: &Root, path: &str) -> io::Result<Folder> {
+    match root.folder(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_empty() => {
+            let (parent, name) = parent_and_name(path);
+            made(root, parent)?.sub_or_make(name, 0o700)
+        }
+        opened => opened,
+    }
 }
 
 fn taken(file: &File, patience: Duration) -> io::Result<bool> {
@@ -70,8 +76,8 @@ fn taken(file: &File, patience: Duration) -> io::Result<bool> {
 
 /// What whoever holds a lock wrote into its file; none if nobody does. Nobody is kept from taking it for longer than this
 /// takes.
-pub(super) fn held_by(path: &Path) -> io::Result<Option<String>> {
-    let (file, _) = super::open_plain(path)?;
+pub(super) fn held_by(folder: &Folder, name: &str) -> io::Result<Option<String>> {
+    let file = folder.open_file(name)?;
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(holder(&file))),

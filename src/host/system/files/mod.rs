@@ -10,6 +10,7 @@ pub(super) mod seed;
 pub(super) mod share;
 #[cfg(test)]
 mod tests;
+mod text;
 pub(super) mod write;
 
 use crate::boot::Sha256Hex;
@@ -119,9 +120,4 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
         },
         why: format!("{}: {error}", path.display()),
     }
-}
-
-/// The folder that a path is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
 }

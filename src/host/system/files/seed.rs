@@ -1,6 +1,7 @@
 //! The digests of seeds' source files, known from the receipts beside their staged copies.
 
-use super::{look, nanoseconds};
+use super::nanoseconds;
+use super::text::text;
 use crate::boot::{Identity, SeedPart, Timestamp, read_installer_receipt, read_seed_receipt};
 use crate::files::Root;
 use crate::inventory::RawStat;
@@ -40,7 +41,7 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
             .to_str()
             .and_then(|name| name.parse().ok());
         let Some(vm) = vm else { continue };
-        let text = look::text(root, &paths::seed_receipt(&vm));
+        let text = text(root, &paths::seed_receipt(&vm));
         let receipt = text
             .ok()
             .and_then(|file| read_seed_receipt(file.text?.as_bytes()).ok());
@@ -56,7 +57,7 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
 
 /// The sources of a VM's installer.
 fn installer_parts(root: &Root, vm: &VmName) -> Vec<SeedPart> {
-    let text = look::text(root, &paths::installer_receipt(vm));
+    let text = text(root, &paths::installer_receipt(vm));
     let receipt = text
         .ok()
         .and_then(|file| read_installer_receipt(file.text?.as_bytes()).ok());

@@ -1,7 +1,7 @@
 //! Writing files, whole or not at all.
 
 use super::{at, copy_hashed, is_missing};
-use crate::files::{Folder, Root};
+use crate::files::{Folder, Root, parent_and_name};
 use crate::host::primitives::{CallError, Copied};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -122,10 +122,11 @@ pub(in super::super) fn rename(root: &Root, from: &str, to: &str) -> Result<(), 
     rename().map_err(at(&root.below(from)))
 }
 
-/// Removes one file, if it is there.
+/// Removes one file, if it is there. One may be in a share, in whose place somebody may have put a link meanwhile.
 pub(in super::super) fn remove(root: &Root, path: &str) -> Result<(), CallError> {
     let remove = || {
-        let (folder, name) = root.holding(path)?;
+        let (parent, name) = parent_and_name(path);
+        let folder = root.real_folder(parent)?;
         if folder.remove(name)? {
             folder.sync()?;
         }

@@ -1,13 +1,12 @@
 //! What a VM keeps on its host: the boot share and the disks.
 
 use super::identity::applied_at;
-use super::planner::Draft;
-use super::step::{Act, StepId};
-use super::vm::{Stuck, VmPlanner};
 use crate::domain::{RowChange, applied_sources};
 use crate::fleet::Disk;
 use crate::inventory::{self, Domain, Fact, FileKind, RawFile};
 use crate::mark::{Phase, Record};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::step::{Act, StepId};
 use crate::problem::HostCheck;
 use crate::values::{HostPath, Size};
 
@@ -15,7 +14,7 @@ use crate::values::{HostPath, Size};
 const SHARE_MODE: u32 = 0o700;
 
 /// Whether a domain's process has this image.
-pub(super) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
+pub(in crate::plan) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
     let live = domain.raw.live.present();
     live.is_some_and(|live| {
         inventory::sources(live)
@@ -28,12 +27,12 @@ impl VmPlanner<'_> {
     pub(super) fn share(
         &self,
         record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<Option<StepId>, Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<Option<StepId>, Blocked> {
         let (name, path) = (&self.vm.name, &self.vm.boot.share);
         let id = StepId::new("share", name);
-        let owner = self.sight.libvirt.qemu_owner;
-        let file = match self.sight.inventory.path(path.as_str()) {
+        let owner = self.input.libvirt.qemu_owner;
+        let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
                 if applied_at(record, path).is_some() {
@@ -42,17 +41,17 @@ impl VmPlanner<'_> {
                     let remedy = format!(
                         "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
                     );
-                    draft.refuse(name, why, remedy);
-                    return Err(Stuck);
+                    builder.refuse(name, why, remedy);
+                    return Err(Blocked);
                 }
-                self.parent_exists(path, draft)?;
-                self.may_begin_anew("boot share", path, record, draft)?;
+                self.parent_exists(path, builder)?;
+                self.may_begin_anew("boot share", path, record, builder)?;
                 let act = Act::CreateShare {
                     path: path.clone(),
                     mode: SHARE_MODE,
                     owner,
                 };
-                return Ok(Some(draft.step(
+                return Ok(Some(builder.step(
                     id,
                     Some(name),
                     "the guest's /boot",
@@ -62,27 +61,27 @@ impl VmPlanner<'_> {
                 )));
             }
             fact => {
-                draft.unknown(
+                builder.unknown(
                     name,
                     format!(
                         "{path} could not be read: {}",
                         fact.unknown().unwrap_or_default()
                     ),
                 );
-                return Err(Stuck);
+                return Err(Blocked);
             }
         };
         if file.stat.kind != FileKind::Folder {
-            draft.refuse(
+            builder.refuse(
                 name,
                 format!("its boot share {path} is not a folder"),
                 "move it away, or set boot.share",
             );
-            return Err(Stuck);
+            return Err(Blocked);
         }
-        self.same_as_applied("boot share", path, file, record, draft)?;
+        self.same_as_applied("boot share", path, file, record, builder)?;
         if file.entries.as_ref().is_some_and(Vec::is_empty) {
-            self.may_begin_anew("boot share", path, record, draft)?;
+            self.may_begin_anew("boot share", path, record, builder)?;
         }
         let Some((uid, gid)) = owner else {
             return Ok(None);
@@ -113,7 +112,7 @@ impl VmPlanner<'_> {
             mode: SHARE_MODE,
             owner: (uid, gid),
         };
-        Ok(Some(draft.step(
+        Ok(Some(builder.step(
             id,
             Some(name),
             "it is to be QEMU's alone",
@@ -128,11 +127,11 @@ impl VmPlanner<'_> {
         disk: &Disk,
         domain: Option<&Domain>,
         record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<Option<StepId>, Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<Option<StepId>, Blocked> {
         let (name, path) = (&self.vm.name, &disk.path);
         let id = StepId::new("disk", format_args!("{name}/{}", disk.name));
-        let file = match self.sight.inventory.path(path.as_str()) {
+        let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
                 if applied_at(record, path).is_some() {
@@ -142,26 +141,26 @@ impl VmPlanner<'_> {
                     });
                     let anew = anew.unwrap_or_default();
                     let remedy = format!("restore it{anew}; then armfleet apply --accept {name}");
-                    draft.refuse(name, why, remedy);
-                    return Err(Stuck);
+                    builder.refuse(name, why, remedy);
+                    return Err(Blocked);
                 }
                 let Some(size) = disk.size else {
                     let why = format!("its disk {path} is not there");
-                    draft.refuse(
+                    builder.refuse(
                         name,
                         why,
                         "put the image there, or give the disk a size to have it created",
                     );
-                    return Err(Stuck);
+                    return Err(Blocked);
                 };
-                self.parent_exists(path, draft)?;
-                self.may_begin_anew("disk", path, record, draft)?;
-                self.has_room(path, size, draft)?;
+                self.parent_exists(path, builder)?;
+                self.may_begin_anew("disk", path, record, builder)?;
+                self.has_room(path, size, builder)?;
                 let act = Act::CreateDisk {
                     path: path.clone(),
                     size,
                 };
-                return Ok(Some(draft.step(
+                return Ok(Some(builder.step(
                     id,
                     Some(name),
                     "new and empty",
@@ -171,34 +170,34 @@ impl VmPlanner<'_> {
                 )));
             }
             fact => {
-                draft.unknown(
+                builder.unknown(
                     name,
                     format!(
                         "{path} could not be read: {}",
                         fact.unknown().unwrap_or_default()
                     ),
                 );
-                return Err(Stuck);
+                return Err(Blocked);
             }
         };
         if file.stat.kind != FileKind::File {
-            draft.refuse(
+            builder.refuse(
                 name,
                 format!("its disk {path} is not a plain file"),
                 "name the image itself",
             );
-            return Err(Stuck);
+            return Err(Blocked);
         }
-        self.same_as_applied("disk", path, file, record, draft)?;
-        self.is_raw(path, file, domain, record, draft)?;
+        self.same_as_applied("disk", path, file, record, builder)?;
+        self.is_raw(path, file, domain, record, builder)?;
         if file.blank == Some(true) {
-            self.may_begin_anew("disk", path, record, draft)?;
+            self.may_begin_anew("disk", path, record, builder)?;
         }
         let from = Size::from_bytes(file.stat.size);
         let Some(to) = disk.size.filter(|size| *size > from) else {
             return Ok(None);
         };
-        self.has_room(path, Size::from_bytes(to.bytes() - from.bytes()), draft)?;
+        self.has_room(path, Size::from_bytes(to.bytes() - from.bytes()), builder)?;
         let running = domain
             .filter(|domain| domain.state.has_process() && runs_with(domain, path))
             .map(|domain| self.uuid(Some(domain)));
@@ -208,7 +207,7 @@ impl VmPlanner<'_> {
             to,
             running,
         };
-        Ok(Some(draft.step(
+        Ok(Some(builder.step(
             id,
             Some(name),
             format!("it has {from}"),
@@ -226,29 +225,29 @@ impl VmPlanner<'_> {
         file: &RawFile,
         domain: Option<&Domain>,
         record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<(), Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
         if applied_at(record, path).is_some() || domain.is_some_and(has) {
             return Ok(());
         }
         let name = &self.vm.name;
         if let Some(format) = file.foreign_format() {
-            draft.refuse(
+            builder.refuse(
                 name,
                 format!("its disk {path} is a {format} image, and disks are attached as raw"),
                 format!(
                     "qemu-img convert -O raw {path} {path}.raw, and set path: {path}.raw in the fleet file"
                 ),
             );
-            return Err(Stuck);
+            return Err(Blocked);
         }
         if file.blank.is_none() {
             let why = format!(
                 "whether its disk {path} is a raw image could not be seen: armfleet may not open it"
             );
-            draft.unknown(name, why);
-            return Err(Stuck);
+            builder.unknown(name, why);
+            return Err(Blocked);
         }
         Ok(())
     }
@@ -260,8 +259,8 @@ impl VmPlanner<'_> {
         what: &str,
         path: &HostPath,
         record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<(), Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let name = &self.vm.name;
         let kind = if what == "disk" { "disk" } else { "share" };
         let installed = record.filter(|record| record.phase == Phase::Own);
@@ -274,10 +273,10 @@ impl VmPlanner<'_> {
         let (Some(old), true) = (left.next(), is_first || what != "disk") else {
             return Ok(());
         };
-        if self.sight.policy.allow_replace.contains(name) {
+        if self.input.policy.allow_replace.contains(name) {
             return Ok(());
         }
-        draft.refuse(
+        builder.refuse(
             name,
             format!("its {what} would be {path}, which is empty, instead of {old}"),
             format!(
@@ -285,7 +284,7 @@ impl VmPlanner<'_> {
                  one; {old} stays where it is"
             ),
         );
-        Err(Stuck)
+        Err(Blocked)
     }
 
     /// Whether the file gives the VM this image or folder.
@@ -298,8 +297,13 @@ impl VmPlanner<'_> {
 
     /// Refuses an image that could never be filled. It takes its room only as the guest writes, so several that together
     /// are too large are not refused.
-    fn has_room(&self, path: &HostPath, more: Size, draft: &mut Draft) -> Result<(), Stuck> {
-        let folder = self.sight.inventory.path(path.parent()).present();
+    fn has_room(
+        &self,
+        path: &HostPath,
+        more: Size,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let folder = self.input.inventory.path(path.parent()).present();
         let Some(free) = folder
             .and_then(|folder| folder.free)
             .filter(|free| *free < more.bytes())
@@ -312,16 +316,20 @@ impl VmPlanner<'_> {
             path.parent()
         );
         let remedy = "free some room, or make the disk smaller";
-        draft.refuse_on(HostCheck::FreeSpace, &self.vm.name, why, remedy);
-        Err(Stuck)
+        builder.refuse_on(HostCheck::FreeSpace, &self.vm.name, why, remedy);
+        Err(Blocked)
     }
 
-    pub(super) fn parent_exists(&self, path: &HostPath, draft: &mut Draft) -> Result<(), Stuck> {
+    pub(super) fn parent_exists(
+        &self,
+        path: &HostPath,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let parent = path.parent();
         if parent == "/" {
             return Ok(());
         }
-        match self.sight.inventory.path(parent) {
+        match self.input.inventory.path(parent) {
             Fact::Present(file)
                 if matches!(file.stat.kind, FileKind::Folder | FileKind::Symlink) =>
             {
@@ -330,16 +338,16 @@ impl VmPlanner<'_> {
             fact => {
                 match fact.unknown() {
                     Some(why) => {
-                        draft.unknown(&self.vm.name, format!("{parent} could not be seen: {why}"))
+                        builder.unknown(&self.vm.name, format!("{parent} could not be seen: {why}"))
                     }
                     None => {
                         let why =
                             format!("{parent} is not a folder, so {path} cannot be created in it");
                         let remedy = format!("mkdir -p {parent}");
-                        draft.refuse_on(HostCheck::NoFolder, &self.vm.name, why, remedy);
+                        builder.refuse_on(HostCheck::NoFolder, &self.vm.name, why, remedy);
                     }
                 }
-                Err(Stuck)
+                Err(Blocked)
             }
         }
     }

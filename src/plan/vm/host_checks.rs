@@ -1,10 +1,9 @@
 //! Whether a host can run what a VM is to be.
 
-use super::planner::Draft;
-use super::vm::{Stuck, VmPlanner};
 use crate::domain::arch_name;
 use crate::fleet::Accel;
 use crate::inventory::{Domain, GuestSupport};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::problem::HostCheck;
 use crate::values::Size;
 use crate::xml;
@@ -14,8 +13,12 @@ type Failure = (HostCheck, String, String);
 
 impl VmPlanner<'_> {
     /// Refuses what libvirt or QEMU would refuse when the domain is defined or started, before anything is made for it.
-    pub(super) fn host_can(&self, domain: Option<&Domain>, draft: &mut Draft) -> Result<(), Stuck> {
-        let failure = match self.sight.libvirt.guests.get(arch_name(self.vm.arch)) {
+    pub(super) fn host_can(
+        &self,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let failure = match self.input.libvirt.guests.get(arch_name(self.vm.arch)) {
             None => Some((
                 HostCheck::NoEmulator,
                 format!("this host has no emulator for {} guests", self.vm.arch),
@@ -31,8 +34,8 @@ impl VmPlanner<'_> {
         let Some((check, why, remedy)) = failure else {
             return Ok(());
         };
-        draft.refuse_on(check, &self.vm.name, why, remedy);
-        Err(Stuck)
+        builder.refuse_on(check, &self.vm.name, why, remedy);
+        Err(Blocked)
     }
 
     fn no_machine(&self, guest: &GuestSupport) -> Option<Failure> {
@@ -86,7 +89,7 @@ impl VmPlanner<'_> {
     }
 
     fn too_much_memory(&self) -> Option<Failure> {
-        let has = Size::from_bytes(self.sight.libvirt.memory?);
+        let has = Size::from_bytes(self.input.libvirt.memory?);
         (self.vm.memory > has).then(|| {
             let why = format!(
                 "it is to have {} of memory, and this host has {has}",

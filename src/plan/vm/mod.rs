@@ -1,51 +1,49 @@
 //! One VM: what it needs on its host, part by part.
 
-use super::boot;
+mod boot;
+mod host_checks;
+mod identity;
+mod install;
+mod lpae;
+mod moved;
+mod ownership;
+mod pending;
+mod power;
+mod seed;
+mod storage;
+
+pub use install::installing;
+pub(super) use ownership::renaming;
+pub(super) use storage::runs_with;
+
+use self::install::Installation;
+use self::pending::await_boot;
+use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner};
 use super::formats::refuse_later;
-use super::hook::Hook;
-use super::install::{self, Installation};
-use super::lpae;
-use super::pending::await_boot;
-use super::planner::{Draft, Sight};
-use super::removal::Removals;
 use super::step::{Act, Base, StepId};
-use super::trial;
 use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
 use crate::fleet::{DesiredState, Transport, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
 use crate::paths;
-use crate::values::{HostPath, Uuid, domain_uuid};
-
-/// Nothing further is planned for this VM; the draft says why.
-pub(super) struct Stuck;
+use crate::values::{HostPath, Uuid};
 
 pub(super) fn plan(
-    sight: &Sight<'_>,
+    input: &PlanInput<'_>,
     vm: &Vm,
     hook: &Hook,
     removals: &Removals,
-    draft: &mut Draft,
+    builder: &mut PlanBuilder,
 ) {
     let planner = VmPlanner {
-        sight,
+        input,
         vm,
         hook,
         removals,
         phase: Phase::Own,
     };
     // A stuck VM keeps the steps planned so far: each is right in itself, and the next apply goes on from there.
-    let _ = planner.plan(draft);
-}
-
-/// What planning one VM looks at.
-pub(super) struct VmPlanner<'a> {
-    pub(super) sight: &'a Sight<'a>,
-    pub(super) vm: &'a Vm,
-    pub(super) hook: &'a Hook,
-    pub(super) removals: &'a Removals,
-    /// Whether its guest is there yet.
-    pub(super) phase: Phase,
+    let _ = planner.plan(builder);
 }
 
 /// What the record says of this VM.
@@ -71,20 +69,20 @@ impl Remembered<'_> {
 }
 
 impl VmPlanner<'_> {
-    fn plan(&self, draft: &mut Draft) -> Result<(), Stuck> {
-        refuse_later(self.sight, &self.vm.name, draft)?;
-        let domain = self.own_domain(draft)?;
-        let mut remembered = self.remembered(domain, draft)?;
-        if self.sight.policy.drift_only && domain.is_none() && remembered.record.is_none() {
+    fn plan(&self, builder: &mut PlanBuilder) -> Result<(), Blocked> {
+        refuse_later(self.input, &self.vm.name, builder)?;
+        let domain = self.own_domain(builder)?;
+        let mut remembered = self.remembered(domain, builder)?;
+        if self.input.policy.drift_only && domain.is_none() && remembered.record.is_none() {
             return Ok(());
         }
         if let Some(domain) = domain {
-            self.changeable(domain, draft)?;
+            self.changeable(domain, builder)?;
         } else {
-            self.no_leftovers(draft)?;
+            self.no_leftovers(builder)?;
         }
-        self.host_can(domain, draft)?;
-        let installation = self.installation(domain, remembered.record, draft)?;
+        self.host_can(domain, builder)?;
+        let installation = self.installation(domain, remembered.record, builder)?;
         remembered.moved = installation.moved(remembered.record);
         let vm = install::during(self.vm, &installation.phase);
         let planner = VmPlanner {
@@ -92,7 +90,7 @@ impl VmPlanner<'_> {
             phase: installation.phase.clone(),
             ..*self
         };
-        planner.plan_parts(domain, &remembered, &installation, draft)
+        planner.plan_parts(domain, &remembered, &installation, builder)
     }
 
     fn plan_parts(
@@ -100,16 +98,17 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         remembered: &Remembered<'_>,
         installation: &Installation,
-        draft: &mut Draft,
-    ) -> Result<(), Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let uuid = self.uuid(domain);
-        let mut comparison = self.compared(domain, remembered.record, &uuid, draft)?;
-        self.refuse_moved(domain, &mut comparison, draft);
+        let mut comparison = self.compared(domain, remembered.record, &uuid, builder)?;
+        self.refuse_moved(domain, &mut comparison, builder);
         if remembered.record.is_none() && !comparison.moved.is_empty() {
             // A record written now would know nothing of these devices, and the next plan would add them anew.
-            return Err(Stuck);
+            return Err(Blocked);
         }
-        let mut needs = self.storage(domain, remembered, installation, &comparison.moved, draft)?;
+        let mut needs =
+            self.storage(domain, remembered, installation, &comparison.moved, builder)?;
         let pending = self.pending(domain, remembered.record, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
@@ -126,24 +125,24 @@ impl VmPlanner<'_> {
                 .for_each(|change| change.cause = None);
         }
         let reason = remembered.moved.unwrap_or_else(|| reason_of(cause));
-        let define = self.define(domain, &uuid, &comparison, reason, &needs, draft);
-        needs.extend(draft.because(cause, define));
-        let written = self.record(remembered, &uuid, &comparison, &needs, draft);
+        let define = self.define(domain, &uuid, &comparison, reason, &needs, builder);
+        needs.extend(builder.because(cause, define));
+        let written = self.record(remembered, &uuid, &comparison, &needs, builder);
         let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
-        needs.extend(draft.because(repaired.or(Some(Cause::FileChanged)), written));
-        let autostart = self.autostart(domain, &uuid, &needs, draft);
+        needs.extend(builder.because(repaired.or(Some(Cause::FileChanged)), written));
+        let autostart = self.autostart(domain, &uuid, &needs, builder);
         let cause = remembered.cause(|record| record.autostart == self.vm.autostart);
-        needs.extend(draft.because(cause, autostart));
+        needs.extend(builder.because(cause, autostart));
         let cause = remembered.cause(|record| record.state == self.vm.state);
         if comparison.moved.is_empty() || self.vm.state == DesiredState::Stopped {
-            self.run_state(domain, &pending, cause, &needs, draft);
+            self.run_state(domain, &pending, cause, &needs, builder);
         }
-        trial::notices(self.sight.inventory, self.vm, remembered.record, draft);
-        lpae::notice(self.sight.inventory, self.vm, domain, draft);
-        self.handover_notice(remembered.record, draft);
+        boot::trial_notices(self.input.inventory, self.vm, remembered.record, builder);
+        lpae::notice(self.input.inventory, self.vm, domain, builder);
+        self.handover_notice(remembered.record, builder);
         if let Some(domain) = domain {
-            boot::notices(self.sight, self.vm, draft);
-            self.notices(domain, &comparison, &pending, draft);
+            boot::notices(self.input, self.vm, builder);
+            self.notices(domain, &comparison, &pending, builder);
         }
         Ok(())
     }
@@ -155,45 +154,39 @@ impl VmPlanner<'_> {
         remembered: &Remembered<'_>,
         installation: &Installation,
         moved: &[Moved],
-        draft: &mut Draft,
-    ) -> Result<Vec<StepId>, Stuck> {
-        let mut needs = self.freed(domain, draft)?;
-        needs.extend(self.folders(draft)?);
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
+        let mut needs = self.freed(domain, builder)?;
+        needs.extend(self.folders(builder)?);
         let stays = |kind: &str| moved.iter().any(|moved| moved.device.kind == kind);
         if !stays("share") {
-            let share = self.share(remembered.record, draft)?;
+            let share = self.share(remembered.record, builder)?;
             let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
-            needs.extend(draft.because(cause, share));
+            needs.extend(builder.because(cause, share));
         }
         let disks = self.vm.disks.iter().filter(|_| !stays("disk"));
         for disk in disks {
-            let disk = self.disk(disk, domain, remembered.record, draft)?;
-            needs.extend(draft.because(Some(Cause::FileChanged), disk));
+            let disk = self.disk(disk, domain, remembered.record, builder)?;
+            needs.extend(builder.because(Some(Cause::FileChanged), disk));
         }
-        for step in self.installer(installation, domain, &needs, draft)? {
-            needs.extend(draft.because(Some(Cause::FileChanged), Some(step)));
+        for step in self.installer(installation, domain, &needs, builder)? {
+            needs.extend(builder.because(Some(Cause::FileChanged), Some(step)));
         }
-        let seed = boot::seed(self.sight, self.vm, draft)?;
-        let lost = boot::seed_is_lost(self.sight, self.vm);
+        let staged = seed::seed(self.input, self.vm, builder)?;
+        let lost = seed::seed_is_lost(self.input, self.vm);
         let cause = remembered.cause(|record| record.boot.seed && lost);
-        needs.extend(draft.because(cause, seed));
+        needs.extend(builder.because(cause, staged));
         if let Some(log) = &self.vm.console_log {
-            self.parent_exists(log, draft)?;
+            self.parent_exists(log, builder)?;
         }
         Ok(needs)
-    }
-
-    pub(super) fn uuid(&self, domain: Option<&Domain>) -> Uuid {
-        domain
-            .and_then(|domain| domain.raw.uuid.parse().ok())
-            .unwrap_or_else(|| domain_uuid(&self.sight.spec.fleet, &self.vm.name))
     }
 
     fn remembered(
         &self,
         domain: Option<&Domain>,
-        draft: &mut Draft,
-    ) -> Result<Remembered<'_>, Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<Remembered<'_>, Blocked> {
         let name = &self.vm.name;
         let repair = |why: String| {
             Ok(Remembered {
@@ -202,21 +195,21 @@ impl VmPlanner<'_> {
                 moved: None,
             })
         };
-        match self.sight.inventory.record(name) {
+        match self.input.inventory.record(name) {
             Fact::Present(SeenRecord::Good(record)) => {
-                let foreign = record.fleet != self.sight.spec.fleet;
+                let foreign = record.fleet != self.input.spec.fleet;
                 match domain {
                     None if foreign => {
                         let why = format!(
                             "there is a record of fleet {} under this name",
                             record.fleet
                         );
-                        draft.refuse(
+                        builder.refuse(
                             name,
                             why,
                             "remove the VM with that fleet's file, or call this one something else",
                         );
-                        Err(Stuck)
+                        Err(Blocked)
                     }
                     Some(domain)
                         if foreign
@@ -234,12 +227,12 @@ impl VmPlanner<'_> {
             }
             Fact::Present(SeenRecord::Damaged(_)) if self.record_is_a_folder() => {
                 let path = paths::record(name);
-                draft.refuse(
+                builder.refuse(
                     name,
                     format!("{path} is a folder"),
                     format!("mv {path} {path}.old"),
                 );
-                Err(Stuck)
+                Err(Blocked)
             }
             Fact::Present(SeenRecord::Damaged(why) | SeenRecord::Later(why)) => {
                 repair(format!("damaged ({why}): written again"))
@@ -254,14 +247,14 @@ impl VmPlanner<'_> {
             }),
             fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
                 let why = fact.unknown().unwrap_or_default();
-                draft.unknown(name, format!("its record could not be read: {why}"));
-                Err(Stuck)
+                builder.unknown(name, format!("its record could not be read: {why}"));
+                Err(Blocked)
             }
         }
     }
 
     fn record_is_a_folder(&self) -> bool {
-        let seen = self.sight.inventory.path(&paths::record(&self.vm.name));
+        let seen = self.input.inventory.path(&paths::record(&self.vm.name));
         seen.present()
             .is_some_and(|file| file.stat.kind == FileKind::Folder)
     }
@@ -271,27 +264,27 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         record: Option<&Record>,
         uuid: &Uuid,
-        draft: &mut Draft,
-    ) -> Result<Comparison, Stuck> {
-        let skeleton = skeleton(self.vm.arch, &self.sight.spec.fleet, &self.vm.name, uuid);
+        builder: &mut PlanBuilder,
+    ) -> Result<Comparison, Blocked> {
+        let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, &self.vm.name, uuid);
         let definition = domain
             .and_then(|domain| domain.raw.inactive.present())
             .unwrap_or(&skeleton);
-        let (vm, libvirt) = (self.vm, self.sight.libvirt);
-        let comparison = if self.sight.policy.drift_only && domain.is_some() {
+        let (vm, libvirt) = (self.vm, self.input.libvirt);
+        let comparison = if self.input.policy.drift_only && domain.is_some() {
             compare_drift(vm, libvirt, record, definition)
         } else {
             compare(vm, libvirt, record, definition, domain.is_none())
         };
         let comparison = comparison.map_err(|error| {
-            draft.unknown(
+            builder.unknown(
                 &self.vm.name,
                 format!("its domain could not be read: {error}"),
             );
-            Stuck
+            Blocked
         })?;
         for why in &comparison.refusals {
-            draft.refuse(&self.vm.name, why, "");
+            builder.refuse(&self.vm.name, why, "");
         }
         Ok(comparison)
     }
@@ -303,12 +296,12 @@ impl VmPlanner<'_> {
         comparison: &Comparison,
         reason: &str,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) -> Option<StepId> {
         let name = &self.vm.name;
         let (base, reason, changes) = match domain {
             None => {
-                let skeleton = skeleton(self.vm.arch, &self.sight.spec.fleet, name, uuid);
+                let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, name, uuid);
                 (
                     Base::Skeleton(skeleton),
                     self.summary(comparison),
@@ -327,7 +320,7 @@ impl VmPlanner<'_> {
             base,
             edits: comparison.edits.clone(),
         };
-        Some(draft.step(
+        Some(builder.step(
             StepId::new("domain", name),
             Some(name),
             reason,
@@ -370,13 +363,13 @@ impl VmPlanner<'_> {
         uuid: &Uuid,
         comparison: &Comparison,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) -> Option<StepId> {
         let vm = self.vm;
         let mut applied = comparison.applied.clone();
-        self.note_places(&mut applied, remembered.record, &comparison.moved, draft);
+        self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
         let wanted = Record {
-            fleet: self.sight.spec.fleet.clone(),
+            fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
             applied,
@@ -400,7 +393,7 @@ impl VmPlanner<'_> {
         };
         let wanted = match remembered.record {
             // What changed in the file is not applied, and so not recorded.
-            Some(record) if self.sight.policy.drift_only => Record {
+            Some(record) if self.input.policy.drift_only => Record {
                 applied: wanted.applied,
                 ..record.clone()
             },
@@ -419,9 +412,9 @@ impl VmPlanner<'_> {
             });
         let act = Act::WriteRecord {
             record: Box::new(wanted),
-            replaces: !self.sight.inventory.record(&vm.name).is_absent(),
+            replaces: !self.input.inventory.record(&vm.name).is_absent(),
         };
-        Some(draft.step(
+        Some(builder.step(
             StepId::new("record", &vm.name),
             Some(&vm.name),
             reason,
@@ -447,7 +440,7 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         uuid: &Uuid,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) -> Option<StepId> {
         let name = &self.vm.name;
         let on = self.vm.autostart;
@@ -463,7 +456,7 @@ impl VmPlanner<'_> {
             uuid: uuid.clone(),
             on,
         };
-        Some(draft.step(
+        Some(builder.step(
             StepId::new("autostart", name),
             Some(name),
             reason,

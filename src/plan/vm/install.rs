@@ -1,15 +1,15 @@
 //! Installing a VM: the way from an empty disk to a kernel of its own, walked once.
 
-use super::boot::{choice, seed_source};
-use super::copies::{Expected, damage};
-use super::planner::{Draft, Sight};
-use super::step::{Act, InstallerSource, StepId};
-use super::vm::{Stuck, VmPlanner};
+use super::seed::seed_source;
 use crate::boot::{INSTALLED, InstallerReceipt, SeedPart, read_installer_receipt};
 use crate::fleet::{Disk, GuestReboot, Handover, Install, Restart, Spec, Vm};
 use crate::inventory::{Domain, Fact, Inventory, RawFile};
 use crate::mark::{Phase, Record};
 use crate::paths;
+use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, VmPlanner};
+use crate::plan::copies::{Expected, damage};
+use crate::plan::kernels::choice;
+use crate::plan::step::{Act, InstallerSource, SeedSource, StepId};
 use crate::values::VmName;
 
 /// What is to be said and done about a VM's installation.
@@ -81,44 +81,49 @@ impl VmPlanner<'_> {
         &self,
         domain: Option<&Domain>,
         record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<Installation, Stuck> {
-        let reinstall = self.sight.policy.reinstall.as_ref() == Some(&self.vm.name);
+        builder: &mut PlanBuilder,
+    ) -> Result<Installation, Blocked> {
+        let reinstall = self.input.policy.reinstall.as_ref() == Some(&self.vm.name);
         let (Some(_), Some(disk)) = (&self.vm.install, self.vm.disks.first()) else {
             if reinstall {
                 let why = "it cannot be installed again: the file gives it no `install`";
-                draft.refuse(&self.vm.name, why, "");
-                return Err(Stuck);
+                builder.refuse(&self.vm.name, why, "");
+                return Err(Blocked);
             }
             return Ok(Installation::of(Phase::Own));
         };
         let runs = domain.is_some_and(|domain| domain.state.has_process());
         if reinstall {
-            return self.again(disk, runs, draft);
+            return self.again(disk, runs, builder);
         }
         match record.map(|record| &record.phase) {
             Some(Phase::Own) => Ok(Installation::of(Phase::Own)),
-            Some(Phase::Installing { .. }) => self.under_way(disk, runs, draft),
-            None => self.unknown_to_us(disk, draft),
+            Some(Phase::Installing { .. }) => self.under_way(disk, runs, builder),
+            None => self.unknown_to_us(disk, builder),
         }
     }
 
     /// Somebody wants the disk erased.
-    fn again(&self, disk: &Disk, runs: bool, draft: &mut Draft) -> Result<Installation, Stuck> {
+    fn again(
+        &self,
+        disk: &Disk,
+        runs: bool,
+        builder: &mut PlanBuilder,
+    ) -> Result<Installation, Blocked> {
         let name = &self.vm.name;
         if self.vm.protect {
             let why = "protected: its disk is not erased";
-            draft.refuse(name, why, "set protect: false");
-            return Err(Stuck);
+            builder.refuse(name, why, "set protect: false");
+            return Err(Blocked);
         }
         if runs {
             let why = "it is not installed again while it runs";
-            draft.refuse(
+            builder.refuse(
                 name,
                 why,
                 format!("virsh shutdown {name}, then apply again"),
             );
-            return Err(Stuck);
+            return Err(Blocked);
         }
         Ok(Installation {
             phase: installing_on(disk),
@@ -127,9 +132,14 @@ impl VmPlanner<'_> {
     }
 
     /// It was seen installing.
-    fn under_way(&self, disk: &Disk, runs: bool, draft: &mut Draft) -> Result<Installation, Stuck> {
+    fn under_way(
+        &self,
+        disk: &Disk,
+        runs: bool,
+        builder: &mut PlanBuilder,
+    ) -> Result<Installation, Blocked> {
         let name = &self.vm.name;
-        let seen = self.share_tells(draft)?;
+        let seen = self.share_tells(builder)?;
         if runs {
             let (what, outlook) = if seen.complete {
                 (
@@ -142,7 +152,7 @@ impl VmPlanner<'_> {
                     "armfleet apply --wait follows it to its own kernel",
                 )
             };
-            draft.notice(name, what, outlook);
+            builder.notice(name, what, outlook);
             return Ok(Installation::of(installing_on(disk)));
         }
         match seen {
@@ -155,32 +165,38 @@ impl VmPlanner<'_> {
                     "its installation says in {} that it is complete, and left no kernel with its initrd there",
                     self.vm.boot.share
                 );
-                draft.refuse(name, why, self.remedies(disk));
-                Err(Stuck)
+                builder.refuse(name, why, self.remedies(disk));
+                Err(Blocked)
             }
-            Seen { .. } if self.is_blank(disk, draft)? => Ok(Installation::of(installing_on(disk))),
+            Seen { .. } if self.is_blank(disk, builder)? => {
+                Ok(Installation::of(installing_on(disk)))
+            }
             Seen { .. } => {
                 let why = format!(
                     "its installation ended without a kernel in {}",
                     self.vm.boot.share
                 );
-                draft.refuse(name, why, self.remedies(disk));
-                Err(Stuck)
+                builder.refuse(name, why, self.remedies(disk));
+                Err(Blocked)
             }
         }
     }
 
     /// There is no record: only an empty disk is certainly not installed.
-    fn unknown_to_us(&self, disk: &Disk, draft: &mut Draft) -> Result<Installation, Stuck> {
+    fn unknown_to_us(
+        &self,
+        disk: &Disk,
+        builder: &mut PlanBuilder,
+    ) -> Result<Installation, Blocked> {
         let name = &self.vm.name;
-        let (seen, blank) = (self.share_tells(draft)?, self.is_blank(disk, draft)?);
+        let (seen, blank) = (self.share_tells(builder)?, self.is_blank(disk, builder)?);
         match (seen.complete, blank) {
             (false, true) => Ok(Installation::of(installing_on(disk))),
             (true, true) => {
                 let share = &self.vm.boot.share;
                 let why = format!("{share} holds an earlier installation, and its disk is empty");
-                draft.refuse(name, why, format!("mv {share} {share}.old"));
-                Err(Stuck)
+                builder.refuse(name, why, format!("mv {share} {share}.old"));
+                Err(Blocked)
             }
             (_, false) if seen.bootable => Ok(Installation::of(Phase::Own)),
             (_, false) => {
@@ -188,8 +204,8 @@ impl VmPlanner<'_> {
                     "it is not installed on {}: that disk is not empty, and no record says that armfleet made it",
                     disk.path
                 );
-                draft.refuse(name, why, self.remedies(disk));
-                Err(Stuck)
+                builder.refuse(name, why, self.remedies(disk));
+                Err(Blocked)
             }
         }
     }
@@ -203,9 +219,9 @@ impl VmPlanner<'_> {
         )
     }
 
-    fn share_tells(&self, draft: &mut Draft) -> Result<Seen, Stuck> {
+    fn share_tells(&self, builder: &mut PlanBuilder) -> Result<Seen, Blocked> {
         let path = self.vm.boot.share.as_str();
-        match self.sight.inventory.path(path) {
+        match self.input.inventory.path(path) {
             Fact::Present(share) => Ok(Seen {
                 complete: has_mark(share),
                 bootable: choice(share).iter().any(Result::is_ok),
@@ -216,24 +232,24 @@ impl VmPlanner<'_> {
             }),
             fact => {
                 let why = fact.unknown().unwrap_or_default();
-                draft.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
-                Err(Stuck)
+                builder.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
+                Err(Blocked)
             }
         }
     }
 
     /// Whether a disk holds no byte, or is not there yet.
-    fn is_blank(&self, disk: &Disk, draft: &mut Draft) -> Result<bool, Stuck> {
+    fn is_blank(&self, disk: &Disk, builder: &mut PlanBuilder) -> Result<bool, Blocked> {
         let path = disk.path.as_str();
-        match self.sight.inventory.path(path) {
+        match self.input.inventory.path(path) {
             Fact::Present(RawFile {
                 blank: Some(blank), ..
             }) => Ok(*blank),
             Fact::Absent => Ok(true),
             fact => {
                 let why = fact.unknown().unwrap_or("armfleet may not open it");
-                draft.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
-                Err(Stuck)
+                builder.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
+                Err(Blocked)
             }
         }
     }
@@ -244,17 +260,17 @@ impl VmPlanner<'_> {
         installation: &Installation,
         domain: Option<&Domain>,
         needs: &[StepId],
-        draft: &mut Draft,
-    ) -> Result<Vec<StepId>, Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
         let (Phase::Installing { .. }, Some(install)) = (&installation.phase, &self.vm.install)
         else {
             return Ok(Vec::new());
         };
         let mut steps = Vec::new();
         if installation.erases {
-            steps.extend(self.erasure(domain, needs, draft));
+            steps.extend(self.erasure(domain, needs, builder));
         }
-        steps.extend(self.staged_installer(install, draft)?);
+        steps.extend(self.staged_installer(install, builder)?);
         Ok(steps)
     }
 
@@ -262,10 +278,10 @@ impl VmPlanner<'_> {
         &self,
         domain: Option<&Domain>,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) -> Option<StepId> {
         let (vm, disk) = (self.vm, self.vm.disks.first()?);
-        let file = self.sight.inventory.path(disk.path.as_str()).present()?;
+        let file = self.input.inventory.path(disk.path.as_str()).present()?;
         let act = Act::EraseDisk {
             path: disk.path.clone(),
             size: crate::values::Size::from_bytes(file.stat.size),
@@ -274,26 +290,26 @@ impl VmPlanner<'_> {
         };
         let reason = "--reinstall: every byte of it is lost";
         let id = StepId::new("erase", &vm.name);
-        Some(draft.step(id, Some(&vm.name), reason, needs, Vec::new(), act))
+        Some(builder.step(id, Some(&vm.name), reason, needs, Vec::new(), act))
     }
 
     fn staged_installer(
         &self,
         install: &Install,
-        draft: &mut Draft,
-    ) -> Result<Option<StepId>, Stuck> {
-        let (sight, vm) = (self.sight, self.vm);
-        let receipt = staged(sight, vm);
+        builder: &mut PlanBuilder,
+    ) -> Result<Option<StepId>, Blocked> {
+        let (input, vm) = (self.input, self.vm);
+        let receipt = staged(input, vm);
         let damage = receipt.as_ref().and_then(|(file, receipt)| {
             let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
             damage(
-                sight.inventory,
+                input.inventory,
                 &paths::installer_folder(&vm.name),
                 expected,
             )
         });
         let whole = receipt.is_some() && damage.is_none();
-        let mut source = |path, what: &str| seed_source(sight, vm, path, what, whole, draft);
+        let mut source = |path, what: &str| seed_source(input, vm, path, what, whole, builder);
         let (kernel, initrd) = (
             source(&install.kernel, "installer")?,
             source(&install.initrd, "installer")?,
@@ -320,7 +336,7 @@ impl VmPlanner<'_> {
         };
         let id = StepId::new("installer", &vm.name);
         let act = Act::StageInstaller(wanted);
-        Ok(Some(draft.step(
+        Ok(Some(builder.step(
             id,
             Some(&vm.name),
             reason,
@@ -343,9 +359,9 @@ fn has_mark(share: &RawFile) -> bool {
 }
 
 /// What was staged, as its receipt says; one that cannot be understood, or that is not root's, is as good as none.
-fn staged<'a>(sight: &Sight<'a>, vm: &Vm) -> Option<(&'a RawFile, InstallerReceipt)> {
+fn staged<'a>(input: &PlanInput<'a>, vm: &Vm) -> Option<(&'a RawFile, InstallerReceipt)> {
     let path = paths::installer_receipt(&vm.name);
-    let file = sight.inventory.path(&path).present()?;
+    let file = input.inventory.path(&path).present()?;
     let text = file
         .text
         .as_deref()
@@ -354,7 +370,7 @@ fn staged<'a>(sight: &Sight<'a>, vm: &Vm) -> Option<(&'a RawFile, InstallerRecei
 }
 
 fn is_staged(receipt: &InstallerReceipt, wanted: &InstallerSource) -> bool {
-    let same = |part: &SeedPart, source: &super::SeedSource| {
+    let same = |part: &SeedPart, source: &SeedSource| {
         part.path == source.path && part.sha256.as_str() == source.sha256
     };
     let initrd = &receipt.initrd;

@@ -1,13 +1,12 @@
 //! What a running VM has not got yet, and gets when it starts next.
 
-use super::boot;
-use super::planner::Draft;
-use super::vm::VmPlanner;
 use crate::domain::{Comparison, apply_edits, differing_rows};
 use crate::fleet::{DesiredState, Handover};
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
 use crate::paths;
+use crate::plan::builder::{PlanBuilder, VmPlanner};
+use crate::plan::kernels;
 use std::fmt;
 
 /// A property in which a process differs from the definition that its domain will have.
@@ -65,7 +64,7 @@ impl VmPlanner<'_> {
     }
 
     /// Says what a change of handover brings with it.
-    pub(super) fn handover_notice(&self, record: Option<&Record>, draft: &mut Draft) {
+    pub(super) fn handover_notice(&self, record: Option<&Record>, builder: &mut PlanBuilder) {
         let (name, boot) = (&self.vm.name, &self.vm.boot);
         let (kernel, initrd) = (paths::LINKED_KERNEL, paths::LINKED_INITRD);
         let was = record.map(|record| record.boot.handover);
@@ -73,7 +72,7 @@ impl VmPlanner<'_> {
             return;
         }
         match boot.handover {
-            Handover::Link => draft.notice(
+            Handover::Link => builder.notice(
                 name,
                 format!(
                     "handover: link puts {kernel} and {initrd} into {}, where its guest can change them, and libvirt \
@@ -83,7 +82,7 @@ impl VmPlanner<'_> {
                 ),
                 "handover: copy has none of this",
             ),
-            Handover::Copy if was.is_some() => draft.notice(
+            Handover::Copy if was.is_some() => builder.notice(
                 name,
                 format!("{kernel} and {initrd} stay in {}", boot.share),
                 "its guest may remove them after its next boot",
@@ -98,7 +97,7 @@ impl VmPlanner<'_> {
         domain: &Domain,
         comparison: &Comparison,
         pending: &[Pending],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) {
         let name = &self.vm.name;
         let restarts = self.restarts(domain.state, pending) && !self.vm.protect;
@@ -114,21 +113,21 @@ impl VmPlanner<'_> {
                     defined,
                 } = row;
                 let what = format!("runs with {what} {live}, is defined with {defined}");
-                draft.pending(name, what, "from its next boot on");
+                builder.pending(name, what, "from its next boot on");
             }
         }
-        let passed_over = boot::passed_over(self.sight.inventory, self.vm);
-        let kernels = boot::kernels(self.sight.inventory, self.vm);
+        let passed_over = kernels::passed_over(self.input.inventory, self.vm);
+        let kernels = kernels::kernels(self.input.inventory, self.vm);
         if let (Some(staged), Some(offered)) = (kernels.staged, kernels.offered) {
             let outlook = match passed_over.is_empty() {
                 true => "boots at its next restart",
                 false => "its next restart tries it again",
             };
             let what = format!("runs {staged}, its share has {offered}");
-            draft.pending(name, what, outlook);
+            builder.pending(name, what, outlook);
         }
         for what in passed_over {
-            draft.notice(name, format!("its last start passed over {what}"), "");
+            builder.notice(name, format!("its last start passed over {what}"), "");
         }
     }
 }

@@ -1,14 +1,12 @@
 //! Whether a VM's domain is this fleet's to change or to create.
 
-use super::planner::Draft;
-use super::removal::users_of;
-use super::step::StepId;
-use super::vm::{Stuck, VmPlanner};
 use crate::inventory::{self, Domain, Ownership};
+use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, Removals, VmPlanner};
+use crate::plan::step::StepId;
 use crate::values::HostPath;
 
 /// How somebody gives a domain another name, which libvirt allows only while it is off.
-pub(super) fn renaming(domain: &Domain, to: &str) -> String {
+pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {
     let first = if domain.state.has_process() {
         "shut it down, then "
     } else {
@@ -19,20 +17,20 @@ pub(super) fn renaming(domain: &Domain, to: &str) -> String {
 
 impl VmPlanner<'_> {
     /// The VM's domain, if there is one and it is this fleet's.
-    pub(super) fn own_domain(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
+    pub(super) fn own_domain(&self, builder: &mut PlanBuilder) -> Result<Option<&Domain>, Blocked> {
         let name = &self.vm.name;
-        let Some(domain) = self.sight.domains.get(name.as_str()) else {
-            return self.none_elsewhere(draft);
+        let Some(domain) = self.input.domains.get(name.as_str()) else {
+            return self.none_elsewhere(builder);
         };
         let elsewhere = || {
             let renaming = renaming(domain, "OTHER-NAME");
             format!("{renaming}, or call this VM something else")
         };
-        let (why, remedy) = match self.sight.ownership(domain) {
+        let (why, remedy) = match self.input.ownership(domain) {
             Ownership::Ours(_) => return Ok(Some(domain)),
             Ownership::Unknown(why) => {
-                draft.unknown(name, format!("its domain could not be read: {why}"));
-                return Err(Stuck);
+                builder.unknown(name, format!("its domain could not be read: {why}"));
+                return Err(Blocked);
             }
             Ownership::Renamed(vm) => (
                 format!("its domain is {vm}, renamed by hand"),
@@ -51,16 +49,16 @@ impl VmPlanner<'_> {
                 elsewhere(),
             ),
         };
-        draft.refuse(name, why, remedy);
-        Err(Stuck)
+        builder.refuse(name, why, remedy);
+        Err(Blocked)
     }
 
     /// There is no domain of this VM's name; one under another name, or one with its UUID, forbids creating it.
-    fn none_elsewhere(&self, draft: &mut Draft) -> Result<Option<&Domain>, Stuck> {
+    fn none_elsewhere(&self, builder: &mut PlanBuilder) -> Result<Option<&Domain>, Blocked> {
         let name = &self.vm.name;
         let uuid = self.uuid(None);
-        for (other, domain) in self.sight.domains {
-            let (why, remedy) = if self.sight.ownership(domain) == Ownership::Renamed(name.clone())
+        for (other, domain) in self.input.domains {
+            let (why, remedy) = if self.input.ownership(domain) == Ownership::Renamed(name.clone())
             {
                 (
                     format!("its domain was renamed to {other} by hand"),
@@ -74,33 +72,37 @@ impl VmPlanner<'_> {
             } else {
                 continue;
             };
-            draft.refuse(name, why, remedy);
-            return Err(Stuck);
+            builder.refuse(name, why, remedy);
+            return Err(Blocked);
         }
         Ok(None)
     }
 
     /// A new domain would take over what an old one of its name left.
-    pub(super) fn no_leftovers(&self, draft: &mut Draft) -> Result<(), Stuck> {
+    pub(super) fn no_leftovers(&self, builder: &mut PlanBuilder) -> Result<(), Blocked> {
         for path in [inventory::managed_save(self.vm), inventory::nvram(self.vm)] {
-            let fact = self.sight.inventory.path(&path);
+            let fact = self.input.inventory.path(&path);
             if fact.present().is_some() {
                 let why = format!("{path} is left from an earlier domain of this name");
-                draft.refuse(&self.vm.name, why, format!("move {path} away"));
-                return Err(Stuck);
+                builder.refuse(&self.vm.name, why, format!("move {path} away"));
+                return Err(Blocked);
             }
             if let Some(why) = fact.unknown() {
-                draft.unknown(
+                builder.unknown(
                     &self.vm.name,
                     format!("whether {path} is left over could not be seen: {why}"),
                 );
-                return Err(Stuck);
+                return Err(Blocked);
             }
         }
         Ok(())
     }
 
-    pub(super) fn changeable(&self, domain: &Domain, draft: &mut Draft) -> Result<(), Stuck> {
+    pub(super) fn changeable(
+        &self,
+        domain: &Domain,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let name = &self.vm.name;
         let (why, remedy) = if !domain.raw.persistent {
             (
@@ -115,22 +117,22 @@ impl VmPlanner<'_> {
         } else {
             return Ok(());
         };
-        draft.refuse(name, why, remedy);
-        Err(Stuck)
+        builder.refuse(name, why, remedy);
+        Err(Blocked)
     }
 
     /// What the VM's disks and share wait for: domains that use them and are removed.
     pub(super) fn freed(
         &self,
         domain: Option<&Domain>,
-        draft: &mut Draft,
-    ) -> Result<Vec<StepId>, Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
         let mut needs = Vec::new();
         let disks = self.vm.disks.iter().map(|disk| &disk.path);
         for path in disks.chain([&self.vm.boot.share]) {
-            match users_of(self.sight, path, self.vm.name.as_str(), self.removals) {
+            match users_of(self.input, path, self.vm.name.as_str(), self.removals) {
                 Ok(freed) => needs.extend(freed),
-                Err(user) => self.share_with(path, &user, domain, draft)?,
+                Err(user) => self.share_with(path, &user, domain, builder)?,
             }
         }
         Ok(needs)
@@ -143,25 +145,48 @@ impl VmPlanner<'_> {
         path: &HostPath,
         user: &str,
         domain: Option<&Domain>,
-        draft: &mut Draft,
-    ) -> Result<(), Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let name = &self.vm.name;
         let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
         let runs = |domain: &Domain| domain.state.has_process();
-        let other_runs = self.sight.domains.get(user).is_some_and(runs);
+        let other_runs = self.input.domains.get(user).is_some_and(runs);
         if domain.is_some_and(|own| has(own) && (runs(own) || !other_runs)) {
-            draft.notice(
+            builder.notice(
                 name,
                 format!("domain {user} uses {path}, too"),
                 "left alone; two guests would destroy each other's files, so never run both",
             );
             return Ok(());
         }
-        draft.refuse(
+        builder.refuse(
             name,
             format!("{path} is used by domain {user}"),
             "give this VM a path of its own; two guests would destroy each other's files",
         );
-        Err(Stuck)
+        Err(Blocked)
     }
+}
+
+/// The steps that free a path which domains on their way out use, or the name of a domain that uses it and stays.
+fn users_of(
+    input: &PlanInput<'_>,
+    path: &HostPath,
+    own: &str,
+    removals: &Removals,
+) -> Result<Vec<StepId>, String> {
+    let users = input
+        .users
+        .get(path.as_str())
+        .into_iter()
+        .flatten()
+        .filter(|name| **name != own);
+    users
+        .map(|name| {
+            removals
+                .get(*name)
+                .cloned()
+                .ok_or_else(|| (*name).to_owned())
+        })
+        .collect()
 }

@@ -1,15 +1,14 @@
 //! Starting, stopping and restarting one VM, and what waits for that.
 
-use super::boot::{self, Bootable};
 use super::pending::Pending;
-use super::planner::Draft;
-use super::run::{Calls, calls};
-use super::step::{Act, StepId};
-use super::vm::VmPlanner;
 use crate::domain::Cause;
 use crate::fleet::Restart;
 use crate::inventory::{Domain, RunState};
 use crate::mark::Phase;
+use crate::plan::builder::{PlanBuilder, VmPlanner};
+use crate::plan::kernels::{Bootable, bootable};
+use crate::plan::run::{Calls, calls};
+use crate::plan::step::{Act, StepId};
 use crate::values::Uuid;
 
 impl VmPlanner<'_> {
@@ -19,7 +18,7 @@ impl VmPlanner<'_> {
         pending: &[Pending],
         cause: Option<Cause>,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) {
         let name = &self.vm.name;
         let state = domain.map_or(RunState::Off, |domain| domain.state);
@@ -28,10 +27,10 @@ impl VmPlanner<'_> {
         let image = self.vm.disks.first().map(|disk| disk.path.as_str());
         match calls(state, self.vm.state, name.as_str(), image) {
             Calls::Nothing if self.restarts(state, pending) => {
-                self.restart(&uuid, pending, needs, draft)
+                self.restart(&uuid, pending, needs, builder)
             }
             Calls::Nothing => {}
-            Calls::Start => self.start(&uuid, &self.why_started(), cause, needs, draft),
+            Calls::Start => self.start(&uuid, &self.why_started(), cause, needs, builder),
             Calls::AwaitThenStart => {
                 let wait = Act::AwaitOff {
                     uuid: uuid.clone(),
@@ -43,13 +42,13 @@ impl VmPlanner<'_> {
                     None,
                     wait,
                     &needs.clone(),
-                    draft,
+                    builder,
                 ));
-                self.start(&uuid, &self.why_started(), cause, &needs, draft);
+                self.start(&uuid, &self.why_started(), cause, &needs, builder);
             }
             Calls::Stop if self.vm.protect => {
                 let why = "protected: not stopped";
-                draft.refuse(name, why, "set protect: false, or state: running");
+                builder.refuse(name, why, "set protect: false, or state: running");
             }
             Calls::Stop => {
                 self.stop(
@@ -57,15 +56,15 @@ impl VmPlanner<'_> {
                     cause,
                     Act::Stop { uuid, timeout },
                     needs,
-                    draft,
+                    builder,
                 );
             }
             Calls::Await => {
                 let wait = Act::AwaitOff { uuid, timeout };
-                self.stop("it is stopping already", None, wait, needs, draft);
+                self.stop("it is stopping already", None, wait, needs, builder);
             }
-            Calls::Notice(what, outlook) => draft.notice(name, what, outlook),
-            Calls::Refuse(why, remedy) => draft.refuse(name, why, remedy),
+            Calls::Notice(what, outlook) => builder.notice(name, what, outlook),
+            Calls::Refuse(why, remedy) => builder.refuse(name, why, remedy),
         }
     }
 
@@ -83,20 +82,26 @@ impl VmPlanner<'_> {
             && !pending.is_empty()
     }
 
-    fn restart(&self, uuid: &Uuid, pending: &[Pending], needs: &[StepId], draft: &mut Draft) {
+    fn restart(
+        &self,
+        uuid: &Uuid,
+        pending: &[Pending],
+        needs: &[StepId],
+        builder: &mut PlanBuilder,
+    ) {
         let name = &self.vm.name;
         let changes = pending.iter().map(ToString::to_string);
         let reason = format!("{} needs a boot", changes.collect::<Vec<_>>().join(", "));
         if self.vm.protect {
             let remedy = "set protect: false, or restart: never and wait for its next boot";
-            return draft.refuse(
+            return builder.refuse(
                 name,
                 format!("protected: not restarted, though {reason}"),
                 remedy,
             );
         }
         // Nothing is stopped that could not be started again.
-        if !self.startable(draft) {
+        if !self.startable(builder) {
             return;
         }
         let mut needs = needs.to_vec();
@@ -106,10 +111,10 @@ impl VmPlanner<'_> {
             timeout: self.vm.stop_timeout,
         };
         let cause = Some(Cause::FileChanged);
-        needs.extend(self.stop(&reason, cause, stop, &needs.clone(), draft));
+        needs.extend(self.stop(&reason, cause, stop, &needs.clone(), builder));
         let start = Act::Start { uuid: uuid.clone() };
         let id = StepId::new("start", name);
-        let step = draft.step(
+        let step = builder.step(
             id,
             Some(name),
             "restart: when-required",
@@ -117,7 +122,7 @@ impl VmPlanner<'_> {
             Vec::new(),
             start,
         );
-        draft.because(cause, Some(step));
+        builder.because(cause, Some(step));
     }
 
     fn stop(
@@ -126,10 +131,10 @@ impl VmPlanner<'_> {
         cause: Option<Cause>,
         act: Act,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) -> Option<StepId> {
         let name = &self.vm.name;
-        let step = draft.step(
+        let step = builder.step(
             StepId::new("stop", name),
             Some(name),
             reason,
@@ -137,7 +142,7 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         );
-        draft.because(cause, Some(step))
+        builder.because(cause, Some(step))
     }
 
     fn start(
@@ -146,16 +151,16 @@ impl VmPlanner<'_> {
         reason: &str,
         cause: Option<Cause>,
         needs: &[StepId],
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) {
-        if !self.startable(draft) {
+        if !self.startable(builder) {
             return;
         }
         let name = &self.vm.name;
         let mut needs = needs.to_vec();
         needs.extend(self.hook.needs.iter().cloned());
         let act = Act::Start { uuid: uuid.clone() };
-        let step = draft.step(
+        let step = builder.step(
             StepId::new("start", name),
             Some(name),
             reason,
@@ -163,14 +168,14 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         );
-        draft.because(cause, Some(step));
+        builder.because(cause, Some(step));
     }
 
-    /// Whether a start would find the hook and a kernel; the draft says why not.
-    fn startable(&self, draft: &mut Draft) -> bool {
+    /// Whether a start would find the hook and a kernel; the builder says why not.
+    fn startable(&self, builder: &mut PlanBuilder) -> bool {
         let name = &self.vm.name;
         if self.hook.blocked {
-            draft.refuse(
+            builder.refuse(
                 name,
                 "not started: the libvirt hook could not hand over its kernel",
                 "see the hook's own line",
@@ -178,17 +183,17 @@ impl VmPlanner<'_> {
             return false;
         }
         let bootable = match &self.phase {
-            Phase::Own => boot::bootable(self.sight, self.vm),
+            Phase::Own => bootable(self.input, self.vm),
             Phase::Installing { .. } => Bootable::Yes,
         };
         match bootable {
             Bootable::Yes => true,
             Bootable::No { why, remedy } => {
-                draft.refuse(name, format!("not started: {why}"), remedy);
+                builder.refuse(name, format!("not started: {why}"), remedy);
                 false
             }
             Bootable::Unknown(why) => {
-                draft.unknown(name, why);
+                builder.unknown(name, why);
                 false
             }
         }

@@ -4,12 +4,11 @@
 //! started with it until the user says so with `--accept`. What a step of the same plan makes or changes has no place in
 //! the planned record; whoever writes the record looks at it then.
 
-use super::planner::Draft;
-use super::step::Act;
-use super::vm::{Stuck, VmPlanner};
 use crate::domain::{Moved, applied_source};
 use crate::inventory::{Fact, RawFile};
 use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::step::Act;
 use crate::values::{HostPath, Size};
 
 /// What the last apply left at this path, whatever its device was called then.
@@ -27,7 +26,7 @@ pub(super) fn applied_at<'a>(
 impl VmPlanner<'_> {
     /// Whether the user said that what is at the VM's paths is meant.
     pub(super) fn accepts(&self) -> bool {
-        self.sight.policy.accept.contains(&self.vm.name)
+        self.input.policy.accept.contains(&self.vm.name)
     }
 
     /// Refuses an image or a share that is not the one that was applied. `what` is what the plan calls it.
@@ -37,8 +36,8 @@ impl VmPlanner<'_> {
         path: &HostPath,
         file: &RawFile,
         record: Option<&Record>,
-        draft: &mut Draft,
-    ) -> Result<(), Stuck> {
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
         let applied = applied_at(record, path).and_then(|device| device.place.as_ref());
         let (Some(record), Some(applied), false) = (record, applied, self.accepts()) else {
             return Ok(());
@@ -47,14 +46,14 @@ impl VmPlanner<'_> {
             return Ok(());
         };
         let name = &self.vm.name;
-        draft.refuse(
+        builder.refuse(
             name,
             format!("its {what} {path} {why}"),
             format!(
                 "put the former one back, or armfleet apply --accept {name} to use what is there now"
             ),
         );
-        Err(Stuck)
+        Err(Blocked)
     }
 
     /// In what a thing differs from what was applied, as the end of a sentence about it.
@@ -81,7 +80,7 @@ impl VmPlanner<'_> {
         applied: &mut Applied,
         record: Option<&Record>,
         moved: &[Moved],
-        draft: &Draft,
+        builder: &PlanBuilder,
     ) {
         for (name, device) in &mut applied.devices {
             let path = applied_source(name, device).and_then(|path| path.parse().ok());
@@ -89,7 +88,7 @@ impl VmPlanner<'_> {
             let kept = recorded.and_then(|device| device.place.clone());
             device.place = match path {
                 Some(path) if !moved.iter().any(|moved| moved.name == *name) => {
-                    self.place_at(&path, kept, draft)
+                    self.place_at(&path, kept, builder)
                 }
                 _ => kept,
             };
@@ -97,15 +96,20 @@ impl VmPlanner<'_> {
     }
 
     /// What is at a path; nothing where a step of this plan makes or changes it, and what was known where it was not seen.
-    fn place_at(&self, path: &HostPath, kept: Option<Place>, draft: &Draft) -> Option<Place> {
-        let changes = draft.steps.iter().any(|step| match &step.act {
+    fn place_at(
+        &self,
+        path: &HostPath,
+        kept: Option<Place>,
+        builder: &PlanBuilder,
+    ) -> Option<Place> {
+        let changes = builder.steps.iter().any(|step| match &step.act {
             Act::CreateShare { path: made, .. }
             | Act::CreateDisk { path: made, .. }
             | Act::GrowDisk { path: made, .. }
             | Act::EraseDisk { path: made, .. } => made == path,
             _ => false,
         });
-        match self.sight.inventory.path(path.as_str()) {
+        match self.input.inventory.path(path.as_str()) {
             _ if changes => None,
             Fact::Present(file) => Some(file.place()),
             _ => kept,

@@ -1,9 +1,8 @@
 //! Refusals for devices whose data was moved outside armfleet, with the ways back.
 
-use super::planner::Draft;
-use super::vm::VmPlanner;
 use crate::domain::{Comparison, Difference, Moved, running_overlays};
 use crate::inventory::Domain;
+use crate::plan::builder::{PlanBuilder, VmPlanner};
 
 impl VmPlanner<'_> {
     /// Refuses what would put moved devices back, or start a VM without the data that was written since.
@@ -11,7 +10,7 @@ impl VmPlanner<'_> {
         &self,
         domain: Option<&Domain>,
         comparison: &mut Comparison,
-        draft: &mut Draft,
+        builder: &mut PlanBuilder,
     ) {
         let Some(domain) = domain else { return };
         let known: Vec<&str> = comparison
@@ -29,7 +28,7 @@ impl VmPlanner<'_> {
         }
         for moved in &comparison.moved {
             let remedy = self.ways_out(moved, domain);
-            draft.refuse(&self.vm.name, why(moved), remedy);
+            builder.refuse(&self.vm.name, why(moved), remedy);
         }
     }
 

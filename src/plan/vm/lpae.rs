@@ -3,15 +3,20 @@
 //! QEMU's `virt` machine has PCI's configuration space above 4 GiB, which a 32-bit kernel without LPAE does not reach:
 //! it waits for its root disk for ever, in a VM that libvirt calls running.
 
-use super::boot::{kernels, staged_pair};
-use super::planner::Draft;
 use crate::boot::{BootFileName, KernelVersion};
 use crate::domain::has_storage_on_pci;
 use crate::fleet::{Arch, Transport, Vm};
 use crate::inventory::{Domain, Inventory};
+use crate::plan::builder::PlanBuilder;
+use crate::plan::kernels::{kernels, staged_pair};
 
 /// Says that a VM's kernel will not find what its domain has on PCI.
-pub(super) fn notice(inventory: &Inventory, vm: &Vm, domain: Option<&Domain>, draft: &mut Draft) {
+pub(super) fn notice(
+    inventory: &Inventory,
+    vm: &Vm,
+    domain: Option<&Domain>,
+    builder: &mut PlanBuilder,
+) {
     let Arch::Armhf = vm.arch;
     if !is_on_pci(vm, domain) {
         return;
@@ -21,7 +26,7 @@ pub(super) fn notice(inventory: &Inventory, vm: &Vm, domain: Option<&Domain>, dr
             Some(_) => "move its devices to virtio-mmio with virsh edit",
             None => "set transport: mmio",
         };
-        draft.notice(
+        builder.notice(
             &vm.name,
             format!("{version} has no LPAE and finds nothing on PCI: no disk, no /boot"),
             format!("install linux-image-armmp-lpae in the guest, or {otherwise}"),

@@ -2,21 +2,21 @@
 //!
 //! Both may be promised more than once and still be enough, so this is said, and nothing is refused.
 
-use super::planner::{Draft, Sight};
+use super::builder::{PlanBuilder, PlanInput};
 use super::step::Act;
 use crate::fleet::{DesiredState, Vm};
 use crate::values::Size;
 use std::collections::BTreeMap;
 
 /// Says what together is more than the host has.
-pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) {
-    memory(sight, draft);
-    images(sight, draft);
+pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    memory(input, builder);
+    images(input, builder);
 }
 
-fn memory(sight: &Sight<'_>, draft: &mut Draft) {
+fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let running = |vm: &&Vm| vm.state == DesiredState::Running;
-    let wanted: u64 = sight
+    let wanted: u64 = input
         .spec
         .vms
         .values()
@@ -24,11 +24,11 @@ fn memory(sight: &Sight<'_>, draft: &mut Draft) {
         .map(|vm| vm.memory.bytes())
         .sum();
     // Of a fleet that is as it should be, nobody wants to be told at each plan.
-    let starts = draft
+    let starts = builder
         .steps
         .iter()
         .any(|step| matches!(step.act, Act::Start { .. }));
-    if let Some(has) = sight.libvirt.memory
+    if let Some(has) = input.libvirt.memory
         && wanted > has
         && starts
     {
@@ -36,19 +36,19 @@ fn memory(sight: &Sight<'_>, draft: &mut Draft) {
         let what = format!(
             "the VMs that are to run may use {wanted} of memory together, and this host has {has}"
         );
-        draft.notice("memory", what, "armfleet explain host-memory");
+        builder.notice("memory", what, "armfleet explain host-memory");
     }
 }
 
-fn images(sight: &Sight<'_>, draft: &mut Draft) {
+fn images(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let mut wanted: BTreeMap<u64, (u64, u64, String)> = BTreeMap::new();
-    let new = draft.steps.iter().filter_map(|step| match &step.act {
+    let new = builder.steps.iter().filter_map(|step| match &step.act {
         Act::CreateDisk { path, size } => Some((path, size.bytes())),
         Act::GrowDisk { path, from, to, .. } => Some((path, to.bytes() - from.bytes())),
         _ => None,
     });
     for (path, bytes) in new {
-        let folder = sight.inventory.path(path.parent()).present();
+        let folder = input.inventory.path(path.parent()).present();
         if let Some((folder, free)) = folder.and_then(|folder| Some((folder, folder.free?))) {
             let entry = wanted.entry(folder.stat.dev);
             entry
@@ -60,6 +60,6 @@ fn images(sight: &Sight<'_>, draft: &mut Draft) {
         let (bytes, free) = (Size::from_bytes(bytes), Size::from_bytes(free));
         let what =
             format!("the new images may grow to {bytes} together, and {free} are free there");
-        draft.notice(folder, what, "armfleet explain free-space");
+        builder.notice(folder, what, "armfleet explain free-space");
     }
 }

@@ -1,18 +1,14 @@
-//! What a VM boots: its seed, what its share offers, and what runs.
+//! What a VM boots: what is staged for it, what its share offers, and what past starts have shown.
 
+use super::builder::PlanInput;
 use super::copies::{Expected, damage};
-use super::planner::{Draft, Sight};
-use super::step::{Act, SeedSource, StepId};
-use super::trial;
-use super::vm::Stuck;
 use crate::boot::{
-    BootFileName, Considered, Entry, FileNote, Identity, Listing, PairNote, PairSource, SeedPart,
-    SeedReceipt, attention_of, choose, read_pair_note, read_seed_receipt,
+    BootFileName, Candidate, Considered, Entry, Failure, FileNote, GenerationId, Identity, Listing,
+    PairNote, PairSource, Trials, attention_of, choose, read_pair_note,
 };
 use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
 use crate::paths;
-use crate::values::HostPath;
 
 /// Whether a start would find a kernel.
 pub(super) enum Bootable {
@@ -29,162 +25,13 @@ pub(super) enum Bootable {
     Unknown(String),
 }
 
-/// Plans the staging of the seed pair.
-pub(super) fn seed(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) -> Result<Option<StepId>, Stuck> {
-    let Some(seed) = &vm.boot.seed else {
-        return Ok(None);
-    };
-    let receipt = staged_seed(sight, vm, draft)?;
-    let damage = seed_damage(sight.inventory, vm);
-    let staged = receipt.is_some() && damage.is_none();
-    let mut source = |path| seed_source(sight, vm, path, "seed", staged, draft);
-    let (kernel, initrd) = (source(&seed.kernel)?, source(&seed.initrd)?);
-    let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
-        return Ok(None);
-    };
-    let same = |part: &SeedPart, source: &SeedSource| {
-        part.path == source.path && part.sha256.as_str() == source.sha256
-    };
-    let reason = match (&receipt, damage) {
-        (Some(_), Some(damage)) => format!("staged again, since its copy is damaged: {damage}"),
-        (Some(receipt), None)
-            if same(&receipt.kernel, &kernel) && same(&receipt.initrd, &initrd) =>
-        {
-            return Ok(None);
-        }
-        (Some(_), None) => "the seed's files changed".to_owned(),
-        (None, _) => "the pair to boot while the share has none".to_owned(),
-    };
-    let act = Act::StageSeed {
-        kernel,
-        initrd,
-        replaces: receipt.is_some(),
-    };
-    Ok(Some(draft.step(
-        StepId::new("seed", &vm.name),
-        Some(&vm.name),
-        reason,
-        &[],
-        Vec::new(),
-        act,
-    )))
-}
-
-/// What is wrong with the staged seed, if anything is to be seen.
-fn seed_damage(inventory: &Inventory, vm: &Vm) -> Option<String> {
-    let file = inventory.path(&paths::seed_receipt(&vm.name)).present()?;
-    let receipt = receipt_in(file)?;
-    let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
-    damage(inventory, &paths::seed_folder(&vm.name), expected)
-}
-
-/// Whether what an apply staged as the seed is not there as it was.
-pub(super) fn seed_is_lost(sight: &Sight<'_>, vm: &Vm) -> bool {
-    let receipt = sight.inventory.path(&paths::seed_receipt(&vm.name));
-    receipt.is_absent() || seed_damage(sight.inventory, vm).is_some()
-}
-
-/// What a seed's receipt says. One that cannot be understood, or that is not root's, is as good as none: the seed is staged
-/// again.
-fn receipt_in(file: &RawFile) -> Option<SeedReceipt> {
-    let text = file
-        .text
-        .as_deref()
-        .filter(|_| file.not_roots().is_none())?;
-    read_seed_receipt(text.as_bytes()).ok()
-}
-
-fn staged_seed(
-    sight: &Sight<'_>,
-    vm: &Vm,
-    draft: &mut Draft,
-) -> Result<Option<SeedReceipt>, Stuck> {
-    let path = paths::seed_receipt(&vm.name);
-    match sight.inventory.path(&path) {
-        Fact::Present(file) => Ok(receipt_in(file)),
-        Fact::Absent => Ok(None),
-        fact => {
-            draft.unknown(
-                &vm.name,
-                format!(
-                    "{path} could not be read: {}",
-                    fact.unknown().unwrap_or_default()
-                ),
-            );
-            Err(Stuck)
-        }
-    }
-}
-
-/// One file of a seed or an installer; none where it is gone and no longer needed.
-pub(super) fn seed_source(
-    sight: &Sight<'_>,
-    vm: &Vm,
-    path: &HostPath,
-    what: &str,
-    staged: bool,
-    draft: &mut Draft,
-) -> Result<Option<SeedSource>, Stuck> {
-    let key = if what == "seed" {
-        "boot.seed"
-    } else {
-        "install"
-    };
-    match sight.inventory.path(path.as_str()) {
-        Fact::Present(file) if file.stat.kind != FileKind::File => {
-            draft.refuse(
-                &vm.name,
-                format!("its {what} {path} is not a plain file"),
-                "name the file itself",
-            );
-            Err(Stuck)
-        }
-        Fact::Present(file) => match &file.sha256 {
-            Some(sha256) => Ok(Some(SeedSource {
-                path: path.clone(),
-                sha256: sha256.clone(),
-            })),
-            None => {
-                draft.unknown(&vm.name, format!("{path} could not be read"));
-                Err(Stuck)
-            }
-        },
-        Fact::Absent if staged => {
-            draft.notice(
-                &vm.name,
-                format!("its {what} {path} is gone"),
-                "the copy staged before stays in use",
-            );
-            Ok(None)
-        }
-        Fact::Absent => {
-            draft.refuse(
-                &vm.name,
-                format!("its {what} {path} is not there"),
-                format!("put the file there, or correct {key}"),
-            );
-            Err(Stuck)
-        }
-        fact => {
-            draft.unknown(
-                &vm.name,
-                format!(
-                    "{path} could not be read: {}",
-                    fact.unknown().unwrap_or_default()
-                ),
-            );
-            Err(Stuck)
-        }
-    }
-}
-
 /// Whether a start would find a kernel: in the share, staged before, or as the seed.
-pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
-    let staged = staged(sight.inventory, vm);
+pub(super) fn bootable(input: &PlanInput<'_>, vm: &Vm) -> Bootable {
+    let staged = staged(input.inventory, vm);
     if vm.boot.seed.is_some() || matches!(staged, Staged::Whole) {
         return Bootable::Yes;
     }
-    match share_choice(sight, vm) {
+    match share_choice(input, vm) {
         Fact::Present(considered) if considered.iter().any(Result::is_ok) => Bootable::Yes,
         Fact::Present(considered) => {
             let passed_over = considered.iter().filter_map(|pair| pair.as_ref().err());
@@ -200,14 +47,14 @@ pub(super) fn bootable(sight: &Sight<'_>, vm: &Vm) -> Bootable {
 }
 
 /// What `current` names.
-enum Staged {
+pub(super) enum Staged {
     Nothing,
     /// As far as sizes tell.
     Whole,
     Damaged(String),
 }
 
-fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
+pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
     let path = paths::current(&vm.name);
     let Some(current) = inventory.path(&path).present() else {
         return Staged::Nothing;
@@ -230,31 +77,8 @@ fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
     }
 }
 
-/// Says that what is staged is damaged, and what boots instead; what the hook asked to be looked at when the VM started
-/// last, too.
-pub(super) fn notices(sight: &Sight<'_>, vm: &Vm, draft: &mut Draft) {
-    if let Staged::Damaged(why) = staged(sight.inventory, vm) {
-        let outlook = match bootable(sight, vm) {
-            Bootable::Yes => "its next start makes it again, from its share or its seed".to_owned(),
-            Bootable::No { remedy, .. } => remedy,
-            Bootable::Unknown(why) => why,
-        };
-        draft.notice(
-            &vm.name,
-            format!("its staged kernel is damaged: {why}"),
-            outlook,
-        );
-    }
-    for line in hook_note(sight.inventory, vm)
-        .into_iter()
-        .flat_map(attention_of)
-    {
-        draft.notice(&vm.name, format!("its last start: {line}"), "");
-    }
-}
-
 /// What the hook left about the VM's last start.
-fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
+pub(super) fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
     let said = inventory.path(&paths::hook_seen(&vm.name)).present()?;
     said.text.as_deref()
 }
@@ -328,9 +152,9 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     let share = inventory.path(vm.boot.share.as_str()).present()?;
     let entries = share.entries.as_deref()?;
     let considered = choose(&listing(entries));
-    let trials = trial::trials(inventory, vm);
+    let trials = trials(inventory, vm);
     let candidate = considered.iter().flatten().next()?;
-    if trial::failed(&trials, entries, candidate).is_some() {
+    if failed(&trials, entries, candidate).is_some() {
         return None;
     }
     let same = |note: &FileNote, name: &BootFileName| {
@@ -355,8 +179,8 @@ pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
     (seen.dev, seen.ino, seen.size, seen.mtime) == (file.dev, file.ino, file.size, file.mtime)
 }
 
-fn share_choice(sight: &Sight<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
-    let share = sight.inventory.path(vm.boot.share.as_str()).as_ref();
+fn share_choice(input: &PlanInput<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
+    let share = input.inventory.path(vm.boot.share.as_str()).as_ref();
     share.map(choice)
 }
 
@@ -380,4 +204,32 @@ pub(super) fn listing(entries: &[RawEntry]) -> Listing {
         entries: named.collect(),
         cut: false,
     }
+}
+
+/// What is known of the pairs that a VM was started with.
+#[must_use]
+pub fn trials(inventory: &Inventory, vm: &Vm) -> Trials {
+    let file = inventory.path(&paths::trials(&vm.name)).present();
+    let text = file.and_then(|file| file.text.as_deref());
+    text.and_then(|text| Trials::read(text.as_bytes()).ok())
+        .unwrap_or_default()
+}
+
+/// The failed pair that these files of a share are, by what was last seen of them.
+pub(super) fn failed<'t>(
+    trials: &'t Trials,
+    entries: &[RawEntry],
+    pair: &Candidate,
+) -> Option<(&'t GenerationId, Failure)> {
+    let is = |identity: &Identity, name: &BootFileName| {
+        let entry = entries.iter().find(|entry| entry.name == name.as_str());
+        entry.is_some_and(|entry| unchanged(identity, entry))
+    };
+    let mut failed = trials
+        .pairs
+        .iter()
+        .filter_map(|(id, trial)| Some((id, trial, trials.failure(id)?)));
+    failed
+        .find(|(_, trial, _)| is(&trial.kernel, &pair.kernel) && is(&trial.initrd, &pair.initrd))
+        .map(|(id, _, failure)| (id, failure))
 }
