@@ -9,6 +9,7 @@ use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
 use super::{fleet, history, saved, terminal};
 use crate::engine::{apply, observe_and_plan};
+use crate::fleet::Spec;
 use crate::host::Executor;
 use crate::host::system::SystemHost;
 use crate::plan::Outcome;
@@ -17,7 +18,6 @@ use crate::report::{
     ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
     render_staleness,
 };
-use crate::spec::Spec;
 use clap::Args;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::terminal;
 use crate::plan::{Policy, Removal};
-use crate::spec::{Pattern, VmName};
+use crate::values::{Pattern, VmName};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@ use crate::host::{Executor, generations};
 use crate::mark::Wanted;
 use crate::plan::{Policy, extraction};
 use crate::report::render_generations;
-use crate::spec::VmName;
+use crate::values::VmName;
 use clap::{Args, Subcommand};
 
 /// What can be asked of a VM's kernels; all but `extract` take effect at its next start.
@@ -179,7 +179,7 @@ fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
 }
 
 fn name(vm: &BootVm) -> Result<VmName, Exit> {
-    vm.vm.parse().map_err(|why: crate::spec::Unacceptable| {
+    vm.vm.parse().map_err(|why: crate::values::Unacceptable| {
         terminal::error(&why, None);
         Exit::Invalid
     })

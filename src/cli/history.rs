@@ -7,9 +7,10 @@ use crate::files::open_plain;
 use crate::host::system::SystemFiles;
 use crate::inventory::Look;
 use crate::mark::read_entry;
+use crate::paths;
 use crate::plan::Failure;
 use crate::report::{HistoryReport, JournalLine, render_history};
-use crate::spec::{VmName, layout};
+use crate::values::VmName;
 use clap::Args;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
@@ -85,8 +86,8 @@ pub(super) fn past() -> Result<HistoryReport, Unreadable> {
 /// The lines of all journals, the oldest first.
 fn lines() -> Result<Vec<JournalLine>, Unreadable> {
     let mut lines = Vec::new();
-    for age in (0..=layout::OLDER_JOURNALS).rev() {
-        let path = layout::older_journal(age);
+    for age in (0..=paths::OLDER_JOURNALS).rev() {
+        let path = paths::older_journal(age);
         let bytes = match read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             read => read.map_err(|source| Unreadable {
@@ -117,7 +118,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 
 /// Whether an apply is at work. Its lock is not tried, since another apply could meet that; its note tells the process.
 fn is_under_way() -> bool {
-    let note = SystemFiles::new(Path::new("/")).look(layout::APPLY_LOCK, Look::Text);
+    let note = SystemFiles::new(Path::new("/")).look(paths::APPLY_LOCK, Look::Text);
     let note = note.present().and_then(|file| file.text.as_deref());
     let process = note.and_then(|note| note.strip_prefix("pid ")?.split(',').next());
     process.is_some_and(|process| Path::new("/proc").join(process).is_dir())

@@ -146,8 +146,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::fleet::read_fleet;
     use crate::inventory::RawLibvirt;
-    use crate::spec::read_fleet;
 
     fn offer(capabilities: &str) -> (HostCapabilities, Libvirt) {
         let libvirt = RawLibvirt {

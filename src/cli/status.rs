@@ -6,10 +6,11 @@ use super::local::reads;
 use super::plan::failed;
 use super::{fleet, terminal};
 use crate::engine::observe_and_plan;
+use crate::fleet::Vm;
 use crate::host::Observer;
 use crate::plan::Policy;
 use crate::report::{StatusReport, render_status};
-use crate::spec::Vm;
+
 use clap::Args;
 
 #[derive(Debug, Args)]

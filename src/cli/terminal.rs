@@ -1,10 +1,11 @@
 //! Printing and asking: the only place that writes to standard output and standard error.
 
 use super::exit::Exit;
+use crate::fleet::Spec;
 use crate::inventory::Inventory;
 use crate::plan::Failure;
 use crate::report::{Paint, Tone, render_json};
-use crate::spec::{Secrets, Spec};
+use crate::values::Secrets;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;

@@ -3,8 +3,8 @@
 use super::arguments::{FileArguments, Format};
 use super::exit::Exit;
 use super::{fleet, terminal};
+use crate::fleet::Spec;
 use crate::report::ProblemsReport;
-use crate::spec::Spec;
 use clap::Args;
 
 #[derive(Debug, Args)]

@@ -8,11 +8,11 @@ mod run;
 pub use monitor::{Interruption, Monitor};
 pub use run::{Ran, run};
 
+use crate::fleet::Spec;
 use crate::host::{Host, HostError, Inspect};
 use crate::inventory::{Inventory, query};
 use crate::mark::Event;
 use crate::plan::{Outcome, Plan, Policy, plan};
-use crate::spec::Spec;
 
 /// Looks at a host and plans.
 ///

@@ -1,6 +1,6 @@
 //! What libvirt is told.
 
-use crate::spec::VmName;
+use crate::values::VmName;
 
 /// Whether the VM may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

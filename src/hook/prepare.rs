@@ -9,7 +9,8 @@ use super::start::{Start, start_again};
 use crate::files::Root;
 use crate::format::{FormatError, UPGRADE};
 use crate::mark::read_record;
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use std::io::Read;
 
 /// Why a record cannot be used.
@@ -34,7 +35,7 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     let Ok(vm) = domain.parse::<VmName>() else {
         return Outcome::nothing();
     };
-    let record = match read_own(root, &layout::record(&vm)) {
+    let record = match read_own(root, &paths::record(&vm)) {
         Ok(None) => return Outcome::nothing(),
         Ok(Some(file)) if !file.is_trusted() => Err(RecordFault::Untrusted),
         Ok(Some(file)) => read_record(&file.bytes).map_err(|fault| {

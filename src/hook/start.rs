@@ -14,9 +14,11 @@ use super::share::Share;
 use super::trial;
 use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
 use crate::files::Root;
+use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
-use crate::spec::{Handover, HostPath, layout};
+use crate::paths;
+use crate::values::HostPath;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -87,7 +89,7 @@ impl<'a> Start<'a> {
         let outcome = self.outcome(switched);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
         let note = render_hook_note(&outcome.text, self.said.attention());
-        let _ = write_stamp(self.root, &layout::hook_seen(&self.record.vm), &note);
+        let _ = write_stamp(self.root, &paths::hook_seen(&self.record.vm), &note);
         outcome
     }
 
@@ -95,16 +97,16 @@ impl<'a> Start<'a> {
     fn switch(&mut self) -> Result<(), Trouble> {
         let vm = &self.record.vm;
         self.make_run_folders()?;
-        write_stamp(self.root, &layout::hook_seen(vm), "")?;
+        write_stamp(self.root, &paths::hook_seen(vm), "")?;
         if self.is_restored() && is_bootable(self.root, vm) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
         let rules = self.rules()?;
-        let lock = lock(self.root, &layout::staging_lock(vm), LOCK_TIME)?;
+        let lock = lock(self.root, &paths::staging_lock(vm), LOCK_TIME)?;
         let _held = lock.ok_or(Trouble::Locked)?;
         let generations = Generations::open(self.root, vm)?;
-        let trials = later(self.root, &layout::trials(vm), TRIALS_FORMAT);
+        let trials = later(self.root, &paths::trials(vm), TRIALS_FORMAT);
         if let Some(later) = trials.or_else(|| generations.later_note()) {
             return self.keep_staged(later);
         }
@@ -112,7 +114,7 @@ impl<'a> Start<'a> {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
                 self.may_install(disk)?;
-                let folder = layout::installer_folder(vm);
+                let folder = paths::installer_folder(vm);
                 let id = stage_installer(&generations, (self.root, &folder), rules)
                     .map_err(Trouble::Installer)?;
                 self.say("boots its installer");
@@ -135,7 +137,7 @@ impl<'a> Start<'a> {
     /// program knows whether they are still good.
     fn hand_over(&self) -> Result<(), Trouble> {
         let vm = &self.record.vm;
-        let mark = layout::linked(vm);
+        let mark = paths::linked(vm);
         if self.handover == Handover::Copy {
             let (folder, name) = holding(self.root, &mark)?;
             remove_file(&folder, name)?;
@@ -226,7 +228,7 @@ impl<'a> Start<'a> {
     }
 
     fn make_run_folders(&self) -> Result<(), FileFault> {
-        [layout::RUN, layout::STAGING_LOCKS, layout::HOOK_SEEN]
+        [paths::RUN, paths::STAGING_LOCKS, paths::HOOK_SEEN]
             .iter()
             .try_for_each(|path| {
                 let (parent, name) = holding(self.root, path)?;
@@ -240,7 +242,7 @@ impl<'a> Start<'a> {
     /// libvirt calls the hook with `restore` (`migrate`) right before (`src/qemu/qemu_driver.c`, `qemuDomainObjRestore`;
     /// `src/qemu/qemu_migration.c`), and the shim then leaves a file. An old one is of a restore that went no further.
     fn is_restored(&self) -> bool {
-        let path = layout::restoring(&self.record.vm);
+        let path = paths::restoring(&self.record.vm);
         let Ok((folder, name)) = holding(self.root, &path) else {
             return false;
         };

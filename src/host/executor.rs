@@ -6,7 +6,8 @@ use super::formats::leave_later;
 use super::primitives::{CallErrorKind, Held, Primitives};
 use crate::inventory::{Fact, Look};
 use crate::mark::{CalledFrom, HOLD_FORMAT, RECORD_FORMAT, read_hold};
-use crate::spec::{Secrets, VmName, layout};
+use crate::paths;
+use crate::values::{Secrets, VmName};
 use std::time::Duration;
 
 /// How long to wait for somebody else's short work on a VM.
@@ -40,7 +41,7 @@ impl<P: Primitives> Executor<P> {
     pub fn locked(calls: P) -> Result<Self, HostError> {
         let mut host = Self::unlocked(calls);
         let note = host.lock_note();
-        let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
+        let lock = host.calls.lock(paths::APPLY_LOCK, &note, Duration::ZERO);
         host._apply_lock = Some(lock.map_err(|error| {
             match error.kind {
                 CallErrorKind::Locked => {
@@ -48,7 +49,7 @@ impl<P: Primitives> Executor<P> {
                         .with_remedy("wait for it, then apply again")
                         .as_refusal()
                 }
-                _ => cannot(format!("lock {}", layout::APPLY_LOCK))(error),
+                _ => cannot(format!("lock {}", paths::APPLY_LOCK))(error),
             }
         })?);
         Ok(host)
@@ -97,20 +98,20 @@ impl<P: Primitives> Executor<P> {
     ) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
-            .lock(&layout::vm_lock(vm), &self.lock_note(), patience);
+            .lock(&paths::vm_lock(vm), &self.lock_note(), patience);
         let lock = lock.map_err(|error| {
             let held = || format!("another command is at work on {vm}");
             not_locked(error, held, || format!("lock {vm}"))
         })?;
         self.not_held(vm)?;
-        leave_later(&self.calls, &layout::record(vm), RECORD_FORMAT)?;
+        leave_later(&self.calls, &paths::record(vm), RECORD_FORMAT)?;
         Ok(lock)
     }
 
     /// Fails if somebody has come to hold the VM since it was planned.
     fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
-        leave_later(&self.calls, &layout::hold(vm), HOLD_FORMAT)?;
-        let seen = self.calls.look(&layout::hold(vm), Look::Text);
+        leave_later(&self.calls, &paths::hold(vm), HOLD_FORMAT)?;
+        let seen = self.calls.look(&paths::hold(vm), Look::Text);
         let text = seen.map(|file| file.text.unwrap_or_default());
         let why = match text.try_map(|text| read_hold(text.as_bytes())) {
             Fact::Present(hold) if hold.holds_at(self.calls.now()) => hold.to_string(),
@@ -126,7 +127,7 @@ impl<P: Primitives> Executor<P> {
     pub(super) fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         let lock = self
             .calls
-            .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
+            .lock(&paths::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
         lock.map_err(|error| {
             let held = || format!("the hook is at work on {vm}");
             not_locked(error, held, || format!("lock what is staged for {vm}"))

@@ -8,7 +8,8 @@ use super::{Executor, Host as _, HostError};
 use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, read_pair_note};
 use crate::inventory::{Fact, Look};
 use crate::mark::{Action, Event, StepTrace, Wanted, render_record};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// A VM's generations, sorted by version and name.
 ///
@@ -23,8 +24,8 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
         }),
         _ => None,
     };
-    let current = named(&layout::current(vm));
-    let previous = named(&layout::previous(vm));
+    let current = named(&paths::current(vm));
+    let previous = named(&paths::previous(vm));
     let wanted = match record.boot.wanted {
         Wanted::Auto => None,
         Wanted::Generation(id) => GenerationId::try_from(id).ok(),
@@ -57,7 +58,7 @@ impl<P: Primitives> Executor<P> {
             Wanted::Generation(id) => format!("generation {id}"),
         };
         if let Wanted::Generation(name) = &wanted {
-            leave_later(self.calls(), &layout::pair(vm, name), PAIR_FORMAT)?;
+            leave_later(self.calls(), &paths::pair(vm, name), PAIR_FORMAT)?;
             let id = GenerationId::try_from(name.clone());
             if !id.is_ok_and(|id| is_staged(self.calls(), vm, &id)) {
                 let gone = HostError::plain(format!("{vm} has no generation {name}"));
@@ -65,11 +66,11 @@ impl<P: Primitives> Executor<P> {
             }
         }
         record.boot.wanted = wanted;
-        let path = layout::record(vm);
+        let path = paths::record(vm);
         let text = render_record(&record)
             .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         self.calls()
-            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(cannot(format!("write {path}")))?;
         self.note_boot(vm, "use", &reason)
     }
@@ -87,12 +88,12 @@ impl<P: Primitives> Executor<P> {
         if retried.is_empty() {
             return Ok(Vec::new());
         }
-        let path = layout::trials(vm);
+        let path = paths::trials(vm);
         let text = trials
             .render()
             .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         self.calls()
-            .write_file(&path, &layout::boot_folder(vm), text.as_bytes(), 0o644)
+            .write_file(&path, &paths::boot_folder(vm), text.as_bytes(), 0o644)
             .map_err(cannot(format!("write {path}")))?;
         let names: Vec<_> = retried.iter().map(|id| trials.name_of(id)).collect();
         self.note_boot(vm, "retry", &names.join(", "))?;
@@ -122,7 +123,7 @@ impl<P: Primitives> Executor<P> {
 
 /// Whether a generation is there to be booted; an installer is not.
 fn is_staged(reads: &impl Reads, vm: &VmName, id: &GenerationId) -> bool {
-    let file = reads.look(&layout::pair(vm, id.as_str()), Look::Text);
+    let file = reads.look(&paths::pair(vm, id.as_str()), Look::Text);
     let text = file.present().and_then(|file| file.text.as_deref());
     let note = text.and_then(|text| read_pair_note(text.as_bytes()).ok());
     note.is_some_and(|note| note.source != PairSource::Installer && note.id() == *id)

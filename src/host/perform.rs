@@ -12,8 +12,9 @@ use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits};
 use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, RunState, digest};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
+use crate::paths;
 use crate::plan::{Act, Base, Step};
-use crate::spec::{HostPath, Uuid, VmName, layout};
+use crate::values::{HostPath, Uuid, VmName};
 use std::time::Duration;
 
 impl<P: Primitives> Inspect for Executor<P> {
@@ -151,11 +152,11 @@ impl<P: Primitives> Executor<P> {
             return Err(HostError::plain("the plan's hook is another version's")
                 .with_remedy("plan and apply with one version"));
         }
-        self.ensure_folder(layout::HOOKS, 0o755)?;
-        self.ensure_folder(layout::HOOK_FOLDER, 0o755)?;
-        let doing = cannot(format!("write {}", layout::SHIM));
+        self.ensure_folder(paths::HOOKS, 0o755)?;
+        self.ensure_folder(paths::HOOK_FOLDER, 0o755)?;
+        let doing = cannot(format!("write {}", paths::SHIM));
         self.calls
-            .write_file(layout::SHIM, layout::HOOKS, SHIM.as_bytes(), 0o755)
+            .write_file(paths::SHIM, paths::HOOKS, SHIM.as_bytes(), 0o755)
             .map_err(doing)
     }
 
@@ -164,9 +165,9 @@ impl<P: Primitives> Executor<P> {
             HostError::new("cannot make libvirtd look for hooks", error)
                 .with_remedy("systemctl reload libvirtd")
         })?;
-        let doing = cannot(format!("write {}", layout::RELOADED));
+        let doing = cannot(format!("write {}", paths::RELOADED));
         self.calls
-            .write_file(layout::RELOADED, layout::RUN, b"", 0o600)
+            .write_file(paths::RELOADED, paths::RUN, b"", 0o600)
             .map_err(doing)
     }
 
@@ -250,7 +251,7 @@ impl<P: Primitives> Executor<P> {
             user: self.calls.user(),
             at: self.calls.now(),
         });
-        let path = layout::record(vm);
+        let path = paths::record(vm);
         let mut record = record.clone();
         // What somebody asked for meanwhile stands: no plan decides that.
         if let Ok(present) = recorded(&self.calls, vm) {
@@ -264,7 +265,7 @@ impl<P: Primitives> Executor<P> {
         .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         let doing = cannot(format!("write {path}"));
         self.calls
-            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(doing)
     }
 

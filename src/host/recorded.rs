@@ -6,11 +6,12 @@ use super::primitives::Reads;
 use crate::boot::Trials;
 use crate::inventory::{Fact, Look};
 use crate::mark::{Record, read_record};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// A VM's record.
 pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostError> {
-    let path = layout::record(vm);
+    let path = paths::record(vm);
     let apply = "armfleet apply";
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
@@ -35,7 +36,7 @@ pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostEr
 }
 
 pub(super) fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
-    let path = layout::trials(vm);
+    let path = paths::trials(vm);
     match reads.look(&path, Look::Text) {
         Fact::Present(file) => {
             Trials::read(file.text.unwrap_or_default().as_bytes()).map_err(|error| {

@@ -3,9 +3,11 @@
 use super::step::{Act, Step, StepId};
 use super::{Notice, Policy, Refusal, Unknown};
 use crate::domain::{Cause, RowChange};
+use crate::fleet::{Spec, Vm};
 use crate::inventory::{Domain, Inventory, Libvirt, Ownership};
 use crate::mark::Phase;
-use crate::spec::{HostCheck, Spec, Uuid, Vm, VmName, domain_uuid};
+use crate::problem::HostCheck;
+use crate::values::{Uuid, VmName, domain_uuid};
 use std::collections::BTreeMap;
 
 /// Everything that planning looks at.

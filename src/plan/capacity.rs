@@ -4,7 +4,8 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::Act;
-use crate::spec::{DesiredState, Size, Vm};
+use crate::fleet::{DesiredState, Vm};
+use crate::values::Size;
 use std::collections::BTreeMap;
 
 /// Says what together is more than the host has.

@@ -2,8 +2,9 @@
 
 use super::kernels::choice;
 use super::vm::runs_with;
+use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory};
-use crate::spec::{HostPath, Vm, VmName};
+use crate::values::{HostPath, VmName};
 
 /// What is taken out of which disk, into which share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,16 +4,17 @@ use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, VmPlanner};
 use super::step::{Act, StepId};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// What others than root must not have: leave to write.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Plans the folders that all VMs of the host share. Without them nothing can be started.
 pub(super) fn plan(input: &PlanInput<'_>, hook: &mut Hook, builder: &mut PlanBuilder) {
-    for path in [layout::STATE, layout::VMS] {
+    for path in [paths::STATE, paths::VMS] {
         // The first may be a link of root's own, to where there is room.
-        let may_be_link = path == layout::STATE;
+        let may_be_link = path == paths::STATE;
         match folder(input, path, None, may_be_link, builder) {
             Ok(step) => hook.needs.extend(step),
             Err(Blocked) => hook.blocked = true,
@@ -25,21 +26,21 @@ impl VmPlanner<'_> {
     /// Plans the VM's own folders.
     pub(super) fn folders(&self, builder: &mut PlanBuilder) -> Result<Vec<StepId>, Blocked> {
         let name = &self.vm.name;
-        let vms = self.input.inventory.path(layout::VMS).present();
+        let vms = self.input.inventory.path(paths::VMS).present();
         if vms.is_some_and(|file| file.stat.kind != FileKind::Folder) {
             // The host's own line says so.
             return Err(Blocked);
         }
         let paths = [
-            layout::vm_folder(name),
-            layout::boot_folder(name),
-            layout::generations(name),
+            paths::vm_folder(name),
+            paths::boot_folder(name),
+            paths::generations(name),
         ];
         let mut steps = Vec::new();
         for path in &paths {
             steps.extend(folder(self.input, path, Some(name), false, builder)?);
         }
-        for path in [layout::current(name), layout::previous(name)] {
+        for path in [paths::current(name), paths::previous(name)] {
             self.is_link(&path, builder)?;
         }
         Ok(steps)
@@ -91,7 +92,7 @@ fn folder(
             return Err(Blocked);
         }
     }
-    let mode = (stat.mode | layout::PASSAGE) & !OTHERS_WRITE;
+    let mode = (stat.mode | paths::PASSAGE) & !OTHERS_WRITE;
     let owned = stat.uid == 0;
     if mode == stat.mode && owned {
         return Ok(None);

@@ -5,7 +5,7 @@ use super::step::{Act, Step, StepId};
 use crate::boot::{EARLIER_SHIMS, SHIM};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
-use crate::spec::layout;
+use crate::paths;
 
 /// libvirt runs the files of `qemu.d` since 6.5.0.
 const FIRST_WITH_FOLDER: u32 = 6_005_000;
@@ -24,7 +24,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
         let why = format!(
             "libvirt {} runs no hooks from {}",
             input.libvirt.version_text(),
-            layout::HOOK_FOLDER
+            paths::HOOK_FOLDER
         );
         builder.refuse(SUBJECT, why, "upgrade libvirt to 6.5.0 or newer");
         return Hook {
@@ -36,9 +36,9 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
         blocked: !binary_usable(input, builder),
         ..nothing
     };
-    let shim = input.inventory.path(layout::SHIM);
+    let shim = input.inventory.path(paths::SHIM);
     if let Some(why) = shim.unknown() {
-        builder.unknown(layout::SHIM, why);
+        builder.unknown(paths::SHIM, why);
         hook.blocked = true;
         return hook;
     }
@@ -46,7 +46,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     if installed.is_some_and(|file| file.stat.kind != FileKind::File) {
         builder.refuse(
             SUBJECT,
-            format!("{} is not a plain file", layout::SHIM),
+            format!("{} is not a plain file", paths::SHIM),
             "move it away",
         );
         hook.blocked = true;
@@ -83,7 +83,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
 
 /// Replaces an earlier release's shim if there is something else to do.
 pub(super) fn renew(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
-    let installed = input.inventory.path(layout::SHIM).present();
+    let installed = input.inventory.path(paths::SHIM).present();
     let is_planned = builder
         .steps
         .iter()
@@ -140,14 +140,14 @@ fn install_reason(installed: Option<&RawFile>) -> Option<String> {
 fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
     let remedy = format!(
         "install armfleet's package, or copy armfleet-hook to {}",
-        layout::HOOK_BINARY
+        paths::HOOK_BINARY
     );
-    match input.inventory.path(layout::HOOK_BINARY) {
+    match input.inventory.path(paths::HOOK_BINARY) {
         Fact::Present(file) if is_executable(file) || file.stat.kind == FileKind::Symlink => true,
         Fact::Present(_) => {
             builder.refuse(
                 SUBJECT,
-                format!("{} cannot be executed", layout::HOOK_BINARY),
+                format!("{} cannot be executed", paths::HOOK_BINARY),
                 remedy,
             );
             false
@@ -157,14 +157,14 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
                 SUBJECT,
                 format!(
                     "{} is not there, so no kernel can be handed over",
-                    layout::HOOK_BINARY
+                    paths::HOOK_BINARY
                 ),
                 remedy,
             );
             false
         }
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
-            builder.unknown(layout::HOOK_BINARY, fact.unknown().unwrap_or_default());
+            builder.unknown(paths::HOOK_BINARY, fact.unknown().unwrap_or_default());
             false
         }
     }
@@ -181,7 +181,7 @@ fn known_to_daemon<'a>(input: &PlanInput<'a>, shim: &RawFile) -> Result<bool, &'
     if started.is_some_and(|file| shim.stat.ctime_ns < file.stat.mtime_ns) {
         return Ok(true);
     }
-    match input.inventory.path(layout::RELOADED) {
+    match input.inventory.path(paths::RELOADED) {
         // Armfleet's own reload came after the shim even if the clock did not tick in between.
         Fact::Present(file) => Ok(shim.stat.ctime_ns <= file.stat.mtime_ns),
         Fact::Absent => Ok(false),
@@ -191,7 +191,7 @@ fn known_to_daemon<'a>(input: &PlanInput<'a>, shim: &RawFile) -> Result<bool, &'
 
 /// The process number's file of the daemon that started last.
 fn daemon_pid_file(input: &PlanInput<'_>) -> Option<&'static str> {
-    layout::DAEMON_PID_FILES
+    paths::DAEMON_PID_FILES
         .into_iter()
         .filter_map(|path| Some((input.inventory.path(path).present()?.stat.mtime_ns, path)))
         .max()
@@ -203,7 +203,7 @@ fn reload(input: &PlanInput<'_>, needs: Vec<StepId>, builder: &mut PlanBuilder) 
     let Some(pid_file) = daemon_pid_file(input) else {
         let why = format!(
             "libvirt's daemon left no {}, so it cannot be told to look for hooks",
-            layout::DAEMON_PID_FILES[0]
+            paths::DAEMON_PID_FILES[0]
         );
         builder.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");
         return None;

@@ -6,8 +6,9 @@ use crate::boot::{
     BootFileName, Candidate, Considered, Entry, Failure, FileNote, GenerationId, Identity, Listing,
     PairNote, PairSource, Trials, attention_of, choose, read_pair_note,
 };
+use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
-use crate::spec::{Vm, layout};
+use crate::paths;
 
 /// Whether a start would find a kernel.
 pub(super) enum Bootable {
@@ -54,7 +55,7 @@ pub(super) enum Staged {
 }
 
 pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
-    let path = layout::current(&vm.name);
+    let path = paths::current(&vm.name);
     let Some(current) = inventory.path(&path).present() else {
         return Staged::Nothing;
     };
@@ -78,7 +79,7 @@ pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
 
 /// What the hook left about the VM's last start.
 pub(super) fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
-    let said = inventory.path(&layout::hook_seen(&vm.name)).present()?;
+    let said = inventory.path(&paths::hook_seen(&vm.name)).present()?;
     said.text.as_deref()
 }
 
@@ -167,7 +168,7 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
 
 /// What is staged for a VM, as its note says.
 pub(super) fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
-    let file = inventory.path(&layout::current_pair(&vm.name)).present()?;
+    let file = inventory.path(&paths::current_pair(&vm.name)).present()?;
     read_pair_note(file.text.as_deref()?.as_bytes()).ok()
 }
 
@@ -208,7 +209,7 @@ pub(super) fn listing(entries: &[RawEntry]) -> Listing {
 /// What is known of the pairs that a VM was started with.
 #[must_use]
 pub fn trials(inventory: &Inventory, vm: &Vm) -> Trials {
-    let file = inventory.path(&layout::trials(&vm.name)).present();
+    let file = inventory.path(&paths::trials(&vm.name)).present();
     let text = file.and_then(|file| file.text.as_deref());
     text.and_then(|text| Trials::read(text.as_bytes()).ok())
         .unwrap_or_default()

@@ -38,7 +38,8 @@ pub use touched::{TouchedPath, touched_paths};
 pub use vm::installing;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, HostCheck, Pattern, Secrets, VmName};
+use crate::problem::HostCheck;
+use crate::values::{FleetName, Pattern, Secrets, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.

@@ -4,8 +4,9 @@ use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
 use super::{Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
 use crate::domain::Cause;
+use crate::fleet::Spec;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
-use crate::spec::{Spec, VmName};
+use crate::values::VmName;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans: what differs between a spec and what was seen, and the steps that would end it.

@@ -7,9 +7,10 @@ use super::step::{Act, StepId};
 use super::vm::renaming;
 use super::{Removal, rename};
 use crate::domain::Cause;
+use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState};
 use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
-use crate::spec::{DEFAULT_STOP_TIMEOUT, DesiredState, VmName};
+use crate::values::VmName;
 
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals {
     let mut removals = Removals::new();

@@ -2,8 +2,9 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use crate::domain::{compare, skeleton};
+use crate::fleet::Vm;
 use crate::inventory::Domain;
-use crate::spec::{HostPath, Uuid, Vm, VmName, domain_uuid};
+use crate::values::{HostPath, Uuid, VmName, domain_uuid};
 
 /// Names the VMs that a VM which leaves the file may have become.
 pub(super) fn notice(

@@ -3,8 +3,8 @@
 use super::step::{Act, Base, Step};
 use super::{Plan, Policy};
 use crate::domain::properties;
+use crate::fleet::FleetSource;
 use crate::inventory::{Fact, Facts, Inventory};
-use crate::spec::FleetSource;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

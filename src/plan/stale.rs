@@ -4,7 +4,7 @@ use super::saved::SavedPlan;
 use super::{Plan, Step};
 use crate::domain::RowChange;
 use crate::inventory::{Facts, Inventory, SeenFact};
-use crate::spec::ageless;
+use crate::values::ageless;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a plan made again differs from the saved one.

@@ -2,8 +2,9 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::formats;
+use crate::fleet::GuestReboot;
 use crate::inventory::Fact;
-use crate::spec::{GuestReboot, VmName};
+use crate::values::VmName;
 
 /// Says so where a VM relies on a watcher and there is none.
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {

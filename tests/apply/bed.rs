@@ -10,7 +10,6 @@ use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::plan::{Ended, Outcome};
 use armfleet::plan::{Plan, Policy, Step};
 use armfleet::report::{Paint, PlanReport, render_plan};
-use armfleet::spec::{Spec, layout, read_fleet};
 use std::time::Duration;
 
 /// A fleet of one VM.
@@ -59,7 +58,7 @@ pub(crate) fn new_host() -> Memory {
 /// Has a watcher be at work for as long as the host is there.
 fn watch(host: &Memory) {
     let note = "pid 7, user root, since 2023-11-14 22:13 UTC";
-    std::mem::forget(host.lock(layout::WATCH_LOCK, note, Duration::ZERO).unwrap());
+    std::mem::forget(host.lock(paths::WATCH_LOCK, note, Duration::ZERO).unwrap());
 }
 
 /// A host on which the fleet was applied, and its guest has written to its disk. It is the same every time: steps are

@@ -19,7 +19,7 @@ use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Re
 use crate::files::Root;
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
 use crate::mark::Moment;
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use files::seed::Receipts;
 use files::{folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};

@@ -1,13 +1,13 @@
 //! What there is to know about the kernels of a VM.
 
 use crate::boot::{GenerationId, attention_of, choose};
+use crate::fleet::Vm;
 use crate::inventory::Inventory;
 use crate::mark::{Record, Wanted};
 use crate::plan::builder::{PlanBuilder, PlanInput};
 use crate::plan::kernels::{
     Bootable, Staged, bootable, failed, hook_note, listing, staged, trials,
 };
-use crate::spec::Vm;
 
 /// Says which kernel a VM does not boot although its guest means it to, and which one it boots because somebody asked
 /// for it.

@@ -1,9 +1,11 @@
 //! Whether a host can run what a VM is to be.
 
 use crate::domain::arch_name;
+use crate::fleet::Accel;
 use crate::inventory::{Domain, GuestSupport};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
-use crate::spec::{Accel, HostCheck, Size};
+use crate::problem::HostCheck;
+use crate::values::Size;
 use crate::xml;
 
 /// A check that failed: why, and what to do.

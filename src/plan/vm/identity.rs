@@ -9,7 +9,7 @@ use crate::inventory::{Fact, RawFile};
 use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::Act;
-use crate::spec::{HostPath, Size};
+use crate::values::{HostPath, Size};
 
 /// What the last apply left at this path, whatever its device was called then.
 pub(super) fn applied_at<'a>(

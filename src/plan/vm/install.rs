@@ -2,13 +2,15 @@
 
 use super::seed::seed_source;
 use crate::boot::{INSTALLED, InstallerReceipt, SeedPart, read_installer_receipt};
+use crate::fleet::{Disk, GuestReboot, Handover, Install, Restart, Spec, Vm};
 use crate::inventory::{Domain, Fact, Inventory, RawFile};
 use crate::mark::{Phase, Record};
+use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, VmPlanner};
 use crate::plan::copies::{Expected, damage};
 use crate::plan::kernels::choice;
 use crate::plan::step::{Act, InstallerSource, SeedSource, StepId};
-use crate::spec::{Disk, GuestReboot, Handover, Install, Restart, Spec, Vm, VmName, layout};
+use crate::values::VmName;
 
 /// What is to be said and done about a VM's installation.
 pub(super) struct Installation {
@@ -282,7 +284,7 @@ impl VmPlanner<'_> {
         let file = self.input.inventory.path(disk.path.as_str()).present()?;
         let act = Act::EraseDisk {
             path: disk.path.clone(),
-            size: crate::spec::Size::from_bytes(file.stat.size),
+            size: crate::values::Size::from_bytes(file.stat.size),
             mark: format!("{}/{INSTALLED}", vm.boot.share).parse().ok()?,
             uuid: domain.map(|domain| self.uuid(Some(domain))),
         };
@@ -302,7 +304,7 @@ impl VmPlanner<'_> {
             let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
             damage(
                 input.inventory,
-                &layout::installer_folder(&vm.name),
+                &paths::installer_folder(&vm.name),
                 expected,
             )
         });
@@ -358,7 +360,7 @@ fn has_mark(share: &RawFile) -> bool {
 
 /// What was staged, as its receipt says; one that cannot be understood, or that is not root's, is as good as none.
 fn staged<'a>(input: &PlanInput<'a>, vm: &Vm) -> Option<(&'a RawFile, InstallerReceipt)> {
-    let path = layout::installer_receipt(&vm.name);
+    let path = paths::installer_receipt(&vm.name);
     let file = input.inventory.path(&path).present()?;
     let text = file
         .text

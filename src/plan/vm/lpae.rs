@@ -5,10 +5,10 @@
 
 use crate::boot::{BootFileName, KernelVersion};
 use crate::domain::has_storage_on_pci;
+use crate::fleet::{Arch, Transport, Vm};
 use crate::inventory::{Domain, Inventory};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::kernels::{kernels, staged_pair};
-use crate::spec::{Arch, Transport, Vm};
 
 /// Says that a VM's kernel will not find what its domain has on PCI.
 pub(super) fn notice(

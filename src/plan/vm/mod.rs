@@ -22,9 +22,11 @@ use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner}
 use super::formats::refuse_later;
 use super::step::{Act, Base, StepId};
 use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
+use crate::fleet::{DesiredState, Transport, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{BootRecord, Phase, Record, Wanted};
-use crate::spec::{DesiredState, HostPath, Transport, Uuid, Vm, layout};
+use crate::paths;
+use crate::values::{HostPath, Uuid};
 
 pub(super) fn plan(
     input: &PlanInput<'_>,
@@ -224,7 +226,7 @@ impl VmPlanner<'_> {
                 }
             }
             Fact::Present(SeenRecord::Damaged(_)) if self.record_is_a_folder() => {
-                let path = layout::record(name);
+                let path = paths::record(name);
                 builder.refuse(
                     name,
                     format!("{path} is a folder"),
@@ -252,7 +254,7 @@ impl VmPlanner<'_> {
     }
 
     fn record_is_a_folder(&self) -> bool {
-        let seen = self.input.inventory.path(&layout::record(&self.vm.name));
+        let seen = self.input.inventory.path(&paths::record(&self.vm.name));
         seen.present()
             .is_some_and(|file| file.stat.kind == FileKind::Folder)
     }

@@ -3,7 +3,7 @@
 use crate::inventory::{self, Domain, Ownership};
 use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, Removals, VmPlanner};
 use crate::plan::step::StepId;
-use crate::spec::HostPath;
+use crate::values::HostPath;
 
 /// How somebody gives a domain another name, which libvirt allows only while it is off.
 pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {

@@ -1,11 +1,12 @@
 //! What a running VM has not got yet, and gets when it starts next.
 
 use crate::domain::{Comparison, apply_edits, differing_rows};
+use crate::fleet::{DesiredState, Handover};
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
+use crate::paths;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 use crate::plan::kernels;
-use crate::spec::{DesiredState, Handover, layout};
 use std::fmt;
 
 /// A property in which a process differs from the definition that its domain will have.
@@ -65,7 +66,7 @@ impl VmPlanner<'_> {
     /// Says what a change of handover brings with it.
     pub(super) fn handover_notice(&self, record: Option<&Record>, builder: &mut PlanBuilder) {
         let (name, boot) = (&self.vm.name, &self.vm.boot);
-        let (kernel, initrd) = (layout::LINKED_KERNEL, layout::LINKED_INITRD);
+        let (kernel, initrd) = (paths::LINKED_KERNEL, paths::LINKED_INITRD);
         let was = record.map(|record| record.boot.handover);
         if was == Some(boot.handover) {
             return;

@@ -2,13 +2,14 @@
 
 use super::pending::Pending;
 use crate::domain::Cause;
+use crate::fleet::Restart;
 use crate::inventory::{Domain, RunState};
 use crate::mark::Phase;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 use crate::plan::kernels::{Bootable, bootable};
 use crate::plan::run::{Calls, calls};
 use crate::plan::step::{Act, StepId};
-use crate::spec::{Restart, Uuid};
+use crate::values::Uuid;
 
 impl VmPlanner<'_> {
     pub(super) fn run_state(

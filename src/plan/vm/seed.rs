@@ -1,11 +1,13 @@
 //! The pair that a VM boots while its share has none.
 
 use crate::boot::{SeedPart, SeedReceipt, read_seed_receipt};
+use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory, RawFile};
+use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, PlanInput};
 use crate::plan::copies::{Expected, damage};
 use crate::plan::step::{Act, SeedSource, StepId};
-use crate::spec::{HostPath, Vm, layout};
+use crate::values::HostPath;
 
 /// Plans the staging of the seed pair.
 pub(super) fn seed(
@@ -54,15 +56,15 @@ pub(super) fn seed(
 
 /// What is wrong with the staged seed, if anything is to be seen.
 fn seed_damage(inventory: &Inventory, vm: &Vm) -> Option<String> {
-    let file = inventory.path(&layout::seed_receipt(&vm.name)).present()?;
+    let file = inventory.path(&paths::seed_receipt(&vm.name)).present()?;
     let receipt = receipt_in(file)?;
     let expected = Expected::by_receipt(file, &receipt.kernel, &receipt.initrd);
-    damage(inventory, &layout::seed_folder(&vm.name), expected)
+    damage(inventory, &paths::seed_folder(&vm.name), expected)
 }
 
 /// Whether what an apply staged as the seed is not there as it was.
 pub(super) fn seed_is_lost(input: &PlanInput<'_>, vm: &Vm) -> bool {
-    let receipt = input.inventory.path(&layout::seed_receipt(&vm.name));
+    let receipt = input.inventory.path(&paths::seed_receipt(&vm.name));
     receipt.is_absent() || seed_damage(input.inventory, vm).is_some()
 }
 
@@ -81,7 +83,7 @@ fn staged_seed(
     vm: &Vm,
     builder: &mut PlanBuilder,
 ) -> Result<Option<SeedReceipt>, Blocked> {
-    let path = layout::seed_receipt(&vm.name);
+    let path = paths::seed_receipt(&vm.name);
     match input.inventory.path(&path) {
         Fact::Present(file) => Ok(receipt_in(file)),
         Fact::Absent => Ok(None),

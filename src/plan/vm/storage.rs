@@ -2,11 +2,13 @@
 
 use super::identity::applied_at;
 use crate::domain::{RowChange, applied_sources};
+use crate::fleet::Disk;
 use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
 use crate::mark::{Phase, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::{Act, StepId};
-use crate::spec::{Disk, HostCheck, HostPath, Size};
+use crate::problem::HostCheck;
+use crate::values::{HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
 const SHARE_MODE: u32 = 0o700;

@@ -12,8 +12,9 @@ use crate::files::Root;
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
+use crate::paths;
 use crate::plan::Extraction;
-use crate::spec::{HostPath, layout};
+use crate::values::HostPath;
 use guestfish::{Guestfish, GuestfishFault};
 use rustix::fs::XattrFlags;
 use std::fs::File;
@@ -103,9 +104,9 @@ impl Executor<SystemHost> {
             );
             made.map_err(|error| HostError::new(format!("cannot make {}", wanted.share), error))?;
         }
-        let scratch = layout::extracted(vm);
+        let scratch = paths::extracted(vm);
         self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&layout::boot_folder(vm), layout::PASSAGE)?;
+        self.ensure_folder(&paths::boot_folder(vm), paths::PASSAGE)?;
         self.empty_folder(&scratch)?;
         let place = Path::new(&scratch);
         let taken = take(Path::new(wanted.disk.as_str()), place, arch).and_then(|taken| {
@@ -114,7 +115,7 @@ impl Executor<SystemHost> {
         });
         let _ = self
             .calls()
-            .remove_folder(&scratch, &layout::EXTRACTED_FILES);
+            .remove_folder(&scratch, &paths::EXTRACTED_FILES);
         let (pair, filesystem) = taken.map_err(|fault| {
             let remedy = fault.remedy();
             let error = HostError::new(
@@ -136,7 +137,7 @@ impl Executor<SystemHost> {
 
     /// An empty folder of root's alone.
     fn empty_folder(&self, path: &str) -> Result<(), HostError> {
-        let left = self.calls().remove_folder(path, &layout::EXTRACTED_FILES);
+        let left = self.calls().remove_folder(path, &paths::EXTRACTED_FILES);
         let doing = || cannot(format!("make {path}"));
         if let Some(name) = left.map_err(doing())?.first() {
             let why = format!("{path}/{name} is none of armfleet's files");

@@ -7,7 +7,7 @@ use crate::boot::GenerationId;
 use crate::files::{Folder, LinkInTheWay, Root};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
-use crate::spec::layout;
+use crate::paths;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(in super::super) fn look(
 }
 
 fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<RawFile> {
-    let own = layout::own_part(name).is_some_and(|(_, rest)| !rest.is_empty());
+    let own = paths::own_part(name).is_some_and(|(_, rest)| !rest.is_empty());
     let through = if own { staged_in(root, name)? } else { None };
     let name = through.as_deref().unwrap_or(name);
     let (folder, in_folder) = root.holding(name)?;
@@ -128,7 +128,7 @@ fn generation(boot: &Folder, link: &str, stat: RawStat) -> io::Result<RawFile> {
         None => Vec::new(),
         Some(target) => match boot.sub(&target) {
             Ok(folder) => {
-                let names = layout::GENERATION_FILES.map(str::to_owned);
+                let names = paths::GENERATION_FILES.map(str::to_owned);
                 entries_of(&folder, names)?
             }
             Err(error) if is_missing(&error) => Vec::new(),
