@@ -2,13 +2,14 @@
 
 use crate::case::{self, Case};
 use armfleet::engine::{self, Interruption, Monitor};
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::watched::{Recording, Watch, Watched};
 use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
-use armfleet::plan::{Ended, Outcome};
-use armfleet::plan::{Plan, Policy, Step};
+use armfleet::paths;
+use armfleet::plan::{Ended, Outcome, Plan, Policy, Step};
 use armfleet::report::{Paint, PlanReport, render_plan};
 use std::time::Duration;
 
