@@ -5,9 +5,9 @@
 
 use super::mapped_link::{BootFileName, LinkFault, link_target};
 use super::note::PairSource;
+use super::share::{Entry, Listing};
 use super::version::KernelVersion;
 use super::{INITRD_LIMIT, KERNEL_LIMIT};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// How many unlinked pairs are candidates, the newest ones. Each may cost a copy and a check.
@@ -26,26 +26,6 @@ const LEFTOVER_SUFFIXES: [&str; 10] = [
     ".dpkg-dist",
     "~",
 ];
-
-/// One entry of the share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
-    /// A mapped link with its text, as read.
-    Link(Vec<u8>),
-    /// A plain file, with its size in bytes.
-    File(u64),
-    /// Neither, or not readable: what it is instead.
-    Other(&'static str),
-}
-
-/// What is in a share.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Listing {
-    /// The entries for which [`is_of_interest`] holds; others change nothing.
-    pub entries: BTreeMap<BootFileName, Entry>,
-    /// Whether the share has more entries than were looked at.
-    pub cut: bool,
-}
 
 /// Whether an entry of this name can matter to [`choose`].
 #[must_use]
@@ -232,8 +212,8 @@ fn follow(
         None => return Err(Unusable::Missing(link.to_owned())),
         Some(Entry::File(0)) => return Err(Unusable::Empty(link.to_owned())),
         Some(Entry::File(_)) => return Err(Unusable::NotALink(link)),
-        Some(Entry::Other(what)) => {
-            let name = link.to_owned();
+        Some(Entry::Unusual(what)) => {
+            let (name, what) = (link.to_owned(), what.describe());
             return Err(Unusable::NotAFile { name, what });
         }
         Some(Entry::Link(text)) => text,
@@ -313,7 +293,10 @@ fn plain_file(listing: &Listing, name: &BootFileName, limit: u64) -> Result<(), 
             name,
             what: "a link",
         }),
-        Some(Entry::Other(what)) => Err(Unusable::NotAFile { name, what }),
+        Some(Entry::Unusual(what)) => {
+            let what = what.describe();
+            Err(Unusable::NotAFile { name, what })
+        }
         Some(Entry::File(0)) => Err(Unusable::Empty(name)),
         Some(&Entry::File(size)) if size > limit => Err(Unusable::TooLarge { name, size, limit }),
         Some(Entry::File(_)) => Ok(()),
@@ -323,6 +306,7 @@ fn plain_file(listing: &Listing, name: &BootFileName, limit: u64) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::Unusual;
     use proptest::prelude::*;
 
     /// A share as `ls` would show it: `name -> target`, or `name size`.
@@ -332,7 +316,7 @@ mod tests {
                 Some((name, target)) => (name, Entry::Link(target.as_bytes().to_vec())),
                 None => match line.split_once(' ') {
                     Some((name, size)) => (name, Entry::File(size.parse().unwrap())),
-                    None => (*line, Entry::Other("a folder")),
+                    None => (*line, Entry::Unusual(Unusual::Folder)),
                 },
             };
             (BootFileName::new(name.as_bytes()).unwrap(), entry)
@@ -534,7 +518,7 @@ mod tests {
             proptest::collection::vec(any::<u8>(), 0..20).prop_map(Entry::Link),
             (0u64..3).prop_map(Entry::File),
             Just(Entry::File(u64::MAX)),
-            Just(Entry::Other("a FIFO")),
+            Just(Entry::Unusual(Unusual::HostSpecial)),
         ];
         let named = names.prop_map(|name| BootFileName::new(name.as_bytes()).unwrap());
         proptest::collection::btree_map(named, entry, 0..8).prop_map(|entries| Listing {

@@ -13,6 +13,7 @@ mod kernel;
 mod mapped_link;
 mod newc;
 mod note;
+mod share;
 mod stop_note;
 mod trial;
 mod version;
@@ -21,9 +22,7 @@ use crate::format::Format;
 use crate::paths;
 
 pub use arch::GuestArch;
-pub use choice::{
-    Candidate, Considered, Entry, Listing, PassedOver, Unusable, choose, is_of_interest,
-};
+pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
 pub use hook_note::{attention_of, render_hook_note};
 pub use initrd::{Initrd, InitrdFault, InitrdFormat, walk_initrd};
@@ -37,6 +36,9 @@ pub use note::{
     PAIR_FORMAT, PairNote, PairSource, SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex, Timestamp,
     read_installer_receipt, read_pair_note, read_seed_receipt, render_installer_receipt,
     render_pair_note, render_seed_receipt,
+};
+pub use share::{
+    Entry, Listing, SHARE_NAME_LIMIT, ShareContents, ShareFolder, Unusual, read_share,
 };
 pub use stop_note::{GuestStop, STOP_NOTE};
 pub use trial::{

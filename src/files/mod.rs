@@ -5,8 +5,10 @@
 //! else must not have armfleet write or remove there.
 
 mod folder;
+mod share;
 
 pub use folder::{Folder, NotPlain, STATX, open_plain};
+pub use share::{Share, identity_of};
 
 use crate::paths;
 use std::io;

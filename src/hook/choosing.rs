@@ -4,9 +4,10 @@ use super::files::{Deadline, FileFault, chain};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use super::provided::stage_seed;
 use super::said::Said;
-use super::share::Share;
+use super::share::Seen;
 use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
 use crate::files::Root;
+use crate::files::Share;
 use crate::mark::{Record, Wanted};
 use crate::paths;
 use std::path::Path;
@@ -111,9 +112,7 @@ impl Choosing<'_> {
     fn share_pair(&mut self) -> Option<GenerationId> {
         let share = self.share?;
         let path = Path::new(self.record.boot.share.as_str());
-        let looked = share
-            .look()
-            .map_err(FileFault::new("look into the share", path));
+        let looked = Seen::of(share).map_err(FileFault::new("look into the share", path));
         let seen = looked.map_err(|fault| self.said.warn(chain(&fault))).ok()?;
         let staged = self.generations.current();
         for considered in choose(&seen.listing) {

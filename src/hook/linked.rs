@@ -2,14 +2,14 @@
 
 use super::files::{Deadline, FileFault, STAGING_TIME, copy, identity};
 use super::generations::{Generations, files};
-use super::share::Share;
+use super::share;
 use crate::boot::FileNote;
 use crate::files::Root;
+use crate::files::Share;
 use crate::paths;
 use crate::values::{HostPath, VmName};
 use std::fs::File;
 use std::io;
-use std::path::Path;
 
 /// Why a pair has not got its names.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub(super) enum LinkFault {
 /// Gives the pair that is staged for a VM its names inside this share.
 pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), LinkFault> {
     let generations = Generations::open(root, vm)?;
-    let share = Share::open(Path::new(share.as_str()))?;
+    let share = share::open(share)?;
     place(&generations, &share, Deadline::after(STAGING_TIME))
 }
 
@@ -58,7 +58,7 @@ fn place_one(
     deadline: Deadline,
 ) -> Result<(), LinkFault> {
     match guests_own(share, note) {
-        Some(file) if share.has(name, &file) => return Ok(()),
+        Some(file) if share::has(share, name, &file) => return Ok(()),
         Some(file) => share.link(&file, name),
         None => staged().and_then(|from| {
             share.write(name, |into| {
@@ -71,7 +71,7 @@ fn place_one(
 
 /// The guest's file, if it is still the one that was checked.
 fn guests_own(share: &Share, note: &FileNote) -> Option<File> {
-    let file = share.open_by_name(&note.from.name).ok()?;
+    let file = share::open_by_name(share, &note.from.name).ok()?;
     (identity(&file).ok()? == note.from.file).then_some(file)
 }
 

@@ -10,10 +10,11 @@ use super::linked::{LinkFault, hand_over};
 use super::outcome::Outcome;
 use super::provided::{ProvidedFault, is_blank, stage_installer};
 use super::said::Said;
-use super::share::Share;
+use super::share;
 use super::trial;
 use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
 use crate::files::Root;
+use crate::files::Share;
 use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
@@ -149,8 +150,7 @@ impl<'a> Start<'a> {
 
     /// Makes `current` name a pair of the guest's own, or its seed.
     fn switch_to_own(&mut self, generations: &Generations, rules: Rules) -> Result<(), Trouble> {
-        let path = Path::new(self.record.boot.share.as_str());
-        let share = Share::open(path)
+        let share = share::open(&self.record.boot.share)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
         let (mut trials, judged) = self.judge(share.as_ref());
@@ -214,7 +214,7 @@ impl<'a> Start<'a> {
     /// Fails unless the installer would begin on an empty disk. Nothing else says as surely that a VM was not installed:
     /// neither a record nor a share, which may be lost.
     fn may_install(&self, disk: &HostPath) -> Result<(), Trouble> {
-        let share = Share::open(Path::new(self.record.boot.share.as_str()))?;
+        let share = share::open(&self.record.boot.share)?;
         match share.open_named(INSTALLED) {
             Ok(_) => return Err(Trouble::Installed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -3,11 +3,11 @@
 use super::files::{
     FileFault, chain, create, holding, identity, read_named, read_own, remove_file, sync_folder,
 };
-use super::share::Share;
 use crate::boot::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
 };
 use crate::files::Root;
+use crate::files::Share;
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::paths;
 use crate::values::VmName;

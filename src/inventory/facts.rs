@@ -162,7 +162,7 @@ fn listing(entries: &[RawEntry]) -> String {
             entry.name,
             kind(stat.kind),
             stat.size,
-            entry.link
+            entry.entry()
         )
     };
     entries.iter().map(line).collect()

@@ -3,11 +3,11 @@
 use super::builder::PlanInput;
 use super::copies::{Expected, damage};
 use crate::boot::{
-    BootFileName, Candidate, Considered, Entry, Failure, FileNote, GenerationId, Identity, Listing,
-    PairNote, PairSource, Trials, attention_of, choose, read_pair_note,
+    BootFileName, Candidate, Considered, Failure, FileNote, GenerationId, Identity, PairNote,
+    PairSource, Trials, attention_of, choose, read_pair_note,
 };
 use crate::fleet::Vm;
-use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
+use crate::inventory::{Fact, Inventory, RawEntry, RawFile};
 use crate::paths;
 
 /// Whether a start would find a kernel.
@@ -151,7 +151,7 @@ pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
 fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     let share = inventory.path(vm.boot.share.as_str()).present()?;
     let entries = share.entries.as_deref()?;
-    let considered = choose(&listing(entries));
+    let considered = choose(&share.listing());
     let trials = trials(inventory, vm);
     let candidate = considered.iter().flatten().next()?;
     if failed(&trials, entries, candidate).is_some() {
@@ -186,24 +186,7 @@ fn share_choice(input: &PlanInput<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
 
 /// Which pairs of a share could boot, as far as names and sizes tell.
 pub(super) fn choice(share: &RawFile) -> Vec<Considered> {
-    choose(&listing(share.entries.as_deref().unwrap_or_default()))
-}
-
-pub(super) fn listing(entries: &[RawEntry]) -> Listing {
-    let read = |entry: &RawEntry| match (&entry.link, entry.stat.kind) {
-        (Some(text), FileKind::File) => Entry::Link(text.as_bytes().to_vec()),
-        (None, FileKind::File) => Entry::File(entry.stat.size),
-        (_, FileKind::Folder) => Entry::Other("a folder"),
-        (_, FileKind::Symlink) => Entry::Other("a symbolic link of the host"),
-        (_, FileKind::Special) => Entry::Other("a device, socket or FIFO"),
-    };
-    let named = entries
-        .iter()
-        .filter_map(|entry| Some((BootFileName::new(entry.name.as_bytes()).ok()?, read(entry))));
-    Listing {
-        entries: named.collect(),
-        cut: false,
-    }
+    choose(&share.listing())
 }
 
 /// What is known of the pairs that a VM was started with.

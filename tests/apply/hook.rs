@@ -156,7 +156,7 @@ fn earlier_shim() -> String {
 #[test]
 fn an_earlier_versions_hook_is_left_until_there_is_something_else_to_do() {
     let host = settled_host();
-    host.put_file(SHIM, &earlier_shim()).unwrap();
+    host.put_file(SHIM, earlier_shim()).unwrap();
     host.own(SHIM, 0o755, ROOT).unwrap();
     host.restart_daemon();
     apply(&host, FLEET, &Default::default()).assert_did_nothing();
@@ -164,7 +164,10 @@ fn an_earlier_versions_hook_is_left_until_there_is_something_else_to_do() {
     let changed = FLEET.replace("512MiB", "640MiB");
     assert_ne!(changed, FLEET);
     let applied = apply(&host, &changed, &Default::default());
-    assert_eq!(applied.changes[1..4], REPAIRED);
+    // The VM's own steps do not wait for it.
+    let mut repaired = applied.changes.clone();
+    repaired.retain(|change| REPAIRED.contains(&change.as_str()));
+    assert_eq!(repaired, REPAIRED);
     assert!(applied.outcome.residual.steps.is_empty());
     assert_eq!(host.bytes(SHIM).unwrap(), armfleet::boot::SHIM.as_bytes());
 }

@@ -24,7 +24,7 @@ fn unmarked(definition: &str) -> String {
 
 fn foreign_record(host: &Memory) {
     let record = String::from_utf8(host.bytes(RECORD).unwrap()).unwrap();
-    host.put_file(RECORD, &record.replace("\"lab\"", "\"prod\""))
+    host.put_file(RECORD, record.replace("\"lab\"", "\"prod\""))
         .unwrap();
 }
 

@@ -186,7 +186,7 @@ fn what_an_earlier_version_did_not_record_is_filled_in_with_the_next_change() {
     {
         device.as_object_mut().unwrap().remove("place").unwrap();
     }
-    host.put_file(RECORD, &record.to_string()).unwrap();
+    host.put_file(RECORD, record.to_string()).unwrap();
     apply(&host, FLEET, &Policy::default()).assert_did_nothing();
     apply(&host, &more_memory(), &Policy::default()).assert_did(&["define", WRITE_RECORD]);
     let text = String::from_utf8(host.bytes(RECORD).unwrap()).unwrap();

@@ -14,7 +14,7 @@ fn hold(host: &Memory, until: Option<u64>) {
         until,
         why: Some("its disk is being moved".to_owned()),
     };
-    host.put_file(HOLD, &render_hold(&hold).unwrap()).unwrap();
+    host.put_file(HOLD, render_hold(&hold).unwrap()).unwrap();
 }
 
 const HOLD: &str = "/var/lib/armfleet/vms/armhf-vm/hold.json";

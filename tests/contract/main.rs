@@ -7,6 +7,7 @@
 
 mod domains;
 mod files;
+mod shares;
 
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};

@@ -104,13 +104,13 @@ fn things_that_are_no_files_are_seen_for_what_they_are() {
         is_passed_over(name, "is a folder", |world| {
             replace(world, name, |path| fs::create_dir(path).unwrap());
         });
-        is_passed_over(name, "is a FIFO or a device", |world| {
+        is_passed_over(name, "is a FIFO, socket or device of the host", |world| {
             replace(world, name, |path| {
                 let mode = Mode::from_raw_mode(0o666);
                 rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).unwrap();
             });
         });
-        is_passed_over(name, "is a socket or a device", |world| {
+        is_passed_over(name, "is a FIFO, socket or device of the host", |world| {
             replace(world, name, |path| {
                 // A socket's address is short; it is bound where it fits, and moved.
                 let short = tempfile::tempdir_in("/tmp").unwrap();

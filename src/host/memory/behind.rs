@@ -13,6 +13,9 @@ use std::time::Duration;
 const MOMENT: Duration = Duration::from_secs(1);
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
+/// A symbolic link, as QEMU keeps a guest's mode: little-endian.
+const LINK_MODE: [u8; 4] = 0o120_777_u32.to_le_bytes();
+
 /// Users with virsh. Each fails when there is no domain of that name.
 impl Memory {
     /// A domain's UUID.
@@ -186,10 +189,10 @@ impl Memory {
     ///
     /// # Errors
     /// When its folder is not there.
-    pub fn put_file(&self, path: &str, text: &str) -> Result<(), CallError> {
+    pub fn put_file(&self, path: &str, bytes: impl AsRef<[u8]>) -> Result<(), CallError> {
         self.meanwhile()
             .files
-            .put(path, Content::file(text), 0o644, ROOT)
+            .put(path, Content::file(bytes.as_ref()), 0o644, ROOT)
     }
 
     /// Puts a socket there.
@@ -223,7 +226,17 @@ impl Memory {
     /// When the share is not there.
     pub fn put_guest_link(&self, share: &str, name: &str, target: &str) -> Result<(), CallError> {
         self.put_guest_file(share, name, target)?;
-        self.meanwhile().files.map_link(&format!("{share}/{name}"))
+        self.meanwhile()
+            .files
+            .give_guest_mode(&format!("{share}/{name}"), &LINK_MODE)
+    }
+
+    /// QEMU keeps a mode for what a guest made in its share.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn give_guest_mode(&self, path: &str, mode: &[u8]) -> Result<(), CallError> {
+        self.meanwhile().files.give_guest_mode(path, mode)
     }
 
     /// A guest writes to its disk.

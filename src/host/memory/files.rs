@@ -1,6 +1,7 @@
 //! A file system: names, owners, modes, inodes, symbolic links, and times.
 
 mod folders;
+mod share;
 
 use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;
@@ -43,7 +44,8 @@ struct Node {
     mtime_ns: i64,
     ctime_ns: i64,
     /// Whether the xattr `user.virtfs.mode` makes it a symbolic link to the guest.
-    mapped_link: bool,
+    /// The attribute in which QEMU keeps the mode that the guest gave it.
+    guest_mode: Option<Vec<u8>>,
 }
 
 /// A file system with its clock.
@@ -191,9 +193,8 @@ impl Files {
                 seen.blank = Some(node.content.is_blank());
                 seen.head = node.content.head();
             }
-            (Look::Share | Look::Folder, FileKind::Folder) => {
-                seen.entries = Some(self.entries(&place));
-            }
+            (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
+            (Look::Folder, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
             (Look::Generation, FileKind::Symlink) => {
                 seen.text = node.text();
                 let target = seen.text.as_deref().unwrap_or_default();
@@ -205,11 +206,7 @@ impl Files {
     }
 
     fn entries(&self, folder: &str) -> Vec<RawEntry> {
-        let entry = |(name, node): (&str, &Node)| RawEntry {
-            name: name.to_owned(),
-            stat: node.stat(),
-            link: node.mapped_link.then(|| node.text()).flatten(),
-        };
+        let entry = |(name, node): (&str, &Node)| RawEntry::only(name.to_owned(), node.stat());
         self.children(folder).map(entry).collect()
     }
 
@@ -322,7 +319,7 @@ impl Files {
             ino: self.inode(place),
             mtime_ns: self.now_ns,
             ctime_ns: self.now_ns,
-            mapped_link: false,
+            guest_mode: None,
         }
     }
 

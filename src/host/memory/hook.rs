@@ -2,12 +2,12 @@
 
 use super::files::{Content, Files};
 use crate::boot::{
-    BootFileName, Candidate, Considered, Entry, FileNote, INSTALLED, Identity, KernelVersion,
-    Listing, Origin, PairNote, PairSource, SeedPart, SeedReceipt, Sha256Hex, Timestamp, choose,
+    BootFileName, Candidate, Considered, FileNote, INSTALLED, Identity, KernelVersion, Origin,
+    PairNote, PairSource, SeedPart, SeedReceipt, Sha256Hex, Timestamp, choose,
     read_installer_receipt, read_pair_note, read_seed_receipt, render_pair_note,
 };
 use crate::host::primitives::{CallError, Owner};
-use crate::inventory::{FileKind, Look, RawEntry, RawStat};
+use crate::inventory::{Look, RawEntry, RawFile, RawStat};
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
 use crate::values::{HostPath, VmName};
@@ -134,24 +134,7 @@ pub(super) fn started(files: &mut Files, domain: &str) {
 
 fn considered(files: &Files, share: &HostPath) -> Vec<Considered> {
     let seen = files.look(share.as_str(), Look::Share);
-    let entries = seen.present().and_then(|share| share.entries.as_deref());
-    let entry = |entry: &RawEntry| {
-        let name = BootFileName::new(entry.name.as_bytes()).ok()?;
-        let what = match (&entry.link, entry.stat.kind) {
-            (Some(text), _) => Entry::Link(text.as_bytes().to_vec()),
-            (None, FileKind::File) => Entry::File(entry.stat.size),
-            (None, _) => Entry::Other("not a file"),
-        };
-        Some((name, what))
-    };
-    choose(&Listing {
-        entries: entries
-            .unwrap_or_default()
-            .iter()
-            .filter_map(entry)
-            .collect(),
-        cut: false,
-    })
+    choose(&seen.present().map(RawFile::listing).unwrap_or_default())
 }
 
 fn from_share(

@@ -5,9 +5,7 @@ use crate::fleet::Vm;
 use crate::inventory::Inventory;
 use crate::mark::{Record, Wanted};
 use crate::plan::builder::{PlanBuilder, PlanInput};
-use crate::plan::kernels::{
-    Bootable, Staged, bootable, failed, hook_note, listing, staged, trials,
-};
+use crate::plan::kernels::{Bootable, Staged, bootable, failed, hook_note, staged, trials};
 
 /// Says which kernel a VM does not boot although its guest means it to, and which one it boots because somebody asked
 /// for it.
@@ -30,10 +28,11 @@ pub(super) fn trial_notices(
         return;
     }
     let share = inventory.path(vm.boot.share.as_str()).present();
-    let Some(entries) = share.and_then(|share| share.entries.as_deref()) else {
+    let seen = share.and_then(|share| Some((share, share.entries.as_deref()?)));
+    let Some((share, entries)) = seen else {
         return;
     };
-    let considered = choose(&listing(entries));
+    let considered = choose(&share.listing());
     let first = considered.iter().flatten().next();
     let failed = first.and_then(|pair| failed(&trials, entries, pair));
     if let Some((id, failure)) = failed {

@@ -1,7 +1,7 @@
 //! The choice over shares that are made of lines: a name, `>` and a link's text, or `=` and a size.
 #![no_main]
 
-use armfleet::boot::{BootFileName, Entry, INITRD_LIMIT, KERNEL_LIMIT, KernelVersion, Listing, choose};
+use armfleet::boot::{BootFileName, Entry, INITRD_LIMIT, KERNEL_LIMIT, KernelVersion, Listing, Unusual, choose};
 
 fn entry(line: &[u8]) -> Option<(BootFileName, Entry)> {
     let at = line.iter().position(|byte| matches!(byte, b'>' | b'=' | b'?'))?;
@@ -9,7 +9,7 @@ fn entry(line: &[u8]) -> Option<(BootFileName, Entry)> {
     let entry = match line[at] {
         b'>' => Entry::Link(rest.to_vec()),
         b'=' => Entry::File(std::str::from_utf8(rest).ok()?.parse().ok()?),
-        _ => Entry::Other("a folder"),
+        _ => Entry::Unusual(Unusual::Folder),
     };
     Some((BootFileName::new(&line[..at]).ok()?, entry))
 }

@@ -78,11 +78,15 @@ impl Files {
 
 /// What happens to a file system behind armfleet's back.
 impl Files {
-    /// Makes a file a symbolic link to the guest that has the folder as its boot share.
-    pub(in super::super) fn map_link(&mut self, path: &str) -> Result<(), CallError> {
+    /// Gives a file the attribute in which QEMU keeps the mode that a guest gave it.
+    pub(in super::super) fn give_guest_mode(
+        &mut self,
+        path: &str,
+        mode: &[u8],
+    ) -> Result<(), CallError> {
         let place = self.resolve(path).ok_or_else(|| missing(path))?;
         let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
-        node.mapped_link = true;
+        node.guest_mode = Some(mode.to_vec());
         Ok(())
     }
 }

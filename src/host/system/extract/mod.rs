@@ -6,7 +6,8 @@ use super::SystemHost;
 use super::files::share;
 use crate::boot::{
     BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdFault, KernelFault, KernelVersion,
-    Listing, MODE_XATTR, PairSource, PassedOver, check_kernel, choose, is_of_interest, walk_initrd,
+    Listing, MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest,
+    walk_initrd,
 };
 use crate::files::Root;
 use crate::host::failure::cannot;
@@ -214,7 +215,7 @@ fn listing(guestfish: &mut Guestfish, folder: &str) -> Result<Listing, ExtractFa
                 .map(|size| size.parse())
             {
                 Some(Ok(size)) => Entry::File(size),
-                _ => Entry::Other("not a plain file"),
+                _ => Entry::Unusual(Unusual::NotPlain),
             },
         };
         listing.entries.insert(name, entry);

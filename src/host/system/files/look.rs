@@ -156,11 +156,7 @@ fn entries_of(
     let mut entries = Vec::new();
     for name in names {
         match folder.stat(&name) {
-            Ok(stat) => entries.push(RawEntry {
-                stat: raw_stat(&stat),
-                name,
-                link: None,
-            }),
+            Ok(stat) => entries.push(RawEntry::only(name, raw_stat(&stat))),
             // Removed meanwhile, or not UTF-8.
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::boot::{Entry, Unusual};
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -290,21 +291,22 @@ fn only_text_of_at_most_4095_bytes_with_the_mode_of_a_link_is_a_mapped_link() {
         .open(sandbox.real("/boot/huge"))
         .unwrap();
     huge.set_len(1 << 40).unwrap();
-    for name in [
-        "longer",
-        "bytes",
-        "short-mode",
-        "long-mode",
-        "no-mode",
-        "file-mode",
-        "huge",
+    for (name, is) in [
+        ("longer", Entry::Link(vec![b'x'; 4096])),
+        ("bytes", Entry::Link(b"\xff".to_vec())),
+        ("huge", Entry::Link(vec![0; 4096])),
+        ("short-mode", Entry::Unusual(Unusual::GuestSpecial)),
+        ("long-mode", Entry::Unusual(Unusual::GuestSpecial)),
+        ("no-mode", Entry::Unusual(Unusual::GuestSpecial)),
+        ("file-mode", Entry::File(1)),
     ] {
-        assert_eq!(entry(&sandbox, name).link, None, "{name}");
+        let seen = entry(&sandbox, name);
+        assert_eq!((seen.link.as_ref(), seen.entry()), (None, is), "{name}");
     }
 }
 
 #[test]
-fn names_of_a_share_that_are_no_text_are_left_out() {
+fn names_of_a_share_that_are_no_text_are_listed_and_are_no_candidates() {
     let sandbox = Sandbox::new();
     sandbox.folder("/boot");
     let bytes = sandbox
@@ -312,24 +314,30 @@ fn names_of_a_share_that_are_no_text_are_left_out() {
         .join(std::ffi::OsStr::from_bytes(b"vmlinuz-\xff"));
     fs::write(bytes, "").unwrap();
     sandbox.file("/boot/-a -- $(x)\n", "");
-    let names: Vec<_> = entries(&sandbox)
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect();
-    assert_eq!(names, ["-a -- $(x)\n"]);
+    let share = seen(&sandbox, "/boot", Look::Share);
+    assert!(share.listing().entries.is_empty());
+    let names = share.entries.into_iter().flatten().map(|entry| entry.name);
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["-a -- $(x)\n", "vmlinuz-\u{fffd}"]
+    );
 }
 
 #[test]
-fn a_share_of_more_than_4096_names_is_not_read() {
+fn a_share_of_more_than_4096_names_is_cut_but_for_its_links() {
     let sandbox = Sandbox::new();
     sandbox.folder("/boot");
     for number in 0..4096 {
         sandbox.file(&format!("/boot/{number}"), "");
     }
-    assert_eq!(entries(&sandbox).len(), 4096);
-    sandbox.file("/boot/more", "");
-    let why = unreadable(&sandbox, "/boot", Look::Share);
-    assert_eq!(why, "it holds more than 4096 names");
+    assert!(!seen(&sandbox, "/boot", Look::Share).cut);
+    sandbox.mapped("/boot/vmlinuz", "vmlinuz-1-a", &LINK);
+    sandbox.file("/boot/vmlinuz-1-a", "kernel");
+    let share = seen(&sandbox, "/boot", Look::Share);
+    assert!(share.cut && share.listing().cut);
+    for name in ["vmlinuz", "vmlinuz-1-a"] {
+        assert!(share.listing().entries.contains_key(name), "{name}");
+    }
 }
 
 #[test]
