@@ -19,10 +19,11 @@
 #[path = "apply/case.rs"]
 mod case;
 
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::inventory::Inventory;
 use armfleet::plan::{Plan, plan};
+use armfleet::problem::HostCheck;
 use armfleet::report::{Paint, PlanReport, render_diffs, render_plan};
-use armfleet::spec::{HostCheck, Spec, read_fleet};
 use case::{BASE, Case, cases, policy};
 use proptest::prelude::*;
 use std::collections::BTreeSet;

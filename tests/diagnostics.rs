@@ -8,8 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+use armfleet::fleet::{FleetFile, Given, read_files, read_fleet};
+use armfleet::problem::{ProblemKind, Problems};
 use armfleet::report::render_problems;
-use armfleet::spec::{Code, FleetFile, Given, Problems, Secrets, read_files, read_fleet};
+use armfleet::values::Secrets;
 use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
@@ -78,9 +80,9 @@ fn every_kind_of_problem_has_a_case() {
         .iter()
         .map(|case| std::fs::read_to_string(case.join("stderr.txt")).unwrap())
         .collect();
-    for code in Code::ALL {
+    for code in ProblemKind::ALL {
         // A file that is too large has no place here; it is tested beside the reader.
-        let exempt = *code == Code::FileTooLarge;
+        let exempt = *code == ProblemKind::FileTooLarge;
         let answered = answers.contains(&format!("error[{code}]"));
         assert!(exempt || answered, "no case for {code}");
     }

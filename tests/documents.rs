@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use armfleet::spec::explain::{KeyTopic, Topic, topics};
-use armfleet::spec::{HostCheck, read_fleet};
+use armfleet::fleet::explain::{KeyTopic, Topic, topics};
+use armfleet::fleet::read_fleet;
+use armfleet::problem::HostCheck;
 use std::path::Path;
 use std::process::Command;
 

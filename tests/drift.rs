@@ -6,9 +6,10 @@
 mod recorded;
 
 use armfleet::domain::Cause;
+use armfleet::fleet::Spec;
 use armfleet::inventory::{Fact, FileKind, RawInventory};
+use armfleet::paths;
 use armfleet::plan::{Act, Plan, Policy, Removal, plan};
-use armfleet::spec::{Spec, layout};
 use recorded::{applied, domain, edit_domain, file, perform, plan_on, see, spec, stat, vm};
 
 fn fleet(vms: &[String]) -> Spec {
@@ -121,7 +122,7 @@ fn drift_alone_is_planned_and_leaves_what_the_file_changed_for_later() {
 fn a_lost_hook_is_drift_and_comes_back_before_a_start() {
     let spec = fleet(&[vm("a", "1GiB", "")]);
     let mut host = applied(&spec);
-    host.paths.insert(layout::SHIM.to_owned(), Fact::Absent);
+    host.paths.insert(paths::SHIM.to_owned(), Fact::Absent);
     domain(&mut host, "a").state = 5;
     let plan = with(&drift_only(), &spec, &host);
     assert_eq!(ids(&plan), ["hook/qemu", "reload/libvirtd", "start/a"]);
@@ -255,7 +256,7 @@ fn nothing_is_stopped_that_could_not_be_started_again() {
     let mut host = applied(&fleet(&[vm("a", "1GiB", "")]));
     let broken = file(stat(FileKind::File, 0o644, (0, 0), 1));
     host.paths
-        .insert(layout::HOOK_BINARY.to_owned(), Fact::Present(broken));
+        .insert(paths::HOOK_BINARY.to_owned(), Fact::Present(broken));
     let plan = plan_on(
         &fleet(&[vm("a", "2GiB", ", restart: when-required")]),
         &host,

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use armfleet::fleet::explain::{KeyText, KeyTopic, ProblemTopic, Topic, explain, topics};
+use armfleet::fleet::{Spec, read_fleet};
+use armfleet::problem::{HostCheck, ProblemKind};
 use armfleet::report::{Paint, render_topic_list, render_topics};
-use armfleet::spec::explain::{KeyText, KeyTopic, ProblemTopic, Topic, explain, topics};
-use armfleet::spec::{Code, HostCheck, Spec, read_fleet};
 use serde_yaml::{Mapping, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -111,7 +112,10 @@ fn every_problem_is_explained_in_sentences() {
         Topic::Key(_) => None,
     });
     let problems: Vec<ProblemTopic> = problems.collect();
-    assert_eq!(problems.len(), Code::ALL.len() + HostCheck::ALL.len());
+    assert_eq!(
+        problems.len(),
+        ProblemKind::ALL.len() + HostCheck::ALL.len()
+    );
     for topic in problems {
         for text in [topic.meaning, topic.why, topic.remedy] {
             assert!(is_sentence(text), "{}: {text:?}", topic.code);

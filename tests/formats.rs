@@ -17,7 +17,7 @@ use recorded::{applied, domain, edit_domain, empty_host, plan_on, see, spec, vm}
 use std::path::Path;
 
 /// A host with three VMs, and the file edited since: one grows, one is new, one left, one drifted.
-fn example() -> (armfleet::spec::Spec, RawInventory) {
+fn example() -> (armfleet::fleet::Spec, RawInventory) {
     let before = [
         vm("obs-01", "2GiB", ""),
         vm("obs-02", "2GiB", ""),
@@ -166,7 +166,7 @@ fn a_schema_refuses_what_is_no_report() {
 }
 
 /// 500 VMs, of which 20 get more memory.
-fn large() -> (armfleet::spec::Spec, RawInventory) {
+fn large() -> (armfleet::fleet::Spec, RawInventory) {
     let names: Vec<String> = (0..500).map(|number| format!("obs-{number:03}")).collect();
     let file = |memory: &dyn Fn(usize) -> &'static str| {
         let vms = names

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use armfleet::fleet::read_fleet;
 use armfleet::report::render_problems;
-use armfleet::spec::read_fleet;
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::Instant;

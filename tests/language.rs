@@ -7,7 +7,9 @@
     reason = "tests"
 )]
 
-use armfleet::spec::{FleetFile, Given, Problems, Secrets, Spec, Vm, environment, read_files};
+use armfleet::fleet::{FleetFile, Given, Spec, Vm, environment, read_files};
+use armfleet::problem::Problems;
+use armfleet::values::Secrets;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Instant;

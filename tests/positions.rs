@@ -6,7 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
-use armfleet::spec::{Code, FleetFile, Given, Problem, Secrets, read_files};
+use armfleet::fleet::{FleetFile, Given, read_files};
+use armfleet::problem::{Problem, ProblemKind};
+use armfleet::values::Secrets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -14,173 +16,206 @@ use std::ops::Range;
 const BASE: &str = "arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 }";
 
 /// A code, and a file, or with `vm: ` before it what a VM of a file says beside [`BASE`].
-const TABLE: &[(Code, &str)] = &[
-    (Code::ControlCharacter, "fleet: f\nvms: {«\u{1b}»}\n"),
-    (Code::Syntax, "fleet: «\"»f\n"),
-    (Code::Syntax, "fleet: f\nvms: {}\n«@»x: 1\n"),
-    (Code::Syntax, "fleet: f\nvms:\n  one: «*two»\n"),
-    (Code::Syntax, "fleet: f\nvms: { a: {}, b: «*two», c: {} }\n"),
-    (Code::Syntax, "fleet: \"a\\n\\\\«\\w»orkers\"\nvms: {}\n"),
-    (Code::Syntax, "fleet: f\nvms: «]»\n"),
-    (Code::Syntax, "fleet: f\nvms:\n«\t»one: {}\n"),
-    (Code::EmptyFile, "«~»\n"),
+const TABLE: &[(ProblemKind, &str)] = &[
+    (ProblemKind::ControlCharacter, "fleet: f\nvms: {«\u{1b}»}\n"),
+    (ProblemKind::Syntax, "fleet: «\"»f\n"),
+    (ProblemKind::Syntax, "fleet: f\nvms: {}\n«@»x: 1\n"),
+    (ProblemKind::Syntax, "fleet: f\nvms:\n  one: «*two»\n"),
     (
-        Code::SeveralDocuments,
+        ProblemKind::Syntax,
+        "fleet: f\nvms: { a: {}, b: «*two», c: {} }\n",
+    ),
+    (
+        ProblemKind::Syntax,
+        "fleet: \"a\\n\\\\«\\w»orkers\"\nvms: {}\n",
+    ),
+    (ProblemKind::Syntax, "fleet: f\nvms: «]»\n"),
+    (ProblemKind::Syntax, "fleet: f\nvms:\n«\t»one: {}\n"),
+    (ProblemKind::EmptyFile, "«~»\n"),
+    (
+        ProblemKind::SeveralDocuments,
         "fleet: f\nvms: {}\n«---»\nfleet: g\n",
     ),
-    (Code::Tag, "fleet: «!!str» f\nvms: {}\n"),
-    (Code::Tag, "fleet: f\nvms: {}\nvars: «!include» {}\n"),
-    (Code::MergeKey, "vm: «<<»: a"),
-    (Code::BadKey, "fleet: f\nvms:\n  «[»a]: {}\n"),
-    (Code::BadKey, "fleet: f\nvms:\n  «~»: {}\n"),
-    (Code::UnknownKey, "fleet: f\nvms: {}\n«vsm»: {}\n"),
-    (Code::UnknownKey, "vm: «memroy»: 1GiB"),
+    (ProblemKind::Tag, "fleet: «!!str» f\nvms: {}\n"),
+    (ProblemKind::Tag, "fleet: f\nvms: {}\nvars: «!include» {}\n"),
+    (ProblemKind::MergeKey, "vm: «<<»: a"),
+    (ProblemKind::BadKey, "fleet: f\nvms:\n  «[»a]: {}\n"),
+    (ProblemKind::BadKey, "fleet: f\nvms:\n  «~»: {}\n"),
+    (ProblemKind::UnknownKey, "fleet: f\nvms: {}\n«vsm»: {}\n"),
+    (ProblemKind::UnknownKey, "vm: «memroy»: 1GiB"),
     (
-        Code::UnknownKey,
+        ProblemKind::UnknownKey,
         "vm: disks: [{ path: /srv/a.img, «sise»: 1GiB }]",
     ),
-    (Code::UnknownKey, "vm: «'größe'»: 1"),
+    (ProblemKind::UnknownKey, "vm: «'größe'»: 1"),
     (
-        Code::UnknownKey,
+        ProblemKind::UnknownKey,
         "fleet: f\nvms: {}\nprofiles: { p: { «\"memroy\"»: 1GiB } }\n",
     ),
-    (Code::DuplicateKey, "fleet: f\nvms: {}\n«fleet»: g\n"),
-    (Code::DuplicateKey, "vm: vcpus: 1, «vcpus»: 2"),
+    (ProblemKind::DuplicateKey, "fleet: f\nvms: {}\n«fleet»: g\n"),
+    (ProblemKind::DuplicateKey, "vm: vcpus: 1, «vcpus»: 2"),
     (
-        Code::MissingKey,
+        ProblemKind::MissingKey,
         "fleet: f\nvms: { «vm»: { arch: armhf, boot: { cmdline: a } } }\n",
     ),
     (
-        Code::MissingKey,
+        ProblemKind::MissingKey,
         "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, «boot»: {} } }\n",
     ),
     (
-        Code::MissingKey,
+        ProblemKind::MissingKey,
         "fleet: f\nvms: { vm: { arch: armhf, «memory»: ~, boot: { cmdline: a } } }\n",
     ),
-    (Code::MissingKey, "vm: disks: [«{» size: 1GiB }]"),
-    (Code::WrongType, "fleet: f\nvms: «[»]\n"),
-    (Code::WrongType, "vm: vcpus: «two»"),
-    (Code::WrongType, "vm: vcpus: «'2'»"),
-    (Code::WrongType, "vm: autostart: «yes»"),
-    (Code::WrongType, "vm: disks: «/srv/a.img»"),
-    (Code::WrongType, "vm: disks: [{ path: «{»name} }]"),
-    (Code::WrongValue, "fleet: «a b»\nvms: {}\n"),
+    (ProblemKind::MissingKey, "vm: disks: [«{» size: 1GiB }]"),
+    (ProblemKind::WrongType, "fleet: f\nvms: «[»]\n"),
+    (ProblemKind::WrongType, "vm: vcpus: «two»"),
+    (ProblemKind::WrongType, "vm: vcpus: «'2'»"),
+    (ProblemKind::WrongType, "vm: autostart: «yes»"),
+    (ProblemKind::WrongType, "vm: disks: «/srv/a.img»"),
+    (ProblemKind::WrongType, "vm: disks: [{ path: «{»name} }]"),
+    (ProblemKind::WrongValue, "fleet: «a b»\nvms: {}\n"),
     (
-        Code::WrongValue,
+        ProblemKind::WrongValue,
         "fleet: f\nvms:\n  «a/b»: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\n",
     ),
-    (Code::WrongValue, "vm: state: «started»"),
-    (Code::WrongValue, "vm: stop_timeout: «120»   # seconds"),
-    (Code::WrongValue, "vm: console: { log: «log/x» }"),
+    (ProblemKind::WrongValue, "vm: state: «started»"),
     (
-        Code::WrongValue,
+        ProblemKind::WrongValue,
+        "vm: stop_timeout: «120»   # seconds",
+    ),
+    (ProblemKind::WrongValue, "vm: console: { log: «log/x» }"),
+    (
+        ProblemKind::WrongValue,
         "vm: disks: [{ path: /srv/a.img, size: «\"8G\"» }]",
     ),
-    (Code::NotSupportedYet, "vm: «networks»: []"),
-    (Code::NotSupportedYet, "vm: host: «other»"),
+    (ProblemKind::NotSupportedYet, "vm: «networks»: []"),
+    (ProblemKind::NotSupportedYet, "vm: host: «other»"),
     (
-        Code::NotSupportedYet,
+        ProblemKind::NotSupportedYet,
         "vm: disks: [{ path: /srv/a.img }, «{» path: /srv/b.img }]",
     ),
     (
-        Code::Placeholder,
+        ProblemKind::Placeholder,
         "vm: console: { log: '/log/«{nmae}».log' }",
     ),
-    (Code::Placeholder, "vm: console: { log: '/log/é«{»name' }"),
-    (Code::Placeholder, "vm: console: { log: '/log/«{index}»' }"),
     (
-        Code::Placeholder,
+        ProblemKind::Placeholder,
+        "vm: console: { log: '/log/é«{»name' }",
+    ),
+    (
+        ProblemKind::Placeholder,
+        "vm: console: { log: '/log/«{index}»' }",
+    ),
+    (
+        ProblemKind::Placeholder,
         "vm: console: { log: «\"/log\\x2f{nmae}\"» }",
     ),
-    (Code::Variable, "vm: console: { log: '/log/«{var.x}»' }"),
-    (Code::Variable, "fleet: f\nvms: {}\nvars: { «v»: {} }\n"),
     (
-        Code::Variable,
+        ProblemKind::Variable,
+        "vm: console: { log: '/log/«{var.x}»' }",
+    ),
+    (
+        ProblemKind::Variable,
+        "fleet: f\nvms: {}\nvars: { «v»: {} }\n",
+    ),
+    (
+        ProblemKind::Variable,
         "fleet: f\nvms: {}\nvars: { «1v»: { default: a } }\n",
     ),
     (
-        Code::Variable,
+        ProblemKind::Variable,
         "fleet: f\nvms: {}\nvars: { v: { required: «true», default: a } }\n",
     ),
-    (Code::Environment, "fleet: '«{env.TOKEN}»'\nvms: {}\n"),
     (
-        Code::Environment,
+        ProblemKind::Environment,
+        "fleet: '«{env.TOKEN}»'\nvms: {}\n",
+    ),
+    (
+        ProblemKind::Environment,
         "vm: console: { log: '/log/«{env.TOKEN}»' }",
     ),
-    (Code::Range, "fleet: f\nvms: { 'a«[»1-2': {} }\n"),
-    (Code::Range, "fleet: f\nvms: { 'a1-2«]»': {} }\n"),
-    (Code::Range, "fleet: f\nvms: { 'é[1,«9-2»,3]': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a«[»1-2': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a1-2«]»': {} }\n"),
     (
-        Code::RangesMeet,
+        ProblemKind::Range,
+        "fleet: f\nvms: { 'é[1,«9-2»,3]': {} }\n",
+    ),
+    (
+        ProblemKind::RangesMeet,
         "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a[1-3]: ~\n  «a[3-4]»: ~\n",
     ),
-    (Code::TooManyVms, "fleet: f\nvms:\n  «a[1-10001]»: ~\n"),
-    (Code::UnknownProfile, "vm: profile: «worker»"),
     (
-        Code::SharedPath,
+        ProblemKind::TooManyVms,
+        "fleet: f\nvms:\n  «a[1-10001]»: ~\n",
+    ),
+    (ProblemKind::UnknownProfile, "vm: profile: «worker»"),
+    (
+        ProblemKind::SharedPath,
         "vm: disks: [{ path: «/srv/vm-boot/disk» }]",
     ),
     (
-        Code::DuplicateDisk,
+        ProblemKind::DuplicateDisk,
         "vm: disks: [{ path: /srv/a.img, name: root }, { path: /srv/b.img, name: «root» }]",
     ),
     (
-        Code::MemoryRange,
+        ProblemKind::MemoryRange,
         "fleet: f\nvms: { vm: { arch: armhf, memory: «4GiB», boot: { cmdline: a } } }\n",
     ),
     (
-        Code::MemoryFraction,
+        ProblemKind::MemoryFraction,
         "fleet: f\nvms: { vm: { arch: armhf, memory: «1GB», boot: { cmdline: a } } }\n",
     ),
-    (Code::VcpuRange, "vm: vcpus: «99»"),
-    (Code::PathRefused, "vm: disks: [{ path: «/etc/disk» }]"),
+    (ProblemKind::VcpuRange, "vm: vcpus: «99»"),
     (
-        Code::PathRefused,
+        ProblemKind::PathRefused,
+        "vm: disks: [{ path: «/etc/disk» }]",
+    ),
+    (
+        ProblemKind::PathRefused,
         "vm: console: { log: «/var/lib/armfleet/log» }",
     ),
     (
-        Code::ShareTooGeneral,
+        ProblemKind::ShareTooGeneral,
         "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, share: «/srv» } } }\n",
     ),
     (
-        Code::DiskSize,
+        ProblemKind::DiskSize,
         "vm: disks: [{ path: /srv/a.img, size: «0GiB» }]",
     ),
     (
-        Code::DiskFormat,
+        ProblemKind::DiskFormat,
         "vm: disks: [{ path: «/srv/a.qcow2», format: raw }]",
     ),
     (
-        Code::SeedPair,
+        ProblemKind::SeedPair,
         "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, seed: { kernel: a, initrd: «./a» } } } }\n",
     ),
     (
-        Code::InstallAndSeed,
+        ProblemKind::InstallAndSeed,
         "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, seed: { kernel: a, initrd: b } }, disks: [{ path: /srv/a.img, size: 1GiB }], «install»: { kernel: c, initrd: d, cmdline: e } } }\n",
     ),
     (
-        Code::InstallDisk,
+        ProblemKind::InstallDisk,
         "vm: «install»: { kernel: c, initrd: d, cmdline: e }",
     ),
     (
-        Code::InstallDisk,
+        ProblemKind::InstallDisk,
         "vm: install: { kernel: c, initrd: d, cmdline: e }, disks: [{ path: «/srv/a.img» }]",
     ),
     (
-        Code::ConfirmWithin,
+        ProblemKind::ConfirmWithin,
         "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, confirm_within: «2s» } } }\n",
     ),
-    (Code::StopTimeout, "vm: stop_timeout: «2d»"),
+    (ProblemKind::StopTimeout, "vm: stop_timeout: «2d»"),
 ];
 
 /// Codes whose files are too large, or no text, for a table; each has a test of its own below or beside the reader.
-const ELSEWHERE: [Code; 5] = [
-    Code::FileTooLarge,
-    Code::NotUtf8,
-    Code::TooDeep,
-    Code::TooManyAliases,
-    Code::CmdlineLength,
+const ELSEWHERE: [ProblemKind; 5] = [
+    ProblemKind::FileTooLarge,
+    ProblemKind::NotUtf8,
+    ProblemKind::TooDeep,
+    ProblemKind::TooManyAliases,
+    ProblemKind::CmdlineLength,
 ];
 
 /// The file of a row without its marks, and the part between them.
@@ -248,13 +283,13 @@ fn what_is_underlined_is_the_offending_part_and_nothing_else() {
 
 #[test]
 fn every_kind_of_problem_is_in_the_table() {
-    let mut codes: BTreeSet<Code> = TABLE.iter().map(|(code, _)| *code).collect();
+    let mut codes: BTreeSet<ProblemKind> = TABLE.iter().map(|(code, _)| *code).collect();
     codes.extend(ELSEWHERE);
-    let missing: Vec<_> = Code::ALL
+    let missing: Vec<_> = ProblemKind::ALL
         .iter()
         .filter(|code| !codes.contains(code))
         .collect();
-    assert_eq!(missing, [&Code::Syntax; 0]);
+    assert_eq!(missing, [&ProblemKind::Syntax; 0]);
 }
 
 #[test]
@@ -262,7 +297,7 @@ fn what_fits_in_no_table_is_underlined_exactly_too() {
     let underlined = |bytes: &[u8]| {
         let found = problems(bytes);
         let [problem] = found.as_slice() else {
-            return (Code::Syntax, bytes.to_owned());
+            return (ProblemKind::Syntax, bytes.to_owned());
         };
         (problem.code, bytes[problem.place.range.clone()].to_owned())
     };
@@ -277,12 +312,16 @@ fn what_fits_in_no_table_is_underlined_exactly_too() {
         "*a,".repeat(99),
         "*b,".repeat(99)
     );
-    let cases: [(&[u8], Code, &[u8]); 5] = [
-        (cmdline.as_bytes(), Code::CmdlineLength, long.as_bytes()),
-        (deep.as_bytes(), Code::TooDeep, b"["),
-        (aliases.as_bytes(), Code::TooManyAliases, b"*b"),
-        (b"fleet: caf\xe9\n", Code::NotUtf8, b"\xe9"),
-        (&[b' '; (1 << 20) + 1], Code::FileTooLarge, b""),
+    let cases: [(&[u8], ProblemKind, &[u8]); 5] = [
+        (
+            cmdline.as_bytes(),
+            ProblemKind::CmdlineLength,
+            long.as_bytes(),
+        ),
+        (deep.as_bytes(), ProblemKind::TooDeep, b"["),
+        (aliases.as_bytes(), ProblemKind::TooManyAliases, b"*b"),
+        (b"fleet: caf\xe9\n", ProblemKind::NotUtf8, b"\xe9"),
+        (&[b' '; (1 << 20) + 1], ProblemKind::FileTooLarge, b""),
     ];
     for (bytes, code, part) in cases {
         assert_eq!(underlined(bytes), (code, part.to_owned()));

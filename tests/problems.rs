@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use armfleet::fleet::read_fleet;
+use armfleet::problem::{Problem, Problems};
 use armfleet::report::{ProblemsReport, schemas};
-use armfleet::spec::{Problem, Problems, read_fleet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

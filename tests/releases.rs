@@ -11,12 +11,13 @@ use armfleet::boot::{
     EARLIER_SHIMS, SHIM, STAGED_FILES, Trials, read_installer_receipt, read_pair_note,
     read_seed_receipt,
 };
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::system::SystemReads;
 use armfleet::host::{Inspect as _, Observer};
 use armfleet::inventory::{Fact, Inventory, RawInventory, digest, query};
 use armfleet::mark::{read_entry, read_hold, read_record, read_run_note};
+use armfleet::paths;
 use armfleet::plan::{Plan, Policy, Removal, SavedPlan, SavedPlanError, Step, plan};
-use armfleet::spec::{Spec, layout, read_fleet};
 use frozen::{RELEASES, folder, lay_out};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -96,7 +97,7 @@ fn the_shim_of_each_release_is_known() {
         let tree = TempDir::new().unwrap();
         lay_out(release, tree.path());
         let shim =
-            fs::read_to_string(tree.path().join(layout::SHIM.trim_start_matches('/'))).unwrap();
+            fs::read_to_string(tree.path().join(paths::SHIM.trim_start_matches('/'))).unwrap();
         let known = EARLIER_SHIMS.contains(&digest(&shim).as_str());
         assert!(known || shim == SHIM, "{release}");
     }
@@ -236,9 +237,9 @@ fn a_vm_with_a_file_of_a_later_version_is_refused_and_no_other() {
         .filter(|(_, path)| !path.ends_with("installer.json"))
         .collect();
     let name = |vm: &str| vm.parse().unwrap();
-    files.push(("linked", layout::record(&name("linked"))));
-    files.push(("installing", layout::installer_receipt(&name("installing"))));
-    files.push(("held", layout::hold(&name("held"))));
+    files.push(("linked", paths::record(&name("linked"))));
+    files.push(("installing", paths::installer_receipt(&name("installing"))));
+    files.push(("held", paths::hold(&name("held"))));
     for (vm, path) in files {
         let plan = host.plan(&changed, |seen| make_later(seen, &path));
         let left = steps(&plan);
@@ -270,7 +271,7 @@ fn a_vm_that_left_the_file_and_has_a_later_record_is_not_removed() {
         ]
         .concat()
     );
-    let record = layout::record(&"seeded".parse().unwrap());
+    let record = paths::record(&"seeded".parse().unwrap());
     let plan = host.plan(&without, |seen| make_later(seen, &record));
     assert!(plan.steps.is_empty(), "{plan:#?}");
     let why = &plan.refusals[0].why;
@@ -283,7 +284,7 @@ fn a_vm_that_left_the_file_and_has_a_later_record_is_not_removed() {
 #[test]
 fn other_words_for_a_recorded_value_are_no_drift_and_no_change() {
     let host = Frozen::of(RELEASES[0]);
-    let record = layout::record(&"seeded".parse().unwrap());
+    let record = paths::record(&"seeded".parse().unwrap());
     let reword = |seen: &mut RawInventory| {
         let Some(Fact::Present(file)) = seen.paths.get_mut(&record) else {
             panic!("no record");

@@ -5,11 +5,14 @@
 
 mod recorded;
 
+use armfleet::fleet::{FleetSource, KeptFile, Spec};
 use armfleet::inventory::{Fact, FileKind, RawInventory};
+use armfleet::paths;
 use armfleet::plan::{
     MovedFact, Plan, Policy, SaveError, SavedPlan, SavedPlanError, Staleness, plan, touched_paths,
 };
-use armfleet::spec::{Code, FleetSource, KeptFile, Problems, Secrets, Spec, layout};
+use armfleet::problem::{ProblemKind, Problems};
+use armfleet::values::Secrets;
 use proptest::prelude::*;
 use recorded::{applied, domain, edit_domain, empty_host, file, plan_on, see, spec, stat, vm};
 use std::collections::BTreeMap;
@@ -132,13 +135,13 @@ fn a_disk_grown_by_hand_makes_it_stale() {
 fn a_replaced_hook_makes_it_stale() {
     let (yaml, mut host) = example();
     let saved = save(&yaml, &host);
-    let Some(Fact::Present(shim)) = host.paths.get_mut(layout::SHIM) else {
+    let Some(Fact::Present(shim)) = host.paths.get_mut(paths::SHIM) else {
         panic!("no shim");
     };
     shim.sha256 = Some("0".repeat(64));
     let stale = stale(&saved, &host);
     assert_eq!(ids(&stale.new), ["hook/qemu", "reload/libvirtd"]);
-    assert_eq!(moved(&stale), [format!("{}: contents  -> ", layout::SHIM)]);
+    assert_eq!(moved(&stale), [format!("{}: contents  -> ", paths::SHIM)]);
 }
 
 #[test]
@@ -242,7 +245,7 @@ fn a_file_that_is_no_plan_of_this_version_is_refused() {
 }
 
 /// What is wrong with the fleet file of a plan whose text was edited.
-fn problems(text: &str) -> Vec<Code> {
+fn problems(text: &str) -> Vec<ProblemKind> {
     let saved = SavedPlan::read(text.as_bytes()).unwrap();
     let problems: Problems = saved.source.read(Secrets::default()).unwrap_err();
     problems.iter().map(|problem| problem.code).collect()
@@ -253,26 +256,26 @@ fn every_check_of_the_fleet_file_runs_on_a_plan_again() {
     let logged = yaml(&[vm("a", "2GiB", ", console: { log: /var/log/a.log }")]);
     let text = text(&logged, &empty_host(), &Secrets::default());
     for (then, now, code) in [
-        ("/var/log/a.log", "/etc/cron.d/x", Code::PathRefused),
-        ("/srv/a.img", "/etc/evil.img", Code::PathRefused),
+        ("/var/log/a.log", "/etc/cron.d/x", ProblemKind::PathRefused),
+        ("/srv/a.img", "/etc/evil.img", ProblemKind::PathRefused),
         (
             "arch: armhf",
             "arch: armhf, boot.share: /etc",
-            Code::UnknownKey,
+            ProblemKind::UnknownKey,
         ),
         (
             "cmdline: console",
             "share: /etc/newshare, cmdline: console",
-            Code::PathRefused,
+            ProblemKind::PathRefused,
         ),
         (
             "cmdline: console",
             "share: /opt, cmdline: console",
-            Code::ShareTooGeneral,
+            ProblemKind::ShareTooGeneral,
         ),
-        ("memory: 2GiB", "memory: 9GiB", Code::MemoryRange),
-        ("/srv/a.img", "/srv/a-boot/a.img", Code::SharedPath),
-        ("/srv/a.img", "/dev/sda", Code::NotSupportedYet),
+        ("memory: 2GiB", "memory: 9GiB", ProblemKind::MemoryRange),
+        ("/srv/a.img", "/srv/a-boot/a.img", ProblemKind::SharedPath),
+        ("/srv/a.img", "/dev/sda", ProblemKind::NotSupportedYet),
     ] {
         assert!(text.contains(then), "{then}");
         assert_eq!(problems(&text.replace(then, now)), [code], "{now}");
@@ -352,7 +355,7 @@ fn a_saved_plan_holds_the_template_of_a_secret_and_no_value() {
         assert_eq!(steps.contains("hunter2"), value.contains("hunter2"));
         let problems = saved.source.read(Secrets::default()).unwrap_err();
         let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
-        assert_eq!(codes, [Code::Environment]);
+        assert_eq!(codes, [ProblemKind::Environment]);
         let shown = saved.source.read_templates().unwrap();
         assert_eq!(shown.vms.len(), 1);
     }

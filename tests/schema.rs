@@ -4,8 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::spec::read_fleet;
-use armfleet::spec::schema::schema;
+use armfleet::fleet::read_fleet;
+use armfleet::fleet::schema::schema;
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};

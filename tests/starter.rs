@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::engine::{Ended, Interruption, Monitor, apply, observe_and_plan};
-use armfleet::host::Performer;
+use armfleet::engine::{Interruption, Monitor, apply, observe_and_plan};
+use armfleet::fleet::read_fleet;
+use armfleet::host::Executor;
 use armfleet::host::memory::Memory;
 use armfleet::inventory::RawLibvirt;
+use armfleet::plan::Ended;
 use armfleet::plan::{Policy, Step};
-use armfleet::spec::read_fleet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -41,7 +42,7 @@ fn a_starter_is_valid_and_plans_and_applies() {
         version: 9_000_000,
         capabilities: include_str!("fixtures/capabilities-9.0.xml").to_owned(),
     });
-    let performer = Performer::locked(host).unwrap();
+    let performer = Executor::locked(host).unwrap();
     let policy = Policy::default();
     let (plan, _) = observe_and_plan(&performer, &spec, &policy).unwrap();
     assert!(plan.is_complete() && !plan.is_empty());

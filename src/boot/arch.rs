@@ -1,6 +1,6 @@
 //! The instruction sets whose kernels can be told.
 
-use crate::spec::Arch;
+use crate::fleet::Arch;
 use std::fmt;
 
 /// A guest's instruction set, as libvirt's `<os><type arch=…>` names it.

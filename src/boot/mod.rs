@@ -18,7 +18,7 @@ mod trial;
 mod version;
 
 use crate::format::Format;
-use crate::spec::layout;
+use crate::paths;
 
 pub use arch::GuestArch;
 pub use choice::{
@@ -47,11 +47,11 @@ pub use trial::{
 pub use version::KernelVersion;
 
 /// What is kept beside a VM's staged pairs, each with what it says it is.
-pub const STAGED_FILES: [(layout::PathOf, Format); 4] = [
-    (layout::trials, TRIALS_FORMAT),
-    (layout::current_pair, PAIR_FORMAT),
-    (layout::seed_receipt, SEED_FORMAT),
-    (layout::installer_receipt, INSTALLER_FORMAT),
+pub const STAGED_FILES: [(paths::PathOf, Format); 4] = [
+    (paths::trials, TRIALS_FORMAT),
+    (paths::current_pair, PAIR_FORMAT),
+    (paths::seed_receipt, SEED_FORMAT),
+    (paths::installer_receipt, INSTALLER_FORMAT),
 ];
 
 /// The largest kernel that is staged, in bytes. Debian's are below 40 MiB.

@@ -3,7 +3,7 @@
 //! The kernel unpacks the archives of an initrd one after another, so later files replace earlier ones
 //! (Linux `Documentation/driver-api/early-userspace/buffer-format.rst`).
 
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use std::collections::BTreeSet;
 
 /// Where archives and the files in them begin: multiples of this.

@@ -3,7 +3,7 @@
 use super::mapped_link::BootFileName;
 use super::version::KernelVersion;
 use crate::format::{Format, FormatError};
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -95,7 +95,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Strikes => write!(f, "{STRIKES} starts without a sign of life"),
             Self::Silent(seconds) => {
-                let time = crate::spec::render_duration(Duration::from_secs(*seconds));
+                let time = crate::values::render_duration(Duration::from_secs(*seconds));
                 write!(f, "no sign of life within {time}")
             }
         }
@@ -200,7 +200,7 @@ impl fmt::Display for Judged {
         match self {
             Self::Proved(what, Proof::Guest) => write!(f, "{what} works: its guest said so"),
             Self::Proved(what, Proof::Uptime) => {
-                let time = crate::spec::render_duration(PROVING_TIME);
+                let time = crate::values::render_duration(PROVING_TIME);
                 write!(f, "{what} works: it ran for {time}")
             }
             Self::Strike(what, count) => {

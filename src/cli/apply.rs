@@ -1,22 +1,53 @@
 //! `armfleet apply`
 
+use super::arguments::{FileArguments, Format, PlanFormat, PlanOptions, sha256};
 use super::caller::caller;
-use super::exit::Exit;
+use super::exit::{Exit, outcome_exits};
 use super::follow::follow;
+use super::local::host;
 use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
-use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
-use crate::engine::{Ended, Outcome, apply, observe_and_plan};
-use crate::host::Performer;
+use super::{fleet, history, saved, terminal};
+use crate::engine::{apply, observe_and_plan};
+use crate::fleet::Spec;
+use crate::host::Executor;
 use crate::host::system::SystemHost;
+use crate::plan::Outcome;
 use crate::plan::{Plan, Policy, Staleness};
 use crate::report::{
     ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
     render_staleness,
 };
-use crate::spec::Spec;
+use clap::Args;
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArguments {
+    #[command(flatten)]
+    fleet: FileArguments,
+    #[command(flatten)]
+    options: PlanOptions,
+    /// Do not ask
+    #[arg(long)]
+    auto_approve: bool,
+    /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing; `-` with --plan-sha256 is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only", "reinstall", "accept", "allow_replace"])]
+    plan: Option<PathBuf>,
+    /// Trust the plan's file if this is its SHA-256, as plan --out printed it, whoever owns the file or can write it
+    #[arg(long, value_name = "HEX", requires = "plan", value_parser = sha256)]
+    plan_sha256: Option<String>,
+    /// How to print what was done; with json, the plan is printed only if somebody is asked
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for each
+    /// 256 MiB of its memory]
+    #[arg(long, value_name = "N")]
+    parallel: Option<NonZero<usize>>,
+    /// Follow VMs that are being installed until they run their own kernels
+    #[arg(long)]
+    wait: bool,
+}
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     match &arguments.plan {
@@ -40,7 +71,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     options.check_hosts()?;
     let policy = options.policy(ask);
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
-    let host = Performer::locked(host()?).map_err(failed)?;
+    let host = Executor::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
     terminal::keep_secret(&plan.secrets);
     let host = host.called_by(caller(files.iter().map(String::as_str)));
@@ -63,7 +94,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 /// Applies a saved plan, if planning again gives the same steps.
 fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
-    let host = Performer::locked(host()?).map_err(failed)?;
+    let host = Executor::locked(host()?).map_err(failed)?;
     let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
     terminal::keep_secret(&again.secrets);
     let host = host.called_by(caller(path.to_str()));
@@ -106,7 +137,7 @@ fn refuse_stale(path: &Path, plan: &Plan, staleness: &Staleness) {
 
 /// Performs a plan and says what it came to.
 fn perform(
-    host: Performer<SystemHost>,
+    host: Executor<SystemHost>,
     spec: &Spec,
     policy: &Policy,
     plan: &Plan,
@@ -121,9 +152,7 @@ fn perform(
         Exit::first(of_plan)
     } else {
         let outcome = apply(&host, spec, policy, plan, &progress).map_err(failed)?;
-        for error in &outcome.untold {
-            terminal::warning(error, error.remedy());
-        }
+        outcome.untold.iter().for_each(terminal::warning);
         tell(plan, Some(&outcome), arguments.format)?;
         let of_outcome = outcome_exits(plan, &outcome);
         Exit::first(of_outcome.into_iter().chain(of_plan))
@@ -162,28 +191,6 @@ fn followed(
     };
     let end = follow(spec, arguments.parallel, progress, say)?;
     Ok(if end == Exit::Success { exit } else { end })
-}
-
-pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
-    let failed = outcome
-        .ended
-        .values()
-        .any(|ended| matches!(ended, Ended::Failed(_)));
-    [
-        (
-            Exit::Interrupted,
-            outcome.interrupted && !outcome.all_done(),
-        ),
-        (Exit::Failed, failed || !outcome.residual.is_complete()),
-        (
-            Exit::Refused,
-            !outcome.residual.refusals.is_empty() && plan.refusals.is_empty(),
-        ),
-        (
-            Exit::Unsettled,
-            outcome.all_done() && !outcome.residual.is_empty(),
-        ),
-    ]
 }
 
 #[derive(Debug, thiserror::Error)]

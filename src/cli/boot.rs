@@ -1,19 +1,72 @@
 //! `armfleet boot`
 
+use super::arguments::FleetOptions;
 use super::exit::Exit;
+use super::local::{host, reads};
 use super::plan::failed;
-use super::{
-    BootCommand, BootExtractArguments, BootListArguments, BootUseArguments, BootVm, ListFormat,
-    fleet, host, reads, terminal,
-};
+use super::{fleet, terminal};
 use crate::boot::{Generation, Standing};
 use crate::engine::observe_and_plan;
 use crate::host::system::Extracted;
-use crate::host::{Performer, generations};
+use crate::host::{Executor, generations};
 use crate::mark::Wanted;
 use crate::plan::{Policy, extraction};
 use crate::report::render_generations;
-use crate::spec::VmName;
+use crate::values::VmName;
+use clap::{Args, Subcommand};
+
+/// What can be asked of a VM's kernels; all but `extract` take effect at its next start.
+#[derive(Debug, Subcommand)]
+pub(super) enum BootCommand {
+    /// Show a VM's generations: the kernels that it booted, and how they did
+    List(BootListArguments),
+    /// Boot this generation from the VM's next start on, whatever its share has
+    Use(BootUseArguments),
+    /// Give kernels that failed another chance
+    Retry(BootVm),
+    /// Take the first kernel out of a stopped VM's disk, into its boot share, where that has none
+    Extract(BootExtractArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootVm {
+    /// The VM
+    vm: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootExtractArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    #[command(flatten)]
+    fleet: FleetOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootListArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(super) enum ListFormat {
+    /// A table
+    #[default]
+    Text,
+    /// A list of objects
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootUseArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    /// The generation, by its name or its kernel's version; `auto` for what the guest installed
+    generation: String,
+}
 
 pub(super) fn run(command: &BootCommand) -> Result<Exit, Exit> {
     match command {
@@ -42,7 +95,7 @@ fn list(BootListArguments { vm, format }: &BootListArguments) -> Result<Exit, Ex
 
 fn use_generation(arguments: &BootUseArguments) -> Result<Exit, Exit> {
     let vm = name(&arguments.vm)?;
-    let host = Performer::unlocked(host()?);
+    let host = Executor::unlocked(host()?);
     let (wanted, what) = match arguments.generation.as_str() {
         "auto" => (Wanted::Auto, "what its share has".to_owned()),
         written => {
@@ -83,7 +136,7 @@ fn chosen<'g>(vm: &VmName, written: &str, known: &'g [Generation]) -> Result<&'g
 
 fn retry(vm: &BootVm) -> Result<Exit, Exit> {
     let vm = name(vm)?;
-    let host = Performer::unlocked(host()?);
+    let host = Executor::unlocked(host()?);
     let known = generations(host.calls(), &vm).map_err(failed)?;
     let failures = known
         .iter()
@@ -103,7 +156,7 @@ fn retry(vm: &BootVm) -> Result<Exit, Exit> {
 fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&[], &arguments.fleet)?;
     let vm = fleet::vm(&spec, &arguments.vm.vm)?;
-    let host = Performer::locked(host()?).map_err(failed)?;
+    let host = Executor::locked(host()?).map_err(failed)?;
     let (_, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
     let wanted = extraction(&inventory, vm).map_err(|no| {
         let remedy = Some(no.remedy.as_str()).filter(|remedy| !remedy.is_empty());
@@ -126,7 +179,7 @@ fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
 }
 
 fn name(vm: &BootVm) -> Result<VmName, Exit> {
-    vm.vm.parse().map_err(|why: crate::spec::Unacceptable| {
+    vm.vm.parse().map_err(|why: crate::values::Unacceptable| {
         terminal::error(&why, None);
         Exit::Invalid
     })

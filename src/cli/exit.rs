@@ -1,5 +1,7 @@
 //! Exit codes.
 
+use crate::plan::Plan;
+use crate::plan::{Ended, Outcome};
 use std::process::ExitCode;
 
 /// How a command ended. Of several that apply, the first of this list counts.
@@ -51,4 +53,27 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
     }
+}
+
+/// The exit codes that an apply calls for, each with whether it does.
+pub(super) fn outcome_exits(plan: &Plan, outcome: &Outcome) -> [(Exit, bool); 4] {
+    let failed = outcome
+        .ended
+        .values()
+        .any(|ended| matches!(ended, Ended::Failed(_)));
+    [
+        (
+            Exit::Interrupted,
+            outcome.interrupted && !outcome.all_done(),
+        ),
+        (Exit::Failed, failed || !outcome.residual.is_complete()),
+        (
+            Exit::Refused,
+            !outcome.residual.refusals.is_empty() && plan.refusals.is_empty(),
+        ),
+        (
+            Exit::Unsettled,
+            outcome.all_done() && !outcome.residual.is_empty(),
+        ),
+    ]
 }

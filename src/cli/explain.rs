@@ -2,8 +2,8 @@
 
 use super::exit::Exit;
 use super::terminal;
+use crate::fleet::explain::{explain, topics};
 use crate::report::{render_topic_list, render_topics};
-use crate::spec::explain::{explain, topics};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 
 /// Prints the schema of fleet files.
 pub(super) fn schema() -> Exit {
-    terminal::result(&crate::spec::schema::schema());
+    terminal::result(&crate::fleet::schema::schema());
     Exit::Success
 }
 

@@ -1,13 +1,12 @@
 //! The fleet file, from its place to a spec.
 
-use super::FleetOptions;
+use super::arguments::FleetOptions;
 use super::exit::Exit;
 use super::terminal;
+use crate::fleet::{FleetFile, FleetSource, Given, KeptFile, Spec, Vm, environment, read_files};
+use crate::problem::Problems;
 use crate::report::{Paint, render_problems};
-use crate::spec::{
-    FleetFile, FleetSource, Given, KeptFile, Problems, Secrets, Spec, Vm, VmName, environment,
-    read_files,
-};
+use crate::values::{Secrets, VmName};
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

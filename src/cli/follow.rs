@@ -1,17 +1,18 @@
 //! `armfleet apply --wait`: from an installer that runs to the kernel that it has installed.
 
-use super::apply::outcome_exits;
 use super::caller::caller;
-use super::exit::Exit;
+use super::exit::{Exit, outcome_exits};
+use super::local::{host, reads};
 use super::plan::failed;
 use super::progress::Progress;
-use super::{host, reads, terminal};
+use super::terminal;
 use crate::engine::{apply, observe_and_plan};
+use crate::fleet::Spec;
 use crate::host::system::SystemHost;
-use crate::host::{Observer, Performer};
+use crate::host::{Executor, Observer};
 use crate::plan::{Plan, Policy, installing};
 use crate::report::{PlanReport, render_outcome, render_plan};
-use crate::spec::{Spec, VmName, render_duration};
+use crate::values::{VmName, render_duration};
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ pub(super) fn follow(
             .collect();
         let plan = about(plan, &ended);
         if !plan.is_empty() {
-            let host = Performer::locked(host()?).map_err(failed)?;
+            let host = Executor::locked(host()?).map_err(failed)?;
             let host = host.called_by(caller([]));
             let host = host.booting_at_once(parallel.map(NonZero::get));
             boot_own(&host, spec, &policy, &plan, progress, say)?;
@@ -79,7 +80,7 @@ pub(super) fn follow(
 
 /// Applies what is left to do for VMs whose installations have ended.
 fn boot_own(
-    host: &Performer<SystemHost>,
+    host: &Executor<SystemHost>,
     spec: &Spec,
     policy: &Policy,
     plan: &Plan,

@@ -1,15 +1,34 @@
 //! `armfleet history`
 
+use super::arguments::Format;
 use super::exit::Exit;
-use super::{Format, HistoryArguments, terminal};
+use super::terminal;
 use crate::files::open_plain;
 use crate::host::system::SystemFiles;
 use crate::inventory::Look;
 use crate::mark::read_entry;
+use crate::paths;
+use crate::plan::Failure;
 use crate::report::{HistoryReport, JournalLine, render_history};
-use crate::spec::layout;
+use crate::values::VmName;
+use clap::Args;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArguments {
+    /// Only what was done to this VM
+    vm: Option<VmName>,
+    /// Only the last so many applies and other acts
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    last: usize,
+    /// Show how the definition of each domain changed, as for a single VM
+    #[arg(long)]
+    diff: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
 
 /// More of a journal is not read. One that has grown so far holds an apply of a hundred thousand steps.
 const SIZE_LIMIT: u64 = 128 << 20;
@@ -43,7 +62,7 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
             line: line.line,
             why: line.why.clone(),
         };
-        terminal::warning(&damaged, None);
+        terminal::warning(&Failure::of(&damaged, None));
     }
     match arguments.format {
         Format::Json => terminal::json(&report)?,
@@ -67,8 +86,8 @@ pub(super) fn past() -> Result<HistoryReport, Unreadable> {
 /// The lines of all journals, the oldest first.
 fn lines() -> Result<Vec<JournalLine>, Unreadable> {
     let mut lines = Vec::new();
-    for age in (0..=layout::OLDER_JOURNALS).rev() {
-        let path = layout::older_journal(age);
+    for age in (0..=paths::OLDER_JOURNALS).rev() {
+        let path = paths::older_journal(age);
         let bytes = match read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             read => read.map_err(|source| Unreadable {
@@ -99,7 +118,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 
 /// Whether an apply is at work. Its lock is not tried, since another apply could meet that; its note tells the process.
 fn is_under_way() -> bool {
-    let note = SystemFiles::new(Path::new("/")).look(layout::APPLY_LOCK, Look::Text);
+    let note = SystemFiles::new(Path::new("/")).look(paths::APPLY_LOCK, Look::Text);
     let note = note.present().and_then(|file| file.text.as_deref());
     let process = note.and_then(|note| note.strip_prefix("pid ")?.split(',').next());
     process.is_some_and(|process| Path::new("/proc").join(process).is_dir())

@@ -2,16 +2,36 @@
 
 use super::exit::Exit;
 use super::plan::failed;
-use super::{HoldArguments, ReleaseArguments, terminal};
+use super::terminal;
 use crate::format::UPGRADE;
 use crate::host::HostError;
 use crate::host::primitives::{CallError, Held};
 use crate::host::system::SystemFiles;
 use crate::inventory::{Fact, Look};
 use crate::mark::{HOLD_FORMAT, Hold, render_hold};
-use crate::spec::{VmName, layout, parse_duration, parse_time};
+use crate::paths;
+use crate::values::{VmName, parse_duration, parse_time};
+use clap::Args;
 use std::path::Path;
 use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(super) struct HoldArguments {
+    /// The VM
+    vm: VmName,
+    /// When it ends by itself: how long (2h, 3d), or when in UTC (2026-11-22T13:20Z)
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Why, for everybody who meets the hold
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReleaseArguments {
+    /// The VM
+    vm: VmName,
+}
 
 /// How long to wait for somebody else's short work on a VM.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -27,7 +47,7 @@ pub(super) fn hold(arguments: &HoldArguments) -> Result<Exit, Exit> {
         why: arguments.why.clone(),
     };
     let vm = &arguments.vm;
-    let path = layout::hold(vm);
+    let path = paths::hold(vm);
     let _lock = lock(&files, vm).map_err(failed)?;
     known(&files, &path).map_err(failed)?;
     let text = render_hold(&hold)
@@ -46,7 +66,7 @@ pub(super) fn hold(arguments: &HoldArguments) -> Result<Exit, Exit> {
 pub(super) fn release(arguments: &ReleaseArguments) -> Result<Exit, Exit> {
     let files = SystemFiles::new(Path::new("/"));
     let vm = &arguments.vm;
-    let path = layout::hold(vm);
+    let path = paths::hold(vm);
     let _lock = lock(&files, vm).map_err(failed)?;
     known(&files, &path).map_err(failed)?;
     let held = files.look(&path, Look::Stat).present().is_some();
@@ -88,25 +108,25 @@ fn known(files: &SystemFiles, path: &str) -> Result<(), HostError> {
 
 /// The lock of a VM that armfleet keeps on this host.
 fn lock(files: &SystemFiles, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
-    match files.look(&layout::record(vm), Look::Stat) {
+    match files.look(&paths::record(vm), Look::Stat) {
         Fact::Present(_) => {}
         Fact::Unreadable(why) => {
             let error = CallError::other(why);
             return Err(
-                HostError::new(format!("cannot look at {}", layout::record(vm)), error)
+                HostError::new(format!("cannot look at {}", paths::record(vm)), error)
                     .with_remedy("run it as root"),
             );
         }
         Fact::Absent | Fact::NotObserved => {
             return Err(
                 HostError::plain(format!("armfleet keeps no VM {vm} on this host"))
-                    .with_remedy(format!("ls {} names those that there are", layout::VMS)),
+                    .with_remedy(format!("ls {} names those that there are", paths::VMS)),
             );
         }
     }
     let note = format!("pid {}, user {}", std::process::id(), files.user());
     files
-        .lock(&layout::vm_lock(vm), &note, LOCK_PATIENCE)
+        .lock(&paths::vm_lock(vm), &note, LOCK_PATIENCE)
         .map_err(|error| {
             HostError::new(format!("cannot lock {vm}"), error)
                 .with_remedy("run it as root, or again when whoever is at work has ended")

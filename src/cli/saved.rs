@@ -3,10 +3,11 @@
 use super::caller::STDIN;
 use super::exit::Exit;
 use super::{fleet, output, terminal};
+use crate::fleet::Spec;
 use crate::inventory::digest;
 use crate::plan::{SaveError, SavedPlan, SavedPlanError, touched_paths};
+use crate::problem::{ProblemKind, Problems};
 use crate::report::PlanReport;
-use crate::spec::{Code, Problems, Spec};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use std::error::Error;
@@ -173,7 +174,7 @@ fn refused(path: &Path, problems: &Problems) -> Exit {
     fleet::invalid(problems);
     if problems
         .iter()
-        .all(|problem| problem.code == Code::Environment)
+        .all(|problem| problem.code == ProblemKind::Environment)
     {
         let remedy = "set it for armfleet apply --plan as for armfleet plan";
         return fail(path, FleetError::Environment, remedy);

@@ -1,9 +1,10 @@
 //! `armfleet validate`
 
+use super::arguments::{FileArguments, Format};
 use super::exit::Exit;
-use super::{FileArguments, Format, fleet, terminal};
+use super::{fleet, terminal};
+use crate::fleet::Spec;
 use crate::report::ProblemsReport;
-use crate::spec::Spec;
 use clap::Args;
 
 #[derive(Debug, Args)]

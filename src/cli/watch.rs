@@ -1,7 +1,7 @@
 //! `armfleet watch`
 
-use super::LIBVIRT;
 use super::exit::Exit;
+use super::local::LIBVIRT;
 use super::plan::failed;
 use super::signals::on_signals;
 use super::systemd::Systemd;
@@ -9,7 +9,7 @@ use crate::host::HostError;
 use crate::host::guests::Guests;
 use crate::host::primitives::CallErrorKind;
 use crate::host::system::{SystemFiles, SystemGuests, moment};
-use crate::spec::layout;
+use crate::paths;
 use crate::watch::{Connect, Watcher};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::path::Path;
@@ -25,15 +25,15 @@ pub(super) fn run() -> Result<Exit, Exit> {
         "pid {}, user {}, since {}",
         std::process::id(),
         files.user(),
-        crate::spec::render_time(files.now())
+        crate::values::render_time(files.now())
     );
-    let lock = files.lock(layout::WATCH_LOCK, &note, LOCK_PATIENCE);
+    let lock = files.lock(paths::WATCH_LOCK, &note, LOCK_PATIENCE);
     let _only = lock.map_err(|error| {
         failed(match error.kind {
             CallErrorKind::Locked => HostError::new("this host is watched already", error)
                 .with_remedy("one watcher is enough: it watches all VMs of all fleets")
                 .as_refusal(),
-            _ => HostError::new(format!("cannot lock {}", layout::WATCH_LOCK), error)
+            _ => HostError::new(format!("cannot lock {}", paths::WATCH_LOCK), error)
                 .with_remedy("run it as root"),
         })
     })?;

@@ -2,9 +2,10 @@
 
 use super::edit::{devices, find_kind};
 use super::table::{DEVICE_KINDS, Device, DeviceKind};
+use crate::fleet::{Disk, Vm};
 use crate::inventory::digest;
 use crate::mark::{Applied, AppliedDevice};
-use crate::spec::{Disk, HostPath, Vm};
+use crate::values::HostPath;
 use crate::xml::descend;
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;

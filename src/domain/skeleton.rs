@@ -1,7 +1,8 @@
 //! What a new domain begins as; the table's rows do the rest.
 
+use crate::fleet::Arch;
 use crate::mark::render_mark;
-use crate::spec::{Arch, FleetName, Uuid, VmName};
+use crate::values::{FleetName, Uuid, VmName};
 
 /// The skeleton of a new domain: what no row manages, and what libvirt would otherwise choose.
 ///

@@ -15,8 +15,9 @@
 //! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
 
 use super::value::{Codec, Value};
+use crate::fleet::{Accel, Arch, Boot, Disk, GuestReboot, Handover, Transport, Vm};
 use crate::inventory::Libvirt;
-use crate::spec::{Accel, Arch, Boot, Disk, GuestReboot, Handover, Transport, Vm, layout};
+use crate::paths;
 use crate::xml::{self, Part, child, descend};
 use roxmltree::Node;
 
@@ -356,8 +357,8 @@ pub(super) const DOMAIN_ROWS: &[Row] = &[
         |wish| {
             let vm = wish.vm;
             text(match vm.boot.handover {
-                Handover::Copy => layout::kernel(&vm.name),
-                Handover::Link => layout::in_share(&vm.boot.share, layout::LINKED_KERNEL),
+                Handover::Copy => paths::kernel(&vm.name),
+                Handover::Link => paths::in_share(&vm.boot.share, paths::LINKED_KERNEL),
             })
         },
         DIRECT_BOOT,
@@ -370,8 +371,8 @@ pub(super) const DOMAIN_ROWS: &[Row] = &[
         |wish| {
             let vm = wish.vm;
             text(match vm.boot.handover {
-                Handover::Copy => layout::initrd(&vm.name),
-                Handover::Link => layout::in_share(&vm.boot.share, layout::LINKED_INITRD),
+                Handover::Copy => paths::initrd(&vm.name),
+                Handover::Link => paths::in_share(&vm.boot.share, paths::LINKED_INITRD),
             })
         },
         DIRECT_BOOT,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
 use crate::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark};
-use crate::spec::*;
+use crate::{fleet::*, values::*};
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Typed values of properties: compared as what they mean, never as text.
 
 use crate::inventory::GuestSupport;
-use crate::spec::Size;
+use crate::values::Size;
 use crate::xml::{self, Part};
 use roxmltree::Node;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ mod folder;
 
 pub use folder::{Folder, NotPlain, STATX, open_plain};
 
-use crate::spec::layout;
+use crate::paths;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ impl Root {
     /// # Errors
     /// [`LinkInTheWay`] for a link there, or as the system says.
     pub fn folder(&self, path: &str) -> io::Result<Folder> {
-        match layout::own_part(path) {
+        match paths::own_part(path) {
             None => Folder::open(&self.below(path)),
             Some((base, "")) => Folder::open(&self.below(base)),
             Some((base, rest)) => Folder::open(&self.below(base))?.sub(rest),
@@ -52,7 +52,7 @@ impl Root {
     /// # Errors
     /// As [`Root::folder`].
     pub fn real_folder(&self, path: &str) -> io::Result<Folder> {
-        if path.is_empty() || layout::own_part(path).is_some() {
+        if path.is_empty() || paths::own_part(path).is_some() {
             return self.folder(path);
         }
         let (above, name) = self.holding(path)?;

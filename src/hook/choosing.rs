@@ -8,7 +8,7 @@ use super::share::Share;
 use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
 use crate::files::Root;
 use crate::mark::{Record, Wanted};
-use crate::spec::layout;
+use crate::paths;
 use std::path::Path;
 use std::time::Duration;
 
@@ -205,7 +205,7 @@ impl Choosing<'_> {
             self.say("seed: the fleet file gives none");
             return None;
         }
-        let folder = layout::seed_folder(&self.record.vm);
+        let folder = paths::seed_folder(&self.record.vm);
         let folder = (self.root, folder.as_str());
         match stage_seed(self.generations, folder, staged, self.rules, self.trials) {
             Ok(id) => {

@@ -1,7 +1,9 @@
 //! The domain that libvirt is about to start, from the XML it gives its hooks.
 
+use crate::fleet::Handover;
 use crate::mark::{OwnerMark, Record};
-use crate::spec::{Handover, HostPath, VmName, layout};
+use crate::paths;
+use crate::values::{HostPath, VmName};
 use std::io::{self, Read};
 
 /// The longest XML that libvirt can send (`REMOTE_STRING_MAX`, `src/remote/remote_protocol.x`).
@@ -57,7 +59,7 @@ impl Starting {
 
     /// How its pair gets to it: what it is about to open tells, whatever the record says.
     pub(super) fn handover(&self, share: &HostPath) -> Handover {
-        if self.kernel == layout::in_share(share, layout::LINKED_KERNEL) {
+        if self.kernel == paths::in_share(share, paths::LINKED_KERNEL) {
             Handover::Link
         } else {
             Handover::Copy
@@ -66,7 +68,7 @@ impl Starting {
 
     /// The share inside which its kernel is linked; none if it boots another kernel.
     pub(super) fn linked_share(&self) -> Option<HostPath> {
-        let share = self.kernel.strip_suffix(layout::LINKED_KERNEL)?;
+        let share = self.kernel.strip_suffix(paths::LINKED_KERNEL)?;
         share.strip_suffix('/')?.parse().ok()
     }
 

@@ -92,6 +92,9 @@ impl LaterFile {
     }
 }
 
+/// How long the share may be read, copied and checked.
+pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
+
 /// When reading must stop: libvirtd holds the VM's lock for as long as the hook runs.
 #[derive(Clone, Copy)]
 pub(super) struct Deadline(Instant);

@@ -15,7 +15,8 @@ use crate::boot::{
 };
 use crate::files::{Folder, Root};
 use crate::format::FormatError;
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use rustix::fs::{FileType, RenameFlags};
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -26,7 +27,7 @@ const FOLDER: &str = "g";
 const CURRENT: &str = "current";
 const PREVIOUS: &str = "previous";
 /// The generation that is being made; under the staging lock there is at most one.
-const DRAFT: &str = layout::GENERATION_DRAFT;
+const DRAFT: &str = paths::GENERATION_DRAFT;
 const LINK_DRAFT: &str = ".link";
 const KERNEL: &str = "vmlinuz";
 const INITRD: &str = "initrd.img";
@@ -121,11 +122,11 @@ pub(super) enum Unverified {
 impl Generations {
     /// Opens a VM's generations, making what is missing.
     pub(super) fn open(root: &Root, vm: &VmName) -> Result<Self, FileFault> {
-        let path = layout::boot_folder(vm);
+        let path = paths::boot_folder(vm);
         let open = || {
             let (folder, name) = root.holding(&path)?;
-            let boot = folder.sub_or_make(name, layout::PASSAGE)?;
-            let all = boot.sub_or_make(FOLDER, layout::PASSAGE)?;
+            let boot = folder.sub_or_make(name, paths::PASSAGE)?;
+            let all = boot.sub_or_make(FOLDER, paths::PASSAGE)?;
             Ok(Self { boot, all })
         };
         open().map_err(FileFault::new("open the folders of", &root.below(&path)))
@@ -133,7 +134,7 @@ impl Generations {
 
     /// Opens them where they are there; nothing is made.
     fn existing(root: &Root, vm: &VmName) -> io::Result<Self> {
-        let boot = root.folder(&layout::boot_folder(vm))?;
+        let boot = root.folder(&paths::boot_folder(vm))?;
         let all = boot.sub(FOLDER)?;
         Ok(Self { boot, all })
     }
@@ -266,7 +267,7 @@ impl Generations {
             let is_folder =
                 is_folder.map_err(FileFault::new("look at", &path))? == Some(FileType::Directory);
             if is_ours && is_folder {
-                let left = self.all.remove_folder(&name, &layout::GENERATION_FILES);
+                let left = self.all.remove_folder(&name, &paths::GENERATION_FILES);
                 let left = left.map_err(FileFault::new("remove", &path))?;
                 stays.extend(left.iter().map(|name| path.join(name)));
             } else {
@@ -314,13 +315,13 @@ impl Generations {
     fn folder_of_draft(&self) -> Result<Folder, FileFault> {
         let path = self.all.at(DRAFT);
         let make = || {
-            let left = self.all.remove_folder(DRAFT, &layout::GENERATION_FILES)?;
+            let left = self.all.remove_folder(DRAFT, &paths::GENERATION_FILES)?;
             if let Some(name) = left.first() {
                 let path = path.join(name);
                 let what = "a file";
                 return Err(io::Error::other(NotOurs { path, what }));
             }
-            self.all.sub_or_make(DRAFT, layout::PASSAGE)
+            self.all.sub_or_make(DRAFT, paths::PASSAGE)
         };
         make().map_err(FileFault::new("make", &path))
     }
@@ -448,4 +449,12 @@ fn finish(file: &File, group: Option<u32>, mode: u32) -> io::Result<()> {
     fchown(file, None, group)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
+}
+
+/// Whether a VM has something to boot that is nobody's but armfleet's.
+pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
+    let linked = root
+        .holding(&paths::linked(vm))
+        .and_then(|(folder, name)| folder.kind(name));
+    matches!(linked, Ok(None)) && is_bootable(root, vm)
 }

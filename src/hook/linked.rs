@@ -1,12 +1,12 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{Deadline, FileFault, copy, identity};
+use super::files::{Deadline, FileFault, STAGING_TIME, copy, identity};
 use super::generations::{Generations, files};
 use super::share::Share;
-use super::start::STAGING_TIME;
 use crate::boot::FileNote;
 use crate::files::Root;
-use crate::spec::{HostPath, VmName, layout};
+use crate::paths;
+use crate::values::{HostPath, VmName};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -42,7 +42,7 @@ pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<()
 /// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
 fn place(generations: &Generations, share: &Share, deadline: Deadline) -> Result<(), LinkFault> {
     let staged = generations.current().ok_or(LinkFault::NothingStaged)?;
-    let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
+    let names = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
     for ((file, note), name) in files(&staged).into_iter().zip(names) {
         let open = || generations.open_file(&staged, file);
         place_one(share, name, note, open, deadline)?;

@@ -17,6 +17,7 @@ mod domain;
 mod files;
 mod generations;
 mod linked;
+mod outcome;
 mod prepare;
 mod provided;
 mod said;
@@ -25,7 +26,8 @@ mod start;
 mod trial;
 
 pub use crate::files::Root;
-pub use prepare::{Outcome, Verdict, prepare};
+pub use outcome::{Outcome, Verdict};
+pub use prepare::prepare;
 
 pub use crate::boot::SHIM;
 

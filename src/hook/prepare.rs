@@ -2,67 +2,16 @@
 
 use super::domain::Starting;
 use super::files::{FileFault, chain, read_own};
-use super::generations::is_bootable;
+use super::generations::can_boot_unchecked;
 use super::linked::hand_over;
+use super::outcome::Outcome;
 use super::start::{Start, start_again};
 use crate::files::Root;
 use crate::format::{FormatError, UPGRADE};
 use crate::mark::read_record;
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use std::io::Read;
-
-/// Whether the VM may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It has a kernel to boot, or is none of armfleet's VMs.
-    Done,
-    /// It has none.
-    Refused,
-}
-
-/// The answer to libvirt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Whether the VM may start.
-    pub verdict: Verdict,
-    /// What happened, for standard error: libvirt quotes it when the start is refused.
-    pub text: String,
-}
-
-impl Outcome {
-    pub(super) fn done<'a>(vm: &VmName, lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let text = lines
-            .into_iter()
-            .map(|line| format!("armfleet: {vm}: {line}\n"));
-        Self {
-            verdict: Verdict::Done,
-            text: text.collect(),
-        }
-    }
-
-    fn nothing() -> Self {
-        Self {
-            verdict: Verdict::Done,
-            text: String::new(),
-        }
-    }
-
-    pub(super) fn refused<'a>(
-        vm: &VmName,
-        why: &str,
-        lines: impl IntoIterator<Item = &'a str>,
-        remedy: &str,
-    ) -> Self {
-        let lines: String = lines
-            .into_iter()
-            .map(|line| format!("  {line}\n"))
-            .collect();
-        Self {
-            verdict: Verdict::Refused,
-            text: format!("armfleet: {vm} cannot start: {why}\n{lines}To do: {remedy}\n"),
-        }
-    }
-}
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +35,7 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     let Ok(vm) = domain.parse::<VmName>() else {
         return Outcome::nothing();
     };
-    let record = match read_own(root, &layout::record(&vm)) {
+    let record = match read_own(root, &paths::record(&vm)) {
         Ok(None) => return Outcome::nothing(),
         Ok(Some(file)) if !file.is_trusted() => Err(RecordFault::Untrusted),
         Ok(Some(file)) => read_record(&file.bytes).map_err(|fault| {
@@ -134,12 +83,4 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordF
     };
     let remedy = remedy.unwrap_or_else(|| "run `armfleet apply`".to_owned());
     Outcome::refused(vm, &why, [], &start_again(Some(remedy)))
-}
-
-/// Whether a VM has something to boot that is nobody's but armfleet's.
-pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
-    let linked = root
-        .holding(&layout::linked(vm))
-        .and_then(|(folder, name)| folder.kind(name));
-    matches!(linked, Ok(None)) && is_bootable(root, vm)
 }

@@ -2,28 +2,29 @@
 
 use super::choosing::{Choosing, wanted_id};
 use super::files::{
-    Deadline, FileFault, LaterFile, chain, holding, later, lock, remove_file, write_stamp,
+    Deadline, FileFault, LaterFile, STAGING_TIME, chain, holding, later, lock, remove_file,
+    write_stamp,
 };
-use super::generations::{Generations, Rules, is_bootable};
+use super::generations::{Generations, Rules, can_boot_unchecked, is_bootable};
 use super::linked::{LinkFault, hand_over};
-use super::prepare::{Outcome, can_boot_unchecked};
+use super::outcome::Outcome;
 use super::provided::{ProvidedFault, is_blank, stage_installer};
 use super::said::Said;
 use super::share::Share;
 use super::trial;
 use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
 use crate::files::Root;
+use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
-use crate::spec::{Handover, HostPath, layout};
+use crate::paths;
+use crate::values::HostPath;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How long the share may be read, copied and checked.
-pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
 /// How long to wait for whoever else has the staging lock; an apply holds it while it copies a seed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How soon after its `restore` hook libvirt calls the `prepare` hook, at the most: other hooks may run between.
@@ -88,7 +89,7 @@ impl<'a> Start<'a> {
         let outcome = self.outcome(switched);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
         let note = render_hook_note(&outcome.text, self.said.attention());
-        let _ = write_stamp(self.root, &layout::hook_seen(&self.record.vm), &note);
+        let _ = write_stamp(self.root, &paths::hook_seen(&self.record.vm), &note);
         outcome
     }
 
@@ -96,16 +97,16 @@ impl<'a> Start<'a> {
     fn switch(&mut self) -> Result<(), Trouble> {
         let vm = &self.record.vm;
         self.make_run_folders()?;
-        write_stamp(self.root, &layout::hook_seen(vm), "")?;
+        write_stamp(self.root, &paths::hook_seen(vm), "")?;
         if self.is_restored() && is_bootable(self.root, vm) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
         let rules = self.rules()?;
-        let lock = lock(self.root, &layout::staging_lock(vm), LOCK_TIME)?;
+        let lock = lock(self.root, &paths::staging_lock(vm), LOCK_TIME)?;
         let _held = lock.ok_or(Trouble::Locked)?;
         let generations = Generations::open(self.root, vm)?;
-        let trials = later(self.root, &layout::trials(vm), TRIALS_FORMAT);
+        let trials = later(self.root, &paths::trials(vm), TRIALS_FORMAT);
         if let Some(later) = trials.or_else(|| generations.later_note()) {
             return self.keep_staged(later);
         }
@@ -113,7 +114,7 @@ impl<'a> Start<'a> {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
                 self.may_install(disk)?;
-                let folder = layout::installer_folder(vm);
+                let folder = paths::installer_folder(vm);
                 let id = stage_installer(&generations, (self.root, &folder), rules)
                     .map_err(Trouble::Installer)?;
                 self.say("boots its installer");
@@ -136,7 +137,7 @@ impl<'a> Start<'a> {
     /// program knows whether they are still good.
     fn hand_over(&self) -> Result<(), Trouble> {
         let vm = &self.record.vm;
-        let mark = layout::linked(vm);
+        let mark = paths::linked(vm);
         if self.handover == Handover::Copy {
             let (folder, name) = holding(self.root, &mark)?;
             remove_file(&folder, name)?;
@@ -227,7 +228,7 @@ impl<'a> Start<'a> {
     }
 
     fn make_run_folders(&self) -> Result<(), FileFault> {
-        [layout::RUN, layout::STAGING_LOCKS, layout::HOOK_SEEN]
+        [paths::RUN, paths::STAGING_LOCKS, paths::HOOK_SEEN]
             .iter()
             .try_for_each(|path| {
                 let (parent, name) = holding(self.root, path)?;
@@ -241,7 +242,7 @@ impl<'a> Start<'a> {
     /// libvirt calls the hook with `restore` (`migrate`) right before (`src/qemu/qemu_driver.c`, `qemuDomainObjRestore`;
     /// `src/qemu/qemu_migration.c`), and the shim then leaves a file. An old one is of a restore that went no further.
     fn is_restored(&self) -> bool {
-        let path = layout::restoring(&self.record.vm);
+        let path = paths::restoring(&self.record.vm);
         let Ok((folder, name)) = holding(self.root, &path) else {
             return false;
         };

@@ -9,7 +9,8 @@ use crate::boot::{
 };
 use crate::files::Root;
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use rustix::fs::{OFlags, RenameFlags};
 use std::fs;
 use std::io::{self, Read, Write};
@@ -18,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is remembered, with a complaint if that cannot be read: then nothing is.
 pub(super) fn recall(root: &Root, vm: &VmName) -> (Trials, Option<String>) {
-    let path = layout::trials(vm);
+    let path = paths::trials(vm);
     let text = match read_own(root, &path) {
         Ok(None) => return (Trials::default(), None),
         Ok(Some(file)) => file.bytes,
@@ -41,7 +42,7 @@ pub(super) fn remember(
     trials: &Trials,
     durable: bool,
 ) -> Result<(), FileFault> {
-    let path = layout::trials(vm);
+    let path = paths::trials(vm);
     let (folder, name) = holding(root, &path)?;
     let failed = || FileFault::new("write", &folder.at(name));
     let text = trials.render().map_err(io::Error::other);
@@ -69,7 +70,7 @@ pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> 
         text.filter(|_| taken)
             .and_then(|text| String::from_utf8(text).ok())
     };
-    let (started, stopped) = (take(layout::started(vm)), take(layout::stopped(vm)));
+    let (started, stopped) = (take(paths::started(vm)), take(paths::stopped(vm)));
     Evidence {
         ran: Ran::between(started.as_deref(), stopped.as_deref()),
         confirmation: share.and_then(confirmation),
@@ -95,7 +96,7 @@ fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
 
 /// Adds a judgement to the journal.
 pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), FileFault> {
-    let (folder, name) = holding(root, layout::JOURNAL)?;
+    let (folder, name) = holding(root, paths::JOURNAL)?;
     let failed = || FileFault::new("write", &folder.at(name));
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
     let entry = Entry {

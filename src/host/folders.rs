@@ -1,17 +1,18 @@
 //! armfleet's own folders on the host: made, mended, and given up with exactly what is armfleet's in them.
 
+use super::failure::cannot;
 use super::formats::leave_later_vm;
-use super::perform::cannot;
 use super::primitives::{CallErrorKind, Owner, Primitives};
-use super::{HostError, Performer, Traces};
+use super::{Executor, HostError, Traces};
 use crate::boot::GenerationId;
 use crate::inventory::{Fact, FileKind, Look, RawStat};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
-pub(super) const PASSAGE: u32 = layout::PASSAGE;
+pub(super) const PASSAGE: u32 = paths::PASSAGE;
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Removes what armfleet kept of a VM, name by name; the answer warns of what is not armfleet's and stays.
     pub(super) fn forget(&self, vm: &VmName) -> Result<Traces, HostError> {
         let _lock = self.lock_vm(vm)?;
@@ -20,17 +21,17 @@ impl<P: Primitives> Performer<P> {
         let _staging = self.lock_staging(vm)?;
         let mut stays = Vec::new();
         for name in self.generations_of(vm)? {
-            let path = format!("{}/{name}", layout::generations(vm));
-            self.give_up(&path, &layout::GENERATION_FILES, &mut stays)?;
+            let path = format!("{}/{name}", paths::generations(vm));
+            self.give_up(&path, &paths::GENERATION_FILES, &mut stays)?;
         }
-        for (path, files) in layout::folders_of(vm) {
+        for (path, files) in paths::folders_of(vm) {
             self.give_up(&path, files, &mut stays)?;
         }
-        for path in [layout::hook_seen(vm), layout::run_note(vm)] {
+        for path in [paths::hook_seen(vm), paths::run_note(vm)] {
             self.calls.remove_file(&path).map_err(doing())?;
         }
         // The record goes last and together with its folder, so that a forgetting cut short is planned again.
-        self.give_up(&layout::vm_folder(vm), &layout::VM_FILES, &mut stays)?;
+        self.give_up(&paths::vm_folder(vm), &paths::VM_FILES, &mut stays)?;
         let warning = |path: String| {
             HostError::plain(format!("{path} is none of armfleet's files, and stays"))
                 .with_remedy("look at it, and remove it if nothing needs it")
@@ -68,13 +69,13 @@ impl<P: Primitives> Performer<P> {
 
     /// The names of a VM's generations and their draft.
     fn generations_of(&self, vm: &VmName) -> Result<Vec<String>, HostError> {
-        let path = layout::generations(vm);
+        let path = paths::generations(vm);
         match self.calls.look(&path, Look::Folder) {
             Fact::Present(folder) => {
                 let entries = folder.entries.unwrap_or_default().into_iter();
                 let ours = entries.filter(|entry| {
                     let name = &entry.name;
-                    let is_ours = name == layout::GENERATION_DRAFT
+                    let is_ours = name == paths::GENERATION_DRAFT
                         || GenerationId::try_from(name.clone()).is_ok();
                     entry.stat.kind == FileKind::Folder && is_ours
                 });
@@ -94,9 +95,9 @@ impl<P: Primitives> Performer<P> {
     }
 
     pub(super) fn ensure_vm_folder(&self, vm: &VmName) -> Result<(), HostError> {
-        self.ensure_folder(layout::STATE, PASSAGE)?;
-        self.ensure_folder(layout::VMS, PASSAGE)?;
-        self.ensure_folder(&layout::vm_folder(vm), PASSAGE)
+        self.ensure_folder(paths::STATE, PASSAGE)?;
+        self.ensure_folder(paths::VMS, PASSAGE)?;
+        self.ensure_folder(&paths::vm_folder(vm), PASSAGE)
     }
 
     /// Gives a folder of armfleet's own the bits of its mode that it lacks. Who was killed in making it left it without, and

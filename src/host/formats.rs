@@ -6,8 +6,8 @@ use crate::boot::STAGED_FILES;
 use crate::format::{Format, FormatError, UPGRADE};
 use crate::inventory::Look;
 use crate::mark::RECORD_FORMAT;
-use crate::spec::VmName;
-use crate::spec::layout::{self, PathOf};
+use crate::paths::{self, PathOf};
+use crate::values::VmName;
 
 /// Fails if a later version of armfleet wrote this file.
 pub(super) fn leave_later(reads: &impl Reads, path: &str, format: Format) -> Result<(), HostError> {
@@ -19,7 +19,7 @@ pub(super) fn leave_later(reads: &impl Reads, path: &str, format: Format) -> Res
 
 /// Fails if a later version of armfleet wrote a file about this VM.
 pub(super) fn leave_later_vm(reads: &impl Reads, vm: &VmName) -> Result<(), HostError> {
-    let record = [(layout::record as PathOf, RECORD_FORMAT)];
+    let record = [(paths::record as PathOf, RECORD_FORMAT)];
     let mut files = record.into_iter().chain(STAGED_FILES);
     files.try_for_each(|(path, format)| leave_later(reads, &path(vm), format))
 }

@@ -1,13 +1,15 @@
 //! What people ask of a VM's generations. The hook obeys at the next start; until then nothing changes.
 
-use super::formats::{leave_later, of_later};
-use super::perform::cannot;
+use super::failure::cannot;
+use super::formats::leave_later;
 use super::primitives::{Primitives, Reads};
-use super::{Host as _, HostError, Performer};
-use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, Trials, read_pair_note};
+use super::recorded::{recorded, trials};
+use super::{Executor, Host as _, HostError};
+use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, read_pair_note};
 use crate::inventory::{Fact, Look};
-use crate::mark::{Action, Event, Record, StepTrace, Wanted, read_record, render_record};
-use crate::spec::{VmName, layout};
+use crate::mark::{Action, Event, StepTrace, Wanted, render_record};
+use crate::paths;
+use crate::values::VmName;
 
 /// A VM's generations, sorted by version and name.
 ///
@@ -22,8 +24,8 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
         }),
         _ => None,
     };
-    let current = named(&layout::current(vm));
-    let previous = named(&layout::previous(vm));
+    let current = named(&paths::current(vm));
+    let previous = named(&paths::previous(vm));
     let wanted = match record.boot.wanted {
         Wanted::Auto => None,
         Wanted::Generation(id) => GenerationId::try_from(id).ok(),
@@ -43,7 +45,7 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
     Ok(generations)
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Has a VM boot this generation from its next start on, or what its share has.
     ///
     /// # Errors
@@ -56,7 +58,7 @@ impl<P: Primitives> Performer<P> {
             Wanted::Generation(id) => format!("generation {id}"),
         };
         if let Wanted::Generation(name) = &wanted {
-            leave_later(self.calls(), &layout::pair(vm, name), PAIR_FORMAT)?;
+            leave_later(self.calls(), &paths::pair(vm, name), PAIR_FORMAT)?;
             let id = GenerationId::try_from(name.clone());
             if !id.is_ok_and(|id| is_staged(self.calls(), vm, &id)) {
                 let gone = HostError::plain(format!("{vm} has no generation {name}"));
@@ -64,11 +66,11 @@ impl<P: Primitives> Performer<P> {
             }
         }
         record.boot.wanted = wanted;
-        let path = layout::record(vm);
+        let path = paths::record(vm);
         let text = render_record(&record)
             .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         self.calls()
-            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(cannot(format!("write {path}")))?;
         self.note_boot(vm, "use", &reason)
     }
@@ -86,12 +88,12 @@ impl<P: Primitives> Performer<P> {
         if retried.is_empty() {
             return Ok(Vec::new());
         }
-        let path = layout::trials(vm);
+        let path = paths::trials(vm);
         let text = trials
             .render()
             .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         self.calls()
-            .write_file(&path, &layout::boot_folder(vm), text.as_bytes(), 0o644)
+            .write_file(&path, &paths::boot_folder(vm), text.as_bytes(), 0o644)
             .map_err(cannot(format!("write {path}")))?;
         let names: Vec<_> = retried.iter().map(|id| trials.name_of(id)).collect();
         self.note_boot(vm, "retry", &names.join(", "))?;
@@ -99,7 +101,7 @@ impl<P: Primitives> Performer<P> {
     }
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Notes what a command has done to what a VM boots.
     pub(super) fn note_boot(&self, vm: &VmName, doing: &str, what: &str) -> Result<(), HostError> {
         self.note(Event::Step(StepTrace {
@@ -119,53 +121,9 @@ impl<P: Primitives> Performer<P> {
     }
 }
 
-/// A VM's record.
-pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostError> {
-    let path = layout::record(vm);
-    let apply = "armfleet apply";
-    match reads.look(&path, Look::Text) {
-        Fact::Present(file) => {
-            let unusable = || format!("{path} cannot be used");
-            if let Some(why) = file.not_roots().or(file.no_text) {
-                return Err(HostError::new(unusable(), why).with_remedy(apply));
-            }
-            read_record(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
-                if error.is_later() {
-                    of_later(&path, error)
-                } else {
-                    HostError::new(unusable(), error).with_remedy(apply)
-                }
-            })
-        }
-        Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
-        Fact::Absent | Fact::NotObserved => Err(HostError::plain(format!(
-            "armfleet keeps no VM {vm} on this host"
-        ))
-        .with_remedy(apply)),
-    }
-}
-
-fn trials(reads: &impl Reads, vm: &VmName) -> Result<Trials, HostError> {
-    let path = layout::trials(vm);
-    match reads.look(&path, Look::Text) {
-        Fact::Present(file) => {
-            Trials::read(file.text.unwrap_or_default().as_bytes()).map_err(|error| {
-                if error.is_later() {
-                    of_later(&path, error)
-                } else {
-                    HostError::new(format!("{path} cannot be used"), error)
-                }
-            })
-        }
-        Fact::Unreadable(why) => Err(HostError::new(format!("cannot read {path}"), why)),
-        // It was never started.
-        Fact::Absent | Fact::NotObserved => Ok(Trials::default()),
-    }
-}
-
 /// Whether a generation is there to be booted; an installer is not.
 fn is_staged(reads: &impl Reads, vm: &VmName, id: &GenerationId) -> bool {
-    let file = reads.look(&layout::pair(vm, id.as_str()), Look::Text);
+    let file = reads.look(&paths::pair(vm, id.as_str()), Look::Text);
     let text = file.present().and_then(|file| file.text.as_deref());
     let note = text.and_then(|text| read_pair_note(text.as_bytes()).ok());
     note.is_some_and(|note| note.source != PairSource::Installer && note.id() == *id)

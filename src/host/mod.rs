@@ -1,8 +1,10 @@
 //! Hosts: the port (observe, perform, and note what was done), and what stands behind it.
 //!
-//! The real host and the in-memory one perform the same steps ([`Performer`]) over the same primitive calls
+//! The real host and the in-memory one perform the same steps ([`Executor`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
 
+mod executor;
+mod failure;
 mod folders;
 mod formats;
 mod generations;
@@ -12,21 +14,21 @@ mod observe;
 mod perform;
 pub mod primitives;
 mod provided;
+mod recorded;
 pub mod system;
 mod trail;
 mod waiting;
 pub mod waits;
 pub mod watched;
 
+pub use executor::{Caller, Executor};
 pub use generations::generations;
 pub use observe::Observer;
-pub use perform::Performer;
-pub use trail::Caller;
 pub use waiting::Waiting;
 
 use crate::inventory::{Query, RawInventory};
 use crate::mark::{Event, Kept, Moment};
-use crate::plan::Step;
+use crate::plan::{Failure, Step};
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -157,6 +159,12 @@ impl HostError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.refusal
+    }
+
+    /// The same in words, with all its causes.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        Failure::of(self, self.remedy())
     }
 
     /// What to do about it.

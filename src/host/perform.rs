@@ -1,96 +1,29 @@
 //! Steps, performed by primitive calls. Nothing is decided here: a step says everything, and what it rests on is checked
 //! once more before it is done.
 
-use super::formats::leave_later;
-use super::generations::recorded;
+use super::executor::Executor;
+use super::failure::{cannot, stale};
 use super::observe::observe;
-use super::primitives::{CallError, CallErrorKind, Held, Owner, Primitives};
+use super::primitives::{CallErrorKind, Owner, Primitives};
+use super::recorded::recorded;
 use super::waiting::Waiting;
-use super::{Begun, Caller, Host, HostError, Inspect, Traces};
+use super::{Begun, Host, HostError, Inspect, Traces};
 use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits};
 use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, RunState, digest};
-use crate::mark::{
-    AppliedBy, Event, HOLD_FORMAT, Moment, RECORD_FORMAT, Record, read_hold, render_record,
-};
+use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
+use crate::paths;
 use crate::plan::{Act, Base, Step};
-use crate::spec::{HostPath, Uuid, VmName, layout};
+use crate::values::{HostPath, Uuid, VmName};
 use std::time::Duration;
 
-/// How long to wait for somebody else's short work on a VM.
-pub(super) const VM_PATIENCE: Duration = Duration::from_secs(10);
-
-/// A host that performs steps over primitive calls.
-pub struct Performer<P> {
-    pub(super) calls: P,
-    /// For whom.
-    pub(super) caller: Caller,
-    /// How many guests boot at once, if somebody has said so.
-    boots_at_once: Option<usize>,
-    /// Held as long as this host: one apply at a time.
-    _apply_lock: Option<Box<dyn Held>>,
-}
-
-impl<P: Primitives> Performer<P> {
-    /// A host whose apply lock is taken, for as long as this lives.
-    ///
-    /// # Errors
-    /// When another apply holds it, which the error names.
-    pub fn locked(calls: P) -> Result<Self, HostError> {
-        let mut host = Self::unlocked(calls);
-        let note = host.lock_note();
-        let lock = host.calls.lock(layout::APPLY_LOCK, &note, Duration::ZERO);
-        host._apply_lock = Some(lock.map_err(|error| {
-            match error.kind {
-                CallErrorKind::Locked => {
-                    HostError::new("another apply is at work on this host", error)
-                        .with_remedy("wait for it, then apply again")
-                        .as_refusal()
-                }
-                _ => cannot(format!("lock {}", layout::APPLY_LOCK))(error),
-            }
-        })?);
-        Ok(host)
-    }
-
-    /// A host for short work on single VMs, which may go on beside an apply.
-    pub fn unlocked(calls: P) -> Self {
-        Self {
-            calls,
-            caller: Caller::default(),
-            boots_at_once: None,
-            _apply_lock: None,
-        }
-    }
-
-    /// The same, at work for this caller.
-    #[must_use]
-    pub fn called_by(self, caller: Caller) -> Self {
-        Self { caller, ..self }
-    }
-
-    /// The same, with so many guests booting at once; none for as many as suit the host.
-    #[must_use]
-    pub fn booting_at_once(self, boots_at_once: Option<usize>) -> Self {
-        Self {
-            boots_at_once,
-            ..self
-        }
-    }
-
-    /// The calls below, for tests that change the host behind armfleet's back.
-    pub fn calls(&self) -> &P {
-        &self.calls
-    }
-}
-
-impl<P: Primitives> Inspect for Performer<P> {
+impl<P: Primitives> Inspect for Executor<P> {
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
         Ok(observe(&self.calls, query))
     }
 }
 
-impl<P: Primitives> Host for Performer<P> {
+impl<P: Primitives> Host for Executor<P> {
     fn begin(&self, step: &Step) -> Result<Begun, HostError> {
         if let (Some(vm), Some(uuid), Some(planned)) = (&step.vm, step.act.domain(), &step.expects)
         {
@@ -140,39 +73,7 @@ impl<P: Primitives> Host for Performer<P> {
     }
 }
 
-/// What to say when a call fails.
-pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
-    move |error| {
-        let remedy = match error.kind {
-            CallErrorKind::Unanswered => Some("apply again once libvirt answers: virsh list"),
-            _ => error.remedy(),
-        };
-        let failed = HostError::new(format!("cannot {doing}"), error);
-        match remedy {
-            Some(remedy) => failed.with_remedy(remedy),
-            None => failed,
-        }
-    }
-}
-
-/// A lock that was not taken: only one that is held says that somebody is at work.
-fn not_locked(
-    error: CallError,
-    held: impl FnOnce() -> String,
-    doing: impl FnOnce() -> String,
-) -> HostError {
-    match error.kind {
-        CallErrorKind::Locked => HostError::new(held(), error).with_remedy("apply again"),
-        _ => cannot(doing())(error),
-    }
-}
-
-/// The step rests on something that has changed since it was planned.
-pub(super) fn stale(what: impl std::fmt::Display) -> HostError {
-    HostError::plain(format!("{what} changed since it was planned")).with_remedy("apply again")
-}
-
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     fn act(&self, step: &Step) -> Result<(), HostError> {
         match (&step.act, &step.vm) {
             (Act::InstallHook { sha256, .. }, _) => self.install_hook(sha256),
@@ -251,11 +152,11 @@ impl<P: Primitives> Performer<P> {
             return Err(HostError::plain("the plan's hook is another version's")
                 .with_remedy("plan and apply with one version"));
         }
-        self.ensure_folder(layout::HOOKS, 0o755)?;
-        self.ensure_folder(layout::HOOK_FOLDER, 0o755)?;
-        let doing = cannot(format!("write {}", layout::SHIM));
+        self.ensure_folder(paths::HOOKS, 0o755)?;
+        self.ensure_folder(paths::HOOK_FOLDER, 0o755)?;
+        let doing = cannot(format!("write {}", paths::SHIM));
         self.calls
-            .write_file(layout::SHIM, layout::HOOKS, SHIM.as_bytes(), 0o755)
+            .write_file(paths::SHIM, paths::HOOKS, SHIM.as_bytes(), 0o755)
             .map_err(doing)
     }
 
@@ -264,9 +165,9 @@ impl<P: Primitives> Performer<P> {
             HostError::new("cannot make libvirtd look for hooks", error)
                 .with_remedy("systemctl reload libvirtd")
         })?;
-        let doing = cannot(format!("write {}", layout::RELOADED));
+        let doing = cannot(format!("write {}", paths::RELOADED));
         self.calls
-            .write_file(layout::RELOADED, layout::RUN, b"", 0o600)
+            .write_file(paths::RELOADED, paths::RUN, b"", 0o600)
             .map_err(doing)
     }
 
@@ -350,7 +251,7 @@ impl<P: Primitives> Performer<P> {
             user: self.calls.user(),
             at: self.calls.now(),
         });
-        let path = layout::record(vm);
+        let path = paths::record(vm);
         let mut record = record.clone();
         // What somebody asked for meanwhile stands: no plan decides that.
         if let Ok(present) = recorded(&self.calls, vm) {
@@ -364,7 +265,7 @@ impl<P: Primitives> Performer<P> {
         .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
         let doing = cannot(format!("write {path}"));
         self.calls
-            .write_file(&path, &layout::vm_folder(vm), text.as_bytes(), 0o600)
+            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
             .map_err(doing)
     }
 
@@ -400,61 +301,5 @@ impl<P: Primitives> Performer<P> {
             .undefine(uuid.as_str(), keep_nvram)
             .map_err(doing())?;
         Ok(traces)
-    }
-
-    pub(super) fn lock_vm(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
-        self.lock_vm_within(vm, VM_PATIENCE)
-    }
-
-    pub(super) fn lock_vm_within(
-        &self,
-        vm: &VmName,
-        patience: Duration,
-    ) -> Result<Box<dyn Held>, HostError> {
-        let lock = self
-            .calls
-            .lock(&layout::vm_lock(vm), &self.lock_note(), patience);
-        let lock = lock.map_err(|error| {
-            let held = || format!("another command is at work on {vm}");
-            not_locked(error, held, || format!("lock {vm}"))
-        })?;
-        self.not_held(vm)?;
-        leave_later(&self.calls, &layout::record(vm), RECORD_FORMAT)?;
-        Ok(lock)
-    }
-
-    /// Fails if somebody has come to hold the VM since it was planned.
-    fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
-        leave_later(&self.calls, &layout::hold(vm), HOLD_FORMAT)?;
-        let seen = self.calls.look(&layout::hold(vm), Look::Text);
-        let text = seen.map(|file| file.text.unwrap_or_default());
-        let why = match text.try_map(|text| read_hold(text.as_bytes())) {
-            Fact::Present(hold) if hold.holds_at(self.calls.now()) => hold.to_string(),
-            Fact::Present(_) | Fact::Absent | Fact::NotObserved => return Ok(()),
-            Fact::Unreadable(why) => format!("its hold cannot be read: {why}"),
-        };
-        Err(HostError::plain(format!("{vm} is left alone: {why}"))
-            .with_remedy(format!("armfleet release {vm}"))
-            .as_refusal())
-    }
-
-    /// Keeps the hook from reading what is being changed.
-    pub(super) fn lock_staging(&self, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
-        let lock = self
-            .calls
-            .lock(&layout::staging_lock(vm), &self.lock_note(), VM_PATIENCE);
-        lock.map_err(|error| {
-            let held = || format!("the hook is at work on {vm}");
-            not_locked(error, held, || format!("lock what is staged for {vm}"))
-        })
-    }
-
-    fn lock_note(&self) -> String {
-        format!(
-            "pid {}, user {}, since {}",
-            std::process::id(),
-            self.calls.user(),
-            self.calls.now()
-        )
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState};
 use crate::mark::Moment;
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,29 +1,30 @@
 //! What the user provides to boot, on the host: seeds, and installers with their files and the disks that they begin on.
 
+use super::failure::{cannot, stale};
 use super::folders::PASSAGE;
 use super::formats::leave_later;
-use super::perform::{cannot, stale};
 use super::primitives::{Copied, Held, Primitives};
-use super::{HostError, Performer};
+use super::{Executor, HostError};
 use crate::boot::{
     INITRD_LIMIT, INSTALLER_FORMAT, Identity, InstallerReceipt, KERNEL_LIMIT, SEED_FORMAT,
     SeedPart, SeedReceipt, Sha256Hex, Timestamp, render_installer_receipt, render_seed_receipt,
 };
 use crate::format::Format;
 use crate::inventory::RunState;
+use crate::paths;
 use crate::plan::{InstallerSource, SeedSource};
-use crate::spec::{HostPath, Size, Uuid, VmName, layout};
+use crate::values::{HostPath, Size, Uuid, VmName};
 use std::collections::BTreeMap;
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     pub(super) fn stage_seed(
         &self,
         vm: &VmName,
         kernel: &SeedSource,
         initrd: &SeedSource,
     ) -> Result<(), HostError> {
-        let folder = layout::seed_folder(vm);
-        let receipt = layout::seed_receipt(vm);
+        let folder = paths::seed_folder(vm);
+        let receipt = paths::seed_receipt(vm);
         let _locks = self.replacing(vm, &folder, (&receipt, SEED_FORMAT))?;
         let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
         let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
@@ -46,7 +47,7 @@ impl<P: Primitives> Performer<P> {
         let lock = self.lock_vm(vm)?;
         leave_later(self.calls(), receipt, format)?;
         self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&layout::boot_folder(vm), PASSAGE)?;
+        self.ensure_folder(&paths::boot_folder(vm), PASSAGE)?;
         self.ensure_folder(folder, PASSAGE)?;
         let staging = self.lock_staging(vm)?;
         self.calls()
@@ -72,8 +73,8 @@ impl<P: Primitives> Performer<P> {
         vm: &VmName,
         installer: &InstallerSource,
     ) -> Result<(), HostError> {
-        let folder = layout::installer_folder(vm);
-        let receipt = layout::installer_receipt(vm);
+        let folder = paths::installer_folder(vm);
+        let receipt = paths::installer_receipt(vm);
         let _locks = self.replacing(vm, &folder, (&receipt, INSTALLER_FORMAT))?;
         let kernel = self.stage(
             &installer.kernel,

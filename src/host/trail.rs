@@ -1,29 +1,21 @@
 //! The trail: the journal of what was done, and what domains were before it.
 
+use super::failure::cannot;
 use super::folders::PASSAGE;
-use super::perform::cannot;
 use super::primitives::Primitives;
-use super::{HostError, Performer, Traces};
+use super::{Executor, HostError, Traces};
 use crate::inventory::{Fact, Look, digest};
-use crate::mark::{CalledFrom, Entry, Event, Kept, render_entry};
-use crate::spec::{Secrets, Uuid, VmName, layout};
+use crate::mark::{Entry, Event, Kept, render_entry};
+use crate::paths;
+use crate::values::{Uuid, VmName};
 
 /// A journal of this size is put aside when the next apply begins.
 const JOURNAL_LIMIT: u64 = 4 << 20;
 
-/// For whom a host is changed.
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    /// Where the command was called.
-    pub from: CalledFrom,
-    /// What neither journal nor history may hold.
-    pub secrets: Secrets,
-}
-
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Adds a line to the journal.
     pub(super) fn write_journal(&self, mut event: Event) -> Result<(), HostError> {
-        self.ensure_folder(layout::STATE, PASSAGE)?;
+        self.ensure_folder(paths::STATE, PASSAGE)?;
         if let Event::Began(beginning) = &mut event {
             beginning.from = self.caller.from.clone();
             self.put_aside()?;
@@ -33,26 +25,26 @@ impl<P: Primitives> Performer<P> {
             by: self.calls().user(),
             event,
         };
-        let doing = || format!("write {}", layout::JOURNAL);
+        let doing = || format!("write {}", paths::JOURNAL);
         let line = render_entry(&entry)
             .map_err(|error| HostError::new(format!("cannot {}", doing()), error))?;
         self.calls()
-            .append_line(layout::JOURNAL, &self.caller.secrets.redact(&line))
+            .append_line(paths::JOURNAL, &self.caller.secrets.redact(&line))
             .map_err(cannot(doing()))
     }
 
     /// Makes room for a new journal if this one is large; the oldest goes.
     fn put_aside(&self) -> Result<(), HostError> {
-        let seen = self.calls().look(layout::JOURNAL, Look::Stat);
+        let seen = self.calls().look(paths::JOURNAL, Look::Stat);
         let size = seen.present().map_or(0, |file| file.stat.size);
         if size < JOURNAL_LIMIT {
             return Ok(());
         }
         // From the oldest on: wherever this is cut short, none is lost but that one.
-        for age in (0..layout::OLDER_JOURNALS).rev() {
+        for age in (0..paths::OLDER_JOURNALS).rev() {
             let (from, to) = (
-                layout::older_journal(age),
-                layout::older_journal(age.saturating_add(1)),
+                paths::older_journal(age),
+                paths::older_journal(age.saturating_add(1)),
             );
             if self.calls().look(&from, Look::Stat).present().is_some() {
                 self.calls()
@@ -99,13 +91,10 @@ impl<P: Primitives> Performer<P> {
             sha256: digest(shown),
             whole: whole && text == shown,
         };
-        let (folder, path) = (
-            layout::history(vm),
-            layout::kept_definition(vm, &kept.sha256),
-        );
+        let (folder, path) = (paths::history(vm), paths::kept_definition(vm, &kept.sha256));
         if self.calls().look(&path, Look::Stat).present().is_none() {
-            self.ensure_folder(layout::STATE, PASSAGE)?;
-            self.ensure_folder(layout::HISTORY, 0o700)?;
+            self.ensure_folder(paths::STATE, PASSAGE)?;
+            self.ensure_folder(paths::HISTORY, 0o700)?;
             self.ensure_folder(&folder, 0o700)?;
             self.calls()
                 .write_file(&path, &folder, text.as_bytes(), 0o600)

@@ -3,14 +3,16 @@
 //! No step waits by itself. What it waits for is a [`Waiting`], and whoever performs steps looks at all of them from time to
 //! time: a guest that takes minutes to power off keeps nothing else waiting.
 
+use super::executor::VM_PATIENCE;
+use super::failure::cannot;
 use super::formats::leave_later;
-use super::perform::{VM_PATIENCE, cannot};
 use super::primitives::{CallError, CallErrorKind, Primitives};
 use super::waits::{Wait, spoken};
-use super::{Begun, HostError, Performer};
+use super::{Begun, Executor, HostError};
 use crate::inventory::{Look, RunState};
 use crate::mark::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};
-use crate::spec::{Uuid, VmName, layout};
+use crate::paths;
+use crate::values::{Uuid, VmName};
 use std::time::Duration;
 
 /// A VM counts as started when it still runs after this time.
@@ -70,7 +72,7 @@ impl Waiting {
     }
 }
 
-impl<P: Primitives> Performer<P> {
+impl<P: Primitives> Executor<P> {
     /// Waits for a guest that is on its way off.
     pub(super) fn await_off(&self, vm: &VmName, uuid: &Uuid, limit: Duration) -> Begun {
         self.waiting(vm, uuid, Until::Off, limit)
@@ -147,7 +149,7 @@ impl<P: Primitives> Performer<P> {
 
     /// Leaves word that this stop is armfleet's, for a watcher that comes later.
     fn note_asked(&self, vm: &VmName) -> Result<(), HostError> {
-        let path = layout::run_note(vm);
+        let path = paths::run_note(vm);
         let run = self.hook_seen(vm);
         leave_later(self.calls(), &path, RUN_FORMAT)?;
         let seen = self.calls().look(&path, Look::Text);
@@ -162,9 +164,9 @@ impl<P: Primitives> Performer<P> {
             ..note
         })
         .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
-        self.ensure_folder(layout::RUNS, 0o700)?;
+        self.ensure_folder(paths::RUNS, 0o700)?;
         self.calls()
-            .write_file(&path, layout::RUNS, text.as_bytes(), 0o600)
+            .write_file(&path, paths::RUNS, text.as_bytes(), 0o600)
             .map_err(cannot(format!("write {path}")))
     }
 
@@ -208,16 +210,16 @@ impl<P: Primitives> Performer<P> {
 
     /// The hook left no proof. Forgetting the last reload makes the next plan reload the daemon.
     fn without_hook(&self, error: HostError) -> HostError {
-        let forgotten = self.calls().remove_file(layout::RELOADED);
+        let forgotten = self.calls().remove_file(paths::RELOADED);
         tracing::debug!(?forgotten, "the hook left no proof");
         error.with_remedy(format!(
             "the libvirt hook did not run: check that {} runs, then apply again, or systemctl reload libvirtd",
-            layout::HOOK_BINARY
+            paths::HOOK_BINARY
         ))
     }
 
     fn hook_seen(&self, vm: &VmName) -> Option<RunStamp> {
-        let seen = self.calls().look(&layout::hook_seen(vm), Look::Stat);
+        let seen = self.calls().look(&paths::hook_seen(vm), Look::Stat);
         seen.present().map(|file| RunStamp {
             ino: file.stat.ino,
             mtime_ns: file.stat.mtime_ns,

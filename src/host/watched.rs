@@ -4,7 +4,7 @@
 use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
 use crate::mark::Moment;
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,7 +2,7 @@
 //! its apply.
 
 use super::{Domain, Fact, FileKind, Inventory, Ownership, RawEntry, RawFile, digest};
-use crate::spec::{FleetName, Size};
+use crate::values::{FleetName, Size};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

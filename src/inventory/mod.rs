@@ -19,8 +19,10 @@ pub use raw::{
     RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
+use crate::fleet::Spec;
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};
-use crate::spec::{Cmdline, FleetName, Secrets, Spec, VmName, layout};
+use crate::paths;
+use crate::values::{Cmdline, FleetName, Secrets, VmName};
 use crate::xml;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -160,9 +162,9 @@ impl Inventory {
     #[must_use]
     pub fn hold(&self, vm: &VmName) -> Fact<Hold> {
         // One that the folder's listing led to nothing is not there, if the folder could be listed.
-        let text = match self.paths.get(&layout::hold(vm)) {
+        let text = match self.paths.get(&paths::hold(vm)) {
             Some(fact) => fact.as_ref(),
-            None if self.path(layout::VMS).unknown().is_none() => Fact::Absent,
+            None if self.path(paths::VMS).unknown().is_none() => Fact::Absent,
             None => Fact::NotObserved,
         };
         let read = |file: &RawFile| read_hold(file.text.as_deref().unwrap_or_default().as_bytes());
@@ -175,7 +177,7 @@ impl Inventory {
     /// The watcher of this host, as its lock tells; absent when nobody watches.
     #[must_use]
     pub fn watcher(&self) -> Fact<&str> {
-        match self.path(layout::WATCH_LOCK) {
+        match self.path(paths::WATCH_LOCK) {
             Fact::Present(file) => match &file.text {
                 Some(holder) => Fact::Present(holder),
                 None => Fact::Absent,
@@ -192,7 +194,7 @@ impl Inventory {
         match self.records.get(vm.as_str()) {
             Some(fact) => fact.as_ref(),
             // A record that the folder's listing did not name is not there, if the folder could be listed.
-            None => match self.path(layout::VMS).as_ref() {
+            None => match self.path(paths::VMS).as_ref() {
                 Fact::Present(_) | Fact::Absent => Fact::Absent,
                 Fact::NotObserved => Fact::NotObserved,
                 Fact::Unreadable(why) => Fact::Unreadable(why),
@@ -287,7 +289,7 @@ pub fn digest(text: &str) -> String {
 /// The VM whose record this path is.
 fn record_owner(path: &str) -> Option<String> {
     let vm = path
-        .strip_prefix(layout::VMS)?
+        .strip_prefix(paths::VMS)?
         .strip_prefix('/')?
         .strip_suffix("/record.json")?;
     (!vm.contains('/')).then(|| vm.to_owned())

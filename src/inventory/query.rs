@@ -1,7 +1,8 @@
 //! What must be looked at for a spec.
 
 use super::raw::{Look, Query};
-use crate::spec::{Spec, Vm, layout};
+use crate::fleet::{Spec, Vm};
+use crate::paths;
 
 /// The query for a spec. It depends on nothing else, so a plan never waits for a second round of questions.
 #[must_use]
@@ -14,17 +15,17 @@ pub fn query(spec: &Spec) -> Query {
             *known = look;
         }
     };
-    look(layout::HOOK_FOLDER, Look::Stat);
-    look(layout::HOOKS, Look::Stat);
-    look(layout::SHIM, Look::Digest);
-    look(layout::HOOK_BINARY, Look::Stat);
-    look(layout::RELOADED, Look::Stat);
-    for path in layout::DAEMON_PID_FILES {
+    look(paths::HOOK_FOLDER, Look::Stat);
+    look(paths::HOOKS, Look::Stat);
+    look(paths::SHIM, Look::Digest);
+    look(paths::HOOK_BINARY, Look::Stat);
+    look(paths::RELOADED, Look::Stat);
+    for path in paths::DAEMON_PID_FILES {
         look(path, Look::Stat);
     }
-    look(layout::STATE, Look::Stat);
-    look(layout::VMS, Look::Records);
-    look(layout::WATCH_LOCK, Look::Lock);
+    look(paths::STATE, Look::Stat);
+    look(paths::VMS, Look::Records);
+    look(paths::WATCH_LOCK, Look::Lock);
     for vm in spec.vms.values() {
         for (path, closeness) in looks_of(vm) {
             look(&path, closeness);
@@ -38,30 +39,30 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
     let mut looks = vec![
         (vm.boot.share.to_string(), Look::Share),
         stat(vm.boot.share.parent()),
-        stat(&layout::vm_folder(&vm.name)),
-        stat(&layout::boot_folder(&vm.name)),
-        stat(&layout::generations(&vm.name)),
-        (layout::current(&vm.name), Look::Generation),
-        stat(&layout::previous(&vm.name)),
-        (layout::current_pair(&vm.name), Look::Text),
-        (layout::trials(&vm.name), Look::Text),
-        (layout::hook_seen(&vm.name), Look::Text),
-        (layout::hold(&vm.name), Look::Text),
+        stat(&paths::vm_folder(&vm.name)),
+        stat(&paths::boot_folder(&vm.name)),
+        stat(&paths::generations(&vm.name)),
+        (paths::current(&vm.name), Look::Generation),
+        stat(&paths::previous(&vm.name)),
+        (paths::current_pair(&vm.name), Look::Text),
+        (paths::trials(&vm.name), Look::Text),
+        (paths::hook_seen(&vm.name), Look::Text),
+        (paths::hold(&vm.name), Look::Text),
         stat(&managed_save(vm)),
         stat(&nvram(vm)),
     ];
     if let Some(seed) = &vm.boot.seed {
         looks.push((seed.kernel.to_string(), Look::Seed));
         looks.push((seed.initrd.to_string(), Look::Seed));
-        looks.push((layout::seed_receipt(&vm.name), Look::Text));
-        looks.push((layout::seed_folder(&vm.name), Look::Folder));
+        looks.push((paths::seed_receipt(&vm.name), Look::Text));
+        looks.push((paths::seed_folder(&vm.name), Look::Folder));
     }
     if let Some(install) = &vm.install {
         let sources = [&install.kernel, &install.initrd].into_iter();
         let sources = sources.chain(install.files.values());
         looks.extend(sources.map(|path| (path.to_string(), Look::Seed)));
-        looks.push((layout::installer_receipt(&vm.name), Look::Text));
-        looks.push((layout::installer_folder(&vm.name), Look::Folder));
+        looks.push((paths::installer_receipt(&vm.name), Look::Text));
+        looks.push((paths::installer_folder(&vm.name), Look::Folder));
     }
     for disk in &vm.disks {
         looks.push((disk.path.to_string(), Look::Image));

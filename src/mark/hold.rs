@@ -1,7 +1,7 @@
 //! A hold: somebody wants armfleet to leave a VM alone (`/var/lib/armfleet/vms/<vm>/hold.json`).
 
 use crate::format::{Format, FormatError};
-use crate::spec::render_time;
+use crate::values::render_time;
 use serde::{Deserialize, Serialize};
 
 /// What a hold's file says it is.

@@ -2,7 +2,7 @@
 //! happened. Lines are only ever appended; an apply that was killed has a beginning and no end.
 
 use crate::format::{Format, FormatError};
-use crate::spec::VmName;
+use crate::values::VmName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -39,9 +39,9 @@ impl OwnerMark {
 /// The mark's element. Names and UUIDs need no escaping: their types admit no such character.
 #[must_use]
 pub fn render_mark(
-    fleet: &crate::spec::FleetName,
-    vm: &crate::spec::VmName,
-    uuid: &crate::spec::Uuid,
+    fleet: &crate::values::FleetName,
+    vm: &crate::values::VmName,
+    uuid: &crate::values::Uuid,
 ) -> String {
     format!(
         r#"<armfleet:vm xmlns:armfleet="{MARK_NAMESPACE}" fleet="{fleet}" vm="{vm}" uuid="{uuid}"/>"#
@@ -58,7 +58,7 @@ mod tests {
             let document = roxmltree::Document::parse(xml).unwrap();
             OwnerMark::find(document.root_element())
         };
-        let uuid: crate::spec::Uuid = "729407af-9814-8a14-ab03-bb922bf75d3d".parse().unwrap();
+        let uuid: crate::values::Uuid = "729407af-9814-8a14-ab03-bb922bf75d3d".parse().unwrap();
         let mark = render_mark(&"f".parse().unwrap(), &"v".parse().unwrap(), &uuid);
         let seen = find(&format!("<domain><metadata>{mark}</metadata></domain>")).unwrap();
         assert_eq!(

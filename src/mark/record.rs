@@ -3,8 +3,9 @@
 //! It says what was last applied, so that a plan can tell a changed file from drift, and what the hook must know. The
 //! hook reads it as root before every start, so it is written whole or not at all.
 
+use crate::fleet::{DesiredState, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
-use crate::spec::{DesiredState, FleetName, GuestReboot, Handover, HostPath, Uuid, VmName};
+use crate::values::{FleetName, HostPath, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

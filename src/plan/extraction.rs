@@ -1,9 +1,10 @@
 //! Whether a VM's first pair may be taken out of its disk.
 
-use super::boot::choice;
-use super::storage::runs_with;
+use super::kernels::choice;
+use super::vm::runs_with;
+use crate::fleet::Vm;
 use crate::inventory::{Fact, FileKind, Inventory};
-use crate::spec::{HostPath, Vm, VmName};
+use crate::values::{HostPath, VmName};
 
 /// What is taken out of which disk, into which share.
 #[derive(Debug, Clone, PartialEq, Eq)]

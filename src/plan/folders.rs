@@ -1,84 +1,83 @@
 //! armfleet's own folders: root's, passable for QEMU, and no links.
 
-use super::hook::Hook;
-use super::planner::{Draft, Sight};
+use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, VmPlanner};
 use super::step::{Act, StepId};
-use super::vm::{Stuck, VmPlanner};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 
 /// What others than root must not have: leave to write.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Plans the folders that all VMs of the host share. Without them nothing can be started.
-pub(super) fn plan(sight: &Sight<'_>, hook: &mut Hook, draft: &mut Draft) {
-    for path in [layout::STATE, layout::VMS] {
+pub(super) fn plan(input: &PlanInput<'_>, hook: &mut Hook, builder: &mut PlanBuilder) {
+    for path in [paths::STATE, paths::VMS] {
         // The first may be a link of root's own, to where there is room.
-        let may_be_link = path == layout::STATE;
-        match folder(sight, path, None, may_be_link, draft) {
+        let may_be_link = path == paths::STATE;
+        match folder(input, path, None, may_be_link, builder) {
             Ok(step) => hook.needs.extend(step),
-            Err(Stuck) => hook.blocked = true,
+            Err(Blocked) => hook.blocked = true,
         }
     }
 }
 
 impl VmPlanner<'_> {
     /// Plans the VM's own folders.
-    pub(super) fn folders(&self, draft: &mut Draft) -> Result<Vec<StepId>, Stuck> {
+    pub(super) fn folders(&self, builder: &mut PlanBuilder) -> Result<Vec<StepId>, Blocked> {
         let name = &self.vm.name;
-        let vms = self.sight.inventory.path(layout::VMS).present();
+        let vms = self.input.inventory.path(paths::VMS).present();
         if vms.is_some_and(|file| file.stat.kind != FileKind::Folder) {
             // The host's own line says so.
-            return Err(Stuck);
+            return Err(Blocked);
         }
         let paths = [
-            layout::vm_folder(name),
-            layout::boot_folder(name),
-            layout::generations(name),
+            paths::vm_folder(name),
+            paths::boot_folder(name),
+            paths::generations(name),
         ];
         let mut steps = Vec::new();
         for path in &paths {
-            steps.extend(folder(self.sight, path, Some(name), false, draft)?);
+            steps.extend(folder(self.input, path, Some(name), false, builder)?);
         }
-        for path in [layout::current(name), layout::previous(name)] {
-            self.is_link(&path, draft)?;
+        for path in [paths::current(name), paths::previous(name)] {
+            self.is_link(&path, builder)?;
         }
         Ok(steps)
     }
 
     /// Refuses what is not the link that is to be there: the hook replaces nothing else.
-    fn is_link(&self, path: &str, draft: &mut Draft) -> Result<(), Stuck> {
-        let seen = self.sight.inventory.path(path).present();
+    fn is_link(&self, path: &str, builder: &mut PlanBuilder) -> Result<(), Blocked> {
+        let seen = self.input.inventory.path(path).present();
         let other = seen.filter(|file| file.stat.kind != FileKind::Symlink);
         let Some(file) = other else {
             return Ok(());
         };
         let kind = file.stat.kind.describe();
         let why = format!("{path} is {kind}, and armfleet keeps a link there");
-        draft.refuse(&self.vm.name, why, format!("mv {path} {path}.old"));
-        Err(Stuck)
+        builder.refuse(&self.vm.name, why, format!("mv {path} {path}.old"));
+        Err(Blocked)
     }
 }
 
 fn folder(
-    sight: &Sight<'_>,
+    input: &PlanInput<'_>,
     path: &str,
     vm: Option<&VmName>,
     may_be_link: bool,
-    draft: &mut Draft,
-) -> Result<Option<StepId>, Stuck> {
+    builder: &mut PlanBuilder,
+) -> Result<Option<StepId>, Blocked> {
     let subject = vm.map_or_else(|| path.to_owned(), ToString::to_string);
-    let stat = match sight.inventory.path(path) {
+    let stat = match input.inventory.path(path) {
         Fact::Present(file) => &file.stat,
         // It is made by who needs it; of a host that was looked at by an older version nothing is known.
         Fact::Absent | Fact::NotObserved => return Ok(None),
         Fact::Unreadable(why) => {
             // Of the folder of records, each VM says it.
             if vm.is_some() {
-                draft.unknown(subject, format!("{path} could not be seen: {why}"));
+                builder.unknown(subject, format!("{path} could not be seen: {why}"));
             }
-            return Err(Stuck);
+            return Err(Blocked);
         }
     };
     match stat.kind {
@@ -89,11 +88,11 @@ fn folder(
                 "{path} is {}, and armfleet works in a folder there",
                 other.describe()
             );
-            draft.refuse(subject, why, format!("mv {path} {path}.old"));
-            return Err(Stuck);
+            builder.refuse(subject, why, format!("mv {path} {path}.old"));
+            return Err(Blocked);
         }
     }
-    let mode = (stat.mode | layout::PASSAGE) & !OTHERS_WRITE;
+    let mode = (stat.mode | paths::PASSAGE) & !OTHERS_WRITE;
     let owned = stat.uid == 0;
     if mode == stat.mode && owned {
         return Ok(None);
@@ -116,6 +115,6 @@ fn folder(
         mode,
     };
     let id = StepId::new("folder", path);
-    let step = draft.step(id, vm, reason, &[], Vec::new(), act);
-    Ok(draft.because(Some(Cause::Drifted), Some(step)))
+    let step = builder.step(id, vm, reason, &[], Vec::new(), act);
+    Ok(builder.because(Some(Cause::Drifted), Some(step)))
 }

@@ -1,20 +1,23 @@
 //! Files that a later version of armfleet wrote: nothing is planned for their VM, since nothing of it can be judged.
 
-use super::planner::{Draft, Sight};
-use super::vm::Stuck;
+use super::builder::{Blocked, PlanBuilder, PlanInput};
 use crate::boot::STAGED_FILES;
 use crate::format::{Format, UPGRADE};
 use crate::inventory::Inventory;
 use crate::mark::{HOLD_FORMAT, RECORD_FORMAT};
-use crate::spec::VmName;
-use crate::spec::layout::{self, PathOf};
+use crate::paths::{self, PathOf};
+use crate::values::VmName;
 
 /// Refuses a VM of which a later version of armfleet keeps something.
-pub(super) fn refuse_later(sight: &Sight<'_>, vm: &VmName, draft: &mut Draft) -> Result<(), Stuck> {
-    match later(sight.inventory, vm) {
+pub(super) fn refuse_later(
+    input: &PlanInput<'_>,
+    vm: &VmName,
+    builder: &mut PlanBuilder,
+) -> Result<(), Blocked> {
+    match later(input.inventory, vm) {
         Some(why) => {
-            draft.refuse(vm, why, UPGRADE);
-            Err(Stuck)
+            builder.refuse(vm, why, UPGRADE);
+            Err(Blocked)
         }
         None => Ok(()),
     }
@@ -22,7 +25,7 @@ pub(super) fn refuse_later(sight: &Sight<'_>, vm: &VmName, draft: &mut Draft) ->
 
 /// The file of a later version about a VM, and what that says.
 pub(super) fn later(inventory: &Inventory, vm: &VmName) -> Option<String> {
-    let own: [(PathOf, Format); 2] = [(layout::record, RECORD_FORMAT), (layout::hold, HOLD_FORMAT)];
+    let own: [(PathOf, Format); 2] = [(paths::record, RECORD_FORMAT), (paths::hold, HOLD_FORMAT)];
     let mut files = own.into_iter().chain(STAGED_FILES);
     files.find_map(|(path, format)| {
         let path = path(vm);

@@ -1,60 +1,52 @@
 //! The libvirt hook: installed, current, executable, and known to the daemon.
 
-use super::planner::{Draft, Sight};
+use super::builder::{Hook, PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
 use crate::boot::{EARLIER_SHIMS, SHIM};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
-use crate::spec::layout;
+use crate::paths;
 
 /// libvirt runs the files of `qemu.d` since 6.5.0.
 const FIRST_WITH_FOLDER: u32 = 6_005_000;
 /// What the plan calls the hook.
 const SUBJECT: &str = "hook";
 
-/// What a start needs of the hook.
-pub(super) struct Hook {
-    /// The steps that must come before any start.
-    pub needs: Vec<StepId>,
-    /// Whether nothing may be started, because no kernel would be handed over.
-    pub blocked: bool,
-}
-
-pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
+pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     let nothing = Hook {
         needs: Vec::new(),
         blocked: false,
     };
-    if sight.selected().next().is_none() {
+    if input.selected().next().is_none() {
         return nothing;
     }
-    if sight.libvirt.version < FIRST_WITH_FOLDER {
+    if input.libvirt.version < FIRST_WITH_FOLDER {
         let why = format!(
             "libvirt {} runs no hooks from {}",
-            sight.libvirt.version_text(),
-            layout::HOOK_FOLDER
+            input.libvirt.version_text(),
+            paths::HOOK_FOLDER
         );
-        draft.refuse(SUBJECT, why, "upgrade libvirt to 6.5.0 or newer");
+        builder.refuse(SUBJECT, why, "upgrade libvirt to 6.5.0 or newer");
         return Hook {
             blocked: true,
             ..nothing
         };
     }
     let mut hook = Hook {
-        blocked: !binary_usable(sight, draft),
+        blocked: !binary_usable(input, builder),
         ..nothing
     };
-    let shim = sight.inventory.path(layout::SHIM);
+    let shim = input.inventory.path(paths::SHIM);
     if let Some(why) = shim.unknown() {
-        draft.unknown(layout::SHIM, why);
+        builder.unknown(paths::SHIM, why);
         hook.blocked = true;
         return hook;
     }
     let installed = shim.present();
     if installed.is_some_and(|file| file.stat.kind != FileKind::File) {
-        draft.refuse(
+        builder.refuse(
             SUBJECT,
-            format!("{} is not a plain file", layout::SHIM),
+            format!("{} is not a plain file", paths::SHIM),
             "move it away",
         );
         hook.blocked = true;
@@ -62,24 +54,24 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
     }
     let reason = install_reason(installed);
     let live = match installed {
-        Some(file) if reason.is_none() => known_to_daemon(sight, file),
+        Some(file) if reason.is_none() => known_to_daemon(input, file),
         _ => Ok(false),
     };
     if let Some(reason) = reason {
-        let step = install(installed, reason, draft);
+        let step = install(installed, reason, builder);
         // Whoever has records has had a hook.
-        let drifted = !sight.inventory.records.is_empty();
+        let drifted = !input.inventory.records.is_empty();
         let cause = drifted.then_some(Cause::Drifted);
-        hook.needs.extend(draft.because(cause, Some(step)));
+        hook.needs.extend(builder.because(cause, Some(step)));
     }
     match live {
         Ok(true) => {}
         Ok(false) => {
-            let reloaded = reload(sight, hook.needs.clone(), draft);
+            let reloaded = reload(input, hook.needs.clone(), builder);
             hook.needs.extend(reloaded);
         }
         Err(why) => {
-            draft.unknown(
+            builder.unknown(
                 "libvirtd",
                 format!("whether it knows the hook could not be seen: {why}"),
             );
@@ -90,25 +82,25 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Hook {
 }
 
 /// Replaces an earlier release's shim if there is something else to do.
-pub(super) fn renew(sight: &Sight<'_>, draft: &mut Draft) {
-    let installed = sight.inventory.path(layout::SHIM).present();
-    let is_planned = draft
+pub(super) fn renew(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    let installed = input.inventory.path(paths::SHIM).present();
+    let is_planned = builder
         .steps
         .iter()
         .any(|step| matches!(step.act, Act::InstallHook { .. }));
-    let can_reload = daemon_pid_file(sight).is_some();
-    if draft.steps.is_empty() || is_planned || !can_reload || !installed.is_some_and(is_earlier) {
+    let can_reload = daemon_pid_file(input).is_some();
+    if builder.steps.is_empty() || is_planned || !can_reload || !installed.is_some_and(is_earlier) {
         return;
     }
-    let mut others = std::mem::take(&mut draft.steps);
-    let written = install(installed, "an earlier version's".to_owned(), draft);
+    let mut others = std::mem::take(&mut builder.steps);
+    let written = install(installed, "an earlier version's".to_owned(), builder);
     let reload_step = |step: &&mut Step| matches!(step.act, Act::ReloadDaemon { .. });
     if let Some(planned) = others.iter_mut().find(reload_step) {
         planned.needs.push(written);
     } else {
-        reload(sight, vec![written], draft);
+        reload(input, vec![written], builder);
     }
-    draft.steps.append(&mut others);
+    builder.steps.append(&mut others);
 }
 
 fn is_earlier(file: &RawFile) -> bool {
@@ -116,13 +108,13 @@ fn is_earlier(file: &RawFile) -> bool {
     EARLIER_SHIMS.contains(&sha256)
 }
 
-fn install(installed: Option<&RawFile>, reason: String, draft: &mut Draft) -> StepId {
+fn install(installed: Option<&RawFile>, reason: String, builder: &mut PlanBuilder) -> StepId {
     let act = Act::InstallHook {
         replaces: installed.is_some(),
         sha256: digest(SHIM),
     };
     let id = StepId::new("hook", "qemu");
-    draft.step(id, None, reason, &[], Vec::new(), act)
+    builder.step(id, None, reason, &[], Vec::new(), act)
 }
 
 /// Why the shim is to be written before anything else.
@@ -145,34 +137,34 @@ fn install_reason(installed: Option<&RawFile>) -> Option<String> {
     None
 }
 
-fn binary_usable(sight: &Sight<'_>, draft: &mut Draft) -> bool {
+fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
     let remedy = format!(
         "install armfleet's package, or copy armfleet-hook to {}",
-        layout::HOOK_BINARY
+        paths::HOOK_BINARY
     );
-    match sight.inventory.path(layout::HOOK_BINARY) {
+    match input.inventory.path(paths::HOOK_BINARY) {
         Fact::Present(file) if is_executable(file) || file.stat.kind == FileKind::Symlink => true,
         Fact::Present(_) => {
-            draft.refuse(
+            builder.refuse(
                 SUBJECT,
-                format!("{} cannot be executed", layout::HOOK_BINARY),
+                format!("{} cannot be executed", paths::HOOK_BINARY),
                 remedy,
             );
             false
         }
         Fact::Absent => {
-            draft.refuse(
+            builder.refuse(
                 SUBJECT,
                 format!(
                     "{} is not there, so no kernel can be handed over",
-                    layout::HOOK_BINARY
+                    paths::HOOK_BINARY
                 ),
                 remedy,
             );
             false
         }
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
-            draft.unknown(layout::HOOK_BINARY, fact.unknown().unwrap_or_default());
+            builder.unknown(paths::HOOK_BINARY, fact.unknown().unwrap_or_default());
             false
         }
     }
@@ -184,12 +176,12 @@ fn is_executable(file: &RawFile) -> bool {
 
 /// The daemon looks for hooks only when it starts or reloads (`virHookInitialize`); its process number's file is written
 /// when it starts.
-fn known_to_daemon<'a>(sight: &Sight<'a>, shim: &RawFile) -> Result<bool, &'a str> {
-    let started = daemon_pid_file(sight).and_then(|path| sight.inventory.path(path).present());
+fn known_to_daemon<'a>(input: &PlanInput<'a>, shim: &RawFile) -> Result<bool, &'a str> {
+    let started = daemon_pid_file(input).and_then(|path| input.inventory.path(path).present());
     if started.is_some_and(|file| shim.stat.ctime_ns < file.stat.mtime_ns) {
         return Ok(true);
     }
-    match sight.inventory.path(layout::RELOADED) {
+    match input.inventory.path(paths::RELOADED) {
         // Armfleet's own reload came after the shim even if the clock did not tick in between.
         Fact::Present(file) => Ok(shim.stat.ctime_ns <= file.stat.mtime_ns),
         Fact::Absent => Ok(false),
@@ -198,22 +190,22 @@ fn known_to_daemon<'a>(sight: &Sight<'a>, shim: &RawFile) -> Result<bool, &'a st
 }
 
 /// The process number's file of the daemon that started last.
-fn daemon_pid_file(sight: &Sight<'_>) -> Option<&'static str> {
-    layout::DAEMON_PID_FILES
+fn daemon_pid_file(input: &PlanInput<'_>) -> Option<&'static str> {
+    paths::DAEMON_PID_FILES
         .into_iter()
-        .filter_map(|path| Some((sight.inventory.path(path).present()?.stat.mtime_ns, path)))
+        .filter_map(|path| Some((input.inventory.path(path).present()?.stat.mtime_ns, path)))
         .max()
         .map(|(_, path)| path)
 }
 
 /// Plans a reload after these steps.
-fn reload(sight: &Sight<'_>, needs: Vec<StepId>, draft: &mut Draft) -> Option<StepId> {
-    let Some(pid_file) = daemon_pid_file(sight) else {
+fn reload(input: &PlanInput<'_>, needs: Vec<StepId>, builder: &mut PlanBuilder) -> Option<StepId> {
+    let Some(pid_file) = daemon_pid_file(input) else {
         let why = format!(
             "libvirt's daemon left no {}, so it cannot be told to look for hooks",
-            layout::DAEMON_PID_FILES[0]
+            paths::DAEMON_PID_FILES[0]
         );
-        draft.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");
+        builder.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");
         return None;
     };
     let act = Act::ReloadDaemon {
@@ -221,5 +213,5 @@ fn reload(sight: &Sight<'_>, needs: Vec<StepId>, draft: &mut Draft) -> Option<St
     };
     let id = StepId::new("reload", "libvirtd");
     let reason = "it looks for hooks only when it starts or reloads";
-    Some(draft.step(id, None, reason, &needs, Vec::new(), act))
+    Some(builder.step(id, None, reason, &needs, Vec::new(), act))
 }

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use super::step::{Act, Step};
-use crate::spec::VmName;
+use crate::values::VmName;
 
 /// A running VM that a plan stops.
 #[derive(Debug, Clone, PartialEq, Eq)]

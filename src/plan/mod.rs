@@ -3,50 +3,43 @@
 //! [`plan`] is a pure function of spec, inventory and policy. Every decision of armfleet is made here; a step leaves no
 //! choice to whoever performs it.
 
-mod boot;
-mod claim;
+mod builder;
+mod capacity;
 mod copies;
 mod extraction;
 mod folders;
 mod formats;
 mod hook;
-mod host;
-mod identity;
-mod install;
 mod interruption;
-mod lpae;
-mod moved;
+mod kernels;
 mod order;
-mod pending;
+mod outcome;
 mod planner;
-mod power;
 mod removal;
 mod rename;
-mod room;
 mod run;
 mod saved;
 mod stale;
 mod step;
-mod storage;
 mod touched;
-mod trial;
 mod vm;
 mod watch;
 
-pub use boot::{Kernels, kernels};
 pub use extraction::{Extraction, NoExtraction, extraction};
-pub use install::installing;
 pub use interruption::{Fate, Interruption};
+pub use kernels::{Kernels, kernels, trials};
+pub use outcome::{Ended, Failure, Outcome};
 pub use planner::plan;
 pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError};
 pub use stale::{MovedFact, MovedStep, Staleness};
 pub use step::{Act, Base, InstallerSource, SeedSource, Step, StepId};
 
 pub use touched::{TouchedPath, touched_paths};
-pub use trial::trials;
+pub use vm::installing;
 
 use crate::inventory::digest;
-use crate::spec::{FleetName, HostCheck, Pattern, Secrets, VmName};
+use crate::problem::HostCheck;
+use crate::values::{FleetName, Pattern, Secrets, VmName};
 use serde::{Deserialize, Serialize};
 
 /// What a user permits beyond the fleet file.

@@ -1,12 +1,12 @@
-//! The pure function, and what its parts share.
+//! The pure function: which parts plan what, in which order.
 
+use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
-use super::{
-    Notice, Plan, Policy, Refusal, Unknown, folders, hook, order, removal, room, vm, watch,
-};
-use crate::domain::{Cause, RowChange};
+use super::{Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
+use crate::domain::Cause;
+use crate::fleet::Spec;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
-use crate::spec::{HostCheck, Spec, Vm, VmName};
+use crate::values::VmName;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans: what differs between a spec and what was seen, and the steps that would end it.
@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// It reads no clock, no environment and no file, and gives the same plan for the same arguments.
 #[must_use]
 pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
-    let mut draft = Draft::default();
+    let mut builder = PlanBuilder::default();
     let libvirt = inventory.libvirt.present();
     match (libvirt, &inventory.domains) {
         (Some(libvirt), Fact::Present(domains)) => {
-            let sight = Sight {
+            let input = PlanInput {
                 spec,
                 inventory,
                 libvirt,
@@ -26,7 +26,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
                 users: users(domains),
                 policy,
             };
-            plan_host(&sight, &mut draft);
+            plan_host(&input, &mut builder);
         }
         (_, domains) => {
             let why = inventory
@@ -34,7 +34,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
                 .unknown()
                 .or(domains.unknown())
                 .unwrap_or("it is not there");
-            draft.unknown("libvirt", why);
+            builder.unknown("libvirt", why);
         }
     }
     let mut secrets = spec.secrets.clone();
@@ -43,10 +43,10 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
         fleet: spec.fleet.clone(),
         host: "local".to_owned(),
         libvirt: libvirt.map(Libvirt::version_text),
-        steps: expecting(order::sort(draft.steps), &inventory.domains),
-        refusals: draft.refusals,
-        unknowns: draft.unknowns,
-        notices: draft.notices,
+        steps: expecting(order::sort(builder.steps), &inventory.domains),
+        refusals: builder.refusals,
+        unknowns: builder.unknowns,
+        notices: builder.notices,
         secrets,
     }
 }
@@ -71,63 +71,63 @@ fn expecting(mut steps: Vec<Step>, domains: &Fact<BTreeMap<String, Domain>>) -> 
     steps
 }
 
-fn plan_host(sight: &Sight<'_>, draft: &mut Draft) {
-    let mut hook = hook::plan(sight, draft);
-    folders::plan(sight, &mut hook, draft);
+fn plan_host(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    let mut hook = hook::plan(input, builder);
+    folders::plan(input, &mut hook, builder);
     // Removals are decided first, since creations wait for those that free what they need, and are shown last.
-    let mut leaving = Draft::default();
-    let removals = removal::plan(sight, &mut leaving);
-    for vm in sight.selected() {
-        watch::unless_held(sight, &vm.name, draft, |draft| {
-            vm::plan(sight, vm, &hook, &removals, draft);
+    let mut leaving = PlanBuilder::default();
+    let removals = removal::plan(input, &mut leaving);
+    for vm in input.selected() {
+        watch::unless_held(input, &vm.name, builder, |builder| {
+            vm::plan(input, vm, &hook, &removals, builder);
         });
     }
-    draft.append(leaving);
-    hook::renew(sight, draft);
-    if sight.policy.drift_only {
-        drop_file_changes(draft);
+    builder.append(leaving);
+    hook::renew(input, builder);
+    if input.policy.drift_only {
+        drop_file_changes(builder);
     }
-    refuse_idle_patterns(sight, draft);
-    watch::plan(sight, draft);
-    room::plan(sight, draft);
-    note_clones(sight, draft);
+    refuse_idle_patterns(input, builder);
+    watch::plan(input, builder);
+    capacity::plan(input, builder);
+    note_clones(input, builder);
 }
 
 /// Leaves only the steps that drift calls for, and those that they need and that rest on no change of the file.
-fn drop_file_changes(draft: &mut Draft) {
+fn drop_file_changes(builder: &mut PlanBuilder) {
     let drifted = |step: &Step| step.cause.is_some_and(Cause::is_drift);
     let mut wanted: BTreeSet<StepId> = BTreeSet::new();
-    for step in draft.steps.iter().rev() {
+    for step in builder.steps.iter().rev() {
         let needed = step.cause.is_none() && wanted.contains(&step.id);
         if drifted(step) || needed {
             wanted.insert(step.id.clone());
             wanted.extend(step.needs.iter().cloned());
         }
     }
-    draft
+    builder
         .steps
         .retain(|step| drifted(step) || (step.cause.is_none() && wanted.contains(&step.id)));
 }
 
 /// A pattern that chooses no VM is most likely a mistake, which would otherwise look like success.
-fn refuse_idle_patterns(sight: &Sight<'_>, draft: &mut Draft) {
-    let owned = sight.domains.iter().filter(|(_, domain)| {
+fn refuse_idle_patterns(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    let owned = input.domains.iter().filter(|(_, domain)| {
         matches!(
-            sight.ownership(domain),
+            input.ownership(domain),
             Ownership::Ours(_) | Ownership::Renamed(_)
         )
     });
-    let mut names = sight
+    let mut names = input
         .spec
         .vms
         .keys()
         .map(VmName::as_str)
         .collect::<BTreeSet<_>>();
     names.extend(owned.map(|(name, _)| name.as_str()));
-    for pattern in &sight.policy.vms {
+    for pattern in &input.policy.vms {
         if !names.iter().any(|name| pattern.matches(name)) {
             let why = "no VM of the file or of this host has such a name".to_owned();
-            draft.refuse(
+            builder.refuse(
                 format!("--vm {pattern}"),
                 why,
                 "armfleet status lists the VMs",
@@ -137,16 +137,16 @@ fn refuse_idle_patterns(sight: &Sight<'_>, draft: &mut Draft) {
 }
 
 /// Clones carry their original's mark, and are nobody's.
-fn note_clones(sight: &Sight<'_>, draft: &mut Draft) {
-    for (name, domain) in sight.domains {
+fn note_clones(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    for (name, domain) in input.domains {
         let Fact::Present(mark) = &domain.mark else {
             continue;
         };
-        if !removal::in_file(sight, name)
-            && mark.fleet == sight.spec.fleet.as_str()
-            && sight.ownership(domain) == Ownership::CopiedMark
+        if !input.in_file(name)
+            && mark.fleet == input.spec.fleet.as_str()
+            && input.ownership(domain) == Ownership::CopiedMark
         {
-            draft.notice(
+            builder.notice(
                 name,
                 format!("foreign, with a copied mark of {}", mark.vm),
                 "left alone",
@@ -163,148 +163,4 @@ fn users(domains: &BTreeMap<String, Domain>) -> BTreeMap<&str, Vec<&str>> {
         }
     }
     users
-}
-
-/// Everything that planning looks at.
-pub(super) struct Sight<'a> {
-    pub spec: &'a Spec,
-    pub inventory: &'a Inventory,
-    pub libvirt: &'a Libvirt,
-    pub domains: &'a BTreeMap<String, Domain>,
-    /// Path to the names of the domains that use it.
-    pub users: BTreeMap<&'a str, Vec<&'a str>>,
-    pub policy: &'a Policy,
-}
-
-impl Sight<'_> {
-    /// The VMs that are to be planned.
-    pub(super) fn selected(&self) -> impl Iterator<Item = &Vm> {
-        let vms = self.spec.vms.values();
-        vms.filter(|vm| self.policy.selects(vm.name.as_str()))
-    }
-
-    /// Whose a domain is, seen from this fleet.
-    pub(super) fn ownership(&self, domain: &Domain) -> Ownership {
-        domain.ownership(&self.spec.fleet)
-    }
-}
-
-/// What planning has come to so far.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub steps: Vec<Step>,
-    refusals: Vec<Refusal>,
-    unknowns: Vec<Unknown>,
-    notices: Vec<Notice>,
-}
-
-impl Draft {
-    /// Adds a step and gives its id.
-    pub(super) fn step(
-        &mut self,
-        id: StepId,
-        vm: Option<&VmName>,
-        reason: impl Into<String>,
-        needs: &[StepId],
-        changes: Vec<RowChange>,
-        act: Act,
-    ) -> StepId {
-        let step = Step {
-            id: id.clone(),
-            vm: vm.cloned(),
-            reason: reason.into(),
-            cause: None,
-            needs: needs.to_vec(),
-            expects: None,
-            changes,
-            act,
-        };
-        self.steps.push(step);
-        id
-    }
-
-    /// Says of a step whether the file changed or the host drifted, and gives its id again.
-    pub(super) fn because(&mut self, cause: Option<Cause>, step: Option<StepId>) -> Option<StepId> {
-        let id = step?;
-        if let Some(step) = self.steps.iter_mut().rev().find(|step| step.id == id) {
-            step.cause = cause;
-        }
-        Some(id)
-    }
-
-    /// Says that something wanted will not be done.
-    pub(super) fn refuse(
-        &mut self,
-        subject: impl ToString,
-        why: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
-        self.refusals.push(Refusal {
-            subject: subject.to_string(),
-            why: why.into(),
-            remedy: remedy.into(),
-            check: None,
-        });
-    }
-
-    /// Says that something wanted will not be done, since the host fails a check.
-    pub(super) fn refuse_on(
-        &mut self,
-        check: HostCheck,
-        vm: &VmName,
-        why: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
-        self.refusals.push(Refusal {
-            subject: vm.to_string(),
-            why: why.into(),
-            remedy: remedy.into(),
-            check: Some(check),
-        });
-    }
-
-    /// Says that something could not be seen.
-    pub(super) fn unknown(&mut self, subject: impl ToString, why: impl Into<String>) {
-        self.unknowns.push(Unknown {
-            subject: subject.to_string(),
-            why: why.into(),
-        });
-    }
-
-    /// Says something worth knowing.
-    pub(super) fn notice(
-        &mut self,
-        subject: impl ToString,
-        what: impl Into<String>,
-        outlook: impl Into<String>,
-    ) {
-        self.notices.push(Notice {
-            subject: subject.to_string(),
-            what: what.into(),
-            outlook: outlook.into(),
-            pending_restart: false,
-        });
-    }
-
-    /// Says what a running VM gets at its next boot only.
-    pub(super) fn pending(
-        &mut self,
-        vm: &VmName,
-        what: impl Into<String>,
-        outlook: impl Into<String>,
-    ) {
-        self.notices.push(Notice {
-            subject: vm.to_string(),
-            what: what.into(),
-            outlook: outlook.into(),
-            pending_restart: true,
-        });
-    }
-
-    pub(super) fn append(&mut self, other: Self) {
-        self.steps.extend(other.steps);
-        self.refusals.extend(other.refusals);
-        self.unknowns.extend(other.unknowns);
-        self.notices.extend(other.notices);
-    }
 }

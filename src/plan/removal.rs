@@ -1,73 +1,64 @@
 //! VMs that left the file: removed with every guard, or refused.
 
-use super::claim::renaming;
+use super::builder::{PlanBuilder, PlanInput, Removals};
 use super::formats;
-use super::planner::{Draft, Sight};
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
+use super::vm::renaming;
 use super::{Removal, rename};
 use crate::domain::Cause;
+use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState};
 use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
-use crate::spec::{DEFAULT_STOP_TIMEOUT, DesiredState, HostPath, VmName};
-use std::collections::BTreeMap;
+use crate::values::VmName;
 
-/// The undefine step of each domain that is removed, by the domain's name.
-pub(super) type Removals = BTreeMap<String, StepId>;
-
-pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) -> Removals {
+pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals {
     let mut removals = Removals::new();
-    if sight.policy.drift_only {
+    if input.policy.drift_only {
         return removals;
     }
     let mut leaving = Vec::new();
     let mut owned = 0;
-    for (name, domain) in sight.domains {
-        match sight.ownership(domain) {
+    for (name, domain) in input.domains {
+        match input.ownership(domain) {
             Ownership::Ours(vm) => {
                 owned += 1;
-                if !sight.spec.vms.contains_key(&vm) && sight.policy.selects(vm.as_str()) {
+                if !input.spec.vms.contains_key(&vm) && input.policy.selects(vm.as_str()) {
                     leaving.push((vm, domain));
                 }
             }
             Ownership::Renamed(vm)
-                if !sight.spec.vms.contains_key(&vm) && sight.policy.selects(name) =>
+                if !input.spec.vms.contains_key(&vm) && input.policy.selects(name) =>
             {
                 let why = format!(
                     "{vm} left the file, but its domain was renamed to {name} by hand: not removed"
                 );
-                draft.refuse(
+                builder.refuse(
                     name,
                     why,
                     format!("{}, then apply again", renaming(domain, vm.as_str())),
                 );
             }
-            Ownership::Unknown(why) if !in_file(sight, name) => {
-                draft.unknown(name, format!("this domain could not be read: {why}"));
+            Ownership::Unknown(why) if !input.in_file(name) => {
+                builder.unknown(name, format!("this domain could not be read: {why}"));
             }
             _ => {}
         }
     }
-    let forbidden = forbidden(sight.policy.removal, leaving.len(), owned);
+    let forbidden = forbidden(input.policy.removal, leaving.len(), owned);
     for (vm, domain) in leaving {
-        rename::notice(sight, &vm, domain, draft);
+        rename::notice(input, &vm, domain, builder);
         match &forbidden {
-            Some((why, remedy)) => draft.refuse(&vm, why, remedy),
+            Some((why, remedy)) => builder.refuse(&vm, why, remedy),
             None => {
-                if let Some(id) = remove(sight, &vm, domain, draft) {
+                if let Some(id) = remove(input, &vm, domain, builder) {
                     removals.insert(domain.raw.name.clone(), id);
                 }
             }
         }
     }
-    forget_orphans(sight, draft);
+    forget_orphans(input, builder);
     removals
-}
-
-/// Whether the file has a VM of this name.
-pub(super) fn in_file(sight: &Sight<'_>, name: &str) -> bool {
-    name.parse()
-        .is_ok_and(|vm: VmName| sight.spec.vms.contains_key(&vm))
 }
 
 /// Why nothing may be removed, and what would allow it.
@@ -95,12 +86,17 @@ fn forbidden(removal: Removal, leaving: usize, owned: usize) -> Option<(String, 
     })
 }
 
-fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) -> Option<StepId> {
+fn remove(
+    input: &PlanInput<'_>,
+    vm: &VmName,
+    domain: &Domain,
+    builder: &mut PlanBuilder,
+) -> Option<StepId> {
     const REASON: &str = "no longer in the file";
     let uuid = domain.raw.uuid.parse().ok()?;
     let digest = domain.digest.clone()?;
-    if let Some((why, remedy)) = obstacle(sight, vm, domain) {
-        draft.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
+    if let Some((why, remedy)) = obstacle(input, vm, domain) {
+        builder.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
         return None;
     }
     let stop = StepId::new("stop", vm);
@@ -112,13 +108,13 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         Calls::Await | Calls::AwaitThenStart => Some(Act::AwaitOff { uuid, timeout }),
         Calls::Nothing => None,
         Calls::Notice(why, remedy) | Calls::Refuse(why, remedy) => {
-            draft.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
+            builder.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
             return None;
         }
     };
     if let Some(act) = act {
-        let step = draft.step(stop, Some(vm), REASON, &[], Vec::new(), act);
-        needs.extend(draft.because(Some(Cause::FileChanged), Some(step)));
+        let step = builder.step(stop, Some(vm), REASON, &[], Vec::new(), act);
+        needs.extend(builder.because(Some(Cause::FileChanged), Some(step)));
     }
     let keep_nvram = domain
         .raw
@@ -131,7 +127,7 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         digest,
         keep_nvram,
     };
-    let undefine = draft.step(
+    let undefine = builder.step(
         StepId::new("undefine", vm),
         Some(vm),
         REASON,
@@ -140,7 +136,7 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         act,
     );
     let needs = [undefine.clone()];
-    let forget = draft.step(
+    let forget = builder.step(
         StepId::new("forget", vm),
         Some(vm),
         "its domain goes",
@@ -148,16 +144,16 @@ fn remove(sight: &Sight<'_>, vm: &VmName, domain: &Domain, draft: &mut Draft) ->
         Vec::new(),
         Act::Forget,
     );
-    draft.because(Some(Cause::FileChanged), Some(forget));
-    draft.because(Some(Cause::FileChanged), Some(undefine))
+    builder.because(Some(Cause::FileChanged), Some(forget));
+    builder.because(Some(Cause::FileChanged), Some(undefine))
 }
 
 /// Why a domain cannot be removed, and the remedy.
-fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, String)> {
-    if let Some(why) = formats::later(sight.inventory, vm) {
+fn obstacle(input: &PlanInput<'_>, vm: &VmName, domain: &Domain) -> Option<(String, String)> {
+    if let Some(why) = formats::later(input.inventory, vm) {
         return Some((why, UPGRADE.to_owned()));
     }
-    match sight.inventory.hold(vm) {
+    match input.inventory.hold(vm) {
         Fact::Absent | Fact::NotObserved => {}
         Fact::Present(hold) => return Some((hold.to_string(), format!("armfleet release {vm}"))),
         Fact::Unreadable(why) => {
@@ -186,7 +182,7 @@ fn obstacle(sight: &Sight<'_>, vm: &VmName, domain: &Domain) -> Option<(String, 
     if let Some(obstacle) = snapshots(vm, domain) {
         return Some(obstacle);
     }
-    match sight.inventory.record(vm) {
+    match input.inventory.record(vm) {
         Fact::Present(SeenRecord::Good(record)) if record.uuid.as_str() == domain.raw.uuid => {
             let remedy = "put it back into the file with protect: false and apply; then remove it";
             record
@@ -227,25 +223,25 @@ fn snapshots(vm: &VmName, domain: &Domain) -> Option<(String, String)> {
 }
 
 /// Records whose VM left the file and whose domain somebody has removed already.
-fn forget_orphans(sight: &Sight<'_>, draft: &mut Draft) {
-    for (name, fact) in &sight.inventory.records {
+fn forget_orphans(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    for (name, fact) in &input.inventory.records {
         let Fact::Present(SeenRecord::Good(record)) = fact else {
             continue;
         };
         let Ok(vm) = name.parse::<VmName>() else {
             continue;
         };
-        let gone = !sight
+        let gone = !input
             .domains
             .values()
             .any(|domain| domain.raw.uuid == record.uuid.as_str());
-        let named = sight.domains.contains_key(name);
-        let held = !sight.inventory.hold(&vm).is_absent();
-        let selected = sight.policy.selects(name);
-        let ours = record.fleet == sight.spec.fleet && !sight.spec.vms.contains_key(&vm);
+        let named = input.domains.contains_key(name);
+        let held = !input.inventory.hold(&vm).is_absent();
+        let selected = input.policy.selects(name);
+        let ours = record.fleet == input.spec.fleet && !input.spec.vms.contains_key(&vm);
         if ours && gone && !named && !held && selected {
             let reason = "no longer in the file, and its domain is gone";
-            draft.step(
+            builder.step(
                 StepId::new("forget", &vm),
                 Some(&vm),
                 reason,
@@ -255,27 +251,4 @@ fn forget_orphans(sight: &Sight<'_>, draft: &mut Draft) {
             );
         }
     }
-}
-
-/// The steps that free a path which domains on their way out use, or the name of a domain that uses it and stays.
-pub(super) fn users_of(
-    sight: &Sight<'_>,
-    path: &HostPath,
-    own: &str,
-    removals: &Removals,
-) -> Result<Vec<StepId>, String> {
-    let users = sight
-        .users
-        .get(path.as_str())
-        .into_iter()
-        .flatten()
-        .filter(|name| **name != own);
-    users
-        .map(|name| {
-            removals
-                .get(*name)
-                .cloned()
-                .ok_or_else(|| (*name).to_owned())
-        })
-        .collect()
 }

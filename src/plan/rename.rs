@@ -1,22 +1,28 @@
 //! VMs that leave the file while another appears with what they had: most often one VM that was given another name.
 
-use super::planner::{Draft, Sight};
+use super::builder::{PlanBuilder, PlanInput};
 use crate::domain::{compare, skeleton};
+use crate::fleet::Vm;
 use crate::inventory::Domain;
-use crate::spec::{HostPath, Uuid, Vm, VmName, domain_uuid};
+use crate::values::{HostPath, Uuid, VmName, domain_uuid};
 
 /// Names the VMs that a VM which leaves the file may have become.
-pub(super) fn notice(sight: &Sight<'_>, leaving: &VmName, domain: &Domain, draft: &mut Draft) {
-    let is_new = |vm: &&Vm| !sight.domains.contains_key(vm.name.as_str());
-    for vm in sight.selected().filter(is_new) {
+pub(super) fn notice(
+    input: &PlanInput<'_>,
+    leaving: &VmName,
+    domain: &Domain,
+    builder: &mut PlanBuilder,
+) {
+    let is_new = |vm: &&Vm| !input.domains.contains_key(vm.name.as_str());
+    for vm in input.selected().filter(is_new) {
         let what = match claimed(vm, domain) {
             Some(path) => format!("it claims {path}, which {leaving} has"),
-            None if has_its_keys(sight, leaving, vm) => {
+            None if has_its_keys(input, leaving, vm) => {
                 format!("all its keys are those of {leaving}")
             }
             None => continue,
         };
-        draft.notice(
+        builder.notice(
             &vm.name,
             format!("probably {leaving} under another name: {what}, and {leaving} left the file"),
             format!(
@@ -34,14 +40,14 @@ fn claimed<'a>(vm: &'a Vm, domain: &Domain) -> Option<&'a HostPath> {
 }
 
 /// Whether a VM wants what the last apply gave another one, but for the name in it.
-fn has_its_keys(sight: &Sight<'_>, leaving: &VmName, vm: &Vm) -> bool {
-    let recorded = sight.inventory.record(leaving);
+fn has_its_keys(input: &PlanInput<'_>, leaving: &VmName, vm: &Vm) -> bool {
+    let recorded = input.inventory.record(leaving);
     let Some(record) = recorded.present().and_then(|seen| seen.good()) else {
         return false;
     };
-    let uuid: Uuid = domain_uuid(&sight.spec.fleet, &vm.name);
-    let skeleton = skeleton(vm.arch, &sight.spec.fleet, &vm.name, &uuid);
-    let Ok(wanted) = compare(vm, sight.libvirt, None, &skeleton, true) else {
+    let uuid: Uuid = domain_uuid(&input.spec.fleet, &vm.name);
+    let skeleton = skeleton(vm.arch, &input.spec.fleet, &vm.name, &uuid);
+    let Ok(wanted) = compare(vm, input.libvirt, None, &skeleton, true) else {
         return false;
     };
     let had = &record.applied.rows;

@@ -1,7 +1,7 @@
 //! State × desired state: what each state of a domain calls for.
 
+use crate::fleet::DesiredState;
 use crate::inventory::{Pause, RunState};
-use crate::spec::DesiredState;
 
 /// What a state calls for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Plans in files: made and reviewed at one time, applied at another, and only if nothing has moved in between.
 
-use super::stale::facts;
 use super::step::{Act, Base, Step};
 use super::{Plan, Policy};
+use crate::domain::properties;
+use crate::fleet::FleetSource;
 use crate::inventory::{Fact, Facts, Inventory};
-use crate::spec::FleetSource;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -98,7 +98,7 @@ impl SavedPlan {
             source,
             policy: policy.clone(),
             plan: secrets.template(plan).map_err(SaveError::Secret)?,
-            facts: facts(plan, seen),
+            facts: plan.facts(seen),
             definitions: secrets.template(&definitions).map_err(SaveError::Secret)?,
         })
     }
@@ -136,6 +136,13 @@ impl SavedPlan {
 }
 
 impl Plan {
+    /// What this plan was made on.
+    pub(super) fn facts(&self, seen: &Inventory) -> Facts {
+        let facts = seen.facts(&self.fleet, properties);
+        // What cannot be written without its secrets is not shown either.
+        self.secrets.template(&facts).unwrap_or_default()
+    }
+
     /// The stored definitions that this plan edits, as they were seen.
     #[must_use]
     pub fn definitions(&self, seen: &Inventory) -> Definitions {

@@ -2,9 +2,9 @@
 
 use super::saved::SavedPlan;
 use super::{Plan, Step};
-use crate::domain::{RowChange, properties};
+use crate::domain::RowChange;
 use crate::inventory::{Facts, Inventory, SeenFact};
-use crate::spec::ageless;
+use crate::values::ageless;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a plan made again differs from the saved one.
@@ -78,16 +78,9 @@ impl SavedPlan {
             gone: gone.map(|(step, _)| step.id.to_string()).collect(),
             new: new.map(|(step, _)| MovedStep::new(step)).collect(),
             different,
-            moved: moved(&self.facts, &facts(plan, seen)),
+            moved: moved(&self.facts, &plan.facts(seen)),
         })
     }
-}
-
-/// What a plan was made on.
-pub(super) fn facts(plan: &Plan, seen: &Inventory) -> Facts {
-    let facts = seen.facts(&plan.fleet, properties);
-    // What cannot be written without its secrets is not shown either.
-    plan.secrets.template(&facts).unwrap_or_default()
 }
 
 /// The steps, each with all of itself.

@@ -2,7 +2,8 @@
 
 use crate::domain::{Cause, Edit, RowChange};
 use crate::mark::{Action, Record};
-use crate::spec::{HostPath, Size, Uuid, VmName, layout};
+use crate::paths;
+use crate::values::{HostPath, Size, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,7 +53,7 @@ impl Step {
     #[must_use]
     pub fn subject(&self) -> String {
         match &self.act {
-            Act::InstallHook { .. } => layout::SHIM.to_owned(),
+            Act::InstallHook { .. } => paths::SHIM.to_owned(),
             Act::ReloadDaemon { .. } => "reload".to_owned(),
             Act::CreateShare { path, .. }
             | Act::OwnShare { path, .. }

@@ -2,7 +2,8 @@
 
 use super::step::SeedSource;
 use super::{Act, Plan, Step};
-use crate::spec::{Spec, Vm, layout};
+use crate::fleet::{Spec, Vm};
+use crate::paths;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,8 +23,8 @@ pub struct TouchedPath {
 pub fn touched_paths(plan: &Plan, spec: &Spec) -> Vec<TouchedPath> {
     let mut touched = Touched::default();
     if !plan.is_empty() {
-        touched.add(layout::STATE, "records, kernels, history and journal");
-        touched.add(layout::RUN, "locks");
+        touched.add(paths::STATE, "records, kernels, history and journal");
+        touched.add(paths::RUN, "locks");
     }
     for step in &plan.steps {
         let vm = step.vm.as_ref().and_then(|vm| spec.vms.get(vm));
@@ -71,7 +72,7 @@ impl Touched {
             .as_ref()
             .map_or_else(String::new, |vm| format!(" of {vm}"));
         match &step.act {
-            Act::InstallHook { .. } => self.add(layout::SHIM, "libvirt's hook: written"),
+            Act::InstallHook { .. } => self.add(paths::SHIM, "libvirt's hook: written"),
             Act::ReloadDaemon { pid_file } => {
                 self.add(pid_file, "libvirt's daemon: made to look for hooks");
             }

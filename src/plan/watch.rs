@@ -1,25 +1,26 @@
 //! What `armfleet watch` has to do with a plan: whether somebody watches, and whom everybody leaves alone.
 
+use super::builder::{PlanBuilder, PlanInput};
 use super::formats;
-use super::planner::{Draft, Sight};
+use crate::fleet::GuestReboot;
 use crate::inventory::Fact;
-use crate::spec::{GuestReboot, VmName};
+use crate::values::VmName;
 
 /// Says so where a VM relies on a watcher and there is none.
-pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) {
+pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let rely = |reboot| reboot == GuestReboot::ColdBoot;
-    let vms = sight.spec.vms.values();
+    let vms = input.spec.vms.values();
     if !vms.map(|vm| vm.on_guest_reboot).any(rely) {
         return;
     }
-    match sight.inventory.watcher() {
+    match input.inventory.watcher() {
         Fact::Present(_) => {}
-        Fact::Absent => draft.notice(
+        Fact::Absent => builder.notice(
             "watch",
             "nobody runs armfleet watch on this host: a VM whose guest reboots stays off",
             "systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop",
         ),
-        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => draft.notice(
+        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => builder.notice(
             "watch",
             format!(
                 "whether armfleet watch runs on this host could not be seen: {}",
@@ -32,30 +33,30 @@ pub(super) fn plan(sight: &Sight<'_>, draft: &mut Draft) {
 
 /// What is planned for a VM, unless somebody holds it: then nothing is done, and it is told who does.
 pub(super) fn unless_held(
-    sight: &Sight<'_>,
+    input: &PlanInput<'_>,
     vm: &VmName,
-    draft: &mut Draft,
-    plan: impl FnOnce(&mut Draft),
+    builder: &mut PlanBuilder,
+    plan: impl FnOnce(&mut PlanBuilder),
 ) {
     // Its own plan says so, even of a hold.
-    if formats::later(sight.inventory, vm).is_some() {
-        return plan(draft);
+    if formats::later(input.inventory, vm).is_some() {
+        return plan(builder);
     }
-    let (why, outlook) = match sight.inventory.hold(vm) {
-        Fact::Absent | Fact::NotObserved => return plan(draft),
+    let (why, outlook) = match input.inventory.hold(vm) {
+        Fact::Absent | Fact::NotObserved => return plan(builder),
         Fact::Present(hold) => (hold.to_string(), format!("armfleet release {vm}")),
         Fact::Unreadable(why) => (
             format!("its hold cannot be read, so that it is left alone: {why}"),
             format!("armfleet release {vm}, as root"),
         ),
     };
-    let mut aside = Draft::default();
+    let mut aside = PlanBuilder::default();
     plan(&mut aside);
     if aside.steps.is_empty() {
-        draft.notice(vm, why, outlook);
+        builder.notice(vm, why, outlook);
     } else {
-        draft.refuse(vm, why, outlook);
+        builder.refuse(vm, why, outlook);
     }
     aside.steps.clear();
-    draft.append(aside);
+    builder.append(aside);
 }

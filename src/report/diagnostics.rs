@@ -1,6 +1,6 @@
 //! Problems of a fleet file as text: message, place, the line with the part underlined, what to do.
 
-use crate::spec::{Label, Problem, Problems};
+use crate::problem::{Label, Problem, Problems};
 use annotate_snippets::{
     Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet,
 };

@@ -1,7 +1,7 @@
 //! Keys and problems, explained as text.
 
 use super::style::{Paint, Tone};
-use crate::spec::explain::{KeyText, KeyTopic, ProblemTopic, Topic};
+use crate::fleet::explain::{KeyText, KeyTopic, ProblemTopic, Topic};
 use std::fmt::Write as _;
 
 /// Texts are broken to lines of so many characters.

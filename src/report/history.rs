@@ -3,7 +3,8 @@
 use super::diff::Diff;
 use super::style::{Paint, Tone, printable};
 use crate::mark::{Action, CalledFrom, Entry, Event, Kept, LineError, StepTrace};
-use crate::spec::{VmName, layout, render_time};
+use crate::paths;
+use crate::values::{VmName, render_time};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::error::Error;
@@ -313,7 +314,7 @@ impl PastStep {
     #[must_use]
     pub fn definitions(&self) -> Option<(String, String)> {
         let vm: VmName = self.vm.as_deref()?.parse().ok()?;
-        let path = |kept: &Kept| layout::kept_definition(&vm, &kept.sha256);
+        let path = |kept: &Kept| paths::kept_definition(&vm, &kept.sha256);
         Some((path(self.before.as_ref()?), path(self.after.as_ref()?)))
     }
 
@@ -334,7 +335,7 @@ fn way_back(step: &StepTrace) -> Option<String> {
         return None;
     }
     let before = step.before.as_ref();
-    let file = before.map(|kept| (layout::kept_definition(vm, &kept.sha256), kept.whole));
+    let file = before.map(|kept| (paths::kept_definition(vm, &kept.sha256), kept.whole));
     match (step.kind.as_str(), step.action, file) {
         ("domain", Action::Change, Some((file, true))) => Some(format!("virsh define {file}")),
         ("domain", Action::Change, Some((file, false))) => Some(format!(

@@ -4,7 +4,7 @@ use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
 use crate::mark::Action;
 use crate::plan::{self, Act, Base, Definitions, Fate, Plan, Step, TouchedPath};
-use crate::spec::HostCheck;
+use crate::problem::HostCheck;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;

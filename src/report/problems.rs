@@ -1,7 +1,8 @@
 //! Problems of fleet files for programs: editors, and annotations of a continuous integration.
 
 use super::diagnostics::Lines;
-use crate::spec::{Problem, Problems, Spec};
+use crate::fleet::Spec;
+use crate::problem::{Problem, Problems};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Range;

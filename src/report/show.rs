@@ -1,8 +1,9 @@
 //! One VM with everything filled in.
 
 use crate::domain::render_new;
+use crate::fleet::{Accel, DesiredState, GuestReboot, Restart, Vm};
 use crate::inventory::Libvirt;
-use crate::spec::{Accel, DesiredState, FleetName, GuestReboot, Restart, Vm, render_duration};
+use crate::values::{FleetName, render_duration};
 use serde::Serialize;
 use std::fmt::Write as _;
 

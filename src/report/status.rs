@@ -2,9 +2,9 @@
 
 use super::style::{Paint, Tone, printable};
 use crate::domain::Cause;
+use crate::fleet::{GuestReboot, Vm};
 use crate::inventory::{Fact, Inventory};
 use crate::plan::{Plan, kernels};
-use crate::spec::{GuestReboot, Vm};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;

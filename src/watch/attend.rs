@@ -13,7 +13,8 @@ use crate::mark::{
     Action, Entry, Event, Moment, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp, StepTrace,
     read_hold, read_record, read_run_note, render_entry, render_run_note,
 };
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -34,13 +35,13 @@ pub(super) struct Attendant<'a> {
 
 /// Whether armfleet keeps a VM of this name. Where nobody can tell, it is looked at.
 pub(super) fn is_kept(guests: &dyn Guests, vm: &VmName) -> bool {
-    let record = guests.look(&layout::record(vm), Look::Stat);
+    let record = guests.look(&paths::record(vm), Look::Stat);
     matches!(record, Fact::Present(_) | Fact::Unreadable(_))
 }
 
 /// The stamp that the hook left before a VM's last start.
 pub(super) fn stamp(guests: &dyn Guests, vm: &VmName) -> Fact<RunStamp> {
-    let seen = guests.look(&layout::hook_seen(vm), Look::Stat);
+    let seen = guests.look(&paths::hook_seen(vm), Look::Stat);
     seen.map(|file| RunStamp {
         ino: file.stat.ino,
         mtime_ns: file.stat.mtime_ns,
@@ -54,7 +55,7 @@ impl Attendant<'_> {
     /// When something could not be seen or done: the same is to be judged once more.
     pub(super) fn attend(&self, heard: Heard) -> Result<Option<Moment>, CallError> {
         let note = format!("pid {}, {USER}", std::process::id());
-        let path = layout::vm_lock(self.vm);
+        let path = paths::vm_lock(self.vm);
         let _lock = self.guests.lock(&path, &note, LOCK_PATIENCE)?;
         let Some(record) = self.record()? else {
             return Ok(None);
@@ -119,7 +120,7 @@ impl Attendant<'_> {
 
     /// The VM's record, if armfleet keeps it. One that makes no sense is apply's to mend, or a later version's.
     fn record(&self) -> Result<Option<Record>, CallError> {
-        let path = layout::record(self.vm);
+        let path = paths::record(self.vm);
         let Some(file) = known(self.guests.look(&path, Look::Text))? else {
             return Ok(None);
         };
@@ -143,7 +144,7 @@ impl Attendant<'_> {
     }
 
     fn holding(&self) -> Holding {
-        let hold = self.text(&layout::hold(self.vm));
+        let hold = self.text(&paths::hold(self.vm));
         match hold.try_map(|text| read_hold(text.as_bytes())) {
             Fact::Present(hold) if hold.holds_at(self.guests.now()) => Holding::Somebody(hold),
             Fact::Present(_) | Fact::Absent | Fact::NotObserved => Holding::Nobody,
@@ -153,7 +154,7 @@ impl Attendant<'_> {
 
     /// Whether a later version of armfleet noted how the VM runs: what it meant by that, this one cannot go on with.
     fn is_noted_later(&self) -> Result<bool, CallError> {
-        let path = layout::run_note(self.vm);
+        let path = paths::run_note(self.vm);
         let text = known(self.text(&path))?;
         let later = text.and_then(|text| RUN_FORMAT.later(text.as_bytes()));
         if let Some(error) = &later {
@@ -164,7 +165,7 @@ impl Attendant<'_> {
 
     /// A note that makes no sense is as good as none.
     fn note(&self) -> Result<Option<RunNote>, CallError> {
-        let text = known(self.text(&layout::run_note(self.vm)))?;
+        let text = known(self.text(&paths::run_note(self.vm)))?;
         Ok(text.and_then(|text| read_run_note(text.as_bytes()).ok()))
     }
 
@@ -181,8 +182,8 @@ impl Attendant<'_> {
             return Ok(None);
         };
         let (started, trials) = (
-            known(self.text(&layout::started(self.vm)))?,
-            known(self.text(&layout::trials(self.vm)))?,
+            known(self.text(&paths::started(self.vm)))?,
+            known(self.text(&paths::trials(self.vm)))?,
         );
         let started = started.and_then(|text| read_uptime(&text));
         let trials = trials.and_then(|text| Trials::read(text.as_bytes()).ok());
@@ -229,7 +230,7 @@ impl Attendant<'_> {
     }
 
     fn write(&self, note: &RunNote) -> Result<(), CallError> {
-        let path = layout::run_note(self.vm);
+        let path = paths::run_note(self.vm);
         let text = render_run_note(note)
             .map_err(|error| CallError::other(format!("cannot write {path}: {error}")))?;
         self.guests.write(&path, &text)
@@ -307,7 +308,7 @@ impl Attendant<'_> {
 
     /// Which kernel the hook chose, and why: a line for each reason.
     fn say_what_the_hook_said(&self) {
-        let said = self.text(&layout::hook_seen(self.vm));
+        let said = self.text(&paths::hook_seen(self.vm));
         for line in said.present().into_iter().flat_map(|text| text.lines()) {
             tracing::info!("{}", line.trim_start_matches("armfleet: "));
         }
@@ -338,10 +339,10 @@ impl Attendant<'_> {
         };
         let line = match render_entry(&entry) {
             Ok(line) => line,
-            Err(error) => return tracing::error!("{}: {error}", layout::JOURNAL),
+            Err(error) => return tracing::error!("{}: {error}", paths::JOURNAL),
         };
-        if let Err(error) = self.guests.append_line(layout::JOURNAL, &line) {
-            tracing::error!("{}: {error}", layout::JOURNAL);
+        if let Err(error) = self.guests.append_line(paths::JOURNAL, &line) {
+            tracing::error!("{}: {error}", paths::JOURNAL);
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::host::primitives::{CallError, Held};
 use crate::host::watched::{Call, Failing, Killed, Recorded, Recording, Watch, Watched};
 use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat, RunState};
 use crate::mark::{Moment, RunEnd, RunNote, read_run_note, render_record, render_run_note};
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
@@ -49,12 +50,12 @@ impl State {
     fn start(&mut self) {
         assert!(!self.runs, "started while it runs");
         (self.runs, self.starts) = (true, self.starts + 1);
-        self.write(layout::hook_seen(&vm()), "");
+        self.write(paths::hook_seen(&vm()), "");
         let seconds = self.now.0 / 1000;
-        self.write(layout::started(&vm()), format!("{seconds}.0\n"));
+        self.write(paths::started(&vm()), format!("{seconds}.0\n"));
         // The pair that works proved itself; the next one to boot is it.
         if self.starts > 1 {
-            self.files.remove(&layout::trials(&vm()));
+            self.files.remove(&paths::trials(&vm()));
         }
         self.told.push(Happening::Started);
     }
@@ -83,7 +84,7 @@ impl Host {
         };
         let mut record = super::judge::tests::record();
         record.boot.confirm_within = confirm_within;
-        state.write(layout::record(&vm()), render_record(&record).unwrap());
+        state.write(paths::record(&vm()), render_record(&record).unwrap());
         state.start();
         Self(Mutex::new(state))
     }
@@ -349,7 +350,7 @@ const STORIES: [Story; 9] = [
         name: "asked by armfleet",
         within: None,
         happens: |state| {
-            let path = layout::run_note(&vm());
+            let path = paths::run_note(&vm());
             let mut note = match state.files.get(&path) {
                 Some((_, text)) => read_run_note(text.as_bytes()).unwrap(),
                 None => RunNote::of(None),
@@ -366,7 +367,7 @@ const STORIES: [Story; 9] = [
         within: None,
         happens: |state| {
             let later = "{\"format\": \"armfleet-run/2\"}";
-            state.write(layout::run_note(&vm()), later);
+            state.write(paths::run_note(&vm()), later);
             state.stop(&[Cause::Reset, Cause::Outside], Off::Shutdown);
         },
         heard: true,
@@ -392,7 +393,7 @@ const STORIES: [Story; 9] = [
     Story {
         name: "a kernel that hangs",
         within: Some(Duration::from_secs(60)),
-        happens: |state| state.write(layout::trials(&vm()), trials()),
+        happens: |state| state.write(paths::trials(&vm()), trials()),
         heard: true,
         starts: 2,
     },
@@ -400,7 +401,7 @@ const STORIES: [Story; 9] = [
         name: "a kernel that speaks in time",
         within: Some(Duration::from_secs(60)),
         happens: |state| {
-            state.write(layout::trials(&vm()), trials());
+            state.write(paths::trials(&vm()), trials());
             let said = "6.1.0-50-armmp 01234567-0123-4123-8123-0123456789ab\n";
             state.write(format!("{SHARE}/{CONFIRMATION}"), said);
         },

@@ -20,10 +20,11 @@
 //! ```
 
 use crate::boot::GuestStop;
+use crate::fleet::{DesiredState, GuestReboot};
 use crate::host::guests::{Cause, Guest, Happening, Off};
 use crate::inventory::RunState;
 use crate::mark::{Hold, Moment, Record, RunEnd, RunNote, RunStamp};
-use crate::spec::{DesiredState, GuestReboot, render_duration};
+use crate::values::render_duration;
 use std::time::Duration;
 
 /// A run that lasted so long was a good one: a reboot after it begins no loop.

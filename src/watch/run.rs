@@ -9,7 +9,7 @@ use super::lane::Lane;
 use crate::host::guests::{Event, Guests};
 use crate::host::primitives::CallError;
 use crate::mark::Moment;
-use crate::spec::VmName;
+use crate::values::VmName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

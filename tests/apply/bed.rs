@@ -1,15 +1,16 @@
 //! A host in memory to apply fleets to.
 
 use crate::case::{self, Case};
-use armfleet::engine::{self, Ended, Interruption, Monitor, Outcome};
+use armfleet::engine::{self, Interruption, Monitor};
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::watched::{Recording, Watch, Watched};
-use armfleet::host::{Host, Inspect, Observer, Performer};
+use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
-use armfleet::plan::{Plan, Policy, Step};
+use armfleet::paths;
+use armfleet::plan::{Ended, Outcome, Plan, Policy, Step};
 use armfleet::report::{Paint, PlanReport, render_plan};
-use armfleet::spec::{Spec, layout, read_fleet};
 use std::time::Duration;
 
 /// A fleet of one VM.
@@ -58,7 +59,7 @@ pub(crate) fn new_host() -> Memory {
 /// Has a watcher be at work for as long as the host is there.
 fn watch(host: &Memory) {
     let note = "pid 7, user root, since 2023-11-14 22:13 UTC";
-    std::mem::forget(host.lock(layout::WATCH_LOCK, note, Duration::ZERO).unwrap());
+    std::mem::forget(host.lock(paths::WATCH_LOCK, note, Duration::ZERO).unwrap());
 }
 
 /// A host on which the fleet was applied, and its guest has written to its disk. It is the same every time: steps are
@@ -74,7 +75,7 @@ pub(crate) fn settled_host() -> Memory {
 pub(crate) const DATA: &str = "the guest's data";
 
 pub(crate) fn perform_in_order(host: &Memory, fleet: &str) {
-    let performer = Performer::locked(host.clone()).unwrap();
+    let performer = Executor::locked(host.clone()).unwrap();
     for step in plan(host, fleet, &Policy::default()).steps {
         performer.perform(&step).unwrap();
     }
@@ -118,7 +119,7 @@ pub(crate) fn apply(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
         calls: host.clone(),
         watch: Recording::default(),
     };
-    let performer = Performer::locked(watched).unwrap();
+    let performer = Executor::locked(watched).unwrap();
     let outcome = apply_over(&performer, fleet, policy);
     let mut changes = performer.calls().watch.changes();
     changes.retain(|call| !is_bookkeeping(call));
@@ -133,7 +134,7 @@ fn is_bookkeeping(call: &str) -> bool {
 }
 
 pub(crate) fn apply_over<W: Watch>(
-    performer: &Performer<Watched<Memory, W>>,
+    performer: &Executor<Watched<Memory, W>>,
     fleet: &str,
     policy: &Policy,
 ) -> Outcome {

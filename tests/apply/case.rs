@@ -3,7 +3,7 @@
 use armfleet::boot::SHIM;
 use armfleet::inventory::{RawInventory, digest};
 use armfleet::plan::{Policy, Removal};
-use armfleet::spec::VmName;
+use armfleet::values::VmName;
 use serde_json::{Map, Value};
 use snapbox::{Data, assert_data_eq};
 use std::collections::BTreeSet;

@@ -177,7 +177,7 @@ fn what_the_host_does_not_have_is_refused() {
 /// A plan rests on the definition it was made on.
 #[test]
 fn a_definition_that_changed_after_planning_is_not_edited() {
-    use armfleet::host::{Host, Performer};
+    use armfleet::host::{Executor, Host};
     let host = settled_host();
     let fleet = FLEET.replace("512MiB", "1GiB");
     let plan = crate::bed::plan(&host, &fleet, &Default::default());
@@ -186,7 +186,7 @@ fn a_definition_that_changed_after_planning_is_not_edited() {
     })
     .unwrap();
     let before = host.dump_secure(UUID).unwrap();
-    let performer = Performer::locked(host.clone()).unwrap();
+    let performer = Executor::locked(host.clone()).unwrap();
     let error = performer.perform(&plan.steps[0]).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -198,12 +198,12 @@ fn a_definition_that_changed_after_planning_is_not_edited() {
 /// So does a seed on its bytes.
 #[test]
 fn a_seed_that_changed_after_planning_is_not_staged() {
-    use armfleet::host::{Host, Performer};
+    use armfleet::host::{Executor, Host};
     let host = new_host();
     let plan = crate::bed::plan(&host, FLEET, &Default::default());
     let seed = "/srv/seed/vmlinuz-6.1.0-48-armmp";
     host.put_file(seed, "another").unwrap();
-    let performer = Performer::locked(host.clone()).unwrap();
+    let performer = Executor::locked(host.clone()).unwrap();
     let stage = plan
         .steps
         .iter()

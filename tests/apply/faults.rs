@@ -6,12 +6,13 @@ use crate::bed::{
     settled_host, text,
 };
 use crate::case::policy;
-use armfleet::engine::{self, Ended, Interruption, Monitor};
-use armfleet::host::Performer;
+use armfleet::engine::{self, Interruption, Monitor};
+use armfleet::host::Executor;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::host::watched::{Failing, Killed, Recorded, Recording, Watch, Watched};
 use armfleet::inventory::Look;
+use armfleet::plan::Ended;
 use armfleet::plan::{Policy, Step};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +45,7 @@ impl Scenario {
         let host = self.host.fork();
         let calls = host.clone();
         // Where not even the lock can be taken, nothing else is done.
-        if let Ok(performer) = Performer::locked(Watched { calls, watch }) {
+        if let Ok(performer) = Executor::locked(Watched { calls, watch }) {
             apply_over(&performer, &self.fleet, &self.policy);
         }
         host
@@ -153,7 +154,7 @@ fn an_interruption_finishes_what_is_under_way_and_begins_nothing() {
     let spec = crate::bed::spec(FLEET);
     for after in 0..9 {
         let host = scenario.host.fork();
-        let performer = Performer::locked(host.clone()).unwrap();
+        let performer = Executor::locked(host.clone()).unwrap();
         let (plan, _) = engine::observe_and_plan(&performer, &spec, &scenario.policy).unwrap();
         assert_eq!(plan.steps.len(), 9);
         let monitor = Interrupting {

@@ -3,7 +3,7 @@
 use crate::bed::{EMPTY, FLEET, RECORD, UUID, VM, found, found_with, plan, settled_host};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
-use armfleet::host::{Host, HostError, Performer};
+use armfleet::host::{Executor, Host, HostError};
 use armfleet::inventory::Look;
 use armfleet::mark::Wanted;
 
@@ -96,7 +96,7 @@ fn no_step_writes_over_what_a_later_version_wrote_since_it_was_planned() {
             .iter()
             .find(|planned| planned.id.to_string().starts_with(step));
         make_later(&host, path, kind);
-        let performer = Performer::locked(host.clone()).unwrap();
+        let performer = Executor::locked(host.clone()).unwrap();
         let error = performer.perform(step.unwrap()).unwrap_err();
         assert_left(&host, path, kind, &error);
     }
@@ -108,7 +108,7 @@ fn what_is_asked_of_generations_is_refused() {
         let host = settled_host();
         make_later(&host, path, kind);
         let vm = VM.parse().unwrap();
-        let performer = Performer::locked(host.clone()).unwrap();
+        let performer = Executor::locked(host.clone()).unwrap();
         assert_left(&host, path, kind, &performer.retry(&vm).unwrap_err());
         let listed = armfleet::host::generations(&host, &vm).unwrap_err();
         assert_left(&host, path, kind, &listed);

@@ -3,10 +3,10 @@
 use crate::bed::{
     DATA, FLEET, IMAGE, SHARE, UUID, VM, apply, found, found_on, found_with, new_host, settled_host,
 };
-use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Owner, Primitives, Reads};
 use armfleet::inventory::Look;
+use armfleet::plan::Ended;
 use armfleet::plan::Policy;
 
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
@@ -221,7 +221,7 @@ fn a_full_or_read_only_file_system_is_not_one_without_attributes() {
         let remedies: Vec<_> = failed
             .map(|error| {
                 assert!(!error.to_string().contains("attributes"), "{error}");
-                error.remedy().unwrap_or_default().to_owned()
+                error.remedy.clone().unwrap_or_default()
             })
             .collect();
         assert!(
@@ -284,11 +284,11 @@ fn a_folder_that_a_killed_apply_left_closed_is_opened() {
 #[test]
 fn planning_sees_what_another_apply_is_about() {
     let host = settled_host();
-    let held = armfleet::host::Performer::locked(host.clone()).unwrap();
-    let refused = armfleet::host::Performer::locked(host.clone())
+    let held = armfleet::host::Executor::locked(host.clone()).unwrap();
+    let refused = armfleet::host::Executor::locked(host.clone())
         .err()
         .unwrap();
     assert_eq!(refused.to_string(), "another apply is at work on this host");
     drop(held);
-    assert!(armfleet::host::Performer::locked(host).is_ok());
+    assert!(armfleet::host::Executor::locked(host).is_ok());
 }

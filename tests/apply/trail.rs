@@ -1,23 +1,25 @@
 //! What was done is told: who did it, when, from where, with what success, and what was there before.
 
 use crate::bed::{FLEET, UUID, VM, apply, apply_over, new_host, observe, plan, settled_host, spec};
+use armfleet::fleet::Given;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives as _, Reads as _};
 use armfleet::host::watched::{Failing, Killed, Watched};
-use armfleet::host::{Caller, Performer};
+use armfleet::host::{Caller, Executor};
 use armfleet::inventory::{Look, digest};
 use armfleet::mark::{CalledFrom, read_entry};
+use armfleet::paths;
 use armfleet::plan::Policy;
 use armfleet::report::{ApplyEnd, HistoryReport, JournalLine, Paint, PastAct, render_history};
-use armfleet::spec::{Given, Secrets, VmName, layout};
+use armfleet::values::{Secrets, VmName};
 use std::collections::BTreeMap;
 
 const JOURNAL: &str = "/var/lib/armfleet/journal.jsonl";
 
 fn history_of(host: &Memory) -> HistoryReport {
     let mut lines = Vec::new();
-    for age in (0..=layout::OLDER_JOURNALS).rev() {
-        let file = layout::older_journal(age);
+    for age in (0..=paths::OLDER_JOURNALS).rev() {
+        let file = paths::older_journal(age);
         let text = host.bytes(&file).unwrap_or_default();
         let read = text.split(|byte| *byte == b'\n').enumerate();
         lines.extend(
@@ -53,7 +55,7 @@ fn applied_by(host: &Memory, caller: Caller, fleet: &str) {
         calls: host.clone(),
         watch: &armfleet::host::watched::Recording::default(),
     };
-    let performer = Performer::locked(watched).unwrap().called_by(caller);
+    let performer = Executor::locked(watched).unwrap().called_by(caller);
     let outcome = apply_over(&performer, fleet, &Policy::default());
     assert!(outcome.all_done() && outcome.untold.is_empty());
 }
@@ -131,7 +133,7 @@ fn a_definition_is_kept_before_and_after_each_change() {
         assert_eq!(host.bytes(path).unwrap(), text.as_bytes());
         assert_eq!(
             *path,
-            layout::kept_definition(&VM.parse().unwrap(), &digest(text))
+            paths::kept_definition(&VM.parse().unwrap(), &digest(text))
         );
         assert_eq!(
             host.look(path, Look::Stat).present().unwrap().stat.mode,
@@ -192,7 +194,7 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
     let fleet = FLEET.replace("root=/dev/vda1", "root=/dev/vda1 token={env.TOKEN}");
     let read = |value: &str| {
         let secrets = Secrets::new(BTreeMap::from([("TOKEN".to_owned(), value.to_owned())]));
-        let file = armfleet::spec::FleetFile {
+        let file = armfleet::fleet::FleetFile {
             name: "fleet.yaml",
             folder: "/fleet",
             bytes: fleet.as_bytes(),
@@ -202,14 +204,14 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
             secrets: secrets.clone(),
         };
         (
-            armfleet::spec::read_files(&[file], &given).unwrap(),
+            armfleet::fleet::read_files(&[file], &given).unwrap(),
             secrets,
         )
     };
     let host = settled_host();
     for value in ["hunter2hunter2", "swordfish-77"] {
         let (spec, mut secrets) = read(value);
-        let performer = Performer::locked(host.clone()).unwrap();
+        let performer = Executor::locked(host.clone()).unwrap();
         let (plan, seen) =
             armfleet::engine::observe_and_plan(&performer, &spec, &Policy::default()).unwrap();
         let vm = &spec.vms[&VM.parse::<VmName>().unwrap()];
@@ -256,7 +258,7 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
     let host = settled_host();
     let recording = armfleet::host::watched::Recording::default();
     let fork = host.fork();
-    let performer = Performer::locked(Watched {
+    let performer = Executor::locked(Watched {
         calls: fork,
         watch: &recording,
     })
@@ -269,7 +271,7 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
         let before = written[..at].iter().filter(|other| *other == call).count();
         let failing = Failing::new(call, before);
         let host = host.fork();
-        let performer = Performer::locked(Watched {
+        let performer = Executor::locked(Watched {
             calls: host.clone(),
             watch: &failing,
         })
@@ -285,7 +287,7 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
 fn an_apply_that_was_killed_has_no_end() {
     let host = new_host();
     let killed = Killed::at(70);
-    let performer = Performer::locked(Watched {
+    let performer = Executor::locked(Watched {
         calls: host.clone(),
         watch: &killed,
     })
@@ -312,7 +314,7 @@ fn a_removed_vm_is_remembered() {
         .find(|step| step.kind == "domain")
         .unwrap();
     let kept = step.before.clone().unwrap();
-    let path = layout::kept_definition(&VM.parse().unwrap(), &kept.sha256);
+    let path = paths::kept_definition(&VM.parse().unwrap(), &kept.sha256);
     assert!(host.bytes(&path).is_some());
     assert!(
         step.way_back
@@ -330,25 +332,25 @@ fn a_removed_vm_is_remembered() {
 fn a_large_journal_is_put_aside_and_the_oldest_goes() {
     let host = settled_host();
     let line = "x".repeat(1 << 19);
-    for round in 0..=layout::OLDER_JOURNALS + 1 {
+    for round in 0..=paths::OLDER_JOURNALS + 1 {
         for _ in 0..8 {
             host.append_line(JOURNAL, &line).unwrap();
         }
         let memory = if round % 2 == 0 { "1GiB" } else { "512MiB" };
         applied_by(&host, caller(), &FLEET.replace("512MiB", memory));
         let size = |age| {
-            host.bytes(&layout::older_journal(age))
+            host.bytes(&paths::older_journal(age))
                 .map(|bytes| bytes.len())
         };
         assert!(size(0).unwrap() < 1 << 20, "{round}");
-        for age in 1..=layout::OLDER_JOURNALS + 1 {
-            let kept = age <= (round + 1).min(layout::OLDER_JOURNALS);
+        for age in 1..=paths::OLDER_JOURNALS + 1 {
+            let kept = age <= (round + 1).min(paths::OLDER_JOURNALS);
             assert_eq!(size(age).is_some(), kept, "{age} in {round}");
         }
     }
     let report = history_of(&host);
-    assert_eq!(report.damaged.len(), 8 * layout::OLDER_JOURNALS);
-    assert_eq!(report.acts.len(), layout::OLDER_JOURNALS + 1);
+    assert_eq!(report.damaged.len(), 8 * paths::OLDER_JOURNALS);
+    assert_eq!(report.acts.len(), paths::OLDER_JOURNALS + 1);
 }
 
 #[test]

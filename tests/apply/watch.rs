@@ -3,7 +3,7 @@
 use crate::bed::{EMPTY, FLEET, UUID, VM, apply, found, found_with, settled_host};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
-use armfleet::host::{Host, Performer};
+use armfleet::host::{Executor, Host};
 use armfleet::mark::{Hold, render_hold};
 
 /// Somebody holds the VM, until this time or for good.
@@ -71,7 +71,7 @@ fn a_hold_that_came_after_the_plan_ends_the_apply_before_its_start() {
     host.destroy(VM).unwrap();
     let steps = crate::bed::plan(&host, FLEET, &Default::default()).steps;
     hold(&host, None);
-    let performer = Performer::locked(host.clone()).unwrap();
+    let performer = Executor::locked(host.clone()).unwrap();
     let refused = performer.perform(&steps[0]).unwrap_err();
     assert!(refused.is_refusal());
     assert!(refused.to_string().contains("held by anna"), "{refused}");

@@ -14,10 +14,10 @@
 mod recorded;
 mod steps;
 
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::inventory::{Inventory, RawInventory, query};
 use armfleet::plan::{Definitions, Plan, Policy, Step, plan};
 use armfleet::report::{Paint, PlanReport, render_json, render_markdown, render_plan};
-use armfleet::spec::{Spec, read_fleet};
 use recorded::{applied, spec, vm};
 use std::collections::BTreeMap;
 use std::hint::black_box;

@@ -1,6 +1,6 @@
 //! A VM that libvirt restores with its memory has its kernel in it: nothing is staged for it.
 
-use armfleet::spec::layout;
+use armfleet::paths;
 
 use crate::fleet::{SHARE, VM, recipe};
 use crate::host::{GuestFiles, TestHost};
@@ -23,14 +23,14 @@ fn saved(save: &[&str]) -> TestHost {
 /// Restores the VM by these arguments of virsh: it keeps its pair. Its next start boots the new one.
 fn assert_restored_as_it_was(host: &TestHost, restore: &[&str]) {
     let vm = VM.parse().unwrap();
-    let said = || host.read(layout::hook_seen(&vm));
-    let pair = || host.read(layout::current_pair(&vm));
+    let said = || host.read(paths::hook_seen(&vm));
+    let pair = || host.read(paths::current_pair(&vm));
     let before = pair();
 
     host.virsh(restore).success();
     assert!(said().contains("restored with its memory"), "{}", said());
     assert_eq!(pair(), before);
-    assert!(!host.path(layout::restoring(&vm)).exists());
+    assert!(!host.path(paths::restoring(&vm)).exists());
 
     host.virsh(&["destroy", VM]).success();
     host.virsh(&["start", VM]).success();

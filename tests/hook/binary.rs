@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use armfleet::hook::SHIM;
-use armfleet::spec::layout;
+use armfleet::paths;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -153,5 +153,5 @@ fn shim_and_binary_work_together_on_a_hosts_paths() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stdout.is_empty());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("armhf-vm cannot start"));
-    assert!(!Path::new(&empty.path(layout::current)).exists());
+    assert!(!Path::new(&empty.path(paths::current)).exists());
 }

@@ -2,9 +2,10 @@
 
 use crate::world::{World, digest, initrd};
 use armfleet::boot::{CONFIRMATION, GenerationId, STRIKES, Trials};
+use armfleet::fleet::Handover;
 use armfleet::hook::{Root, prepare};
 use armfleet::mark::Wanted;
-use armfleet::spec::{Handover, layout};
+use armfleet::paths;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -99,8 +100,8 @@ fn proved() -> World {
 }
 
 fn ran(world: &World) {
-    fs::write(world.path(layout::started), "1000.25\n").unwrap();
-    fs::write(world.path(layout::stopped), "1005.25\n").unwrap();
+    fs::write(world.path(paths::started), "1000.25\n").unwrap();
+    fs::write(world.path(paths::stopped), "1005.25\n").unwrap();
 }
 
 fn confirm(world: &World) {
@@ -203,11 +204,11 @@ const CASES: [Case; 7] = [
 
 /// What is left after a kill: something whole to boot, if there was anything before, and a memory that can be read.
 fn assert_whole(world: &World, case: &Case, had_current: bool) {
-    if had_current || world.path(layout::current).exists() {
+    if had_current || world.path(paths::current).exists() {
         let booted = world.booted();
         assert!(case.boots.contains(&booted.as_str()), "boots {booted}");
     }
-    if let Ok(text) = fs::read(world.path(layout::trials)) {
+    if let Ok(text) = fs::read(world.path(paths::trials)) {
         Trials::read(&text).unwrap();
     }
 }
@@ -215,7 +216,7 @@ fn assert_whole(world: &World, case: &Case, had_current: bool) {
 /// With the handover `link`, what boots has the recipe's names, and no name is half made.
 fn assert_named_in_share(world: &World) {
     let note = world.assert_bootable();
-    let names = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
+    let names = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
     for (name, file) in names.into_iter().zip([&note.kernel, &note.initrd]) {
         assert_eq!(digest(&fs::read(world.share(name)).unwrap()), file.sha256);
         assert!(!world.share(&format!("{name}.new")).exists());
@@ -230,7 +231,7 @@ fn assert_finishes(world: &World, case: &Case) {
     for name in world.generations() {
         GenerationId::try_from(name).unwrap();
     }
-    let left = fs::read_dir(world.path(layout::boot_folder)).unwrap();
+    let left = fs::read_dir(world.path(paths::boot_folder)).unwrap();
     let known = ["current", "previous", "g", "seed", "trials.json", "linked"];
     for entry in left {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -259,7 +260,7 @@ fn a_run_killed_at_any_change_leaves_a_whole_pair_and_the_next_one_finishes() {
         assert!(changes.len() >= case.changes, "{}: {changes:?}", case.name);
         for (call, number) in changes {
             let world = (case.world)();
-            let had_current = world.path(layout::current).exists();
+            let had_current = world.path(paths::current).exists();
             let kill = format!("inject={call}:signal=KILL:when={number}");
             let (ended, log) = run_traced(&world, &kill);
             assert_eq!(

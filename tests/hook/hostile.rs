@@ -2,7 +2,7 @@
 
 use crate::world::{World, cpio, digest, initrd, set_mode, zimage};
 use armfleet::boot::{INITRD_LIMIT, KERNEL_LIMIT, PairSource};
-use armfleet::spec::layout;
+use armfleet::paths;
 use rustix::fs::{CWD, FileType, Mode};
 use std::fs::{self, File};
 use std::io::Write;
@@ -321,7 +321,7 @@ fn hard_links_are_everyday_life() {
     });
     world.start();
     assert_eq!(world.booted(), VERSION);
-    let staged = world.path(layout::current).join("vmlinuz");
+    let staged = world.path(paths::current).join("vmlinuz");
     File::options()
         .write(true)
         .open(world.share(KERNEL))

@@ -1,9 +1,10 @@
 //! Files that a later version of armfleet wrote: what is staged boots, and they stay as they are.
 
 use crate::world::World;
+use armfleet::fleet::Handover;
 use armfleet::hook::{Outcome, Verdict};
 use armfleet::mark::Phase;
-use armfleet::spec::{Handover, layout};
+use armfleet::paths;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,8 +46,8 @@ fn names_both(text: &str, format: &str) {
 /// The kernel's file that the domain is about to open, by what it holds.
 fn boots(world: &World) -> Vec<u8> {
     fs::read(match world.record.boot.handover {
-        Handover::Copy => world.path(layout::current).join("vmlinuz"),
-        Handover::Link => world.share(layout::LINKED_KERNEL),
+        Handover::Copy => world.path(paths::current).join("vmlinuz"),
+        Handover::Link => world.share(paths::LINKED_KERNEL),
     })
     .unwrap()
 }
@@ -55,9 +56,9 @@ fn boots(world: &World) -> Vec<u8> {
 fn what_is_staged_boots_whatever_file_is_of_a_later_version() {
     for handover in [Handover::Copy, Handover::Link] {
         let files: [(&str, FileOf); 3] = [
-            ("record", |world| world.path(layout::record)),
-            ("trials", |world| world.path(layout::trials)),
-            ("pair", |world| world.path(layout::current_pair)),
+            ("record", |world| world.path(paths::record)),
+            ("trials", |world| world.path(paths::trials)),
+            ("pair", |world| world.path(paths::current_pair)),
         ];
         for (format, file) in files {
             let world = upgraded(handover);
@@ -85,8 +86,8 @@ fn what_is_staged_boots_whatever_file_is_of_a_later_version() {
 fn a_guest_that_replaced_its_linked_kernel_does_not_boot_that_by_a_later_record() {
     let world = upgraded(Handover::Link);
     let before = boots(&world);
-    make_later(&world.path(layout::record));
-    let linked = world.share(layout::LINKED_KERNEL);
+    make_later(&world.path(paths::record));
+    let linked = world.share(paths::LINKED_KERNEL);
     fs::remove_file(&linked).unwrap();
     fs::write(&linked, "the guest's own").unwrap();
     let Outcome { verdict, text } = world.prepare();
@@ -100,7 +101,7 @@ fn without_anything_staged_the_start_fails_and_says_what_to_do() {
         let mut world = World::installed();
         world.record.boot.handover = handover;
         world.write_record();
-        make_later(&world.path(layout::record));
+        make_later(&world.path(paths::record));
         let text = world.refused();
         names_both(&text, "record");
         assert!(
@@ -115,13 +116,13 @@ fn a_later_seed_gives_way_to_what_is_staged() {
     let mut world = World::new();
     world.put_seed(OLD);
     world.start();
-    let receipt = world.path(layout::seed_receipt);
+    let receipt = world.path(paths::seed_receipt);
     let later = make_later(&receipt);
     let text = world.start();
     names_both(&text, "seed");
     assert_eq!(fs::read_to_string(&receipt).unwrap(), later);
     // With nothing staged there is nothing to boot.
-    fs::remove_file(world.path(layout::current)).unwrap();
+    fs::remove_file(world.path(paths::current)).unwrap();
     names_both(&world.refused(), "seed");
 }
 
@@ -134,7 +135,7 @@ fn a_later_installer_is_not_booted() {
         disk: disk.to_str().unwrap().parse().unwrap(),
     };
     world.write_record();
-    let folder = world.path(layout::installer_folder);
+    let folder = world.path(paths::installer_folder);
     fs::create_dir_all(&folder).unwrap();
     let receipt = folder.join("installer.json");
     fs::write(&receipt, "{\"format\": \"armfleet-installer/2\"}").unwrap();

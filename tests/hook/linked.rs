@@ -1,14 +1,15 @@
 //! The handover `link`: what boots has the recipe's names inside the share.
 
 use crate::world::{World, digest};
+use armfleet::fleet::Handover;
 use armfleet::hook::{Outcome, Verdict};
-use armfleet::spec::{Handover, layout};
+use armfleet::paths;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 const FIRST: &str = "6.1.0-48-armmp";
 const SECOND: &str = "6.1.0-50-armmp";
-const NAMES: [&str; 2] = [layout::LINKED_KERNEL, layout::LINKED_INITRD];
+const NAMES: [&str; 2] = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
 
 fn installed() -> World {
     let mut world = World::installed();
@@ -126,10 +127,10 @@ fn what_somebody_planted_is_replaced_or_refused() {
 #[test]
 fn the_shim_is_told() {
     let mut world = installed();
-    let mark = world.path(layout::linked);
+    let mark = world.path(paths::linked);
     world.start();
     assert!(mark.exists());
-    fs::write(world.path(layout::record), "damaged").unwrap();
+    fs::write(world.path(paths::record), "damaged").unwrap();
     assert!(refused(&world).contains("armfleet apply"));
     world.record.boot.handover = Handover::Copy;
     world.write_record();

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use armfleet::boot::attention_of;
-use armfleet::spec::layout;
+use armfleet::paths;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -49,9 +49,9 @@ fn a_folder_that_is_a_link_is_neither_followed_nor_emptied() {
     for name in ["g", "boot", "seed"] {
         let folder = |world: &World| {
             world.path(match name {
-                "g" => layout::generations,
-                "boot" => layout::boot_folder,
-                _ => layout::seed_folder,
+                "g" => paths::generations,
+                "boot" => paths::boot_folder,
+                _ => paths::seed_folder,
             })
         };
         let mut world = World::installed();
@@ -86,7 +86,7 @@ fn a_folder_that_is_a_link_is_neither_followed_nor_emptied() {
 /// The record is not read through it, so it is no VM of armfleet's that could be trusted to be one.
 #[test]
 fn a_link_in_place_of_the_vms_is_not_followed() {
-    for of in [layout::vm_folder, |_: &_| layout::VMS.to_owned()] {
+    for of in [paths::vm_folder, |_: &_| paths::VMS.to_owned()] {
         let world = World::installed();
         world.start();
         let path = world.path(of);
@@ -105,7 +105,7 @@ fn a_link_in_place_of_the_vms_is_not_followed() {
 #[test]
 fn the_state_folder_itself_may_be_a_link() {
     let world = World::installed();
-    let (state, moved) = (world.root.below(layout::STATE), world.outside("moved"));
+    let (state, moved) = (world.root.below(paths::STATE), world.outside("moved"));
     fs::rename(&state, &moved).unwrap();
     symlink(&moved, &state).unwrap();
     world.start();
@@ -116,7 +116,7 @@ fn the_state_folder_itself_may_be_a_link() {
 fn what_is_not_armfleets_among_the_generations_stays_and_is_reported() {
     let world = World::installed();
     world.start();
-    let all = world.path(layout::generations);
+    let all = world.path(paths::generations);
     let stale = all.join("00112233445566aa");
     for folder in [&all.join("backup"), &stale, &all.join("0123456789abcdef")] {
         fs::create_dir(folder).unwrap();
@@ -136,7 +136,7 @@ fn what_is_not_armfleets_among_the_generations_stays_and_is_reported() {
         assert!(all.join(stays).symlink_metadata().is_ok(), "{stays}");
         let remark = format!("g/{stays} is none of armfleet's files, and stays");
         assert!(text.contains(&remark), "{stays}: {text}");
-        let note = fs::read_to_string(world.path(layout::hook_seen)).unwrap();
+        let note = fs::read_to_string(world.path(paths::hook_seen)).unwrap();
         assert!(attention_of(&note).any(|line| line.contains(&remark)));
     }
     assert!(all.join("backup/notes").exists());
@@ -153,7 +153,7 @@ fn what_is_not_armfleets_among_the_generations_stays_and_is_reported() {
 fn a_draft_in_which_something_else_lies_is_not_used() {
     let world = World::installed();
     world.start();
-    let draft = world.path(layout::generations).join(".draft");
+    let draft = world.path(paths::generations).join(".draft");
     fs::create_dir(&draft).unwrap();
     fs::write(draft.join("notes"), "kept").unwrap();
     fs::write(draft.join("vmlinuz"), "of a run that was killed").unwrap();
@@ -176,7 +176,7 @@ fn what_is_no_link_is_not_replaced_by_one() {
     for name in ["current", "previous", ".link"] {
         let world = World::installed();
         world.start();
-        let path = world.path(layout::boot_folder).join(name);
+        let path = world.path(paths::boot_folder).join(name);
         let _ = fs::remove_file(&path);
         fs::create_dir(&path).unwrap();
         fs::write(path.join("vmlinuz"), "kept").unwrap();
@@ -205,7 +205,7 @@ fn a_current_that_leads_elsewhere_is_switched_back() {
     for target in ["/etc", "g/..", "../../other/boot/g/0123456789abcdef", "g"] {
         let world = World::installed();
         world.start();
-        replace_by_link(&world.path(layout::current), Path::new(target));
+        replace_by_link(&world.path(paths::current), Path::new(target));
         world.start();
         assert_eq!(world.booted(), "6.1.0-48-armmp", "{target}");
     }
@@ -213,7 +213,7 @@ fn a_current_that_leads_elsewhere_is_switched_back() {
 
 #[test]
 fn stamps_are_written_through_no_link() {
-    for of in [layout::hook_seen, layout::started, layout::restoring] {
+    for of in [paths::hook_seen, paths::started, paths::restoring] {
         let world = World::installed();
         world.start();
         let (path, target) = (world.path(of), world.outside("target"));
@@ -233,7 +233,7 @@ fn a_record_that_another_user_could_have_written_is_not_acted_on() {
     ];
     for spoil in spoiled {
         let world = World::installed();
-        spoil(&world.path(layout::record));
+        spoil(&world.path(paths::record));
         let text = world.refused();
         assert!(text.contains("could have been written by"), "{text}");
         assert!(text.contains("armfleet apply"), "{text}");
@@ -243,7 +243,7 @@ fn a_record_that_another_user_could_have_written_is_not_acted_on() {
 /// A FIFO in place of a file that the hook writes would keep it waiting for a reader, and libvirtd with it.
 #[test]
 fn a_fifo_in_place_of_an_own_file_is_an_error_at_once() {
-    for of in [layout::staging_lock, layout::hook_seen, layout::record] {
+    for of in [paths::staging_lock, paths::hook_seen, paths::record] {
         let world = World::installed();
         world.start();
         let path = world.path(of);

@@ -2,7 +2,7 @@
 
 use crate::world::{UUID, World, domain_xml, mark};
 use armfleet::hook::{Verdict, prepare};
-use armfleet::spec::layout;
+use armfleet::paths;
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
@@ -49,8 +49,8 @@ fn a_domain_that_is_not_ours_is_left_alone() {
             "{what}: {}",
             outcome.text
         );
-        assert!(!world.path(layout::boot_folder).exists(), "{what}");
-        assert!(!world.root.below(layout::RUN).exists(), "{what}");
+        assert!(!world.path(paths::boot_folder).exists(), "{what}");
+        assert!(!world.root.below(paths::RUN).exists(), "{what}");
     }
 }
 
@@ -78,13 +78,13 @@ fn names_without_a_record_are_answered_with_silence() {
             "{name:?}"
         );
     }
-    assert!(!world.root.below(layout::RUN).exists());
+    assert!(!world.root.below(paths::RUN).exists());
 }
 
 #[test]
 fn a_damaged_record_stops_no_vm_that_has_a_kernel() {
     let world = World::installed();
-    let record = world.path(layout::record);
+    let record = world.path(paths::record);
     fs::write(&record, "{").unwrap();
     assert!(world.refused().contains("its record is damaged"));
     let clone = domain_xml("armhf-vm", OTHER, "armv7l", &mark("obs", "armhf-vm", UUID));
@@ -131,7 +131,7 @@ fn a_restored_vm_is_left_as_it_is() {
     world.start();
     world.install("6.1.0-50-armmp");
     world.link_pair("", "6.1.0-50-armmp");
-    let note = world.path(layout::restoring);
+    let note = world.path(paths::restoring);
 
     File::create(&note).unwrap();
     assert!(world.start().contains("restored with its memory"));
@@ -155,14 +155,14 @@ fn a_restored_vm_is_left_as_it_is() {
 #[test]
 fn a_restored_vm_without_anything_staged_gets_a_kernel() {
     let world = World::installed();
-    File::create(world.path(layout::restoring)).unwrap();
+    File::create(world.path(paths::restoring)).unwrap();
     world.start();
 }
 
 #[test]
 fn every_run_for_a_vm_of_ours_leaves_its_stamp() {
     let world = World::new();
-    let stamp = world.path(layout::hook_seen);
+    let stamp = world.path(paths::hook_seen);
     let refusal = world.refused();
     assert_eq!(fs::read_to_string(&stamp).unwrap(), refusal);
     let before = fs::metadata(&stamp).unwrap().modified().unwrap();
@@ -193,7 +193,7 @@ fn a_held_lock_is_waited_for_and_not_for_ever() {
     world.link_pair("", "6.1.0-50-armmp");
     let lock = File::options()
         .write(true)
-        .open(world.path(layout::staging_lock))
+        .open(world.path(paths::staging_lock))
         .unwrap();
     lock.lock().unwrap();
     let text = world.start();

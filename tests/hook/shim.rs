@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use armfleet::hook::{EXIT_DONE, EXIT_REFUSED, SHIM};
-use armfleet::spec::layout;
+use armfleet::paths;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -52,7 +52,7 @@ impl Shim {
     fn new() -> Self {
         let world = World::new();
         let binary = world.outside("armfleet-hook");
-        let (hook, state) = (&binary, world.root.below(layout::STATE));
+        let (hook, state) = (&binary, world.root.below(paths::STATE));
         let text = SHIM
             .replace(
                 "hook=/usr/bin/armfleet-hook\n",
@@ -92,12 +92,12 @@ impl Shim {
     fn stage(&self) {
         let generation = self
             .world
-            .path(layout::boot_folder)
+            .path(paths::boot_folder)
             .join("g/0123456789abcdef");
         fs::create_dir_all(&generation).unwrap();
         fs::write(generation.join("vmlinuz"), "kernel").unwrap();
         fs::write(generation.join("initrd.img"), "initrd").unwrap();
-        symlink("g/0123456789abcdef", self.world.path(layout::current)).unwrap();
+        symlink("g/0123456789abcdef", self.world.path(paths::current)).unwrap();
     }
 
     /// Runs the shim as libvirt does, in each shell, which must all answer alike. There is no command to be found, so it
@@ -242,7 +242,7 @@ fn a_pair_counts_as_staged_only_with_both_files() {
     shim.put(b"");
     shim.stage();
     assert_eq!(shim.prepare().code, 0);
-    fs::remove_file(shim.world.path(layout::current).join("initrd.img")).unwrap();
+    fs::remove_file(shim.world.path(paths::current).join("initrd.img")).unwrap();
     assert_eq!(shim.prepare().code, 1);
 }
 
@@ -260,7 +260,7 @@ fn without_the_binary_every_vm_starts() {
 fn without_the_binary_a_linked_vm_does_not_start() {
     let shim = Shim::new();
     shim.stage();
-    fs::write(shim.world.path(layout::linked), "").unwrap();
+    fs::write(shim.world.path(paths::linked), "").unwrap();
     let refused = |shim: &Shim| {
         let Answer { code, stderr } = shim.prepare();
         assert_eq!(code, 1);
@@ -346,7 +346,7 @@ fn what_does_not_concern_us_runs_nothing() {
         "a b", "-x", ".x", "x\ny", "null", "vms", "ä", "a*", "[a]", "$HOME",
     ];
     for name in decoys {
-        let folder = shim.world.root.below(layout::VMS).join(name);
+        let folder = shim.world.root.below(paths::VMS).join(name);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("record.json"), "{}").unwrap();
     }
@@ -381,7 +381,7 @@ fn what_does_not_concern_us_runs_nothing() {
 #[test]
 fn a_restore_is_noted_for_vms_of_ours_alone() {
     let shim = Shim::new();
-    let note = shim.world.path(layout::restoring);
+    let note = shim.world.path(paths::restoring);
     for operation in ["restore", "migrate"] {
         assert_eq!(
             shim.call("armhf-vm", &[operation, "begin", "-"]),
@@ -390,7 +390,7 @@ fn a_restore_is_noted_for_vms_of_ours_alone() {
         assert!(note.exists());
         fs::remove_file(&note).unwrap();
         shim.call("unknown", &[operation, "begin", "-"]);
-        assert!(!shim.world.root.below(layout::VMS).join("unknown").exists());
+        assert!(!shim.world.root.below(paths::VMS).join("unknown").exists());
     }
     fs::create_dir(&note).unwrap();
     assert_eq!(
@@ -408,16 +408,16 @@ fn a_users_own_libvirtd_runs_nothing() {
     let shim = Shim::new();
     shim.put(b"#!/bin/sh\nexit 41\n");
     assert_eq!(shim.prepare().code, 1);
-    std::os::unix::fs::chown(shim.world.path(layout::record), Some(65_534), None).unwrap();
+    std::os::unix::fs::chown(shim.world.path(paths::record), Some(65_534), None).unwrap();
     assert_eq!(shim.prepare(), Answer::silent());
 }
 
 /// The moments at which the shim writes something down, and where.
-const STAMPS: [(&[&str], layout::PathOf); 4] = [
-    (&["started", "begin", "-"], layout::started),
-    (&["stopped", "end", "-"], layout::stopped),
-    (&["restore", "begin", "-"], layout::restoring),
-    (&["migrate", "begin", "-"], layout::restoring),
+const STAMPS: [(&[&str], paths::PathOf); 4] = [
+    (&["started", "begin", "-"], paths::started),
+    (&["stopped", "end", "-"], paths::stopped),
+    (&["restore", "begin", "-"], paths::restoring),
+    (&["migrate", "begin", "-"], paths::restoring),
 ];
 
 #[test]
@@ -457,10 +457,10 @@ fn a_stamp_is_not_written_through_a_link_and_waits_for_nobody() {
 
 #[test]
 fn nothing_is_written_or_removed_in_a_folder_that_is_a_link() {
-    for of in [layout::vm_folder, |_: &_| layout::VMS.to_owned()] {
+    for of in [paths::vm_folder, |_: &_| paths::VMS.to_owned()] {
         let shim = Shim::new();
         shim.stage();
-        fs::write(shim.world.path(layout::current).join("installer"), "").unwrap();
+        fs::write(shim.world.path(paths::current).join("installer"), "").unwrap();
         let (folder, moved) = (shim.world.path(of), shim.world.outside("moved"));
         fs::rename(&folder, &moved).unwrap();
         symlink(&moved, &folder).unwrap();
@@ -468,14 +468,14 @@ fn nothing_is_written_or_removed_in_a_folder_that_is_a_link() {
             assert_eq!(shim.call("armhf-vm", call), Answer::silent());
             assert!(!shim.world.path(of).exists(), "{call:?}");
         }
-        assert!(shim.world.path(layout::current).is_symlink());
+        assert!(shim.world.path(paths::current).is_symlink());
     }
     let shim = Shim::new();
     shim.stage();
-    fs::write(shim.world.path(layout::current).join("installer"), "").unwrap();
-    let boot = shim.world.path(layout::boot_folder);
+    fs::write(shim.world.path(paths::current).join("installer"), "").unwrap();
+    let boot = shim.world.path(paths::boot_folder);
     fs::rename(&boot, shim.world.outside("boot")).unwrap();
     symlink(shim.world.outside("boot"), &boot).unwrap();
     assert_eq!(shim.call("armhf-vm", STAMPS[0].0), Answer::silent());
-    assert!(shim.world.path(layout::current).is_symlink());
+    assert!(shim.world.path(paths::current).is_symlink());
 }

@@ -3,7 +3,7 @@
 use crate::world::{World, cpio, initrd, zimage};
 use armfleet::boot::PairSource;
 use armfleet::mark::Wanted;
-use armfleet::spec::layout;
+use armfleet::paths;
 use rustix::fs::XattrFlags;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ fn the_linked_pair_is_staged() {
     let world = World::installed();
     let before = world.share_state();
     assert!(world.start().contains("boots 6.1.0-48-armmp"));
-    let current = world.path(layout::current);
+    let current = world.path(paths::current);
     assert_eq!(
         fs::read(current.join("vmlinuz")).unwrap(),
         zimage("6.1.0-48-armmp")
@@ -81,10 +81,10 @@ fn a_new_kernel_is_staged_and_the_previous_one_kept() {
         );
         seen = now;
     }
-    let previous = fs::read_link(world.path(layout::boot_folder).join("previous")).unwrap();
+    let previous = fs::read_link(world.path(paths::boot_folder).join("previous")).unwrap();
     assert!(
         world
-            .path(layout::boot_folder)
+            .path(paths::boot_folder)
             .join(previous)
             .join("vmlinuz")
             .exists()
@@ -159,7 +159,7 @@ fn without_a_pair_in_the_share_the_staged_one_boots_if_it_is_whole() {
             .start()
             .contains("boots 6.1.0-48-armmp, staged before")
     );
-    let staged = world.path(layout::current).join("initrd.img");
+    let staged = world.path(paths::current).join("initrd.img");
     fs::write(&staged, cpio("version", b"another")).unwrap();
     let text = world.refused();
     assert!(text.contains("its SHA-256 differs"), "{text}");
@@ -171,12 +171,12 @@ fn a_staged_file_that_is_gone_is_staged_again() {
     let world = World::installed();
     world.start();
     for damage in ["vmlinuz", "initrd.img", "pair.json"] {
-        fs::remove_file(world.path(layout::current).join(damage)).unwrap();
+        fs::remove_file(world.path(paths::current).join(damage)).unwrap();
         world.start();
     }
-    fs::remove_dir_all(world.path(layout::boot_folder)).unwrap();
+    fs::remove_dir_all(world.path(paths::boot_folder)).unwrap();
     world.start();
-    fs::remove_file(world.path(layout::current)).unwrap();
+    fs::remove_file(world.path(paths::current)).unwrap();
     world.start();
 }
 
@@ -238,7 +238,7 @@ fn a_seed_boots_until_the_share_has_a_pair() {
 fn a_damaged_seed_is_not_booted() {
     let mut world = World::new();
     world.put_seed("6.1.0-40-armmp");
-    let seed = world.path(layout::seed_folder);
+    let seed = world.path(paths::seed_folder);
     fs::write(seed.join("initrd.img"), initrd("6.1.0-41-armmp")).unwrap();
     let text = world.refused();
     assert!(text.contains("its bytes are not those that were put there"));
@@ -295,7 +295,7 @@ fn names_that_a_host_made_file_lacks_do_not_matter() {
 #[test]
 fn a_folder_that_a_killed_run_left_closed_is_opened() {
     let world = World::installed();
-    let boot = world.path(layout::boot_folder);
+    let boot = world.path(paths::boot_folder);
     fs::create_dir(&boot).unwrap();
     fs::set_permissions(&boot, fs::Permissions::from_mode(0o700)).unwrap();
     world.start();

@@ -3,7 +3,7 @@
 use crate::world::{World, initrd, zimage};
 use armfleet::boot::{CONFIRMATION, STRIKES, Standing, Trials};
 use armfleet::mark::Wanted;
-use armfleet::spec::layout;
+use armfleet::paths;
 use std::fs;
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ const NEW: &str = "6.1.0-50-armmp";
 impl World {
     /// Leaves the stamps of a run that took so many seconds.
     fn ran(&self, seconds: u64) {
-        fs::write(self.path(layout::started), "1000.25\n").unwrap();
+        fs::write(self.path(paths::started), "1000.25\n").unwrap();
         let stopped = format!("{}.75\n", 1000 + seconds);
-        fs::write(self.path(layout::stopped), stopped).unwrap();
+        fs::write(self.path(paths::stopped), stopped).unwrap();
     }
 
     /// A guest that has come up says so.
@@ -27,7 +27,7 @@ impl World {
     }
 
     fn trials(&self) -> Trials {
-        Trials::read(&fs::read(self.path(layout::trials)).unwrap()).unwrap()
+        Trials::read(&fs::read(self.path(paths::trials)).unwrap()).unwrap()
     }
 
     fn upgrade(&self) {
@@ -37,7 +37,7 @@ impl World {
     }
 
     fn journal(&self) -> String {
-        fs::read_to_string(self.root.below(layout::JOURNAL)).unwrap_or_default()
+        fs::read_to_string(self.root.below(paths::JOURNAL)).unwrap_or_default()
     }
 }
 
@@ -165,11 +165,11 @@ fn starts_that_never_ran_and_power_cuts_are_no_strikes() {
     let world = upgraded();
     for _ in 0..5 {
         world.start();
-        fs::write(world.path(layout::stopped), "5.0\n").unwrap();
+        fs::write(world.path(paths::stopped), "5.0\n").unwrap();
     }
     for _ in 0..5 {
-        fs::write(world.path(layout::started), "5.0\n").unwrap();
-        let _ = fs::remove_file(world.path(layout::stopped));
+        fs::write(world.path(paths::started), "5.0\n").unwrap();
+        let _ = fs::remove_file(world.path(paths::stopped));
         world.start();
     }
     assert_eq!(world.booted(), NEW);
@@ -219,7 +219,7 @@ fn hostile_confirmations_confirm_nothing() {
 fn damaged_trials_are_begun_anew() {
     let world = upgraded();
     fail(&world);
-    fs::write(world.path(layout::trials), "{").unwrap();
+    fs::write(world.path(paths::trials), "{").unwrap();
     let said = world.start();
     assert!(said.contains("is damaged and begun anew"), "{said}");
     assert_eq!(world.booted(), NEW);

@@ -4,9 +4,11 @@ use armfleet::boot::{
     Identity, MODE_XATTR, PairNote, SeedPart, SeedReceipt, Sha256Hex, Timestamp, read_pair_note,
     render_seed_receipt,
 };
+use armfleet::fleet::{DesiredState, GuestReboot, Handover};
 use armfleet::hook::{Outcome, Root, Verdict, prepare};
 use armfleet::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark, render_record};
-use armfleet::spec::{DesiredState, GuestReboot, Handover, Uuid, VmName, layout};
+use armfleet::paths;
+use armfleet::values::{Uuid, VmName};
 use rustix::fs::XattrFlags;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -34,7 +36,7 @@ impl World {
         let share = folder.path().join("share");
         fs::create_dir(&share).unwrap();
         fs::create_dir(root.below("/run")).unwrap();
-        fs::create_dir_all(root.below(&layout::vm_folder(&vm))).unwrap();
+        fs::create_dir_all(root.below(&paths::vm_folder(&vm))).unwrap();
         let record = Record {
             fleet: "obs".parse().unwrap(),
             vm: vm.clone(),
@@ -84,7 +86,7 @@ impl World {
 
     pub(crate) fn write_record(&self) {
         let text = render_record(&self.record).unwrap();
-        fs::write(self.path(layout::record), text).unwrap();
+        fs::write(self.path(paths::record), text).unwrap();
     }
 
     pub(crate) fn share(&self, name: &str) -> PathBuf {
@@ -118,7 +120,7 @@ impl World {
 
     /// Stages a seed as apply does.
     pub(crate) fn put_seed(&mut self, version: &str) {
-        let folder = self.path(layout::seed_folder);
+        let folder = self.path(paths::seed_folder);
         fs::create_dir_all(&folder).unwrap();
         let part = |file: &str, name: String, bytes: Vec<u8>| {
             fs::write(folder.join(file), &bytes).unwrap();
@@ -155,8 +157,8 @@ impl World {
         match self.record.boot.handover {
             Handover::Copy => xml,
             Handover::Link => xml.replace(
-                &layout::kernel(&self.vm),
-                self.share(layout::LINKED_KERNEL).to_str().unwrap(),
+                &paths::kernel(&self.vm),
+                self.share(paths::LINKED_KERNEL).to_str().unwrap(),
             ),
         }
     }
@@ -183,7 +185,7 @@ impl World {
 
     /// What `current` names is complete and is what its note says.
     pub(crate) fn assert_bootable(&self) -> PairNote {
-        let current = self.path(layout::current);
+        let current = self.path(paths::current);
         let note = read_pair_note(&fs::read(current.join("pair.json")).unwrap()).unwrap();
         for (name, file) in [("vmlinuz", &note.kernel), ("initrd.img", &note.initrd)] {
             let bytes = fs::read(current.join(name)).unwrap();
@@ -199,7 +201,7 @@ impl World {
     }
 
     pub(crate) fn generations(&self) -> Vec<String> {
-        let folder = self.path(layout::boot_folder).join("g");
+        let folder = self.path(paths::boot_folder).join("g");
         let mut names: Vec<_> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -210,7 +212,7 @@ impl World {
 
     /// The inode of the kernel that boots next.
     pub(crate) fn kernel_inode(&self) -> u64 {
-        let path = self.path(layout::current).join("vmlinuz");
+        let path = self.path(paths::current).join("vmlinuz");
         fs::metadata(path).unwrap().ino()
     }
 

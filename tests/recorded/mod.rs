@@ -1,13 +1,14 @@
 //! A recorded host for tests that need no libvirt: what planning would see on a host after an apply.
 
 use armfleet::domain::apply_edits;
+use armfleet::fleet::{Spec, read_fleet};
 use armfleet::inventory::{
     Fact, FileKind, Inventory, RawDomain, RawFile, RawInventory, RawLibvirt, RawStat,
     SNAPSHOT_FORMAT, digest,
 };
 use armfleet::mark::render_record;
+use armfleet::paths;
 use armfleet::plan::{Act, Base, Plan, Policy, plan};
-use armfleet::spec::{Spec, layout, read_fleet};
 use std::collections::BTreeMap;
 
 /// QEMU's user and group in the recorded capabilities.
@@ -57,10 +58,10 @@ pub fn empty_host() -> RawInventory {
         ("/srv", folder()),
         ("/srv/seed/vmlinuz", Fact::Present(seed.clone())),
         ("/srv/seed/initrd.img", Fact::Present(seed)),
-        (layout::HOOK_BINARY, program.clone()),
-        (layout::DAEMON_PID_FILES[0], program),
-        (layout::SHIM, Fact::Absent),
-        (layout::VMS, Fact::Absent),
+        (paths::HOOK_BINARY, program.clone()),
+        (paths::DAEMON_PID_FILES[0], program),
+        (paths::SHIM, Fact::Absent),
+        (paths::VMS, Fact::Absent),
     ];
     RawInventory {
         format: SNAPSHOT_FORMAT.to_owned(),
@@ -109,7 +110,7 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                 let shim = stat(FileKind::File, 0o755, (0, 0), 100);
                 let sha256 = Some(sha256.clone());
                 put(
-                    layout::SHIM,
+                    paths::SHIM,
                     RawFile {
                         sha256,
                         ..file(shim)
@@ -118,7 +119,7 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
             }
             Act::ReloadDaemon { .. } => {
                 put(
-                    layout::RELOADED,
+                    paths::RELOADED,
                     file(stat(FileKind::File, 0o600, (0, 0), 0)),
                 );
             }
@@ -147,7 +148,7 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                 };
                 let receipt = serde_json::json!({"format": "armfleet-seed/1", "kernel": part(kernel), "initrd": part(initrd)});
                 let text = Some(receipt.to_string());
-                let path = layout::seed_receipt(step.vm.as_ref().unwrap());
+                let path = paths::seed_receipt(step.vm.as_ref().unwrap());
                 put(
                     &path,
                     RawFile {
@@ -178,10 +179,10 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
             }
             Act::WriteRecord { record, .. } => {
                 let vms = file(stat(FileKind::Folder, 0o711, (0, 0), 0));
-                put(layout::VMS, vms);
+                put(paths::VMS, vms);
                 let text = Some(render_record(record).unwrap());
                 put(
-                    &layout::record(&record.vm),
+                    &paths::record(&record.vm),
                     RawFile {
                         text,
                         ..file(stat(FileKind::File, 0o600, (0, 0), 1))
@@ -198,10 +199,7 @@ pub fn perform(host: &RawInventory, plan: &Plan) -> RawInventory {
                 (domain.state, domain.live) = (5, Fact::Absent);
             }
             Act::Undefine { .. } => drop(domains.remove(&name)),
-            Act::Forget => drop(
-                host.paths
-                    .remove(&layout::record(step.vm.as_ref().unwrap())),
-            ),
+            Act::Forget => drop(host.paths.remove(&paths::record(step.vm.as_ref().unwrap()))),
             Act::OwnShare { .. }
             | Act::GrowDisk { .. }
             | Act::StageInstaller(_)

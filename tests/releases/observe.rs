@@ -1,9 +1,9 @@
 //! Prints what planning observes of this host for a fleet file, as a snapshot's file: `observe FLEET.yaml`.
 
+use armfleet::fleet::read_fleet;
 use armfleet::host::system::SystemReads;
 use armfleet::host::{Inspect as _, Observer};
 use armfleet::inventory::query;
-use armfleet::spec::read_fleet;
 use std::error::Error;
 use std::path::Path;
 

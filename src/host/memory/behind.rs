@@ -5,7 +5,7 @@ use super::definition;
 use super::files::Content;
 use super::{Memory, World};
 use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
-use crate::spec::layout;
+use crate::paths;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ impl Memory {
         daemon.runs = true;
         daemon.look_for_hooks(files);
         // Its folder is there from the beginning.
-        let written = files.put(layout::DAEMON_PID_FILES[0], Content::file("1"), 0o644, ROOT);
+        let written = files.put(paths::DAEMON_PID_FILES[0], Content::file("1"), 0o644, ROOT);
         debug_assert!(written.is_ok());
     }
 

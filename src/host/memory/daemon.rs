@@ -6,7 +6,8 @@ use super::hook;
 use crate::boot::SHIM;
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt, RunState};
-use crate::spec::{Uuid, layout};
+use crate::paths;
+use crate::values::Uuid;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -350,7 +351,7 @@ impl Daemon {
 
     /// Whether a start runs armfleet's hook: the daemon knows that there are hooks, and the shim is one.
     fn calls_hook(&self, files: &Files) -> bool {
-        self.knows_hooks && is_hook(files) && files.bytes(layout::SHIM) == Some(SHIM.as_bytes())
+        self.knows_hooks && is_hook(files) && files.bytes(paths::SHIM) == Some(SHIM.as_bytes())
     }
 
     /// The daemon looks for hooks, as it does when it starts or reloads.
@@ -361,13 +362,13 @@ impl Daemon {
 
 fn is_hook(files: &Files) -> bool {
     files
-        .stat(layout::SHIM)
+        .stat(paths::SHIM)
         .is_some_and(|stat| stat.kind == FileKind::File && stat.mode & 0o111 != 0)
 }
 
 /// `virRunScript` puts the whole command line before what the script said.
 fn hook_failed(domain: &str, said: &str) -> CallError {
-    let shim = layout::SHIM;
+    let shim = paths::SHIM;
     CallError {
         kind: CallErrorKind::Hook,
         why: format!(

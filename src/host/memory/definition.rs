@@ -5,7 +5,7 @@
 
 use super::tree::Element;
 use crate::host::primitives::CallError;
-use crate::spec::Uuid;
+use crate::values::Uuid;
 use roxmltree::Document;
 
 /// A definition in its normal form.

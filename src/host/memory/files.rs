@@ -6,7 +6,7 @@ use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
 use crate::inventory::{Fact, FileKind, HEAD_LENGTH, Look, RawEntry, RawFile, RawStat};
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -9,7 +9,8 @@ use crate::boot::{
 use crate::host::primitives::{CallError, Owner};
 use crate::inventory::{FileKind, Look, RawEntry, RawStat};
 use crate::mark::{Phase, Record, read_record};
-use crate::spec::{HostPath, VmName, layout};
+use crate::paths;
+use crate::values::{HostPath, VmName};
 
 const FILE_LIMIT: u64 = 512 << 20;
 
@@ -18,8 +19,8 @@ pub(super) fn prepare(files: &mut Files, domain: &str, uuid: &str) -> Result<(),
     let Ok(vm) = domain.parse::<VmName>() else {
         return Ok(());
     };
-    let binary = files.stat(layout::HOOK_BINARY);
-    let Some(text) = files.bytes(&layout::record(&vm)) else {
+    let binary = files.stat(paths::HOOK_BINARY);
+    let Some(text) = files.bytes(&paths::record(&vm)) else {
         return Ok(());
     };
     if binary.is_none_or(|binary| binary.mode & 0o111 == 0) {
@@ -50,10 +51,10 @@ pub(super) fn prepare(files: &mut Files, domain: &str, uuid: &str) -> Result<(),
 
 /// The proof that the hook ran, and what it said.
 fn stamp(files: &mut Files, vm: &VmName, said: &str) -> Result<(), CallError> {
-    files.make_folders(layout::HOOK_SEEN, 0o700)?;
+    files.make_folders(paths::HOOK_SEEN, 0o700)?;
     files.write_file(
-        &layout::hook_seen(vm),
-        layout::HOOK_SEEN,
+        &paths::hook_seen(vm),
+        paths::HOOK_SEEN,
         said.as_bytes(),
         0o600,
     )
@@ -68,22 +69,20 @@ fn stage(files: &mut Files, record: &Record, lines: &mut Vec<String>) -> Result<
             Err(passed_over) => lines.push(passed_over.to_string()),
         }
     }
-    let staged = files.bytes(&layout::current_pair(vm)).map(read_pair_note);
+    let staged = files.bytes(&paths::current_pair(vm)).map(read_pair_note);
     if let Some(Ok(staged)) = staged
         && staged.source != PairSource::Seed
     {
         lines.push("boots what was staged before".to_owned());
         return Ok(());
     }
-    let receipt = files
-        .bytes(&layout::seed_receipt(vm))
-        .map(read_seed_receipt);
+    let receipt = files.bytes(&paths::seed_receipt(vm)).map(read_seed_receipt);
     match receipt {
         Some(Ok(receipt)) if record.boot.seed => {
             lines.push("boots its seed".to_owned());
             from_seed(files, vm, receipt)
         }
-        _ if files.stat(&layout::current(vm)).is_some() => Ok(()),
+        _ if files.stat(&paths::current(vm)).is_some() => Ok(()),
         _ => Err(CallError::other(
             "there is no pair of kernel and initrd to boot",
         )),
@@ -105,10 +104,10 @@ fn install(files: &mut Files, record: &Record, disk: &HostPath) -> Result<(), Ca
         return Err(CallError::other("its disk is no longer empty"));
     }
     let vm = &record.vm;
-    let receipt = files.bytes(&layout::installer_receipt(vm));
+    let receipt = files.bytes(&paths::installer_receipt(vm));
     match receipt.map(read_installer_receipt) {
         Some(Ok(receipt)) => {
-            let (source, folder) = (PairSource::Installer, layout::installer_folder(vm));
+            let (source, folder) = (PairSource::Installer, paths::installer_folder(vm));
             provided(
                 files,
                 vm,
@@ -127,9 +126,9 @@ pub(super) fn started(files: &mut Files, domain: &str) {
     let Ok(vm) = domain.parse::<VmName>() else {
         return;
     };
-    let staged = files.bytes(&layout::current_pair(&vm)).map(read_pair_note);
+    let staged = files.bytes(&paths::current_pair(&vm)).map(read_pair_note);
     if matches!(staged, Some(Ok(pair)) if pair.source == PairSource::Installer) {
-        files.remove(&layout::current(&vm));
+        files.remove(&paths::current(&vm));
     }
 }
 
@@ -175,7 +174,7 @@ fn from_share(
         kernel: note(files, kernel, links.map(|links| links.0))?,
         initrd: note(files, initrd, links.map(|links| links.1))?,
     };
-    let staged = files.bytes(&layout::current_pair(vm)).map(read_pair_note);
+    let staged = files.bytes(&paths::current_pair(vm)).map(read_pair_note);
     if matches!(staged, Some(Ok(staged)) if staged == pair) {
         return Ok(());
     }
@@ -193,7 +192,7 @@ fn from_share(
 }
 
 fn from_seed(files: &mut Files, vm: &VmName, receipt: SeedReceipt) -> Result<(), CallError> {
-    let (source, folder) = (PairSource::Seed, layout::seed_folder(vm));
+    let (source, folder) = (PairSource::Seed, paths::seed_folder(vm));
     let parts = [&receipt.kernel, &receipt.initrd];
     provided(files, vm, source, receipt.version(), &folder, parts)
 }
@@ -226,7 +225,7 @@ fn generation(
     sources: [&String; 2],
 ) -> Result<(), CallError> {
     let id = pair.id();
-    let folder = format!("{}/g/{id}", layout::boot_folder(vm));
+    let folder = format!("{}/g/{id}", paths::boot_folder(vm));
     files.make_folders(&folder, 0o711)?;
     for (source, name) in sources.into_iter().zip(["vmlinuz", "initrd.img"]) {
         files.copy_file(source, &format!("{folder}/{name}"), FILE_LIMIT, 0o640)?;
@@ -240,7 +239,7 @@ fn generation(
     )?;
     let current = Content::Link(format!("g/{id}"));
     files.put(
-        &layout::current(vm),
+        &paths::current(vm),
         current,
         0o777,
         Owner { uid: 0, gid: 0 },

@@ -17,7 +17,8 @@ use super::primitives::{
 };
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
 use crate::mark::Moment;
-use crate::spec::{HostPath, layout};
+use crate::paths;
+use crate::values::HostPath;
 use daemon::Daemon;
 use files::{Content, Files};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +96,7 @@ impl Memory {
         let made = FOLDERS
             .into_iter()
             .try_for_each(|path| files.make_folders(path, 0o755))
-            .and_then(|()| files.put(layout::HOOK_BINARY, Content::file("ELF"), 0o755, root));
+            .and_then(|()| files.put(paths::HOOK_BINARY, Content::file("ELF"), 0o755, root));
         // An empty file system has room for them.
         debug_assert!(made.is_ok());
         let memory = Self::of(World {

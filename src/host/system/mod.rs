@@ -7,19 +7,19 @@ mod extract;
 mod files;
 mod guests;
 mod hanging;
+mod host_capabilities;
 mod libvirt;
-mod offer;
 mod pool;
 
 pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
-pub use offer::{Network, Offer};
+pub use host_capabilities::{HostCapabilities, Network};
 
 use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
 use crate::files::Root;
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
 use crate::mark::Moment;
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use files::seed::Receipts;
 use files::{folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
@@ -52,6 +52,15 @@ impl SystemReads {
             root: Root::at(root),
             seeds: Receipts::default(),
         })
+    }
+
+    /// Looks at what the host offers to VMs.
+    ///
+    /// # Errors
+    /// When libvirt cannot be asked or the network devices cannot be listed.
+    pub fn host_capabilities(&self) -> Result<HostCapabilities, CallError> {
+        let networks = self.libvirt.networks()?;
+        HostCapabilities::new(self.libvirt.about()?, networks, &self.root)
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
+use crate::fleet::Handover;
 use crate::mark::{Applied, BootRecord, Phase, Wanted};
-use crate::spec::Handover;
 
 mod properties;
 

@@ -5,7 +5,7 @@
 use armfleet::domain::apply_edits;
 use armfleet::inventory::{Fact, Inventory, RawDomain, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
 use armfleet::plan::{Act, Base, Policy, plan};
-use armfleet::spec::{Spec, read_fleet};
+use armfleet::fleet::{Spec, read_fleet};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 

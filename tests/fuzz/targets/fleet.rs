@@ -3,7 +3,8 @@
 #![no_main]
 
 use armfleet::report::{ProblemsReport, render_json, render_problems};
-use armfleet::spec::{FleetFile, Given, Problems, read_files};
+use armfleet::fleet::{FleetFile, Given, read_files};
+use armfleet::problem::Problems;
 
 /// So many VMs a fleet has at most.
 const VM_LIMIT: usize = 10_000;

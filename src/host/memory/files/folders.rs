@@ -3,13 +3,13 @@
 use super::{Content, Files, fails, missing, parent};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::spec::layout;
+use crate::paths;
 
 impl Files {
     /// The first link on the way to a path within armfleet's own folders, where none is followed but the one that names the
     /// generation to boot.
     pub(super) fn link_in_the_way(&self, path: &str) -> Option<String> {
-        let (base, rest) = layout::own_part(path)?;
+        let (base, rest) = paths::own_part(path)?;
         let ends = rest.match_indices('/').map(|(at, _)| at);
         let mut ways = ends.map(|end| format!("{base}/{}", &rest[..end]));
         ways.find(|way| {
@@ -48,7 +48,7 @@ impl Files {
         path: &str,
         known: &[&str],
     ) -> Result<Vec<String>, CallError> {
-        if layout::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
+        if paths::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
             let why = "it is not below a folder of armfleet's own and is not removed";
             return Err(fails(CallErrorKind::Other, path, why));
         }

@@ -9,11 +9,12 @@ use crate::boot::{
     Listing, MODE_XATTR, PairSource, PassedOver, check_kernel, choose, is_of_interest, walk_initrd,
 };
 use crate::files::Root;
-use crate::host::perform::cannot;
+use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
-use crate::host::{HostError, Performer};
+use crate::host::{Executor, HostError};
+use crate::paths;
 use crate::plan::Extraction;
-use crate::spec::{HostPath, layout};
+use crate::values::HostPath;
 use guestfish::{Guestfish, GuestfishFault};
 use rustix::fs::XattrFlags;
 use std::fs::File;
@@ -86,7 +87,7 @@ impl ExtractFault {
     }
 }
 
-impl Performer<SystemHost> {
+impl Executor<SystemHost> {
     /// Takes the first pair out of a VM's disk and puts it into the VM's boot share, which is made if it is not there.
     /// Nothing is written to the disk; neither apply nor watch starts the VM meanwhile.
     ///
@@ -103,9 +104,9 @@ impl Performer<SystemHost> {
             );
             made.map_err(|error| HostError::new(format!("cannot make {}", wanted.share), error))?;
         }
-        let scratch = layout::extracted(vm);
+        let scratch = paths::extracted(vm);
         self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&layout::boot_folder(vm), layout::PASSAGE)?;
+        self.ensure_folder(&paths::boot_folder(vm), paths::PASSAGE)?;
         self.empty_folder(&scratch)?;
         let place = Path::new(&scratch);
         let taken = take(Path::new(wanted.disk.as_str()), place, arch).and_then(|taken| {
@@ -114,7 +115,7 @@ impl Performer<SystemHost> {
         });
         let _ = self
             .calls()
-            .remove_folder(&scratch, &layout::EXTRACTED_FILES);
+            .remove_folder(&scratch, &paths::EXTRACTED_FILES);
         let (pair, filesystem) = taken.map_err(|fault| {
             let remedy = fault.remedy();
             let error = HostError::new(
@@ -136,7 +137,7 @@ impl Performer<SystemHost> {
 
     /// An empty folder of root's alone.
     fn empty_folder(&self, path: &str) -> Result<(), HostError> {
-        let left = self.calls().remove_folder(path, &layout::EXTRACTED_FILES);
+        let left = self.calls().remove_folder(path, &paths::EXTRACTED_FILES);
         let doing = || cannot(format!("make {path}"));
         if let Some(name) = left.map_err(doing())?.first() {
             let why = format!("{path}/{name} is none of armfleet's files");

@@ -3,7 +3,7 @@
 use super::at;
 use crate::files::{Folder, Root};
 use crate::host::primitives::{CallError, CallErrorKind, Owner};
-use crate::spec::layout;
+use crate::paths;
 use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -104,7 +104,7 @@ pub(in super::super) fn remove(
     path: &str,
     known: &[&str],
 ) -> Result<Vec<String>, CallError> {
-    if layout::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
+    if paths::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
         let why = format!("{path} is not below a folder of armfleet's own and is not removed");
         return Err(CallError::other(why));
     }

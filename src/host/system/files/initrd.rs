@@ -5,7 +5,7 @@ use super::{at, copy_hashed, open_plain};
 use crate::boot::{AddedFile, Sha256Hex, appended_files};
 use crate::files::Root;
 use crate::host::primitives::{CallError, Copied, Extended};
-use crate::spec::HostPath;
+use crate::values::HostPath;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,17 +1,16 @@
 //! Looking at paths.
 
 use super::seed::Receipts;
-use super::{at, copy_hashed, image, is_missing, open_plain, raw_stat, share, stat_of};
+use super::text::{text_in, utf8};
+use super::{at, copy_hashed, image, is_missing, open_plain, raw_stat, share};
 use crate::boot::GenerationId;
 use crate::files::{Folder, LinkInTheWay, Root};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
-use crate::spec::layout;
-use std::io::{self, ErrorKind, Read};
+use crate::paths;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// The largest text that is read.
-const TEXT_LIMIT: u64 = 1 << 20;
 /// The largest file that is hashed: twice the largest initrd.
 const DIGEST_LIMIT: u64 = 1 << 30;
 
@@ -31,7 +30,7 @@ pub(in super::super) fn look(
 }
 
 fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<RawFile> {
-    let own = layout::own_part(name).is_some_and(|(_, rest)| !rest.is_empty());
+    let own = paths::own_part(name).is_some_and(|(_, rest)| !rest.is_empty());
     let through = if own { staged_in(root, name)? } else { None };
     let name = through.as_deref().unwrap_or(name);
     let (folder, in_folder) = root.holding(name)?;
@@ -129,7 +128,7 @@ fn generation(boot: &Folder, link: &str, stat: RawStat) -> io::Result<RawFile> {
         None => Vec::new(),
         Some(target) => match boot.sub(&target) {
             Ok(folder) => {
-                let names = layout::GENERATION_FILES.map(str::to_owned);
+                let names = paths::GENERATION_FILES.map(str::to_owned);
                 entries_of(&folder, names)?
             }
             Err(error) if is_missing(&error) => Vec::new(),
@@ -171,30 +170,6 @@ fn entries_of(
     Ok(entries)
 }
 
-/// The text of a file of armfleet's own; without it, why that is none.
-pub(super) fn text(root: &Root, path: &str) -> io::Result<RawFile> {
-    let (folder, name) = root.holding(path)?;
-    text_in(&folder, name)
-}
-
-fn text_in(folder: &Folder, name: &str) -> io::Result<RawFile> {
-    let file = folder.open_file(name)?;
-    let stat = stat_of(&file)?;
-    let mut bytes = Vec::new();
-    file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
-    let large = bytes.len() as u64 > TEXT_LIMIT;
-    let text = if large {
-        Err("it is larger than 1 MiB".to_owned())
-    } else {
-        String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
-    };
-    Ok(RawFile {
-        no_text: text.as_ref().err().cloned(),
-        text: text.ok(),
-        ..RawFile::only(stat)
-    })
-}
-
 fn digest(path: &Path) -> io::Result<RawFile> {
     let (file, stat) = open_plain(path)?;
     let sha256 = copy_hashed(&file, &stat, DIGEST_LIMIT, io::sink())?;
@@ -202,10 +177,6 @@ fn digest(path: &Path) -> io::Result<RawFile> {
         sha256: Some(sha256),
         ..RawFile::only(stat)
     })
-}
-
-fn utf8(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
 }
 
 /// The `record.json` of each folder in a folder, sorted.

@@ -10,6 +10,7 @@ pub(super) mod seed;
 pub(super) mod share;
 #[cfg(test)]
 mod tests;
+mod text;
 pub(super) mod write;
 
 use crate::boot::Sha256Hex;

@@ -1,10 +1,12 @@
 //! The digests of seeds' source files, known from the receipts beside their staged copies.
 
-use super::{look, nanoseconds};
+use super::nanoseconds;
+use super::text::text;
 use crate::boot::{Identity, SeedPart, Timestamp, read_installer_receipt, read_seed_receipt};
 use crate::files::Root;
 use crate::inventory::RawStat;
-use crate::spec::{VmName, layout};
+use crate::paths;
+use crate::values::VmName;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;
@@ -32,14 +34,14 @@ fn is_unchanged(file: &Identity, stat: &RawStat) -> bool {
 /// What cannot be read is no receipt: its sources are hashed.
 fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
     let mut parts: BTreeMap<String, Vec<SeedPart>> = BTreeMap::new();
-    let folders = fs::read_dir(root.below(layout::VMS));
+    let folders = fs::read_dir(root.below(paths::VMS));
     for folder in folders.into_iter().flatten().flatten() {
         let vm: Option<VmName> = folder
             .file_name()
             .to_str()
             .and_then(|name| name.parse().ok());
         let Some(vm) = vm else { continue };
-        let text = look::text(root, &layout::seed_receipt(&vm));
+        let text = text(root, &paths::seed_receipt(&vm));
         let receipt = text
             .ok()
             .and_then(|file| read_seed_receipt(file.text?.as_bytes()).ok());
@@ -55,7 +57,7 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
 
 /// The sources of a VM's installer.
 fn installer_parts(root: &Root, vm: &VmName) -> Vec<SeedPart> {
-    let text = look::text(root, &layout::installer_receipt(vm));
+    let text = text(root, &paths::installer_receipt(vm));
     let receipt = text
         .ok()
         .and_then(|file| read_installer_receipt(file.text?.as_bytes()).ok());

@@ -1,10 +1,12 @@
 //! The file calls of the real host, on real files below a folder of their own.
 
+mod locking;
 mod looking;
 mod writing;
 
 use crate::host::primitives::{CallError, CallErrorKind, Primitives, Reads};
 use crate::host::system::SystemHost;
+use crate::inventory::{Fact, Look, RawStat};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use std::env;
 use std::fs;
@@ -78,4 +80,15 @@ impl Sandbox {
 
 fn kind<T>(result: Result<T, CallError>) -> CallErrorKind {
     result.map(drop).unwrap_err().kind
+}
+
+fn stat(sandbox: &Sandbox, path: &str) -> RawStat {
+    match sandbox.host.look(path, Look::Stat) {
+        Fact::Present(file) => file.stat,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn text(sandbox: &Sandbox, path: &str) -> String {
+    fs::read_to_string(sandbox.real(path)).unwrap()
 }

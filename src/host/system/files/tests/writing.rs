@@ -1,7 +1,7 @@
 use super::*;
 use crate::host::primitives::Owner;
 use crate::host::system::files::{copy_hashed, folder, open_plain, process};
-use crate::inventory::{Fact, Look, RawStat};
+use crate::inventory::{Fact, Look};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
@@ -9,17 +9,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn stat(sandbox: &Sandbox, path: &str) -> RawStat {
-    match sandbox.host.look(path, Look::Stat) {
-        Fact::Present(file) => file.stat,
-        other => panic!("{path}: {other:?}"),
-    }
-}
-
-fn text(sandbox: &Sandbox, path: &str) -> String {
-    fs::read_to_string(sandbox.real(path)).unwrap()
-}
 
 /// An owner that this user may give files to; another one where that is possible.
 fn owner() -> Owner {
@@ -419,50 +408,6 @@ fn a_line_is_appended_on_a_line_of_its_own() {
 }
 
 #[test]
-fn a_lock_that_is_held_says_by_whom_and_can_be_had_afterwards() {
-    let sandbox = Sandbox::new();
-    let lock = |note, patience| sandbox.host.lock("/run/armfleet/vm/a.lock", note, patience);
-    let held = lock("pid 1, root, since noon", Duration::ZERO).unwrap();
-    let Err(error) = lock("me", Duration::from_millis(120)) else {
-        panic!("it was taken twice")
-    };
-    assert_eq!(error.kind, CallErrorKind::Locked);
-    assert!(
-        error
-            .why
-            .ends_with("a.lock is held by pid 1, root, since noon"),
-        "{error}"
-    );
-    drop(held);
-    drop(lock("a much shorter note", Duration::ZERO).unwrap());
-    let held = lock("n", Duration::ZERO).unwrap();
-    assert_eq!(text(&sandbox, "/run/armfleet/vm/a.lock"), "n");
-    drop(held);
-    assert_eq!(stat(&sandbox, "/run/armfleet").mode, 0o700);
-    assert_eq!(stat(&sandbox, "/run/armfleet/vm").mode, 0o700);
-    assert_eq!(stat(&sandbox, "/run/armfleet/vm/a.lock").mode, 0o600);
-}
-
-#[test]
-fn a_lock_is_waited_for() {
-    let sandbox = Sandbox::new();
-    let held = sandbox.host.lock("/lock", "first", Duration::ZERO).unwrap();
-    let began = Instant::now();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(Duration::from_millis(200));
-            drop(held);
-        });
-        let second = sandbox
-            .host
-            .lock("/lock", "second", Duration::from_secs(60));
-        assert!(second.is_ok());
-    });
-    let waited = began.elapsed();
-    assert!(waited >= Duration::from_millis(200) && waited < Duration::from_secs(30));
-}
-
-#[test]
 fn a_fifo_in_place_of_a_file_of_armfleets_own_is_an_error_at_once() {
     let sandbox = Sandbox::new();
     sandbox.folder("/run");
@@ -574,34 +519,6 @@ fn the_clock_tells_seconds_and_a_pause_waits() {
     assert!((1_700_000_000..7_258_118_400).contains(&now));
     sandbox.host.pause(Duration::from_millis(30));
     assert!(began.elapsed() >= Duration::from_millis(30));
-}
-
-#[test]
-fn a_lock_is_not_made_behind_a_link() {
-    let sandbox = Sandbox::new();
-    sandbox.folder("/run/armfleet");
-    sandbox.folder("/others");
-    sandbox.file("/others/a.lock", "kept");
-    sandbox.symlink("../../others", "/run/armfleet/vm");
-    let lock = sandbox
-        .host
-        .lock("/run/armfleet/vm/a.lock", "me", Duration::ZERO);
-    let why = lock.err().unwrap().why;
-    assert!(why.contains("/run/armfleet/vm is a symbolic link"), "{why}");
-    assert_eq!(text(&sandbox, "/others/a.lock"), "kept");
-    sandbox.symlink("../../../others", "/run/armfleet/staging");
-    let lock = sandbox
-        .host
-        .lock("/run/armfleet/staging/deep/a.lock", "me", Duration::ZERO);
-    assert!(lock.is_err());
-    assert_eq!(
-        sandbox
-            .names()
-            .iter()
-            .filter(|name| name.contains("deep"))
-            .count(),
-        0
-    );
 }
 
 #[test]

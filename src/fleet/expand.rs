@@ -1,0 +1,328 @@
+//! Placeholders in all texts of a value.
+
+use super::fields::listed;
+use super::scalars::LONGEST;
+use super::vars::Vars;
+use crate::fleetfile::nearest;
+use crate::fleetfile::{Fault, expand};
+use crate::problem::{Checked, Diagnostics, ErrorReported, Fix, Problem, ProblemKind};
+use crate::values::{SHORTEST, Secrets};
+use crate::yaml::Sources;
+use crate::yaml::at;
+use crate::yaml::{Kind, Node, Value};
+use std::ops::Range;
+
+/// The keys whose texts may hold secrets. All others are shown in plans, files' names and messages, in parts, too.
+const SECRET_KEYS: [&str; 1] = ["cmdline"];
+/// The one host of this version.
+pub(crate) const HOST: &str = "local";
+/// The most values of all VMs together, each VM's with those of its profile. A long text counts as several.
+const VALUE_LIMIT: usize = 600_000;
+/// So many bytes of text count as a value.
+const VALUE_LENGTH: usize = 64;
+
+/// What placeholders stand for at some place; `None`: nothing there.
+#[derive(Clone, Copy)]
+pub(crate) struct Placeholders<'a> {
+    pub(crate) name: Option<Checked<&'a str>>,
+    pub(crate) index: Option<Checked<&'a str>>,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) fleet: Option<Checked<&'a str>>,
+    pub(crate) vars: Option<&'a Vars>,
+    pub(crate) secrets: &'a Secrets,
+    /// Whether the text may hold one.
+    pub(crate) secret: bool,
+    pub(crate) sources: &'a Sources<'a>,
+}
+
+/// How many more values there may be.
+#[derive(Debug)]
+pub(crate) struct Room {
+    left: usize,
+    /// That there were more.
+    full: Option<ErrorReported>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            left: VALUE_LIMIT,
+            full: None,
+        }
+    }
+}
+
+impl Room {
+    /// Fails if there were more values than there may be.
+    pub(crate) fn check(&self) -> Checked<()> {
+        self.full.map_or(Ok(()), Err)
+    }
+
+    fn take(&mut self, text: &str, node: &Node, found: &mut Diagnostics) -> Checked<()> {
+        self.check()?;
+        if let Some(left) = self.left.checked_sub(1 + text.len() / VALUE_LENGTH) {
+            self.left = left;
+            return Ok(());
+        }
+        let message = format!("with this, the fleet's VMs have more than {VALUE_LIMIT} values");
+        let problem = Problem::new(ProblemKind::FileTooLarge, &node.range, message)
+            .help("what `defaults`, profiles and ranges say counts for each VM");
+        let reported = found.report(problem);
+        self.full = Some(reported);
+        Err(reported)
+    }
+}
+
+impl<'a> Placeholders<'a> {
+    /// Nothing.
+    pub(crate) const fn none(secrets: &'a Secrets, sources: &'a Sources<'a>) -> Self {
+        Self {
+            name: None,
+            index: None,
+            host: None,
+            fleet: None,
+            vars: None,
+            secrets,
+            secret: false,
+            sources,
+        }
+    }
+
+    /// A value with all placeholders in it replaced. Keys are taken as they are.
+    pub(crate) fn expand(
+        &self,
+        node: &Node,
+        room: &mut Room,
+        found: &mut Diagnostics,
+    ) -> Checked<Node> {
+        let value = match &node.value {
+            Value::Null => Value::Null,
+            Value::Unreadable(reported) => Value::Unreadable(*reported),
+            Value::Scalar(text, _) => {
+                let expanded = self.scalar(text, node, found);
+                if let Value::Scalar(text, _) = &expanded.value {
+                    room.take(text, node, found)?;
+                }
+                return Ok(expanded);
+            }
+            Value::List(entries) => {
+                let entries = entries.iter().map(|entry| self.expand(entry, room, found));
+                Value::List(entries.collect::<Checked<_>>()?)
+            }
+            Value::Map(entries) => {
+                let entries = entries.iter().map(|(key, value)| {
+                    let secret = SECRET_KEYS.iter().any(|secret| key.is(secret));
+                    let value = Self { secret, ..*self }.expand(value, room, found)?;
+                    Ok((key.clone(), value))
+                });
+                Value::Map(entries.collect::<Checked<_>>()?)
+            }
+        };
+        room.take("", node, found)?;
+        Ok(Node {
+            value,
+            ..node.without_value()
+        })
+    }
+
+    fn scalar(&self, written: &str, node: &Node, found: &mut Diagnostics) -> Node {
+        if !written.contains(['{', '}']) || written.len() > LONGEST {
+            return node.clone();
+        }
+        let text = match self.text(written, node, found) {
+            Ok(text) => text,
+            Err(reported) => {
+                return Node {
+                    value: Value::Unreadable(reported),
+                    ..node.without_value()
+                };
+            }
+        };
+        let kind = match text.parse() {
+            _ if written.contains("{{") || written.contains("}}") => Kind::Text,
+            Ok(number) => Kind::Whole(number),
+            Err(_) => text.parse().map_or(Kind::Text, Kind::Bool),
+        };
+        let value = Value::Scalar(text, kind);
+        // What stands there is not the value.
+        let used = node.alias.as_ref().unwrap_or(&node.range).clone();
+        Node {
+            range: self.default_of(written).unwrap_or(node.range.clone()),
+            alias: Some(used),
+            value,
+        }
+    }
+
+    /// Where the default stands that a text is nothing but a placeholder for.
+    fn default_of(&self, written: &str) -> Option<Range<usize>> {
+        let name = written.strip_prefix("{var.")?.strip_suffix('}')?;
+        self.vars?.get(name)?.as_ref().ok()?.default.clone()
+    }
+
+    /// A text with its placeholders replaced.
+    pub(crate) fn text(
+        &self,
+        written: &str,
+        node: &Node,
+        found: &mut Diagnostics,
+    ) -> Checked<String> {
+        found.patience()?;
+        let mut missing = None;
+        let expanded = expand(written, LONGEST, |word| match self.value(word)? {
+            Ok(value) => Some(value),
+            Err(reported) => {
+                missing = Some(reported);
+                Some("")
+            }
+        });
+        match (expanded, missing) {
+            (Ok(text), None) => Ok(text),
+            (Ok(_), Some(reported)) => Err(reported),
+            (Err(faults), _) => {
+                let start = self.sources.verbatim(node, written);
+                let reports = faults.into_iter().map(|fault| {
+                    let part = |start: usize| start + fault.part().start..start + fault.part().end;
+                    let place = start.map_or_else(|| node.range.clone(), part);
+                    match found.is_told(&place) {
+                        Some(reported) => reported,
+                        None => found.report(self.problem(&fault, place, written, node)),
+                    }
+                });
+                Err(reports.last().unwrap_or(Diagnostics::left_open()))
+            }
+        }
+    }
+
+    /// What a word stands for, if for anything.
+    fn value(&self, word: &str) -> Option<Checked<&'a str>> {
+        match word {
+            "name" => self.name,
+            "index" => self.index,
+            "host" => self.host.map(Ok),
+            "fleet" => self.fleet,
+            _ => {
+                if let Some(name) = word.strip_prefix("var.") {
+                    let var = self.vars?.get(name)?.as_ref();
+                    return Some(var.map(|var| var.value.as_str()).map_err(|why| *why));
+                }
+                let value = self.secrets.get(word.strip_prefix("env.")?)?;
+                (self.secret && value.len() >= SHORTEST).then_some(Ok(value))
+            }
+        }
+    }
+
+    fn problem(&self, fault: &Fault, place: Range<usize>, written: &str, node: &Node) -> Problem {
+        let word = &written[fault.part().clone()];
+        let mut problem = match fault {
+            Fault::Unknown(_) => self.unknown(word, node),
+            Fault::Lone(_) => {
+                let message = format!("a `{word}` without its partner");
+                let help = format!("write `{word}{word}` for a `{word}` as such");
+                at(ProblemKind::Placeholder, node, message).help(help)
+            }
+        };
+        // In a text with escapes the word itself has no place.
+        let fix = problem.fix.filter(|_| self.sources.text(&place) == word);
+        problem.fix = fix.map(|fix| Fix {
+            range: place.clone(),
+            ..fix
+        });
+        problem.place.range = place;
+        problem
+    }
+
+    fn unknown(&self, word: &str, node: &Node) -> Problem {
+        let name = word.trim_matches(['{', '}']);
+        let after = |prefix| name.strip_prefix(prefix).filter(|name| !name.is_empty());
+        if let (Some(name), Some(vars)) = (after("var."), self.vars) {
+            let message = format!("the variable `{name}` is not declared");
+            let problem = undeclared(at(ProblemKind::Variable, node, message), name, vars);
+            return match vars.nearest(name) {
+                Some(near) => problem.fix(format!("{{var.{near}}}")),
+                None => problem,
+            };
+        }
+        if let Some(name) = after("env.") {
+            return self.environment(name, node);
+        }
+        let message = format!("`{word}` stands for nothing here");
+        let problem = at(ProblemKind::Placeholder, node, message);
+        if name == "index" && self.name.is_some() {
+            return problem.help("only the VMs of a range, as in `obs-[01-12]`, have an index");
+        }
+        let known = self.known();
+        let near = nearest(name, known.iter().copied());
+        let problem = match near {
+            // Of a variable the name is still to be said.
+            Some(near) if near.contains('.') => {
+                problem.label(format!("did you mean `{{{near}}}`?"))
+            }
+            Some(near) => problem
+                .label(format!("did you mean `{{{near}}}`?"))
+                .fix(format!("{{{near}}}")),
+            None => problem,
+        };
+        let words: Vec<_> = known.iter().map(|word| format!("{{{word}}}")).collect();
+        let words = listed(words.iter().map(String::as_str), "and");
+        let brace = "write `{{` for a `{` as such";
+        problem.help(match known.len() {
+            0 => brace.to_owned(),
+            1 => format!("only {words} is replaced; {brace}"),
+            _ => format!("{words} are replaced; {brace}"),
+        })
+    }
+
+    fn environment(&self, name: &str, node: &Node) -> Problem {
+        let problem = |message: String| at(ProblemKind::Environment, node, message);
+        if !self.secret {
+            let message = format!("`{{env.{name}}}` is secret, and this would be shown");
+            return problem(message).help("only `cmdline` may hold a secret; for what need not be hidden, use `{var.NAME}` and `--var`");
+        }
+        match self.secrets.get(name) {
+            None => problem(format!("the environment variable `{name}` is not set"))
+                .help("set it where armfleet is called; its value is never shown"),
+            Some(_) => problem(format!(
+                "the environment variable `{name}` is too short for a secret"
+            ))
+            .help(format!(
+                "it needs {SHORTEST} bytes, so that it is not found by chance in what is shown"
+            )),
+        }
+    }
+
+    /// The words that stand for something.
+    fn known(&self) -> Vec<&'static str> {
+        let words = [
+            ("name", self.name.is_some()),
+            ("index", self.index.is_some()),
+            ("fleet", self.fleet.is_some()),
+            ("host", self.host.is_some()),
+            ("var.NAME", self.vars.is_some()),
+            ("env.NAME", self.secret),
+        ];
+        let known = words.into_iter().filter(|(_, known)| *known);
+        known.map(|(word, _)| word).collect()
+    }
+}
+
+/// What to do about a variable that is not declared.
+pub(crate) fn undeclared(problem: Problem, name: &str, vars: &Vars) -> Problem {
+    match vars.nearest(name) {
+        Some(near) => problem.label(format!("did you mean `{near}`?")),
+        None => problem.help(format!(
+            "declare it: `vars: {{ {name}: {{ default: VALUE }} }}`"
+        )),
+    }
+}
+
+/// The names of the environment variables that a file asks for.
+pub(crate) fn environment_names(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split("{env.").skip(1);
+    parts
+        .filter_map(|part| part.split_once('}').map(|(name, _)| name))
+        .filter(|name| !name.is_empty() && name.bytes().all(is_name_byte))
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}

@@ -1,0 +1,68 @@
+//! What a fleet was read from, kept so that it can be read again: with every check, and with secrets of its own time.
+
+use super::read::{Given, environment, read_files};
+use super::wanted::Spec;
+use crate::problem::Problems;
+use crate::values::Secrets;
+use crate::yaml::FleetFile;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The files of a fleet, and the variables that were given to them. Secrets are in neither.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetSource {
+    /// The files, in the order in which they were given.
+    pub files: Vec<KeptFile>,
+    /// The values of variables, by name.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// A fleet file that could be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptFile {
+    /// What the user called it.
+    pub name: String,
+    /// The absolute path of the folder that it was in.
+    pub folder: String,
+    /// What it held.
+    pub text: String,
+}
+
+impl FleetSource {
+    /// The names of the environment variables that the files ask for.
+    #[must_use]
+    pub fn environment(&self) -> BTreeSet<String> {
+        let names = |file: &KeptFile| environment(file.text.as_bytes());
+        self.files.iter().flat_map(names).collect()
+    }
+
+    /// Reads and checks the files as if they had just been found.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(&self, secrets: Secrets) -> Result<Spec, Problems> {
+        let files: Vec<_> = self.files.iter().map(KeptFile::file).collect();
+        let vars = self.vars.clone();
+        read_files(&files, &Given { vars, secrets })
+    }
+
+    /// The same where no secret is known: each `{env.NAME}` stands for itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn read_templates(&self) -> Result<Spec, Problems> {
+        self.read(Secrets::templates(self.environment()))
+    }
+}
+
+impl KeptFile {
+    fn file(&self) -> FleetFile<'_> {
+        FleetFile {
+            name: &self.name,
+            folder: &self.folder,
+            bytes: self.text.as_bytes(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! From the bytes of fleet files to what is wanted.
+
+use super::checks::check;
+use super::expand::environment_names;
+use super::resolve::resolve;
+use super::wanted::Spec;
+use crate::problem::{Diagnostics, Problems};
+use crate::values::Secrets;
+use crate::yaml::{FleetFile, Sources, unite};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is given to fleet files from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The values of variables, by name: `--var NAME=VALUE`.
+    pub vars: BTreeMap<String, String>,
+    /// The environment variables that the files [ask for](environment).
+    pub secrets: Secrets,
+}
+
+/// Reads one fleet file, to which nothing is given.
+///
+/// `file_name` is what the user calls it, and `folder` the absolute path of the folder that it is in, without links.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn read_fleet(bytes: &[u8], file_name: &str, folder: &str) -> Result<Spec, Problems> {
+    let file = FleetFile {
+        name: file_name,
+        folder,
+        bytes,
+    };
+    read_files(&[file], &Given::default())
+}
+
+/// Reads the files of a fleet: `fleet` is in one of them; the other maps may each be written in several, an entry in one.
+///
+/// Nothing is looked up anywhere: the same bytes always give the same.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Problems> {
+    let sources = Sources::new(files);
+    let mut found = Diagnostics::new(given.secrets.clone());
+    let spec = sources.read(&mut found).and_then(|files| {
+        let root = unite(files, &mut found)?;
+        let drafts = resolve(&root, &sources, given, &mut found)?;
+        check(&drafts, &mut found);
+        drafts.finish(&given.secrets)
+    });
+    found.outcome(spec, sources.owned())
+}
+
+/// The names of the environment variables that a fleet file asks for, with `{env.NAME}`.
+#[must_use]
+pub fn environment(bytes: &[u8]) -> BTreeSet<String> {
+    let names = std::str::from_utf8(bytes).map(environment_names);
+    names.into_iter().flatten().map(str::to_owned).collect()
+}

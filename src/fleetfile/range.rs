@@ -1,0 +1,330 @@
+//! Ranges of VMs: `obs-[01-12]`, in the way of ClusterShell's node sets.
+//!
+//! Between brackets stand numbers and runs of them, separated by commas; `/2` after a run takes every second. A `0` before
+//! the first number of a run sets how wide all its numbers are. Several brackets give every combination.
+
+use crate::values::NAME_LIMIT;
+use std::ops::Range;
+
+/// What is wrong with a range, and in which part of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) part: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) help: &'static str,
+}
+
+/// A range of names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NameRange {
+    /// What is before each bracket, with what the bracket stands for.
+    brackets: Vec<(String, Vec<Run>)>,
+    /// What is after the last bracket.
+    end: String,
+}
+
+/// Numbers at equal distances.
+#[derive(Debug, PartialEq, Eq)]
+struct Run {
+    first: u64,
+    last: u64,
+    step: u64,
+    /// The least number of digits.
+    width: usize,
+}
+
+/// One VM of a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its numbers as they are written in the name; `-` is between those of several brackets.
+    pub(crate) index: String,
+}
+
+/// More digits are no number that anybody counts to.
+const DIGITS: usize = 18;
+
+/// Whether a name is meant as a range.
+pub(crate) fn is_range(name: &str) -> bool {
+    name.contains(['[', ']'])
+}
+
+impl NameRange {
+    /// Reads a range.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        let mut brackets = Vec::new();
+        let mut at = 0;
+        while let Some(open) = text[at..].find(['[', ']']).map(|found| at + found) {
+            if text[open..].starts_with(']') {
+                return Err(lone(open, "this `]` closes nothing"));
+            }
+            let inner = open + 1;
+            let close = text[inner..].find(['[', ']']).map(|found| inner + found);
+            let Some(close) = close.filter(|close| text[*close..].starts_with(']')) else {
+                return Err(lone(open, "this `[` is never closed"));
+            };
+            brackets.push((text[at..open].to_owned(), runs(text, inner..close)?));
+            at = close + 1;
+        }
+        let end = text[at..].to_owned();
+        let range = Self { brackets, end };
+        match range.shortest() {
+            // What would be longer is not written out, ten thousand times, to find that.
+            0..=NAME_LIMIT => Ok(range),
+            length => Err(Wrong {
+                part: 0..text.len(),
+                message: format!("the names of this range have {length} characters or more"),
+                help: "a name has at most 64 characters",
+            }),
+        }
+    }
+
+    /// How many characters its names have at the least.
+    fn shortest(&self) -> usize {
+        let digits = |run: &Run| {
+            run.width
+                .max(run.first.checked_ilog10().map_or(1, |log| log as usize + 1))
+        };
+        let bracket = |(before, runs): &(String, Vec<Run>)| {
+            before.chars().count() + runs.iter().map(digits).min().unwrap_or(0)
+        };
+        self.brackets.iter().map(bracket).sum::<usize>() + self.end.chars().count()
+    }
+
+    /// How many names it has; `None`: more than can be counted.
+    pub(crate) fn count(&self) -> Option<u64> {
+        self.brackets.iter().try_fold(1u64, |product, (_, runs)| {
+            let sum = runs
+                .iter()
+                .try_fold(0u64, |sum, run| sum.checked_add(run.count()));
+            product.checked_mul(sum?)
+        })
+    }
+
+    /// Its VMs. There are [`count`](Self::count) of them.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let mut members = vec![Member {
+            name: String::new(),
+            index: String::new(),
+        }];
+        for (before, runs) in &self.brackets {
+            let numbers: Vec<String> = runs.iter().flat_map(Run::numbers).collect();
+            let with = |member: &Member, number: &String| Member {
+                name: format!("{}{before}{number}", member.name),
+                index: match member.index.as_str() {
+                    "" => number.clone(),
+                    index => format!("{index}-{number}"),
+                },
+            };
+            let each = members.iter();
+            members = each
+                .flat_map(|member| numbers.iter().map(move |number| with(member, number)))
+                .collect();
+        }
+        members
+            .iter_mut()
+            .for_each(|member| member.name += &self.end);
+        members
+    }
+}
+
+impl Run {
+    const fn count(&self) -> u64 {
+        (self.last - self.first) / self.step + 1
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = String> {
+        let (first, step, width) = (self.first, self.step, self.width);
+        (0..self.count()).map(move |n| format!("{:0width$}", first + n * step))
+    }
+}
+
+fn lone(at: usize, message: &str) -> Wrong {
+    Wrong {
+        part: at..at + 1,
+        message: message.to_owned(),
+        help: "a range is written as in `obs-[01-12]`",
+    }
+}
+
+/// What stands between two brackets.
+fn runs(text: &str, inner: Range<usize>) -> Result<Vec<Run>, Wrong> {
+    let mut start = inner.start;
+    let parts = text[inner.clone()].split(',').map(|part| {
+        let range = start..start + part.len();
+        start = range.end + 1;
+        if part.is_empty() {
+            let message = "a number is missing between the brackets".to_owned();
+            let part = inner.start - 1..inner.end + 1;
+            let help = "write numbers and runs of them, as in `[1-9,12]`";
+            return Err(Wrong {
+                part,
+                message,
+                help,
+            });
+        }
+        run(part, &range)
+    });
+    parts.collect()
+}
+
+/// A number, or a run of them, which stands at `place`.
+fn run(text: &str, place: &Range<usize>) -> Result<Run, Wrong> {
+    let wrong = |message: String, help: &'static str| Wrong {
+        part: place.clone(),
+        message,
+        help,
+    };
+    let (numbers, step) = match text.split_once('/') {
+        Some((numbers, step)) => (numbers, Some(number(step, text, place)?)),
+        None => (text, None),
+    };
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    let run = Run {
+        first: number(first, text, place)?,
+        last: number(last, text, place)?,
+        step: step.unwrap_or(1),
+        width: if first.starts_with('0') {
+            first.len()
+        } else {
+            1
+        },
+    };
+    if run.last < run.first {
+        return Err(wrong(
+            format!("`{text}` counts backwards"),
+            "write the smaller number first",
+        ));
+    }
+    if run.step == 0 || step.is_some() && !numbers.contains('-') {
+        return Err(wrong(
+            format!("`{text}` takes no step"),
+            "a step is after a run of numbers, as in `1-9/2`",
+        ));
+    }
+    let padded = [first, last]
+        .iter()
+        .any(|end| end.len() > 1 && end.starts_with('0'));
+    if padded && first.len() != last.len() {
+        return Err(wrong(
+            format!("the numbers of `{text}` are not equally wide"),
+            "write as many zeros before the first number as make it as wide as the last, as in `008-120`",
+        ));
+    }
+    Ok(run)
+}
+
+fn number(digits: &str, text: &str, place: &Range<usize>) -> Result<u64, Wrong> {
+    let wrong = |message: String, help: &'static str| Wrong {
+        part: place.clone(),
+        message,
+        help,
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong(
+            format!("`{text}` is no number, and no run of numbers"),
+            "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`",
+        ));
+    }
+    let number = digits.parse().ok().filter(|_| digits.len() <= DIGITS);
+    number.ok_or_else(|| {
+        wrong(
+            format!("`{text}` has more digits than any count"),
+            "write smaller numbers",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn names(text: &str) -> String {
+        let range = NameRange::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+        let members = range.members();
+        assert_eq!(range.count(), Some(members.len() as u64));
+        let names: Vec<_> = members.into_iter().map(|member| member.name).collect();
+        names.join(" ")
+    }
+
+    fn wrong(text: &str) -> &str {
+        let wrong = NameRange::parse(text).expect_err(text);
+        &text[wrong.part]
+    }
+
+    /// As `nodeset -e` of ClusterShell expands them.
+    #[test]
+    fn ranges_name_what_cluster_shell_says() {
+        assert_eq!(names("obs-[08-11]"), "obs-08 obs-09 obs-10 obs-11");
+        assert_eq!(names("a[9-11]b"), "a9b a10b a11b");
+        assert_eq!(names("a[1-9/2,15]"), "a1 a3 a5 a7 a9 a15");
+        assert_eq!(names("a[1-10/4]"), "a1 a5 a9");
+        assert_eq!(names("r[1-2]n[01-02]"), "r1n01 r1n02 r2n01 r2n02");
+        assert_eq!(names("a[5]"), "a5");
+        assert_eq!(names("a[007,3]"), "a007 a3");
+        assert_eq!(names("a[0-2]"), "a0 a1 a2");
+        assert_eq!(names("a[1][2]"), "a12");
+    }
+
+    #[test]
+    fn an_index_is_the_text_as_written() {
+        let indices = |text: &str| {
+            let members = NameRange::parse(text).unwrap().members();
+            members
+                .into_iter()
+                .map(|member| member.index)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(indices("a[08-10]"), ["08", "09", "10"]);
+        assert_eq!(indices("r[1-2]n[03]"), ["1-03", "2-03"]);
+    }
+
+    #[test]
+    fn the_wrong_part_is_named() {
+        assert_eq!(wrong("a[1-2"), "[");
+        assert_eq!(wrong("a1-2]"), "]");
+        assert_eq!(wrong("a[1-2]]"), "]");
+        assert_eq!(wrong("a[[1-2]"), "[");
+        assert_eq!(wrong("a[]"), "[]");
+        assert_eq!(wrong("a[1,]"), "[1,]");
+        assert_eq!(wrong("a[1,b]"), "b");
+        assert_eq!(wrong("a[1, 2]"), " 2");
+        assert_eq!(wrong("a[1-2-3]"), "1-2-3");
+        assert_eq!(wrong("a[1-]"), "1-");
+        assert_eq!(wrong("a[5-1]"), "5-1");
+        assert_eq!(wrong("a[3,1-9/0]"), "1-9/0");
+        assert_eq!(wrong("a[1/2]"), "1/2");
+        assert_eq!(wrong("a[01-100]"), "01-100");
+        assert_eq!(wrong("a[1-010]"), "1-010");
+        assert_eq!(wrong("a[1-9999999999999999999]"), "1-9999999999999999999");
+    }
+
+    #[test]
+    fn a_range_beyond_count_is_not_counted() {
+        let many = NameRange::parse(&"[0-999999999999]".repeat(9)).unwrap();
+        assert_eq!(many.count(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[a\\[\\]0-9,/é-]{0,20}") {
+            if let Ok(range) = NameRange::parse(&text)
+                && range.count().is_some_and(|count| count <= 1000)
+            {
+                prop_assert_eq!(range.members().len() as u64, range.count().unwrap_or(0));
+            }
+        }
+
+        #[test]
+        fn a_run_has_each_of_its_numbers_once(first in 0u64..2000, more in 0u64..200, step in 1u64..20) {
+            let text = format!("a[{first}-{}/{step}]", first + more);
+            let members = NameRange::parse(&text).unwrap().members();
+            let names: BTreeSet<_> = members.iter().map(|member| member.name.clone()).collect();
+            let expected = (first..=first + more).step_by(usize::try_from(step).unwrap());
+            prop_assert_eq!(names, expected.map(|number| format!("a{number}")).collect());
+        }
+    }
+}

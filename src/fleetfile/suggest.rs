@@ -1,0 +1,103 @@
+//! What somebody probably meant.
+
+/// The candidate nearest to what was written, if one is near.
+pub(crate) fn nearest<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    /// Longer words are no slips of the finger, and comparing them would take long.
+    const LONGEST: usize = 40;
+    /// So many are compared: a file may have thousands of names, and thousands of words to compare them with.
+    const MOST: usize = 200;
+    let plain = plain(written);
+    let length = plain.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .filter(|candidate| may_be_near(&plain, candidate))
+        .take(MOST)
+        .map(|candidate| (slips(&plain, &self::plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(length.min(candidate.len()) / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Whether a glance does not rule it out: words whose lengths differ a lot are near only if one is the other's beginning.
+fn may_be_near(plain: &str, candidate: &str) -> bool {
+    /// `-`, `_` and spaces that do not count, and characters of more than one byte.
+    const SLACK: usize = 4;
+    let same_beginning = || {
+        let begins =
+            |one: &str, c: char| one.starts_with(|first: char| first.eq_ignore_ascii_case(&c));
+        plain.chars().next().is_some_and(|c| begins(candidate, c))
+    };
+    candidate.len().abs_diff(plain.len()) <= plain.len() / 3 + SLACK || same_beginning()
+}
+
+/// `stop-timeout`, `stopTimeout` and `Stop_Timeout` are all `stop_timeout`.
+fn plain(word: &str) -> String {
+    word.chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The distance between two words, or 1 where one is the other's beginning.
+fn slips(written: &str, candidate: &str) -> usize {
+    /// `mem` is the beginning of `memory`; `m` may be anything's.
+    const BEGINNING: usize = 3;
+    let distance = distance(written, candidate);
+    if written.len() >= BEGINNING && candidate.starts_with(written) {
+        distance.min(1)
+    } else {
+        distance
+    }
+}
+
+/// How many characters to insert, remove, replace or swap with their neighbour to get from one word to the other.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, a) in one.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, b) in other.iter().enumerate() {
+            let replaced = last[column] + usize::from(a != b);
+            let mut least = replaced.min(last[column + 1] + 1).min(next[column] + 1);
+            if row > 0 && column > 0 && *a == other[column - 1] && one[row - 1] == *b {
+                least = least.min(before[column - 1] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut last, next);
+    }
+    last[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_finger_find_what_was_meant() {
+        let near = |word| nearest(word, ["memory", "vcpus", "stop_timeout", "boot", "host"]);
+        assert_eq!(near("memroy"), Some("memory"));
+        assert_eq!(near("Memory"), Some("memory"));
+        assert_eq!(near("cpus"), Some("vcpus"));
+        assert_eq!(near("stopTimeout"), Some("stop_timeout"));
+        assert_eq!(near("boots"), Some("boot"));
+        assert_eq!(near("mem"), Some("memory"));
+        assert_eq!(near("colour"), None);
+        assert_eq!(near(&"memory".repeat(1000)), None);
+    }
+
+    #[test]
+    fn distances_count_each_slip_once() {
+        assert_eq!(distance("armhf", "armhf"), 0);
+        assert_eq!(distance("amrhf", "armhf"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kvm", "tcg"), 3);
+    }
+}

@@ -1,0 +1,297 @@
+//! Where armfleet's own things are on a host. Constant: hooks, AppArmor and other tools rely on it.
+
+use crate::values::HostPath;
+use crate::values::VmName;
+
+/// armfleet's folder.
+pub const STATE: &str = "/var/lib/armfleet";
+/// The folder of VMs.
+pub const VMS: &str = "/var/lib/armfleet/vms";
+/// What was done, when, by whom.
+pub const JOURNAL: &str = "/var/lib/armfleet/journal.jsonl";
+/// So many older journals are kept beside it.
+pub const OLDER_JOURNALS: usize = 9;
+/// The definitions of domains before and after each change, by VM. They outlive the VM.
+pub const HISTORY: &str = "/var/lib/armfleet/history";
+/// armfleet's folder for things that end with the host's uptime.
+pub const RUN: &str = "/run/armfleet";
+/// Held by the one apply that may run on a host.
+pub const APPLY_LOCK: &str = "/run/armfleet/apply.lock";
+/// The folder of locks of VMs.
+pub const VM_LOCKS: &str = "/run/armfleet/vm";
+/// The folder of locks of those who change generations or seeds.
+pub const STAGING_LOCKS: &str = "/run/armfleet/staging";
+/// The folder of the hook's proofs that it ran.
+pub const HOOK_SEEN: &str = "/run/armfleet/hook-seen";
+/// Its time says when armfleet last made libvirtd look for hooks.
+pub const RELOADED: &str = "/run/armfleet/reloaded";
+/// Held by the one watcher that may run on a host.
+pub const WATCH_LOCK: &str = "/run/armfleet/watch.lock";
+/// The folder of what is known about each VM's present run.
+pub const RUNS: &str = "/run/armfleet/runs";
+/// libvirt's folder of hooks.
+pub const HOOKS: &str = "/etc/libvirt/hooks";
+/// The folder in which libvirt (6.5 or newer) runs every executable file as a QEMU hook.
+pub const HOOK_FOLDER: &str = "/etc/libvirt/hooks/qemu.d";
+/// armfleet's hook there, a shim.
+pub const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
+/// What the shim runs. AppArmor lets a hook run nothing outside the system paths.
+pub const HOOK_BINARY: &str = "/usr/bin/armfleet-hook";
+/// Where libvirt's daemons, monolithic and modular, keep their process numbers.
+pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pid"];
+
+/// The name of the kernel to boot inside a share, with the handover `link`.
+pub const LINKED_KERNEL: &str = "virtio-vmlinuz";
+/// The name of the initrd to boot inside a share, with the handover `link`.
+pub const LINKED_INITRD: &str = "virtio-initrd.img";
+
+/// Where a file about a VM is.
+pub type PathOf = fn(&VmName) -> String;
+/// The mode of armfleet's folders on the way to a staged kernel: QEMU, which is not root, passes through them.
+pub const PASSAGE: u32 = 0o711;
+/// All that a generation holds, or a draft of one: its pair, what is known of it, and the mark of an installer.
+pub const GENERATION_FILES: [&str; 4] = ["vmlinuz", "initrd.img", "pair.json", "installer"];
+/// The draft of a generation, beside the generations.
+pub const GENERATION_DRAFT: &str = ".draft";
+/// All that a VM's folder itself holds, with the drafts of what is written whole or not at all.
+pub const VM_FILES: [&str; 7] = [
+    "started",
+    "stopped",
+    "restoring",
+    ".hold.json.armfleet",
+    "hold.json",
+    ".record.json.armfleet",
+    "record.json",
+];
+/// All that a VM's folder of staged kernels holds.
+const BOOT_FILES: [&str; 7] = [
+    "current",
+    "previous",
+    ".link",
+    "linked",
+    "trials.json",
+    "trials.new",
+    ".trials.json.armfleet",
+];
+const SEED_FILES: [&str; 6] = [
+    "seed.json",
+    "vmlinuz",
+    "initrd.img",
+    ".seed.json.armfleet",
+    ".vmlinuz.armfleet",
+    ".initrd.img.armfleet",
+];
+const INSTALLER_FILES: [&str; 6] = [
+    "installer.json",
+    "vmlinuz",
+    "initrd.img",
+    ".installer.json.armfleet",
+    ".vmlinuz.armfleet",
+    ".initrd.img.armfleet",
+];
+/// All that is in the folder where an extracted pair is checked.
+pub const EXTRACTED_FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
+
+/// The folders within a VM's own, inner ones first, each with all the files that it may hold; a generation has its own.
+#[must_use]
+pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 5] {
+    [
+        (generations(vm), &[]),
+        (seed_folder(vm), &SEED_FILES),
+        (installer_folder(vm), &INSTALLER_FILES),
+        (extracted(vm), &EXTRACTED_FILES),
+        (boot_folder(vm), &BOOT_FILES),
+    ]
+}
+
+/// A file in a share.
+#[must_use]
+pub fn in_share(share: &HostPath, name: &str) -> String {
+    format!("{share}/{name}")
+}
+
+/// A path within armfleet's own folders: which of the two it is below, and the way from there, empty for that one itself.
+/// A path that goes back on its way is within neither.
+#[must_use]
+pub fn own_part(path: &str) -> Option<(&'static str, &str)> {
+    let part = |base: &'static str| {
+        let rest = path.strip_prefix(base)?;
+        let inside = rest.strip_prefix('/');
+        (rest.is_empty() || inside.is_some()).then_some((base, inside.unwrap_or_default()))
+    };
+    let plain = |rest: &str| !rest.split('/').any(|part| matches!(part, "" | "." | ".."));
+    part(STATE)
+        .or_else(|| part(RUN))
+        .filter(|(_, rest)| rest.is_empty() || plain(rest))
+}
+
+/// The journal that came so many before the present one.
+#[must_use]
+pub fn older_journal(age: usize) -> String {
+    match age {
+        0 => JOURNAL.to_owned(),
+        age => format!("{STATE}/journal.{age}.jsonl"),
+    }
+}
+
+/// The folder of what a VM's domain was.
+#[must_use]
+pub fn history(vm: &VmName) -> String {
+    format!("{HISTORY}/{vm}")
+}
+
+/// A definition of a VM's domain, by its SHA-256.
+#[must_use]
+pub fn kept_definition(vm: &VmName, sha256: &str) -> String {
+    format!("{HISTORY}/{vm}/{sha256}.xml")
+}
+
+/// A VM's folder.
+#[must_use]
+pub fn vm_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}")
+}
+
+/// A VM's record.
+#[must_use]
+pub fn record(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/record.json")
+}
+
+/// A VM's folder of staged kernels.
+#[must_use]
+pub fn boot_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot")
+}
+
+/// The link that names the generation to boot.
+#[must_use]
+pub fn current(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current")
+}
+
+/// The kernel that a VM's domain boots.
+#[must_use]
+pub fn kernel(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current/vmlinuz")
+}
+
+/// The initrd that a VM's domain boots.
+#[must_use]
+pub fn initrd(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current/initrd.img")
+}
+
+/// Says to the shim that the VM boots from its share, which only the hook's binary may check.
+#[must_use]
+pub fn linked(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/linked")
+}
+
+/// What the staged generation is.
+#[must_use]
+pub fn current_pair(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/current/pair.json")
+}
+
+/// The link that names the generation before the current one.
+#[must_use]
+pub fn previous(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/previous")
+}
+
+/// The folder of a VM's generations.
+#[must_use]
+pub fn generations(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/g")
+}
+
+/// One generation's note.
+#[must_use]
+pub fn pair(vm: &VmName, generation: &str) -> String {
+    format!("{VMS}/{vm}/boot/g/{generation}/pair.json")
+}
+
+/// The host's uptime when the VM had started, left by the shim.
+#[must_use]
+pub fn started(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/started")
+}
+
+/// The host's uptime when the VM had stopped, left by the shim.
+#[must_use]
+pub fn stopped(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/stopped")
+}
+
+/// What is known of the pairs that a VM was started with.
+#[must_use]
+pub fn trials(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/trials.json")
+}
+
+/// The folder of a VM's installer.
+#[must_use]
+pub fn installer_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/installer")
+}
+
+/// What was staged as the installer.
+#[must_use]
+pub fn installer_receipt(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/installer/installer.json")
+}
+
+/// Where a pair taken out of a VM's disk is checked.
+#[must_use]
+pub fn extracted(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/extracted")
+}
+
+/// The folder of a VM's seed.
+#[must_use]
+pub fn seed_folder(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/seed")
+}
+
+/// What was staged as the seed.
+#[must_use]
+pub fn seed_receipt(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/boot/seed/seed.json")
+}
+
+/// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is to be staged then.
+#[must_use]
+pub fn restoring(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/restoring")
+}
+
+/// The proof that the hook ran for a VM.
+#[must_use]
+pub fn hook_seen(vm: &VmName) -> String {
+    format!("{HOOK_SEEN}/{vm}")
+}
+
+/// Who holds a VM, so that armfleet leaves it alone. It outlives the host's uptime.
+#[must_use]
+pub fn hold(vm: &VmName) -> String {
+    format!("{VMS}/{vm}/hold.json")
+}
+
+/// What is known about a VM's present run, and how it ended.
+#[must_use]
+pub fn run_note(vm: &VmName) -> String {
+    format!("{RUNS}/{vm}.json")
+}
+
+/// A VM's lock.
+#[must_use]
+pub fn vm_lock(vm: &VmName) -> String {
+    format!("{VM_LOCKS}/{vm}.lock")
+}
+
+/// The lock that whoever changes a VM's generations or seed holds; nobody calls libvirt while holding it.
+#[must_use]
+pub fn staging_lock(vm: &VmName) -> String {
+    format!("{STAGING_LOCKS}/{vm}.lock")
+}

@@ -1,0 +1,193 @@
+//! What all parts of planning share: what they look at, and what they add to the plan.
+
+use super::step::{Act, Step, StepId};
+use super::{Notice, Policy, Refusal, Unknown};
+use crate::domain::{Cause, RowChange};
+use crate::fleet::{Spec, Vm};
+use crate::inventory::{Domain, Inventory, Libvirt, Ownership};
+use crate::mark::Phase;
+use crate::problem::HostCheck;
+use crate::values::{Uuid, VmName, domain_uuid};
+use std::collections::BTreeMap;
+
+/// Everything that planning looks at.
+pub(super) struct PlanInput<'a> {
+    pub spec: &'a Spec,
+    pub inventory: &'a Inventory,
+    pub libvirt: &'a Libvirt,
+    pub domains: &'a BTreeMap<String, Domain>,
+    /// Path to the names of the domains that use it.
+    pub users: BTreeMap<&'a str, Vec<&'a str>>,
+    pub policy: &'a Policy,
+}
+
+impl PlanInput<'_> {
+    /// The VMs that are to be planned.
+    pub(super) fn selected(&self) -> impl Iterator<Item = &Vm> {
+        let vms = self.spec.vms.values();
+        vms.filter(|vm| self.policy.selects(vm.name.as_str()))
+    }
+
+    /// Whose a domain is, seen from this fleet.
+    pub(super) fn ownership(&self, domain: &Domain) -> Ownership {
+        domain.ownership(&self.spec.fleet)
+    }
+
+    /// Whether the file has a VM of this name.
+    pub(super) fn in_file(&self, name: &str) -> bool {
+        name.parse()
+            .is_ok_and(|vm: VmName| self.spec.vms.contains_key(&vm))
+    }
+}
+
+/// What planning has come to so far.
+#[derive(Default)]
+pub(super) struct PlanBuilder {
+    pub steps: Vec<Step>,
+    pub refusals: Vec<Refusal>,
+    pub unknowns: Vec<Unknown>,
+    pub notices: Vec<Notice>,
+}
+
+impl PlanBuilder {
+    /// Adds a step and gives its id.
+    pub(super) fn step(
+        &mut self,
+        id: StepId,
+        vm: Option<&VmName>,
+        reason: impl Into<String>,
+        needs: &[StepId],
+        changes: Vec<RowChange>,
+        act: Act,
+    ) -> StepId {
+        let step = Step {
+            id: id.clone(),
+            vm: vm.cloned(),
+            reason: reason.into(),
+            cause: None,
+            needs: needs.to_vec(),
+            expects: None,
+            changes,
+            act,
+        };
+        self.steps.push(step);
+        id
+    }
+
+    /// Says of a step whether the file changed or the host drifted, and gives its id again.
+    pub(super) fn because(&mut self, cause: Option<Cause>, step: Option<StepId>) -> Option<StepId> {
+        let id = step?;
+        if let Some(step) = self.steps.iter_mut().rev().find(|step| step.id == id) {
+            step.cause = cause;
+        }
+        Some(id)
+    }
+
+    /// Says that something wanted will not be done.
+    pub(super) fn refuse(
+        &mut self,
+        subject: impl ToString,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.refusals.push(Refusal {
+            subject: subject.to_string(),
+            why: why.into(),
+            remedy: remedy.into(),
+            check: None,
+        });
+    }
+
+    /// Says that something wanted will not be done, since the host fails a check.
+    pub(super) fn refuse_on(
+        &mut self,
+        check: HostCheck,
+        vm: &VmName,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.refusals.push(Refusal {
+            subject: vm.to_string(),
+            why: why.into(),
+            remedy: remedy.into(),
+            check: Some(check),
+        });
+    }
+
+    /// Says that something could not be seen.
+    pub(super) fn unknown(&mut self, subject: impl ToString, why: impl Into<String>) {
+        self.unknowns.push(Unknown {
+            subject: subject.to_string(),
+            why: why.into(),
+        });
+    }
+
+    /// Says something worth knowing.
+    pub(super) fn notice(
+        &mut self,
+        subject: impl ToString,
+        what: impl Into<String>,
+        outlook: impl Into<String>,
+    ) {
+        self.notices.push(Notice {
+            subject: subject.to_string(),
+            what: what.into(),
+            outlook: outlook.into(),
+            pending_restart: false,
+        });
+    }
+
+    /// Says what a running VM gets at its next boot only.
+    pub(super) fn pending(
+        &mut self,
+        vm: &VmName,
+        what: impl Into<String>,
+        outlook: impl Into<String>,
+    ) {
+        self.notices.push(Notice {
+            subject: vm.to_string(),
+            what: what.into(),
+            outlook: outlook.into(),
+            pending_restart: true,
+        });
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.refusals.extend(other.refusals);
+        self.unknowns.extend(other.unknowns);
+        self.notices.extend(other.notices);
+    }
+}
+
+/// Nothing further is planned for this VM; the builder says why.
+pub(super) struct Blocked;
+
+/// What a start needs of the hook.
+pub(super) struct Hook {
+    /// The steps that must come before any start.
+    pub needs: Vec<StepId>,
+    /// Whether nothing may be started, because no kernel would be handed over.
+    pub blocked: bool,
+}
+
+/// The undefine step of each domain that is removed, by the domain's name.
+pub(super) type Removals = BTreeMap<String, StepId>;
+
+/// What planning one VM looks at.
+pub(super) struct VmPlanner<'a> {
+    pub(super) input: &'a PlanInput<'a>,
+    pub(super) vm: &'a Vm,
+    pub(super) hook: &'a Hook,
+    pub(super) removals: &'a Removals,
+    /// Whether its guest is there yet.
+    pub(super) phase: Phase,
+}
+
+impl VmPlanner<'_> {
+    pub(super) fn uuid(&self, domain: Option<&Domain>) -> Uuid {
+        domain
+            .and_then(|domain| domain.raw.uuid.parse().ok())
+            .unwrap_or_else(|| domain_uuid(&self.input.spec.fleet, &self.vm.name))
+    }
+}

@@ -1,0 +1,235 @@
+//! What a VM boots: what is staged for it, what its share offers, and what past starts have shown.
+
+use super::builder::PlanInput;
+use super::copies::{Expected, damage};
+use crate::boot::{
+    BootFileName, Candidate, Considered, Entry, Failure, FileNote, GenerationId, Identity, Listing,
+    PairNote, PairSource, Trials, attention_of, choose, read_pair_note,
+};
+use crate::fleet::Vm;
+use crate::inventory::{Fact, FileKind, Inventory, RawEntry, RawFile};
+use crate::paths;
+
+/// Whether a start would find a kernel.
+pub(super) enum Bootable {
+    /// As far as names and sizes tell.
+    Yes,
+    /// It would not.
+    No {
+        /// Why.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The share could not be seen.
+    Unknown(String),
+}
+
+/// Whether a start would find a kernel: in the share, staged before, or as the seed.
+pub(super) fn bootable(input: &PlanInput<'_>, vm: &Vm) -> Bootable {
+    let staged = staged(input.inventory, vm);
+    if vm.boot.seed.is_some() || matches!(staged, Staged::Whole) {
+        return Bootable::Yes;
+    }
+    match share_choice(input, vm) {
+        Fact::Present(considered) if considered.iter().any(Result::is_ok) => Bootable::Yes,
+        Fact::Present(considered) => {
+            let passed_over = considered.iter().filter_map(|pair| pair.as_ref().err());
+            let why: Vec<_> = passed_over.map(ToString::to_string).collect();
+            no_kernel(vm, &format!(" ({})", why.join("; ")))
+        }
+        Fact::Absent => no_kernel(vm, ""),
+        fact @ (Fact::NotObserved | Fact::Unreadable(_)) => Bootable::Unknown(format!(
+            "its boot share could not be read: {}",
+            fact.unknown().unwrap_or_default()
+        )),
+    }
+}
+
+/// What `current` names.
+pub(super) enum Staged {
+    Nothing,
+    /// As far as sizes tell.
+    Whole,
+    Damaged(String),
+}
+
+pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
+    let path = paths::current(&vm.name);
+    let Some(current) = inventory.path(&path).present() else {
+        return Staged::Nothing;
+    };
+    // An inventory of an older version did not look into it.
+    if current.entries.is_none() {
+        return Staged::Whole;
+    }
+    let id = current
+        .text
+        .as_deref()
+        .and_then(|text| text.strip_prefix("g/"));
+    match staged_pair(inventory, vm) {
+        Some(note) if id == Some(note.id().as_str()) => {
+            let damage = damage(inventory, &path, Expected::by_note(&note));
+            damage.map_or(Staged::Whole, Staged::Damaged)
+        }
+        Some(_) => Staged::Damaged("its pair.json is another generation's".to_owned()),
+        None => Staged::Damaged("its pair.json is gone or cannot be read".to_owned()),
+    }
+}
+
+/// What the hook left about the VM's last start.
+pub(super) fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
+    let said = inventory.path(&paths::hook_seen(&vm.name)).present()?;
+    said.text.as_deref()
+}
+
+fn no_kernel(vm: &Vm, detail: &str) -> Bootable {
+    Bootable::No {
+        why: format!("its boot share has no kernel with its initrd{detail}"),
+        remedy: format!(
+            "give it a first pair with boot.seed: {{ kernel: …, initrd: … }}, or take one out of its disk: armfleet boot extract {}",
+            vm.name
+        ),
+    }
+}
+
+/// The kernels of a VM, by version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kernels {
+    /// What its last start was given; while it runs, what it runs.
+    pub staged: Option<String>,
+    /// What its share would give the next start, if that is something else.
+    pub offered: Option<String>,
+}
+
+/// The kernels of a VM, as far as they were seen.
+#[must_use]
+pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
+    let Some(note) = staged_pair(inventory, vm) else {
+        return Kernels::default();
+    };
+    let staged = note
+        .version
+        .as_ref()
+        .map_or_else(|| "the seed".to_owned(), ToString::to_string);
+    let offered = offered(inventory, vm, &note).map(|offered| {
+        if offered == staged {
+            format!("another build of {offered}")
+        } else {
+            offered
+        }
+    });
+    Kernels {
+        staged: Some(staged),
+        offered,
+    }
+}
+
+/// What the hook passed over when the VM started last, if that was a pair that its guest meant to boot.
+pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
+    let fell_back = staged_pair(inventory, vm)
+        .is_some_and(|note| matches!(note.source, PairSource::OldLinks | PairSource::Newest));
+    let Some(text) = hook_note(inventory, vm).filter(|_| fell_back) else {
+        return Vec::new();
+    };
+    let said_already: Vec<_> = attention_of(text).collect();
+    let prefix = format!("armfleet: {}: ", vm.name);
+    let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+    lines
+        .filter(|line| {
+            let sources = [PairSource::Links, PairSource::OldLinks, PairSource::Newest];
+            sources
+                .iter()
+                .any(|source| line.starts_with(source.describe()))
+                && !said_already.contains(line)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The version that the share would boot, if its files are not those that were staged.
+fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
+    let share = inventory.path(vm.boot.share.as_str()).present()?;
+    let entries = share.entries.as_deref()?;
+    let considered = choose(&listing(entries));
+    let trials = trials(inventory, vm);
+    let candidate = considered.iter().flatten().next()?;
+    if failed(&trials, entries, candidate).is_some() {
+        return None;
+    }
+    let same = |note: &FileNote, name: &BootFileName| {
+        let entry = entries.iter().find(|entry| entry.name == name.as_str());
+        note.from.name == name.as_str()
+            && entry.is_some_and(|entry| unchanged(&note.from.file, entry))
+    };
+    let unchanged = same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd);
+    (!unchanged).then(|| candidate.version.to_string())
+}
+
+/// What is staged for a VM, as its note says.
+pub(super) fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
+    let file = inventory.path(&paths::current_pair(&vm.name)).present()?;
+    read_pair_note(file.text.as_deref()?.as_bytes()).ok()
+}
+
+/// Whether an entry of a share is still the file that was seen. A guest could deceive this, though not the hook, which
+/// looks at the time of the inode's change, too; here that would tell of nothing more than a new link or label.
+pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
+    let seen = entry.stat.identity();
+    (seen.dev, seen.ino, seen.size, seen.mtime) == (file.dev, file.ino, file.size, file.mtime)
+}
+
+fn share_choice(input: &PlanInput<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
+    let share = input.inventory.path(vm.boot.share.as_str()).as_ref();
+    share.map(choice)
+}
+
+/// Which pairs of a share could boot, as far as names and sizes tell.
+pub(super) fn choice(share: &RawFile) -> Vec<Considered> {
+    choose(&listing(share.entries.as_deref().unwrap_or_default()))
+}
+
+pub(super) fn listing(entries: &[RawEntry]) -> Listing {
+    let read = |entry: &RawEntry| match (&entry.link, entry.stat.kind) {
+        (Some(text), FileKind::File) => Entry::Link(text.as_bytes().to_vec()),
+        (None, FileKind::File) => Entry::File(entry.stat.size),
+        (_, FileKind::Folder) => Entry::Other("a folder"),
+        (_, FileKind::Symlink) => Entry::Other("a symbolic link of the host"),
+        (_, FileKind::Special) => Entry::Other("a device, socket or FIFO"),
+    };
+    let named = entries
+        .iter()
+        .filter_map(|entry| Some((BootFileName::new(entry.name.as_bytes()).ok()?, read(entry))));
+    Listing {
+        entries: named.collect(),
+        cut: false,
+    }
+}
+
+/// What is known of the pairs that a VM was started with.
+#[must_use]
+pub fn trials(inventory: &Inventory, vm: &Vm) -> Trials {
+    let file = inventory.path(&paths::trials(&vm.name)).present();
+    let text = file.and_then(|file| file.text.as_deref());
+    text.and_then(|text| Trials::read(text.as_bytes()).ok())
+        .unwrap_or_default()
+}
+
+/// The failed pair that these files of a share are, by what was last seen of them.
+pub(super) fn failed<'t>(
+    trials: &'t Trials,
+    entries: &[RawEntry],
+    pair: &Candidate,
+) -> Option<(&'t GenerationId, Failure)> {
+    let is = |identity: &Identity, name: &BootFileName| {
+        let entry = entries.iter().find(|entry| entry.name == name.as_str());
+        entry.is_some_and(|entry| unchanged(identity, entry))
+    };
+    let mut failed = trials
+        .pairs
+        .iter()
+        .filter_map(|(id, trial)| Some((id, trial, trials.failure(id)?)));
+    failed
+        .find(|(_, trial, _)| is(&trial.kernel, &pair.kernel) && is(&trial.initrd, &pair.initrd))
+        .map(|(id, _, failure)| (id, failure))
+}

@@ -1,0 +1,101 @@
+//! Whether a host can run what a VM is to be.
+
+use crate::domain::arch_name;
+use crate::fleet::Accel;
+use crate::inventory::{Domain, GuestSupport};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::problem::HostCheck;
+use crate::values::Size;
+use crate::xml;
+
+/// A check that failed: why, and what to do.
+type FailedCheck = (HostCheck, String, String);
+
+impl VmPlanner<'_> {
+    /// Refuses what libvirt or QEMU would refuse when the domain is defined or started, before anything is made for it.
+    pub(super) fn host_can(
+        &self,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let failure = match self.input.libvirt.guests.get(arch_name(self.vm.arch)) {
+            None => Some((
+                HostCheck::NoEmulator,
+                format!("this host has no emulator for {} guests", self.vm.arch),
+                "apt install qemu-system-arm, then restart libvirtd".to_owned(),
+            )),
+            Some(guest) => self
+                .no_machine(guest)
+                .or_else(|| self.no_kvm(guest))
+                .or_else(|| self.too_many_vcpus(guest))
+                .or_else(|| self.too_many_for_its_gic(domain?))
+                .or_else(|| self.too_much_memory()),
+        };
+        let Some((check, why, remedy)) = failure else {
+            return Ok(());
+        };
+        builder.refuse_on(check, &self.vm.name, why, remedy);
+        Err(Blocked)
+    }
+
+    fn no_machine(&self, guest: &GuestSupport) -> Option<FailedCheck> {
+        let (arch, machine) = (self.vm.arch, &self.vm.machine);
+        let there = guest.machines.contains_key(machine.as_str());
+        (!there).then(|| {
+            let why = format!("this host's QEMU has no machine {machine} for {arch} guests");
+            (HostCheck::NoMachine, why, "set machine: virt".to_owned())
+        })
+    }
+
+    fn no_kvm(&self, guest: &GuestSupport) -> Option<FailedCheck> {
+        let there = guest.domain_types.iter().any(|kind| kind == "kvm");
+        (self.vm.accel == Accel::Kvm && !there).then(|| {
+            let why = format!("this host has no KVM for {} guests", self.vm.arch);
+            let remedy = "set accel: auto, or tcg to have it emulated";
+            (HostCheck::NoKvm, why, remedy.to_owned())
+        })
+    }
+
+    fn too_many_vcpus(&self, guest: &GuestSupport) -> Option<FailedCheck> {
+        let (vcpus, machine) = (self.vm.vcpus, &self.vm.machine);
+        let most = *guest.most_vcpus.get(machine.as_str())?;
+        (vcpus > most).then(|| {
+            let why = format!(
+                "it is to have {vcpus} virtual CPUs, and this host's machine {machine} takes {most}"
+            );
+            (
+                HostCheck::HostVcpus,
+                why,
+                format!("set vcpus: {most}, or fewer"),
+            )
+        })
+    }
+
+    /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is defined
+    /// (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
+    fn too_many_for_its_gic(&self, domain: &Domain) -> Option<FailedCheck> {
+        /// Of a GICv2 (`GIC_NCPU` in QEMU's `arm_gic_common.h`).
+        const MOST: u32 = 8;
+        let vcpus = self.vm.vcpus;
+        if vcpus <= MOST {
+            return None;
+        }
+        let document = xml::parse(domain.raw.inactive.present()?).ok()?;
+        let gic = xml::descend(document.root_element(), &["features", "gic"])?;
+        (gic.attribute("version") == Some("2")).then(|| {
+            let why = format!("it is to have {vcpus} virtual CPUs, and its interrupt controller, a GICv2, serves {MOST}");
+            (HostCheck::HostVcpus, why, format!("set vcpus: {MOST}, or fewer; libvirt chose the controller when the domain was defined"))
+        })
+    }
+
+    fn too_much_memory(&self) -> Option<FailedCheck> {
+        let has = Size::from_bytes(self.input.libvirt.memory?);
+        (self.vm.memory > has).then(|| {
+            let why = format!(
+                "it is to have {} of memory, and this host has {has}",
+                self.vm.memory
+            );
+            (HostCheck::HostMemory, why, "give it less memory".to_owned())
+        })
+    }
+}

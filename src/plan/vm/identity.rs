@@ -1,0 +1,147 @@
+//! Whether what is at the path of an applied image or share still is what was applied.
+//!
+//! The record keeps what was there ([`Place`]). Another file, or the same one shrunken or emptied, is other data: no VM is
+//! started with it until the user says so with `--accept`. What a step of the same plan makes or changes has no place in
+//! the planned record; whoever writes the record looks at it then.
+
+use crate::domain::{Moved, applied_source};
+use crate::inventory::{Fact, RawFile};
+use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::step::Act;
+use crate::values::{HostPath, Size};
+
+/// What the last apply left at this path, whatever its device was called then.
+pub(super) fn applied_at<'a>(
+    record: Option<&'a Record>,
+    path: &HostPath,
+) -> Option<&'a AppliedDevice> {
+    let devices = &record?.applied.devices;
+    let mut devices = devices
+        .iter()
+        .filter(|(name, device)| applied_source(name, device) == Some(path.as_str()));
+    devices.next().map(|(_, device)| device)
+}
+
+impl VmPlanner<'_> {
+    /// Whether the user said that what is at the VM's paths is meant.
+    pub(super) fn accepts(&self) -> bool {
+        self.input.policy.accept.contains(&self.vm.name)
+    }
+
+    /// Refuses an image or a share that is not the one that was applied. `what` is what the plan calls it.
+    pub(super) fn same_as_applied(
+        &self,
+        what: &str,
+        path: &HostPath,
+        file: &RawFile,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let applied = applied_at(record, path).and_then(|device| device.place.as_ref());
+        let (Some(record), Some(applied), false) = (record, applied, self.accepts()) else {
+            return Ok(());
+        };
+        let Some(why) = self.difference(applied, &file.place(), record) else {
+            return Ok(());
+        };
+        let name = &self.vm.name;
+        builder.refuse(
+            name,
+            format!("its {what} {path} {why}"),
+            format!(
+                "put the former one back, or armfleet apply --accept {name} to use what is there now"
+            ),
+        );
+        Err(Blocked)
+    }
+
+    /// In what a thing differs from what was applied, as the end of a sentence about it.
+    fn difference(&self, applied: &Place, seen: &Place, record: &Record) -> Option<String> {
+        if !applied.is_same(seen) {
+            return Some(format!(
+                "is not the one that was applied (inode {} then, {} now)",
+                applied.ino, seen.ino
+            ));
+        }
+        let (then, now) = (applied.image.as_ref()?, seen.image.as_ref()?);
+        if now.size < then.size {
+            let (then, now) = (Size::from_bytes(then.size), Size::from_bytes(now.size));
+            return Some(format!("has shrunk: {then} at the last apply, {now} now"));
+        }
+        let installed = record.phase == Phase::Own && self.phase == Phase::Own;
+        (installed && was_emptied(then, now))
+            .then(|| "has no data any more; it was emptied since the last apply".to_owned())
+    }
+
+    /// Puts into a record what is at the path of each device.
+    pub(super) fn note_places(
+        &self,
+        applied: &mut Applied,
+        record: Option<&Record>,
+        moved: &[Moved],
+        builder: &PlanBuilder,
+    ) {
+        for (name, device) in &mut applied.devices {
+            let path = applied_source(name, device).and_then(|path| path.parse().ok());
+            let recorded = record.and_then(|record| record.applied.devices.get(name));
+            let kept = recorded.and_then(|device| device.place.clone());
+            device.place = match path {
+                Some(path) if !moved.iter().any(|moved| moved.name == *name) => {
+                    self.place_at(&path, kept, builder)
+                }
+                _ => kept,
+            };
+        }
+    }
+
+    /// What is at a path; nothing where a step of this plan makes or changes it, and what was known where it was not seen.
+    fn place_at(
+        &self,
+        path: &HostPath,
+        kept: Option<Place>,
+        builder: &PlanBuilder,
+    ) -> Option<Place> {
+        let changes = builder.steps.iter().any(|step| match &step.act {
+            Act::CreateShare { path: made, .. }
+            | Act::CreateDisk { path: made, .. }
+            | Act::GrowDisk { path: made, .. }
+            | Act::EraseDisk { path: made, .. } => made == path,
+            _ => false,
+        });
+        match self.input.inventory.path(path.as_str()) {
+            _ if changes => None,
+            Fact::Present(file) => Some(file.place()),
+            _ => kept,
+        }
+    }
+
+    /// Whether a record says the same as the one that is there, but for places that are not worth writing it: those that
+    /// an earlier version did not keep, and images that hold more than they did.
+    pub(super) fn is_recorded(&self, wanted: &Record, record: &Record) -> bool {
+        let mut compared = wanted.clone();
+        for (name, device) in &mut compared.applied.devices {
+            let Some(recorded) = record.applied.devices.get(name) else {
+                continue;
+            };
+            let same = match (&recorded.place, &device.place) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(then), Some(now)) => {
+                    then.is_same(now)
+                        && !(self.accepts() && self.difference(then, now, record).is_some())
+                }
+            };
+            if same {
+                device.place.clone_from(&recorded.place);
+            }
+        }
+        compared == *record
+    }
+}
+
+/// Whether an image that holds nothing held something. Whoever writes to one, or grows it, changes its time.
+fn was_emptied(then: &ImageState, now: &ImageState) -> bool {
+    let changed = then.size == now.size && then.mtime_ns != now.mtime_ns;
+    now.blank == Some(true) && (then.blank == Some(false) || (then.blank == Some(true) && changed))
+}

@@ -1,0 +1,59 @@
+//! Kernels without LPAE on PCI.
+//!
+//! QEMU's `virt` machine has PCI's configuration space above 4 GiB, which a 32-bit kernel without LPAE does not reach:
+//! it waits for its root disk for ever, in a VM that libvirt calls running.
+
+use crate::boot::{BootFileName, KernelVersion};
+use crate::domain::has_storage_on_pci;
+use crate::fleet::{Arch, Transport, Vm};
+use crate::inventory::{Domain, Inventory};
+use crate::plan::builder::PlanBuilder;
+use crate::plan::kernels::{kernels, staged_pair};
+
+/// Says that a VM's kernel will not find what its domain has on PCI.
+pub(super) fn notice(
+    inventory: &Inventory,
+    vm: &Vm,
+    domain: Option<&Domain>,
+    builder: &mut PlanBuilder,
+) {
+    let Arch::Armhf = vm.arch;
+    if !is_on_pci(vm, domain) {
+        return;
+    }
+    if let Some(version) = next(inventory, vm).filter(lacks_lpae) {
+        let otherwise = match domain {
+            Some(_) => "move its devices to virtio-mmio with virsh edit",
+            None => "set transport: mmio",
+        };
+        builder.notice(
+            &vm.name,
+            format!("{version} has no LPAE and finds nothing on PCI: no disk, no /boot"),
+            format!("install linux-image-armmp-lpae in the guest, or {otherwise}"),
+        );
+    }
+}
+
+/// Whether the disks or the share of a VM are on PCI, or are to be.
+fn is_on_pci(vm: &Vm, domain: Option<&Domain>) -> bool {
+    let Some(domain) = domain else {
+        return vm.transport == Some(Transport::Pci);
+    };
+    let definition = domain.raw.inactive.present();
+    definition.is_some_and(|definition| has_storage_on_pci(definition))
+}
+
+/// The version that boots next.
+fn next(inventory: &Inventory, vm: &Vm) -> Option<KernelVersion> {
+    let named = |name: &str| KernelVersion::of_kernel(&BootFileName::new(name.as_bytes()).ok()?);
+    let offered = kernels(inventory, vm).offered;
+    let offered = offered.and_then(|version| named(&format!("vmlinuz-{version}")));
+    let staged = || staged_pair(inventory, vm)?.version;
+    let seed = || named(vm.boot.seed.as_ref()?.kernel.file_name());
+    offered.or_else(staged).or_else(seed)
+}
+
+/// Whether a kernel is one of Debian's armhf kernels without LPAE; of others the version tells nothing.
+fn lacks_lpae(version: &KernelVersion) -> bool {
+    version.as_str().ends_with("-armmp")
+}

@@ -1,0 +1,487 @@
+//! One VM: what it needs on its host, part by part.
+
+mod boot;
+mod host_checks;
+mod identity;
+mod install;
+mod lpae;
+mod moved;
+mod ownership;
+mod pending;
+mod power;
+mod seed;
+mod storage;
+
+pub use install::installing;
+pub(super) use ownership::renaming;
+pub(super) use storage::runs_with;
+
+use self::install::Installation;
+use self::pending::await_boot;
+use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner};
+use super::formats::refuse_later;
+use super::step::{Act, Base, StepId};
+use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
+use crate::fleet::{DesiredState, Transport, Vm};
+use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
+use crate::mark::{BootRecord, Phase, Record, Wanted};
+use crate::paths;
+use crate::values::{HostPath, Uuid};
+
+pub(super) fn plan(
+    input: &PlanInput<'_>,
+    vm: &Vm,
+    hook: &Hook,
+    removals: &Removals,
+    builder: &mut PlanBuilder,
+) {
+    let planner = VmPlanner {
+        input,
+        vm,
+        hook,
+        removals,
+        phase: Phase::Own,
+    };
+    // A stuck VM keeps the steps planned so far: each is right in itself, and the next apply goes on from there.
+    let _ = planner.plan(builder);
+}
+
+/// What the record says of this VM.
+struct Remembered<'a> {
+    record: Option<&'a Record>,
+    /// Why the record is to be written even if it says the right thing.
+    repair: Option<String>,
+    /// What an installation that has begun or ended makes of it: then nobody changed the file, and nothing drifted.
+    moved: Option<&'static str>,
+}
+
+impl Remembered<'_> {
+    /// Whether something is to be done because the file changed or because the host drifted: it drifted if the last apply
+    /// wanted the same.
+    fn cause(&self, wanted_the_same: impl FnOnce(&Record) -> bool) -> Option<Cause> {
+        match self.record {
+            Some(_) if self.moved.is_some() => None,
+            Some(record) if wanted_the_same(record) => Some(Cause::Drifted),
+            None if self.repair.is_some() => None,
+            _ => Some(Cause::FileChanged),
+        }
+    }
+}
+
+impl VmPlanner<'_> {
+    fn plan(&self, builder: &mut PlanBuilder) -> Result<(), Blocked> {
+        refuse_later(self.input, &self.vm.name, builder)?;
+        let domain = self.own_domain(builder)?;
+        let mut remembered = self.remembered(domain, builder)?;
+        if self.input.policy.drift_only && domain.is_none() && remembered.record.is_none() {
+            return Ok(());
+        }
+        if let Some(domain) = domain {
+            self.changeable(domain, builder)?;
+        } else {
+            self.no_leftovers(builder)?;
+        }
+        self.host_can(domain, builder)?;
+        let installation = self.installation(domain, remembered.record, builder)?;
+        remembered.moved = installation.moved(remembered.record);
+        let vm = install::during(self.vm, &installation.phase);
+        let planner = VmPlanner {
+            vm: &vm,
+            phase: installation.phase.clone(),
+            ..*self
+        };
+        planner.plan_parts(domain, &remembered, &installation, builder)
+    }
+
+    fn plan_parts(
+        &self,
+        domain: Option<&Domain>,
+        remembered: &Remembered<'_>,
+        installation: &Installation,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let uuid = self.uuid(domain);
+        let mut comparison = self.compared(domain, remembered.record, &uuid, builder)?;
+        self.refuse_moved(domain, &mut comparison, builder);
+        if remembered.record.is_none() && !comparison.moved.is_empty() {
+            // A record written now would know nothing of these devices, and the next plan would add them anew.
+            return Err(Blocked);
+        }
+        let mut needs =
+            self.storage(domain, remembered, installation, &comparison.moved, builder)?;
+        let pending = self.pending(domain, remembered.record, &comparison);
+        if let Some(pending) = &pending {
+            await_boot(&mut comparison, pending);
+        }
+        let pending = pending.unwrap_or_default();
+        let cause = match domain {
+            Some(_) if remembered.moved.is_none() => cause_of(&comparison),
+            _ => remembered.cause(|_| true),
+        };
+        if remembered.moved.is_some() {
+            comparison
+                .changes
+                .iter_mut()
+                .for_each(|change| change.cause = None);
+        }
+        let reason = remembered.moved.unwrap_or_else(|| reason_of(cause));
+        let define = self.define(domain, &uuid, &comparison, reason, &needs, builder);
+        needs.extend(builder.because(cause, define));
+        let written = self.record(remembered, &uuid, &comparison, &needs, builder);
+        let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
+        needs.extend(builder.because(repaired.or(Some(Cause::FileChanged)), written));
+        let autostart = self.autostart(domain, &uuid, &needs, builder);
+        let cause = remembered.cause(|record| record.autostart == self.vm.autostart);
+        needs.extend(builder.because(cause, autostart));
+        let cause = remembered.cause(|record| record.state == self.vm.state);
+        if comparison.moved.is_empty() || self.vm.state == DesiredState::Stopped {
+            self.run_state(domain, &pending, cause, &needs, builder);
+        }
+        boot::trial_notices(self.input.inventory, self.vm, remembered.record, builder);
+        lpae::notice(self.input.inventory, self.vm, domain, builder);
+        self.handover_notice(remembered.record, builder);
+        if let Some(domain) = domain {
+            boot::notices(self.input, self.vm, builder);
+            self.notices(domain, &comparison, &pending, builder);
+        }
+        Ok(())
+    }
+
+    /// What must be there before the domain: its share, its disks, its seed.
+    fn storage(
+        &self,
+        domain: Option<&Domain>,
+        remembered: &Remembered<'_>,
+        installation: &Installation,
+        moved: &[Moved],
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
+        let mut needs = self.freed(domain, builder)?;
+        needs.extend(self.folders(builder)?);
+        let stays = |kind: &str| moved.iter().any(|moved| moved.device.kind == kind);
+        if !stays("share") {
+            let share = self.share(remembered.record, builder)?;
+            let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
+            needs.extend(builder.because(cause, share));
+        }
+        let disks = self.vm.disks.iter().filter(|_| !stays("disk"));
+        for disk in disks {
+            let disk = self.disk(disk, domain, remembered.record, builder)?;
+            needs.extend(builder.because(Some(Cause::FileChanged), disk));
+        }
+        for step in self.installer(installation, domain, &needs, builder)? {
+            needs.extend(builder.because(Some(Cause::FileChanged), Some(step)));
+        }
+        let staged = seed::seed(self.input, self.vm, builder)?;
+        let lost = seed::seed_is_lost(self.input, self.vm);
+        let cause = remembered.cause(|record| record.boot.seed && lost);
+        needs.extend(builder.because(cause, staged));
+        if let Some(log) = &self.vm.console_log {
+            self.parent_exists(log, builder)?;
+        }
+        Ok(needs)
+    }
+
+    fn remembered(
+        &self,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Remembered<'_>, Blocked> {
+        let name = &self.vm.name;
+        let repair = |why: String| {
+            Ok(Remembered {
+                record: None,
+                repair: Some(why),
+                moved: None,
+            })
+        };
+        match self.input.inventory.record(name) {
+            Fact::Present(SeenRecord::Good(record)) => {
+                let foreign = record.fleet != self.input.spec.fleet;
+                match domain {
+                    None if foreign => {
+                        let why = format!(
+                            "there is a record of fleet {} under this name",
+                            record.fleet
+                        );
+                        builder.refuse(
+                            name,
+                            why,
+                            "remove the VM with that fleet's file, or call this one something else",
+                        );
+                        Err(Blocked)
+                    }
+                    Some(domain)
+                        if foreign
+                            || record.uuid.as_str() != domain.raw.uuid
+                            || record.vm != *name =>
+                    {
+                        repair("its record is another domain's: written again".to_owned())
+                    }
+                    _ => Ok(Remembered {
+                        record: Some(&**record),
+                        repair: None,
+                        moved: None,
+                    }),
+                }
+            }
+            Fact::Present(SeenRecord::Damaged(_)) if self.record_is_a_folder() => {
+                let path = paths::record(name);
+                builder.refuse(
+                    name,
+                    format!("{path} is a folder"),
+                    format!("mv {path} {path}.old"),
+                );
+                Err(Blocked)
+            }
+            Fact::Present(SeenRecord::Damaged(why) | SeenRecord::Later(why)) => {
+                repair(format!("damaged ({why}): written again"))
+            }
+            Fact::Absent if domain.is_some() => {
+                repair("lost: written again from what is seen".to_owned())
+            }
+            Fact::Absent => Ok(Remembered {
+                record: None,
+                repair: None,
+                moved: None,
+            }),
+            fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
+                let why = fact.unknown().unwrap_or_default();
+                builder.unknown(name, format!("its record could not be read: {why}"));
+                Err(Blocked)
+            }
+        }
+    }
+
+    fn record_is_a_folder(&self) -> bool {
+        let seen = self.input.inventory.path(&paths::record(&self.vm.name));
+        seen.present()
+            .is_some_and(|file| file.stat.kind == FileKind::Folder)
+    }
+
+    fn compared(
+        &self,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        uuid: &Uuid,
+        builder: &mut PlanBuilder,
+    ) -> Result<Comparison, Blocked> {
+        let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, &self.vm.name, uuid);
+        let definition = domain
+            .and_then(|domain| domain.raw.inactive.present())
+            .unwrap_or(&skeleton);
+        let (vm, libvirt) = (self.vm, self.input.libvirt);
+        let comparison = if self.input.policy.drift_only && domain.is_some() {
+            compare_drift(vm, libvirt, record, definition)
+        } else {
+            compare(vm, libvirt, record, definition, domain.is_none())
+        };
+        let comparison = comparison.map_err(|error| {
+            builder.unknown(
+                &self.vm.name,
+                format!("its domain could not be read: {error}"),
+            );
+            Blocked
+        })?;
+        for why in &comparison.refusals {
+            builder.refuse(&self.vm.name, why, "");
+        }
+        Ok(comparison)
+    }
+
+    fn define(
+        &self,
+        domain: Option<&Domain>,
+        uuid: &Uuid,
+        comparison: &Comparison,
+        reason: &str,
+        needs: &[StepId],
+        builder: &mut PlanBuilder,
+    ) -> Option<StepId> {
+        let name = &self.vm.name;
+        let (base, reason, changes) = match domain {
+            None => {
+                let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, name, uuid);
+                (
+                    Base::Skeleton(skeleton),
+                    self.summary(comparison),
+                    Vec::new(),
+                )
+            }
+            Some(_) if comparison.edits.is_empty() => return None,
+            Some(domain) => (
+                Base::Stored(domain.digest.clone()?),
+                reason.to_owned(),
+                comparison.changes.clone(),
+            ),
+        };
+        let act = Act::Define {
+            uuid: uuid.clone(),
+            base,
+            edits: comparison.edits.clone(),
+        };
+        Some(builder.step(
+            StepId::new("domain", name),
+            Some(name),
+            reason,
+            needs,
+            changes,
+            act,
+        ))
+    }
+
+    /// A new domain in a line.
+    fn summary(&self, comparison: &Comparison) -> String {
+        let rows = &comparison.applied.rows;
+        let accel = if rows.get("accel").is_some_and(|accel| accel == "kvm") {
+            "KVM"
+        } else {
+            "emulated"
+        };
+        let vcpus = if self.vm.vcpus == 1 {
+            "1 vCPU".to_owned()
+        } else {
+            format!("{} vCPUs", self.vm.vcpus)
+        };
+        let bus = match self.vm.transport {
+            Some(Transport::Pci) => "virtio on PCI",
+            Some(Transport::Mmio) | None => "virtio-mmio",
+        };
+        let boots = match self.phase {
+            Phase::Own => "boots from its share",
+            Phase::Installing { .. } => "boots its installer",
+        };
+        format!(
+            "{}, {accel}, {}, {vcpus}, {bus}, {boots}",
+            self.vm.arch, self.vm.memory
+        )
+    }
+
+    fn record(
+        &self,
+        remembered: &Remembered<'_>,
+        uuid: &Uuid,
+        comparison: &Comparison,
+        needs: &[StepId],
+        builder: &mut PlanBuilder,
+    ) -> Option<StepId> {
+        let vm = self.vm;
+        let mut applied = comparison.applied.clone();
+        self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
+        let wanted = Record {
+            fleet: self.input.spec.fleet.clone(),
+            vm: vm.name.clone(),
+            uuid: uuid.clone(),
+            applied,
+            state: vm.state,
+            autostart: vm.autostart,
+            on_guest_reboot: vm.on_guest_reboot,
+            protect: vm.protect,
+            phase: self.phase.clone(),
+            boot: BootRecord {
+                share: self.share_kept(remembered.record, comparison),
+                handover: vm.boot.handover,
+                seed: vm.boot.seed.is_some(),
+                wanted: remembered
+                    .record
+                    .map_or(Wanted::Auto, |record| record.boot.wanted.clone()),
+                confirm_within: vm.boot.confirm_within,
+            },
+            applied_by: remembered
+                .record
+                .and_then(|record| record.applied_by.clone()),
+        };
+        let wanted = match remembered.record {
+            // What changed in the file is not applied, and so not recorded.
+            Some(record) if self.input.policy.drift_only => Record {
+                applied: wanted.applied,
+                ..record.clone()
+            },
+            _ => wanted,
+        };
+        let is_recorded = |record: &Record| self.is_recorded(&wanted, record);
+        if remembered.repair.is_none() && remembered.record.is_some_and(is_recorded) {
+            return None;
+        }
+        let reason = remembered
+            .repair
+            .clone()
+            .unwrap_or_else(|| match self.accepts() {
+                true => "--accept: its images and boot share as they are now".to_owned(),
+                false => "what the hook and later plans go by".to_owned(),
+            });
+        let act = Act::WriteRecord {
+            record: Box::new(wanted),
+            replaces: !self.input.inventory.record(&vm.name).is_absent(),
+        };
+        Some(builder.step(
+            StepId::new("record", &vm.name),
+            Some(&vm.name),
+            reason,
+            needs,
+            Vec::new(),
+            act,
+        ))
+    }
+
+    /// The share that the hook is to read: one that was moved outside armfleet is not replaced.
+    fn share_kept(&self, record: Option<&Record>, comparison: &Comparison) -> HostPath {
+        let moved = |record: &&Record| {
+            let moved = comparison.moved.iter();
+            let mut shares = moved.filter(|moved| moved.device.kind == "share");
+            shares.next().is_some() && record.boot.share != self.vm.boot.share
+        };
+        let share = record.filter(moved).map(|record| &record.boot.share);
+        share.unwrap_or(&self.vm.boot.share).clone()
+    }
+
+    fn autostart(
+        &self,
+        domain: Option<&Domain>,
+        uuid: &Uuid,
+        needs: &[StepId],
+        builder: &mut PlanBuilder,
+    ) -> Option<StepId> {
+        let name = &self.vm.name;
+        let on = self.vm.autostart;
+        if domain.map_or(!on, |domain| domain.raw.autostart == on) {
+            return None;
+        }
+        let reason = if on {
+            "it starts with the host"
+        } else {
+            "it does not start with the host"
+        };
+        let act = Act::SetAutostart {
+            uuid: uuid.clone(),
+            on,
+        };
+        Some(builder.step(
+            StepId::new("autostart", name),
+            Some(name),
+            reason,
+            needs,
+            Vec::new(),
+            act,
+        ))
+    }
+}
+
+/// Why a domain is edited, all its properties taken together; none where nobody knows of one.
+fn cause_of(comparison: &Comparison) -> Option<Cause> {
+    let causes: Option<Vec<Cause>> = comparison
+        .changes
+        .iter()
+        .map(|change| change.cause)
+        .collect();
+    causes?.into_iter().reduce(Cause::together)
+}
+
+fn reason_of(cause: Option<Cause>) -> &'static str {
+    match cause {
+        Some(Cause::FileChanged) => "file changed",
+        Some(Cause::Drifted) => "drifted",
+        Some(Cause::Both) => "file changed, and drifted",
+        None => "differs from the file",
+    }
+}

@@ -1,0 +1,90 @@
+//! Refusals for devices whose data was moved outside armfleet, with the ways back.
+
+use crate::domain::{Comparison, Difference, Moved, running_overlays};
+use crate::inventory::Domain;
+use crate::plan::builder::{PlanBuilder, VmPlanner};
+
+impl VmPlanner<'_> {
+    /// Refuses what would put moved devices back, or start a VM without the data that was written since.
+    pub(super) fn refuse_moved(
+        &self,
+        domain: Option<&Domain>,
+        comparison: &mut Comparison,
+        builder: &mut PlanBuilder,
+    ) {
+        let Some(domain) = domain else { return };
+        let known: Vec<&str> = comparison
+            .moved
+            .iter()
+            .map(|moved| moved.name.as_str())
+            .collect();
+        let texts = (domain.raw.live.present(), domain.raw.inactive.present());
+        if let (Some(live), Some(defined)) = texts {
+            // What cannot be read was said before.
+            let overlays = running_overlays(live, defined, &comparison.applied).unwrap_or_default();
+            let mut overlays: Vec<Moved> = overlays;
+            overlays.retain(|moved| !known.contains(&moved.name.as_str()));
+            comparison.moved.extend(overlays);
+        }
+        for moved in &comparison.moved {
+            let remedy = self.ways_out(moved, domain);
+            builder.refuse(&self.vm.name, why(moved), remedy);
+        }
+    }
+
+    /// What brings the VM and its file together again, and loses nothing.
+    fn ways_out(&self, moved: &Moved, domain: &Domain) -> String {
+        let vm = &self.vm.name;
+        let (kind, key) = (moved.device.kind.as_str(), &moved.device.key);
+        let source = moved.seen_source.as_deref().unwrap_or("what is there");
+        let key_in_file = match kind {
+            "share" => "boot.share",
+            _ => "disks: path",
+        };
+        match &moved.applied_source {
+            Some(applied) if moved.overlay => {
+                let start = if domain.state.has_process() {
+                    String::new()
+                } else {
+                    format!("virsh start {vm}, then ")
+                };
+                format!(
+                    "{start}virsh blockcommit {vm} {key} --active --pivot --wait writes what is in {source} back into {applied}"
+                )
+            }
+            Some(applied) if moved.gone => format!(
+                "set {key_in_file}: {source} in the fleet file if that is what it became; else virsh attach-disk {vm} {applied} {key} \
+                 --config --targetbus virtio --driver qemu --subdriver raw"
+            ),
+            Some(applied) => format!(
+                "set {key_in_file}: {source} in the fleet file, or virsh edit {vm} to give it {applied} at {key} again"
+            ),
+            None => format!(
+                "set {key_in_file}: {source} in the fleet file and apply, which writes the record again"
+            ),
+        }
+    }
+}
+
+fn why(moved: &Moved) -> String {
+    let name = &moved.name;
+    let changes: Vec<String> = moved.differences.iter().map(change).collect();
+    let changes = changes.join(", ");
+    match &moved.applied_source {
+        Some(applied) if moved.gone => format!(
+            "{name} ({applied}) was taken out of the domain, which has a disk that armfleet did not add ({changes}); it is not added beside that one"
+        ),
+        Some(applied) => format!(
+            "{name} was changed outside armfleet ({changes}) and is not changed back: {applied} lacks every write since"
+        ),
+        None => format!(
+            "{name} is not what the file says ({changes}), and no record says what the last apply made it"
+        ),
+    }
+}
+
+fn change(difference: &Difference) -> String {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let (applied, seen) = (text(&difference.applied), text(&difference.seen));
+    format!("{} {applied} -> {seen}", difference.property)
+}

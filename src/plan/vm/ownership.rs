@@ -1,0 +1,192 @@
+//! Whether a VM's domain is this fleet's to change or to create.
+
+use crate::inventory::{self, Domain, Ownership};
+use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, Removals, VmPlanner};
+use crate::plan::step::StepId;
+use crate::values::HostPath;
+
+/// How somebody gives a domain another name, which libvirt allows only while it is off.
+pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {
+    let first = if domain.state.has_process() {
+        "shut it down, then "
+    } else {
+        ""
+    };
+    format!("{first}virsh domrename {} {to}", domain.raw.name)
+}
+
+impl VmPlanner<'_> {
+    /// The VM's domain, if there is one and it is this fleet's.
+    pub(super) fn own_domain(&self, builder: &mut PlanBuilder) -> Result<Option<&Domain>, Blocked> {
+        let name = &self.vm.name;
+        let Some(domain) = self.input.domains.get(name.as_str()) else {
+            return self.none_elsewhere(builder);
+        };
+        let elsewhere = || {
+            let renaming = renaming(domain, "OTHER-NAME");
+            format!("{renaming}, or call this VM something else")
+        };
+        let (why, remedy) = match self.input.ownership(domain) {
+            Ownership::Ours(_) => return Ok(Some(domain)),
+            Ownership::Unknown(why) => {
+                builder.unknown(name, format!("its domain could not be read: {why}"));
+                return Err(Blocked);
+            }
+            Ownership::Renamed(vm) => (
+                format!("its domain is {vm}, renamed by hand"),
+                renaming(domain, vm.as_str()),
+            ),
+            Ownership::CopiedMark => (
+                "its domain is foreign, with a copied mark: a clone".to_owned(),
+                elsewhere(),
+            ),
+            Ownership::OtherFleet(fleet) => (
+                format!("its domain belongs to fleet {fleet}"),
+                "call this VM something else".to_owned(),
+            ),
+            Ownership::Unmarked => (
+                "a domain of this name exists, and armfleet did not create it".to_owned(),
+                elsewhere(),
+            ),
+        };
+        builder.refuse(name, why, remedy);
+        Err(Blocked)
+    }
+
+    /// There is no domain of this VM's name; one under another name, or one with its UUID, forbids creating it.
+    fn none_elsewhere(&self, builder: &mut PlanBuilder) -> Result<Option<&Domain>, Blocked> {
+        let name = &self.vm.name;
+        let uuid = self.uuid(None);
+        for (other, domain) in self.input.domains {
+            let (why, remedy) = if self.input.ownership(domain) == Ownership::Renamed(name.clone())
+            {
+                (
+                    format!("its domain was renamed to {other} by hand"),
+                    renaming(domain, name.as_str()),
+                )
+            } else if domain.raw.uuid == uuid.as_str() {
+                (
+                    format!("domain {other} has the UUID that this VM would get"),
+                    "give the VM another name".to_owned(),
+                )
+            } else {
+                continue;
+            };
+            builder.refuse(name, why, remedy);
+            return Err(Blocked);
+        }
+        Ok(None)
+    }
+
+    /// A new domain would take over what an old one of its name left.
+    pub(super) fn no_leftovers(&self, builder: &mut PlanBuilder) -> Result<(), Blocked> {
+        for path in [inventory::managed_save(self.vm), inventory::nvram(self.vm)] {
+            let fact = self.input.inventory.path(&path);
+            if fact.present().is_some() {
+                let why = format!("{path} is left from an earlier domain of this name");
+                builder.refuse(&self.vm.name, why, format!("move {path} away"));
+                return Err(Blocked);
+            }
+            if let Some(why) = fact.unknown() {
+                builder.unknown(
+                    &self.vm.name,
+                    format!("whether {path} is left over could not be seen: {why}"),
+                );
+                return Err(Blocked);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn changeable(
+        &self,
+        domain: &Domain,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let name = &self.vm.name;
+        let (why, remedy) = if !domain.raw.persistent {
+            (
+                "not planned: its domain is transient and vanishes when it stops",
+                format!("virsh shutdown {name}"),
+            )
+        } else if domain.raw.managed_save {
+            (
+                "not planned: its managed save image would ignore the new kernel",
+                format!("virsh managedsave-remove {name}"),
+            )
+        } else {
+            return Ok(());
+        };
+        builder.refuse(name, why, remedy);
+        Err(Blocked)
+    }
+
+    /// What the VM's disks and share wait for: domains that use them and are removed.
+    pub(super) fn freed(
+        &self,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
+        let mut needs = Vec::new();
+        let disks = self.vm.disks.iter().map(|disk| &disk.path);
+        for path in disks.chain([&self.vm.boot.share]) {
+            match users_of(self.input, path, self.vm.name.as_str(), self.removals) {
+                Ok(freed) => needs.extend(freed),
+                Err(user) => self.share_with(path, &user, domain, builder)?,
+            }
+        }
+        Ok(needs)
+    }
+
+    /// Another domain that stays uses a path of this VM, too. Most often it is a copy that somebody made of this one: what
+    /// the VM has stays its own, but both never run, and nothing that another domain has is taken.
+    fn share_with(
+        &self,
+        path: &HostPath,
+        user: &str,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let name = &self.vm.name;
+        let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
+        let runs = |domain: &Domain| domain.state.has_process();
+        let other_runs = self.input.domains.get(user).is_some_and(runs);
+        if domain.is_some_and(|own| has(own) && (runs(own) || !other_runs)) {
+            builder.notice(
+                name,
+                format!("domain {user} uses {path}, too"),
+                "left alone; two guests would destroy each other's files, so never run both",
+            );
+            return Ok(());
+        }
+        builder.refuse(
+            name,
+            format!("{path} is used by domain {user}"),
+            "give this VM a path of its own; two guests would destroy each other's files",
+        );
+        Err(Blocked)
+    }
+}
+
+/// The steps that free a path which domains on their way out use, or the name of a domain that uses it and stays.
+fn users_of(
+    input: &PlanInput<'_>,
+    path: &HostPath,
+    own: &str,
+    removals: &Removals,
+) -> Result<Vec<StepId>, String> {
+    let users = input
+        .users
+        .get(path.as_str())
+        .into_iter()
+        .flatten()
+        .filter(|name| **name != own);
+    users
+        .map(|name| {
+            removals
+                .get(*name)
+                .cloned()
+                .ok_or_else(|| (*name).to_owned())
+        })
+        .collect()
+}

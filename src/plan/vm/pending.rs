@@ -1,0 +1,142 @@
+//! What a running VM has not got yet, and gets when it starts next.
+
+use crate::domain::{Comparison, apply_edits, differing_rows};
+use crate::fleet::{DesiredState, Handover};
+use crate::inventory::Domain;
+use crate::mark::{Applied, Record};
+use crate::paths;
+use crate::plan::builder::{PlanBuilder, VmPlanner};
+use crate::plan::kernels;
+use std::fmt;
+
+/// A property in which a process differs from the definition that its domain will have.
+pub(super) struct Pending {
+    what: String,
+    live: String,
+    defined: String,
+}
+
+impl Pending {
+    /// Whether a change of a plan is about this property, or about the device that has it.
+    fn is_of(&self, change: &str) -> bool {
+        let rest = self.what.strip_prefix(change);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} -> {}", self.what, self.live, self.defined)
+    }
+}
+
+impl VmPlanner<'_> {
+    /// The properties in which the VM's process will differ from its definition once that is what the plan makes it.
+    /// Nothing if there is no process; `None` if that could not be seen.
+    pub(super) fn pending(
+        &self,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        comparison: &Comparison,
+    ) -> Option<Vec<Pending>> {
+        let Some(domain) = domain.filter(|domain| domain.state.has_process()) else {
+            return Some(Vec::new());
+        };
+        let live = domain.raw.live.present()?;
+        let planned = apply_edits(domain.raw.inactive.present()?, &comparison.edits).ok()?;
+        let mut devices = comparison.applied.devices.clone();
+        devices.extend(
+            record
+                .into_iter()
+                .flat_map(|record| record.applied.devices.clone()),
+        );
+        let known = Applied {
+            devices,
+            ..Applied::default()
+        };
+        let rows = differing_rows(live, &planned, &known).ok()?;
+        let pending = |(what, live, defined)| Pending {
+            what,
+            live,
+            defined,
+        };
+        Some(rows.into_iter().map(pending).collect())
+    }
+
+    /// Says what a change of handover brings with it.
+    pub(super) fn handover_notice(&self, record: Option<&Record>, builder: &mut PlanBuilder) {
+        let (name, boot) = (&self.vm.name, &self.vm.boot);
+        let (kernel, initrd) = (paths::LINKED_KERNEL, paths::LINKED_INITRD);
+        let was = record.map(|record| record.boot.handover);
+        if was == Some(boot.handover) {
+            return;
+        }
+        match boot.handover {
+            Handover::Link => builder.notice(
+                name,
+                format!(
+                    "handover: link puts {kernel} and {initrd} into {}, where its guest can change them, and libvirt \
+                     their owner; with AppArmor the guest cannot replace or remove them while it runs; without \
+                     armfleet-hook, which alone can check them, it does not start",
+                    boot.share
+                ),
+                "handover: copy has none of this",
+            ),
+            Handover::Copy if was.is_some() => builder.notice(
+                name,
+                format!("{kernel} and {initrd} stay in {}", boot.share),
+                "its guest may remove them after its next boot",
+            ),
+            Handover::Copy => {}
+        }
+    }
+
+    /// Says what the VM runs with, as far as the plan's own changes do not, and which kernel it has not got.
+    pub(super) fn notices(
+        &self,
+        domain: &Domain,
+        comparison: &Comparison,
+        pending: &[Pending],
+        builder: &mut PlanBuilder,
+    ) {
+        let name = &self.vm.name;
+        let restarts = self.restarts(domain.state, pending) && !self.vm.protect;
+        if self.vm.state == DesiredState::Stopped || !domain.state.has_process() || restarts {
+            return;
+        }
+        let changes = &comparison.changes;
+        for row in pending {
+            if !changes.iter().any(|change| row.is_of(&change.what)) {
+                let Pending {
+                    what,
+                    live,
+                    defined,
+                } = row;
+                let what = format!("runs with {what} {live}, is defined with {defined}");
+                builder.pending(name, what, "from its next boot on");
+            }
+        }
+        let passed_over = kernels::passed_over(self.input.inventory, self.vm);
+        let kernels = kernels::kernels(self.input.inventory, self.vm);
+        if let (Some(staged), Some(offered)) = (kernels.staged, kernels.offered) {
+            let outlook = match passed_over.is_empty() {
+                true => "boots at its next restart",
+                false => "its next restart tries it again",
+            };
+            let what = format!("runs {staged}, its share has {offered}");
+            builder.pending(name, what, outlook);
+        }
+        for what in passed_over {
+            builder.notice(name, format!("its last start passed over {what}"), "");
+        }
+    }
+}
+
+/// Of the changes, leaves only those waiting for the next boot that the process has not got already.
+pub(super) fn await_boot(comparison: &mut Comparison, pending: &[Pending]) {
+    for change in &mut comparison.changes {
+        if !pending.iter().any(|row| row.is_of(&change.what)) {
+            change.waits = None;
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What a VM keeps on its host: the boot share and the disks.
+
+use super::identity::applied_at;
+use crate::domain::{RowChange, applied_sources};
+use crate::fleet::Disk;
+use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
+use crate::mark::{Phase, Record};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::step::{Act, StepId};
+use crate::problem::HostCheck;
+use crate::values::{HostPath, Size};
+
+/// A boot share is QEMU's alone: what is in it the guest wrote.
+const SHARE_MODE: u32 = 0o700;
+
+/// Whether a domain's process has this image.
+pub(in crate::plan) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
+    let live = domain.raw.live.present();
+    live.is_some_and(|live| {
+        inventory::sources(live)
+            .iter()
+            .any(|source| source == image.as_str())
+    })
+}
+
+impl VmPlanner<'_> {
+    pub(super) fn share(
+        &self,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Option<StepId>, Blocked> {
+        let (name, path) = (&self.vm.name, &self.vm.boot.share);
+        let file = match self.input.inventory.path(path.as_str()) {
+            Fact::Present(file) => file,
+            Fact::Absent => return self.new_share(record, builder).map(Some),
+            fact => {
+                builder.unknown(
+                    name,
+                    format!(
+                        "{path} could not be read: {}",
+                        fact.unknown().unwrap_or_default()
+                    ),
+                );
+                return Err(Blocked);
+            }
+        };
+        if file.stat.kind != FileKind::Folder {
+            builder.refuse(
+                name,
+                format!("its boot share {path} is not a folder"),
+                "move it away, or set boot.share",
+            );
+            return Err(Blocked);
+        }
+        self.same_as_applied("boot share", path, file, record, builder)?;
+        if file.entries.as_ref().is_some_and(Vec::is_empty) {
+            self.may_begin_anew("boot share", path, record, builder)?;
+        }
+        Ok(self.own_share(&file.stat, builder))
+    }
+
+    fn new_share(
+        &self,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<StepId, Blocked> {
+        let (name, path) = (&self.vm.name, &self.vm.boot.share);
+        if applied_at(record, path).is_some() {
+            let why = format!("its boot share {path} is gone; it was there at the last apply");
+            let remedy = format!(
+                "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
+            );
+            builder.refuse(name, why, remedy);
+            return Err(Blocked);
+        }
+        self.parent_exists(path, builder)?;
+        self.may_begin_anew("boot share", path, record, builder)?;
+        let act = Act::CreateShare {
+            path: path.clone(),
+            mode: SHARE_MODE,
+            owner: self.input.libvirt.qemu_owner,
+        };
+        let id = StepId::new("share", name);
+        let reason = "the guest's /boot";
+        Ok(builder.step(id, Some(name), reason, &[], Vec::new(), act))
+    }
+
+    /// Gives the share to QEMU, where its user is known.
+    fn own_share(&self, stat: &RawStat, builder: &mut PlanBuilder) -> Option<StepId> {
+        let (name, path) = (&self.vm.name, &self.vm.boot.share);
+        let (uid, gid) = self.input.libvirt.qemu_owner?;
+        if (stat.uid, stat.gid, stat.mode) == (uid, gid, SHARE_MODE) {
+            return None;
+        }
+        let change = |what: &str, before: String, after: String| RowChange {
+            what: what.to_owned(),
+            before: Some(before),
+            after: Some(after),
+            waits: None,
+            cause: None,
+        };
+        let mode = |mode: u32| format!("{mode:04o}");
+        let mut changes = vec![
+            change(
+                "owner",
+                format!("{}:{}", stat.uid, stat.gid),
+                format!("{uid}:{gid}"),
+            ),
+            change("mode", mode(stat.mode), mode(SHARE_MODE)),
+        ];
+        changes.retain(|change| change.before != change.after);
+        let act = Act::OwnShare {
+            path: path.clone(),
+            mode: SHARE_MODE,
+            owner: (uid, gid),
+        };
+        let id = StepId::new("share", name);
+        let reason = "it is to be QEMU's alone";
+        Some(builder.step(id, Some(name), reason, &[], changes, act))
+    }
+
+    pub(super) fn disk(
+        &self,
+        disk: &Disk,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Option<StepId>, Blocked> {
+        let (name, path) = (&self.vm.name, &disk.path);
+        let id = StepId::new("disk", format_args!("{name}/{}", disk.name));
+        let file = match self.input.inventory.path(path.as_str()) {
+            Fact::Present(file) => file,
+            Fact::Absent => {
+                if applied_at(record, path).is_some() {
+                    let why = format!("its disk {path} is gone; it was there at the last apply");
+                    let anew = disk.size.map(|size| {
+                        format!(", or begin anew: truncate -s {} {path}", size.bytes())
+                    });
+                    let anew = anew.unwrap_or_default();
+                    let remedy = format!("restore it{anew}; then armfleet apply --accept {name}");
+                    builder.refuse(name, why, remedy);
+                    return Err(Blocked);
+                }
+                let Some(size) = disk.size else {
+                    let why = format!("its disk {path} is not there");
+                    builder.refuse(
+                        name,
+                        why,
+                        "put the image there, or give the disk a size to have it created",
+                    );
+                    return Err(Blocked);
+                };
+                self.parent_exists(path, builder)?;
+                self.may_begin_anew("disk", path, record, builder)?;
+                self.has_room(path, size, builder)?;
+                let act = Act::CreateDisk {
+                    path: path.clone(),
+                    size,
+                };
+                return Ok(Some(builder.step(
+                    id,
+                    Some(name),
+                    "new and empty",
+                    &[],
+                    Vec::new(),
+                    act,
+                )));
+            }
+            fact => {
+                builder.unknown(
+                    name,
+                    format!(
+                        "{path} could not be read: {}",
+                        fact.unknown().unwrap_or_default()
+                    ),
+                );
+                return Err(Blocked);
+            }
+        };
+        if file.stat.kind != FileKind::File {
+            builder.refuse(
+                name,
+                format!("its disk {path} is not a plain file"),
+                "name the image itself",
+            );
+            return Err(Blocked);
+        }
+        self.same_as_applied("disk", path, file, record, builder)?;
+        self.is_raw(path, file, domain, record, builder)?;
+        if file.blank == Some(true) {
+            self.may_begin_anew("disk", path, record, builder)?;
+        }
+        let from = Size::from_bytes(file.stat.size);
+        let Some(to) = disk.size.filter(|size| *size > from) else {
+            return Ok(None);
+        };
+        self.has_room(path, Size::from_bytes(to.bytes() - from.bytes()), builder)?;
+        let running = domain
+            .filter(|domain| domain.state.has_process() && runs_with(domain, path))
+            .map(|domain| self.uuid(Some(domain)));
+        let act = Act::GrowDisk {
+            path: path.clone(),
+            from,
+            to,
+            running,
+        };
+        Ok(Some(builder.step(
+            id,
+            Some(name),
+            format!("it has {from}"),
+            &[],
+            Vec::new(),
+            act,
+        )))
+    }
+
+    /// Refuses an image that is attached for the first time and begins as another format does: QEMU would show the guest
+    /// that format's own bytes, and the guest would write over them.
+    fn is_raw(
+        &self,
+        path: &HostPath,
+        file: &RawFile,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
+        if applied_at(record, path).is_some() || domain.is_some_and(has) {
+            return Ok(());
+        }
+        let name = &self.vm.name;
+        if let Some(format) = file.foreign_format() {
+            builder.refuse(
+                name,
+                format!("its disk {path} is a {format} image, and disks are attached as raw"),
+                format!(
+                    "qemu-img convert -O raw {path} {path}.raw, and set path: {path}.raw in the fleet file"
+                ),
+            );
+            return Err(Blocked);
+        }
+        if file.blank.is_none() {
+            let why = format!(
+                "whether its disk {path} is a raw image could not be seen: armfleet may not open it"
+            );
+            builder.unknown(name, why);
+            return Err(Blocked);
+        }
+        Ok(())
+    }
+
+    /// Refuses to replace what an installed VM has by something empty, unless the user said so. `what` is what the plan calls
+    /// it; at `path` is nothing, or nothing in it.
+    fn may_begin_anew(
+        &self,
+        what: &str,
+        path: &HostPath,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let name = &self.vm.name;
+        let kind = if what == "disk" { "disk" } else { "share" };
+        let installed = record.filter(|record| record.phase == Phase::Own);
+        let Some(record) = installed.filter(|record| applied_at(Some(record), path).is_none())
+        else {
+            return Ok(());
+        };
+        let is_first = self.vm.disks.first().is_some_and(|disk| disk.path == *path);
+        let mut left = applied_sources(&record.applied, kind).filter(|path| !self.has_path(path));
+        let (Some(old), true) = (left.next(), is_first || what != "disk") else {
+            return Ok(());
+        };
+        if self.input.policy.allow_replace.contains(name) {
+            return Ok(());
+        }
+        builder.refuse(
+            name,
+            format!("its {what} would be {path}, which is empty, instead of {old}"),
+            format!(
+                "move {old} to {path} while the VM is off, or armfleet apply --allow-replace {name} to begin with an empty \
+                 one; {old} stays where it is"
+            ),
+        );
+        Err(Blocked)
+    }
+
+    /// Whether the file gives the VM this image or folder.
+    fn has_path(&self, path: &str) -> bool {
+        let disks = self.vm.disks.iter().map(|disk| disk.path.as_str());
+        disks
+            .chain([self.vm.boot.share.as_str()])
+            .any(|has| has == path)
+    }
+
+    /// Refuses an image that could never be filled. It takes its room only as the guest writes, so several that together
+    /// are too large are not refused.
+    fn has_room(
+        &self,
+        path: &HostPath,
+        more: Size,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let folder = self.input.inventory.path(path.parent()).present();
+        let Some(free) = folder
+            .and_then(|folder| folder.free)
+            .filter(|free| *free < more.bytes())
+        else {
+            return Ok(());
+        };
+        let free = Size::from_bytes(free);
+        let why = format!(
+            "its disk {path} needs {more}, and {} has {free} left",
+            path.parent()
+        );
+        let remedy = "free some room, or make the disk smaller";
+        builder.refuse_on(HostCheck::FreeSpace, &self.vm.name, why, remedy);
+        Err(Blocked)
+    }
+
+    pub(super) fn parent_exists(
+        &self,
+        path: &HostPath,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let parent = path.parent();
+        if parent == "/" {
+            return Ok(());
+        }
+        match self.input.inventory.path(parent) {
+            Fact::Present(file)
+                if matches!(file.stat.kind, FileKind::Folder | FileKind::Symlink) =>
+            {
+                Ok(())
+            }
+            fact => {
+                match fact.unknown() {
+                    Some(why) => {
+                        builder.unknown(&self.vm.name, format!("{parent} could not be seen: {why}"))
+                    }
+                    None => {
+                        let why =
+                            format!("{parent} is not a folder, so {path} cannot be created in it");
+                        let remedy = format!("mkdir -p {parent}");
+                        builder.refuse_on(HostCheck::NoFolder, &self.vm.name, why, remedy);
+                    }
+                }
+                Err(Blocked)
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! What is wrong with a fleet file, and where.
+
+use super::kind::ProblemKind;
+use crate::values::Secrets;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A file in which there is a problem, or could be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What the user calls it.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// The position that its first byte counts as.
+    pub(crate) start: usize,
+}
+
+/// A part of the file, in bytes, with what is to be said about it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The part; empty where something is missing.
+    pub range: Range<usize>,
+    /// What is said about it; may be empty.
+    pub text: String,
+}
+
+/// A change of the file that would mend a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// The part to replace.
+    pub range: Range<usize>,
+    /// What to write there.
+    pub replacement: String,
+}
+
+/// One mistake in a fleet file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its kind.
+    pub code: ProblemKind,
+    /// What is wrong.
+    pub message: String,
+    /// Where it is.
+    pub place: Label,
+    /// Other places that it has to do with: the first of two equal keys, the VM that has the same disk.
+    pub others: Vec<Label>,
+    /// What to do about it, where the message does not say so already.
+    pub help: Option<String>,
+    /// The change that was most probably meant, where it is a change of a word.
+    pub fix: Option<Fix>,
+}
+
+impl Problem {
+    /// A problem at a place.
+    pub(crate) fn new(code: ProblemKind, range: &Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            place: Label {
+                range: range.clone(),
+                text: String::new(),
+            },
+            others: Vec::new(),
+            help: None,
+            fix: None,
+        }
+    }
+
+    /// Says something beside the underlined part.
+    pub(crate) fn label(mut self, text: impl Into<String>) -> Self {
+        self.place.text = text.into();
+        self
+    }
+
+    /// Points at a second place.
+    pub(crate) fn also(mut self, range: &Range<usize>, text: impl Into<String>) -> Self {
+        self.others.push(Label {
+            range: range.clone(),
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Says what to do.
+    pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Proposes to write something else in the place of the problem.
+    pub(crate) fn fix(mut self, replacement: impl Into<String>) -> Self {
+        self.fix = Some(Fix {
+            range: self.place.range.clone(),
+            replacement: replacement.into(),
+        });
+        self
+    }
+
+    /// The same with every text fit to be shown: short, and without what is secret.
+    fn shown(mut self, secrets: &Secrets) -> Self {
+        let show = |text: &mut String| *text = short(&secrets.redact(text));
+        show(&mut self.message);
+        show(&mut self.place.text);
+        self.others
+            .iter_mut()
+            .for_each(|other| show(&mut other.text));
+        self.help.iter_mut().for_each(show);
+        self
+    }
+}
+
+/// A text for one line, whatever of the file is quoted in it: without its middle if it is long, and with everything
+/// escaped that would not be seen or would change how the rest is.
+fn short(text: &str) -> String {
+    const END: usize = 140;
+    let count = text.chars().count();
+    if count <= 2 * END {
+        return visible(text.chars());
+    }
+    let head = visible(text.chars().take(END));
+    let tail = visible(text.chars().skip(count - END));
+    format!("{head}…{tail}")
+}
+
+fn visible(text: impl Iterator<Item = char>) -> String {
+    let mut visible = String::new();
+    for c in text {
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || invisible {
+            visible.extend(c.escape_default());
+        } else {
+            visible.push(c);
+        }
+    }
+    visible
+}
+
+/// Everything that is wrong with the fleet files: at least one problem, in the order of the files, none twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    sources: Vec<Source>,
+    list: Vec<Problem>,
+    all: bool,
+}
+
+impl Problems {
+    /// The files, in the order in which they were given.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The number among the [sources](Self::sources) of the file that a label is in, and the label's part of that file.
+    #[must_use]
+    pub fn locate(&self, range: &Range<usize>) -> (usize, Range<usize>) {
+        let after = |source: &Source| source.start <= range.start;
+        let number = self.sources.partition_point(after).saturating_sub(1);
+        let start = self.sources.get(number).map_or(0, |source| source.start);
+        (
+            number,
+            range.start - start..range.end.max(range.start) - start,
+        )
+    }
+
+    /// The problems.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.list.iter()
+    }
+
+    /// Whether these are all. Only what is hardly a fleet file has more problems than are worth looking for.
+    #[must_use]
+    pub fn are_all(&self) -> bool {
+        self.all
+    }
+
+    /// How many there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Where a problem is: problems are told in this order, and two that agree in it are one.
+type Order = (usize, usize, ProblemKind, String);
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics {
+    list: BTreeMap<Order, Problem>,
+    secrets: Secrets,
+    /// The VM at hand, by number.
+    turn: Option<usize>,
+    /// In which VM's turn something was first found wrong with a place.
+    first: BTreeMap<(usize, usize, ProblemKind), Option<usize>>,
+    /// What a misspelled key was probably meant to be, by where it begins.
+    meant: BTreeMap<usize, Option<&'static str>>,
+    /// The parts of the files that are read as parts of the VM at hand, besides its own.
+    layers: Vec<Layer>,
+    /// Whether what is read belongs to no VM, so that nothing can be missing.
+    alone: bool,
+    /// How often something was reported, the same thing again included.
+    heard: usize,
+}
+
+/// A part of the files that a VM takes values from: `defaults`, a profile, a range.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    /// All of it.
+    pub(crate) extent: Range<usize>,
+    /// Where the VM says so.
+    pub(crate) used: Range<usize>,
+    /// The VM.
+    pub(crate) by: String,
+}
+
+/// So many problems are kept; files with more are no fleet files.
+const LIMIT: usize = 1000;
+/// So many reports are heard: enough for twenty-five mistakes that each of ten thousand VMs takes from a profile.
+const HEARD: usize = 250_000;
+
+/// Proof that a problem was reported: the error of whatever could not be read because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ErrorReported(());
+
+/// A value, or the proof that it was reported why there is none.
+pub(crate) type Checked<T> = Result<T, ErrorReported>;
+
+impl Diagnostics {
+    pub(crate) fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a problem. What is wrong with a place for one VM is not told again for others that it is a part of.
+    pub(crate) fn report(&mut self, problem: Problem) -> ErrorReported {
+        if self.alone && problem.code == ProblemKind::MissingKey || self.is_enough() {
+            return ErrorReported(());
+        }
+        self.heard += 1;
+        let Range { start, end } = problem.place.range;
+        let first = self.first.entry((start, end, problem.code));
+        if *first.or_insert(self.turn) != self.turn {
+            return ErrorReported(());
+        }
+        let problem = self.with_use(problem).shown(&self.secrets);
+        let order = (start, end, problem.code, problem.message.clone());
+        self.list.entry(order).or_insert(problem);
+        ErrorReported(())
+    }
+
+    /// Whether something is wrong with just this place that was told in another VM's turn, so that nobody need find out what.
+    pub(crate) fn is_told(&mut self, range: &Range<usize>) -> Option<ErrorReported> {
+        let (start, end) = (range.start, range.end);
+        let mut at_place = self.first.range((start, end, ProblemKind::ALL[0])..);
+        let ((first_start, first_end, _), turn) = at_place.next()?;
+        if (*first_start, *first_end) != (start, end) || *turn == self.turn {
+            return None;
+        }
+        self.heard += 1;
+        Some(ErrorReported(()))
+    }
+
+    /// What the misspelled key at a place was probably meant to be; it is guessed once.
+    pub(crate) fn meant(
+        &mut self,
+        at: usize,
+        guess: impl FnOnce() -> Option<&'static str>,
+    ) -> Option<&'static str> {
+        *self.meant.entry(at).or_insert_with(guess)
+    }
+
+    /// Shows which VM a value is for, too, if it stands in a profile or the like.
+    fn with_use(&self, problem: Problem) -> Problem {
+        let at = problem.place.range.start;
+        let layer = self.layers.iter().find(|layer| layer.extent.contains(&at));
+        match layer {
+            Some(layer) if !problem.others.iter().any(|other| other.range == layer.used) => {
+                problem.also(&layer.used, format!("used by `{}`", layer.by))
+            }
+            _ => problem,
+        }
+    }
+
+    /// Begins the turn of a VM: what is read or checked next is for it, and what the layers say, too.
+    pub(crate) fn turn(&mut self, vm: usize, layers: &[Layer]) {
+        self.turn = Some(vm);
+        self.layers.clear();
+        self.layers.extend_from_slice(layers);
+    }
+
+    /// Ends the turns of VMs.
+    pub(crate) fn end_turns(&mut self) {
+        self.turn = None;
+        self.layers.clear();
+    }
+
+    /// Reads a layer for itself: what only a VM can say may be missing.
+    pub(crate) fn alone<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.alone, true);
+        let read = read(self);
+        self.alone = before;
+        read
+    }
+
+    /// What stands for a value that only a VM can give, while a layer is read for itself.
+    pub(crate) const fn left_open() -> ErrorReported {
+        ErrorReported(())
+    }
+
+    /// Fails as soon as there are more problems than anybody wants to know.
+    pub(crate) fn patience(&self) -> Checked<()> {
+        if self.is_enough() {
+            return Err(ErrorReported(()));
+        }
+        Ok(())
+    }
+
+    fn is_enough(&self) -> bool {
+        self.list.len() > LIMIT || self.heard > HEARD
+    }
+
+    /// The outcome of reading: the value, if there was no problem at all.
+    pub(crate) fn outcome<T>(self, read: Checked<T>, sources: Vec<Source>) -> Result<T, Problems> {
+        if let (Ok(value), true) = (read, self.list.is_empty()) {
+            return Ok(value);
+        }
+        let all = !self.is_enough();
+        Err(Problems {
+            sources,
+            all,
+            list: self.list.into_values().take(LIMIT).collect(),
+        })
+    }
+}

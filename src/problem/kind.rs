@@ -1,0 +1,301 @@
+//! The kinds of problems of a fleet file and the checks of a host, with what is to be known about each.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! codes {
+    (
+        $(#[$about:meta])*
+        $kind:ident:
+        $(#[doc = $meaning:literal] $code:ident = $name:literal { why: $why:literal, remedy: $remedy:literal, })*
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $kind {
+            $(#[doc = $meaning] #[serde(rename = $name)] $code,)*
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl $kind {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// The name, as in `error[unknown-key]`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+
+            /// What it is, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$code => $meaning.trim(),)*
+                }
+            }
+
+            /// Why it is a problem.
+            #[must_use]
+            pub const fn why(self) -> &'static str {
+                match self {
+                    $(Self::$code => $why,)*
+                }
+            }
+
+            /// What to do about it.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$code => $remedy,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The kind of a problem. Its name is what a user looks up and a script matches, so it never changes.
+    ProblemKind:
+    /// The file is larger than any fleet file may be.
+    FileTooLarge = "file-too-large" {
+        why: "A file has at most 1 MiB and 250000 values, all files of a fleet together 4 MiB, and all VMs together 600000 values, where what `defaults`, a profile or a range says counts for each VM. Ten thousand VMs fit into that; what is larger is most likely another file by mistake, or a slip that multiplies.",
+        remedy: "Name the right file, say less for all VMs, or divide the fleet into several, each with a `fleet` name of its own.",
+    }
+    /// The file holds bytes that are not UTF-8.
+    NotUtf8 = "not-utf8" {
+        why: "A fleet file is text in UTF-8. Some editors save UTF-16 or Latin-1.",
+        remedy: "Save the file as UTF-8, in the editor or with `iconv -f latin1 -t utf-8`.",
+    }
+    /// The file holds a control character.
+    ControlCharacter = "control-character" {
+        why: "YAML allows no control characters but tab and line breaks. They come from copied terminal output or from a file that is no text.",
+        remedy: "Remove the character. In a text between double quotes it can be written as an escape, such as \"\\e\".",
+    }
+    /// The file is not YAML.
+    Syntax = "syntax" {
+        why: "Brackets, quotes or indentation do not match, so nothing after that place can be read with certainty.",
+        remedy: "Mend the marked place or what is before it: a quote or bracket that is not closed shows only where its end is missed.",
+    }
+    /// Maps and lists are nested deeper than any fleet file needs.
+    TooDeep = "too-deep" {
+        why: "A fleet file needs six levels, and 32 are read. More come from brackets that are never closed.",
+        remedy: "Close the brackets.",
+    }
+    /// Aliases multiply the file beyond reason.
+    TooManyAliases = "too-many-aliases" {
+        why: "Each alias (`*name`) repeats all that its anchor (`&name`) stands before. Aliases of aliases multiply, until a small file holds more than any machine.",
+        remedy: "Use fewer aliases, and none inside of what others repeat.",
+    }
+    /// The file holds nothing.
+    EmptyFile = "empty-file" {
+        why: "There is no value in the file, only comments or nothing at all.",
+        remedy: "Write at least `fleet: NAME` and `vms: {}`; `armfleet init` writes a file to begin with.",
+    }
+    /// The file holds several YAML documents.
+    SeveralDocuments = "several-documents" {
+        why: "`---` begins a second document, and a fleet file is one.",
+        remedy: "Remove the `---` and what follows, or make that a file of its own.",
+    }
+    /// A YAML tag, which fleet files do not use.
+    Tag = "tag" {
+        why: "`!!str`, `!include` and other tags change what a value is. Every key here has one type, so there is nothing to change.",
+        remedy: "Remove the tag. Put a text that looks like a number or like `true` between quotes.",
+    }
+    /// YAML's merge key, which fleet files do not use.
+    MergeKey = "merge-key" {
+        why: "`<<` is no part of YAML 1.2, and what it merges is easily misread.",
+        remedy: "Write the keys out. An alias for a whole value works: `boot: *boot`.",
+    }
+    /// A key that is a map, a list or nothing.
+    BadKey = "bad-key" {
+        why: "YAML allows anything for a key; here keys are words and names.",
+        remedy: "Write a word, and a colon with a space after it.",
+    }
+    /// A key that means nothing here.
+    UnknownKey = "unknown-key" {
+        why: "It is misspelled, or belongs elsewhere in the file. It is refused and not passed over, because what it was to say would be lost in silence.",
+        remedy: "Correct it; `armfleet explain` lists every key.",
+    }
+    /// A key that is given twice in one map.
+    DuplicateKey = "duplicate-key" {
+        why: "Only one of the two could count, and nobody could tell which.",
+        remedy: "Remove one of them.",
+    }
+    /// A key that must be given, and is not, or has no value.
+    MissingKey = "missing-key" {
+        why: "Nothing sensible can be assumed for it.",
+        remedy: "Add the key with a value; `armfleet explain KEY` says what it takes.",
+    }
+    /// A value of the wrong shape: a list for a text, a text for a number.
+    WrongType = "wrong-type" {
+        why: "Each key takes one type of value. `yes`, `on` and `'true'` are texts, not `true`; `'2'` is a text, not 2.",
+        remedy: "Write the value as `armfleet explain KEY` shows it.",
+    }
+    /// A value of the right shape that is not acceptable.
+    WrongValue = "wrong-value" {
+        why: "It is none of the words that the key takes, has a wrong unit, or holds a character that libvirt, QEMU or the host would misread.",
+        remedy: "Write the value as `armfleet explain KEY` shows it.",
+    }
+    /// A key or value that the language has, but this version does not do.
+    NotSupportedYet = "not-supported-yet" {
+        why: "A key that is accepted works. This one would be read and do nothing, so it is refused.",
+        remedy: "Leave it out, or use a version that has it.",
+    }
+    /// A `{…}` that names nothing, or a lone brace.
+    Placeholder = "placeholder" {
+        why: "In texts, `{name}` is replaced by the VM's name, `{fleet}` by the fleet's and `{host}` by the host's. Other words in braces mean nothing.",
+        remedy: "Correct the word. For a brace as such, write it twice: `{{` or `}}`.",
+    }
+    /// A variable that is declared wrongly, not declared, or has no value.
+    Variable = "variable" {
+        why: "What a fleet file leaves to the command line it declares under `vars`, so that a slip in a name is noticed. A variable has a default, or `--var` gives it a value.",
+        remedy: "Declare it, as in `vars: { release: { default: bookworm } }`, or give its value with `--var release=bookworm`.",
+    }
+    /// An environment variable that is not set, or that cannot be kept secret.
+    Environment = "environment" {
+        why: "`{env.NAME}` is for secrets: it may stand in a kernel command line, and whatever armfleet prints shows `{env.NAME}` in place of the value. A value of fewer than four bytes would be found by chance in other texts, too.",
+        remedy: "Set the variable where armfleet is called. For what need not be hidden, declare a variable under `vars`.",
+    }
+    /// A range of VMs that is not written as one.
+    Range = "range" {
+        why: "Between the brackets of a name stand numbers and runs of them, separated by commas: `obs-[01-12]`, `r[1-2]n[1-9/2,15]`.",
+        remedy: "Write the marked part as a number or as a run of numbers, the smaller one first.",
+    }
+    /// Two ranges that name the same VM.
+    RangesMeet = "ranges-meet" {
+        why: "Neither of two ranges is nearer to a VM than the other, so nothing says which of them counts.",
+        remedy: "Let each VM be of one range, and write what is special about a VM under its own name.",
+    }
+    /// More VMs than a fleet may have.
+    TooManyVms = "too-many-vms" {
+        why: "A fleet has at most 10000 VMs; a range of more is a slip in a number.",
+        remedy: "Correct the number, or make several fleets, each with a `fleet` name of its own.",
+    }
+    /// A profile that is not there.
+    UnknownProfile = "unknown-profile" {
+        why: "`profile` takes what `profiles` declares under that name.",
+        remedy: "Correct the name, or declare the profile.",
+    }
+    /// Two VMs, or two parts of one, that would use the same file or folder.
+    SharedPath = "shared-path" {
+        why: "Two VMs that write one disk destroy it, and what is inside of a boot share belongs to its guest.",
+        remedy: "Give each its own path; `{name}` in a path makes it one for each VM.",
+    }
+    /// Two disks of one VM with the same name.
+    DuplicateDisk = "duplicate-disk" {
+        why: "A disk is known by its name, so that entries can change places in the list. Without `name` it is called after its file.",
+        remedy: "Give one of them another `name`.",
+    }
+    /// Memory outside of what the guest can have.
+    MemoryRange = "memory-range" {
+        why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",
+        remedy: "Give from 32MiB to 3GiB.",
+    }
+    /// Memory that is no whole number of MiB.
+    MemoryFraction = "memory-fraction" {
+        why: "libvirt rounds memory up to whole MiB when the VM starts, so that anything else would always look changed.",
+        remedy: "Give a whole number of MiB; the message names the next.",
+    }
+    /// A number of virtual CPUs that the guest cannot have.
+    VcpuRange = "vcpu-range" {
+        why: "Under emulation the guest's interrupt controller, a GICv2, serves 8 CPUs. A 32-bit ARM kernel knows at most 32.",
+        remedy: "Give from 1 to 8, or up to 32 with `accel: kvm` on a host with a GICv3.",
+    }
+    /// A kernel command line longer than the kernel keeps.
+    CmdlineLength = "cmdline-length" {
+        why: "A 32-bit ARM kernel keeps 1023 bytes and drops the rest without a word; what is dropped may be the root file system.",
+        remedy: "Shorten it; what it says more than once or what is so anyway can go.",
+    }
+    /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
+    PathRefused = "path-refused" {
+        why: "A guest writes its disks, its boot share and its console log, and root's programs run or trust what is in the system's folders. libvirt's AppArmor helper gives no VM a file below most of them. armfleet's own folders are not for VMs either.",
+        remedy: "Use a path in /srv or /var.",
+    }
+    /// A folder as a boot share that is not one VM's alone.
+    ShareTooGeneral = "share-too-general" {
+        why: "The guest owns its boot share: the folder gets QEMU's user as its owner, and the guest writes in it what it likes.",
+        remedy: "Give each VM a folder of its own, such as /srv/{name}-boot.",
+    }
+    /// A disk size that no disk can have.
+    DiskSize = "disk-size" {
+        why: "A disk is a whole number of sectors of 512 bytes, and not empty.",
+        remedy: "Give the size that the message names. Without `size` the file must exist, and is used as it is.",
+    }
+    /// A disk file whose suffix contradicts its format.
+    DiskFormat = "disk-format" {
+        why: "Attached as a raw disk, the first sectors of a qcow2 or similar image would be overwritten, and the image lost.",
+        remedy: "Convert it with `qemu-img convert -O raw`, or correct its name.",
+    }
+    /// A seed whose kernel and initrd are the same file.
+    SeedPair = "seed-pair" {
+        why: "A kernel is no initrd, so one of the two is a slip.",
+        remedy: "Name the kernel's file under `kernel` and the initrd's under `initrd`.",
+    }
+    /// An installer beside a seed.
+    InstallAndSeed = "install-and-seed" {
+        why: "Both say what boots first, and only one can.",
+        remedy: "Leave `boot.seed` out if the VM is to be installed, or `install` if its disk is installed already.",
+    }
+    /// An installer without a disk that is created for it.
+    InstallDisk = "install-disk" {
+        why: "An installer runs only over a disk that armfleet creates empty, so that it never destroys anything.",
+        remedy: "Give the VM a first disk with a `path` and a `size`.",
+    }
+    /// A time to confirm outside its bounds.
+    ConfirmWithin = "confirm-within" {
+        why: "A guest needs some time to come up, and one that takes a day is down.",
+        remedy: "Give it from 10s to 24h.",
+    }
+    /// A stop timeout outside its bounds.
+    StopTimeout = "stop-timeout" {
+        why: "A stop that may take no time always fails, and one that may take days is never noticed to fail.",
+        remedy: "Give from 1s to 24h.",
+    }
+}
+
+codes! {
+    /// A check of a host, whose failure is a refusal of the plan. Its name is what a user looks up, so it never changes.
+    HostCheck:
+    /// The host has no emulator for such guests.
+    NoEmulator = "no-emulator" {
+        why: "libvirt found no QEMU that runs guests of this architecture when it last looked.",
+        remedy: "Install QEMU's system emulator for ARM, in Debian `qemu-system-arm`, and restart libvirtd.",
+    }
+    /// The host's QEMU has no machine of this name.
+    NoMachine = "no-machine" {
+        why: "Each QEMU has its own versions of its machines; another host may have machines that this one has not.",
+        remedy: "Leave `machine` out, or give the name of one that `virsh capabilities` lists.",
+    }
+    /// The host has no KVM for such guests.
+    NoKvm = "no-kvm" {
+        why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers have not, and on other hosts ARM guests are always emulated.",
+        remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated.",
+    }
+    /// More virtual CPUs than the machine or the host's interrupt controller serves.
+    HostVcpus = "host-vcpus" {
+        why: "QEMU's machine has a limit of its own. Under KVM the guest gets an interrupt controller that the host can give: a GICv3 serves all CPUs, a GICv2 serves 8.",
+        remedy: "Give the VM fewer virtual CPUs; the message says how many are possible.",
+    }
+    /// More memory than the host has.
+    HostMemory = "host-memory" {
+        why: "A guest that touches all of its memory would have the host kill a process, most likely that guest.",
+        remedy: "Give the VM less memory, or put it on another host.",
+    }
+    /// An image larger than the room that is left for it.
+    FreeSpace = "free-space" {
+        why: "New images take room only as the guest writes, but one that is larger than all that is free fails its guest with I/O errors before it is full.",
+        remedy: "Free room, put the image on another file system, or make it smaller.",
+    }
+    /// A file or folder whose own folder is not there.
+    NoFolder = "no-folder" {
+        why: "armfleet makes images, boot shares and the file of a console log, but not the folders that these are in: a missing one is most likely a slip, or a file system that is not mounted.",
+        remedy: "Make the folder, mount its file system, or correct the path.",
+    }
+}

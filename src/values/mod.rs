@@ -1,0 +1,17 @@
+//! Names, paths, sizes and times, each checked where it enters. They mean nothing of libvirt or YAML.
+
+mod identity;
+mod name;
+mod pattern;
+mod secrets;
+pub(crate) mod size;
+mod time;
+
+pub use identity::domain_uuid;
+pub(crate) use name::NAME_LIMIT;
+pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
+pub use pattern::Pattern;
+pub(crate) use secrets::SHORTEST;
+pub use secrets::{Secrets, ageless};
+pub use size::{Size, parse_duration, render_duration};
+pub use time::{parse_time, render_time};

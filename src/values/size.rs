@@ -1,0 +1,234 @@
+//! Sizes and durations with their units.
+
+use super::name::Unacceptable;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A size in bytes, written with its unit (`512MiB`, `8GiB`, `20GB`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Size(u64);
+
+/// Units from the largest; binary before decimal, so that a size that is both prints as binary.
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+/// The form of a duration, as a pattern: the units are those of [`parse_duration`].
+pub(crate) const DURATION_PATTERN: &str = "^([0-9]+(s|m|min|h|d))+$";
+
+/// The form of a size, as a pattern.
+pub(crate) fn pattern() -> String {
+    let units: Vec<_> = UNITS.iter().map(|(name, _)| *name).collect();
+    format!(r"^[0-9]+\s*({})$", units.join("|"))
+}
+
+impl Size {
+    /// What somebody probably meant who wrote this, which is no size.
+    pub(crate) fn meant(text: &str) -> Option<String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let meant = format!("{number}{}", near_unit(unit.trim_start())?);
+        meant.parse::<Self>().ok().map(|_| meant)
+    }
+
+    /// A size of so many bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+
+    /// In KiB, libvirt's unit of memory; a part of one counts as a whole.
+    #[must_use]
+    pub const fn kib(self) -> u64 {
+        self.0.div_ceil(1024)
+    }
+}
+
+impl FromStr for Size {
+    type Err = Unacceptable;
+
+    fn from_str(text: &str) -> Result<Self, Unacceptable> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = (&text[..digits], text[digits..].trim_start());
+        if number.is_empty() {
+            return Err(Unacceptable(format!(
+                "`{text}` is not a size; write a whole number and a unit, as in 512MiB or 8GiB"
+            )));
+        }
+        if unit.starts_with(['.', ',']) {
+            return Err(Unacceptable(format!(
+                "`{text}` is not a whole number; use a smaller unit, as in 1536MiB for 1.5GiB"
+            )));
+        }
+        if unit.is_empty() {
+            return Err(Unacceptable(format!(
+                "`{text}` has no unit; write {text}MiB or {text}GiB"
+            )));
+        }
+        let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(Unacceptable(match near_unit(unit) {
+                Some(near) => {
+                    format!("`{unit}` is not a unit of size; did you mean {number}{near}?")
+                }
+                None => format!(
+                    "`{unit}` is not a unit of size; use KiB, MiB, GiB, TiB, or kB, MB, GB, TB"
+                ),
+            }));
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(*factor))
+            .filter(|bytes| *bytes <= i64::MAX as u64)
+            .map(Self)
+            .ok_or_else(|| Unacceptable(format!("`{text}` is larger than any file can be")))
+    }
+}
+
+/// What somebody probably meant by a unit that is none: `G`, `gb` and `Gib` are taken for binary units.
+fn near_unit(unit: &str) -> Option<&'static str> {
+    match unit.to_ascii_lowercase().as_str() {
+        "k" | "kib" | "kb" => Some("KiB"),
+        "m" | "mib" | "mb" | "mo" => Some("MiB"),
+        "g" | "gib" | "gb" | "go" => Some("GiB"),
+        "t" | "tib" | "tb" | "to" => Some("TiB"),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, factor) = UNITS
+            .iter()
+            .filter(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
+            .min_by_key(|(_, factor)| self.0 / factor)
+            .copied()
+            .unwrap_or(("B", 1));
+        f.pad(&format!("{} {name}", self.0 / factor))
+    }
+}
+
+/// Reads a duration of one or more numbers with units (`90s`, `2min`, `1h30min`).
+///
+/// # Errors
+/// Says what a duration looks like.
+pub fn parse_duration(text: &str) -> Result<Duration, Unacceptable> {
+    let wrong = || {
+        Unacceptable(format!(
+            "`{text}` is not a duration; write it as 90s, 2min or 1h30min"
+        ))
+    };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Unacceptable(format!(
+            "`{text}` has no unit; write {text}s or {text}min"
+        )));
+    }
+    let mut rest = text;
+    let mut seconds: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let unit_end = rest[digits..]
+            .find(|c: char| c.is_ascii_digit())
+            .map_or(rest.len(), |at| digits + at);
+        let factor = match &rest[digits..unit_end] {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        seconds = number
+            .checked_mul(factor)
+            .and_then(|part| seconds.checked_add(part))
+            .ok_or_else(wrong)?;
+        rest = &rest[unit_end..];
+    }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_secs(seconds))
+    }
+}
+
+/// A duration as a user would write it (`2min`, `1h30min`).
+#[must_use]
+pub fn render_duration(duration: Duration) -> String {
+    let mut seconds = duration.as_secs();
+    let mut text = String::new();
+    for (unit, factor) in [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)] {
+        if seconds >= factor {
+            text += &format!("{}{unit}", seconds / factor);
+            seconds %= factor;
+        }
+    }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_size_reads_back_as_it_prints(bytes in 0..=i64::MAX as u64) {
+            let size = Size::from_bytes(bytes);
+            prop_assert_eq!(size.to_string().parse(), Ok(size));
+        }
+
+        #[test]
+        fn a_duration_reads_back_as_it_prints(seconds in 0u64..10_000_000) {
+            let duration = Duration::from_secs(seconds);
+            prop_assert_eq!(parse_duration(&render_duration(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = text.parse::<Size>();
+            let _ = parse_duration(&text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_unit_is_answered_with_the_right_one() {
+        let why = |text: &str| text.parse::<Size>().unwrap_err().0;
+        assert!(why("512").contains("512MiB"));
+        assert!(why("8G").contains("did you mean 8GiB"));
+        assert!(why("8gb").contains("did you mean 8GiB"));
+        assert!(why("lots").contains("not a size"));
+        assert!(why("99999999TiB").contains("larger"));
+        assert!(parse_duration("2").is_err());
+        assert!(parse_duration("2 min").is_err());
+    }
+
+    #[test]
+    fn sizes_print_in_the_largest_unit_that_is_exact() {
+        assert_eq!(Size::from_bytes(8 << 30).to_string(), "8 GiB");
+        assert_eq!(Size::from_bytes(20_000_000_000).to_string(), "20 GB");
+        assert_eq!(Size::from_bytes(1025).to_string(), "1025 B");
+    }
+}

@@ -1,0 +1,109 @@
+//! The values of a file, each with its place.
+
+use crate::problem::{ErrorReported, Problem, ProblemKind};
+use std::ops::Range;
+
+/// A value of the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// The part of the text to point at.
+    pub(crate) range: Range<usize>,
+    /// The alias through which the value is used here, where it is.
+    pub(crate) alias: Option<Range<usize>>,
+    /// What it is.
+    pub(crate) value: Value,
+}
+
+/// What a value is.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// A text whose placeholders stand for something that could not be read.
+    Unreadable(ErrorReported),
+    /// Anything that is not a map or a list: its text and what YAML takes that for.
+    Scalar(String, Kind),
+    /// A list.
+    List(Vec<Node>),
+    /// Keys and values in the order of the file, equal keys included.
+    Map(Vec<(Node, Node)>),
+}
+
+/// What YAML takes a scalar for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number that is not negative.
+    Whole(u64),
+    /// Any other number.
+    Number,
+    /// A text.
+    Text,
+}
+
+impl Node {
+    /// The value of a key, if this is a map that has it.
+    pub(crate) fn entry(&self, name: &str) -> Option<&(Self, Self)> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        entries.iter().find(|(key, _)| key.is(name))
+    }
+
+    /// The same place, with nothing there.
+    pub(crate) fn without_value(&self) -> Self {
+        Self {
+            range: self.range.clone(),
+            alias: self.alias.clone(),
+            value: Value::Null,
+        }
+    }
+
+    /// Whether this is a certain word.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        matches!(&self.value, Value::Scalar(text, _) if text == word)
+    }
+
+    /// The part of the files that this and everything in it stands in. What is used through an alias stands elsewhere.
+    pub(crate) fn extent(&self) -> Range<usize> {
+        if let Some(alias) = &self.alias {
+            return alias.clone();
+        }
+        let end = match &self.value {
+            Value::List(entries) => entries.last().map(|entry| entry.extent().end),
+            Value::Map(entries) => entries.last().map(|(_, value)| value.extent().end),
+            _ => None,
+        };
+        self.range.start..end.unwrap_or_default().max(self.range.end)
+    }
+}
+
+/// A problem with a value; where the value is used through an alias, that place is shown, too.
+pub(crate) fn at(code: ProblemKind, node: &Node, message: impl Into<String>) -> Problem {
+    let problem = Problem::new(code, &node.range, message);
+    match &node.alias {
+        Some(alias) if *alias != node.range => problem.also(alias, "used here"),
+        _ => problem,
+    }
+}
+
+/// Proposes to write something else for a value; not where it is used through an alias, for others use it, too.
+pub(crate) fn mend(problem: Problem, node: &Node, replacement: &str) -> Problem {
+    match node.alias {
+        Some(_) => problem,
+        None => problem.fix(replacement),
+    }
+}
+
+/// What a value is, as a part of a sentence.
+pub(crate) fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null | Value::Unreadable(_) => "nothing",
+        Value::Scalar(_, Kind::Bool(_)) => "`true` or `false`",
+        Value::Scalar(_, Kind::Whole(_) | Kind::Number) => "a number",
+        Value::Scalar(_, Kind::Text) => "a text",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+    }
+}

@@ -1,0 +1,358 @@
+//! Where everything stands in the text, from a parser that keeps positions and is bounded in time.
+
+use super::syntax;
+use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The deepest nesting. A fleet file needs six; what serde_yaml does with a deep one grows with the square of the depth.
+const DEPTH_LIMIT: usize = 32;
+/// The most values, counted as often as aliases repeat them; ten thousand VMs have less. A long text counts as several.
+const VALUE_LIMIT: usize = 250_000;
+/// So many bytes of text count as a value.
+const VALUE_LENGTH: usize = 64;
+
+/// A value's place in the text.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The part of the text to point at: a scalar, or the first character or key of a map or list.
+    pub(crate) range: Range<usize>,
+    /// The alias through which the value is used here, where it is.
+    pub(crate) alias: Option<Range<usize>>,
+    /// What is there.
+    pub(crate) shape: Rc<Shape>,
+    /// How many values it counts as, with everything in it.
+    count: usize,
+}
+
+/// What stands at a place.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// A text, after YAML's quoting and folding.
+    Scalar(String),
+    /// The entries of a list.
+    List(Vec<Place>),
+    /// Keys and values, in the order of the file.
+    Map(Vec<(Place, Place)>),
+}
+
+impl Shape {
+    /// How many values it counts as by itself.
+    fn own_count(&self) -> usize {
+        match self {
+            Self::Scalar(text) => 1 + text.len() / VALUE_LENGTH,
+            Self::List(_) | Self::Map(_) => 1,
+        }
+    }
+
+    /// How many values are in it.
+    fn inner_count(&self) -> usize {
+        match self {
+            Self::Scalar(_) => 0,
+            Self::List(entries) => entries.iter().map(|entry| entry.count).sum(),
+            Self::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| key.count + value.count)
+                .sum(),
+        }
+    }
+}
+
+/// Finds the places of the first document's values.
+///
+/// Reports what can be told without knowing what the values mean: broken syntax, several documents, tags, and what would
+/// be unreasonably deep or large.
+pub(crate) fn locate(text: &str, offset: usize, found: &mut Diagnostics) -> Checked<Place> {
+    let bytes = ByteIndex::new(text, offset);
+    let mut builder = Builder::new(&bytes, found);
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        let (event, span) = next.map_err(|error| builder.syntax(&error))?;
+        builder.take(event, span)?;
+    }
+    builder.finish()
+}
+
+/// From the parser's count of characters to bytes.
+struct ByteIndex<'a> {
+    text: &'a str,
+    /// The byte at which each character starts; empty where that is its number.
+    starts: Vec<usize>,
+    /// What comes before the text in the file.
+    offset: usize,
+}
+
+impl<'a> ByteIndex<'a> {
+    fn new(text: &'a str, offset: usize) -> Self {
+        let starts = if text.is_ascii() {
+            Vec::new()
+        } else {
+            text.char_indices().map(|(at, _)| at).collect()
+        };
+        Self {
+            text,
+            starts,
+            offset,
+        }
+    }
+
+    fn byte(&self, mark: Marker) -> usize {
+        let at = if self.starts.is_empty() {
+            mark.index()
+        } else {
+            self.starts
+                .get(mark.index())
+                .copied()
+                .unwrap_or(self.text.len())
+        };
+        self.offset + at.min(self.text.len())
+    }
+
+    fn range(&self, span: Span) -> Range<usize> {
+        let start = self.byte(span.start);
+        start..self.byte(span.end).max(start)
+    }
+
+    fn source(&self, range: &Range<usize>) -> &'a str {
+        let range = range.start - self.offset..range.end - self.offset;
+        self.text.get(range).unwrap_or_default()
+    }
+}
+
+/// A map or list under construction.
+struct Open {
+    range: Range<usize>,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Place>),
+    Map(Vec<(Place, Place)>, Option<Place>),
+}
+
+struct Builder<'a> {
+    bytes: &'a ByteIndex<'a>,
+    found: &'a mut Diagnostics,
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Place>,
+    documents: usize,
+    /// How many values there are so far.
+    count: usize,
+    root: Option<Place>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(bytes: &'a ByteIndex<'a>, found: &'a mut Diagnostics) -> Self {
+        Self {
+            bytes,
+            found,
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            documents: 0,
+            count: 0,
+            root: None,
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, span: Span) -> Checked<()> {
+        let range = self.bytes.range(span);
+        match event {
+            Event::DocumentStart(_) => self.document(&range),
+            _ if self.documents > 1 => Ok(()),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.tag(tag, &range);
+                let range = trimmed(&range, style, self.bytes.source(&range));
+                let shape = Shape::Scalar(text.into_owned());
+                self.close(range, anchor, shape)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.tag(tag, &range);
+                self.enter(range, anchor, Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.tag(tag, &range);
+                self.enter(range, anchor, Content::Map(Vec::new(), None))
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.leave(),
+            Event::Alias(anchor) => self.alias(anchor, range),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+}
+
+impl Builder<'_> {
+    fn document(&mut self, range: &Range<usize>) -> Checked<()> {
+        self.documents += 1;
+        if self.documents == 2 {
+            let problem = Problem::new(
+                ProblemKind::SeveralDocuments,
+                range,
+                "a second YAML document begins here",
+            )
+            .help("a fleet file is one document: remove the `---` or `...` and what follows, or make it a file of its own");
+            self.found.report(problem);
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, tag: Option<Cow<'_, Tag>>, range: &Range<usize>) {
+        if tag.is_none() {
+            return;
+        }
+        let source = self.bytes.source(range);
+        let start = source.find('!').unwrap_or(0);
+        let length = source[start..].find(char::is_whitespace);
+        let written = &source[start..length.map_or(source.len(), |length| start + length)];
+        let start = range.start + start;
+        let problem = Problem::new(
+            ProblemKind::Tag,
+            &(start..start + written.len()),
+            format!("`{written}` is a YAML tag, which fleet files do not use"),
+        )
+        .help("remove the tag; put a text that looks like something else between quotes");
+        self.found.report(problem);
+    }
+
+    fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Checked<()> {
+        if self.open.len() == DEPTH_LIMIT {
+            return Err(self.found.report(syntax::too_deep(&first_of(&range))));
+        }
+        self.open.push(Open {
+            range: first_of(&range),
+            anchor,
+            content,
+        });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Checked<()> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let shape = match open.content {
+            Content::List(entries) => Shape::List(entries),
+            Content::Map(entries, _) => Shape::Map(entries),
+        };
+        self.close(open.range, open.anchor, shape)
+    }
+
+    fn close(&mut self, range: Range<usize>, anchor: usize, shape: Shape) -> Checked<()> {
+        let own = shape.own_count();
+        self.count_in(own, || {
+            let message = format!("the file has more than {VALUE_LIMIT} values");
+            Problem::new(ProblemKind::FileTooLarge, &range, message)
+                .help("make several fleet files of it, each with a fleet name of its own")
+        })?;
+        let place = Place {
+            range,
+            alias: None,
+            count: own + shape.inner_count(),
+            shape: Rc::new(shape),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, place.clone());
+        }
+        self.add(place);
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, range: Range<usize>) -> Checked<()> {
+        let Some(target) = self.anchors.get(&anchor).cloned() else {
+            let message = "this alias stands inside of what it refers to";
+            let problem =
+                Problem::new(ProblemKind::Syntax, &range, message).help("write the value out");
+            return Err(self.found.report(problem));
+        };
+        self.count_in(target.count, || {
+            let message = format!("with this alias, the file has more than {VALUE_LIMIT} values");
+            Problem::new(ProblemKind::TooManyAliases, &range, message)
+                .help("an alias repeats all that it refers to; use fewer aliases of aliases")
+        })?;
+        self.add(Place {
+            alias: Some(range),
+            ..target
+        });
+        Ok(())
+    }
+
+    /// Counts values, and reports the problem if they are too many.
+    fn count_in(&mut self, count: usize, problem: impl FnOnce() -> Problem) -> Checked<()> {
+        self.count += count;
+        if self.count > VALUE_LIMIT {
+            return Err(self.found.report(problem()));
+        }
+        Ok(())
+    }
+
+    /// Puts a finished value where it belongs.
+    fn add(&mut self, place: Place) {
+        match self.open.last_mut().map(|open| &mut open.content) {
+            None => self.root = Some(place),
+            Some(Content::List(entries)) => entries.push(place),
+            Some(Content::Map(entries, key)) => match key.take() {
+                None => *key = Some(place),
+                Some(key) => entries.push((key, place)),
+            },
+        }
+    }
+
+    fn syntax(&mut self, error: &ScanError) -> ErrorReported {
+        let at = self.bytes.byte(*error.marker());
+        let (before, after) = self.bytes.text.split_at(at - self.bytes.offset);
+        let part = syntax::offending(error.info(), after);
+        let range = match before.ends_with('\t') {
+            true => at - 1..at,
+            false => at + part.start..at + part.end,
+        };
+        self.found
+            .report(syntax::problem(error.info(), &range, before))
+    }
+
+    fn finish(self) -> Checked<Place> {
+        let start = self.bytes.offset..self.bytes.offset;
+        self.root
+            .ok_or_else(|| self.found.report(syntax::empty(&start)))
+    }
+}
+
+/// The first character of a map or list: what there is to point at.
+fn first_of(range: &Range<usize>) -> Range<usize> {
+    range.start..range.end.min(range.start + 1)
+}
+
+/// A scalar's own part of the text: without its anchor and tag, and without what the parser skipped after it.
+fn trimmed(range: &Range<usize>, style: ScalarStyle, source: &str) -> Range<usize> {
+    let text = source.trim_end();
+    let mut own = text;
+    let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+    while own.starts_with(['&', '!']) && !block {
+        let blank = own.find(char::is_whitespace);
+        own = blank.map_or("", |blank| own[blank..].trim_start());
+    }
+    let start = range.start + text.len() - own.len();
+    let length = match style {
+        ScalarStyle::SingleQuoted => closing_quote(own, '\'', '\''),
+        ScalarStyle::DoubleQuoted => closing_quote(own, '"', '\\'),
+        _ => own.len(),
+    };
+    start..start + length
+}
+
+/// How long a quoted text is, with its quotes, if `escape` takes the meaning of the character after it.
+fn closing_quote(text: &str, quote: char, escape: char) -> usize {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = characters.next() {
+        let escapes = c == escape
+            && (c != quote || characters.peek().is_some_and(|(_, next)| *next == quote));
+        if escapes {
+            characters.next();
+        } else if c == quote {
+            return at + c.len_utf8();
+        }
+    }
+    text.len()
+}
