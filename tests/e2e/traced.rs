@@ -141,9 +141,8 @@ impl TestHost {
         }
     }
 
-    /// Ends all that is traced, so that the traces are whole.
+    /// Ends the daemons, after their VMs, so that the traces are whole.
     fn end_traces(&self) {
-        self.virsh(&["destroy", VM]);
         self.stop_daemons();
         wait_until("the end of every tracer", LIMIT, || {
             self.run("pgrep", &["-x", "strace"]).code == Some(1)
@@ -185,15 +184,19 @@ fn strange(what: &str, trace: &Trace, allowed: &[&str]) -> Vec<String> {
     lines.collect()
 }
 
-/// A VM that is installed and one that has a seed; a first start, an upgrade with a reboot, the way to links, a removal.
-#[test]
-fn every_path_that_is_changed_is_armfleets_or_the_fleet_files() {
-    let (first, second) = (&GuestFiles::get().first, &GuestFiles::get().second);
+/// A host with a VM to install and one that has a seed, both yet to be made, whose daemons are traced.
+fn traced_host() -> TestHost {
     let leaving = second_vm("leaving").replace("    state: stopped\n", "");
     let host = with_installer(PRESEED);
     host.write_fleet(&(watched_fleet() + &leaving));
     host.install_tracer();
     host.trace_daemons();
+    host
+}
+
+/// Both VMs are made, one is installed and upgraded, moves to links and to its first kernel; the other one is removed.
+fn run_fleet(host: &TestHost) {
+    let (first, second) = (&GuestFiles::get().first, &GuestFiles::get().second);
     host.traced("plan", &["plan"]);
     let watcher = host.watch_by(&format!("exec {TRACED} watch"));
     host.traced("apply", &["apply", "--auto-approve", "--wait"]);
@@ -214,6 +217,12 @@ fn every_path_that_is_changed_is_armfleets_or_the_fleet_files() {
     host.traced("status", &["status"]);
     watcher.signal(Signal::TERM);
     assert_eq!(watcher.wait().code, Some(0));
+}
+
+#[test]
+fn every_path_that_is_changed_is_armfleets_or_the_fleet_files() {
+    let host = traced_host();
+    run_fleet(&host);
     host.virsh(&["destroy", VM]).success();
     host.write(HOOK_BINARY, PLANTING_HOOK);
     assert_ne!(host.virsh(&["start", VM]).code, Some(0));
