@@ -21,28 +21,30 @@
 //!
 //! # File map
 //!
-//! | module | holds |
-//! |---|---|
-//! | [`values`] | sizes, names, paths, times and secrets: no meaning of libvirt or YAML |
-//! | [`paths`] | where everything is on a host |
-//! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it |
-//! | [`yaml`] | text to a tree with places; several files as one |
-//! | [`fleetfile`] | the language of fleet files, apart from what its keys are |
-//! | [`fleet`] | what a fleet is: the keys, their texts and their checks |
-//! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |
-//! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |
-//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O |
-//! | [`mark`] | owner mark and record |
-//! | [`inventory`] | what planning asks of a host, and what was seen |
-//! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain |
-//! | [`plan`] | the pure function, its steps, refusals and notices |
-//! | [`report`] | plans, outcomes, states and problems as people read them |
-//! | [`files`] | folders that are held open; armfleet's own are reached without following a link |
-//! | [`engine`] | observe, plan, perform, plan again |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls |
-//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt |
-//! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it |
-//! | [`cli`] | commands, printing, exit codes |
+//! A module uses those of its last column, which are all above it.
+//!
+//! | module | holds | uses |
+//! |---|---|---|
+//! | [`values`] | sizes, names, paths, times and secrets: no meaning of libvirt or YAML |  |
+//! | [`paths`] | where everything is on a host | values |
+//! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it | values |
+//! | [`yaml`] | text to a tree with places; several files as one | problem |
+//! | [`fleetfile`] | the language of fleet files, apart from what its keys are | values yaml |
+//! | [`fleet`] | what a fleet is: the keys, their texts and their checks | values paths problem yaml fleetfile |
+//! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
+//! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
+//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths fleet format |
+//! | [`mark`] | owner mark and record | values fleet format |
+//! | [`inventory`] | what planning asks of a host, and what was seen | values paths fleet xml boot mark |
+//! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain | values paths fleet xml mark inventory |
+//! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths problem fleet format xml boot mark inventory domain |
+//! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
+//! | [`files`] | folders that are held open; armfleet's own are reached without following a link | paths |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths format xml boot mark inventory domain plan files |
+//! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
+//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files |
+//! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
+//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan report files host engine watch |
 //!
 //! # Invariants
 //!
@@ -50,7 +52,7 @@
 //!
 //! - The core (`values paths problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
 //!   process. Planning twice gives the same bytes; the order of keys in the file does not matter.
-//! - Modules use only those that the map lists above them.
+//! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
 //! - Success is an empty residual. There is no second comparison to disagree with the first.
 //! - Failing the n-th primitive call, for every n, and applying again converges.

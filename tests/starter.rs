@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::engine::{Ended, Interruption, Monitor, apply, observe_and_plan};
+use armfleet::engine::{Interruption, Monitor, apply, observe_and_plan};
 use armfleet::fleet::read_fleet;
 use armfleet::host::Executor;
 use armfleet::host::memory::Memory;
 use armfleet::inventory::RawLibvirt;
+use armfleet::plan::Ended;
 use armfleet::plan::{Policy, Step};
 use std::path::Path;
 use std::process::{Command, Output};

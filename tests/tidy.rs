@@ -1,8 +1,17 @@
 //! The repository's own rules, each a test: what the crate's documentation calls an invariant is checked here.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
-use std::collections::BTreeMap;
+#[path = "tidy/house.rs"]
+mod house;
+
+use house::{House, without_tests};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,8 +58,8 @@ fn sources() -> BTreeMap<String, String> {
 
 /// The text of a source file without its tests and comments.
 fn code(text: &str) -> String {
-    let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = before_tests
+    let text = without_tests(text);
+    let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()
@@ -120,58 +129,102 @@ fn the_core_reaches_nothing_outside_itself() {
     }
 }
 
-#[test]
-fn modules_use_only_what_the_table_allows() {
-    // Each line allows one module the modules after the colon.
-    let table = [
-        "values:",
-        "paths: values",
-        "problem: values",
-        "yaml: problem",
-        "fleetfile: values problem yaml",
-        "fleet: values paths problem yaml fleetfile",
-        "format:",
-        "xml:",
-        "boot: format values paths fleet",
-        "mark: format values fleet",
-        "inventory: format xml mark boot values paths fleet",
-        "domain: xml mark values paths fleet inventory",
-        "plan: format xml values paths problem fleet boot mark inventory domain",
-        // An outcome is rendered from what the engine tells.
-        "report: format xml values paths problem fleet boot mark inventory domain plan engine",
-        // The engine knows the port's two verbs of a host, and nothing behind them.
-        "engine: xml values paths fleet boot mark inventory domain plan host",
-        "files: paths",
-        "host: format xml values paths fleet boot mark inventory domain plan files",
-        "hook: format boot mark xml values paths fleet files",
-        "watch: format values paths fleet boot mark inventory host",
-        "cli: format xml values paths problem fleet boot mark inventory domain plan report engine host hook watch files",
-    ];
-    let allowed: BTreeMap<&str, Vec<&str>> = table
-        .iter()
-        .map(|line| line.split_once(':').unwrap())
-        .map(|(module, uses)| (module, uses.split_whitespace().collect()))
-        .collect();
-    for (name, text) in sources() {
-        let own = module(&name);
-        let Some(uses) = allowed.get(own) else {
-            continue;
+/// The file map of the crate's documentation: each module with those that it uses, in the map's order.
+fn file_map() -> Vec<(String, BTreeSet<String>)> {
+    let library = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let rows = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | [`"));
+    let read = |row: &str| {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [module, _, uses, _] = columns[..] else {
+            panic!("{row}");
         };
-        for used in code(&text).split("crate::").skip(1) {
-            let used = used
-                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                .next()
-                .unwrap_or_default();
-            let known = used.is_empty()
-                || used == own
-                || uses.contains(&used)
-                || !allowed.contains_key(used);
-            assert!(
-                known || is_test(&name),
-                "src/{name} uses crate::{used}, which is not below `{own}`"
-            );
-        }
+        let uses = uses.split_whitespace().map(str::to_owned);
+        (module.trim_end_matches("`]").to_owned(), uses.collect())
+    };
+    rows.map(read).collect()
+}
+
+/// What the modules of these sources use of each other.
+fn uses(sources: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+    let house = House::read(sources);
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, used) in house.arrows() {
+        let own = module(file);
+        let others = used.into_iter().map(module).filter(|used| *used != own);
+        uses.entry(own.to_owned())
+            .or_default()
+            .extend(others.map(str::to_owned));
     }
+    uses
+}
+
+#[test]
+fn modules_use_what_the_file_map_says_and_all_of_it_is_above_them() {
+    let uses = uses(&sources());
+    let mut above = BTreeSet::new();
+    for (module, may_use) in file_map() {
+        assert_eq!(
+            may_use.difference(&above).collect::<Vec<_>>(),
+            [""; 0],
+            "`{module}` uses what is not above it"
+        );
+        assert_eq!(
+            uses[&module], may_use,
+            "`{module}` uses (left) what the map says (right)"
+        );
+        above.insert(module);
+    }
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let sources = sources();
+    let house = House::read(&sources);
+    // The fleet language is still one of them.
+    let mut circles = house.circles();
+    circles.retain(|circle| {
+        !circle
+            .iter()
+            .all(|file| ["fleet", "fleetfile", "yaml", "values", "problem"].contains(&module(file)))
+    });
+    assert_eq!(circles, Vec::<BTreeSet<&str>>::new());
+}
+
+#[test]
+fn a_circle_and_an_arrow_that_runs_up_are_found() {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let planted = BTreeMap::from([
+        file(
+            "xml/mod.rs",
+            "mod tree;\npub use tree::Tree;\nfn up() { crate::plan::plan() }",
+        ),
+        file("xml/tree.rs", "use super::edit::Edit;\npub struct Tree;"),
+        file("xml/edit.rs", "use crate::xml::Tree;\npub struct Edit;"),
+        file(
+            "plan.rs",
+            "#[cfg(test)]\nmod tests { use crate::xml::Tree; }\npub fn plan() {}",
+        ),
+    ]);
+    let house = House::read(&planted);
+    assert_eq!(
+        house.circles(),
+        [BTreeSet::from(["xml/edit.rs", "xml/tree.rs"])]
+    );
+    let plan = BTreeSet::from(["plan".to_owned()]);
+    assert_eq!(
+        uses(&planted),
+        BTreeMap::from([
+            ("plan".to_owned(), BTreeSet::new()),
+            ("xml".to_owned(), plan)
+        ])
+    );
+}
+
+#[test]
+fn functions_stay_short_enough_to_read() {
+    assert_eq!(House::read(&sources()).long_functions(90), [""; 0]);
 }
 
 #[test]

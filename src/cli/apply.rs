@@ -1,22 +1,53 @@
 //! `armfleet apply`
 
+use super::arguments::{FileArguments, Format, PlanFormat, PlanOptions, sha256};
 use super::caller::caller;
 use super::exit::{Exit, outcome_exits};
 use super::follow::follow;
+use super::local::host;
 use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
-use super::{ApplyArguments, Format, PlanFormat, fleet, history, host, saved, terminal};
-use crate::engine::{Outcome, apply, observe_and_plan};
+use super::{fleet, history, saved, terminal};
+use crate::engine::{apply, observe_and_plan};
 use crate::fleet::Spec;
 use crate::host::Executor;
 use crate::host::system::SystemHost;
+use crate::plan::Outcome;
 use crate::plan::{Plan, Policy, Staleness};
 use crate::report::{
     ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
     render_staleness,
 };
+use clap::Args;
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArguments {
+    #[command(flatten)]
+    fleet: FileArguments,
+    #[command(flatten)]
+    options: PlanOptions,
+    /// Do not ask
+    #[arg(long)]
+    auto_approve: bool,
+    /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing; `-` with --plan-sha256 is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only", "reinstall", "accept", "allow_replace"])]
+    plan: Option<PathBuf>,
+    /// Trust the plan's file if this is its SHA-256, as plan --out printed it, whoever owns the file or can write it
+    #[arg(long, value_name = "HEX", requires = "plan", value_parser = sha256)]
+    plan_sha256: Option<String>,
+    /// How to print what was done; with json, the plan is printed only if somebody is asked
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for each
+    /// 256 MiB of its memory]
+    #[arg(long, value_name = "N")]
+    parallel: Option<NonZero<usize>>,
+    /// Follow VMs that are being installed until they run their own kernels
+    #[arg(long)]
+    wait: bool,
+}
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     match &arguments.plan {
@@ -121,9 +152,7 @@ fn perform(
         Exit::first(of_plan)
     } else {
         let outcome = apply(&host, spec, policy, plan, &progress).map_err(failed)?;
-        for error in &outcome.untold {
-            terminal::warning(error, error.remedy());
-        }
+        outcome.untold.iter().for_each(terminal::warning);
         tell(plan, Some(&outcome), arguments.format)?;
         let of_outcome = outcome_exits(plan, &outcome);
         Exit::first(of_outcome.into_iter().chain(of_plan))

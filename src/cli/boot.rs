@@ -1,11 +1,10 @@
 //! `armfleet boot`
 
+use super::arguments::FleetOptions;
 use super::exit::Exit;
+use super::local::{host, reads};
 use super::plan::failed;
-use super::{
-    BootCommand, BootExtractArguments, BootListArguments, BootUseArguments, BootVm, ListFormat,
-    fleet, host, reads, terminal,
-};
+use super::{fleet, terminal};
 use crate::boot::{Generation, Standing};
 use crate::engine::observe_and_plan;
 use crate::host::system::Extracted;
@@ -14,6 +13,60 @@ use crate::mark::Wanted;
 use crate::plan::{Policy, extraction};
 use crate::report::render_generations;
 use crate::values::VmName;
+use clap::{Args, Subcommand};
+
+/// What can be asked of a VM's kernels; all but `extract` take effect at its next start.
+#[derive(Debug, Subcommand)]
+pub(super) enum BootCommand {
+    /// Show a VM's generations: the kernels that it booted, and how they did
+    List(BootListArguments),
+    /// Boot this generation from the VM's next start on, whatever its share has
+    Use(BootUseArguments),
+    /// Give kernels that failed another chance
+    Retry(BootVm),
+    /// Take the first kernel out of a stopped VM's disk, into its boot share, where that has none
+    Extract(BootExtractArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootVm {
+    /// The VM
+    vm: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootExtractArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    #[command(flatten)]
+    fleet: FleetOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootListArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(super) enum ListFormat {
+    /// A table
+    #[default]
+    Text,
+    /// A list of objects
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BootUseArguments {
+    #[command(flatten)]
+    vm: BootVm,
+    /// The generation, by its name or its kernel's version; `auto` for what the guest installed
+    generation: String,
+}
 
 pub(super) fn run(command: &BootCommand) -> Result<Exit, Exit> {
     match command {

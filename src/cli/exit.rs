@@ -1,7 +1,7 @@
 //! Exit codes.
 
-use crate::engine::{Ended, Outcome};
 use crate::plan::Plan;
+use crate::plan::{Ended, Outcome};
 use std::process::ExitCode;
 
 /// How a command ended. Of several that apply, the first of this list counts.

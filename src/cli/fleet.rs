@@ -1,6 +1,6 @@
 //! The fleet file, from its place to a spec.
 
-use super::FleetOptions;
+use super::arguments::FleetOptions;
 use super::exit::Exit;
 use super::terminal;
 use crate::fleet::{FleetFile, FleetSource, Given, KeptFile, Spec, Vm, environment, read_files};

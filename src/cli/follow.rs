@@ -2,9 +2,10 @@
 
 use super::caller::caller;
 use super::exit::{Exit, outcome_exits};
+use super::local::{host, reads};
 use super::plan::failed;
 use super::progress::Progress;
-use super::{host, reads, terminal};
+use super::terminal;
 use crate::engine::{apply, observe_and_plan};
 use crate::fleet::Spec;
 use crate::host::system::SystemHost;

@@ -1,8 +1,8 @@
 //! `armfleet completions` and `armfleet man`: what follows from the command line's own description.
 
 use super::exit::Exit;
-use super::{CommandLine, terminal};
-use clap::{Args, CommandFactory as _};
+use super::terminal;
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -19,17 +19,15 @@ pub(super) struct ManArguments {
 }
 
 /// Prints what a shell needs to complete armfleet's commands.
-pub(super) fn completions(arguments: &CompletionsArguments) -> Exit {
+pub(super) fn completions(arguments: &CompletionsArguments, mut command: Command) -> Exit {
     let mut script = Vec::new();
-    let mut command = CommandLine::command();
     clap_complete::generate(arguments.shell, &mut command, "armfleet", &mut script);
     terminal::result(&String::from_utf8_lossy(&script));
     Exit::Success
 }
 
 /// Prints a manual page, in roff.
-pub(super) fn man(arguments: &ManArguments) -> Result<Exit, Exit> {
-    let mut command = CommandLine::command();
+pub(super) fn man(arguments: &ManArguments, mut command: Command) -> Result<Exit, Exit> {
     command.build();
     let command = match &arguments.command {
         None => command,
@@ -49,11 +47,8 @@ pub(super) fn man(arguments: &ManArguments) -> Result<Exit, Exit> {
     Ok(Exit::Success)
 }
 
-fn no_such_command(command: &clap::Command, name: &str) -> Exit {
-    let known: Vec<_> = command
-        .get_subcommands()
-        .map(clap::Command::get_name)
-        .collect();
+fn no_such_command(command: &Command, name: &str) -> Exit {
+    let known: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
     let remedy = format!("the commands are {}", known.join(", "));
     terminal::error(&NoSuchCommand(name.to_owned()), Some(&remedy));
     Exit::Invalid

@@ -1,8 +1,27 @@
 //! `armfleet guest-setup`
 
 use super::exit::Exit;
-use super::{GuestSetupArguments, GuestSetupFormat, terminal};
+use super::terminal;
 use crate::boot::{GUEST_SETUP, GUEST_SETUP_PATH};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(super) struct GuestSetupArguments {
+    /// For whom
+    #[arg(long, value_enum, default_value_t)]
+    format: GuestSetupFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(super) enum GuestSetupFormat {
+    /// A script to be run in the guest
+    #[default]
+    Shell,
+    /// The late command for the Debian installer, which runs the script
+    Preseed,
+    /// Ansible tasks for a guest that runs
+    Ansible,
+}
 
 pub(super) fn run(arguments: &GuestSetupArguments) -> Result<Exit, Exit> {
     terminal::result(&match arguments.format {

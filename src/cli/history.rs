@@ -1,15 +1,34 @@
 //! `armfleet history`
 
+use super::arguments::Format;
 use super::exit::Exit;
-use super::{Format, HistoryArguments, terminal};
+use super::terminal;
 use crate::files::open_plain;
 use crate::host::system::SystemFiles;
 use crate::inventory::Look;
 use crate::mark::read_entry;
 use crate::paths;
+use crate::plan::Failure;
 use crate::report::{HistoryReport, JournalLine, render_history};
+use crate::values::VmName;
+use clap::Args;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArguments {
+    /// Only what was done to this VM
+    vm: Option<VmName>,
+    /// Only the last so many applies and other acts
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    last: usize,
+    /// Show how the definition of each domain changed, as for a single VM
+    #[arg(long)]
+    diff: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
 
 /// More of a journal is not read. One that has grown so far holds an apply of a hundred thousand steps.
 const SIZE_LIMIT: u64 = 128 << 20;
@@ -43,7 +62,7 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
             line: line.line,
             why: line.why.clone(),
         };
-        terminal::warning(&damaged, None);
+        terminal::warning(&Failure::of(&damaged, None));
     }
     match arguments.format {
         Format::Json => terminal::json(&report)?,

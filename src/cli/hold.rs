@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::plan::failed;
-use super::{HoldArguments, ReleaseArguments, terminal};
+use super::terminal;
 use crate::format::UPGRADE;
 use crate::host::HostError;
 use crate::host::primitives::{CallError, Held};
@@ -11,8 +11,27 @@ use crate::inventory::{Fact, Look};
 use crate::mark::{HOLD_FORMAT, Hold, render_hold};
 use crate::paths;
 use crate::values::{VmName, parse_duration, parse_time};
+use clap::Args;
 use std::path::Path;
 use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(super) struct HoldArguments {
+    /// The VM
+    vm: VmName,
+    /// When it ends by itself: how long (2h, 3d), or when in UTC (2026-11-22T13:20Z)
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Why, for everybody who meets the hold
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReleaseArguments {
+    /// The VM
+    vm: VmName,
+}
 
 /// How long to wait for somebody else's short work on a VM.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);

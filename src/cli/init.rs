@@ -1,8 +1,9 @@
 //! `armfleet init`
 
 use super::exit::Exit;
-use super::{reads, terminal};
-use crate::host::system::{Network, Offer};
+use super::local::reads;
+use super::terminal;
+use crate::host::system::{HostCapabilities, Network};
 use crate::inventory::{GuestSupport, Libvirt};
 use clap::Args;
 use std::fs::{self, OpenOptions};
@@ -27,15 +28,15 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut text = STARTER.to_owned();
     if arguments.from_host {
-        let offer = reads()?.offer().map_err(|error| {
+        let capabilities = reads()?.host_capabilities().map_err(|error| {
             terminal::error(&Unseen(error), None);
             Exit::Failed
         })?;
-        let libvirt = Libvirt::read(&offer.libvirt).map_err(|error| {
+        let libvirt = Libvirt::read(&capabilities.libvirt).map_err(|error| {
             terminal::error(&Unreadable(error), None);
             Exit::Failed
         })?;
-        text += &comments(&offer, &libvirt);
+        text += &comments(&capabilities, &libvirt);
     }
     let file = arguments.file.display();
     write_new(&arguments.file, &text).map_err(|error| failed(&arguments.file, error))?;
@@ -72,7 +73,7 @@ fn failed(path: &Path, source: io::Error) -> Exit {
 }
 
 /// What a host offers, as comments of a fleet file.
-fn comments(offer: &Offer, libvirt: &Libvirt) -> String {
+fn comments(capabilities: &HostCapabilities, libvirt: &Libvirt) -> String {
     let mut lines = vec![
         String::new(),
         format!(
@@ -85,8 +86,11 @@ fn comments(offer: &Offer, libvirt: &Libvirt) -> String {
         let label = format!("{arch} guests");
         format!("  {label:12}  {}", guests(libvirt.guests.get(name)))
     }));
-    lines.extend(listed("networks", offer.networks.iter().map(network)));
-    lines.extend(listed("bridges", offer.bridges.iter().cloned()));
+    lines.extend(listed(
+        "networks",
+        capabilities.networks.iter().map(network),
+    ));
+    lines.extend(listed("bridges", capabilities.bridges.iter().cloned()));
     let lines = lines.iter().map(|line| format!("# {line}"));
     let lines = lines.map(|line| format!("{}\n", line.trim_end()));
     format!("\n{}", lines.skip(1).collect::<String>())
@@ -145,7 +149,7 @@ mod tests {
     use crate::fleet::read_fleet;
     use crate::inventory::RawLibvirt;
 
-    fn offer(capabilities: &str) -> (Offer, Libvirt) {
+    fn offer(capabilities: &str) -> (HostCapabilities, Libvirt) {
         let libvirt = RawLibvirt {
             version: 9_000_000,
             capabilities: capabilities.to_owned(),
@@ -165,7 +169,7 @@ mod tests {
         ];
         let bridges = vec!["br0".to_owned()];
         (
-            Offer {
+            HostCapabilities {
                 libvirt,
                 networks,
                 bridges,
@@ -176,10 +180,10 @@ mod tests {
 
     #[test]
     fn what_a_host_offers_is_told_in_comments() {
-        let (offer, libvirt) = offer(
+        let (capabilities, libvirt) = offer(
             "<capabilities><guest><arch name='armv7l'><domain type='qemu'/></arch></guest></capabilities>",
         );
-        let comments = comments(&offer, &libvirt);
+        let comments = comments(&capabilities, &libvirt);
         snapbox::assert_data_eq!(
             comments.as_str(),
             snapbox::str![[r#"
@@ -203,11 +207,11 @@ mod tests {
 
     #[test]
     fn a_host_that_offers_nothing_says_so() {
-        let (offer, libvirt) = offer("<capabilities/>");
-        let empty = Offer {
+        let (capabilities, libvirt) = offer("<capabilities/>");
+        let empty = HostCapabilities {
             networks: Vec::new(),
             bridges: Vec::new(),
-            ..offer
+            ..capabilities
         };
         let comments = comments(&empty, &libvirt);
         assert!(comments.contains("armhf guests  none"), "{comments}");

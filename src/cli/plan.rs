@@ -1,14 +1,32 @@
 //! `armfleet plan`
 
+use super::arguments::{FileArguments, PlanFormat, PlanOptions};
 use super::exit::Exit;
-use super::{
-    FileArguments, PlanArguments, PlanFormat, PlanOptions, fleet, output, reads, saved, terminal,
-};
+use super::local::reads;
+use super::{fleet, output, saved, terminal};
 use crate::engine::observe_and_plan;
 use crate::host::{HostError, Observer};
 use crate::plan::{Plan, SavedPlan, touched_paths};
 use crate::report::{PlanReport, render_dot, render_markdown, render_plan, render_svg};
-use std::path::Path;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArguments {
+    #[command(flatten)]
+    fleet: FileArguments,
+    #[command(flatten)]
+    options: PlanOptions,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
+    /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since nobody will be asked
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Draw the order of the steps, too: as SVG or for Graphviz, by the file's suffix
+    #[arg(long, value_name = "FILE.svg|FILE.dot")]
+    graph: Option<PathBuf>,
+}
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let FileArguments { files, options } = &arguments.fleet;

@@ -3,8 +3,9 @@
 use super::exit::Exit;
 use super::signals::on_signals;
 use super::terminal;
-use crate::engine::{Ended, Interruption, Monitor};
+use crate::engine::{Interruption, Monitor};
 use crate::host::waits::Wait;
+use crate::plan::Ended;
 use crate::plan::{Act, Step};
 use crate::report::{Paint, render_begin, render_step};
 use signal_hook::consts::{SIGINT, SIGTERM};

@@ -1,13 +1,34 @@
 //! `armfleet show`
 
+use super::arguments::{FleetOptions, PlanFormat};
 use super::exit::Exit;
+use super::local::LIBVIRT;
 use super::plan::print;
-use super::{LIBVIRT, PlanFormat, ShowArguments, fleet, saved, terminal};
+use super::{fleet, saved, terminal};
 use crate::host::primitives::Reads as _;
 use crate::host::system::SystemReads;
 use crate::inventory::{Fact, Libvirt};
 use crate::report::{VmReport, render_vm};
-use std::path::Path;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    /// The VM
+    #[arg(required_unless_present = "plan")]
+    vm: Option<String>,
+    #[command(flatten)]
+    fleet: FleetOptions,
+    /// A plan that plan --out saved, instead of a VM
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vm", "file", "var"])]
+    plan: Option<PathBuf>,
+    /// Of a plan: show how the definition of each domain changes, too
+    #[arg(long, requires = "plan")]
+    diff: bool,
+    /// How to print it; Markdown is for plans
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
+}
 
 pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
     if let Some(path) = &arguments.plan {

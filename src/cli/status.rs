@@ -1,13 +1,28 @@
 //! `armfleet status`
 
+use super::arguments::{FleetOptions, Format};
 use super::exit::Exit;
+use super::local::reads;
 use super::plan::failed;
-use super::{Format, StatusArguments, fleet, reads, terminal};
+use super::{fleet, terminal};
 use crate::engine::observe_and_plan;
 use crate::fleet::Vm;
 use crate::host::Observer;
 use crate::plan::Policy;
 use crate::report::{StatusReport, render_status};
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    /// The VMs; all of the file unless some are named
+    vms: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    fleet: FleetOptions,
+}
 
 pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     let spec = fleet::read(&[], &arguments.fleet)?;

@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use crate::fleet::Spec;
 use crate::inventory::Inventory;
+use crate::plan::Failure;
 use crate::report::{Paint, Tone, render_json};
 use crate::values::Secrets;
 use serde::Serialize;
@@ -33,25 +34,20 @@ pub(super) fn remark(text: &str) {
 
 /// Prints an error with its causes, and what to do about it.
 pub(super) fn error(error: &dyn Error, remedy: Option<&str>) {
-    chain(Tone::Bad, "error:", error, remedy);
+    tell(Tone::Bad, "error:", &Failure::of(error, remedy));
 }
 
 /// The same for what went wrong beside what was asked for.
-pub(super) fn warning(error: &dyn Error, remedy: Option<&str>) {
-    chain(Tone::Attention, "warning:", error, remedy);
+pub(super) fn warning(failure: &Failure) {
+    tell(Tone::Attention, "warning:", failure);
 }
 
-fn chain(tone: Tone, what: &str, error: &dyn Error, remedy: Option<&str>) {
-    let mut text = format!("{} {error}\n", paint(&stderr()).tone(tone, what));
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(
-            "  caused by: {}\n",
-            cause.to_string().replace('\n', "\n    ")
-        );
-        source = cause.source();
+fn tell(tone: Tone, what: &str, failure: &Failure) {
+    let mut text = format!("{} {failure}\n", paint(&stderr()).tone(tone, what));
+    for cause in failure.causes.iter().skip(1) {
+        text += &format!("  caused by: {}\n", cause.replace('\n', "\n    "));
     }
-    if let Some(remedy) = remedy {
+    if let Some(remedy) = &failure.remedy {
         text += &format!("  -> {remedy}\n");
     }
     remark(&text);

@@ -1,7 +1,8 @@
 //! `armfleet validate`
 
+use super::arguments::{FileArguments, Format};
 use super::exit::Exit;
-use super::{FileArguments, Format, fleet, terminal};
+use super::{fleet, terminal};
 use crate::fleet::Spec;
 use crate::report::ProblemsReport;
 use clap::Args;

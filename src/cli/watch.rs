@@ -1,7 +1,7 @@
 //! `armfleet watch`
 
-use super::LIBVIRT;
 use super::exit::Exit;
+use super::local::LIBVIRT;
 use super::plan::failed;
 use super::signals::on_signals;
 use super::systemd::Systemd;

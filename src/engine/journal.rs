@@ -1,11 +1,9 @@
 //! What the journal says of an apply.
 
-use super::Ended;
 use crate::domain::RowChange;
 use crate::host::Traces;
 use crate::mark::{Beginning, CalledFrom, Event, StepTrace};
-use crate::plan::{Act, Plan, Step};
-use std::error::Error;
+use crate::plan::{Act, Ended, Plan, Step};
 use std::time::Duration;
 
 /// An apply begins. The host adds where it was called.
@@ -28,7 +26,7 @@ pub(super) fn stepped(
     traces: Traces,
 ) -> Event {
     let error = match ended {
-        Ended::Failed(error) => chain(error),
+        Ended::Failed(failure) => failure.causes.clone(),
         Ended::Done | Ended::NotTried => Vec::new(),
     };
     Event::Step(StepTrace {
@@ -63,15 +61,4 @@ fn words(change: &RowChange) -> String {
         before.unwrap_or("nothing"),
         after.unwrap_or("nothing")
     )
-}
-
-/// An error and its causes, the outermost first.
-pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
-    let mut causes = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    causes
 }

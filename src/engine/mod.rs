@@ -1,58 +1,18 @@
 //! Reconciling: observe, plan, perform, and plan again to see that nothing is left.
 
 mod journal;
+mod monitor;
 mod order;
 mod run;
 
-pub(crate) use journal::chain;
-pub use run::{Ended, Ran, run};
+pub use monitor::{Interruption, Monitor};
+pub use run::{Ran, run};
 
 use crate::fleet::Spec;
-use crate::host::waits::Wait;
 use crate::host::{Host, HostError, Inspect};
 use crate::inventory::{Inventory, query};
 use crate::mark::Event;
-use crate::plan::{Plan, Policy, Step, StepId, plan};
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// Sees what happens while steps are performed.
-pub trait Monitor: Sync {
-    /// A step begins.
-    fn begins(&self, step: &Step);
-    /// A step has ended.
-    fn ended(&self, step: &Step, ended: &Ended);
-    /// Waits that have become worth a line: each after ten seconds, and again from time to time.
-    fn waits(&self, _: &[Wait]) {}
-    /// Whether somebody wants it to end.
-    fn interruption(&self) -> Interruption;
-}
-
-/// How an apply is to end before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// It is not.
-    None,
-    /// The steps under way are finished, and no others are begun.
-    Finish,
-    /// At once: the process is about to end, and what steps under way come to will not be seen.
-    Leave,
-}
-
-/// What an apply came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// How each step ended.
-    pub ended: BTreeMap<StepId, Ended>,
-    /// How long each step took that was begun.
-    pub took: BTreeMap<StepId, Duration>,
-    /// Whether somebody interrupted it.
-    pub interrupted: bool,
-    /// Why something is missing in the journal or the history; what was done was done nevertheless.
-    pub untold: Vec<HostError>,
-    /// What a plan made afterwards still has to do.
-    pub residual: Plan,
-}
+use crate::plan::{Outcome, Plan, Policy, plan};
 
 /// Looks at a host and plans.
 ///
@@ -113,17 +73,11 @@ fn run_and_tell(host: &dyn Host, plan: &Plan, monitor: &dyn Monitor) -> Ran {
         plan: digest,
         interrupted: is_interrupted(monitor),
     });
-    ran.untold
-        .extend([began, ended].into_iter().filter_map(Result::err));
+    ran.untold.extend(
+        [began, ended]
+            .into_iter()
+            .filter_map(Result::err)
+            .map(|error| error.failure()),
+    );
     ran
-}
-
-impl Outcome {
-    /// Whether every step was done.
-    #[must_use]
-    pub fn all_done(&self) -> bool {
-        self.ended
-            .values()
-            .all(|ended| matches!(ended, Ended::Done))
-    }
 }

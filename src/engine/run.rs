@@ -8,9 +8,9 @@ use super::journal::stepped;
 use super::order::{Lane, Order};
 use super::{Interruption, Monitor};
 use crate::host::waits::{Pace, Wait};
-use crate::host::{Begun, Host, HostError, Traces, Waiting};
+use crate::host::{Begun, Host, Traces, Waiting};
 use crate::mark::Moment;
-use crate::plan::{Step, StepId};
+use crate::plan::{Ended, Failure, Step, StepId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
@@ -27,17 +27,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// Enough for a step, as for any thread.
 const STACK: usize = 2 << 20;
 
-/// How a step ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// It was done.
-    Done,
-    /// It failed.
-    Failed(HostError),
-    /// It was not begun, since something that it needs was not done, or since somebody interrupted.
-    NotTried,
-}
-
 /// How steps ended, by id.
 #[derive(Debug, Default)]
 pub struct Ran {
@@ -46,7 +35,7 @@ pub struct Ran {
     /// How long each took that was begun.
     pub took: BTreeMap<StepId, Duration>,
     /// Why something is missing in the journal or the history, and what steps left lying.
-    pub untold: Vec<HostError>,
+    pub untold: Vec<Failure>,
 }
 
 /// Steps, and how far they are.
@@ -73,7 +62,7 @@ struct State {
     orphaned: Vec<Lane>,
     ended: Vec<Option<Ended>>,
     took: Vec<Option<Duration>>,
-    untold: Vec<HostError>,
+    untold: Vec<Failure>,
 }
 
 /// What a worker does next.
@@ -184,7 +173,7 @@ impl<'a> Run<'a> {
         match self.host.begin(step) {
             Ok(Begun::Done(traces)) => self.end(place, Ended::Done, traces),
             Ok(Begun::Waits(waiting)) => self.put_back(place, waiting),
-            Err(error) => self.end(place, Ended::Failed(error), Traces::default()),
+            Err(error) => self.end(place, Ended::Failed(error.failure()), Traces::default()),
         }
     }
 
@@ -198,7 +187,9 @@ impl<'a> Run<'a> {
         match self.host.look_again(&mut waiting) {
             None => self.put_back(place, waiting),
             Some(Ok(())) => self.end(place, Ended::Done, Traces::default()),
-            Some(Err(error)) => self.end(place, Ended::Failed(error), Traces::default()),
+            Some(Err(error)) => {
+                self.end(place, Ended::Failed(error.failure()), Traces::default());
+            }
         }
     }
 
@@ -225,7 +216,8 @@ impl<'a> Run<'a> {
             let note = self.host.note(event).err();
             self.monitor.ended(step, &ended);
             let mut state = self.lock();
-            state.untold.extend(untold.drain(..).chain(note));
+            let errors = untold.drain(..).chain(note);
+            state.untold.extend(errors.map(|error| error.failure()));
         }
         let mut state = self.lock();
         state.end(place, ended, took);
@@ -260,14 +252,14 @@ impl<'a> Run<'a> {
     /// Writes into the journal that steps were begun whose end will not be seen.
     fn give_up(&self, steps: BTreeMap<usize, Instant>) {
         for (place, begun) in steps {
-            let ended = Ended::Failed(
-                HostError::plain("outcome unknown: interrupted while it was under way")
-                    .with_remedy("apply again"),
-            );
+            let ended = Ended::Failed(Failure {
+                causes: vec!["outcome unknown: interrupted while it was under way".to_owned()],
+                remedy: Some("apply again".to_owned()),
+            });
             let step = &self.steps[place];
             let event = stepped(self.plan, step, &ended, begun.elapsed(), Traces::default());
             if let Err(error) = self.host.note(event) {
-                self.lock().untold.push(error);
+                self.lock().untold.push(error.failure());
             }
         }
     }

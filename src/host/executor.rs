@@ -1,17 +1,26 @@
 //! A host over primitive calls, and the locks that its work is done under.
 
+use super::HostError;
 use super::failure::{cannot, not_locked};
 use super::formats::leave_later;
 use super::primitives::{CallErrorKind, Held, Primitives};
-use super::{Caller, HostError};
 use crate::inventory::{Fact, Look};
-use crate::mark::{HOLD_FORMAT, RECORD_FORMAT, read_hold};
+use crate::mark::{CalledFrom, HOLD_FORMAT, RECORD_FORMAT, read_hold};
 use crate::paths;
-use crate::values::VmName;
+use crate::values::{Secrets, VmName};
 use std::time::Duration;
 
 /// How long to wait for somebody else's short work on a VM.
 pub(super) const VM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// For whom a host is changed.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Where the command was called.
+    pub from: CalledFrom,
+    /// What neither journal nor history may hold.
+    pub secrets: Secrets,
+}
 
 /// A host that performs steps over primitive calls.
 pub struct Executor<P> {

@@ -21,15 +21,14 @@ mod waiting;
 pub mod waits;
 pub mod watched;
 
-pub use executor::Executor;
+pub use executor::{Caller, Executor};
 pub use generations::generations;
 pub use observe::Observer;
-pub use trail::Caller;
 pub use waiting::Waiting;
 
 use crate::inventory::{Query, RawInventory};
 use crate::mark::{Event, Kept, Moment};
-use crate::plan::Step;
+use crate::plan::{Failure, Step};
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -160,6 +159,12 @@ impl HostError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.refusal
+    }
+
+    /// The same in words, with all its causes.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        Failure::of(self, self.remedy())
     }
 
     /// What to do about it.

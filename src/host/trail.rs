@@ -5,21 +5,12 @@ use super::folders::PASSAGE;
 use super::primitives::Primitives;
 use super::{Executor, HostError, Traces};
 use crate::inventory::{Fact, Look, digest};
-use crate::mark::{CalledFrom, Entry, Event, Kept, render_entry};
+use crate::mark::{Entry, Event, Kept, render_entry};
 use crate::paths;
-use crate::values::{Secrets, Uuid, VmName};
+use crate::values::{Uuid, VmName};
 
 /// A journal of this size is put aside when the next apply begins.
 const JOURNAL_LIMIT: u64 = 4 << 20;
-
-/// For whom a host is changed.
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    /// Where the command was called.
-    pub from: CalledFrom,
-    /// What neither journal nor history may hold.
-    pub secrets: Secrets,
-}
 
 impl<P: Primitives> Executor<P> {
     /// Adds a line to the journal.

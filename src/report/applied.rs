@@ -1,9 +1,8 @@
 //! What an apply came to, for programs.
 
 use super::model::{Refusal, Unknown};
-use crate::engine::{Ended, Outcome, chain};
 use crate::mark::Action;
-use crate::plan::{Plan, Step};
+use crate::plan::{Ended, Outcome, Plan, Step};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -143,7 +142,7 @@ impl ApplyReport {
 
 fn untold(outcome: &Outcome) -> Vec<String> {
     let errors = outcome.untold.iter();
-    errors.map(|error| chain(error).join(": ")).collect()
+    errors.map(|error| error.causes.join(": ")).collect()
 }
 
 impl AppliedStep {
@@ -168,8 +167,8 @@ impl AppliedStep {
             },
             // To the millisecond: more would only be noise.
             seconds: took.map(|took| (took.as_secs_f64() * 1000.0).round() / 1000.0),
-            error: error.map(|error| chain(error)).unwrap_or_default(),
-            remedy: error.and_then(|error| error.remedy()).map(str::to_owned),
+            error: error.map(|error| error.causes.clone()).unwrap_or_default(),
+            remedy: error.and_then(|error| error.remedy.clone()),
         }
     }
 }

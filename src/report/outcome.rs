@@ -1,9 +1,7 @@
 //! What an apply came to.
 
 use super::style::{Paint, Tone};
-use crate::engine::{Ended, Outcome};
-use crate::plan::{Plan, Step};
-use std::error::Error;
+use crate::plan::{Ended, Outcome, Plan, Step};
 use std::fmt::Write as _;
 
 /// A step that begins and will take a while.
@@ -28,16 +26,10 @@ pub fn render_step(step: &Step, ended: &Ended, paint: Paint) -> String {
                 "  {} {kind} {subject}: {error}\n",
                 paint.tone(Tone::Bad, "failed")
             );
-            let mut source = error.source();
-            while let Some(error) = source {
-                let _ = writeln!(
-                    text,
-                    "      {}",
-                    error.to_string().replace('\n', "\n      ")
-                );
-                source = error.source();
+            for cause in error.causes.iter().skip(1) {
+                let _ = writeln!(text, "      {}", cause.replace('\n', "\n      "));
             }
-            if let Some(remedy) = error.remedy() {
+            if let Some(remedy) = &error.remedy {
                 let _ = writeln!(text, "      -> {remedy}");
             }
             text

@@ -1,7 +1,7 @@
 //! A host in memory to apply fleets to.
 
 use crate::case::{self, Case};
-use armfleet::engine::{self, Ended, Interruption, Monitor, Outcome};
+use armfleet::engine::{self, Interruption, Monitor};
 use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
@@ -9,7 +9,7 @@ use armfleet::host::watched::{Recording, Watch, Watched};
 use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::paths;
-use armfleet::plan::{Plan, Policy, Step};
+use armfleet::plan::{Ended, Outcome, Plan, Policy, Step};
 use armfleet::report::{Paint, PlanReport, render_plan};
 use std::time::Duration;
 

@@ -6,12 +6,13 @@ use crate::bed::{
     settled_host, text,
 };
 use crate::case::policy;
-use armfleet::engine::{self, Ended, Interruption, Monitor};
+use armfleet::engine::{self, Interruption, Monitor};
 use armfleet::host::Executor;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::host::watched::{Failing, Killed, Recorded, Recording, Watch, Watched};
 use armfleet::inventory::Look;
+use armfleet::plan::Ended;
 use armfleet::plan::{Policy, Step};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! The hook: there, ours, executable, and known to the daemon before anything starts.
 
 use crate::bed::{FLEET, UUID, VM, apply, found, new_host, settled_host};
-use armfleet::engine::Ended;
 use armfleet::host::primitives::{Owner, Primitives};
+use armfleet::plan::Ended;
 use std::process::Command;
 
 const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";

@@ -1,10 +1,10 @@
 //! What each state of a domain calls for.
 
 use crate::bed::{FLEET, UUID, VM, apply, found, settled_host};
-use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Reads;
 use armfleet::inventory::RawDomain;
+use armfleet::plan::Ended;
 use std::time::Duration;
 
 const PAUSED: u32 = 3;

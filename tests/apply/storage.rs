@@ -3,10 +3,10 @@
 use crate::bed::{
     DATA, FLEET, IMAGE, SHARE, UUID, VM, apply, found, found_on, found_with, new_host, settled_host,
 };
-use armfleet::engine::Ended;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Owner, Primitives, Reads};
 use armfleet::inventory::Look;
+use armfleet::plan::Ended;
 use armfleet::plan::Policy;
 
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
@@ -221,7 +221,7 @@ fn a_full_or_read_only_file_system_is_not_one_without_attributes() {
         let remedies: Vec<_> = failed
             .map(|error| {
                 assert!(!error.to_string().contains("attributes"), "{error}");
-                error.remedy().unwrap_or_default().to_owned()
+                error.remedy.clone().unwrap_or_default()
             })
             .collect();
         assert!(

@@ -1,10 +1,11 @@
 //! What the engine adds to steps: those of 10,000 new VMs, each of which needs the one before, against as many that need
 //! nothing.
 
-use armfleet::engine::{Ended, Interruption, Monitor, run};
+use armfleet::engine::{Interruption, Monitor, run};
 use armfleet::host::{Begun, Host, HostError, Inspect, Traces, Waiting};
 use armfleet::inventory::{Query, RawInventory};
 use armfleet::mark::{Event, Moment};
+use armfleet::plan::Ended;
 use armfleet::plan::Step;
 use std::time::Duration;
 

@@ -84,13 +84,13 @@ fn a_host_tells_what_it_offers() {
         std::fs::create_dir_all(root.path().join("sys/class/net").join(device)).unwrap();
     }
     let reads = SystemReads::open("test:///default", root.path()).unwrap();
-    let offer = reads.offer().unwrap();
-    assert_eq!(offer.bridges, ["br-old", "br0"]);
-    let network = &offer.networks[0];
+    let capabilities = reads.host_capabilities().unwrap();
+    assert_eq!(capabilities.bridges, ["br-old", "br0"]);
+    let network = &capabilities.networks[0];
     assert_eq!(network.name, "default");
     assert_eq!(network.bridge.as_deref(), Some("virbr0"));
     assert!(network.active);
-    assert_eq!(offer.libvirt, reads.libvirt().unwrap());
+    assert_eq!(capabilities.libvirt, reads.libvirt().unwrap());
 }
 
 #[test]

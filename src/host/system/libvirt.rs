@@ -4,7 +4,7 @@
 //! even listing waits for the lock.
 
 use super::events;
-use super::offer::Network;
+use super::host_capabilities::Network;
 use super::pool::{Call, Daemon, Places, Pool, limit, spawn};
 use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};

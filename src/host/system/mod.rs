@@ -7,13 +7,13 @@ mod extract;
 mod files;
 mod guests;
 mod hanging;
+mod host_capabilities;
 mod libvirt;
-mod offer;
 mod pool;
 
 pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
-pub use offer::{Network, Offer};
+pub use host_capabilities::{HostCapabilities, Network};
 
 use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
 use crate::files::Root;
@@ -52,6 +52,15 @@ impl SystemReads {
             root: Root::at(root),
             seeds: Receipts::default(),
         })
+    }
+
+    /// Looks at what the host offers to VMs.
+    ///
+    /// # Errors
+    /// When libvirt cannot be asked or the network devices cannot be listed.
+    pub fn host_capabilities(&self) -> Result<HostCapabilities, CallError> {
+        let networks = self.libvirt.networks()?;
+        HostCapabilities::new(self.libvirt.about()?, networks, &self.root)
     }
 }
 

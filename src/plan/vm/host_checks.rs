@@ -9,7 +9,7 @@ use crate::values::Size;
 use crate::xml;
 
 /// A check that failed: why, and what to do.
-type Failure = (HostCheck, String, String);
+type FailedCheck = (HostCheck, String, String);
 
 impl VmPlanner<'_> {
     /// Refuses what libvirt or QEMU would refuse when the domain is defined or started, before anything is made for it.
@@ -38,7 +38,7 @@ impl VmPlanner<'_> {
         Err(Blocked)
     }
 
-    fn no_machine(&self, guest: &GuestSupport) -> Option<Failure> {
+    fn no_machine(&self, guest: &GuestSupport) -> Option<FailedCheck> {
         let (arch, machine) = (self.vm.arch, &self.vm.machine);
         let there = guest.machines.contains_key(machine.as_str());
         (!there).then(|| {
@@ -47,7 +47,7 @@ impl VmPlanner<'_> {
         })
     }
 
-    fn no_kvm(&self, guest: &GuestSupport) -> Option<Failure> {
+    fn no_kvm(&self, guest: &GuestSupport) -> Option<FailedCheck> {
         let there = guest.domain_types.iter().any(|kind| kind == "kvm");
         (self.vm.accel == Accel::Kvm && !there).then(|| {
             let why = format!("this host has no KVM for {} guests", self.vm.arch);
@@ -56,7 +56,7 @@ impl VmPlanner<'_> {
         })
     }
 
-    fn too_many_vcpus(&self, guest: &GuestSupport) -> Option<Failure> {
+    fn too_many_vcpus(&self, guest: &GuestSupport) -> Option<FailedCheck> {
         let (vcpus, machine) = (self.vm.vcpus, &self.vm.machine);
         let most = *guest.most_vcpus.get(machine.as_str())?;
         (vcpus > most).then(|| {
@@ -73,7 +73,7 @@ impl VmPlanner<'_> {
 
     /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is defined
     /// (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
-    fn too_many_for_its_gic(&self, domain: &Domain) -> Option<Failure> {
+    fn too_many_for_its_gic(&self, domain: &Domain) -> Option<FailedCheck> {
         /// Of a GICv2 (`GIC_NCPU` in QEMU's `arm_gic_common.h`).
         const MOST: u32 = 8;
         let vcpus = self.vm.vcpus;
@@ -88,7 +88,7 @@ impl VmPlanner<'_> {
         })
     }
 
-    fn too_much_memory(&self) -> Option<Failure> {
+    fn too_much_memory(&self) -> Option<FailedCheck> {
         let has = Size::from_bytes(self.input.libvirt.memory?);
         (self.vm.memory > has).then(|| {
             let why = format!(

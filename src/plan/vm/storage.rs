@@ -3,7 +3,7 @@
 use super::identity::applied_at;
 use crate::domain::{RowChange, applied_sources};
 use crate::fleet::Disk;
-use crate::inventory::{self, Domain, Fact, FileKind, RawFile};
+use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
 use crate::mark::{Phase, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::{Act, StepId};
@@ -30,36 +30,9 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<Option<StepId>, Blocked> {
         let (name, path) = (&self.vm.name, &self.vm.boot.share);
-        let id = StepId::new("share", name);
-        let owner = self.input.libvirt.qemu_owner;
         let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
-            Fact::Absent => {
-                if applied_at(record, path).is_some() {
-                    let why =
-                        format!("its boot share {path} is gone; it was there at the last apply");
-                    let remedy = format!(
-                        "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
-                    );
-                    builder.refuse(name, why, remedy);
-                    return Err(Blocked);
-                }
-                self.parent_exists(path, builder)?;
-                self.may_begin_anew("boot share", path, record, builder)?;
-                let act = Act::CreateShare {
-                    path: path.clone(),
-                    mode: SHARE_MODE,
-                    owner,
-                };
-                return Ok(Some(builder.step(
-                    id,
-                    Some(name),
-                    "the guest's /boot",
-                    &[],
-                    Vec::new(),
-                    act,
-                )));
-            }
+            Fact::Absent => return self.new_share(record, builder).map(Some),
             fact => {
                 builder.unknown(
                     name,
@@ -83,13 +56,42 @@ impl VmPlanner<'_> {
         if file.entries.as_ref().is_some_and(Vec::is_empty) {
             self.may_begin_anew("boot share", path, record, builder)?;
         }
-        let Some((uid, gid)) = owner else {
-            return Ok(None);
-        };
-        if (file.stat.uid, file.stat.gid, file.stat.mode) == (uid, gid, SHARE_MODE) {
-            return Ok(None);
+        Ok(self.own_share(&file.stat, builder))
+    }
+
+    fn new_share(
+        &self,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<StepId, Blocked> {
+        let (name, path) = (&self.vm.name, &self.vm.boot.share);
+        if applied_at(record, path).is_some() {
+            let why = format!("its boot share {path} is gone; it was there at the last apply");
+            let remedy = format!(
+                "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
+            );
+            builder.refuse(name, why, remedy);
+            return Err(Blocked);
         }
-        let stat = &file.stat;
+        self.parent_exists(path, builder)?;
+        self.may_begin_anew("boot share", path, record, builder)?;
+        let act = Act::CreateShare {
+            path: path.clone(),
+            mode: SHARE_MODE,
+            owner: self.input.libvirt.qemu_owner,
+        };
+        let id = StepId::new("share", name);
+        let reason = "the guest's /boot";
+        Ok(builder.step(id, Some(name), reason, &[], Vec::new(), act))
+    }
+
+    /// Gives the share to QEMU, where its user is known.
+    fn own_share(&self, stat: &RawStat, builder: &mut PlanBuilder) -> Option<StepId> {
+        let (name, path) = (&self.vm.name, &self.vm.boot.share);
+        let (uid, gid) = self.input.libvirt.qemu_owner?;
+        if (stat.uid, stat.gid, stat.mode) == (uid, gid, SHARE_MODE) {
+            return None;
+        }
         let change = |what: &str, before: String, after: String| RowChange {
             what: what.to_owned(),
             before: Some(before),
@@ -112,14 +114,9 @@ impl VmPlanner<'_> {
             mode: SHARE_MODE,
             owner: (uid, gid),
         };
-        Ok(Some(builder.step(
-            id,
-            Some(name),
-            "it is to be QEMU's alone",
-            &[],
-            changes,
-            act,
-        )))
+        let id = StepId::new("share", name);
+        let reason = "it is to be QEMU's alone";
+        Some(builder.step(id, Some(name), reason, &[], changes, act))
     }
 
     pub(super) fn disk(

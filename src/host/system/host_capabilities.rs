@@ -1,12 +1,13 @@
 //! What a host offers to VMs, for who writes a fleet file for it. Nothing is changed, and nothing is decided by it.
 
-use super::{CallError, RawLibvirt, SystemReads};
 use crate::files::Root;
+use crate::host::primitives::CallError;
+use crate::inventory::RawLibvirt;
 use std::io::ErrorKind;
 
 /// What a host offers to VMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct HostCapabilities {
     /// libvirt, with what it can run.
     pub libvirt: RawLibvirt,
     /// libvirt's networks, sorted by name.
@@ -26,21 +27,21 @@ pub struct Network {
     pub active: bool,
 }
 
-impl SystemReads {
-    /// Looks at what the host offers.
-    ///
-    /// # Errors
-    /// When libvirt cannot be asked or the network devices cannot be listed.
-    pub fn offer(&self) -> Result<Offer, CallError> {
-        let mut networks = self.libvirt.networks()?;
+impl HostCapabilities {
+    /// What libvirt has, and the bridges of the host that are none of its networks'.
+    pub(super) fn new(
+        libvirt: RawLibvirt,
+        mut networks: Vec<Network>,
+        root: &Root,
+    ) -> Result<Self, CallError> {
         networks.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut bridges = bridges(&self.root)?;
+        let mut bridges = bridges(root)?;
         bridges.retain(|bridge| {
             let of_network = |network: &Network| network.bridge.as_ref() == Some(bridge);
             !networks.iter().any(of_network)
         });
-        Ok(Offer {
-            libvirt: self.libvirt.about()?,
+        Ok(Self {
+            libvirt,
             networks,
             bridges,
         })

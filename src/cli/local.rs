@@ -1,0 +1,28 @@
+//! The host that armfleet runs on.
+
+use super::exit::Exit;
+use super::terminal;
+use crate::host::primitives::CallError;
+use crate::host::system::{SystemHost, SystemReads};
+use std::path::Path;
+
+/// The one libvirt of a host that runs build machines.
+pub(super) const LIBVIRT: &str = "qemu:///system";
+
+/// The host, to look at.
+pub(super) fn reads() -> Result<SystemReads, Exit> {
+    SystemReads::open(LIBVIRT, Path::new("/")).map_err(unreachable)
+}
+
+/// The host, to change.
+pub(super) fn host() -> Result<SystemHost, Exit> {
+    SystemHost::open(LIBVIRT, Path::new("/")).map_err(unreachable)
+}
+
+fn unreachable(error: CallError) -> Exit {
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot reach libvirt at {LIBVIRT}")]
+    struct Unreachable(#[source] CallError);
+    terminal::error(&Unreachable(error), None);
+    Exit::Failed
+}
