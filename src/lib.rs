@@ -29,7 +29,7 @@
 //! | [`paths`] | where everything is on a host | values |
 //! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it | values |
 //! | [`yaml`] | text to a tree with places; several files as one | problem |
-//! | [`fleetfile`] | the language of fleet files, apart from what its keys are | values yaml |
+//! | [`fleetfile`] | the language of fleet files, apart from what its keys are | values problem yaml |
 //! | [`fleet`] | what a fleet is: the keys, their texts and their checks | values paths problem yaml fleetfile |
 //! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |

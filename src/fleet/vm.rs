@@ -1,6 +1,9 @@
 //! A VM: its keys, and what can be wrong with them.
 
-use super::{Boot, Console, Disk, Install};
+use super::boot::{Boot, PartialSeed};
+use super::console::Console;
+use super::disk::{Disk, PartialDisk};
+use super::install::{Install, PartialInstall};
 use crate::fleetfile::{
     Field, Readable, Scalar, Scope, Spanned, ValueType, Written, later, map, text, whole, words,
 };
@@ -369,17 +372,17 @@ fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
 
 impl PartialVm {
     /// The disks that could be read at all.
-    pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &super::disk::PartialDisk> {
+    pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
         self.disks.iter().flatten().flatten()
     }
 
     /// The seed, if there is one that could be read at all.
-    pub(crate) fn readable_seed(&self) -> Option<&super::boot::PartialSeed> {
+    pub(crate) fn readable_seed(&self) -> Option<&PartialSeed> {
         self.boot.as_ref().ok()?.seed.as_ref().ok()?.as_ref()
     }
 
     /// What is to install it, if that could be read at all.
-    pub(crate) fn readable_install(&self) -> Option<&super::install::PartialInstall> {
+    pub(crate) fn readable_install(&self) -> Option<&PartialInstall> {
         self.install.as_ref().ok()?.as_ref()
     }
 }
