@@ -48,7 +48,7 @@ fn what_is_left_out_has_the_documented_default() {
     let keys = written.flat();
     let expected = [
         ("arch", "armhf"),
-        ("memory", "512 MiB"),
+        ("memory", "512MiB"),
         ("boot.cmdline", "console=ttyAMA0 root=/dev/vda1"),
         ("boot.from", "share"),
         ("boot.share", "/srv/armhf-vm-boot"),
@@ -59,7 +59,7 @@ fn what_is_left_out_has_the_documented_default() {
         ("vcpus", "1"),
         ("disks[0].path", "/srv/armhf-vm.img"),
         ("disks[0].name", "armhf-vm"),
-        ("disks[0].size", "8 GiB"),
+        ("disks[0].size", "8GiB"),
         ("disks[0].format", "raw"),
         ("state", "running"),
         ("autostart", "true"),

@@ -199,7 +199,7 @@ impl Scalar for Size {
         size(field, found)
     }
     fn written(value: &Self) -> String {
-        value.to_string()
+        value.to_string().replace(' ', "")
     }
 }
 
