@@ -80,3 +80,23 @@ fn a_record_that_is_a_folder_is_named_with_a_remedy() {
         assert!(planned.contains(part), "{planned}");
     }
 }
+
+/// Only a start makes a generation: an apply of a VM that runs leaves it alone.
+#[test]
+fn a_staged_kernel_that_is_cut_short_is_shown_and_made_again_by_the_next_start() {
+    let kernel = format!("{VMS}/{VM}/boot/current/vmlinuz");
+    let host = settled_host();
+    let whole = host.bytes(&kernel).unwrap();
+    host.truncate(&kernel, 2).unwrap();
+    let planned = text(&plan(&host, FLEET, &Policy::default()));
+    for part in ["vmlinuz is cut short: it has 2 of 9 bytes", "No changes."] {
+        assert!(planned.contains(part), "{planned}");
+    }
+    apply(&host, FLEET, &Policy::default()).assert_did_nothing();
+    assert_eq!(host.bytes(&kernel).unwrap(), whole[..2]);
+    host.destroy(VM).unwrap();
+    apply(&host, FLEET, &Policy::default()).assert_converged();
+    assert_eq!(host.bytes(&kernel).unwrap(), whole);
+    let planned = text(&plan(&host, FLEET, &Policy::default()));
+    assert!(!planned.contains("damaged"), "{planned}");
+}
