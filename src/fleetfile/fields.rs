@@ -1,4 +1,4 @@
-//! Taking maps apart by their tables of keys.
+//! Taking maps apart by the declarations of their keys.
 
 use super::key::{Key, Map, Need, Suggestion};
 use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
