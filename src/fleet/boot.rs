@@ -60,7 +60,6 @@ map! {
             example: "seed/initrd.img",
         },
     }
-    planned []
     checks [seed_pair]
 }
 
@@ -71,7 +70,6 @@ words! {
         Share = "share",
     }
     planned ["files", "uefi"]
-    also_called []
 }
 
 words! {
@@ -82,8 +80,6 @@ words! {
         /// Names inside the share, as the recipe has them, for the pair of that generation.
         Link = "link",
     }
-    planned []
-    also_called []
 }
 
 fn cmdline_length(boot: &PartialBoot) -> Option<Problem> {

@@ -12,6 +12,4 @@ map! {
             example: "\"/var/log/armhf/{name}.log\"", also_called: ["logfile"],
         },
     }
-    planned []
-    checks []
 }

@@ -33,7 +33,6 @@ words! {
         Raw = "raw",
     }
     planned ["qcow2"]
-    also_called []
 }
 
 impl Listed for Disk {

@@ -29,7 +29,6 @@ map! {
             example: "{ /preseed.cfg: preseed.cfg }",
         },
     }
-    planned []
     checks [cmdline_length]
 }
 

@@ -118,7 +118,6 @@ words! {
         /// By QEMU's translator.
         Tcg = "tcg",
     }
-    planned []
     also_called ["qemu" = "tcg"]
 }
 
@@ -130,7 +129,6 @@ words! {
         /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
         Pci = "pci",
     }
-    planned []
     also_called ["virtio-mmio" = "mmio", "virtio-pci" = "pci"]
 }
 
@@ -156,7 +154,6 @@ words! {
         /// The VM stops; its next start boots what the guest installed.
         Stop = "stop",
     }
-    planned []
     also_called ["destroy" = "stop", "restart" = "warm"]
 }
 
@@ -168,8 +165,6 @@ words! {
         /// The VM is stopped gracefully and started again.
         WhenRequired = "when-required",
     }
-    planned []
-    also_called []
 }
 
 impl Vm {

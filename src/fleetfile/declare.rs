@@ -15,29 +15,32 @@ macro_rules! keys {
                 effect: $effect:expr, example: $example:literal $(, also_called: $other:tt)? $(,)?
             }
         )*
-        planned $planned:tt
+        $(planned $planned:tt)?
     ) => {
-        &$crate::fleetfile::Map {
-            id: $id,
-            owner: $owner,
-            place: $place,
-            prefix: $prefix,
-            named: $crate::fleetfile::declare::optional!($($named)?),
-            keys: &[$($crate::fleetfile::Key {
-                name: stringify!($key),
-                text: concat!($($text),+),
-                need: $crate::fleetfile::declare::need!($absence, $reader),
-                value_type: <$reader as $crate::fleetfile::Typed>::value_type,
-                absence: $crate::fleetfile::declare::absence!($absence $($said)?),
-                effect: {
-                    #[allow(unused_imports, reason = "an effect may be a text")]
-                    use $crate::fleetfile::Effect::*;
-                    $effect
-                },
-                example: $example,
-                also_called: $crate::fleetfile::declare::list!($($other)?),
-            }),*],
-            planned: &$planned,
+        {
+            #[allow(unused_imports, reason = "not every map has each")]
+            use $crate::fleetfile::declare::{absence, list, need, optional};
+            #[allow(unused_imports, reason = "not every map has each")]
+            use $crate::fleetfile::{Effect::*, Key, Map, Typed};
+
+            &Map {
+                id: $id,
+                owner: $owner,
+                place: $place,
+                prefix: $prefix,
+                named: optional!($($named)?),
+                keys: &[$(Key {
+                    name: stringify!($key),
+                    text: concat!($($text),+),
+                    need: need!($absence, $reader),
+                    value_type: <$reader as Typed>::value_type,
+                    absence: absence!($absence $($said)?),
+                    effect: $effect,
+                    example: $example,
+                    also_called: list!($($other)?),
+                }),*],
+                planned: list!($($planned)?),
+            }
         }
     };
 }
@@ -128,8 +131,8 @@ macro_rules! map {
                 },
             )*
         }
-        planned $planned:tt
-        checks [$($check:path),* $(,)?]
+        $(planned $planned:tt)?
+        $(checks [$($check:path),* $(,)?])?
     ) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -153,95 +156,101 @@ macro_rules! map {
             >,)*
         }
 
-        impl $crate::fleetfile::Declared for $map {
-            const MAP: &'static $crate::fleetfile::Map = $crate::fleetfile::declare::keys! {
-                $id: $owner, $prefix, $place $(, name: $named)?;
-                $(
-                    $(#[doc = $text])+
-                    $key: $crate::fleetfile::declare::reader!($type $(, $reader)?) {
-                        $absence $(($by))? $(: $said)?,
-                        effect: $effect, example: $example $(, also_called: $other)?
-                    }
-                )*
-                planned $planned
-            };
-        }
+        const _: () = {
+            use $crate::fleetfile::declare::{keys, left_out, reader};
+            use $crate::fleetfile::{Declared, Field, Map, Missing, Readable, Scope, Typed, ValueType, Written, fields};
+            use $crate::problem::{Checked, Diagnostics, Problem};
 
-        impl $crate::fleetfile::Typed for $map {
-            fn value_type() -> $crate::fleetfile::ValueType {
-                $crate::fleetfile::ValueType::Nested(<Self as $crate::fleetfile::Declared>::MAP)
-            }
-        }
-
-        impl $crate::fleetfile::Readable for $map {
-            type Value = Self;
-            type Partial = $partial;
-
-            fn read(
-                field: &$crate::fleetfile::Field<'_>,
-                scope: $crate::fleetfile::Scope<'_>,
-                found: &mut $crate::problem::Diagnostics,
-            ) -> $crate::problem::Checked<$partial> {
-                let map = <Self as $crate::fleetfile::Declared>::MAP;
-                let fields = $crate::fleetfile::fields(field, map, scope.root, found)?;
-                let open = $crate::problem::Diagnostics::left_open();
-                let mut partial = $partial {
-                    at: field.key.clone(),
-                    $($called: scope.vm.cloned(),)?
-                    $($key: Err(open),)*
-                };
-                $(
-                    partial.$key = match fields.get(stringify!($key)) {
-                        Some(field) => <$crate::fleetfile::declare::reader!($type $(, $reader)?) as $crate::fleetfile::Readable>
-                            ::read(field, scope, found),
-                        None => {
-                            let Some(key) = map.find(stringify!($key)) else {
-                                return Err(open);
-                            };
-                            let missing = &fields.without(key, scope);
-                            $crate::fleetfile::declare::left_out!(
-                                $absence $($by,)? $($said)?,
-                                $crate::fleetfile::declare::reader!($type $(, $reader)?), missing, &partial, found
-                            )
+            impl Declared for $map {
+                const MAP: &'static Map = keys! {
+                    $id: $owner, $prefix, $place $(, name: $named)?;
+                    $(
+                        $(#[doc = $text])+
+                        $key: reader!($type $(, $reader)?) {
+                            $absence $(($by))? $(: $said)?,
+                            effect: $effect, example: $example $(, also_called: $other)?
                         }
+                    )*
+                    $(planned $planned)?
+                };
+            }
+
+            impl Typed for $map {
+                fn value_type() -> ValueType {
+                    ValueType::Nested(<Self as Declared>::MAP)
+                }
+            }
+
+            impl Readable for $map {
+                type Value = Self;
+                type Partial = $partial;
+
+                fn read(
+                    field: &Field<'_>,
+                    scope: Scope<'_>,
+                    found: &mut Diagnostics,
+                ) -> Checked<$partial> {
+                    let map = <Self as Declared>::MAP;
+                    let fields = fields(field, map, scope.root, found)?;
+                    let open = Diagnostics::left_open();
+                    let mut partial = $partial {
+                        at: field.key.clone(),
+                        $($called: scope.vm.cloned(),)?
+                        $($key: Err(open),)*
                     };
-                )*
-                Ok(partial)
-            }
+                    $(
+                        partial.$key = match fields.get(stringify!($key)) {
+                            Some(field) => <reader!($type $(, $reader)?) as Readable>
+                                ::read(field, scope, found),
+                            None => {
+                                let Some(key) = map.find(stringify!($key)) else {
+                                    return Err(open);
+                                };
+                                let missing = &fields.without(key, scope);
+                                left_out!(
+                                    $absence $($by,)? $($said)?,
+                                    reader!($type $(, $reader)?), missing, &partial, found
+                                )
+                            }
+                        };
+                    )*
+                    Ok(partial)
+                }
 
-            fn absent(
-                missing: &$crate::fleetfile::Missing<'_, '_>,
-                found: &mut $crate::problem::Diagnostics,
-            ) -> $crate::problem::Checked<$partial> {
-                missing.as_empty::<Self>(found)
-            }
+                fn absent(
+                    missing: &Missing<'_, '_>,
+                    found: &mut Diagnostics,
+                ) -> Checked<$partial> {
+                    missing.as_empty::<Self>(found)
+                }
 
-            fn finish(partial: $partial) -> $crate::problem::Checked<Self> {
-                Ok(Self {
-                    $($called: partial.$called?.value,)?
-                    $($key: <$crate::fleetfile::declare::reader!($type $(, $reader)?) as $crate::fleetfile::Readable>
-                        ::finish(partial.$key?)?,)*
-                })
-            }
+                fn finish(partial: $partial) -> Checked<Self> {
+                    Ok(Self {
+                        $($called: partial.$called?.value,)?
+                        $($key: <reader!($type $(, $reader)?) as Readable>
+                            ::finish(partial.$key?)?,)*
+                    })
+                }
 
-            fn check(partial: &$partial, problems: &mut Vec<$crate::problem::Problem>) {
-                $(
-                    if let Ok(value) = &partial.$key {
-                        <$crate::fleetfile::declare::reader!($type $(, $reader)?) as $crate::fleetfile::Readable>
-                            ::check(value, problems);
-                    }
-                )*
-                $(problems.extend($check(partial));)*
-            }
+                fn check(partial: &$partial, problems: &mut Vec<Problem>) {
+                    $(
+                        if let Ok(value) = &partial.$key {
+                            <reader!($type $(, $reader)?) as Readable>
+                                ::check(value, problems);
+                        }
+                    )*
+                    $($(problems.extend($check(partial));)*)?
+                }
 
-            fn written(value: &Self) -> $crate::fleetfile::Written {
-                $crate::fleetfile::Written::Map(vec![$((
-                    stringify!($key).to_owned(),
-                    <$crate::fleetfile::declare::reader!($type $(, $reader)?) as $crate::fleetfile::Readable>
-                        ::written(&value.$key),
-                )),*])
+                fn written(value: &Self) -> Written {
+                    Written::Map(vec![$((
+                        stringify!($key).to_owned(),
+                        <reader!($type $(, $reader)?) as Readable>
+                            ::written(&value.$key),
+                    )),*])
+                }
             }
-        }
+        };
     };
 }
 
@@ -250,8 +259,8 @@ macro_rules! words {
     (
         $(#[doc = $about:literal])+
         pub enum $words:ident { $($(#[doc = $text:literal])+ $word:ident = $written:literal,)+ }
-        planned $planned:tt
-        also_called [$($other:literal = $meant:literal),* $(,)?]
+        $(planned $planned:tt)?
+        $(also_called [$($other:literal = $meant:literal),* $(,)?])?
     ) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -275,30 +284,36 @@ macro_rules! words {
             }
         }
 
-        impl $crate::fleetfile::Scalar for $words {
-            type Value = Self;
+        const _: () = {
+            use $crate::fleetfile::declare::list;
+            use $crate::fleetfile::{Field, Scalar, Scope, ValueType, Words, word};
+            use $crate::problem::{Checked, Diagnostics};
 
-            fn value_type() -> $crate::fleetfile::ValueType {
-                $crate::fleetfile::ValueType::Word(&[$($written),+])
-            }
+            impl Scalar for $words {
+                type Value = Self;
 
-            fn scalar(
-                field: &$crate::fleetfile::Field<'_>,
-                _: $crate::fleetfile::Scope<'_>,
-                found: &mut $crate::problem::Diagnostics,
-            ) -> $crate::problem::Checked<Self> {
-                let words = $crate::fleetfile::Words {
-                    known: &[$(($written, Self::$word)),+],
-                    planned: &$planned,
-                    also_called: &[$(($other, $meant)),*],
-                };
-                $crate::fleetfile::word(field, words, found)
-            }
+                fn value_type() -> ValueType {
+                    ValueType::Word(&[$($written),+])
+                }
 
-            fn written(value: &Self) -> String {
-                value.as_str().to_owned()
+                fn scalar(
+                    field: &Field<'_>,
+                    _: Scope<'_>,
+                    found: &mut Diagnostics,
+                ) -> Checked<Self> {
+                    let words = Words {
+                        known: &[$(($written, Self::$word)),+],
+                        planned: list!($($planned)?),
+                        also_called: &[$($(($other, $meant)),*)?],
+                    };
+                    word(field, words, found)
+                }
+
+                fn written(value: &Self) -> String {
+                    value.as_str().to_owned()
+                }
             }
-        }
+        };
     };
 }
 

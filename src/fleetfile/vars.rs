@@ -20,7 +20,6 @@ static VAR: &Map = keys! {
     required: bool { absent: "required without a default, and only then", effect: Now, example: "false" }
     /// What the variable is for; it is shown where a value is missing.
     description: AnyText { absent: "nothing is shown", effect: Now, example: "the Debian release of the guests" }
-    planned []
 };
 
 impl Typed for Vars {
