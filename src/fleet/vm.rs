@@ -168,7 +168,7 @@ words! {
 }
 
 impl Vm {
-    /// Every key that has a value, in full, and the value as a fleet file has it.
+    /// Its keys with their values, as a fleet file has them.
     #[must_use]
     pub fn written(&self) -> Written {
         <Self as Readable>::written(self)
