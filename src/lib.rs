@@ -29,8 +29,8 @@
 //! | [`paths`] | where everything is on a host | values |
 //! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it | values |
 //! | [`yaml`] | text to a tree with places; several files as one | problem |
-//! | [`fleetfile`] | the language of fleet files, apart from what its keys are | values yaml |
-//! | [`fleet`] | what a fleet is: the keys, their texts and their checks | values paths problem yaml fleetfile |
+//! | [`fleetfile`] | the language of fleet files: how keys are declared, read, layered and explained | values problem yaml |
+//! | [`fleet`] | what a fleet is: one file per map of keys, each with its checks | values paths problem yaml fleetfile |
 //! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths fleet format |
@@ -46,12 +46,22 @@
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
 //! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan report files host engine watch |
 //!
+//! # How to add a key
+//!
+//! A key of a VM is declared once, in the file of its map under `fleet/` (`vm.rs`, `boot.rs`, `disk.rs`, …): its text, its
+//! type, what its absence means, when a change takes effect, an example, and what others call it. `fleetfile/declare.rs` has
+//! the form. If it takes one of a few words, `words!` beside it declares them. What can be wrong with it is a function in the
+//! same file, named in the map's `checks`; what can be wrong between VMs is in `fleet/conflicts.rs`. Reading, messages,
+//! `explain`, `show`, the schema and the README's table follow from that. What it means in libvirt is a row of
+//! `domain/table.rs`. An example in `examples` has to use it, and `SNAPSHOTS=overwrite cargo test --test schema --test
+//! documents` writes the generated files anew.
+//!
 //! # Invariants
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.
 //!
-//! - The core (`values paths problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no libvirt, file system, environment, clock or
-//!   process. Planning twice gives the same bytes; the order of keys in the file does not matter.
+//! - The core (`values paths problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no
+//!   libvirt, file system, environment, clock or process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
 //! - Success is an empty residual. There is no second comparison to disagree with the first.

@@ -134,10 +134,68 @@ pub fn older_journal(age: usize) -> String {
     }
 }
 
-/// The folder of what a VM's domain was.
-#[must_use]
-pub fn history(vm: &VmName) -> String {
-    format!("{HISTORY}/{vm}")
+/// Where a file or folder about a VM is.
+macro_rules! of_vm {
+    ($vm:ident; $($(#[doc = $text:literal])+ $name:ident = $path:literal;)*) => {$(
+        $(#[doc = $text])+
+        #[must_use]
+        pub fn $name($vm: &VmName) -> String {
+            format!($path)
+        }
+    )*};
+}
+
+of_vm! { vm;
+    /// The folder of what a VM's domain was.
+    history = "{HISTORY}/{vm}";
+    /// A VM's folder.
+    vm_folder = "{VMS}/{vm}";
+    /// A VM's record.
+    record = "{VMS}/{vm}/record.json";
+    /// A VM's folder of staged kernels.
+    boot_folder = "{VMS}/{vm}/boot";
+    /// The link that names the generation to boot.
+    current = "{VMS}/{vm}/boot/current";
+    /// The kernel that a VM's domain boots.
+    kernel = "{VMS}/{vm}/boot/current/vmlinuz";
+    /// The initrd that a VM's domain boots.
+    initrd = "{VMS}/{vm}/boot/current/initrd.img";
+    /// Says to the shim that the VM boots from its share, which only the hook's binary may check.
+    linked = "{VMS}/{vm}/boot/linked";
+    /// What the staged generation is.
+    current_pair = "{VMS}/{vm}/boot/current/pair.json";
+    /// The link that names the generation before the current one.
+    previous = "{VMS}/{vm}/boot/previous";
+    /// The folder of a VM's generations.
+    generations = "{VMS}/{vm}/boot/g";
+    /// The host's uptime when the VM had started, left by the shim.
+    started = "{VMS}/{vm}/started";
+    /// The host's uptime when the VM had stopped, left by the shim.
+    stopped = "{VMS}/{vm}/stopped";
+    /// What is known of the pairs that a VM was started with.
+    trials = "{VMS}/{vm}/boot/trials.json";
+    /// The folder of a VM's installer.
+    installer_folder = "{VMS}/{vm}/boot/installer";
+    /// What was staged as the installer.
+    installer_receipt = "{VMS}/{vm}/boot/installer/installer.json";
+    /// Where a pair taken out of a VM's disk is checked.
+    extracted = "{VMS}/{vm}/boot/extracted";
+    /// The folder of a VM's seed.
+    seed_folder = "{VMS}/{vm}/boot/seed";
+    /// What was staged as the seed.
+    seed_receipt = "{VMS}/{vm}/boot/seed/seed.json";
+    /// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is to be staged then.
+    restoring = "{VMS}/{vm}/restoring";
+    /// The proof that the hook ran for a VM.
+    hook_seen = "{HOOK_SEEN}/{vm}";
+    /// Who holds a VM, so that armfleet leaves it alone. It outlives the host's uptime.
+    hold = "{VMS}/{vm}/hold.json";
+    /// What is known about a VM's present run, and how it ended.
+    run_note = "{RUNS}/{vm}.json";
+    /// A VM's lock.
+    vm_lock = "{VM_LOCKS}/{vm}.lock";
+    /// The lock that whoever changes a VM's generations or seed holds; nobody calls libvirt while holding it.
+    staging_lock = "{STAGING_LOCKS}/{vm}.lock";
 }
 
 /// A definition of a VM's domain, by its SHA-256.
@@ -146,152 +204,8 @@ pub fn kept_definition(vm: &VmName, sha256: &str) -> String {
     format!("{HISTORY}/{vm}/{sha256}.xml")
 }
 
-/// A VM's folder.
-#[must_use]
-pub fn vm_folder(vm: &VmName) -> String {
-    format!("{VMS}/{vm}")
-}
-
-/// A VM's record.
-#[must_use]
-pub fn record(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/record.json")
-}
-
-/// A VM's folder of staged kernels.
-#[must_use]
-pub fn boot_folder(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot")
-}
-
-/// The link that names the generation to boot.
-#[must_use]
-pub fn current(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/current")
-}
-
-/// The kernel that a VM's domain boots.
-#[must_use]
-pub fn kernel(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/current/vmlinuz")
-}
-
-/// The initrd that a VM's domain boots.
-#[must_use]
-pub fn initrd(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/current/initrd.img")
-}
-
-/// Says to the shim that the VM boots from its share, which only the hook's binary may check.
-#[must_use]
-pub fn linked(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/linked")
-}
-
-/// What the staged generation is.
-#[must_use]
-pub fn current_pair(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/current/pair.json")
-}
-
-/// The link that names the generation before the current one.
-#[must_use]
-pub fn previous(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/previous")
-}
-
-/// The folder of a VM's generations.
-#[must_use]
-pub fn generations(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/g")
-}
-
 /// One generation's note.
 #[must_use]
 pub fn pair(vm: &VmName, generation: &str) -> String {
     format!("{VMS}/{vm}/boot/g/{generation}/pair.json")
-}
-
-/// The host's uptime when the VM had started, left by the shim.
-#[must_use]
-pub fn started(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/started")
-}
-
-/// The host's uptime when the VM had stopped, left by the shim.
-#[must_use]
-pub fn stopped(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/stopped")
-}
-
-/// What is known of the pairs that a VM was started with.
-#[must_use]
-pub fn trials(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/trials.json")
-}
-
-/// The folder of a VM's installer.
-#[must_use]
-pub fn installer_folder(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/installer")
-}
-
-/// What was staged as the installer.
-#[must_use]
-pub fn installer_receipt(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/installer/installer.json")
-}
-
-/// Where a pair taken out of a VM's disk is checked.
-#[must_use]
-pub fn extracted(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/extracted")
-}
-
-/// The folder of a VM's seed.
-#[must_use]
-pub fn seed_folder(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/seed")
-}
-
-/// What was staged as the seed.
-#[must_use]
-pub fn seed_receipt(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/boot/seed/seed.json")
-}
-
-/// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is to be staged then.
-#[must_use]
-pub fn restoring(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/restoring")
-}
-
-/// The proof that the hook ran for a VM.
-#[must_use]
-pub fn hook_seen(vm: &VmName) -> String {
-    format!("{HOOK_SEEN}/{vm}")
-}
-
-/// Who holds a VM, so that armfleet leaves it alone. It outlives the host's uptime.
-#[must_use]
-pub fn hold(vm: &VmName) -> String {
-    format!("{VMS}/{vm}/hold.json")
-}
-
-/// What is known about a VM's present run, and how it ended.
-#[must_use]
-pub fn run_note(vm: &VmName) -> String {
-    format!("{RUNS}/{vm}.json")
-}
-
-/// A VM's lock.
-#[must_use]
-pub fn vm_lock(vm: &VmName) -> String {
-    format!("{VM_LOCKS}/{vm}.lock")
-}
-
-/// The lock that whoever changes a VM's generations or seed holds; nobody calls libvirt while holding it.
-#[must_use]
-pub fn staging_lock(vm: &VmName) -> String {
-    format!("{STAGING_LOCKS}/{vm}.lock")
 }

@@ -11,7 +11,7 @@ use armfleet::plan::{Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
     ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint, PlanReport,
     StatusReport, render_dot, render_history, render_json, render_markdown, render_plan,
-    render_svg, schemas,
+    render_svg, render_vm, schemas,
 };
 use recorded::{applied, domain, edit_domain, empty_host, plan_on, see, spec, vm};
 use std::path::Path;
@@ -35,6 +35,45 @@ fn example() -> (armfleet::fleet::Spec, RawInventory) {
         vm("obs-04", "2GiB", ", restart: when-required"),
     ];
     (spec(&format!("fleet: obs\nvms:\n{}", after.concat())), host)
+}
+
+#[test]
+fn a_vm_is_shown_with_every_key_as_the_file_has_it() {
+    let (spec, host) = example();
+    let seen = see(&spec, &host);
+    let libvirt = seen.libvirt.present().unwrap();
+    let vm = &spec.vms[&"obs-01".parse().unwrap()];
+    let text = render_vm(&spec.fleet, vm, libvirt);
+    let (keys, domain) = text.split_once("\n\n").unwrap();
+    assert!(domain.starts_with("<domain"), "{domain}");
+    snapbox::assert_data_eq!(
+        keys,
+        snapbox::str![[r#"
+obs-01:
+  arch: armhf
+  memory: 2GiB
+  boot.cmdline: console=ttyAMA0 root=/dev/vda1
+  boot.from: share
+  boot.share: /srv/obs-01-boot
+  boot.handover: copy
+  boot.seed.kernel: /srv/seed/vmlinuz
+  boot.seed.initrd: /srv/seed/initrd.img
+  host: local
+  accel: auto
+  machine: virt
+  vcpus: 1
+  disks[0].path: /srv/obs-01.img
+  disks[0].name: obs-01
+  disks[0].size: 8GiB
+  disks[0].format: raw
+  state: stopped
+  autostart: false
+  on_guest_reboot: stop
+  stop_timeout: 2min
+  restart: never
+  protect: false
+"#]]
+    );
 }
 
 fn golden(name: &str, text: &str) {

@@ -132,7 +132,7 @@ vms:
     assert_eq!(vm(&spec, "b").disks[0].name.as_str(), "b");
     assert_eq!(vm(&spec, "b").disks[0].size, None);
     assert!(vm(&spec, "c").disks.is_empty());
-    let log = |name| vm(&spec, name).console_log.as_ref().map(|log| log.as_str());
+    let log = |name| vm(&spec, name).console.log.as_ref().map(|log| log.as_str());
     assert_eq!(log("a"), None);
     assert_eq!(log("d"), Some("/log/of-d"));
     assert_eq!(log("e"), Some("/log/e"));
@@ -555,7 +555,7 @@ proptest! {
         let [defaults, profile, range, own] = layers.map(|layer| layer.join(", "));
         let text = format!("fleet: f\ndefaults: {{ {defaults} }}\nprofiles: {{ p: {{ {profile} }} }}\nvms: {{ 'a[1]': {{ {range} }}, a1: {{ profile: p, {own} }} }}\n");
         let plain = KEYS.map(|(key, value)| format!("{key}: {value}")).join(", ");
-        prop_assert_eq!(read(&text), read(&format!("fleet: f\nvms: {{ a1: {{ {plain} }} }}\n")));
+        prop_assert_eq!(read(&text), read(&format!("fleet: f\nprofiles: {{ p: {{}} }}\nvms: {{ a1: {{ profile: p, {plain} }} }}\n")));
     }
 
     /// Any text anywhere in the language is answered.

@@ -65,7 +65,7 @@ fn what_a_starter_has_in_comments_is_valid() {
     }
     let spec = read_fleet(uncommented.as_bytes(), "mine.yaml", "/fleet").unwrap();
     let vm = spec.vms.values().next().unwrap();
-    assert!(vm.boot.seed.is_some() && vm.console_log.is_some() && vm.vcpus == 2);
+    assert!(vm.boot.seed.is_some() && vm.console.log.is_some() && vm.vcpus == 2);
 }
 
 #[test]

@@ -277,6 +277,19 @@ fn only_the_command_line_and_the_hook_print() {
     }
 }
 
+/// The short forms panic where the host has no thread left.
+#[test]
+fn a_thread_that_cannot_be_made_is_an_error() {
+    for (name, text) in sources() {
+        for word in ["thread::spawn(", "scope.spawn("] {
+            assert!(
+                is_test(&name) || !code(&text).contains(word),
+                "src/{name} has {word}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_dry_run_is_a_type_and_not_a_flag() {
     for (name, text) in sources() {

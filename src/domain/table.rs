@@ -419,7 +419,7 @@ pub(super) const DOMAIN_ROWS: &[Row] = &[
             &["devices", "serial", "log"],
             Part::Attribute("file"),
             Codec::Text,
-            |wish| wish.vm.console_log.as_ref().map_or(Want::Withdraw, text),
+            |wish| wish.vm.console.log.as_ref().map_or(Want::Withdraw, text),
             PROCESS,
         )
     },

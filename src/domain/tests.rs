@@ -3,7 +3,6 @@ use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPS
 use crate::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark};
 use crate::{fleet::*, values::*};
 use proptest::prelude::*;
-use std::time::Duration;
 
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
 
@@ -26,35 +25,19 @@ fn libvirt() -> Libvirt {
 }
 
 fn vm() -> Vm {
-    Vm {
-        name: "armhf-vm".parse().unwrap(),
-        arch: Arch::Armhf,
-        accel: Accel::Auto,
-        machine: "virt".parse().unwrap(),
-        memory: "512MiB".parse().unwrap(),
-        vcpus: 1,
-        transport: None,
-        boot: Boot {
-            share: "/srv/armhf-vm-boot".parse().unwrap(),
-            handover: Handover::Copy,
-            cmdline: "console=ttyAMA0 root=/dev/vda1".parse().unwrap(),
-            seed: None,
-            confirm_within: None,
-        },
-        install: None,
-        disks: vec![Disk {
-            name: "armhf-vm".parse().unwrap(),
-            path: "/srv/armhf-vm.img".parse().unwrap(),
-            size: Some("8GiB".parse().unwrap()),
-        }],
-        console_log: Some("/var/log/armhf-vm.log".parse().unwrap()),
-        state: DesiredState::Running,
-        autostart: true,
-        on_guest_reboot: GuestReboot::Stop,
-        stop_timeout: Duration::from_secs(120),
-        restart: Restart::Never,
-        protect: false,
-    }
+    let file = "
+fleet: obs
+vms:
+  armhf-vm:
+    arch: armhf
+    memory: 512MiB
+    boot: { cmdline: console=ttyAMA0 root=/dev/vda1 }
+    disks: [{ path: /srv/armhf-vm.img, size: 8GiB }]
+    console: { log: /var/log/armhf-vm.log }
+    on_guest_reboot: stop
+";
+    let spec = read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap();
+    spec.vms.into_values().next().unwrap()
 }
 
 fn base(vm: &Vm) -> String {
@@ -193,7 +176,7 @@ fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
     let (_, applied) = created(&vm());
     let record = record(&vm(), applied);
     let without = Vm {
-        console_log: None,
+        console: Console { log: None },
         disks: vec![],
         ..vm()
     };
@@ -458,7 +441,7 @@ proptest! {
         changed.memory = Size::from_bytes(kib * 1024);
         changed.vcpus = vcpus;
         changed.boot.cmdline = cmdline.parse().unwrap();
-        changed.console_log = Some(format!("/var/log/{log}").parse().unwrap());
+        changed.console.log = Some(format!("/var/log/{log}").parse().unwrap());
         let comparison = compare(&changed, &libvirt(), Some(&record(&vm(), applied)), STORED, false).unwrap();
         let text = apply_edits(STORED, &comparison.edits).unwrap();
         let managed = ["<memory", "<currentMemory", "<vcpu", "<cmdline", "<log"];

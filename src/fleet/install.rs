@@ -1,85 +1,121 @@
-//! A VM's `install`: what boots until it has a kernel of its own.
+//! What installs a VM: its keys.
 
-use super::fields::{Field, Fields, fields, first_time, key_text};
-use super::keys;
-use super::partial::{PartialFile, PartialInstall};
-use super::resolve::{Scope, required};
-use super::scalars::{accept, wrong_type};
-use crate::problem::{Checked, Diagnostics, ProblemKind};
-use crate::yaml::Value;
-use crate::yaml::at;
+use super::boot::too_long;
+use crate::fleetfile::{
+    Beside, Field, Missing, Readable, Scope, Spanned, Typed, ValueType, Written, accept,
+    first_time, key_text, map, wrong_type,
+};
+use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
+use crate::values::{Cmdline, HostPath};
+use crate::yaml::{Value, at};
 use std::collections::BTreeMap;
 
-/// Reads `install`, if it is given.
-pub(crate) fn install(
-    vm: &Fields<'_>,
-    scope: Scope<'_>,
-    found: &mut Diagnostics,
-) -> Checked<Option<PartialInstall>> {
-    let Some(field) = vm.get("install") else {
-        return Ok(None);
-    };
-    let fields = &fields(field.node, &field.key, &keys::INSTALL, found)?;
-    let files = match fields.get("files") {
-        Some(field) => files(field, scope, found),
-        None => Ok(Vec::new()),
-    };
-    Ok(Some(PartialInstall {
-        key: field.key.clone(),
-        kernel: required(fields, "kernel", found, |field, found| {
-            scope.path_beside(field, found)
-        }),
-        initrd: required(fields, "initrd", found, |field, found| {
-            scope.path_beside(field, found)
-        }),
-        cmdline: required(fields, "cmdline", found, |field, found| {
-            scope.cmdline(field, found)
-        }),
-        files,
-    }))
+map! {
+    /// What boots until the VM has a kernel of its own, on an empty disk.
+    pub struct Install, PartialInstall, "install": "`install`", "install.", "it belongs under `install`" {
+        /// The installer's kernel. Many VMs may have the same.
+        kernel: HostPath as Beside { required, effect: Told("when the VM is installed"), example: "netboot/vmlinuz" },
+        /// The installer's initrd. What boots is a copy, to which `files` are added.
+        initrd: HostPath as Beside { required, effect: Told("when the VM is installed"), example: "netboot/initrd.gz" },
+        /// The kernel's command line during the installation.
+        cmdline: Cmdline {
+            required, effect: Told("when the VM is installed"),
+            example: "console=ttyAMA0 auto=true priority=critical preseed/file=/preseed.cfg", also_called: ["append", "args"],
+        },
+        /// Files that the installer gets in its initrd: where they are there, and which files they are. They keep their
+        /// permission bits.
+        files: BTreeMap<HostPath, HostPath> as Files {
+            absent: "the installer's initrd stays as it is", effect: Told("when the VM is installed"),
+            example: "{ /preseed.cfg: preseed.cfg }",
+        },
+    }
+    checks [cmdline_length]
+}
+
+fn cmdline_length(install: &PartialInstall) -> Option<Problem> {
+    too_long(install.cmdline.as_ref().ok()?)
 }
 
 /// The files that the installer gets: paths in it to paths beside the fleet file.
-fn files(
-    field: &Field<'_>,
-    scope: Scope<'_>,
-    found: &mut Diagnostics,
-) -> Checked<Vec<PartialFile>> {
-    let Value::Map(entries) = &field.node.value else {
-        return Err(wrong_type(
-            field,
-            "a map of paths in the installer to files, as in /preseed.cfg: preseed.cfg",
-            found,
-        ));
-    };
-    let mut seen = BTreeMap::new();
-    entries
-        .iter()
-        .map(|(key, node)| {
-            found.patience()?;
-            let written = key_text(key, found)?;
-            first_time(&mut seen, written, key, found)?;
-            let at_key = Field {
-                name: field.name.clone(),
-                key: key.range.clone(),
-                node: key,
-            };
-            let target = if written.starts_with('/') {
-                accept(&at_key, written.parse(), found)
-            } else {
-                let message =
-                    format!("`{written}` is not a path in the installer: it begins with `/`");
-                Err(found.report(at(ProblemKind::WrongValue, key, message)))
-            };
-            let source = Field {
-                name: format!("{}.{written}", field.name),
-                key: key.range.clone(),
-                node,
-            };
-            Ok(PartialFile {
-                target,
-                source: scope.path_beside(&source, found),
+pub(crate) struct Files;
+
+/// A file for the installer, read as far as it can be.
+#[derive(Debug)]
+pub(crate) struct PartialFile {
+    target: Checked<HostPath>,
+    pub(crate) source: Checked<Spanned<HostPath>>,
+}
+
+impl Typed for Files {
+    fn value_type() -> ValueType {
+        ValueType::Files
+    }
+}
+
+impl Readable for Files {
+    type Value = BTreeMap<HostPath, HostPath>;
+    type Partial = Vec<PartialFile>;
+
+    fn read(
+        field: &Field<'_>,
+        scope: Scope<'_>,
+        found: &mut Diagnostics,
+    ) -> Checked<Vec<PartialFile>> {
+        let Value::Map(entries) = &field.node.value else {
+            return Err(wrong_type(
+                field,
+                "a map of paths in the installer to files, as in /preseed.cfg: preseed.cfg",
+                found,
+            ));
+        };
+        let mut seen = BTreeMap::new();
+        entries
+            .iter()
+            .map(|(key, node)| {
+                found.patience()?;
+                let written = key_text(key, found)?;
+                first_time(&mut seen, written, key, found)?;
+                let at_key = Field {
+                    name: field.name.clone(),
+                    key: key.range.clone(),
+                    node: key,
+                    ..field.clone()
+                };
+                let target = if written.starts_with('/') {
+                    accept(&at_key, written.parse(), found)
+                } else {
+                    let message =
+                        format!("`{written}` is not a path in the installer: it begins with `/`");
+                    Err(found.report(at(ProblemKind::WrongValue, key, message)))
+                };
+                let source = Field {
+                    name: format!("{}.{written}", field.name),
+                    key: key.range.clone(),
+                    node,
+                    ..field.clone()
+                };
+                Ok(PartialFile {
+                    target,
+                    source: Beside::read(&source, scope, found),
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
+
+    fn absent(_: &Missing<'_, '_>, _: &mut Diagnostics) -> Checked<Vec<PartialFile>> {
+        Ok(Vec::new())
+    }
+
+    fn finish(partial: Vec<PartialFile>) -> Checked<Self::Value> {
+        let files = partial.into_iter();
+        let files = files.map(|file| Ok((file.target?, file.source?.value)));
+        files.collect()
+    }
+
+    fn written(value: &Self::Value) -> Written {
+        let entry = |(target, source): (&HostPath, &HostPath)| {
+            (target.to_string(), Written::Text(source.to_string()))
+        };
+        Written::Map(value.iter().map(entry).collect())
+    }
 }

@@ -3,33 +3,58 @@
 //! [`Spec`] is valid by construction. The shapes of the file and the checks that lead to it are private files of this
 //! module; nothing outside knows that YAML was involved.
 
-mod checks;
-mod expand;
-pub mod explain;
-mod fields;
+mod boot;
+mod conflicts;
+mod console;
+mod disk;
+mod file;
 mod install;
 mod kept;
-mod key_texts;
-mod keys;
-mod layers;
-mod partial;
-mod path_checks;
 mod read;
-mod resolve;
-mod scalars;
-pub mod schema;
-mod value_type;
-mod vars;
-mod vms;
-mod wanted;
+mod uses;
+mod vm;
 
 pub use crate::yaml::FleetFile;
+pub use boot::{Boot, BootFrom, Handover, Seed};
+pub use console::Console;
+pub use disk::{Disk, DiskFormat};
+pub use file::Spec;
+pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use read::{Given, environment, read_files, read_fleet};
-pub use wanted::{
-    Accel, Arch, Boot, DEFAULT_STOP_TIMEOUT, DesiredState, Disk, GuestReboot, Handover, Install,
-    Restart, Seed, Spec, Transport, Vm,
+pub use vm::{
+    Accel, Arch, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Transport, Vm,
 };
+
+/// What is to be known about keys and problems, for whoever asks.
+pub mod explain {
+    use super::file::FILE;
+    use crate::fleetfile::explain as of;
+    pub use of::{KeyText, KeyTopic, ProblemTopic, Topic};
+
+    /// Everything that can be explained: keys in the order of their maps, then problems, then checks of the host.
+    #[must_use]
+    pub fn topics() -> Vec<Topic> {
+        of::topics(FILE)
+    }
+
+    /// Explains a key or a problem.
+    ///
+    /// # Errors
+    /// When there is no such thing; with what was probably meant, if there is something near.
+    pub fn explain(word: &str) -> Result<Vec<Topic>, Option<String>> {
+        of::explain(FILE, word)
+    }
+}
+
+/// The JSON Schema of fleet files, for editors.
+pub mod schema {
+    /// The schema as text.
+    #[must_use]
+    pub fn schema() -> String {
+        crate::fleetfile::schema::schema(super::file::FILE)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,7 @@
 //! From the bytes of fleet files to what is wanted.
 
-use super::checks::check;
-use super::expand::environment_names;
-use super::resolve::resolve;
-use super::wanted::Spec;
+use super::file::{PartialSpec, Spec};
+use crate::fleetfile::environment_names;
 use crate::problem::{Diagnostics, Problems};
 use crate::values::Secrets;
 use crate::yaml::{FleetFile, Sources, unite};
@@ -44,9 +42,9 @@ pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Proble
     let mut found = Diagnostics::new(given.secrets.clone());
     let spec = sources.read(&mut found).and_then(|files| {
         let root = unite(files, &mut found)?;
-        let drafts = resolve(&root, &sources, given, &mut found)?;
-        check(&drafts, &mut found);
-        drafts.finish(&given.secrets)
+        let partial = PartialSpec::read(&root, &sources, &given.vars, &given.secrets, &mut found)?;
+        partial.check(&mut found);
+        partial.finish(&given.secrets)
     });
     found.outcome(spec, sources.owned())
 }

@@ -2,11 +2,11 @@
 //! `tests/invalid`.
 
 use super::*;
+use crate::fleetfile::Written;
 use crate::problem::{Problem, Problems};
-use crate::values::{Secrets, Size, render_duration};
+use crate::values::{Secrets, Size};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::time::Duration;
 
 fn read(text: &str) -> Result<Spec, Problems> {
@@ -43,36 +43,34 @@ vms:
 
 #[test]
 fn what_is_left_out_has_the_documented_default() {
-    let expected = Vm {
-        name: "armhf-vm".parse().unwrap(),
-        arch: Arch::Armhf,
-        accel: Accel::Auto,
-        machine: "virt".parse().unwrap(),
-        memory: Size::from_bytes(512 << 20),
-        vcpus: 1,
-        transport: None,
-        boot: Boot {
-            share: "/srv/armhf-vm-boot".parse().unwrap(),
-            handover: Handover::Copy,
-            cmdline: "console=ttyAMA0 root=/dev/vda1".parse().unwrap(),
-            seed: None,
-            confirm_within: None,
-        },
-        install: None,
-        disks: vec![Disk {
-            name: "armhf-vm".parse().unwrap(),
-            path: "/srv/armhf-vm.img".parse().unwrap(),
-            size: Some(Size::from_bytes(8 << 30)),
-        }],
-        console_log: None,
-        state: DesiredState::Running,
-        autostart: true,
-        on_guest_reboot: GuestReboot::ColdBoot,
-        stop_timeout: Duration::from_secs(120),
-        restart: Restart::Never,
-        protect: false,
-    };
-    assert_eq!(vm(SHORTEST), expected);
+    let vm = vm(SHORTEST);
+    let written = vm.written();
+    let keys = written.flat();
+    let expected = [
+        ("arch", "armhf"),
+        ("memory", "512MiB"),
+        ("boot.cmdline", "console=ttyAMA0 root=/dev/vda1"),
+        ("boot.from", "share"),
+        ("boot.share", "/srv/armhf-vm-boot"),
+        ("boot.handover", "copy"),
+        ("host", "local"),
+        ("accel", "auto"),
+        ("machine", "virt"),
+        ("vcpus", "1"),
+        ("disks[0].path", "/srv/armhf-vm.img"),
+        ("disks[0].name", "armhf-vm"),
+        ("disks[0].size", "8GiB"),
+        ("disks[0].format", "raw"),
+        ("state", "running"),
+        ("autostart", "true"),
+        ("on_guest_reboot", "cold-boot"),
+        ("stop_timeout", "2min"),
+        ("restart", "never"),
+        ("protect", "false"),
+    ];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value));
+    assert_eq!(keys, expected);
+    assert_eq!(vm.stop_timeout, DEFAULT_STOP_TIMEOUT);
     assert_eq!(read(SHORTEST).unwrap().fleet.as_str(), "obs-workers");
 }
 
@@ -253,7 +251,7 @@ fn a_file_that_is_too_large_is_not_read() {
     assert_eq!(underlined(&text), [("file-too-large", "")]);
 }
 
-/// A text of a spec, as YAML with its braces doubled.
+/// A text as YAML with its braces doubled.
 fn quoted(text: &str) -> String {
     serde_json::to_string(&text.replace('{', "{{").replace('}', "}}")).unwrap()
 }
@@ -264,137 +262,45 @@ type Entries = Vec<(String, String)>;
 /// How the keys of a map are ordered.
 type Order<'a> = &'a dyn Fn(&mut Entries);
 
-fn flow(mut entries: Entries, order: Order<'_>) -> String {
+fn flow(entries: impl Iterator<Item = (String, String)>, order: Order<'_>) -> String {
+    let mut entries: Entries = entries.collect();
     order(&mut entries);
-    let entries: Vec<_> = entries
-        .iter()
-        .map(|(key, value)| format!("{key}: {value}"))
-        .collect();
-    format!("{{ {} }}", entries.join(", "))
+    let entries = entries.iter().map(|(key, value)| format!("{key}: {value}"));
+    format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
 }
 
-fn entry(key: &str, value: impl ToString) -> (String, String) {
-    (key.to_owned(), value.to_string())
+/// What is written, as YAML in one line.
+fn yaml(written: &Written, order: Order<'_>) -> String {
+    match written {
+        Written::Nothing => "null".to_owned(),
+        Written::Plain(text) => text.clone(),
+        Written::Text(text) => quoted(text),
+        Written::List(entries) => {
+            let entries = entries.iter().map(|entry| yaml(entry, order));
+            format!("[{}]", entries.collect::<Vec<_>>().join(", "))
+        }
+        Written::Map(entries) => {
+            let key = |key: &String| serde_json::to_string(key).unwrap();
+            let entries = entries.iter();
+            flow(
+                entries.map(|(name, value)| (key(name), yaml(value, order))),
+                order,
+            )
+        }
+    }
 }
 
 /// A spec as a fleet file that says everything.
-fn yaml(spec: &Spec, order: Order<'_>) -> String {
-    let vms = spec
-        .vms
-        .iter()
-        .map(|(name, vm)| (quoted(name.as_str()), vm_yaml(vm, order)));
+fn file(spec: &Spec, order: Order<'_>) -> String {
+    let vms = spec.vms.iter();
+    let vms = vms.map(|(name, vm)| (quoted(name.as_str()), yaml(&vm.written(), order)));
     let mut file = vec![
-        entry("fleet", quoted(spec.fleet.as_str())),
-        entry("vms", flow(vms.collect(), order)),
+        ("fleet".to_owned(), quoted(spec.fleet.as_str())),
+        ("vms".to_owned(), flow(vms, order)),
     ];
     order(&mut file);
-    file.iter().fold(String::new(), |mut text, (key, value)| {
-        let _ = writeln!(text, "{key}: {value}");
-        text
-    })
-}
-
-fn vm_yaml(vm: &Vm, order: Order<'_>) -> String {
-    let accel = match vm.accel {
-        Accel::Auto => "auto",
-        Accel::Kvm => "kvm",
-        Accel::Tcg => "tcg",
-    };
-    let state = match vm.state {
-        DesiredState::Running => "running",
-        DesiredState::Stopped => "stopped",
-    };
-    let reboot = match vm.on_guest_reboot {
-        GuestReboot::ColdBoot => "cold-boot",
-        GuestReboot::Warm => "warm",
-        GuestReboot::Stop => "stop",
-    };
-    let restart = match vm.restart {
-        Restart::Never => "never",
-        Restart::WhenRequired => "when-required",
-    };
-    let mut entries = vec![
-        entry("arch", "armhf"),
-        entry("accel", accel),
-        entry("machine", quoted(vm.machine.as_str())),
-        entry("memory", vm.memory),
-        entry("vcpus", vm.vcpus),
-        entry("boot", boot_yaml(&vm.boot, order)),
-        entry("disks", disks_yaml(&vm.disks, order)),
-        entry("state", state),
-        entry("autostart", vm.autostart),
-        entry("on_guest_reboot", reboot),
-        entry("stop_timeout", render_duration(vm.stop_timeout)),
-        entry("restart", restart),
-        entry("protect", vm.protect),
-    ];
-    entries.extend(
-        vm.install
-            .iter()
-            .map(|install| entry("install", install_yaml(install, order))),
-    );
-    entries.extend(
-        vm.transport
-            .map(|transport| entry("transport", transport.as_str())),
-    );
-    let log = vm.console_log.iter();
-    entries.extend(log.map(|log| {
-        entry(
-            "console",
-            flow(vec![entry("log", quoted(log.as_str()))], order),
-        )
-    }));
-    flow(entries, order)
-}
-
-fn boot_yaml(boot: &Boot, order: Order<'_>) -> String {
-    let mut entries = vec![
-        entry("from", "share"),
-        entry("share", quoted(boot.share.as_str())),
-        entry("handover", boot.handover.as_str()),
-        entry("cmdline", quoted(boot.cmdline.as_str())),
-    ];
-    entries.extend(boot.seed.iter().map(|seed| {
-        let pair = vec![
-            entry("kernel", quoted(seed.kernel.as_str())),
-            entry("initrd", quoted(seed.initrd.as_str())),
-        ];
-        entry("seed", flow(pair, order))
-    }));
-    let within = boot.confirm_within.into_iter();
-    entries.extend(within.map(|within| entry("confirm_within", render_duration(within))));
-    flow(entries, order)
-}
-
-fn install_yaml(install: &Install, order: Order<'_>) -> String {
-    let files = install.files.iter();
-    let files = files.map(|(to, from)| {
-        (
-            serde_json::to_string(to.as_str()).unwrap(),
-            quoted(from.as_str()),
-        )
-    });
-    let entries = vec![
-        entry("kernel", quoted(install.kernel.as_str())),
-        entry("initrd", quoted(install.initrd.as_str())),
-        entry("cmdline", quoted(install.cmdline.as_str())),
-        entry("files", flow(files.collect(), order)),
-    ];
-    flow(entries, order)
-}
-
-fn disks_yaml(disks: &[Disk], order: Order<'_>) -> String {
-    let disk = |disk: &Disk| {
-        let mut entries = vec![
-            entry("name", quoted(disk.name.as_str())),
-            entry("path", quoted(disk.path.as_str())),
-            entry("format", "raw"),
-        ];
-        entries.extend(disk.size.map(|size| entry("size", size)));
-        flow(entries, order)
-    };
-    let disks: Vec<_> = disks.iter().map(disk).collect();
-    format!("[{}]", disks.join(", "))
+    let lines = file.iter().map(|(key, value)| format!("{key}: {value}\n"));
+    lines.collect()
 }
 
 prop_compose! {
@@ -422,6 +328,7 @@ prop_compose! {
             initrd: format!("/seeds/{initrd}-i").parse().unwrap(),
         });
         Boot {
+            from: BootFrom::Share,
             share: format!("/shares/{folder}/{vm}").parse().unwrap(),
             handover: if link { Handover::Link } else { Handover::Copy },
             cmdline: cmdline.parse().unwrap(),
@@ -459,6 +366,7 @@ prop_compose! {
             name: name.parse().unwrap(),
             path: format!("/disks/{folder}/{vm}.img").parse().unwrap(),
             size: size.map(|sectors| Size::from_bytes(sectors * 512)),
+            format: DiskFormat::Raw,
         }
     }
 }
@@ -492,7 +400,6 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             install,
         )| Vm {
             name: name.parse().unwrap(),
-            arch: Arch::Armhf,
             accel,
             machine: machine.parse().unwrap(),
             memory: Size::from_bytes(mib << 20),
@@ -504,7 +411,9 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
             }),
             boot,
             disks,
-            console_log: log.map(|log| format!("/logs/{log}/{name}.log").parse().unwrap()),
+            console: Console {
+                log: log.map(|log| format!("/logs/{log}/{name}.log").parse().unwrap()),
+            },
             state,
             autostart,
             on_guest_reboot,
@@ -515,6 +424,7 @@ fn any_vm(name: String) -> impl Strategy<Value = Vm> {
                 Restart::WhenRequired
             },
             protect,
+            ..vm(SHORTEST)
         },
     )
 }
@@ -547,7 +457,7 @@ fn shuffled(seed: u64) -> impl Fn(&mut Entries) {
 proptest! {
     #[test]
     fn a_spec_written_as_a_file_reads_as_itself(spec in any_spec(), seed: u64) {
-        let text = yaml(&spec, &shuffled(seed));
+        let text = file(&spec, &shuffled(seed));
         prop_assert_eq!(read(&text), Ok(spec), "{}", text);
     }
 }

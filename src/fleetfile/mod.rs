@@ -1,11 +1,27 @@
 //! The language of fleet files, apart from what its keys are.
 
+mod declarations;
+pub(crate) mod declare;
+mod expand;
+pub(crate) mod explain;
+mod fields;
+mod key;
+mod layers;
 mod merge;
 mod placeholder;
 mod range;
+mod readable;
+mod scalars;
+pub(crate) mod schema;
 mod suggest;
+mod value_type;
+mod vars;
 
-pub(crate) use merge::merge;
-pub(crate) use placeholder::{Fault, expand};
-pub(crate) use range::{Member, NameRange, Wrong, is_range};
-pub(crate) use suggest::nearest;
+pub(crate) use declare::{keys, map, words};
+pub(crate) use expand::{Placeholders, Room, Vars, environment_names};
+pub(crate) use fields::{Field, Spanned, fields, first_time, key_text, wrong_type};
+pub(crate) use key::{Absence, Effect, Key, Map, Need, ValueType};
+pub(crate) use layers::{Layered, layered};
+pub use readable::Written;
+pub(crate) use readable::{Declared, Listed, Missing, Readable, Scalar, Scope, Typed};
+pub(crate) use scalars::{Beside, Words, accept, later, text, whole, word};

@@ -68,7 +68,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((disk.path.to_string(), Look::Image));
         looks.push((disk.path.parent().to_owned(), Look::Room));
     }
-    if let Some(log) = &vm.console_log {
+    if let Some(log) = &vm.console.log {
         looks.push(stat(log.parent()));
     }
     looks

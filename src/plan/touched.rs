@@ -61,7 +61,7 @@ impl Touched {
         for disk in &vm.disks {
             self.add(&disk.path, format!("disk {} of {name}", disk.name));
         }
-        if let Some(log) = &vm.console_log {
+        if let Some(log) = &vm.console.log {
             self.add(log, format!("console log of {name}"));
         }
     }

@@ -3,198 +3,71 @@
 use crate::problem::{Problem, ProblemKind};
 use std::ops::Range;
 
-/// A part of a parser's complaint, what it means, and what to do.
-type Meaning = (&'static str, &'static str, &'static str);
+macro_rules! meanings {
+    ($($part:literal: $message:literal, $remedy:literal;)*) => { &[$(($part, $message, $remedy)),*] };
+}
 
-/// The first that fits is taken.
-const MEANINGS: &[Meaning] = &[
-    (
-        "unprintable",
-        "this character cannot stand in a YAML file",
-        "remove it, or write it as an escape between double quotes",
-    ),
-    (
-        "byte order mark",
-        "a byte order mark stands in the middle of the file",
-        "remove it: it is invisible, and comes from files that were put together",
-    ),
-    ("tab", "a tab cannot be used here", "indent with spaces"),
-    (
-        "quoted scalar, found unexpected end",
-        "this quote is never closed",
-        "close it",
-    ),
-    (
-        "invalid indentation in quoted scalar",
-        "this quote is not closed where its text should end",
-        "close it, or indent its next lines",
-    ),
-    (
-        "trailing content after double-quoted",
-        "something follows a closing quote",
-        "write `\\\"` for a quote inside of quotes",
-    ),
-    (
-        "unknown escape character",
-        "a backslash begins something unknown here",
-        "write `\\\\` for a backslash, or use single quotes",
-    ),
-    (
-        "expected ',' or '}'",
-        "a `{` before this is not closed, or a `,` is missing here",
-        "close it with `}`, or separate the entries with `,`",
-    ),
-    (
-        "expected ',' or ']'",
-        "a `[` before this is not closed, or a `,` is missing here",
-        "close it with `]`, or separate the entries with `,`",
-    ),
-    (
-        "misplaced bracket",
-        "this bracket closes nothing",
-        "remove it, or open it before",
-    ),
-    (
-        "unknown anchor",
-        "this alias refers to nothing before it",
-        "name the value with `&`, as in `&small 512MiB`, before using it with `*`",
-    ),
-    (
-        "unexpected character",
-        "a value cannot begin like this",
-        "put it between quotes",
-    ),
-    (
-        "cannot start any token",
-        "a value cannot begin like this",
-        "put it between quotes",
-    ),
-    (
-        "mapping values are not allowed",
-        "there cannot be a key here",
-        "put a text that contains `: ` between quotes; keys of one map begin in the same column",
-    ),
-    (
-        "block sequence entries are not allowed",
-        "there cannot be a list here",
-        "begin the list on a line of its own",
-    ),
-    (
-        "simple key expect",
-        "this does not fit what is before it",
-        "is a `:` missing on the line before? keys of one map begin in the same column",
-    ),
-    (
-        "did not find expected key",
-        "this does not fit what is before it",
-        "begin the keys of one map in the same column",
-    ),
-    (
-        "expected '-'",
-        "this does not fit the list before it",
-        "begin each entry of a list with `- `, all in the same column",
-    ),
-    (
-        "invalid indentation",
-        "this is not indented as it should be",
-        "indent it more than the key that it belongs to; or is a bracket or quote before it not closed?",
-    ),
-    (
-        "incompatible yaml",
-        "this version of YAML is not known",
-        "remove the line that begins with `%YAML`",
-    ),
-    (
-        "<document start>",
-        "something follows the end of the file's value",
-        "a fleet file is one map of keys, which begin in the first column",
-    ),
-    (
-        "did not find expected node content",
-        "a value is missing here",
-        "write one; or is a bracket or a quote before it not closed?",
-    ),
-    (
-        "hexadecimal number",
-        "this escape names no character",
-        "write the character itself, or an escape such as `\\u00e9`",
-    ),
-    (
-        "unicode character escape",
-        "this escape names no character",
-        "write the character itself, or an escape such as `\\u00e9`",
-    ),
-    (
-        "wrongly indented line in block",
-        "this line is not indented as the first line of its block",
-        "indent all lines of the block alike",
-    ),
-    (
-        "scanning a block scalar",
-        "only a comment may stand beside `|` or `>`",
-        "begin the text on the next line",
-    ),
-    (
-        "anchor or alias",
-        "a name is missing after `&` or `*`",
-        "put a text that begins with one of them between quotes",
-    ),
-    (
-        "duplicated anchor",
-        "a value cannot have two names",
-        "remove one of them",
-    ),
-    (
-        "mapping keys are not allowed",
-        "there cannot be a key here",
-        "keys of one map begin in the same column",
-    ),
-    (
-        "'-' ",
-        "a `-` needs a space after it here",
-        "write `- ` before an entry of a list, and put a text that begins with `-` between quotes",
-    ),
-    (
-        "':' ",
-        "a `:` cannot stand here without a space after it",
-        "put a text that contains `:` between quotes",
-    ),
-    (
-        "comment intercepting",
-        "a comment stands inside of a text of several lines",
-        "move it before or after the text",
-    ),
-    (
-        "document indicator",
-        "this quote is never closed",
-        "close it",
-    ),
-    (
-        "document end",
-        "something follows the end of the file's value",
-        "a fleet file is one map of keys: remove the `...`",
-    ),
-    (
-        "directive",
-        "lines that begin with `%` say nothing in a fleet file",
-        "remove the line, or put a text that begins with `%` between quotes",
-    ),
-    (
-        "handle",
-        "this is no YAML tag",
-        "put a text that begins with `!` between quotes",
-    ),
-    (
-        "tag",
-        "this is no YAML tag",
-        "put a text that begins with `!` between quotes",
-    ),
-    (
-        "unexpected eof",
-        "the file ends in the middle of a value",
-        "close what was opened before",
-    ),
-];
+/// A part of a parser's complaint, what it means, and what to do. The first that fits is taken.
+const MEANINGS: &[(&str, &str, &str)] = meanings! {
+    "unprintable": "this character cannot stand in a YAML file",
+        "remove it, or write it as an escape between double quotes";
+    "byte order mark": "a byte order mark stands in the middle of the file",
+        "remove it: it is invisible, and comes from files that were put together";
+    "tab": "a tab cannot be used here", "indent with spaces";
+    "quoted scalar, found unexpected end": "this quote is never closed", "close it";
+    "invalid indentation in quoted scalar": "this quote is not closed where its text should end",
+        "close it, or indent its next lines";
+    "trailing content after double-quoted": "something follows a closing quote",
+        "write `\\\"` for a quote inside of quotes";
+    "unknown escape character": "a backslash begins something unknown here",
+        "write `\\\\` for a backslash, or use single quotes";
+    "expected ',' or '}'": "a `{` before this is not closed, or a `,` is missing here",
+        "close it with `}`, or separate the entries with `,`";
+    "expected ',' or ']'": "a `[` before this is not closed, or a `,` is missing here",
+        "close it with `]`, or separate the entries with `,`";
+    "misplaced bracket": "this bracket closes nothing", "remove it, or open it before";
+    "unknown anchor": "this alias refers to nothing before it",
+        "name the value with `&`, as in `&small 512MiB`, before using it with `*`";
+    "unexpected character": "a value cannot begin like this", "put it between quotes";
+    "cannot start any token": "a value cannot begin like this", "put it between quotes";
+    "mapping values are not allowed": "there cannot be a key here",
+        "put a text that contains `: ` between quotes; keys of one map begin in the same column";
+    "block sequence entries are not allowed": "there cannot be a list here", "begin the list on a line of its own";
+    "simple key expect": "this does not fit what is before it",
+        "is a `:` missing on the line before? keys of one map begin in the same column";
+    "did not find expected key": "this does not fit what is before it", "begin the keys of one map in the same column";
+    "expected '-'": "this does not fit the list before it",
+        "begin each entry of a list with `- `, all in the same column";
+    "invalid indentation": "this is not indented as it should be",
+        "indent it more than the key that it belongs to; or is a bracket or quote before it not closed?";
+    "incompatible yaml": "this version of YAML is not known", "remove the line that begins with `%YAML`";
+    "<document start>": "something follows the end of the file's value",
+        "a fleet file is one map of keys, which begin in the first column";
+    "did not find expected node content": "a value is missing here",
+        "write one; or is a bracket or a quote before it not closed?";
+    "hexadecimal number": "this escape names no character",
+        "write the character itself, or an escape such as `\\u00e9`";
+    "unicode character escape": "this escape names no character",
+        "write the character itself, or an escape such as `\\u00e9`";
+    "wrongly indented line in block": "this line is not indented as the first line of its block",
+        "indent all lines of the block alike";
+    "scanning a block scalar": "only a comment may stand beside `|` or `>`", "begin the text on the next line";
+    "anchor or alias": "a name is missing after `&` or `*`", "put a text that begins with one of them between quotes";
+    "duplicated anchor": "a value cannot have two names", "remove one of them";
+    "mapping keys are not allowed": "there cannot be a key here", "keys of one map begin in the same column";
+    "'-' ": "a `-` needs a space after it here",
+        "write `- ` before an entry of a list, and put a text that begins with `-` between quotes";
+    "':' ": "a `:` cannot stand here without a space after it", "put a text that contains `:` between quotes";
+    "comment intercepting": "a comment stands inside of a text of several lines", "move it before or after the text";
+    "document indicator": "this quote is never closed", "close it";
+    "document end": "something follows the end of the file's value",
+        "a fleet file is one map of keys: remove the `...`";
+    "directive": "lines that begin with `%` say nothing in a fleet file",
+        "remove the line, or put a text that begins with `%` between quotes";
+    "handle": "this is no YAML tag", "put a text that begins with `!` between quotes";
+    "tag": "this is no YAML tag", "put a text that begins with `!` between quotes";
+    "unexpected eof": "the file ends in the middle of a value", "close what was opened before";
+};
 
 /// The problem of a complaint about a place, before which stands `before`.
 pub(crate) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Problem {

@@ -8,6 +8,7 @@ mod boot;
 mod case;
 mod change;
 mod faults;
+mod folders;
 mod hook;
 mod identity;
 mod install;

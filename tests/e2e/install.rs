@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The preseed file that the example has.
-const PRESEED: &str = include_str!("../../examples/debian-armhf/preseed.cfg");
+pub(crate) const PRESEED: &str = include_str!("../../examples/debian-armhf/preseed.cfg");
 
 fn fleet() -> String {
     let first = &GuestFiles::get().first;
@@ -33,12 +33,12 @@ vms:
 }
 
 /// The same, with a VM that a watcher is to start again.
-fn watched_fleet() -> String {
+pub(crate) fn watched_fleet() -> String {
     fleet().replace("    on_guest_reboot: stop\n", "")
 }
 
 /// A host with an installer and the example's preseed file.
-fn with_installer(preseed: &str) -> TestHost {
+pub(crate) fn with_installer(preseed: &str) -> TestHost {
     let host = TestHost::with_fleet(&fleet());
     host.write("/srv/seed/preseed.cfg", preseed);
     let script = host.armfleet(&["guest-setup"]).success();

@@ -42,6 +42,8 @@ mod rollback;
 mod run_state;
 mod sandbox;
 mod secrets;
+mod trace;
+mod traced;
 mod trail;
 mod trust;
 mod watch;

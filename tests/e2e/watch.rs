@@ -20,7 +20,7 @@ pub(crate) fn cold_boot() -> String {
     recipe().replace("    on_guest_reboot: stop\n", "")
 }
 
-fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
@@ -31,8 +31,13 @@ fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
 impl TestHost {
     /// A watcher at work.
     pub(crate) fn watch(&self) -> Running {
+        self.watch_by("exec")
+    }
+
+    /// A watcher at work, started by other words of the shell that lead to the same process.
+    pub(crate) fn watch_by(&self, start: &str) -> Running {
         let lines = self.log_lines("connected to libvirt");
-        let script = format!("exec {ARMFLEET} watch 2>>{LOG}");
+        let script = format!("{start} {ARMFLEET} watch 2>>{LOG}");
         let watcher = self.spawn("sh", &["-c", &script]);
         self.wait_for_log("connected to libvirt", lines + 1);
         watcher

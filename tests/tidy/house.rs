@@ -50,7 +50,11 @@ impl House {
         for item in &self.files[name].items {
             let syn::Item::Use(used) = item else { continue };
             if !matches!(used.vis, syn::Visibility::Inherited) {
-                for (path, as_name) in leaves(&used.tree) {
+                // One name alone is a macro of the same file.
+                let others = leaves(&used.tree)
+                    .into_iter()
+                    .filter(|(path, _)| path.len() > 1);
+                for (path, as_name) in others {
                     handed_on.insert(as_name, self.absolute(module, &path).unwrap_or(path));
                 }
             }
@@ -155,6 +159,10 @@ impl House {
 
 impl Names<'_> {
     fn add(&mut self, path: &[String]) {
+        // `crate` alone is of a visibility.
+        if path == ["crate"] {
+            return;
+        }
         self.used.extend(self.house.absolute(&self.module, path));
     }
 

@@ -176,7 +176,7 @@ impl VmPlanner<'_> {
         let lost = seed::seed_is_lost(self.input, self.vm);
         let cause = remembered.cause(|record| record.boot.seed && lost);
         needs.extend(builder.because(cause, staged));
-        if let Some(log) = &self.vm.console_log {
+        if let Some(log) = &self.vm.console.log {
             self.parent_exists(log, builder)?;
         }
         Ok(needs)

@@ -1,11 +1,10 @@
-//! Checks of paths: what may be given to a VM at all, and what only to one.
+//! Which paths a VM uses, and which no VM can be given.
 
-use super::fields::Spanned;
-use super::partial::{PartialVm, PartialVms};
+use super::vm::PartialVm;
+use crate::fleetfile::Spanned;
 use crate::paths;
 use crate::problem::{Problem, ProblemKind};
 use crate::values::{HostPath, VmName};
-use std::collections::BTreeSet;
 
 /// Below these virt-aa-helper gives a VM nothing (`valid_path` in libvirt's `src/security/virt-aa-helper.c`), so that it
 /// would not start where AppArmor is on.
@@ -62,7 +61,7 @@ const COMMON_FOLDERS: [&str; 11] = [
 
 /// What a VM does with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     Share,
     Disk,
     Log,
@@ -72,10 +71,10 @@ enum Purpose {
 
 /// A VM's use of a path.
 #[derive(Debug, Clone, Copy)]
-struct Claim<'d> {
-    vm: Option<&'d Spanned<VmName>>,
-    purpose: Purpose,
-    path: &'d Spanned<HostPath>,
+pub(super) struct Claim<'d> {
+    pub(super) vm: Option<&'d Spanned<VmName>>,
+    pub(super) purpose: Purpose,
+    pub(super) path: &'d Spanned<HostPath>,
 }
 
 impl Claim<'_> {
@@ -90,34 +89,28 @@ impl Claim<'_> {
     }
 
     /// As a part of a sentence: `the disk of armhf-vm`.
-    fn described(&self) -> String {
+    pub(super) fn described(&self) -> String {
         let vm = self.vm.map_or("a VM", |vm| vm.value.as_str());
         format!("the {} of {vm}", self.purpose())
     }
 
     /// Whether nobody writes there.
-    fn is_read_only(&self) -> bool {
+    pub(super) fn is_read_only(&self) -> bool {
         matches!(self.purpose, Purpose::Seed | Purpose::Installer)
     }
 
-    fn labelled(&self) -> String {
+    pub(super) fn labelled(&self) -> String {
         format!("{} {}", self.purpose(), self.path.value)
     }
 
     /// Whether the path is this one's, or inside of it.
-    fn covers(&self, path: &str) -> bool {
+    pub(super) fn covers(&self, path: &str) -> bool {
         is_inside_or_same(path, self.path.value.as_str())
     }
 }
 
-/// Every use of a path by any VM, in the order of the file.
-fn claims<'d>(draft: &PartialVms<'d>) -> Vec<Claim<'d>> {
-    let mut claims: Vec<_> = draft.readable_vms().flat_map(claims_of).collect();
-    claims.sort_by_key(|claim| (claim.path.range.start, claim.path.range.end));
-    claims
-}
-
-fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
+/// Every use of a path by a VM.
+pub(super) fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
     let share = vm
         .boot
         .as_ref()
@@ -126,7 +119,8 @@ fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
     let disks = vm
         .readable_disks()
         .filter_map(|disk| disk.path.as_ref().ok());
-    let log = vm.console_log.as_ref().ok().and_then(Option::as_ref);
+    let console = vm.console.as_ref().ok();
+    let log = console.and_then(|console| console.log.as_ref().ok()?.as_ref());
     let seed = vm.readable_seed();
     let seeds = seed
         .into_iter()
@@ -152,9 +146,13 @@ fn is_inside_or_same(path: &str, folder: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Paths that no VM can be given.
-pub(crate) fn path_refused(draft: &PartialVms) -> Vec<Problem> {
-    claims(draft).iter().filter_map(refusal).collect()
+/// Finds the paths of a VM that no VM can be given.
+pub(super) fn path_problems(vm: &PartialVm) -> Vec<Problem> {
+    let claims = claims_of(vm);
+    let refused = claims.iter().filter_map(refusal);
+    refused
+        .chain(claims.iter().filter_map(too_general))
+        .collect()
 }
 
 fn refusal(claim: &Claim<'_>) -> Option<Problem> {
@@ -197,92 +195,13 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
 }
 
 /// A boot share belongs to its guest alone: its folder gets QEMU's user as its owner, and the guest writes what it likes.
-pub(crate) fn share_too_general(draft: &PartialVms) -> Vec<Problem> {
-    let general = |path: &str| {
-        let top = !path[1..].contains('/');
-        top || COMMON_FOLDERS.contains(&path) || is_inside_or_same(paths::STATE, path)
-    };
-    let claims = claims(draft).into_iter();
-    let shares = claims.filter(|claim| claim.purpose == Purpose::Share);
-    let wrong = shares.filter(|share| general(share.path.value.as_str()));
-    let problem = |share: Claim<'_>| {
-        let path = &share.path.value;
+fn too_general(claim: &Claim<'_>) -> Option<Problem> {
+    let path = claim.path.value.as_str();
+    let top = !path[1..].contains('/');
+    let general = top || COMMON_FOLDERS.contains(&path) || is_inside_or_same(paths::STATE, path);
+    (general && claim.purpose == Purpose::Share).then(|| {
         let message = format!("{path} is not a folder for one VM alone");
-        Problem::new(ProblemKind::ShareTooGeneral, &share.path.range, message)
+        Problem::new(ProblemKind::ShareTooGeneral, &claim.path.range, message)
             .help(format!("the guest owns its boot share, and all in it; use a folder of its own, such as {path}/NAME-boot"))
-    };
-    wrong.map(problem).collect()
-}
-
-/// Two uses of one path, or of a path inside of another. Seeds are only read, so many VMs may have the same.
-pub(crate) fn shared_path(draft: &PartialVms) -> Vec<Problem> {
-    let mut claims = claims(draft);
-    // With `/` before everything else, what is inside of a path comes right after it.
-    claims.sort_by(|one, other| components(one).cmp(components(other)));
-    let mut around: Vec<Claim<'_>> = Vec::new();
-    let mut problems = Vec::new();
-    // What a range says once is the same mistake for each of its VMs.
-    let mut told = BTreeSet::new();
-    for claim in claims {
-        around.retain(|outer| outer.covers(claim.path.value.as_str()));
-        match around.last() {
-            Some(outer)
-                if outer.is_read_only()
-                    && claim.is_read_only()
-                    && outer.path.value == claim.path.value => {}
-            Some(outer) => {
-                let problem = conflict(outer, &claim);
-                let places = problem.others.iter().map(|other| other.range.start);
-                if told.insert((problem.place.range.start, places.collect::<Vec<_>>())) {
-                    problems.push(problem);
-                }
-            }
-            None => around.push(claim),
-        }
-    }
-    problems
-}
-
-fn components<'d>(claim: &Claim<'d>) -> impl Iterator<Item = &'d str> {
-    claim.path.value.as_str().split('/')
-}
-
-fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
-    let message = if outer.path.value == inner.path.value {
-        format!(
-            "{} and {} are the same",
-            outer.described(),
-            inner.described()
-        )
-    } else if outer.purpose == Purpose::Share {
-        format!("{} is inside of {}", inner.described(), outer.described())
-    } else {
-        format!(
-            "{} is below {}, which is a file",
-            inner.described(),
-            outer.described()
-        )
-    };
-    let later = inner.path.range.start >= outer.path.range.start;
-    let (place, other) = if later {
-        (inner, outer)
-    } else {
-        (outer, inner)
-    };
-    let help = match outer.purpose {
-        Purpose::Share => {
-            "a guest can change everything in its boot share: give each its own path, with `{name}` in it"
-        }
-        _ => "give each its own path, with `{name}` in it",
-    };
-    // Through an alias both have the same place; then their VMs are what tells them apart.
-    let written_once = place.path.range == other.path.range;
-    let problem = match inner.vm.filter(|_| written_once) {
-        Some(vm) => Problem::new(ProblemKind::SharedPath, &vm.range, message)
-            .also(&other.path.range, other.labelled()),
-        None => Problem::new(ProblemKind::SharedPath, &place.path.range, message)
-            .label(place.labelled())
-            .also(&other.path.range, other.labelled()),
-    };
-    problem.help(help)
+    })
 }

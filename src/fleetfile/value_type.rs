@@ -1,57 +1,20 @@
 //! What may stand at a key: one description, from which `explain` and the schema are made.
 
 use super::fields::listed;
-use super::keys::Table;
+use super::key::{Map, ValueType};
 use crate::values::size;
-use serde_json::{Map, Value, json};
-
-/// What may stand at a key.
-#[derive(Debug)]
-pub(crate) enum Form {
-    /// `true` or `false`.
-    Boolean,
-    /// A whole number within bounds.
-    Whole(u64, u64),
-    /// One of the words that the function lists.
-    Word(fn() -> Vec<&'static str>),
-    /// A name, with placeholders.
-    Name,
-    /// A number with a unit of size.
-    Size,
-    /// Numbers with units of time.
-    Duration,
-    /// An absolute path on the VM's host, with placeholders.
-    HostPath,
-    /// A path on the VM's host or beside the file, with placeholders.
-    Path,
-    /// A text of one line, with placeholders.
-    Line,
-    /// Any text, on any number of lines, which is taken as it is.
-    Text,
-    /// Any text, number or truth, which is taken as it is.
-    Value,
-    /// A map with these keys.
-    Map(&'static Table),
-    /// A list of maps with these keys.
-    List(&'static Table),
-    /// A map from names or ranges of names to maps with these keys.
-    Vms(&'static Table),
-    /// A map from names, such as this one, to maps with these keys.
-    Named(&'static Table, &'static str),
-    /// A map from absolute paths to paths on the VM's host or beside the file, with placeholders.
-    Files,
-}
+use serde_json::{Map as Object, Value, json};
 
 /// Characters that no text of a fleet file may have, for the inside of a pattern's brackets.
 const CONTROL: &str = r"\u0000-\u001f\u007f";
 
-impl Form {
+impl ValueType {
     /// As a part of a sentence (`a size, as in 512MiB`).
     pub(crate) fn described(&self) -> String {
         match self {
             Self::Boolean => "`true` or `false`".to_owned(),
             Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
-            Self::Word(words) => listed(words().into_iter(), "or"),
+            Self::Word(words) => listed(words.iter().copied(), "or"),
             Self::Name => {
                 "a name: letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit"
                     .to_owned()
@@ -63,13 +26,13 @@ impl Form {
             Self::Line => "a text of one line".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::Value => "a text, a number, `true` or `false`".to_owned(),
-            Self::Map(table) => format!("a map with {}", keys_of(table)),
-            Self::List(table) => format!("a list of maps with {}", keys_of(table)),
-            Self::Vms(table) => format!(
+            Self::Nested(map) => format!("a map with {}", keys_of(map)),
+            Self::List(map) => format!("a list of maps with {}", keys_of(map)),
+            Self::Entries(map) => format!(
                 "a map from names, or ranges such as \"obs-[01-12]\", to maps with {}",
-                keys_of(table)
+                keys_of(map)
             ),
-            Self::Named(table, _) => format!("a map from names to maps with {}", keys_of(table)),
+            Self::Named(map, _) => format!("a map from names to maps with {}", keys_of(map)),
             Self::Files => "a map from absolute paths to files".to_owned(),
         }
     }
@@ -85,31 +48,21 @@ impl Form {
             }
             Self::Text
             | Self::Value
-            | Self::Map(_)
+            | Self::Nested(_)
             | Self::List(_)
-            | Self::Vms(_)
+            | Self::Entries(_)
             | Self::Named(..) => None,
         }
     }
 
-    /// The keys that may stand below it.
-    pub(crate) fn table(&self) -> Option<&'static Table> {
-        match self {
-            Self::Map(table) | Self::List(table) | Self::Vms(table) | Self::Named(table, _) => {
-                Some(table)
-            }
-            _ => None,
-        }
-    }
-
     /// As a schema. It accepts whatever the reader accepts, and not much more.
-    pub(crate) fn schema(&self, nullable: bool) -> Map<String, Value> {
+    pub(crate) fn schema(&self, nullable: bool) -> Object<String, Value> {
         let mut schema = into_map(match self {
             Self::Boolean => json!({ "type": "boolean" }),
             Self::Whole(least, most) => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
             }
-            Self::Word(words) => json!({ "type": "string", "enum": words() }),
+            Self::Word(words) => json!({ "type": "string", "enum": words }),
             Self::Name => scalar(NAME),
             Self::Size => json!({ "type": "string", "pattern": size::pattern() }),
             Self::Duration => json!({ "type": "string", "pattern": size::DURATION_PATTERN }),
@@ -119,19 +72,19 @@ impl Form {
             Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
             Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
             Self::Text | Self::Value => json!({ "type": ["string", "number", "boolean"] }),
-            Self::Map(table) => json!({ "$ref": reference(table) }),
-            Self::List(table) => json!({ "type": "array", "items": { "$ref": reference(table) } }),
-            Self::Vms(table) => json!({
+            Self::Nested(map) => json!({ "$ref": reference(map) }),
+            Self::List(map) => json!({ "type": "array", "items": { "$ref": reference(map) } }),
+            Self::Entries(map) => json!({
                 "type": "object",
                 "propertyNames": {
                     "pattern": format!(r"{NAME}|[\[\]]"),
                     "errorMessage": said("a VM's name, nor a range of names as in \"obs-[01-12]\""),
                 },
-                "additionalProperties": { "$ref": reference(table) },
+                "additionalProperties": { "$ref": reference(map) },
             }),
-            Self::Named(table, _) => json!({
+            Self::Named(map, _) => json!({
                 "type": "object",
-                "additionalProperties": { "$ref": reference(table) },
+                "additionalProperties": { "$ref": reference(map) },
             }),
             Self::Files => json!({
                 "type": "object",
@@ -142,7 +95,7 @@ impl Form {
                 "additionalProperties": { "type": ["string", "number", "boolean"] },
             }),
         });
-        if self.table().is_none() && !matches!(self, Self::Files) {
+        if self.map().is_none() && !matches!(self, Self::Files) {
             schema = or_placeholder(schema, &self.described());
         }
         into_map(if nullable {
@@ -167,7 +120,7 @@ fn said(described: &str) -> String {
 }
 
 /// A schema that takes a text with a placeholder, too: what that stands for is not known before the file is read.
-fn or_placeholder(mut schema: Map<String, Value>, described: &str) -> Map<String, Value> {
+fn or_placeholder(mut schema: Object<String, Value>, described: &str) -> Object<String, Value> {
     let Some(pattern) = schema.get_mut("pattern") else {
         return match schema.get("type") {
             Some(Value::Array(_)) => schema,
@@ -199,18 +152,18 @@ fn or_null(schema: Value) -> Value {
     map.into()
 }
 
-fn into_map(value: Value) -> Map<String, Value> {
+fn into_map(value: Value) -> Object<String, Value> {
     match value {
         Value::Object(map) => map,
-        other => Map::from_iter([("const".to_owned(), other)]),
+        other => Object::from_iter([("const".to_owned(), other)]),
     }
 }
 
-/// Where a table's schema is.
-fn reference(table: &Table) -> String {
-    format!("#/definitions/{}", table.id)
+/// Where a map's schema is.
+fn reference(map: &Map) -> String {
+    format!("#/definitions/{}", map.id)
 }
 
-fn keys_of(table: &Table) -> String {
-    listed(table.supported(), "and")
+fn keys_of(map: &Map) -> String {
+    listed(map.names(), "and")
 }

@@ -1,13 +1,10 @@
 //! Which VMs the files declare: each name with its place, the range that it is of, and what is said about it alone.
 
-use super::fields::{Field, first_time, key_text};
-use super::scalars::wrong_type;
-use crate::fleetfile::{Member, NameRange, Wrong, is_range};
+use super::fields::{Field, first_time, key_text, wrong_type};
+use super::range::{Member, NameRange, Wrong, is_range};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::VmName;
-use crate::yaml::Sources;
-use crate::yaml::at;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Node, Sources, Value, at};
 use std::collections::BTreeMap;
 
 /// The most VMs of a fleet.

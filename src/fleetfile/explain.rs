@@ -1,8 +1,7 @@
 //! What is to be known about the keys of a fleet file and the problems of one, for whoever asks.
 
-use super::keys::{Absence, Effect, FILE, Key, Support, TABLES, Table};
-use super::value_type::Form;
-use crate::fleetfile::nearest;
+use super::key::{Absence, Effect, Key, Map, ValueType};
+use super::suggest::nearest;
 use crate::problem::{HostCheck, ProblemKind};
 use serde::Serialize;
 
@@ -75,10 +74,12 @@ impl Topic {
 
 /// Everything that can be explained: keys in the order of their tables, then problems, then checks of the host.
 #[must_use]
-pub fn topics() -> Vec<Topic> {
-    let keys = TABLES
-        .iter()
-        .flat_map(|table| table.keys.iter().map(|key| key_topic(table, key)));
+pub(crate) fn topics(root: &'static Map) -> Vec<Topic> {
+    let maps = root.all();
+    let keys = maps.iter().flat_map(|map| {
+        let done = map.keys.iter().map(|key| key_topic(&maps, map, key));
+        done.chain(map.planned.iter().map(|name| planned(map, name)))
+    });
     let problems = ProblemKind::ALL.iter().map(|code| {
         Topic::Problem(ProblemTopic {
             code: code.name(),
@@ -103,9 +104,9 @@ pub fn topics() -> Vec<Topic> {
 ///
 /// # Errors
 /// When there is no such thing; with what was probably meant, if there is something near.
-pub fn explain(word: &str) -> Result<Vec<Topic>, Option<String>> {
+pub(crate) fn explain(root: &'static Map, word: &str) -> Result<Vec<Topic>, Option<String>> {
     let word = plain(word);
-    let topics = topics();
+    let topics = topics(root);
     let found = |wanted: &dyn Fn(&str) -> bool| -> Vec<Topic> {
         let found = topics.iter().filter(|topic| wanted(topic.name()));
         found.cloned().collect()
@@ -147,78 +148,81 @@ fn near(word: &str, topics: &[Topic]) -> Option<String> {
     nearest(word, ends.chain(names)).map(str::to_owned)
 }
 
-fn key_topic(table: &Table, key: &Key) -> KeyTopic {
-    let about = match key.support {
-        Support::Later => None,
-        Support::Done(_, meaning) => Some(KeyText {
-            meaning: meaning.text,
-            value: value(&meaning.form),
-            default: match meaning.absence {
-                Absence::Value(text) => Some(text),
-                Absence::Error | Absence::Means(_) => None,
-            },
-            absence: match meaning.absence {
-                Absence::Error => None,
-                Absence::Value(text) => Some(format!("`{text}`")),
-                Absence::Means(text) => Some(text.to_owned()),
-            },
-            effect: match meaning.effect {
-                Effect::Now => "when it is applied, also while the VM runs",
-                Effect::NextBoot => "when the VM next starts",
-                Effect::Told(text) => text,
-            },
-            example: example(table, &format!("{}: {}", key.name, meaning.example)),
-        }),
-    };
+fn planned(map: &Map, name: &str) -> KeyTopic {
     KeyTopic {
-        key: format!("{}{}", table.prefix, key.name),
-        of: table.owner,
-        about,
+        key: format!("{}{name}", map.prefix),
+        of: map.owner,
+        about: None,
     }
 }
 
-fn value(form: &Form) -> String {
-    let described = form.described();
-    match form.placeholders() {
-        Some(placeholders) => format!("{described}; {placeholders}"),
-        None => described,
+fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
+    let value_type = (key.value_type)();
+    let described = value_type.described();
+    let about = KeyText {
+        meaning: key.text.trim_start(),
+        value: match value_type.placeholders() {
+            Some(placeholders) => format!("{described}; {placeholders}"),
+            None => described,
+        },
+        default: match key.absence {
+            Absence::Value(text) => Some(text),
+            Absence::Error | Absence::Means(_) => None,
+        },
+        absence: match key.absence {
+            Absence::Error => None,
+            Absence::Value(text) => Some(format!("`{text}`")),
+            Absence::Means(text) => Some(text.to_owned()),
+        },
+        effect: match key.effect {
+            Effect::Now => "when it is applied, also while the VM runs",
+            Effect::NextBoot => "when the VM next starts",
+            Effect::Told(text) => text,
+        },
+        example: example(maps, map, &format!("{}: {}", key.name, key.example)),
+    };
+    KeyTopic {
+        key: format!("{}{}", map.prefix, key.name),
+        of: map.owner,
+        about: Some(about),
     }
 }
 
 /// A line of a map with these keys, with all that is above it in a file.
-fn example(table: &Table, line: &str) -> String {
+fn example(maps: &[&'static Map], map: &'static Map, line: &str) -> String {
     let mut lines = vec![line.to_owned()];
-    let mut table = table;
-    while let Some((parent, key, form)) = parent(table) {
-        let (above, indent) = match form {
-            Form::Vms(_) => (vec![format!("{key}:"), format!("  {EXAMPLE_VM}:")], 4),
-            Form::Named(_, name) => (vec![format!("{key}:"), format!("  {name}:")], 4),
-            Form::List(_) => (vec![format!("{key}:")], 4),
+    let mut map = map;
+    while let Some((parent, key, value_type)) = parent(maps, map) {
+        let (above, indent) = match value_type {
+            ValueType::Entries(_) => (vec![format!("{key}:"), format!("  {EXAMPLE_VM}:")], 4),
+            ValueType::Named(_, name) => (vec![format!("{key}:"), format!("  {name}:")], 4),
+            ValueType::List(_) => (vec![format!("{key}:")], 4),
             _ => (vec![format!("{key}:")], 2),
         };
         let mut inside: Vec<String> = lines
             .iter()
             .map(|line| format!("{:indent$}{line}", ""))
             .collect();
-        if let (Form::List(_), Some(first)) = (form, inside.first_mut()) {
+        if let (ValueType::List(_), Some(first)) = (value_type, inside.first_mut()) {
             first.replace_range(2..3, "-");
         }
         lines = above;
         lines.append(&mut inside);
-        table = parent;
+        map = parent;
     }
     lines.join("\n")
 }
 
-/// The map that maps of this table are in, and at which key.
-fn parent(table: &Table) -> Option<(&'static Table, &'static str, &'static Form)> {
-    if table.id == FILE.id {
-        return None;
-    }
-    TABLES.iter().find_map(|parent| {
-        let mut keys = parent.done();
-        let inside = |form: &Form| form.table().is_some_and(|inner| inner.id == table.id);
-        let (name, _, meaning) = keys.find(|(_, _, meaning)| inside(&meaning.form))?;
-        Some((*parent, name, &meaning.form))
-    })
+/// The map that maps of this kind are in, at which key, and as what.
+fn parent(maps: &[&'static Map], map: &Map) -> Option<(&'static Map, &'static str, ValueType)> {
+    let mut above = maps
+        .iter()
+        .flat_map(|parent| parent.keys.iter().map(|key| (*parent, key)));
+    let inside = |key: &Key| {
+        (key.value_type)()
+            .map()
+            .is_some_and(|inner| inner.id == map.id)
+    };
+    let (parent, key) = above.find(|(_, key)| inside(key))?;
+    Some((parent, key.name, (key.value_type)()))
 }

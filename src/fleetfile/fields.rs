@@ -1,6 +1,6 @@
-//! Taking maps apart by their tables of keys.
+//! Taking maps apart by the declarations of their keys.
 
-use super::keys::{Need, Suggestion, Support, Table};
+use super::key::{Key, Map, Need, Suggestion};
 use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
 use crate::yaml::{Kind, Node, Value, at, describe, mend};
 use std::collections::BTreeMap;
@@ -29,18 +29,36 @@ impl<T> Spanned<T> {
 pub(crate) struct Field<'n> {
     /// The key in full (`boot.cmdline`).
     pub(crate) name: String,
+    /// A value, on one line.
+    pub(crate) example: &'static str,
     /// Where the key is.
     pub(crate) key: Range<usize>,
     /// The value; nothing only where the key must be given.
     pub(crate) node: &'n Node,
+    /// The map in which the key is not given: then there is nothing in the value.
+    pub(crate) missing_in: Option<&'static Map>,
+}
+
+impl<'n> Field<'n> {
+    /// A map that is no other's, such as a VM with all its layers.
+    pub(crate) fn of_map(key: &Range<usize>, node: &'n Node) -> Self {
+        Self {
+            name: String::new(),
+            example: "",
+            key: key.clone(),
+            node,
+            missing_in: None,
+        }
+    }
 }
 
 /// The fields of one map.
 #[derive(Debug)]
 pub(crate) struct Fields<'n> {
-    table: &'static Table,
+    pub(crate) map: &'static Map,
     /// Where the map's own key is.
-    at: Range<usize>,
+    pub(crate) at: Range<usize>,
+    missing_in: Option<&'static Map>,
     given: BTreeMap<&'static str, Field<'n>>,
     /// Keys that seem to be there, misspelled.
     meant: BTreeMap<&'static str, ErrorReported>,
@@ -54,34 +72,53 @@ impl<'n> Fields<'n> {
 
     /// A field that must be given.
     pub(crate) fn required(&self, name: &str, found: &mut Diagnostics) -> Checked<&Field<'n>> {
-        self.get(name).ok_or_else(|| {
-            if let Some(reported) = self.meant.get(name) {
-                return *reported;
-            }
-            let message = format!("{} needs `{name}`", self.table.owner);
-            let problem = Problem::new(ProblemKind::MissingKey, &self.at, message);
-            found.report(match self.table.example(name) {
-                Some(example) => problem.help(format!("add it, as in `{name}: {example}`")),
-                None => problem,
-            })
-        })
+        match (self.get(name), self.map.find(name)) {
+            (Some(field), _) => Ok(field),
+            (None, Some(key)) => Err(self.missing(key, found)),
+            (None, None) => Err(Diagnostics::left_open()),
+        }
     }
-}
 
-impl<'n> Fields<'n> {
-    /// Takes in one entry of the map.
-    fn take(&mut self, written: &str, key: &Node, value: &'n Node, found: &mut Diagnostics) {
-        let Some(known) = self.table.find(written) else {
-            return self.take_unknown(written, key, found);
+    /// Reports that a key must be given.
+    pub(crate) fn missing(&self, key: &Key, found: &mut Diagnostics) -> ErrorReported {
+        if let Some(reported) = self.meant.get(key.name) {
+            return *reported;
+        }
+        let (name, example) = (key.name, key.example);
+        let (message, entry) = match self.missing_in {
+            None => (
+                format!("{} needs `{name}`", self.map.owner),
+                format!("{name}: {example}"),
+            ),
+            Some(above) => (
+                format!("{} needs `{}{name}`", above.owner, self.map.prefix),
+                format!("{}: {{ {name}: {example} }}", self.map.id),
+            ),
         };
-        let full = format!("{}{}", self.table.prefix, known.name);
-        let Support::Done(need, _) = known.support else {
+        let problem = Problem::new(ProblemKind::MissingKey, &self.at, message);
+        found.report(problem.help(format!("add it, as in `{entry}`")))
+    }
+
+    /// Takes in one entry of the map.
+    fn take(
+        &mut self,
+        written: &str,
+        key: &Node,
+        value: &'n Node,
+        root: &'static Map,
+        found: &mut Diagnostics,
+    ) {
+        let full = format!("{}{written}", self.map.prefix);
+        if self.map.planned.contains(&written) {
             let message = format!("`{full}` is not supported yet");
             found.report(at(ProblemKind::NotSupportedYet, key, message));
             return;
+        }
+        let Some(known) = self.map.find(written) else {
+            return self.take_unknown(written, key, root, found);
         };
         let empty = matches!(value.value, Value::Null);
-        match need {
+        match known.need {
             Need::Name if empty => {
                 let message = format!("`{full}` has no value");
                 let problem = Problem::new(ProblemKind::MissingKey, &key.range, message);
@@ -91,54 +128,64 @@ impl<'n> Fields<'n> {
             Need::Name | Need::Optional | Need::Required => {
                 let field = Field {
                     name: full,
+                    example: known.example,
                     key: key.range.clone(),
                     node: value,
+                    missing_in: None,
                 };
                 self.given.insert(known.name, field);
             }
         }
     }
 
-    fn take_unknown(&mut self, written: &str, key: &Node, found: &mut Diagnostics) {
-        let table = self.table;
-        let meant = found.meant(key.range.start, || match table.suggestion(written) {
+    fn take_unknown(
+        &mut self,
+        written: &str,
+        key: &Node,
+        root: &'static Map,
+        found: &mut Diagnostics,
+    ) {
+        let map = self.map;
+        let meant = found.meant(key.range.start, || match map.suggestion(written, root) {
             Some(Suggestion::Here(name)) => Some(name),
             _ => None,
         });
         let reported = match found.is_told(&key.range) {
             Some(reported) => reported,
-            None => found.report(self.unknown(written, key)),
+            None => found.report(self.unknown(written, key, root)),
         };
         self.meant.extend(meant.map(|name| (name, reported)));
     }
 
-    fn unknown(&self, written: &str, key: &Node) -> Problem {
-        let message = format!("{} has no key `{written}`", self.table.owner);
+    fn unknown(&self, written: &str, key: &Node, root: &'static Map) -> Problem {
+        let message = format!("{} has no key `{written}`", self.map.owner);
         let problem = at(ProblemKind::UnknownKey, key, message);
-        match self.table.suggestion(written) {
+        match self.map.suggestion(written, root) {
             Some(Suggestion::Here(name)) => {
                 let problem = problem.label(format!("did you mean `{name}`?"));
                 mend(problem, key, name)
             }
             Some(Suggestion::Elsewhere(place)) => problem.label(place),
             None => {
-                let keys = listed(self.table.supported(), "and");
+                let keys = listed(self.map.names(), "and");
                 problem.help(format!("its keys are {keys}"))
             }
         }
     }
 }
 
-/// The fields of a map. `key` is where the map's own key is.
+/// The fields of a map, in a language that begins with the map `root`.
 pub(crate) fn fields<'n>(
-    node: &'n Node,
-    key: &Range<usize>,
-    table: &'static Table,
+    field: &Field<'n>,
+    map: &'static Map,
+    root: &'static Map,
     found: &mut Diagnostics,
 ) -> Checked<Fields<'n>> {
+    let node = field.node;
     let mut fields = Fields {
-        table,
-        at: key.clone(),
+        map,
+        at: field.key.clone(),
+        missing_in: field.missing_in,
         given: BTreeMap::new(),
         meant: BTreeMap::new(),
     };
@@ -147,7 +194,7 @@ pub(crate) fn fields<'n>(
         Value::Unreadable(reported) => return Err(*reported),
         Value::Map(entries) => entries,
         other => {
-            let message = format!("{} is a map of keys, not {}", table.owner, describe(other));
+            let message = format!("{} is a map of keys, not {}", map.owner, describe(other));
             return Err(found.report(at(ProblemKind::WrongType, node, message)));
         }
     };
@@ -157,7 +204,7 @@ pub(crate) fn fields<'n>(
         let written = key_text(key, found);
         let new = written.and_then(|written| first_time(&mut seen, written, key, found));
         if let (Ok(written), Ok(())) = (written, new) {
-            fields.take(written, key, value, found);
+            fields.take(written, key, value, root, found);
         }
     }
     Ok(fields)
@@ -209,6 +256,46 @@ pub(crate) fn key_text<'n>(key: &'n Node, found: &mut Diagnostics) -> Checked<&'
             }))
         }
     }
+}
+
+/// Reports a value of the wrong shape, or none.
+pub(crate) fn wrong_type(
+    field: &Field<'_>,
+    wanted: &str,
+    found: &mut Diagnostics,
+) -> ErrorReported {
+    let name = &field.name;
+    found.report(match &field.node.value {
+        Value::Unreadable(reported) => return *reported,
+        Value::Null => Problem::new(
+            ProblemKind::MissingKey,
+            &field.key,
+            format!("`{name}` has no value"),
+        )
+        .help(format!("give it one: `{name}` is {wanted}")),
+        Value::Scalar(text, _) if text.is_empty() => {
+            let message = format!("`{name}` is {wanted}, not an empty text");
+            at(ProblemKind::WrongType, field.node, message)
+        }
+        Value::Scalar(text, _) => {
+            let message = format!("`{name}` is {wanted}, not `{text}`");
+            at(ProblemKind::WrongType, field.node, message)
+        }
+        Value::Map(entries) if is_placeholder(entries) => {
+            let message = format!("`{name}` is {wanted}, and without quotes this is a map");
+            at(ProblemKind::WrongType, field.node, message)
+                .help("put a value that begins with `{` between quotes")
+        }
+        other => {
+            let message = format!("`{name}` is {wanted}, not {}", describe(other));
+            at(ProblemKind::WrongType, field.node, message)
+        }
+    })
+}
+
+/// `{name}` without quotes is a map with one key that has no value.
+fn is_placeholder(entries: &[(Node, Node)]) -> bool {
+    matches!(entries, [(_, value)] if matches!(value.value, Value::Null))
 }
 
 /// Words between backquotes, with commas and a last `and` or `or`.

@@ -1,53 +1,64 @@
 //! What a fleet file leaves to the command line: `vars:` declares, `--var NAME=VALUE` gives.
 
-use super::expand::{Placeholders, undeclared};
-use super::fields::{Field, Fields, Spanned, fields, first_time, key_text};
-use super::keys;
-use super::scalars::{LONGEST, boolean, text, wrong_type};
-use crate::fleetfile::nearest;
+use super::declare::keys;
+use super::expand::{Placeholders, Var, Vars, undeclared};
+use super::fields::{Field, Fields, Spanned, fields, first_time, key_text, wrong_type};
+use super::key::{Map, ValueType};
+use super::readable::Typed;
+use super::scalars::{LONGEST, boolean, text};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::yaml::{Node, Value};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-/// The variables of a fleet.
-#[derive(Debug, Default)]
-pub(crate) struct Vars {
-    known: BTreeMap<String, Checked<Var>>,
-    /// Where they are declared.
-    pub(crate) extent: Range<usize>,
+/// The keys of a variable.
+static VAR: &Map = keys! {
+    "var": "a variable", "vars.", "it belongs to a variable, under its name in `vars`";
+    /// The variable's value unless `--var` gives one. It is taken as it is; `{{` stands for `{`.
+    default: AnyValue { absent: "`--var` must give the value", effect: Now, example: "bookworm" }
+    /// Whether `--var` must give the value. A variable without a default is required anyway, and one with a default is
+    /// not; the key only says so.
+    required: bool { absent: "required without a default, and only then", effect: Now, example: "false" }
+    /// What the variable is for; it is shown where a value is missing.
+    description: AnyText { absent: "nothing is shown", effect: Now, example: "the Debian release of the guests" }
+};
+
+impl Typed for Vars {
+    fn value_type() -> ValueType {
+        ValueType::Named(VAR, "release")
+    }
 }
 
-/// A variable's value.
-#[derive(Debug)]
-pub(crate) struct Var {
-    pub(crate) value: String,
-    /// Where its default stands, if it has that.
-    pub(crate) default: Option<Range<usize>>,
+/// What is taken as it is: any text, number or truth.
+struct AnyValue;
+
+impl Typed for AnyValue {
+    fn value_type() -> ValueType {
+        ValueType::Value
+    }
+}
+
+/// Any text, which is taken as it is.
+struct AnyText;
+
+impl Typed for AnyText {
+    fn value_type() -> ValueType {
+        ValueType::Text
+    }
 }
 
 impl Vars {
-    /// The variable of a name, if it is declared.
-    pub(crate) fn get(&self, name: &str) -> Option<&Checked<Var>> {
-        self.known.get(name)
-    }
-
-    /// What somebody who wrote another name probably meant.
-    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.known.keys().map(String::as_str))
-    }
-
     /// Reads `vars`, and gives them their values. `words` are what defaults may hold.
     pub(crate) fn read(
         field: Option<&Field<'_>>,
         given: &BTreeMap<String, String>,
         words: &Placeholders<'_>,
+        root: &'static Map,
         found: &mut Diagnostics,
     ) -> Self {
         let mut vars = Self::default();
         if let Some(field) = field {
             vars.extent = field.node.extent();
-            vars.declare(field, given, words, found);
+            vars.declare(field, given, words, root, found);
         }
         let place = field.map_or(0..0, |field| field.key.clone());
         for name in given.keys().filter(|name| vars.get(name).is_none()) {
@@ -63,6 +74,7 @@ impl Vars {
         field: &Field<'_>,
         given: &BTreeMap<String, String>,
         words: &Placeholders<'_>,
+        root: &'static Map,
         found: &mut Diagnostics,
     ) {
         let entries = match &field.node.value {
@@ -80,7 +92,7 @@ impl Vars {
             if found.patience().is_err() || first_time(&mut seen, name, key, found).is_err() {
                 continue;
             }
-            let var = variable(name, key, node, given.get(name), words, found);
+            let var = variable(name, key, node, given.get(name), words, root, found);
             self.known.insert(name.to_owned(), var);
         }
     }
@@ -92,6 +104,7 @@ fn variable(
     node: &Node,
     given: Option<&String>,
     words: &Placeholders<'_>,
+    root: &'static Map,
     found: &mut Diagnostics,
 ) -> Checked<Var> {
     check_name(name, key, found)?;
@@ -100,7 +113,7 @@ fn variable(
         let problem = Problem::new(ProblemKind::WrongType, &node.range, message);
         return Err(found.report(problem.help(format!("write `{name}: {{ default: {text} }}`"))));
     }
-    let fields = &fields(node, &key.range, &keys::VAR, found)?;
+    let fields = &fields(&Field::of_map(&key.range, node), VAR, root, found)?;
     let description = match fields.get("description") {
         Some(field) => text(field, "a text", found)?,
         None => "",

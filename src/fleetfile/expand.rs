@@ -1,21 +1,17 @@
 //! Placeholders in all texts of a value.
 
 use super::fields::listed;
+use super::placeholder::{Fault, expand};
 use super::scalars::LONGEST;
-use super::vars::Vars;
-use crate::fleetfile::nearest;
-use crate::fleetfile::{Fault, expand};
+use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, ErrorReported, Fix, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
-use crate::yaml::Sources;
-use crate::yaml::at;
-use crate::yaml::{Kind, Node, Value};
+use crate::yaml::{Kind, Node, Sources, Value, at};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The keys whose texts may hold secrets. All others are shown in plans, files' names and messages, in parts, too.
 const SECRET_KEYS: [&str; 1] = ["cmdline"];
-/// The one host of this version.
-pub(crate) const HOST: &str = "local";
 /// The most values of all VMs together, each VM's with those of its profile. A long text counts as several.
 const VALUE_LIMIT: usize = 600_000;
 /// So many bytes of text count as a value.
@@ -302,6 +298,34 @@ impl<'a> Placeholders<'a> {
         ];
         let known = words.into_iter().filter(|(_, known)| *known);
         known.map(|(word, _)| word).collect()
+    }
+}
+
+/// The variables of a fleet.
+#[derive(Debug, Default)]
+pub(crate) struct Vars {
+    pub(crate) known: BTreeMap<String, Checked<Var>>,
+    /// Where they are declared.
+    pub(crate) extent: Range<usize>,
+}
+
+/// A variable's value.
+#[derive(Debug)]
+pub(crate) struct Var {
+    pub(crate) value: String,
+    /// Where its default stands, if it has that.
+    pub(crate) default: Option<Range<usize>>,
+}
+
+impl Vars {
+    /// The variable of a name, if it is declared.
+    pub(crate) fn get(&self, name: &str) -> Option<&Checked<Var>> {
+        self.known.get(name)
+    }
+
+    /// What somebody who wrote another name probably meant.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.known.keys().map(String::as_str))
     }
 }
 

@@ -1,20 +1,25 @@
 //! What a VM is made of, the weakest first: `defaults`, its profile, the range that it is of, and its own keys.
 
+use super::declarations::{Declarations, Declared as DeclaredVm, declarations};
 use super::expand::{Placeholders, Room};
-use super::fields::{Field, Fields, first_time, key_text, listed};
-use super::partial::PartialVm;
-use super::resolve::{Scope, vm};
-use super::scalars::wrong_type;
-use super::vms::{Declarations, Declared, declarations};
-use crate::fleetfile::merge;
-use crate::fleetfile::nearest;
+use super::fields::{Field, Fields, Spanned, first_time, key_text, listed, wrong_type};
+use super::key::Map;
+use super::merge::merge;
+use super::readable::{Readable, Scope};
+use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Layer, Problem, ProblemKind};
 use crate::values::VmName;
-use crate::yaml::{Node, Value};
-use crate::yaml::{at, describe, mend};
+use crate::yaml::{Node, Value, at, describe, mend};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
+
+/// A VM that was read, and the parts of the files that it is made of, besides its own.
+#[derive(Debug)]
+pub(crate) struct Layered<P> {
+    pub(crate) vm: P,
+    pub(crate) layers: Vec<Layer>,
+}
 
 /// What VMs are made of, besides their own keys.
 struct Layers<'n> {
@@ -25,14 +30,15 @@ struct Layers<'n> {
     /// What is said about all VMs with a certain profile that are of a certain range.
     merged: BTreeMap<(Option<&'n str>, Option<usize>), Rc<Node>>,
     room: Room,
+    root: &'static Map,
 }
 
 /// Reads all VMs. `words` are what placeholders stand for, apart from the VM's own name.
-pub(crate) fn vms(
+pub(crate) fn layered<T: Readable>(
     file: &Fields<'_>,
     words: Placeholders<'_>,
     found: &mut Diagnostics,
-) -> Checked<Vec<Checked<PartialVm>>> {
+) -> Checked<Vec<Checked<Layered<T::Partial>>>> {
     let declared = file
         .required("vms", found)
         .cloned()
@@ -50,15 +56,16 @@ pub(crate) fn vms(
         vars: words.vars.map_or(0..0, |vars| vars.extent.clone()),
         merged: BTreeMap::new(),
         room: Room::default(),
+        root: file.map,
     };
     let vms = declared.vms.iter().enumerate();
     let vms: Vec<_> = vms
-        .map(|(number, vm)| layers.vm(number, vm, words, found))
+        .map(|(number, vm)| layers.vm::<T>(number, vm, words, found))
         .collect();
     found.end_turns();
     // So many are not checked, either.
     layers.room.check()?;
-    layers.read_alone(words, found);
+    layers.read_alone::<T>(words, found);
     match failed {
         Some(reported) => Err(reported),
         None => Ok(vms),
@@ -119,13 +126,13 @@ fn profiles<'n>(
 }
 
 impl<'n> Layers<'n> {
-    fn vm(
+    fn vm<T: Readable>(
         &mut self,
         number: usize,
-        declared: &Declared<'n>,
+        declared: &DeclaredVm<'n>,
         words: Placeholders<'_>,
         found: &mut Diagnostics,
-    ) -> Checked<PartialVm> {
+    ) -> Checked<Layered<T::Partial>> {
         found.patience()?;
         self.room.check()?;
         let name = declared.name.as_ref().map_err(|reported| *reported);
@@ -157,21 +164,24 @@ impl<'n> Layers<'n> {
             None => base.as_ref(),
         };
         let node = words.expand(merged, &mut self.room, found)?;
-        let scope = Scope::new(words.sources, name.map(VmName::as_str));
-        let read = |found: &mut Diagnostics| vm(name.cloned(), declared.key, &node, scope, found);
-        let draft = match profile {
+        let name = name.map(|name| Spanned::new(name.clone(), &declared.key.range));
+        let scope = Scope {
+            sources: words.sources,
+            root: self.root,
+            vm: name.as_ref().map_err(|reported| *reported),
+        };
+        let field = Field::of_map(&declared.key.range, &node);
+        let read = |found: &mut Diagnostics| T::read(&field, scope, found);
+        let vm = match profile {
             Ok(_) => read(found),
             // What the profile would have said is not missing.
             Err(_) => found.alone(read),
         };
-        draft.map(|draft| PartialVm {
-            layers: parts,
-            ..draft
-        })
+        vm.map(|vm| Layered { vm, layers: parts })
     }
 
     /// The parts of the files that a VM is made of, besides its own and its profile.
-    fn parts(&self, declared: &Declared<'_>) -> Vec<Layer> {
+    fn parts(&self, declared: &DeclaredVm<'_>) -> Vec<Layer> {
         let mut extents = vec![self.vars.clone()];
         extents.extend(self.defaults.map(|(_, node)| node.extent()));
         let range = declared.range.and_then(|range| self.ranges.get(range));
@@ -188,7 +198,7 @@ impl<'n> Layers<'n> {
     /// The profile that a VM names, and where.
     fn profile(
         &mut self,
-        declared: &Declared<'n>,
+        declared: &DeclaredVm<'n>,
         words: Placeholders<'_>,
         found: &mut Diagnostics,
     ) -> Checked<Option<(Range<usize>, &'n str)>> {
@@ -205,11 +215,9 @@ impl<'n> Layers<'n> {
             Value::Unreadable(reported) => return Err(*reported),
             Value::Scalar(text, _) => text,
             _ => {
-                let (name, key) = ("profile".to_owned(), key.range.clone());
                 let field = Field {
-                    name,
-                    key,
-                    node: &node,
+                    name: "profile".to_owned(),
+                    ..Field::of_map(&key.range, &node)
                 };
                 return Err(wrong_type(&field, "a profile's name", found));
             }
@@ -258,14 +266,18 @@ impl<'n> Layers<'n> {
 
     /// Reads each layer for itself, too: what is wrong with a profile is told even if no VM has it, and what every VM
     /// says differently can still be wrong.
-    fn read_alone(&mut self, words: Placeholders<'_>, found: &mut Diagnostics) {
+    fn read_alone<T: Readable>(&mut self, words: Placeholders<'_>, found: &mut Diagnostics) {
         let open = Diagnostics::left_open();
         let words = Placeholders {
             name: Some(Err(open)),
             index: Some(Err(open)),
             ..words
         };
-        let scope = Scope::new(words.sources, Err(open));
+        let scope = Scope {
+            sources: words.sources,
+            root: self.root,
+            vm: Err(open),
+        };
         let profiles = self.profiles.values().filter(|(_, body)| is_said(body));
         let ranges = self.ranges.iter().filter(|(_, body)| is_said(body));
         let defaults = self.defaults.filter(|(_, body)| is_said(body));
@@ -278,11 +290,7 @@ impl<'n> Layers<'n> {
             }
             found.alone(|found| {
                 if let Ok(node) = words.expand(body, &mut self.room, found) {
-                    let key = Node {
-                        range: key.clone(),
-                        ..body.without_value()
-                    };
-                    let _draft = vm(Err(open), &key, &node, scope, found);
+                    let _partial = T::read(&Field::of_map(key, &node), scope, found);
                 }
             });
         }
@@ -302,7 +310,7 @@ fn nothing() -> Node {
     }
 }
 
-impl Declared<'_> {
+impl DeclaredVm<'_> {
     /// What to call it where its values are used.
     fn by(&self) -> String {
         self.name

@@ -1,0 +1,128 @@
+//! How a VM boots: its keys, and what can be wrong with them.
+
+use crate::fleetfile::{Beside, Spanned, map, words};
+use crate::problem::{Problem, ProblemKind};
+use crate::values::{Cmdline, HostPath};
+use std::time::Duration;
+
+map! {
+    /// How a VM boots: from the kernel that its guest keeps in the boot share.
+    pub struct Boot, PartialBoot, "boot": "`boot`", "boot.", "it belongs under `boot`" {
+        /// The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM
+        /// kernel keeps 1023 bytes of it. `{env.NAME}` stands for an environment variable of who calls armfleet, and is
+        /// never shown.
+        cmdline: Cmdline {
+            required, effect: NextBoot, example: "console=ttyAMA0 root=/dev/vda1", also_called: ["append", "args"],
+        },
+        /// Where the kernel comes from. `share`: from the boot share, where the guest's own package manager installs
+        /// it.
+        from: BootFrom { default: "share", effect: NextBoot, example: "share" },
+        /// The boot share: the folder on the host that the guest sees as /boot. It is created if it is not there, and
+        /// belongs to QEMU's user. Its guest owns all in it, so it can be no other VM's, and no folder that others use.
+        share: HostPath { default: "/srv/{name}-boot", effect: NextBoot, example: "\"/srv/{name}-boot\"" },
+        /// How kernel and initrd get from the boot share to QEMU. `copy`: at each start they are copied, the copy is
+        /// checked to be whole, and it is the copy that boots. What the guest does to its /boot meanwhile cannot break
+        /// a start. `link`: the domain boots virtio-vmlinuz and virtio-initrd.img in the share, which become links to
+        /// the files that were checked; for domains and tools that know these names. The guest can change them, libvirt
+        /// may change their owner, and without armfleet-hook the VM does not start.
+        handover: Handover { default: "copy", effect: NextBoot, example: "copy" },
+        /// The kernel and initrd to boot while the boot share has none: for the first start of a guest that is to
+        /// install its own.
+        seed: Option<Seed> {
+            absent: "no start until the boot share holds a kernel with its initrd",
+            effect: Told("at the VM's next start, if its boot share has no kernel then"),
+            example: "{ kernel: seed/vmlinuz, initrd: seed/initrd.img }",
+        },
+        /// How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the
+        /// service that says so. A kernel of which nothing was heard for so long gives way to the last one that worked:
+        /// `armfleet watch` cuts the VM's power and starts it again; without a watcher it gives way at the next start.
+        /// Without the key a kernel that ran for ten minutes works, too. With or without it, three starts without a
+        /// sign of life are enough.
+        confirm_within: Option<Duration> {
+            absent: "a run of ten minutes confirms a kernel", effect: Now, example: "5min",
+        },
+    }
+    planned ["kernel", "initrd", "dtb"]
+    checks [cmdline_length, confirm_within]
+}
+
+map! {
+    /// The boot pair that the user provides for the time before the guest has installed one.
+    pub struct Seed, PartialSeed, "seed": "`boot.seed`", "boot.seed.", "it belongs under `boot.seed`" {
+        /// The seed's kernel. Many VMs may have the same.
+        kernel: HostPath as Beside {
+            required, effect: Told("at the VM's next start, if its boot share has no kernel then"),
+            example: "seed/vmlinuz",
+        },
+        /// The seed's initrd, made for the seed's kernel.
+        initrd: HostPath as Beside {
+            required, effect: Told("at the VM's next start, if its boot share has no kernel then"),
+            example: "seed/initrd.img",
+        },
+    }
+    checks [seed_pair]
+}
+
+words! {
+    /// Where the kernel comes from.
+    pub enum BootFrom {
+        /// From the boot share, where the guest's own package manager installs it.
+        Share = "share",
+    }
+    planned ["files", "uefi"]
+}
+
+words! {
+    /// How a boot pair gets from share to domain.
+    pub enum Handover {
+        /// A validated copy, a generation.
+        Copy = "copy",
+        /// Names inside the share, as the recipe has them, for the pair of that generation.
+        Link = "link",
+    }
+}
+
+fn cmdline_length(boot: &PartialBoot) -> Option<Problem> {
+    too_long(boot.cmdline.as_ref().ok()?)
+}
+
+/// The kernel keeps COMMAND_LINE_SIZE bytes, the final NUL among them: 1024 on 32-bit ARM.
+pub(super) fn too_long(cmdline: &Spanned<Cmdline>) -> Option<Problem> {
+    const KEPT: usize = 1023;
+    let length = cmdline.value.as_str().len();
+    (length > KEPT).then(|| {
+        let message =
+            format!("the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT}");
+        Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
+            .help("shorten it: the kernel would cut off the rest without a word")
+    })
+}
+
+/// A guest needs some time to come up, and one that takes a day is down.
+fn confirm_within(boot: &PartialBoot) -> Option<Problem> {
+    const LEAST: Duration = Duration::from_secs(10);
+    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let time = boot.confirm_within.as_ref().ok()?.as_ref()?;
+    (!(LEAST..=MOST).contains(&time.value)).then(|| {
+        let message = "a guest gets from 10s to 24h to confirm that it has come up";
+        Problem::new(ProblemKind::ConfirmWithin, &time.range, message)
+    })
+}
+
+/// A kernel is no initrd.
+fn seed_pair(seed: &PartialSeed) -> Option<Problem> {
+    let (kernel, initrd) = (seed.kernel.as_ref().ok()?, seed.initrd.as_ref().ok()?);
+    let swapped = kernel.value.file_name().starts_with("initrd")
+        && initrd.value.file_name().starts_with("vmlinu");
+    let message = match (kernel.value == initrd.value, swapped) {
+        (true, _) => "the seed's kernel and initrd are the same file",
+        (_, true) => "the seed's kernel and initrd look swapped",
+        _ => return None,
+    };
+    let problem = Problem::new(ProblemKind::SeedPair, &initrd.range, message);
+    Some(
+        problem
+            .also(&kernel.range, "the kernel")
+            .label("the initrd"),
+    )
+}

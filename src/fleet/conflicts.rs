@@ -1,0 +1,80 @@
+//! What is wrong between VMs.
+
+use super::uses::{Claim, Purpose, claims_of};
+use super::vm::PartialVm;
+use crate::problem::{Problem, ProblemKind};
+use std::collections::BTreeSet;
+
+/// Finds two uses of one path, or of a path inside of another. Seeds are only read, so many VMs may have the same.
+pub(super) fn shared_path<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<Problem> {
+    let mut claims: Vec<_> = vms.flat_map(claims_of).collect();
+    claims.sort_by_key(|claim| (claim.path.range.start, claim.path.range.end));
+    // With `/` before everything else, what is inside of a path comes right after it.
+    claims.sort_by(|one, other| components(one).cmp(components(other)));
+    let mut around: Vec<Claim<'_>> = Vec::new();
+    let mut problems = Vec::new();
+    // What a range says once is the same mistake for each of its VMs.
+    let mut told = BTreeSet::new();
+    for claim in claims {
+        around.retain(|outer| outer.covers(claim.path.value.as_str()));
+        match around.last() {
+            Some(outer)
+                if outer.is_read_only()
+                    && claim.is_read_only()
+                    && outer.path.value == claim.path.value => {}
+            Some(outer) => {
+                let problem = conflict(outer, &claim);
+                let places = problem.others.iter().map(|other| other.range.start);
+                if told.insert((problem.place.range.start, places.collect::<Vec<_>>())) {
+                    problems.push(problem);
+                }
+            }
+            None => around.push(claim),
+        }
+    }
+    problems
+}
+
+fn components<'d>(claim: &Claim<'d>) -> impl Iterator<Item = &'d str> {
+    claim.path.value.as_str().split('/')
+}
+
+fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
+    let message = if outer.path.value == inner.path.value {
+        format!(
+            "{} and {} are the same",
+            outer.described(),
+            inner.described()
+        )
+    } else if outer.purpose == Purpose::Share {
+        format!("{} is inside of {}", inner.described(), outer.described())
+    } else {
+        format!(
+            "{} is below {}, which is a file",
+            inner.described(),
+            outer.described()
+        )
+    };
+    let later = inner.path.range.start >= outer.path.range.start;
+    let (place, other) = if later {
+        (inner, outer)
+    } else {
+        (outer, inner)
+    };
+    let help = match outer.purpose {
+        Purpose::Share => {
+            "a guest can change everything in its boot share: give each its own path, with `{name}` in it"
+        }
+        _ => "give each its own path, with `{name}` in it",
+    };
+    // Through an alias both have the same place; then their VMs are what tells them apart.
+    let written_once = place.path.range == other.path.range;
+    let problem = match inner.vm.filter(|_| written_once) {
+        Some(vm) => Problem::new(ProblemKind::SharedPath, &vm.range, message)
+            .also(&other.path.range, other.labelled()),
+        None => Problem::new(ProblemKind::SharedPath, &place.path.range, message)
+            .label(place.labelled())
+            .also(&other.path.range, other.labelled()),
+    };
+    problem.help(help)
+}

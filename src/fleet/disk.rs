@@ -1,0 +1,103 @@
+//! A disk: its keys, and what can be wrong with them.
+
+use crate::fleetfile::{Listed, Spanned, map, words};
+use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
+use crate::values::{DiskName, HostPath, Size};
+
+map! {
+    /// One disk as wanted.
+    pub struct Disk, PartialDisk, "disk": "a disk", "disks.", "it belongs in an entry of `disks`" {
+        /// The disk's image, a raw file. It is created if it is not there and `size` is given. It is never deleted.
+        path: HostPath { required, effect: NextBoot, example: "\"/srv/{name}.img\"", also_called: ["file"] },
+        /// The disk's identity within its VM. Entries of the list may change places; an entry with another name is
+        /// another disk.
+        name: DiskName {
+            derived(name_of_file): "called after its file, without the suffix: `scratch` for /srv/scratch.img",
+            effect: NextBoot,
+            example: "root",
+        },
+        /// The image's least size. A missing image is created with it, a smaller one grows to it, and a larger one is
+        /// fine: an image never shrinks. A running guest sees a grown disk at once.
+        size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
+        /// The image's format. It is never guessed from the image, whose bytes are the guest's.
+        format: DiskFormat { default: "raw", effect: NextBoot, example: "raw" },
+    }
+    planned ["backing", "target", "serial", "readonly", "cache", "discard"]
+    checks [disk_size]
+}
+
+words! {
+    /// The format of an image.
+    pub enum DiskFormat {
+        /// The disk's bytes as they are.
+        Raw = "raw",
+    }
+    planned ["qcow2"]
+}
+
+impl Listed for Disk {
+    const LIST: &'static str = "a list of disks";
+    const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
+
+    fn check_entry(partial: &PartialDisk, found: &mut Diagnostics) {
+        if let Some(problem) = not_raw(partial) {
+            found.report(problem);
+        }
+    }
+}
+
+/// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
+const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
+
+/// A path that is no raw image: a device, or a file whose suffix is another format's.
+fn not_raw(disk: &PartialDisk) -> Option<Problem> {
+    let (path, format) = (disk.path.as_ref().ok()?, disk.format.as_ref().ok()?);
+    let later = |message| Problem::new(ProblemKind::NotSupportedYet, &path.range, message);
+    if path.value.as_str().starts_with("/dev/") {
+        let message = "a device as a disk is not supported yet";
+        return Some(later(message.to_owned()).help("use an image file"));
+    }
+    let (_, suffix) = path.value.file_name().rsplit_once('.')?;
+    let other = OTHER_FORMATS.iter().find(|other| suffix == **other)?;
+    let help = format!("`qemu-img convert -f {other} -O raw` makes a raw image; call it `.img`");
+    let is_given = format.range != disk.at;
+    let problem = if is_given {
+        let message = format!("a raw image must not be called `.{other}`");
+        Problem::new(ProblemKind::DiskFormat, &path.range, message)
+            .also(&format.range, "declared raw here")
+    } else {
+        later(format!("an image in {other} format is not supported yet"))
+    };
+    Some(problem.help(help))
+}
+
+/// A disk's name where none is given: its file's, without the suffix.
+fn name_of_file(disk: &PartialDisk, found: &mut Diagnostics) -> Checked<Spanned<DiskName>> {
+    let path = disk.path.as_ref().map_err(|reported| *reported)?;
+    let file = path.value.file_name();
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    match stem.parse() {
+        Ok(name) => Ok(Spanned::new(name, &path.range)),
+        Err(why) => {
+            let message = format!("the disk cannot be called after `{file}`: {why}");
+            let problem = Problem::new(ProblemKind::WrongValue, &path.range, message);
+            Err(found.report(problem.help("give it a `name`")))
+        }
+    }
+}
+
+/// A disk is a whole number of sectors.
+fn disk_size(disk: &PartialDisk) -> Option<Problem> {
+    const SECTOR: u64 = 512;
+    let size = disk.size.as_ref().ok()?.as_ref()?;
+    let bytes = size.value.bytes();
+    if bytes == 0 {
+        let problem = Problem::new(ProblemKind::DiskSize, &size.range, "a disk cannot be empty");
+        return Some(problem.help("without `size` the file must exist, and is used as it is"));
+    }
+    let next = Size::from_bytes(bytes.checked_next_multiple_of(SECTOR)?);
+    let message = format!("{} is no whole number of {SECTOR}-byte sectors", size.value);
+    let problem = Problem::new(ProblemKind::DiskSize, &size.range, message);
+    let written = next.to_string().replace(' ', "");
+    (next != size.value).then(|| problem.help(format!("the next size that is one is {written}")))
+}

@@ -1,0 +1,383 @@
+//! A VM: its keys, and what can be wrong with them.
+
+use super::boot::{Boot, PartialSeed};
+use super::console::Console;
+use super::disk::{Disk, PartialDisk};
+use super::install::{Install, PartialInstall};
+use crate::fleetfile::{
+    Field, Readable, Scalar, Scope, Spanned, ValueType, Written, later, map, text, whole, words,
+};
+use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
+use crate::values::{MachineName, Size, VmName};
+use crate::yaml::at;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a graceful stop may take unless the file says otherwise; also for a VM that left it.
+pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(120);
+/// The host on which armfleet runs, which is the only one of this version.
+pub(crate) const LOCAL: &str = "local";
+
+map! {
+    /// One VM as wanted.
+    pub struct Vm, PartialVm, "vm": "a VM", "", "it belongs to a VM, under its name",
+        name: VmName, "a VM's name is its key under `vms`"
+    {
+        /// The guest's instruction set. `armhf` is 32-bit ARM with hardware floating point, libvirt's `armv7l`.
+        arch: Arch {
+            required, effect: Told("when the VM is created; it cannot be changed later"),
+            example: "armhf", also_called: ["architecture"],
+        },
+        /// The guest's memory, in whole MiB. An armhf guest has from 32MiB to 3GiB.
+        memory: Size { required, effect: NextBoot, example: "512MiB", also_called: ["ram"] },
+        /// How the VM boots: from the kernel and initrd that its guest installed into its boot share, the folder on the
+        /// host that the guest sees as /boot.
+        boot: Boot {
+            absent: "an error, since `boot.cmdline` must be given", effect: NextBoot,
+            example: "{ cmdline: console=ttyAMA0 root=/dev/vda1 }",
+        },
+        /// What installs the VM, once: its kernel and initrd boot only over a first disk that is empty, and never again
+        /// after that. `apply --wait` follows the installation until the VM runs the kernel that it installed; `apply
+        /// --reinstall VM` erases the disk and begins again.
+        install: Option<Install> {
+            absent: "nothing is installed", effect: Told("when the VM is created"),
+            example: "{ kernel: vmlinuz, initrd: initrd.gz, cmdline: console=ttyAMA0 auto=true }",
+        },
+        /// The host that the VM is on. `local` is the machine on which armfleet runs.
+        host: String as Host { default: "local", effect: Told("when the VM is created"), example: "local" },
+        /// The profile that the VM takes over. What is said under the VM's own name, and by its range, counts more.
+        profile: Option<String> as Option<Profile> { absent: "the VM has no profile", effect: Now, example: "worker" },
+        /// How the guest is executed: `kvm` by the host's processor, `tcg` by QEMU's translator, which runs any guest
+        /// on any host, many times slower. With `auto`, an existing domain keeps what it has, and a new one gets KVM
+        /// where the host can run such a guest with it.
+        accel: Accel { default: "auto", effect: NextBoot, example: "tcg" },
+        /// The QEMU machine. libvirt stores the versioned machine that a name stands for when the domain is created
+        /// (`virt-7.2` for `virt`), and any of them satisfies `virt`.
+        machine: MachineName { default: "virt", effect: NextBoot, example: "virt" },
+        /// How many virtual CPUs the guest has: at most 8 under emulation, and at most 32 with `accel: kvm` on a host
+        /// with a GICv3.
+        vcpus: u32 as Vcpus { default: "1", effect: NextBoot, example: "4", also_called: ["cpu", "cores", "smp"] },
+        /// How virtio devices are attached. `mmio` works with every armhf kernel. On `pci` a kernel without LPAE, such
+        /// as Debian's armmp, finds no disk and no network; armmp-lpae does.
+        transport: Option<Transport> {
+            absent: "an existing domain keeps its own; a new armhf VM gets `mmio`", effect: NextBoot, example: "mmio",
+        },
+        /// The disks, in the order in which the guest numbers them: the first is its /dev/vda. Their identity is their
+        /// name, so the order of existing entries may change without renaming anything in the guest.
+        disks: Vec<Disk> {
+            absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
+        },
+        /// The guest's serial console, ttyAMA0. It is always there for `virsh console`; here it can be given a file
+        /// that keeps its output.
+        console: Console {
+            absent: "the output is not kept", effect: NextBoot, example: "{ log: \"/var/log/armhf/{name}.log\" }",
+        },
+        /// Whether the VM should run. `running`: it is started when it does not run. `stopped`: it is stopped
+        /// gracefully when it runs.
+        state: DesiredState { default: "running", effect: Now, example: "stopped", also_called: ["status"] },
+        /// Whether libvirt starts the VM when the host boots.
+        autostart: bool {
+            derived(autostart_by_state): "`true` with `state: running`, `false` with `state: stopped`", effect: Now,
+            example: "false",
+        },
+        /// What a reboot inside the guest does. `cold-boot`: the VM stops, and `armfleet watch`, which must run, starts
+        /// it again with the kernel that the guest installed. `stop`: the VM stops, and whoever starts it next gets
+        /// that kernel. `warm`: QEMU resets the machine and goes on with the kernel that it loaded when it started.
+        on_guest_reboot: GuestReboot { default: "cold-boot", effect: NextBoot, example: "warm" },
+        /// How long a graceful stop may take, from 1s to 24h. A stop that takes longer is reported as failed; the VM is
+        /// never switched off by force.
+        stop_timeout: Duration { default: "2min", effect: Now, example: "5min" },
+        /// What becomes of a change that a running VM gets at a boot only. `never`: it waits for the VM's next boot,
+        /// whoever brings that about. `when-required`: armfleet stops the VM gracefully and starts it again.
+        restart: Restart { default: "never", effect: Now, example: "when-required" },
+        /// Whether armfleet never stops, restarts or removes the VM. It holds also after the VM left the file, until an
+        /// apply with `protect: false`.
+        protect: bool { default: "false", effect: Now, example: "true" },
+    }
+    planned ["networks", "shares", "adopt", "was"]
+    checks [memory_range, memory_fraction, vcpu_range, duplicate_disk, install_and_seed, install_disk, stop_timeout]
+}
+
+words! {
+    /// A guest's instruction set.
+    pub enum Arch {
+        /// 32-bit ARM with hardware floating point; libvirt's `armv7l`.
+        Armhf = "armhf",
+    }
+    planned ["arm64"]
+    also_called ["armv7l" = "armhf", "armv7" = "armhf", "armel" = "armhf", "arm" = "armhf", "aarch64" = "arm64"]
+}
+
+words! {
+    /// How a guest is executed.
+    pub enum Accel {
+        /// An existing domain keeps what it has; a new one gets KVM where the host offers it for this guest.
+        Auto = "auto",
+        /// By the host's processor.
+        Kvm = "kvm",
+        /// By QEMU's translator.
+        Tcg = "tcg",
+    }
+    also_called ["qemu" = "tcg"]
+}
+
+words! {
+    /// How virtio devices are attached.
+    pub enum Transport {
+        /// Memory-mapped; what a kernel without LPAE needs on QEMU's `virt` machine.
+        Mmio = "mmio",
+        /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
+        Pci = "pci",
+    }
+    also_called ["virtio-mmio" = "mmio", "virtio-pci" = "pci"]
+}
+
+words! {
+    /// Whether a VM should run.
+    pub enum DesiredState {
+        /// It is started when it does not run.
+        Running = "running",
+        /// It is stopped gracefully when it runs.
+        Stopped = "stopped",
+    }
+    planned ["ignore"]
+    also_called ["started" = "running", "on" = "running", "off" = "stopped"]
+}
+
+words! {
+    /// What a reboot inside the guest does.
+    pub enum GuestReboot {
+        /// The VM stops, and `armfleet watch` starts it again: it boots what the guest installed.
+        ColdBoot = "cold-boot",
+        /// QEMU resets the machine and goes on with the kernel that it loaded when it started.
+        Warm = "warm",
+        /// The VM stops; its next start boots what the guest installed.
+        Stop = "stop",
+    }
+    also_called ["destroy" = "stop", "restart" = "warm"]
+}
+
+words! {
+    /// What becomes of a change that a running VM gets at a boot only.
+    pub enum Restart {
+        /// It waits for the VM's next boot, whoever brings that about.
+        Never = "never",
+        /// The VM is stopped gracefully and started again.
+        WhenRequired = "when-required",
+    }
+}
+
+impl Vm {
+    /// Its keys with their values, as a fleet file has them.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        <Self as Readable>::written(self)
+    }
+}
+
+/// The host that a VM is on.
+pub(crate) struct Host;
+
+impl Scalar for Host {
+    type Value = String;
+    fn value_type() -> ValueType {
+        ValueType::Word(&[LOCAL])
+    }
+    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
+        match text(field, "a name", found)? {
+            LOCAL => Ok(LOCAL.to_owned()),
+            other => Err(later(field, other, found)),
+        }
+    }
+    fn written(value: &String) -> String {
+        value.clone()
+    }
+}
+
+/// A VM's profile. Whether there is one of that name is told when the layers are put together.
+pub(crate) struct Profile;
+
+impl Scalar for Profile {
+    type Value = String;
+    fn value_type() -> ValueType {
+        ValueType::Line
+    }
+    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
+        text(field, "a profile's name", found).map(str::to_owned)
+    }
+    fn written(value: &String) -> String {
+        value.clone()
+    }
+}
+
+/// A number of virtual CPUs.
+pub(crate) struct Vcpus;
+
+impl Scalar for Vcpus {
+    type Value = u32;
+    fn value_type() -> ValueType {
+        ValueType::Whole(1, KNOWN_VCPUS.into())
+    }
+    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<u32> {
+        let count = whole(field, found)?;
+        u32::try_from(count).map_err(|_| {
+            let message = format!("no guest has {count} virtual CPUs");
+            found.report(at(ProblemKind::VcpuRange, field.node, message))
+        })
+    }
+    fn written(value: &u32) -> String {
+        value.to_string()
+    }
+}
+
+fn autostart_by_state(vm: &PartialVm, _: &mut Diagnostics) -> Checked<Spanned<bool>> {
+    let state = vm.state.as_ref().map_err(|reported| *reported)?;
+    Ok(Spanned::new(
+        state.value == DesiredState::Running,
+        &state.range,
+    ))
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// What a kernel and its initrd need at the least.
+const LEAST_MEMORY: u64 = 32 * MIB;
+/// A 32-bit ARM kernel is built for so many (NR_CPUS).
+const KNOWN_VCPUS: u32 = 32;
+
+/// QEMU's `virt` machine puts RAM at 1 GiB, and a kernel without LPAE, such as Debian's `armmp`, addresses 4 GiB.
+fn memory_range(vm: &PartialVm) -> Option<Problem> {
+    const MOST: u64 = 3 * GIB;
+    let memory = vm.memory.as_ref().ok()?;
+    let size = memory.value;
+    let new = |message| Problem::new(ProblemKind::MemoryRange, &memory.range, message);
+    if size.bytes() < LEAST_MEMORY {
+        let message = format!("{size} of memory hold no kernel with its initrd");
+        Some(new(message).help("give at least 32MiB; Debian wants 256MiB"))
+    } else if size.bytes() > MOST && is(&vm.arch, Arch::Armhf) {
+        let message = format!("an armhf guest has at most 3 GiB of memory, not {size}");
+        Some(new(message).help(
+            "its memory begins at 1 GiB, and a 32-bit kernel without LPAE sees nothing above 4 GiB",
+        ))
+    } else {
+        None
+    }
+}
+
+/// libvirt rounds a guest's memory up to whole MiB when it starts, so anything else would always look changed.
+fn memory_fraction(vm: &PartialVm) -> Option<Problem> {
+    let memory = vm.memory.as_ref().ok()?;
+    let bytes = memory.value.bytes();
+    let fraction = bytes >= LEAST_MEMORY && !bytes.is_multiple_of(MIB);
+    fraction.then(|| {
+        let next = bytes.div_ceil(MIB);
+        let message = format!("{} is no whole number of MiB", memory.value);
+        Problem::new(ProblemKind::MemoryFraction, &memory.range, message).help(format!(
+            "libvirt gives memory in whole MiB; the next is {next}MiB"
+        ))
+    })
+}
+
+/// QEMU emulates a GICv2, an interrupt controller for 8 processors; under KVM it may be a GICv3.
+fn vcpu_range(vm: &PartialVm) -> Option<Problem> {
+    const EMULATED: u32 = 8;
+    let vcpus = vm.vcpus.as_ref().ok()?;
+    let count = vcpus.value;
+    let new = |message: String| Problem::new(ProblemKind::VcpuRange, &vcpus.range, message);
+    let emulated = vm
+        .accel
+        .as_ref()
+        .is_ok_and(|accel| accel.value != Accel::Kvm);
+    if count == 0 {
+        Some(new("a VM needs at least one virtual CPU".to_owned()))
+    } else if count > KNOWN_VCPUS {
+        let message = format!("an armhf guest has at most {KNOWN_VCPUS} virtual CPUs, not {count}");
+        Some(new(message).help("32-bit ARM kernels know no more"))
+    } else if count > EMULATED && emulated {
+        let message = format!("an emulated guest has at most {EMULATED} virtual CPUs, not {count}");
+        Some(new(message).help("its interrupt controller, a GICv2, serves no more; `accel: kvm` allows 32, on a host with a GICv3"))
+    } else {
+        None
+    }
+}
+
+fn is<T: PartialEq>(read: &Checked<Spanned<T>>, value: T) -> bool {
+    read.as_ref().is_ok_and(|read| read.value == value)
+}
+
+/// Disks are told apart by their names.
+fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut seen = BTreeMap::new();
+    let disks = vm.readable_disks();
+    for name in disks.filter_map(|disk| disk.name.as_ref().ok()) {
+        let Some(first) = seen.insert(&name.value, &name.range) else {
+            continue;
+        };
+        let message = format!("two disks of one VM are called `{}`", name.value);
+        let problem = Problem::new(ProblemKind::DuplicateDisk, &name.range, message)
+            .also(first, "the first")
+            .help("give one of them another `name`; without one a disk is called after its file");
+        problems.push(problem);
+    }
+    problems
+}
+
+/// Two answers to the same question: what boots first.
+fn install_and_seed(vm: &PartialVm) -> Option<Problem> {
+    let (install, seed) = (vm.readable_install()?, vm.readable_seed()?);
+    let message = "a VM has an installer or a seed, not both";
+    let problem = Problem::new(ProblemKind::InstallAndSeed, &install.at, message)
+        .help("leave `boot.seed` out: the first kernel is the one that is installed");
+    Some(match &seed.kernel {
+        Ok(kernel) => problem.also(&kernel.range, "the seed"),
+        Err(_) => problem,
+    })
+}
+
+/// An installer needs a disk that is created for it.
+fn install_disk(vm: &PartialVm) -> Option<Problem> {
+    let (install, disks) = (vm.readable_install()?, vm.disks.as_ref().ok()?);
+    let Some(first) = disks.first() else {
+        let message = "there is no disk to install on";
+        let problem = Problem::new(ProblemKind::InstallDisk, &install.at, message);
+        return Some(problem.help("give the VM `disks: [{ path: …, size: … }]`"));
+    };
+    let disk = first.as_ref().ok()?;
+    let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {
+        return None;
+    };
+    let message = "the disk to install on has no `size`";
+    let problem = Problem::new(ProblemKind::InstallDisk, &path.range, message);
+    Some(
+        problem.help("armfleet installs only on a disk that it creates, so it must know how large"),
+    )
+}
+
+/// A stop that may take no time always fails, and one that may take days is never noticed to fail.
+fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
+    const LEAST: Duration = Duration::from_secs(1);
+    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let timeout = vm.stop_timeout.as_ref().ok()?;
+    (!(LEAST..=MOST).contains(&timeout.value)).then(|| {
+        let message = "a graceful stop takes from 1s to 24h";
+        Problem::new(ProblemKind::StopTimeout, &timeout.range, message)
+    })
+}
+
+impl PartialVm {
+    /// The disks that could be read at all.
+    pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
+        self.disks.iter().flatten().flatten()
+    }
+
+    /// The seed, if there is one that could be read at all.
+    pub(crate) fn readable_seed(&self) -> Option<&PartialSeed> {
+        self.boot.as_ref().ok()?.seed.as_ref().ok()?.as_ref()
+    }
+
+    /// What is to install it, if that could be read at all.
+    pub(crate) fn readable_install(&self) -> Option<&PartialInstall> {
+        self.install.as_ref().ok()?.as_ref()
+    }
+}

@@ -1,0 +1,178 @@
+//! What a declaration says of a map and its keys.
+
+use super::suggest::nearest;
+use ValueType::{Entries, List, Named, Nested};
+
+/// Whether a key may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// May be left out; `null` does the same.
+    Optional,
+    /// May be left out, but not given without a value: something is called by it.
+    Name,
+    /// Must be given.
+    Required,
+}
+
+/// A key of a map.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// As it is written.
+    pub(crate) name: &'static str,
+    /// What it says, in whole sentences.
+    pub(crate) text: &'static str,
+    pub(crate) need: Need,
+    pub(crate) value_type: fn() -> ValueType,
+    pub(crate) absence: Absence,
+    pub(crate) effect: Effect,
+    /// A value, on one line.
+    pub(crate) example: &'static str,
+    /// What people who know other programs write for it.
+    pub(crate) also_called: &'static [&'static str],
+}
+
+/// What it means to leave a key out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Absence {
+    /// It cannot be left out.
+    Error,
+    /// The same as this value.
+    Value(&'static str),
+    /// Something that no value says.
+    Means(&'static str),
+}
+
+/// When a change of a key does something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effect {
+    /// When it is applied, also to a VM that runs.
+    Now,
+    /// When the VM next starts.
+    NextBoot,
+    /// As this text says.
+    Told(&'static str),
+}
+
+/// What may stand at a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ValueType {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number within bounds.
+    Whole(u64, u64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A name, with placeholders.
+    Name,
+    /// A number with a unit of size.
+    Size,
+    /// Numbers with units of time.
+    Duration,
+    /// An absolute path on the VM's host, with placeholders.
+    HostPath,
+    /// A path on the VM's host or beside the file, with placeholders.
+    Path,
+    /// A text of one line, with placeholders.
+    Line,
+    /// Any text, on any number of lines, which is taken as it is.
+    Text,
+    /// Any text, number or truth, which is taken as it is.
+    Value,
+    /// A map with these keys.
+    Nested(&'static Map),
+    /// A list of maps with these keys.
+    List(&'static Map),
+    /// A map from names or ranges of names to maps with these keys.
+    Entries(&'static Map),
+    /// A map from names, such as this one, to maps with these keys.
+    Named(&'static Map, &'static str),
+    /// A map from absolute paths to paths on the VM's host or beside the file, with placeholders.
+    Files,
+}
+
+impl ValueType {
+    /// The map whose keys may stand below it.
+    pub(crate) const fn map(self) -> Option<&'static Map> {
+        match self {
+            Nested(map) | List(map) | Entries(map) | Named(map, _) => Some(map),
+            _ => None,
+        }
+    }
+}
+
+/// The keys of one map.
+#[derive(Debug)]
+pub(crate) struct Map {
+    /// What the schema calls it.
+    pub(crate) id: &'static str,
+    /// Whose map it is, as a sentence begins (`a VM`).
+    pub(crate) owner: &'static str,
+    /// Says of a key of it where it belongs.
+    pub(crate) place: &'static str,
+    /// What its keys are called in full (`boot.`).
+    pub(crate) prefix: &'static str,
+    /// What is to be said to whoever gives it a `name`.
+    pub(crate) named: Option<&'static str>,
+    pub(crate) keys: &'static [Key],
+    /// Keys that belong to the language, but that this version does not do.
+    pub(crate) planned: &'static [&'static str],
+}
+
+impl Map {
+    /// This map and all below it, each once, in the order in which they are declared.
+    pub(crate) fn all(&'static self) -> Vec<&'static Self> {
+        let mut maps = Vec::new();
+        self.collect(&mut maps);
+        maps
+    }
+
+    fn collect(&'static self, maps: &mut Vec<&'static Self>) {
+        if maps.iter().any(|known| known.id == self.id) {
+            return;
+        }
+        maps.push(self);
+        let below = self.keys.iter().filter_map(|key| (key.value_type)().map());
+        below.for_each(|map| map.collect(maps));
+    }
+
+    /// The key of a name.
+    pub(crate) fn find(&self, written: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == written)
+    }
+
+    /// The names of the keys that this version does.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.keys.iter().map(|key| key.name)
+    }
+
+    /// What somebody who wrote an unknown key probably meant, in a language that begins with the map `root`.
+    pub(crate) fn suggestion(&self, written: &str, root: &'static Self) -> Option<Suggestion> {
+        let mut keys = self.keys.iter();
+        let other = keys.find(|key| key.also_called.contains(&written));
+        other
+            .map(|key| Suggestion::Here(key.name))
+            .or_else(|| self.elsewhere(written, root).map(Suggestion::Elsewhere))
+            .or_else(|| nearest(written, self.names()).map(Suggestion::Here))
+    }
+
+    /// What is to be said of a key that is right in another place.
+    fn elsewhere(&self, written: &str, root: &'static Self) -> Option<&'static str> {
+        if written == "name" {
+            return self.named;
+        }
+        let maps = root.all().into_iter();
+        let mut others = maps.filter(|map| map.id != self.id);
+        others
+            .find(|map| map.find(written).is_some())
+            .map(|map| map.place)
+    }
+}
+
+/// What somebody who wrote an unknown key probably meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suggestion {
+    /// This key of the same map.
+    Here(&'static str),
+    /// Something else, and what is to be said of it.
+    Elsewhere(&'static str),
+}
