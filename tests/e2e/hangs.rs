@@ -10,6 +10,7 @@ use snapbox::assert_data_eq;
 
 use crate::fleet::{JOURNAL, VM, recipe, stopped_recipe};
 use crate::host::{ARMFLEET, Output, Running, TestHost};
+use crate::watch::wait_until;
 
 /// A hook of somebody else, which libvirt runs before armfleet's.
 const FOREIGN_HOOK: &str = "/etc/libvirt/hooks/qemu.d/10-foreign";
@@ -128,6 +129,27 @@ fn a_stop_of_a_guest_whose_qemu_hangs_ends_in_its_time_and_names_it() {
     host.write_fleet(&stopped_recipe());
     host.apply().success();
     host.assert_converged();
+}
+
+/// It watches on when libvirtd goes on, and can be left at any time.
+#[test]
+fn a_watcher_outlives_a_libvirtd_that_hangs_and_can_be_left_meanwhile() {
+    let fleet = recipe().replace("    on_guest_reboot: stop\n", "");
+    let host = TestHost::with_applied(&fleet);
+    host.guest("report");
+    let watcher = host.watch();
+    let run = host.run_number();
+    signal(&host, DAEMON, "STOP");
+    sleep(Duration::from_secs(3));
+    signal(&host, DAEMON, "CONT");
+    host.guest("reboot");
+    wait_until("the VM runs again", Duration::from_secs(60), || {
+        host.run_number().is_some_and(|number| Some(number) != run)
+    });
+    signal(&host, DAEMON, "STOP");
+    // The first time, it lets starts under way come to an end.
+    interrupt_twice(watcher);
+    signal(&host, DAEMON, "CONT");
 }
 
 #[test]
