@@ -361,6 +361,15 @@ fn a_saved_plan_holds_the_template_of_a_secret_and_no_value() {
     }
 }
 
+/// Without the variable nothing in the fleet file tells which part of the domain's command line is a secret.
+#[test]
+fn a_secret_that_the_fleet_file_names_no_more_is_not_saved() {
+    let (yaml, host) = keyed("geheim-17<&");
+    let yaml = yaml.replace(" key={env.KEY}", " quiet");
+    let text = text(&yaml, &host, &Secrets::default());
+    assert!(!text.contains("geheim"), "{text}");
+}
+
 #[test]
 fn the_secret_of_now_is_compared_with_the_domain() {
     let (yaml, host) = keyed("geheim-17");
