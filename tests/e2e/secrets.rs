@@ -80,7 +80,7 @@ fn a_secret_is_in_the_domain_and_told_to_nobody() {
 fn a_secret_that_the_fleet_file_names_no_more_is_told_to_nobody() {
     let host = TestHost::with_fleet(&keyed(&stopped_recipe()));
     let no_vm = "fleet: recipe\nvms: {}\n".to_owned();
-    let removal: &[&str] = &["--allow-removal"];
+    let removal: &[&str] = &["--allow-removal=1"];
     for (fleet, options) in [(stopped_recipe(), &[][..]), (no_vm, removal)] {
         host.write_fleet(&keyed(&stopped_recipe()));
         let (code, text) = said(&host, &["apply", "--auto-approve"], SECRETS[0]);
