@@ -90,7 +90,7 @@ fn a_secret_that_the_fleet_file_names_no_more_is_told_to_nobody() {
             &["plan", "--diff"],
             &["plan", "--diff", "--format", "json"],
             &["plan", "--diff", "--format", "markdown"],
-            &["plan", "--graph", "plan.svg"],
+            &["plan", "--graph", "plan.mmd"],
             &["plan", "--out", "saved.plan"],
             &["show", "--plan", "saved.plan", "--diff"],
             &["status"],
@@ -114,7 +114,7 @@ fn a_secret_that_the_fleet_file_names_no_more_is_told_to_nobody() {
         let files = [
             "/var/lib/armfleet",
             "/run/armfleet",
-            "plan.svg",
+            "plan.mmd",
             "saved.plan",
         ];
         let found = host.run(
