@@ -14,7 +14,9 @@ use armfleet::plan::{
 use armfleet::problem::{ProblemKind, Problems};
 use armfleet::values::Secrets;
 use proptest::prelude::*;
-use recorded::{applied, domain, edit_domain, empty_host, file, plan_on, see, spec, stat, vm};
+use recorded::{
+    applied, domain, edit_domain, empty_host, file, perform, plan_on, see, spec, stat, vm,
+};
 use std::collections::BTreeMap;
 
 fn yaml(vms: &[String]) -> String {
@@ -359,6 +361,64 @@ fn a_saved_plan_holds_the_template_of_a_secret_and_no_value() {
         let shown = saved.source.read_templates().unwrap();
         assert_eq!(shown.vms.len(), 1);
     }
+}
+
+/// Without the variable nothing in the fleet file tells which part of the domain's command line is a secret.
+#[test]
+fn a_secret_that_the_fleet_file_names_no_more_is_not_saved() {
+    let (keyed, host) = keyed("geheim-17<&");
+    let others = yaml(&[vm("b", "1GiB", "")]);
+    for yaml in [keyed.replace(" key={env.KEY}", " quiet"), others] {
+        let saved = text(&yaml, &host, &Secrets::default());
+        assert!(!saved.contains("geheim"), "{saved}");
+        let saved = SavedPlan::read(saved.as_bytes()).unwrap();
+        assert_eq!(again(&saved, &host).1, None);
+    }
+}
+
+/// A running domain keeps its command line until it stops.
+#[test]
+fn the_template_of_a_former_secret_is_kept_as_long_as_the_domain_has_it() {
+    let (keyed, host) = keyed("geheim-17<&");
+    let quiet = |memory: &str| {
+        let yaml = keyed.replace(" key={env.KEY}", " quiet");
+        spec(&yaml.replace("2GiB", memory))
+    };
+    let templates = |host: &RawInventory| -> Vec<String> {
+        let seen = see(&quiet("2GiB"), host);
+        let record = seen.record(&"a".parse().unwrap());
+        let record = record.present().and_then(|seen| seen.good()).unwrap();
+        record.secret_cmdlines.iter().cloned().collect()
+    };
+    let template = "console=ttyAMA0 key={env.KEY}";
+    assert_eq!(templates(&host), [template]);
+    let live = live_of(&host);
+    assert!(live.contains("geheim"), "{live}");
+    let mut host = perform(&host, &plan_on(&quiet("2GiB"), &host));
+    set_live(&mut host, &live);
+    assert_eq!(templates(&host), [template]);
+    let plan = plan_on(&quiet("3GiB"), &host);
+    assert!(!plan.secrets.redact(&live).contains("geheim"));
+    let mut host = perform(&host, &plan);
+    set_live(&mut host, &live);
+    assert_eq!(templates(&host), [template]);
+    let domains = host.domains.present().unwrap();
+    let stored = domains[0].inactive.present().unwrap().clone();
+    set_live(&mut host, &stored);
+    let host = perform(&host, &plan_on(&quiet("1GiB"), &host));
+    assert_eq!(templates(&host), [""; 0]);
+}
+
+fn live_of(host: &RawInventory) -> String {
+    let domains = host.domains.present().unwrap();
+    domains[0].live.present().unwrap().clone()
+}
+
+fn set_live(host: &mut RawInventory, live: &str) {
+    let Fact::Present(domains) = &mut host.domains else {
+        panic!("no domains");
+    };
+    domains[0].live = Fact::Present(live.to_owned());
 }
 
 #[test]

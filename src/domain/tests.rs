@@ -3,6 +3,7 @@ use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPS
 use crate::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark};
 use crate::{fleet::*, values::*};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
 
@@ -64,6 +65,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
         vm: vm.name.clone(),
         uuid: UUID.parse().unwrap(),
         applied,
+        secret_cmdlines: BTreeSet::new(),
         state: vm.state,
         autostart: vm.autostart,
         on_guest_reboot: vm.on_guest_reboot,

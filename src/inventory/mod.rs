@@ -22,7 +22,7 @@ pub use raw::{
 use crate::fleet::Spec;
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};
 use crate::paths;
-use crate::values::{Cmdline, FleetName, Secrets, VmName};
+use crate::values::{FleetName, Secrets, VmName};
 use crate::xml;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -137,22 +137,31 @@ impl Inventory {
         let told = definitions.filter_map(|text| cmdline(text.present()?));
         let record = self.record(vm);
         let record = record.present().and_then(|seen| seen.good());
-        let applied = record.and_then(|record| record.applied.rows.get("cmdline"));
-        told.chain(applied.cloned()).collect()
+        let applied = record.and_then(|record| record.applied.cmdline());
+        told.chain(applied.map(str::to_owned)).collect()
     }
 
-    /// Has secrets know what their variables seem to have held when this was seen, by the command lines of the fleet's VMs.
+    /// Has secrets know what their variables seem to have held when this was seen, by the command lines of the fleet's VMs
+    /// and by those that records keep: the fleet file may name a variable no more, or the VM.
     pub fn keep_former(&self, spec: &Spec, secrets: &mut Secrets) {
         for vm in spec.vms.values() {
             let install = vm.install.as_ref().map(|install| &install.cmdline);
             let cmdlines = install.into_iter().chain([&vm.boot.cmdline]);
-            let wanted = cmdlines.map(Cmdline::as_str);
-            let secret: Vec<&str> = wanted
-                .filter(|text| secrets.redact(text) != *text)
-                .collect();
-            for wanted in secret {
+            let templates = cmdlines.filter_map(|text| secrets.template_of(text.as_str()));
+            for template in templates.collect::<Vec<_>>() {
                 for seen in self.cmdlines(&vm.name) {
-                    secrets.keep_former(wanted, &seen);
+                    secrets.keep_former(&template, &seen);
+                }
+            }
+        }
+        let records = self.records.values().filter_map(Fact::present);
+        for record in records.filter_map(SeenRecord::good) {
+            for template in &record.secret_cmdlines {
+                if let Some(applied) = record.applied.cmdline() {
+                    secrets.keep_applied(template, applied);
+                }
+                for seen in self.cmdlines(&record.vm) {
+                    secrets.keep_former(template, &seen);
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::fleet::{DesiredState, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
 use crate::values::{FleetName, HostPath, Uuid, VmName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a record's file says it is.
@@ -24,6 +24,10 @@ pub struct Record {
     pub uuid: Uuid,
     /// What the last apply wanted of the domain.
     pub applied: Applied,
+    /// Command lines with secrets that its domain may have, with `{env.NAME}` for each secret: the applied one, and earlier
+    /// ones until the domain has the applied one. Not compared; a version before 0.2 wrote none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secret_cmdlines: BTreeSet<String>,
     /// Whether the VM should run.
     pub state: DesiredState,
     /// Whether libvirt starts it with the host.
@@ -50,6 +54,14 @@ pub struct Applied {
     pub rows: BTreeMap<String, String>,
     /// Devices that armfleet put there, by kind and name (`disk root`).
     pub devices: BTreeMap<String, AppliedDevice>,
+}
+
+impl Applied {
+    /// The kernel command line.
+    #[must_use]
+    pub fn cmdline(&self) -> Option<&str> {
+        self.rows.get("cmdline").map(String::as_str)
+    }
 }
 
 /// A device that armfleet put into a domain.
@@ -192,6 +204,7 @@ mod tests {
                 rows,
                 devices: BTreeMap::from([("disk root".to_owned(), disk)]),
             },
+            secret_cmdlines: BTreeSet::from(["key={env.KEY}".to_owned()]),
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,

@@ -43,32 +43,42 @@ impl Secrets {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Keeps what a command line that was seen has where the wanted one has a secret: a value that the variable had before
-    /// is shown no more than its new one. Where the secret is a whole word, all that was seen is kept.
-    pub fn keep_former(&mut self, wanted: &str, seen: &str) {
-        let mut former = Vec::new();
-        for (name, value) in self
-            .values
-            .iter()
-            .filter(|(_, value)| value.len() >= SHORTEST)
-        {
-            for (at, _) in wanted.match_indices(value.as_str()) {
-                match wanted[..at].rsplit(' ').next().unwrap_or_default() {
-                    "" => former.push((seen, name)),
-                    before => {
-                        let values = words(seen).filter_map(|word| word.strip_prefix(before));
-                        let values = values.map(|value| within_quotes(before, value));
-                        former.extend(values.map(|value| (value, name)));
+    /// A text with `{env.NAME}` for each secret in it; none if there is no secret.
+    #[must_use]
+    pub fn template_of(&self, text: &str) -> Option<String> {
+        let known = Self::new(self.values.clone());
+        let template = known.redact(text);
+        (template != text).then(|| template.into_owned())
+    }
+
+    /// Keeps what a command line that was seen has where a template has a secret: a value that the variable had before is
+    /// shown no more than its new one. Where the secret is a whole word, all that was seen is kept.
+    pub fn keep_former(&mut self, template: &str, seen: &str) {
+        for (at, name) in placeholders(template) {
+            match template[..at.start].rsplit(' ').next().unwrap_or_default() {
+                "" => self.keep(name, seen),
+                before => {
+                    let values = words(seen).filter_map(|word| word.strip_prefix(before));
+                    for value in values.map(|value| within_quotes(before, value)) {
+                        self.keep(name, value);
                     }
                 }
             }
         }
-        let known = |text: &str| self.values.values().any(|value| value == text);
-        former.retain(|(text, _)| text.len() >= SHORTEST && !known(text));
-        let former = former
-            .into_iter()
-            .map(|(text, name)| (text.to_owned(), name.clone()));
-        self.former.extend(former.collect::<Vec<_>>());
+    }
+
+    /// Keeps the values of which a command line was made with a template, spaces and all. Keeps none if it was not.
+    pub fn keep_applied(&mut self, template: &str, applied: &str) {
+        for (name, value) in values_between(template, applied).unwrap_or_default() {
+            self.keep(name, value);
+        }
+    }
+
+    fn keep(&mut self, name: &str, value: &str) {
+        let known = self.values.values().any(|known| known == value);
+        if value.len() >= SHORTEST && !known {
+            self.former.insert(value.to_owned(), name.to_owned());
+        }
     }
 
     /// The text with `{env.NAME}` for every secret in it, also where that is written as JSON, XML or Rust would escape it,
@@ -107,7 +117,7 @@ impl Secrets {
         &self,
         value: &T,
     ) -> Result<T, serde_json::Error> {
-        if self.values.is_empty() {
+        if self.values.is_empty() && self.former.is_empty() {
             return Ok(value.clone());
         }
         let mut json = serde_json::to_value(value)?;
@@ -129,6 +139,31 @@ impl Secrets {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// Where a template has secrets, each with its variable's name.
+fn placeholders(template: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+    template.match_indices("{env.").filter_map(|(start, open)| {
+        let name = template[start + open.len()..].split_once('}')?.0;
+        Some((start..start + open.len() + name.len() + 1, name))
+    })
+}
+
+/// What a text has where its template has secrets, with the names of their variables; none if it has another form.
+fn values_between<'t>(template: &'t str, text: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
+    let mut places = placeholders(template).peekable();
+    let before = &template[..places.peek()?.0.start];
+    let mut rest = text.strip_prefix(before)?;
+    let mut values = Vec::new();
+    while let Some((at, name)) = places.next() {
+        let (value, after) = match places.peek() {
+            Some((next, _)) => rest.split_once(&template[at.end..next.start])?,
+            None => (rest.strip_suffix(&template[at.end..])?, ""),
+        };
+        values.push((name, value));
+        rest = after;
+    }
+    Some(values)
 }
 
 /// The words of a command line, as the kernel divides it: a space between quotes is none (`next_arg`).
@@ -243,7 +278,8 @@ mod tests {
     fn what_a_variable_held_before_is_redacted_too() {
         let redacted = |wanted: &str, seen: &str| {
             let mut secrets = secrets(&[("KEY", "hunter2")]);
-            secrets.keep_former(wanted, seen);
+            let template = secrets.template_of(wanted).unwrap();
+            secrets.keep_former(&template, seen);
             secrets.redact(&format!("{seen} -> {wanted}")).into_owned()
         };
         assert_eq!(
@@ -270,6 +306,27 @@ mod tests {
             redacted("key=hunter2", "key=abc"),
             "key=abc -> key={env.KEY}"
         );
+    }
+
+    #[test]
+    fn what_a_template_had_is_redacted_where_no_value_is_known() {
+        let redacted = |template: &str, applied: &str| {
+            let mut secrets = Secrets::default();
+            secrets.keep_applied(template, applied);
+            secrets.redact(applied).into_owned()
+        };
+        assert_eq!(
+            redacted(
+                "a key={env.KEY},ro b={env.B}",
+                "a key=one two,ro b=three four"
+            ),
+            "a key={a former env.KEY},ro b={a former env.B}"
+        );
+        assert_eq!(redacted("{env.KEY}", "geheim17 b"), "{a former env.KEY}");
+        assert_eq!(redacted("{env.A}{env.B}", "geheim17"), "{a former env.B}");
+        for other in ["key=one two", "a key=", "a quiet"] {
+            assert_eq!(redacted("a key={env.KEY},ro", other), other);
+        }
     }
 
     proptest! {

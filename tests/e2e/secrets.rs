@@ -75,6 +75,56 @@ fn a_secret_is_in_the_domain_and_told_to_nobody() {
     assert_eq!(mode.stdout, "600 0\n");
 }
 
+/// The environment has the variable no more either.
+#[test]
+fn a_secret_that_the_fleet_file_names_no_more_is_told_to_nobody() {
+    let host = TestHost::with_fleet(&keyed(&stopped_recipe()));
+    let no_vm = "fleet: recipe\nvms: {}\n".to_owned();
+    let removal: &[&str] = &["--allow-removal=1"];
+    for (fleet, options) in [(stopped_recipe(), &[][..]), (no_vm, removal)] {
+        host.write_fleet(&keyed(&stopped_recipe()));
+        let (code, text) = said(&host, &["apply", "--auto-approve"], SECRETS[0]);
+        assert_eq!(code, Some(0), "{text}");
+        host.write_fleet(&fleet);
+        let looks: [&[&str]; 10] = [
+            &["plan", "--diff"],
+            &["plan", "--diff", "--format", "json"],
+            &["plan", "--diff", "--format", "markdown"],
+            &["plan", "--graph", "plan.mmd"],
+            &["plan", "--out", "saved.plan"],
+            &["show", "--plan", "saved.plan", "--diff"],
+            &["status"],
+            &["status", "--format", "json"],
+            &["apply", "--auto-approve", "--diff"],
+            &["history", "--format", "json"],
+        ];
+        for look in looks {
+            let given = if matches!(look[0], "plan" | "apply") {
+                options
+            } else {
+                &[]
+            };
+            let mut command = host.command(ARMFLEET);
+            let command = command.args(look).args(given).env("ARMFLEET_LOG", "trace");
+            let output: Output = command.output().unwrap().into();
+            let text = output.stdout + &output.stderr;
+            assert_eq!(output.code, Some(0), "{look:?}\n{text}");
+            assert_silent(&text);
+        }
+        let files = [
+            "/var/lib/armfleet",
+            "/run/armfleet",
+            "plan.mmd",
+            "saved.plan",
+        ];
+        let found = host.run(
+            "grep",
+            &[&["-rlE", "geheim|17(>|&gt;)"], &files[..]].concat(),
+        );
+        assert_eq!(found.stdout, "");
+    }
+}
+
 #[test]
 fn a_plan_with_a_secret_is_saved_without_it() {
     let host = TestHost::with_fleet(&keyed(&stopped_recipe()));

@@ -11,7 +11,7 @@ use armfleet::paths;
 use armfleet::values::{Uuid, VmName};
 use rustix::fs::XattrFlags;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -42,6 +42,7 @@ impl World {
             vm: vm.clone(),
             uuid: UUID.parse().unwrap(),
             applied: Applied::default(),
+            secret_cmdlines: BTreeSet::new(),
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,

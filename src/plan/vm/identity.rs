@@ -116,10 +116,11 @@ impl VmPlanner<'_> {
         }
     }
 
-    /// Whether a record says the same as the one that is there, but for places that are not worth writing it: those that
-    /// an earlier version did not keep, and images that hold more than they did.
+    /// Whether a record says the same as the one that is there, but for what is not worth writing it: templates of secrets,
+    /// places that an earlier version did not keep, and images that hold more than they did.
     pub(super) fn is_recorded(&self, wanted: &Record, record: &Record) -> bool {
         let mut compared = wanted.clone();
+        compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
         for (name, device) in &mut compared.applied.devices {
             let Some(recorded) = record.applied.devices.get(name) else {
                 continue;

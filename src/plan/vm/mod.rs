@@ -24,9 +24,10 @@ use super::step::{Act, Base, StepId};
 use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
 use crate::fleet::{DesiredState, Transport, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
-use crate::mark::{BootRecord, Phase, Record, Wanted};
+use crate::mark::{Applied, BootRecord, Phase, Record, Wanted};
 use crate::paths;
 use crate::values::{HostPath, Uuid};
+use std::collections::BTreeSet;
 
 pub(super) fn plan(
     input: &PlanInput<'_>,
@@ -368,11 +369,13 @@ impl VmPlanner<'_> {
         let vm = self.vm;
         let mut applied = comparison.applied.clone();
         self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
+        let secret_cmdlines = self.secret_cmdlines(&applied, remembered.record);
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
             applied,
+            secret_cmdlines,
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
@@ -422,6 +425,20 @@ impl VmPlanner<'_> {
             Vec::new(),
             act,
         ))
+    }
+
+    /// The templates by which later plans find secrets in the domain's command lines. An earlier one stays as long as one of
+    /// these is not the applied one: a running domain keeps its own until it stops.
+    fn secret_cmdlines(&self, applied: &Applied, record: Option<&Record>) -> BTreeSet<String> {
+        let cmdline = applied.cmdline();
+        let seen = self.input.inventory.cmdlines(&self.vm.name);
+        let is_same = seen.iter().all(|seen| Some(seen.as_str()) == cmdline);
+        let template = cmdline.and_then(|cmdline| self.input.spec.secrets.template_of(cmdline));
+        let earlier = record.filter(|_| !is_same);
+        let earlier = earlier
+            .into_iter()
+            .flat_map(|record| record.secret_cmdlines.clone());
+        earlier.chain(template).collect()
     }
 
     /// The share that the hook is to read: one that was moved outside armfleet is not replaced.

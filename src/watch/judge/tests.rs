@@ -1,6 +1,7 @@
 use super::*;
 use crate::fleet::Handover;
 use crate::mark::{Applied, BootRecord, Phase, Wanted};
+use std::collections::BTreeSet;
 
 mod properties;
 
@@ -13,6 +14,7 @@ pub(in crate::watch) fn record() -> Record {
         vm: "armhf-vm".parse().unwrap(),
         uuid: UUID.parse().unwrap(),
         applied: Applied::default(),
+        secret_cmdlines: BTreeSet::new(),
         state: DesiredState::Running,
         autostart: true,
         on_guest_reboot: GuestReboot::ColdBoot,
