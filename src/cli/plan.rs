@@ -7,7 +7,7 @@ use super::{fleet, output, saved, terminal};
 use crate::engine::observe_and_plan;
 use crate::host::{HostError, Observer};
 use crate::plan::{Plan, SavedPlan, touched_paths};
-use crate::report::{PlanReport, render_dot, render_markdown, render_plan, render_svg};
+use crate::report::{PlanReport, render_dot, render_markdown, render_mermaid, render_plan};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,8 @@ pub(super) struct PlanArguments {
     /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since nobody will be asked
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Draw the order of the steps, too: as SVG or for Graphviz, by the file's suffix
-    #[arg(long, value_name = "FILE.svg|FILE.dot")]
+    /// Draw the order of the steps, too: for Graphviz or as Mermaid, by the file's suffix
+    #[arg(long, value_name = "FILE.dot|FILE.mmd")]
     graph: Option<PathBuf>,
 }
 
@@ -77,11 +77,11 @@ impl<'a> Picture<'a> {
     /// What to draw follows from the file's suffix.
     fn of(path: &'a Path) -> Result<Self, Exit> {
         let render = match path.extension().and_then(|suffix| suffix.to_str()) {
-            Some("svg") => render_svg,
+            Some("mmd") => render_mermaid,
             Some("dot" | "gv") => render_dot,
             _ => {
                 let error = UnknownPicture(path.display().to_string());
-                terminal::error(&error, Some("call it FILE.svg or FILE.dot"));
+                terminal::error(&error, Some("call it FILE.dot or FILE.mmd"));
                 return Err(Exit::Invalid);
             }
         };
@@ -95,7 +95,7 @@ impl<'a> Picture<'a> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0}: a picture is drawn as .svg or .dot")]
+#[error("{0}: a picture is drawn as .dot or .mmd")]
 struct UnknownPicture(String);
 
 /// What a plan by itself says about the exit code.

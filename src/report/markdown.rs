@@ -23,7 +23,7 @@ pub fn render_markdown(report: &PlanReport) -> String {
     interruptions(&mut page, report);
     remarks(&mut page, report);
     steps(&mut page, report);
-    if let Some(picture) = graph::mermaid(report) {
+    if let Some(picture) = graph::mermaid_in_markdown(report) {
         page.block("picture", &picture);
     }
     details(&mut page, report);

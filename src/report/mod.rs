@@ -24,7 +24,7 @@ pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};
 pub use generations::render_generations;
-pub use graph::{render_dot, render_svg};
+pub use graph::{render_dot, render_mermaid};
 pub use history::{
     ApplyEnd, DamagedLine, HistoryFormat, HistoryReport, JournalLine, PastAct, PastApply, PastStep,
     render_applied, render_history,

@@ -124,6 +124,8 @@ fn a_stop_of_a_guest_whose_qemu_hangs_ends_in_its_time_and_names_it() {
 "#]]
     );
     signal(&host, QEMU, "CONT");
+    // The guest was stopped while it booted, and may need more than those ten seconds for the rest.
+    host.write_fleet(&stopped_recipe());
     host.apply().success();
     host.assert_converged();
 }

@@ -41,7 +41,7 @@ fn a_secret_is_in_the_domain_and_told_to_nobody() {
         &["plan", "--diff"],
         &["plan", "--diff", "--format", "json"],
         &["plan", "--diff", "--format", "markdown"],
-        &["plan", "--graph", "plan.svg"],
+        &["plan", "--graph", "plan.mmd"],
         &["plan", "--graph", "plan.dot"],
         &["status"],
         &["status", "--format", "json"],
@@ -65,7 +65,7 @@ fn a_secret_is_in_the_domain_and_told_to_nobody() {
         assert!(definition.contains(&format!("key={xml}<")), "{definition}");
     }
     // Of what armfleet keeps, only the record has it, which like libvirt's own file is root's alone.
-    let files = ["/var/lib/armfleet", "/run/armfleet", "plan.svg", "plan.dot"];
+    let files = ["/var/lib/armfleet", "/run/armfleet", "plan.mmd", "plan.dot"];
     let found = host.run("grep", &[&["-rlF", "hunter2"], &files[..]].concat());
     assert_eq!(
         found.stdout,
