@@ -209,3 +209,13 @@ pub fn kept_definition(vm: &VmName, sha256: &str) -> String {
 pub fn pair(vm: &VmName, generation: &str) -> String {
     format!("{VMS}/{vm}/boot/g/{generation}/pair.json")
 }
+
+/// Why somebody else than root could have written a file of armfleet's own with this owner and these permission bits; none if
+/// only root could. Who plans and the hook judge by it: what one takes as written, the other does not pass over.
+pub(crate) fn not_roots(uid: u32, mode: u32) -> Option<String> {
+    if uid != 0 {
+        return Some(format!("it belongs to user {uid}, not to root"));
+    }
+    let writable = mode & 0o022 != 0;
+    writable.then(|| format!("its mode {mode:04o} lets others than root write it"))
+}

@@ -98,7 +98,13 @@ impl Choosing<'_> {
             .verify(staged, Deadline::after(VERIFYING_TIME));
         match verified {
             Ok(()) => {
-                self.say(format!("boots {}, {why}", described(staged)));
+                let line = format!("boots {}, {why}", described(staged));
+                // Whoever reads what went wrong wants to know what boots instead.
+                if self.said.attention().next().is_some() {
+                    self.said.warn(line);
+                } else {
+                    self.say(line);
+                }
                 Some(staged.id.clone())
             }
             Err(fault) => {
@@ -156,8 +162,7 @@ impl Choosing<'_> {
                 }
                 Err(fault) => {
                     let why = format!("{}: {}", pair.source.describe(), chain(&fault));
-                    // The pair is not at fault.
-                    if matches!(fault, StageFault::Own(_)) {
+                    if fault.is_the_hosts() {
                         self.said.warn(why);
                     } else {
                         self.say(why);

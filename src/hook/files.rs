@@ -3,6 +3,7 @@
 use crate::boot::{Identity, Sha256Hex, Timestamp};
 use crate::files::{Folder, LinkInTheWay, Root};
 use crate::format::{Format, FormatError};
+use crate::paths;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use std::error::Error;
@@ -180,9 +181,9 @@ pub(super) struct OwnFile {
 }
 
 impl OwnFile {
-    /// Whether only the one who runs this, root, can have written it.
-    pub(super) fn is_trusted(&self) -> bool {
-        self.uid == rustix::process::geteuid().as_raw() && self.mode & 0o022 == 0
+    /// Why somebody else than root could have written it; none if only root could.
+    pub(super) fn not_roots(&self) -> Option<String> {
+        paths::not_roots(self.uid, self.mode & 0o7777)
     }
 }
 
@@ -203,9 +204,13 @@ pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, FileF
 }
 
 /// The same of a file in an open folder.
+pub(super) fn read_owned(folder: &Folder, name: &str) -> Result<Option<OwnFile>, FileFault> {
+    there(read_in(folder, name)).map_err(FileFault::new("read", &folder.at(name)))
+}
+
+/// The bytes of a file in an open folder.
 pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>, FileFault> {
-    let read = there(read_in(folder, name)).map_err(FileFault::new("read", &folder.at(name)))?;
-    Ok(read.map(|file| file.bytes))
+    Ok(read_owned(folder, name)?.map(|file| file.bytes))
 }
 
 fn read_in(folder: &Folder, name: &str) -> io::Result<OwnFile> {

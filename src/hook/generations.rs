@@ -106,6 +106,20 @@ pub(super) enum StageFault {
     Own(#[from] FileFault),
 }
 
+impl StageFault {
+    /// Whether the pair may be good all the same: the host could not take its copy.
+    pub(super) fn is_the_hosts(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Copy { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// Why a staged generation is not to be trusted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unverified {

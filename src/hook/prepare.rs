@@ -20,8 +20,8 @@ enum RecordFault {
     Damaged(#[source] FormatError),
     #[error("its record stays as it is")]
     Later(#[source] FormatError),
-    #[error("its record could have been written by another user than root")]
-    Untrusted,
+    #[error("its record could have been written by another user than root: {0}")]
+    Untrusted(String),
     #[error("its record is unreadable")]
     Unreadable(#[source] FileFault),
 }
@@ -37,14 +37,16 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     };
     let record = match read_own(root, &paths::record(&vm)) {
         Ok(None) => return Outcome::nothing(),
-        Ok(Some(file)) if !file.is_trusted() => Err(RecordFault::Untrusted),
-        Ok(Some(file)) => read_record(&file.bytes).map_err(|fault| {
-            if fault.is_later() {
-                RecordFault::Later(fault)
-            } else {
-                RecordFault::Damaged(fault)
-            }
-        }),
+        Ok(Some(file)) => match file.not_roots() {
+            Some(why) => Err(RecordFault::Untrusted(why)),
+            None => read_record(&file.bytes).map_err(|fault| {
+                if fault.is_later() {
+                    RecordFault::Later(fault)
+                } else {
+                    RecordFault::Damaged(fault)
+                }
+            }),
+        },
         Err(fault) => Err(RecordFault::Unreadable(fault)),
     };
     let starting = match Starting::read(domain_xml) {
@@ -79,7 +81,7 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordF
     let remedy = match fault {
         RecordFault::Unreadable(fault) => fault.remedy(),
         RecordFault::Later(_) => Some(UPGRADE.to_owned()),
-        RecordFault::Damaged(_) | RecordFault::Untrusted => None,
+        RecordFault::Damaged(_) | RecordFault::Untrusted(_) => None,
     };
     let remedy = remedy.unwrap_or_else(|| "run `armfleet apply`".to_owned());
     Outcome::refused(vm, &why, [], &start_again(Some(remedy)))

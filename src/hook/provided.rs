@@ -1,6 +1,6 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{FileFault, LaterFile, identity, read_named};
+use super::files::{FileFault, LaterFile, identity, read_owned};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use crate::boot::{
     GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
@@ -25,6 +25,8 @@ pub(super) enum ProvidedFault {
         #[source]
         source: FormatError,
     },
+    #[error("{} could have been written by another user than root: {why}; run `armfleet apply`", path.display())]
+    Untrusted { path: PathBuf, why: String },
     #[error("its receipt cannot be used")]
     Later(#[source] LaterFile),
     /// Its receipt is taken away, so that the next apply puts the copy there again.
@@ -124,14 +126,17 @@ fn read_receipt<T: DeserializeOwned>(
     format: Format,
 ) -> Result<T, ProvidedFault> {
     let path = folder.at(name);
-    let Some(text) = read_named(folder, name)? else {
+    let Some(file) = read_owned(folder, name)? else {
         return Err(ProvidedFault::NoReceipt(path));
     };
-    if let Some(later) = LaterFile::of(&path, &text, format) {
+    if let Some(why) = file.not_roots() {
+        return Err(ProvidedFault::Untrusted { path, why });
+    }
+    if let Some(later) = LaterFile::of(&path, &file.bytes, format) {
         return Err(ProvidedFault::Later(later));
     }
     format
-        .read(&text)
+        .read(&file.bytes)
         .map_err(|source| ProvidedFault::Damaged { path, source })
 }
 

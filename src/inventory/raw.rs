@@ -6,6 +6,7 @@
 use crate::boot::{
     BootFileName, Entry, Identity, LINK_TEXT_LIMIT, Listing, ShareContents, Timestamp, Unusual,
 };
+use crate::paths;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -205,11 +206,7 @@ impl RawFile {
         if stat.kind != FileKind::File {
             return Some(format!("it is {}", stat.kind.describe()));
         }
-        if stat.uid != 0 {
-            return Some(format!("it belongs to user {}, not to root", stat.uid));
-        }
-        let writable = stat.mode & 0o022 != 0;
-        writable.then(|| format!("its mode {:04o} lets others than root write it", stat.mode))
+        paths::not_roots(stat.uid, stat.mode)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happens when armfleet's own folders, or the file systems below, are not as armfleet left them.
 
 use crate::fleet::{RECORD, VM, recipe, stopped_recipe};
-use crate::host::TestHost;
+use crate::host::{GuestFiles, TestHost};
 
 const BOOT: &str = "/var/lib/armfleet/vms/armhf-vm/boot";
 
@@ -102,4 +102,39 @@ fn a_full_or_read_only_file_system_is_called_that() {
         apply.stderr
     );
     assert!(!apply.stderr.contains("another apply"), "{}", apply.stderr);
+}
+
+#[test]
+fn a_start_without_room_for_a_new_kernel_boots_the_staged_one_and_says_why() {
+    let host = TestHost::with_applied(&recipe());
+    let restart = || {
+        host.shut_down();
+        host.virsh(&["start", VM]).success();
+    };
+    host.guest("install-first");
+    restart();
+    host.guest("upgrade");
+    host.shut_down();
+    sh(
+        &host,
+        &format!(
+            "cp -a {BOOT} /srv/kept && mount -t tmpfs -o size=96m,mode=711 small {BOOT} && cp -a /srv/kept/. {BOOT} \
+             && ! cat /dev/zero >{BOOT}/fill 2>&1"
+        ),
+    );
+    host.virsh(&["start", VM]).success();
+    let (first, second) = (&GuestFiles::get().first, &GuestFiles::get().second);
+    host.assert_reported(&host.guest("report"), &format!("kernel {first}"));
+    let (plan, status) = (host.planned(0), host.armfleet(&["status"]).success());
+    for said in [&plan, &status] {
+        let lost = format!("cannot copy vmlinuz-{second}: No space left on device");
+        for part in [&lost, &format!("boots {first}, staged before")] {
+            assert!(said.contains(part), "no `{part}` in\n{said}");
+        }
+    }
+
+    sh(&host, &format!("rm {BOOT}/fill"));
+    restart();
+    host.assert_reported(&host.guest("report"), &format!("kernel {second}"));
+    host.assert_converged();
 }

@@ -240,3 +240,18 @@ fn a_share_that_lost_its_owner_gets_it_back_and_nothing_in_it_is_touched() {
     host.assert_converged();
     assert_eq!(host.listing(&[&format!("{SHARE}/theirs")]), inside);
 }
+
+#[test]
+fn six_vms_applied_at_once_all_run_and_leave_nothing_to_do() {
+    let names: Vec<String> = (1..=6).map(|number| format!("vm-{number}")).collect();
+    let recipe = recipe().replace("512MiB", "256MiB");
+    let (head, vm) = recipe.split_once("vms:\n").unwrap();
+    let vms: String = names.iter().map(|name| vm.replace(VM, name)).collect();
+    let host = TestHost::with_fleet(&format!("{head}vms:\n{vms}"));
+    host.armfleet(&["apply", "--auto-approve", "--parallel", "8"])
+        .success();
+    for name in &names {
+        assert_eq!(host.state(name), "running", "{name}");
+    }
+    host.assert_converged();
+}

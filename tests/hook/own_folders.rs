@@ -264,3 +264,31 @@ fn a_fifo_in_place_of_an_own_file_is_an_error_at_once() {
         );
     }
 }
+
+/// The planner passes over such a receipt, too, and stages the seed again.
+#[test]
+fn a_receipt_that_others_could_have_written_is_not_used() {
+    let mut world = World::new();
+    world.put_seed(NEXT);
+    let receipt = world.path(paths::seed_receipt);
+    let damages: [(fn(&Path), &str); 2] = [
+        (
+            |path| chown(path, Some(1000), None).unwrap(),
+            "it belongs to user 1000, not to root",
+        ),
+        (
+            |path| fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap(),
+            "its mode 0666 lets others than root write it",
+        ),
+    ];
+    for (damage, why) in damages {
+        damage(&receipt);
+        let said = world.refused();
+        assert!(said.contains(why), "{said}");
+        assert!(said.contains("run `armfleet apply`"), "{said}");
+        chown(&receipt, Some(0), None).unwrap();
+        fs::set_permissions(&receipt, Permissions::from_mode(0o644)).unwrap();
+    }
+    world.start();
+    assert_eq!(world.booted(), NEXT);
+}

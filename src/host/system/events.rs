@@ -314,6 +314,7 @@ mod tests {
 
     #[test]
     fn a_connection_tells_of_its_domains_until_it_is_dropped() {
+        let _alone = crate::host::system::test_driver();
         start_loop().unwrap();
         virt::error::clear_error_callback();
         let connect = Connect::open(Some("test:///default")).unwrap();

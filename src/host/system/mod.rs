@@ -296,3 +296,13 @@ mod tests {
         assert_eq!(boots_at_once(8, gibibytes(1) / 8), 1);
     }
 }
+
+/// Held by a test that changes the domains of `test:///default`, or compares them: all its connections in one process see the
+/// same domains.
+#[cfg(test)]
+fn test_driver() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::system::test_driver;
 
 const TEST: &str = "test:///default";
 
@@ -40,6 +41,7 @@ fn only_the_xml_of_a_process_has_an_id() {
 
 #[test]
 fn guests_are_seen_with_why_they_are_off() {
+    let _alone = test_driver();
     let connection = WriteConnection::open(TEST).unwrap();
     let running = connection.guest("test").unwrap();
     assert_eq!(running.state, RunState::Running);
@@ -53,6 +55,7 @@ fn guests_are_seen_with_why_they_are_off() {
 
 #[test]
 fn a_read_only_connection_changes_nothing() {
+    let _alone = test_driver();
     let reads = ReadConnection::open(TEST).unwrap();
     let connection = WriteConnection {
         pool: Arc::clone(&reads.pool),
