@@ -271,24 +271,20 @@ fn a_receipt_that_others_could_have_written_is_not_used() {
     let mut world = World::new();
     world.put_seed(NEXT);
     let receipt = world.path(paths::seed_receipt);
-    let damages: [(fn(&Path), &str); 2] = [
-        (
-            |path| chown(path, Some(1000), None).unwrap(),
-            "it belongs to user 1000, not to root",
-        ),
-        (
-            |path| fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap(),
-            "its mode 0666 lets others than root write it",
-        ),
-    ];
-    for (damage, why) in damages {
-        damage(&receipt);
+    let own = |uid, mode| {
+        chown(&receipt, Some(uid), None).unwrap();
+        fs::set_permissions(&receipt, Permissions::from_mode(mode)).unwrap();
+    };
+    for (uid, mode, why) in [
+        (1000, 0o644, "it belongs to user 1000, not to root"),
+        (0, 0o666, "its mode 0666 lets others than root write it"),
+    ] {
+        own(uid, mode);
         let said = world.refused();
         assert!(said.contains(why), "{said}");
         assert!(said.contains("run `armfleet apply`"), "{said}");
-        chown(&receipt, Some(0), None).unwrap();
-        fs::set_permissions(&receipt, Permissions::from_mode(0o644)).unwrap();
     }
+    own(0, 0o644);
     world.start();
     assert_eq!(world.booted(), NEXT);
 }

@@ -283,6 +283,16 @@ fn boots_at_once(processors: usize, memory: u64) -> usize {
     processors.max(FEWEST).min(fit).max(1)
 }
 
+/// Held by a test that changes the domains of `test:///default`, or compares them: all its connections in one process see the
+/// same domains.
+#[cfg(test)]
+fn test_driver() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::boots_at_once;
@@ -295,14 +305,4 @@ mod tests {
         assert_eq!(boots_at_once(96, gibibytes(8)), 32);
         assert_eq!(boots_at_once(8, gibibytes(1) / 8), 1);
     }
-}
-
-/// Held by a test that changes the domains of `test:///default`, or compares them: all its connections in one process see the
-/// same domains.
-#[cfg(test)]
-fn test_driver() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
