@@ -37,7 +37,7 @@ pub(super) struct ApplyArguments {
     /// Trust the plan's file if this is its SHA-256, as plan --out printed it, whoever owns the file or can write it
     #[arg(long, value_name = "HEX", requires = "plan", value_parser = sha256)]
     plan_sha256: Option<String>,
-    /// How to print what was done; with json, the plan is printed only if somebody is asked
+    /// How to print the result; with json, the plan is printed only when apply asks for confirmation
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for each

@@ -108,7 +108,7 @@ impl PlanOptions {
         Err(Exit::Invalid)
     }
 
-    /// What the user permits; `asked` says whether somebody will be asked before anything is done.
+    /// What the user permits; `asked` says whether the command asks for confirmation first.
     pub(super) fn policy(&self, asked: bool) -> Policy {
         let removal = match self.allow_removal {
             Some(Some(limit)) => Removal::UpTo(limit),

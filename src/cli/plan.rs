@@ -20,7 +20,7 @@ pub(super) struct PlanArguments {
     /// How to print the plan
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
-    /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since nobody will be asked
+    /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since apply --plan asks nothing
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Draw the order of the steps, too: for Graphviz or as Mermaid, by the file's suffix

@@ -34,7 +34,7 @@ map! {
             example: "{ kernel: seed/vmlinuz, initrd: seed/initrd.img }",
         },
         /// How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the
-        /// service that says so. A kernel of which nothing was heard for so long gives way to the last one that worked:
+        /// service that says so. Without a confirmation in that time armfleet falls back to the last kernel that worked:
         /// `armfleet watch` cuts the VM's power and starts it again; without a watcher it gives way at the next start.
         /// Without the key a kernel that ran for ten minutes works, too. With or without it, three starts without a
         /// sign of life are enough.

@@ -122,6 +122,18 @@ impl PlanBuilder {
         });
     }
 
+    /// Says that a path of a VM could not be read.
+    pub(super) fn unreadable(
+        &mut self,
+        vm: &VmName,
+        path: impl std::fmt::Display,
+        why: Option<&str>,
+    ) -> Blocked {
+        let why = why.unwrap_or_default();
+        self.unknown(vm, format!("{path} could not be read: {why}"));
+        Blocked
+    }
+
     /// Says something worth knowing.
     pub(super) fn notice(
         &mut self,

@@ -87,16 +87,7 @@ fn staged_seed(
     match input.inventory.path(&path) {
         Fact::Present(file) => Ok(receipt_in(file)),
         Fact::Absent => Ok(None),
-        fact => {
-            builder.unknown(
-                &vm.name,
-                format!(
-                    "{path} could not be read: {}",
-                    fact.unknown().unwrap_or_default()
-                ),
-            );
-            Err(Blocked)
-        }
+        fact => Err(builder.unreadable(&vm.name, path, fact.unknown())),
     }
 }
 
@@ -149,15 +140,6 @@ pub(super) fn seed_source(
             );
             Err(Blocked)
         }
-        fact => {
-            builder.unknown(
-                &vm.name,
-                format!(
-                    "{path} could not be read: {}",
-                    fact.unknown().unwrap_or_default()
-                ),
-            );
-            Err(Blocked)
-        }
+        fact => Err(builder.unreadable(&vm.name, path, fact.unknown())),
     }
 }

@@ -34,14 +34,7 @@ impl VmPlanner<'_> {
             Fact::Present(file) => file,
             Fact::Absent => return self.new_share(record, builder).map(Some),
             fact => {
-                builder.unknown(
-                    name,
-                    format!(
-                        "{path} could not be read: {}",
-                        fact.unknown().unwrap_or_default()
-                    ),
-                );
-                return Err(Blocked);
+                return Err(builder.unreadable(name, path, fact.unknown()));
             }
         };
         if file.stat.kind != FileKind::Folder {
@@ -167,14 +160,7 @@ impl VmPlanner<'_> {
                 )));
             }
             fact => {
-                builder.unknown(
-                    name,
-                    format!(
-                        "{path} could not be read: {}",
-                        fact.unknown().unwrap_or_default()
-                    ),
-                );
-                return Err(Blocked);
+                return Err(builder.unreadable(name, path, fact.unknown()));
             }
         };
         if file.stat.kind != FileKind::File {
