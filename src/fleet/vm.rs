@@ -168,6 +168,12 @@ words! {
 }
 
 impl Vm {
+    /// The disk that the guest is on, or is installed on: the first of the list.
+    #[must_use]
+    pub fn system_disk(&self) -> Option<&Disk> {
+        self.disks.first()
+    }
+
     /// Its keys with their values, as a fleet file has them.
     #[must_use]
     pub fn written(&self) -> Written {
@@ -337,13 +343,13 @@ fn install_and_seed(vm: &PartialVm) -> Option<Problem> {
 
 /// An installer needs a disk that is created for it.
 fn install_disk(vm: &PartialVm) -> Option<Problem> {
-    let (install, disks) = (vm.readable_install()?, vm.disks.as_ref().ok()?);
-    let Some(first) = disks.first() else {
+    let (install, system) = (vm.readable_install()?, vm.system_disk()?);
+    let Some(disk) = system else {
         let message = "there is no disk to install on";
         let problem = Problem::new(ProblemKind::InstallDisk, &install.at, message);
         return Some(problem.help("give the VM `disks: [{ path: …, size: … }]`"));
     };
-    let disk = first.as_ref().ok()?;
+    let disk = disk.as_ref().ok()?;
     let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {
         return None;
     };
@@ -366,6 +372,11 @@ fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
 }
 
 impl PartialVm {
+    /// As [`Vm::system_disk`]; nothing where the disks could not be read.
+    fn system_disk(&self) -> Option<Option<&Checked<PartialDisk>>> {
+        Some(self.disks.as_ref().ok()?.first())
+    }
+
     /// The disks that could be read at all.
     pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
         self.disks.iter().flatten().flatten()
