@@ -68,7 +68,7 @@ impl Row {
     }
 
     /// A row whose value says where a device's data is.
-    pub(super) const fn is_place_of_data(mut self) -> Self {
+    pub(super) const fn naming_data(mut self) -> Self {
         self.outside = Outside::Refused;
         self
     }

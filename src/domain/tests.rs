@@ -5,6 +5,8 @@ use crate::{fleet::*, values::*};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
+mod round_trip;
+
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
 
 /// What libvirt 9.0 made of a domain that armfleet defined, with what other people added by hand.

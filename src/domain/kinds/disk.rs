@@ -43,7 +43,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             NO_HOTPLUG,
         )
         .couples(WITHOUT_BACKING)
-        .is_place_of_data(),
+        .naming_data(),
         // Never probed: a guest writes the bytes of its raw disk.
         Row::new(
             PropertyId::new("format"),
@@ -55,7 +55,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             NO_HOTPLUG,
         )
         .couples(WITHOUT_BACKING)
-        .is_place_of_data(),
+        .naming_data(),
         Row::new(
             PropertyId::new("bus"),
             &["target"],

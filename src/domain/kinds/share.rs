@@ -31,7 +31,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             |seen| seen.of_device("share"),
             NO_HOTPLUG,
         )
-        .is_place_of_data(),
+        .naming_data(),
         Row::new(
             PropertyId::new("access"),
             &[],
