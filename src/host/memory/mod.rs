@@ -5,11 +5,11 @@
 //! own, which only its calls move, so that waiting takes no time and every run gives the same. Clones of a [`Memory`]
 //! are the same host: whatever is built over one can be dropped, and the host stays.
 
-mod behind;
 mod daemon;
 mod definition;
 mod files;
 mod hook;
+mod scenario;
 mod tree;
 
 use super::primitives::{
