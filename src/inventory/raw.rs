@@ -1,6 +1,6 @@
 //! What planning asks of a host, and what it gets: raw text, bytes and stat results, nothing interpreted.
 //!
-//! [`RawInventory`] can be written and read: it is a snapshot's file, a test case's `host.json`, and what a remote host
+//! [`RawInventory`] can be written and read: it is a snapshot's file, and what a remote host
 //! answers. It may be incomplete, and says so fact by fact.
 
 use crate::boot::{
