@@ -1,8 +1,8 @@
 //! Every call that a watcher makes fails once, or loses its answer, or is the last before the watcher is killed: what is to
 //! run runs in the end, what was stopped stays off, and nothing is started twice.
 
-use super::attend::{Attendant, is_kept, stamp};
-use super::lane::Lane;
+use super::vm_queue::VmQueue;
+use super::worker::{Worker, is_kept, stamp};
 use crate::boot::{
     BootFileName, CONFIRMATION, GenerationId, Identity, KernelVersion, LastStart, PairSource,
     Proof, STOP_NOTE, Standing, Timestamp, Trial, Trials,
@@ -82,7 +82,7 @@ impl Host {
             journal: Vec::new(),
             starts: 0,
         };
-        let mut record = super::judge::tests::record();
+        let mut record = super::decide::tests::record();
         record.boot.confirm_within = confirm_within;
         state.write(paths::record(&vm()), render_record(&record).unwrap());
         state.start();
@@ -111,7 +111,7 @@ impl Guests for Host {
         };
         Ok(Guest {
             name: name.to_owned(),
-            uuid: super::judge::tests::UUID.to_owned(),
+            uuid: super::decide::tests::UUID.to_owned(),
             state: running,
             off: state.off,
         })
@@ -237,35 +237,35 @@ impl<W: Watch> Guests for Watched<&Host, W> {
 }
 
 /// A watcher's work, one thing after the other, until there is nothing left or it is dead.
-fn watch(host: &Host, guests: &dyn Guests, is_dead: &dyn Fn() -> bool, lane: &mut Lane) {
+fn watch(host: &Host, guests: &dyn Guests, is_dead: &dyn Fn() -> bool, queue: &mut VmQueue) {
     let (vm, ending) = (vm(), AtomicBool::new(false));
     for _ in 0..1000 {
         let told = std::mem::take(&mut host.state().told);
         for what in told {
             if is_kept(guests, &vm) {
-                lane.tell(what, stamp(guests, &vm).present().copied());
+                queue.tell(what, stamp(guests, &vm).present().copied());
             }
         }
         if is_dead() {
             return;
         }
         let now = host.moment();
-        let Some(heard) = lane.next(now) else {
-            match lane.wakes() {
+        let Some(heard) = queue.next(now) else {
+            match queue.wakes() {
                 Some(moment) => host.state().now = moment,
                 None => return,
             }
             continue;
         };
-        let attendant = Attendant {
+        let worker = Worker {
             guests,
             vm: &vm,
             ending: &ending,
         };
-        match attendant.attend(heard) {
-            Ok(Some(moment)) => lane.again(moment),
+        match worker.handle(heard) {
+            Ok(Some(moment)) => queue.again(moment),
             Ok(None) => {}
-            Err(_) => lane.failed(heard, host.moment().after(PAUSE)),
+            Err(_) => queue.failed(heard, host.moment().after(PAUSE)),
         }
     }
     panic!("no end of it");
@@ -414,23 +414,23 @@ impl Story {
     /// Tells the story to a watcher whose calls are seen, and then to one that nothing happens to.
     fn tell<W: Watch>(&self, seen: &W, is_dead: &dyn Fn() -> bool) -> Host {
         let host = Host::new(self.within);
-        let mut lane = Lane::default();
-        watch(&host, &host, &|| false, &mut lane);
+        let mut queue = VmQueue::default();
+        watch(&host, &host, &|| false, &mut queue);
         (self.happens)(&mut host.state());
         if !self.heard {
             host.state().told.clear();
         }
-        lane.look();
+        queue.look();
         let watched = Watched {
             calls: &host,
             watch: seen,
         };
-        watch(&host, &watched, is_dead, &mut lane);
+        watch(&host, &watched, is_dead, &mut queue);
         if is_dead() {
             host.state().told.clear();
-            let mut lane = Lane::default();
-            lane.look();
-            watch(&host, &host, &|| false, &mut lane);
+            let mut queue = VmQueue::default();
+            queue.look();
+            watch(&host, &host, &|| false, &mut queue);
         }
         host
     }
