@@ -8,9 +8,9 @@ use crate::harness::{
 };
 use armfleet::engine::{self, Interruption, Monitor};
 use armfleet::host::Executor;
+use armfleet::host::intercept::{Failing, Intercept, Intercepted, Killed, Recorded, Recording};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
-use armfleet::host::watched::{Failing, Killed, Recorded, Recording, Watch, Watched};
 use armfleet::inventory::Look;
 use armfleet::plan::Ended;
 use armfleet::plan::{Policy, Step};
@@ -41,11 +41,11 @@ impl Disturbance {
     }
 
     /// Applies on a new host while somebody watches.
-    fn disturbed(&self, watch: &impl Watch) -> Memory {
+    fn disturbed(&self, by: &impl Intercept) -> Memory {
         let host = self.host.fork();
         let calls = host.clone();
         // Where not even the lock can be taken, nothing else is done.
-        if let Ok(performer) = Executor::locked(Watched { calls, watch }) {
+        if let Ok(performer) = Executor::locked(Intercepted { calls, by }) {
             apply_over(&performer, &self.fleet, &self.policy);
         }
         host

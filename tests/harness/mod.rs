@@ -5,9 +5,9 @@ pub(crate) mod scenario;
 
 use armfleet::engine::{self, Interruption, Monitor};
 use armfleet::fleet::{Spec, read_fleet};
+use armfleet::host::intercept::{Intercept, Intercepted, Recording};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
-use armfleet::host::watched::{Recording, Watch, Watched};
 use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::paths;
@@ -121,13 +121,13 @@ pub(crate) fn observe(host: &Memory, fleet: &str) -> RawInventory {
 
 /// Plans without any means to change the host.
 pub(crate) fn plan(host: &Memory, fleet: &str, policy: &Policy) -> Plan {
-    let watched = Watched {
+    let intercepted = Intercepted {
         calls: host.clone(),
-        watch: Recording::default(),
+        by: Recording::default(),
     };
-    let observer = Observer(watched);
+    let observer = Observer(intercepted);
     let (plan, _) = engine::observe_and_plan(&observer, &spec(fleet), policy).unwrap();
-    assert_eq!(observer.0.watch.changes(), Vec::<String>::new());
+    assert_eq!(observer.0.by.changes(), Vec::<String>::new());
     plan
 }
 
@@ -146,13 +146,13 @@ pub(crate) struct Applied {
 pub(crate) const ONLY_THE_LOCK: [&str; 1] = ["lock /run/armfleet/apply.lock"];
 
 pub(crate) fn apply(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
-    let watched = Watched {
+    let intercepted = Intercepted {
         calls: host.clone(),
-        watch: Recording::default(),
+        by: Recording::default(),
     };
-    let performer = Executor::locked(watched).unwrap();
+    let performer = Executor::locked(intercepted).unwrap();
     let outcome = apply_over(&performer, fleet, policy);
-    let mut changes = performer.calls().watch.changes();
+    let mut changes = performer.calls().by.changes();
     changes.retain(|call| !is_bookkeeping(call));
     Applied { outcome, changes }
 }
@@ -164,8 +164,8 @@ fn is_bookkeeping(call: &str) -> bool {
         || call.starts_with("lock /run/armfleet/staging/")
 }
 
-pub(crate) fn apply_over<W: Watch>(
-    performer: &Executor<Watched<Memory, W>>,
+pub(crate) fn apply_over<W: Intercept>(
+    performer: &Executor<Intercepted<Memory, W>>,
     fleet: &str,
     policy: &Policy,
 ) -> Outcome {

@@ -1,7 +1,7 @@
 //! What holds whatever is seen, and whatever happens.
 
 use super::*;
-use crate::watch::lane::Lane;
+use crate::watch::vm_queue::VmQueue;
 use proptest::prelude::*;
 
 /// Anything that may be seen of a VM.
@@ -79,14 +79,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
     #[test]
     fn nothing_is_done_to_a_vm_that_it_does_not_call_for((seen, heard) in anything()) {
-        let judged = judge(&seen, heard, NOW);
+        let decision = decide(&seen, heard, NOW);
         let state = seen.guest.as_ref().map(|guest| guest.state);
         let ours = seen.record.on_guest_reboot == GuestReboot::ColdBoot
             && seen.guest.as_ref().is_none_or(|guest| guest.uuid == UUID);
         let free = ours && seen.holding == Holding::Nobody && seen.record.state == DesiredState::Running;
-        let note = judged.note.as_ref().or(seen.note.as_ref());
+        let note = decision.note.as_ref().or(seen.note.as_ref());
         let end = note.and_then(|note| note.end.as_ref());
-        match judged.act {
+        match decision.act {
             Act::Rest => {}
             Act::Again(moment) => prop_assert!(ours && moment > NOW),
             Act::Start => {
@@ -100,7 +100,7 @@ proptest! {
             }
         }
         if !ours {
-            prop_assert!(judged.note.is_none());
+            prop_assert!(decision.note.is_none());
         }
     }
 }
@@ -114,7 +114,7 @@ struct World {
     /// What the guest wrote since its last start.
     guest_stop: Option<GuestStop>,
     guest_writes: bool,
-    lane: Lane,
+    queue: VmQueue,
     alive: bool,
     now: Moment,
     /// What the world knows, and the watcher may not.
@@ -151,7 +151,7 @@ impl World {
             note: None,
             guest_stop: None,
             guest_writes,
-            lane: Lane::default(),
+            queue: VmQueue::default(),
             alive: true,
             now: NOW,
             last: Last::Runs,
@@ -168,7 +168,7 @@ impl World {
 
     fn tell(&mut self, what: Happening) {
         if self.alive {
-            self.lane.tell(what, run(self.stamp));
+            self.queue.tell(what, run(self.stamp));
         }
     }
 
@@ -202,8 +202,8 @@ impl World {
             Deed::Start if !self.runs => self.start(),
             Deed::Start => {}
             Deed::Deliver => {
-                if let Some(heard) = self.lane.next(self.now) {
-                    self.judge(heard);
+                if let Some(heard) = self.queue.next(self.now) {
+                    self.decide(heard);
                 }
             }
             Deed::WatcherDies => {
@@ -215,13 +215,13 @@ impl World {
                         Some(RunNote { run, end: Some(RunEnd::PowerOff), .. }) if run == self::run(self.stamp)
                     );
                 }
-                self.lane = Lane::default();
+                self.queue = VmQueue::default();
             }
-            // What was told and not yet judged is judged later, as it came.
+            // What was told and not yet decided is decided later, in its order.
             Deed::ConnectionBreaks => self.alive = false,
             Deed::WatcherReturns => {
                 self.alive = true;
-                self.lane.look();
+                self.queue.look();
             }
             Deed::Time(seconds) => self.now = self.now.after(Duration::from_secs(seconds.into())),
         }
@@ -233,7 +233,7 @@ impl World {
         }
     }
 
-    fn judge(&mut self, heard: Heard) {
+    fn decide(&mut self, heard: Heard) {
         let state = if self.runs {
             RunState::Running
         } else {
@@ -248,18 +248,18 @@ impl World {
             guest_stop: self.guest_stop,
             trial: None,
         };
-        let judged = judge(&seen, heard, self.now);
-        if let Some(note) = judged.note {
+        let decision = decide(&seen, heard, self.now);
+        if let Some(note) = decision.note {
             self.note = Some(note);
         }
-        if judged.act == Act::Start {
+        if decision.act == Act::Start {
             assert!(!self.runs, "started while it ran");
             let note = self.note.clone().unwrap();
             self.start();
             self.note = Some(begun(&note, run(self.stamp), self.now));
         }
-        if let Act::Again(moment) = judged.act {
-            self.lane.again(moment);
+        if let Act::Again(moment) = decision.act {
+            self.queue.again(moment);
         }
     }
 
@@ -267,8 +267,8 @@ impl World {
     fn settle(&mut self) {
         self.do_it(Deed::WatcherReturns);
         for _ in 0..1000 {
-            match (self.lane.next(self.now), self.lane.wakes()) {
-                (Some(heard), _) => self.judge(heard),
+            match (self.queue.next(self.now), self.queue.wakes()) {
+                (Some(heard), _) => self.decide(heard),
                 (None, Some(moment)) => self.now = moment,
                 (None, None) => return,
             }

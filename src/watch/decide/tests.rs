@@ -77,9 +77,9 @@ fn event(happening: Happening) -> Heard {
 }
 
 fn end_after(seen: &Seen, heard: Heard) -> (Option<RunEnd>, Act) {
-    let judgement = judge(seen, heard, NOW);
-    let note = judgement.note.or_else(|| seen.note.clone());
-    (note.and_then(|note| note.end), judgement.act)
+    let decision = decide(seen, heard, NOW);
+    let note = decision.note.or_else(|| seen.note.clone());
+    (note.and_then(|note| note.end), decision.act)
 }
 
 const DUE: RunEnd = RunEnd::Reboot { due: NOW };
@@ -140,8 +140,12 @@ fn what_is_off_is_started_or_left_as_its_end_says() {
     ];
     for (before, why, after, act) in table {
         for heard in [Heard::Due, event(Happening::Stopped(why))] {
-            let judged = end_after(&off(why, before.clone()), heard);
-            assert_eq!(judged, (after.clone(), act), "{before:?} {why:?} {heard:?}");
+            let decision = end_after(&off(why, before.clone()), heard);
+            assert_eq!(
+                decision,
+                (after.clone(), act),
+                "{before:?} {why:?} {heard:?}"
+            );
         }
     }
 }
@@ -157,18 +161,18 @@ fn a_stop_that_nobody_saw_asks_the_guests_own_note() {
             guest_stop,
             ..off(Off::Shutdown, None)
         };
-        assert_eq!(judge(&seen, Heard::Due, NOW).act, act, "{guest_stop:?}");
+        assert_eq!(decide(&seen, Heard::Due, NOW).act, act, "{guest_stop:?}");
     }
     // What was told of it may still be under way.
-    let judged = judge(&off(Off::Shutdown, None), Heard::Look, NOW);
-    assert_eq!(judged.act, Act::Again(NOW.after(SECOND_GLANCE)));
-    assert_eq!(judged.note, None);
+    let decision = decide(&off(Off::Shutdown, None), Heard::Look, NOW);
+    assert_eq!(decision.act, Act::Again(NOW.after(SECOND_GLANCE)));
+    assert_eq!(decision.note, None);
     // What QEMU told counts more.
     let seen = Seen {
         guest_stop: Some(GuestStop::PowerOff),
         ..off(Off::Shutdown, Some(DUE))
     };
-    assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Start);
+    assert_eq!(decide(&seen, Heard::Look, NOW).act, Act::Start);
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn what_did_not_run_since_the_host_booted_is_not_started() {
         note: None,
         ..off(Off::Unknown, None)
     };
-    assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Rest);
+    assert_eq!(decide(&seen, Heard::Look, NOW).act, Act::Rest);
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn a_note_of_another_run_says_nothing_of_this_one() {
         run: run(2),
         ..off(Off::Shutdown, Some(RunEnd::PowerOff))
     };
-    assert_eq!(judge(&seen, Heard::Due, NOW).act, Act::Start);
+    assert_eq!(decide(&seen, Heard::Due, NOW).act, Act::Start);
 }
 
 #[test]
@@ -213,14 +217,14 @@ fn only_what_armfleet_is_to_keep_running_is_started() {
             record,
             ..off(Off::Shutdown, Some(DUE))
         };
-        assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Rest);
+        assert_eq!(decide(&seen, Heard::Look, NOW).act, Act::Rest);
     }
     let gone = Seen {
         guest: None,
         ..off(Off::Shutdown, Some(DUE))
     };
-    assert_eq!(judge(&gone, Heard::Look, NOW).act, Act::Rest);
-    assert_eq!(judge(&running(Some(DUE)), Heard::Look, NOW).act, Act::Rest);
+    assert_eq!(decide(&gone, Heard::Look, NOW).act, Act::Rest);
+    assert_eq!(decide(&running(Some(DUE)), Heard::Look, NOW).act, Act::Rest);
 }
 
 /// A VM whose kernel may give a sign of life until this moment.
@@ -245,9 +249,9 @@ fn a_kernel_that_says_nothing_in_time_is_cut_off_and_the_vm_started() {
     );
     for heard in [Heard::Look, Heard::Due] {
         let seen = on_trial(NOW, None);
-        let judged = judge(&seen, heard, NOW);
-        assert_eq!(judged.act, Act::Cut, "{heard:?}");
-        let said = judged.say.unwrap();
+        let decision = decide(&seen, heard, NOW);
+        assert_eq!(decision.act, Act::Cut, "{heard:?}");
+        let said = decision.say.unwrap();
         assert!(said.starts_with("6.1.0-50-armmp gave no sign of life within 1min"));
         assert_eq!(end_after(&seen, heard), (Some(SILENT), Act::Cut));
     }
@@ -297,17 +301,17 @@ fn a_held_vm_is_looked_at_again_and_not_started() {
             holding,
             ..off(Off::Shutdown, None)
         };
-        let judged = judge(&seen, Heard::Due, NOW);
-        assert_eq!(judged.act, Act::Again(NOW.after(HOLD_GLANCE)));
-        assert_eq!(judged.note.unwrap().end, Some(DUE));
+        let decision = decide(&seen, Heard::Due, NOW);
+        assert_eq!(decision.act, Act::Again(NOW.after(HOLD_GLANCE)));
+        assert_eq!(decision.note.unwrap().end, Some(DUE));
     }
 }
 
 #[test]
 fn a_former_runs_stop_says_nothing_of_what_runs() {
     let seen = running(None);
-    let judged = judge(&seen, event(Happening::Stopped(Off::Destroyed)), NOW);
-    assert_eq!((judged.note, judged.act), (None, Act::Rest));
+    let decision = decide(&seen, event(Happening::Stopped(Off::Destroyed)), NOW);
+    assert_eq!((decision.note, decision.act), (None, Act::Rest));
     // Not even of what has stopped again.
     let seen = Seen {
         run: run(2),
@@ -323,8 +327,8 @@ fn a_stop_is_noted_even_if_libvirt_is_gone() {
         guest: None,
         ..off(Off::Unknown, None)
     };
-    let judged = judge(&seen, event(Happening::Stopped(Off::Destroyed)), NOW);
-    assert!(matches!(judged.note.unwrap().end, Some(RunEnd::Other(_))));
+    let decision = decide(&seen, event(Happening::Stopped(Off::Destroyed)), NOW);
+    assert!(matches!(decision.note.unwrap().end, Some(RunEnd::Other(_))));
 }
 
 #[test]
@@ -362,7 +366,7 @@ fn a_start_that_failed_is_tried_again_later() {
         note: Some(note),
         ..off(Off::Failed, None)
     };
-    assert_eq!(judge(&seen, Heard::Look, NOW).act, Act::Again(due));
-    assert_eq!(judge(&seen, Heard::Look, due).act, Act::Start);
+    assert_eq!(decide(&seen, Heard::Look, NOW).act, Act::Again(due));
+    assert_eq!(decide(&seen, Heard::Look, due).act, Act::Start);
     assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
 }

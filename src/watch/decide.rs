@@ -1,6 +1,6 @@
 //! What is to be done about a VM: a pure function of what happened, what was seen under the VM's lock, and the moment.
 //!
-//! Nothing is remembered between two judgements but the note of the present run, which is a file. So a watcher that was
+//! Nothing is remembered between two decisions but the note of the present run, which is a file. So a watcher that was
 //! killed, or a connection that broke, changes no answer: whoever comes next reads the note and looks.
 //!
 //! ```text
@@ -94,7 +94,7 @@ pub struct OnTrial {
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct Decision {
     /// The note to write, if it is another one.
     pub note: Option<RunNote>,
     /// What to do.
@@ -118,9 +118,9 @@ pub enum Act {
 
 /// Judges.
 #[must_use]
-pub fn judge(seen: &Seen, heard: Heard, now: Moment) -> Judgement {
+pub fn decide(seen: &Seen, heard: Heard, now: Moment) -> Decision {
     if seen.record.on_guest_reboot != GuestReboot::ColdBoot || seen.is_another_domain() {
-        return Judgement {
+        return Decision {
             note: None,
             act: Act::Rest,
             say: None,
@@ -136,7 +136,7 @@ pub fn judge(seen: &Seen, heard: Heard, now: Moment) -> Judgement {
     let say = (before.end != after.end)
         .then(|| describe(seen, &after, now))
         .flatten();
-    Judgement {
+    Decision {
         note: (seen.note.as_ref() != Some(&after)).then_some(after),
         act,
         say,

@@ -1,6 +1,6 @@
-//! One look at one VM: read under its lock, judged, done.
+//! One look at one VM: read under its lock, decided, done.
 
-use super::judge::{Act, Heard, Holding, OnTrial, Seen, begun, failed, judge};
+use super::decide::{Act, Heard, Holding, OnTrial, Seen, begun, decide, failed};
 use crate::boot::{
     CONFIRMATION, Confirmation, Evidence, GuestStop, Identity, Judged, Ran, STOP_NOTE, Trials,
     read_uptime,
@@ -26,7 +26,7 @@ const USER: &str = "armfleet watch";
 const SILENT: &str = "its kernel gave no sign of life in time";
 
 /// One VM to look at.
-pub(super) struct Attendant<'a> {
+pub(super) struct Worker<'a> {
     pub(super) guests: &'a dyn Guests,
     pub(super) vm: &'a VmName,
     /// Whether nothing is to be started any more: the host may be shutting down.
@@ -48,12 +48,12 @@ pub(super) fn stamp(guests: &dyn Guests, vm: &VmName) -> Fact<RunStamp> {
     })
 }
 
-impl Attendant<'_> {
+impl Worker<'_> {
     /// Looks and does what is called for; tells when to look again.
     ///
     /// # Errors
-    /// When something could not be seen or done: the same is to be judged once more.
-    pub(super) fn attend(&self, heard: Heard) -> Result<Option<Moment>, CallError> {
+    /// When something could not be seen or done: the same is to be decided once more.
+    pub(super) fn handle(&self, heard: Heard) -> Result<Option<Moment>, CallError> {
         let note = format!("pid {}, {USER}", std::process::id());
         let path = paths::vm_lock(self.vm);
         let _lock = self.guests.lock(&path, &note, LOCK_PATIENCE)?;
@@ -65,13 +65,13 @@ impl Attendant<'_> {
         }
         let (seen, unseen) = self.see(record, heard)?;
         let now = self.guests.moment();
-        let judgement = judge(&seen, heard, now);
-        tracing::debug!(vm = %self.vm, ?heard, ?judgement, "judged");
-        if let Some(note) = &judgement.note {
+        let decision = decide(&seen, heard, now);
+        tracing::debug!(vm = %self.vm, ?heard, ?decision, "decided");
+        if let Some(note) = &decision.note {
             self.write(note)?;
         }
-        if let Some(say) = judgement.say {
-            match judgement.act {
+        if let Some(say) = decision.say {
+            match decision.act {
                 Act::Cut => tracing::warn!("{}: {say}", self.vm),
                 _ => tracing::info!("{}: {say}", self.vm),
             }
@@ -80,14 +80,14 @@ impl Attendant<'_> {
         if let Some(error) = unseen {
             return Err(error);
         }
-        match judgement.act {
+        match decision.act {
             Act::Rest => Ok(None),
             Act::Again(moment) => {
                 self.say_held(&seen);
                 Ok(Some(moment))
             }
             Act::Start => {
-                let note = judgement.note.or_else(|| seen.note.clone());
+                let note = decision.note.or_else(|| seen.note.clone());
                 self.start(&seen, &note.unwrap_or_else(|| RunNote::of(seen.run)))
             }
             Act::Cut => self.cut(&seen),
@@ -176,7 +176,7 @@ impl Attendant<'_> {
         fresh.then(|| GuestStop::read(&text)).flatten()
     }
 
-    /// What the present run's kernel still has to show, judged as the next start will judge it.
+    /// What the present run's kernel still has to show, as the next start will judge it.
     fn trial(&self, record: &Record) -> Result<Option<OnTrial>, CallError> {
         let Some(within) = record.boot.confirm_within else {
             return Ok(None);
