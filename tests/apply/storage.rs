@@ -4,7 +4,7 @@ use crate::harness::{
     DATA, FLEET, IMAGE, SHARE, UUID, VM, apply, apply_case, new_host, settled_host,
 };
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{CallErrorKind, Owner, Primitives, Reads};
+use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};
 use armfleet::inventory::Look;
 use armfleet::plan::Ended;
 use armfleet::plan::Policy;

@@ -43,7 +43,6 @@ struct Node {
     ino: u64,
     mtime_ns: i64,
     ctime_ns: i64,
-    /// Whether the xattr `user.virtfs.mode` makes it a symbolic link to the guest.
     /// The attribute in which QEMU keeps the mode that the guest gave it.
     guest_mode: Option<Vec<u8>>,
 }
