@@ -1,11 +1,11 @@
-//! The loop around the decision: connections, events, and a lane for each VM.
+//! The loop around the decision: connections, events, and a queue for each VM.
 //!
 //! One thread owns all of it and never waits for libvirt: connecting, and looking at a VM, are other threads' work, of
-//! which it hears. VMs do not wait for each other, and what happens to one is judged in order.
+//! which it hears. VMs do not wait for each other, and what happens to one is handled in order.
 
-use super::attend::{Attendant, is_kept, stamp};
-use super::judge::Heard;
-use super::lane::Lane;
+use super::decide::Heard;
+use super::vm_queue::VmQueue;
+use super::worker::{Worker, is_kept, stamp};
 use crate::host::guests::{Event, Guests};
 use crate::host::primitives::CallError;
 use crate::mark::Moment;
@@ -55,7 +55,7 @@ enum Message {
     /// An attempt to connect ended; with the VMs to look at.
     Connected(u64, Result<Connection, CallError>),
     /// A VM was looked at.
-    Attended(VmName, Heard, Result<Option<Moment>, CallError>),
+    Handled(VmName, Heard, Result<Option<Moment>, CallError>),
     End,
 }
 
@@ -85,7 +85,7 @@ pub struct Watcher<'a> {
     retry: Duration,
     /// What the present connection told before it was looked around.
     early: Vec<Event>,
-    lanes: BTreeMap<VmName, Lane>,
+    queues: BTreeMap<VmName, VmQueue>,
     busy: BTreeSet<VmName>,
     ready: bool,
     ending: Arc<AtomicBool>,
@@ -117,7 +117,7 @@ impl<'a> Watcher<'a> {
             number: 0,
             retry: RETRY.0,
             early: Vec::new(),
-            lanes: BTreeMap::new(),
+            queues: BTreeMap::new(),
             busy: BTreeSet::new(),
             ready: false,
             ending: Arc::new(AtomicBool::new(false)),
@@ -152,8 +152,14 @@ impl<'a> Watcher<'a> {
             Link::Down(moment) => Some(moment),
             Link::Connecting | Link::Up(_) => None,
         };
-        let idle = self.lanes.iter().filter(|(vm, _)| !self.busy.contains(*vm));
-        let due = idle.filter_map(|(_, lane)| lane.wakes()).chain(retry).min();
+        let idle = self
+            .queues
+            .iter()
+            .filter(|(vm, _)| !self.busy.contains(*vm));
+        let due = idle
+            .filter_map(|(_, queue)| queue.wakes())
+            .chain(retry)
+            .min();
         due.map_or(HEARTBEAT, |due| due.since(now).min(HEARTBEAT))
     }
 
@@ -177,7 +183,7 @@ impl<'a> Watcher<'a> {
                 self.connected(connected);
             }
             Message::Connected(..) => {}
-            Message::Attended(vm, heard, attended) => self.attended(vm, heard, attended),
+            Message::Handled(vm, heard, handled) => self.handled(vm, heard, handled),
         }
     }
 
@@ -215,7 +221,7 @@ impl<'a> Watcher<'a> {
                 self.retry = RETRY.0;
                 self.link = Link::Up(guests);
                 for vm in vms {
-                    self.lanes.entry(vm).or_default().look();
+                    self.queues.entry(vm).or_default().look();
                 }
                 for event in std::mem::take(&mut self.early) {
                     self.told(event);
@@ -255,7 +261,7 @@ impl<'a> Watcher<'a> {
         };
         if is_kept(guests.as_ref(), &vm) {
             let run = stamp(guests.as_ref(), &vm).present().copied();
-            self.lanes.entry(vm).or_default().tell(what, run);
+            self.queues.entry(vm).or_default().tell(what, run);
         }
     }
 
@@ -267,48 +273,48 @@ impl<'a> Watcher<'a> {
         let guests = Arc::clone(guests);
         let free = AT_ONCE.saturating_sub(self.busy.len());
         let idle = self
-            .lanes
+            .queues
             .iter_mut()
-            .filter(|(vm, lane)| !self.busy.contains(*vm) && lane.is_ready(now));
+            .filter(|(vm, queue)| !self.busy.contains(*vm) && queue.is_ready(now));
         let next: Vec<_> = idle
             .take(free)
-            .filter_map(|(vm, lane)| Some((vm.clone(), lane.next(now)?)))
+            .filter_map(|(vm, queue)| Some((vm.clone(), queue.next(now)?)))
             .collect();
         for (vm, heard) in next {
-            self.attend(vm, heard, Arc::clone(&guests));
+            self.handle(vm, heard, Arc::clone(&guests));
         }
     }
 
-    fn attend(&mut self, vm: VmName, heard: Heard, guests: Arc<dyn Guests>) {
+    fn handle(&mut self, vm: VmName, heard: Heard, guests: Arc<dyn Guests>) {
         let (sender, ending, name) = (self.sender.clone(), Arc::clone(&self.ending), vm.clone());
         let started = spawn("vm", move || {
-            let attendant = Attendant {
+            let worker = Worker {
                 guests: guests.as_ref(),
                 vm: &name,
                 ending: &ending,
             };
-            let attended = attendant.attend(heard);
-            let _ = sender.send(Message::Attended(name, heard, attended));
+            let handled = worker.handle(heard);
+            let _ = sender.send(Message::Handled(name, heard, handled));
         });
         match started {
             Ok(()) => drop(self.busy.insert(vm)),
-            Err(error) => self.attended(vm, heard, Err(error)),
+            Err(error) => self.handled(vm, heard, Err(error)),
         }
     }
 
-    fn attended(&mut self, vm: VmName, heard: Heard, attended: Result<Option<Moment>, CallError>) {
+    fn handled(&mut self, vm: VmName, heard: Heard, handled: Result<Option<Moment>, CallError>) {
         self.busy.remove(&vm);
-        let lane = self.lanes.entry(vm.clone()).or_default();
-        match attended {
-            Ok(Some(moment)) => lane.again(moment),
+        let queue = self.queues.entry(vm.clone()).or_default();
+        match handled {
+            Ok(Some(moment)) => queue.again(moment),
             Ok(None) => {}
             Err(error) => {
                 tracing::error!("{vm}: {error}");
-                lane.failed(heard, (self.clock)().after(TROUBLE_PAUSE));
+                queue.failed(heard, (self.clock)().after(TROUBLE_PAUSE));
             }
         }
-        if lane.is_empty() {
-            self.lanes.remove(&vm);
+        if queue.is_empty() {
+            self.queues.remove(&vm);
         }
     }
 }
