@@ -1,13 +1,12 @@
 //! Which pair of a VM's own boots at one start.
 
-use super::files::{Deadline, FileFault, chain};
+use super::files::{FileFault, chain};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use super::provided::stage_seed;
 use super::said::Said;
 use super::share::Seen;
 use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Deadline, Root, Share};
 use crate::mark::{Record, Wanted};
 use crate::paths;
 use std::path::Path;

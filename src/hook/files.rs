@@ -1,18 +1,14 @@
-//! Reading, hashing and making files, with a bound on bytes and time.
+//! armfleet's own files, and what is said when a call on one fails.
 
-use crate::boot::{Identity, Sha256Hex, Timestamp};
-use crate::files::{Folder, LinkInTheWay, Root};
+use crate::files::{self, Folder, LinkInTheWay, Root};
 use crate::format::{Format, FormatError};
 use crate::paths;
 use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
 use std::error::Error;
-use std::fs::{File, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Above any record, receipt or note; whoever parses them refuses more.
 const OWN_FILE_LIMIT: u64 = 2 << 20;
@@ -93,85 +89,8 @@ impl LaterFile {
     }
 }
 
-/// How long the share may be read, copied and checked.
+/// How long the share may be read, copied and checked: libvirtd holds the VM's lock for as long as the hook runs.
 pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
-
-/// When reading must stop: libvirtd holds the VM's lock for as long as the hook runs.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(Instant);
-
-impl Deadline {
-    pub(super) fn after(limit: Duration) -> Self {
-        Self(Instant::now() + limit)
-    }
-
-    pub(super) fn check(self) -> io::Result<()> {
-        if Instant::now() < self.0 {
-            return Ok(());
-        }
-        let why = "the hook's time is over";
-        Err(io::Error::new(io::ErrorKind::TimedOut, why))
-    }
-}
-
-/// A reader that fails when its time is over.
-pub(super) struct Timed<'a> {
-    pub(super) file: &'a File,
-    pub(super) deadline: Deadline,
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.deadline.check()?;
-        self.file.read(into)
-    }
-}
-
-impl Seek for Timed<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
-}
-
-/// What tells whether a file is the one it was.
-pub(super) fn identity(file: &File) -> io::Result<Identity> {
-    let seen = file.metadata()?;
-    Ok(Identity {
-        dev: seen.dev(),
-        ino: seen.ino(),
-        size: seen.size(),
-        mtime: Timestamp(seen.mtime(), seen.mtime_nsec()),
-        ctime: Timestamp(seen.ctime(), seen.ctime_nsec()),
-    })
-}
-
-/// The digest of a whole file.
-pub(super) fn digest(file: &File, deadline: Deadline) -> io::Result<Sha256Hex> {
-    let mut reader = Timed { file, deadline };
-    reader.rewind()?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(Sha256Hex::of(hash)),
-            count => hash.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Copies at most `limit` bytes in pieces; the filesystem shares the blocks where it can (`copy_file_range`).
-pub(super) fn copy(from: &File, mut to: &File, limit: u64, deadline: Deadline) -> io::Result<u64> {
-    const PIECE: u64 = 8 << 20;
-    let mut copied = 0;
-    loop {
-        deadline.check()?;
-        let count = io::copy(&mut from.take(PIECE.min(limit - copied)), &mut to)?;
-        copied += count;
-        if count == 0 || copied == limit {
-            return Ok(copied);
-        }
-    }
-}
 
 /// A file of armfleet's own with what it holds.
 pub(super) struct OwnFile {
@@ -214,14 +133,11 @@ pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>,
 }
 
 fn read_in(folder: &Folder, name: &str) -> io::Result<OwnFile> {
-    let file = folder.open_file(name)?;
-    let seen = file.metadata()?;
-    let mut bytes = Vec::new();
-    file.take(OWN_FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    let (bytes, seen) = folder.read(name, OWN_FILE_LIMIT)?;
     Ok(OwnFile {
         bytes,
-        uid: seen.uid(),
-        mode: seen.mode(),
+        uid: seen.stx_uid,
+        mode: seen.stx_mode.into(),
     })
 }
 
@@ -266,17 +182,8 @@ pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<Fi
     let file = folder
         .open_with(name, OFlags::WRONLY | OFlags::CREATE, 0o600)
         .map_err(FileFault::new("open", &folder.at(name)))?;
-    let deadline = Deadline::after(limit);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::Error(fault)) => {
-                return Err(FileFault::new("lock", &folder.at(name))(fault));
-            }
-            Err(TryLockError::WouldBlock) if deadline.check().is_err() => return Ok(None),
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
-        }
-    }
+    let taken = files::lock(&file, limit).map_err(FileFault::new("lock", &folder.at(name)))?;
+    Ok(taken.then_some(file))
 }
 
 /// An error with its causes, in one line.

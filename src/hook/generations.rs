@@ -4,16 +4,13 @@
 //! So a generation is always new inodes, nothing in it is changed afterwards, and `current` is only switched here,
 //! before a start.
 
-use super::files::{
-    Deadline, FileFault, LaterFile, NotOurs, Timed, copy, create, digest, identity, read_named,
-    sync_folder,
-};
+use super::files::{FileFault, LaterFile, NotOurs, create, read_named, sync_folder};
 use crate::boot::{
     Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT,
-    KernelFault, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Sha256Hex, Trials,
-    check_kernel, read_pair_note, render_pair_note, walk_initrd,
+    KernelFault, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel,
+    read_pair_note, render_pair_note, walk_initrd,
 };
-use crate::files::{Folder, Root};
+use crate::files::{ChangedMeanwhile, Deadline, Folder, Root, Timed, copy_hashed, digest};
 use crate::format::FormatError;
 use crate::paths;
 use crate::values::VmName;
@@ -404,20 +401,15 @@ fn copy_in(
     deadline: Deadline,
 ) -> Result<(File, FileNote), StageFault> {
     let into = create(draft, to)?;
-    let copied = || -> io::Result<(u64, bool, Sha256Hex)> {
-        let size = copy(file, &into, limit, deadline)?;
-        let unchanged = size == origin.file.size && identity(file)? == origin.file;
-        Ok((size, unchanged, digest(&into, deadline)?))
-    };
     let name = || origin.name.clone();
-    match copied() {
+    match copy_hashed(file, &origin.file, &into, limit, deadline) {
+        Err(error) if ChangedMeanwhile::is(&error) => Err(StageFault::Changed(name())),
         Err(source) => Err(StageFault::Copy {
             name: name(),
             source,
         }),
-        Ok((_, false, _)) => Err(StageFault::Changed(name())),
-        Ok((size, true, sha256)) => {
-            let from = origin.clone();
+        Ok(sha256) => {
+            let (from, size) = (origin.clone(), origin.file.size);
             Ok((into, FileNote { from, size, sha256 }))
         }
     }

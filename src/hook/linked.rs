@@ -1,11 +1,10 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{Deadline, FileFault, STAGING_TIME, copy, identity};
+use super::files::{FileFault, STAGING_TIME};
 use super::generations::{Generations, files};
 use super::share;
 use crate::boot::FileNote;
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Deadline, Root, Share, copy, identity};
 use crate::paths;
 use crate::values::{HostPath, VmName};
 use std::fs::File;

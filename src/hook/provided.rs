@@ -1,18 +1,16 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{FileFault, LaterFile, identity, read_owned};
+use super::files::{FileFault, LaterFile, read_owned};
 use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
 use crate::boot::{
     GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
     SeedReceipt, Trials,
 };
-use crate::files::{Folder, Root, open_plain};
+use crate::files::{Folder, Root, identity};
 use crate::format::{Format, FormatError};
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a provided pair cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,17 +81,6 @@ pub(super) fn stage_installer(
     // No trial: an installer runs once.
     let staged = generations.stage(incoming, rules, &Trials::default());
     staged_as(folder, INSTALLER, staged)
-}
-
-/// Whether a disk image holds no byte: nothing was ever written to it since it was created or emptied. Where the
-/// filesystem cannot tell, it counts as written.
-pub(super) fn is_blank(disk: &Path) -> Result<bool, FileFault> {
-    let image = open_plain(disk).map_err(FileFault::new("look at the disk", disk))?;
-    match rustix::fs::seek(&image, SeekFrom::Data(0)) {
-        Err(Errno::NXIO) => Ok(true),
-        Ok(_) | Err(Errno::INVAL) => Ok(false),
-        Err(error) => Err(FileFault::new("look at the disk", disk)(error.into())),
-    }
 }
 
 fn open_folder(root: &Root, path: &str) -> Result<Folder, ProvidedFault> {

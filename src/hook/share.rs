@@ -1,8 +1,8 @@
 //! What the hook sees in a share.
 
-use super::files::{FileFault, identity};
+use super::files::FileFault;
 use crate::boot::{BootFileName, Candidate, Identity, Listing, Origin, is_of_interest, read_share};
-use crate::files::{Share, identity_of};
+use crate::files::{Share, identity, identity_of};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -2,19 +2,17 @@
 
 use super::choosing::{Choosing, wanted_id};
 use super::files::{
-    Deadline, FileFault, LaterFile, STAGING_TIME, chain, holding, later, lock, remove_file,
-    write_stamp,
+    FileFault, LaterFile, STAGING_TIME, chain, holding, later, lock, remove_file, write_stamp,
 };
 use super::generations::{Generations, Rules, can_boot_unchecked, is_bootable};
 use super::linked::{LinkFault, hand_over};
 use super::outcome::Outcome;
-use super::provided::{ProvidedFault, is_blank, stage_installer};
+use super::provided::{ProvidedFault, stage_installer};
 use super::said::Said;
 use super::share;
 use super::trial;
 use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Deadline, Root, Share, is_blank, open_plain};
 use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
@@ -220,7 +218,9 @@ impl<'a> Start<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Trouble::ShareUnreadable(error)),
         }
-        if is_blank(Path::new(disk.as_str()))? {
+        let path = Path::new(disk.as_str());
+        let blank = open_plain(path).and_then(|image| is_blank(&image));
+        if blank.map_err(FileFault::new("look at the disk", path))? {
             Ok(())
         } else {
             Err(Trouble::InstallationFailed(disk.clone()))

@@ -3,13 +3,12 @@
 mod guestfish;
 
 use super::SystemHost;
-use super::files::share;
 use crate::boot::{
     BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdFault, KernelFault, KernelVersion,
     Listing, MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest,
     walk_initrd,
 };
-use crate::files::Root;
+use crate::files::Share;
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
@@ -263,27 +262,25 @@ fn put(
     pair: &Candidate,
     completes: bool,
 ) -> Result<(), ExtractFault> {
-    let root = Root::host();
     let put_all = || -> io::Result<()> {
+        let share = Share::open(Path::new(path.as_str()))?;
         let pair = [("initrd.img", &pair.initrd), ("vmlinuz", &pair.kernel)];
         for (from, name) in pair {
-            share::put(&root, path.as_str(), name.as_str(), |mut into| {
+            share.write(name.as_str(), |mut into| {
                 io::copy(&mut File::open(scratch.join(from))?, &mut into)?;
                 belongs_to_guest(into, S_IFREG | 0o644)
             })?;
         }
         for (link, name) in pair {
-            share::put(&root, path.as_str(), link, |mut into| {
+            share.write(link, |mut into| {
                 into.write_all(name.as_str().as_bytes())?;
                 belongs_to_guest(into, S_IFLNK | 0o777)
             })?;
         }
         if completes {
-            share::put(&root, path.as_str(), INSTALLED, |into| {
-                belongs_to_guest(into, S_IFREG | 0o644)
-            })?;
+            share.write(INSTALLED, |into| belongs_to_guest(into, S_IFREG | 0o644))?;
         }
-        Ok(())
+        share.sync()
     };
     put_all().map_err(ExtractFault::write(Path::new(path.as_str())))
 }
