@@ -1,6 +1,8 @@
 //! What was done is told: who did it, when, from where, with what success, and what was there before.
 
-use crate::bed::{FLEET, UUID, VM, apply, apply_over, new_host, observe, plan, settled_host, spec};
+use crate::harness::{
+    FLEET, UUID, VM, apply, apply_over, new_host, observe, plan, settled_host, spec,
+};
 use armfleet::fleet::Given;
 use armfleet::host::intercept::{Failing, Intercepted, Killed};
 use armfleet::host::memory::Memory;
@@ -222,7 +224,7 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
             &spec,
             &Policy::default(),
             &plan,
-            &crate::bed::Silent,
+            &crate::harness::Silent,
         )
         .unwrap();
         assert!(outcome.all_done(), "{:?}", outcome.ended);
@@ -300,8 +302,8 @@ fn an_apply_that_was_killed_has_no_end() {
 #[test]
 fn a_removed_vm_is_remembered() {
     let host = settled_host();
-    let policy = crate::case::policy(Some("--allow-removal=1"));
-    apply(&host, crate::bed::EMPTY, &policy).assert_converged();
+    let policy = crate::harness::case::policy(Some("--allow-removal=1"));
+    apply(&host, crate::harness::EMPTY, &policy).assert_converged();
     let mut report = history_of(&host);
     report.only(&VM.parse::<VmName>().unwrap());
     let step = report
