@@ -16,14 +16,14 @@ const OWN_FILE_LIMIT: u64 = 2 << 20;
 /// A call on one of the host's own files that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {act} {}", path.display())]
-pub(super) struct FileFault {
+pub(super) struct OwnFileError {
     act: &'static str,
     path: PathBuf,
     #[source]
     source: io::Error,
 }
 
-impl FileFault {
+impl OwnFileError {
     /// Names the act and the file of an error.
     pub(super) fn new(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
@@ -107,28 +107,28 @@ impl OwnFile {
 }
 
 /// The folder of a path of armfleet's own, and its name there.
-pub(super) fn holding<'a>(root: &Root, path: &'a str) -> Result<(Folder, &'a str), FileFault> {
+pub(super) fn holding<'a>(root: &Root, path: &'a str) -> Result<(Folder, &'a str), OwnFileError> {
     let opened = root.holding(path);
-    opened.map_err(FileFault::new("open the folder of", &root.below(path)))
+    opened.map_err(OwnFileError::new("open the folder of", &root.below(path)))
 }
 
 /// Reads a file of one of armfleet's own kinds; `None` if it, or its folder, is not there. A file beyond the limit is cut to
 /// one byte more, which whoever parses them refuses.
-pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, FileFault> {
+pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, OwnFileError> {
     let read = || -> io::Result<OwnFile> {
         let (folder, name) = root.holding(path)?;
         read_in(&folder, name)
     };
-    there(read()).map_err(FileFault::new("read", &root.below(path)))
+    there(read()).map_err(OwnFileError::new("read", &root.below(path)))
 }
 
 /// The same of a file in an open folder.
-pub(super) fn read_owned(folder: &Folder, name: &str) -> Result<Option<OwnFile>, FileFault> {
-    there(read_in(folder, name)).map_err(FileFault::new("read", &folder.at(name)))
+pub(super) fn read_owned(folder: &Folder, name: &str) -> Result<Option<OwnFile>, OwnFileError> {
+    there(read_in(folder, name)).map_err(OwnFileError::new("read", &folder.at(name)))
 }
 
 /// The bytes of a file in an open folder.
-pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>, FileFault> {
+pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>, OwnFileError> {
     Ok(read_owned(folder, name)?.map(|file| file.bytes))
 }
 
@@ -150,39 +150,39 @@ fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Creates a file that was not there, readable by root alone for now.
-pub(super) fn create(folder: &Folder, name: &str) -> Result<File, FileFault> {
+pub(super) fn create(folder: &Folder, name: &str) -> Result<File, OwnFileError> {
     let created = folder.create(name);
-    created.map_err(FileFault::new("create", &folder.at(name)))
+    created.map_err(OwnFileError::new("create", &folder.at(name)))
 }
 
 /// Removes a file, if it is there; tells whether it was.
-pub(super) fn remove_file(folder: &Folder, name: &str) -> Result<bool, FileFault> {
+pub(super) fn remove_file(folder: &Folder, name: &str) -> Result<bool, OwnFileError> {
     let removed = folder.remove(name);
-    removed.map_err(FileFault::new("remove", &folder.at(name)))
+    removed.map_err(OwnFileError::new("remove", &folder.at(name)))
 }
 
 /// Puts a folder's entries on disk.
-pub(super) fn sync_folder(folder: &Folder) -> Result<(), FileFault> {
+pub(super) fn sync_folder(folder: &Folder) -> Result<(), OwnFileError> {
     let synced = folder.sync();
-    synced.map_err(FileFault::new("sync", folder.path()))
+    synced.map_err(OwnFileError::new("sync", folder.path()))
 }
 
 /// Writes a file that may be there and may be read at any time; on a filesystem that a reboot empties.
-pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), FileFault> {
+pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), OwnFileError> {
     let (folder, name) = holding(root, path)?;
     folder
         .open_with(name, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o600)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(FileFault::new("write", &folder.at(name)))
+        .map_err(OwnFileError::new("write", &folder.at(name)))
 }
 
 /// Takes a lock, held until the file is dropped; `None` if somebody else keeps it for longer than the limit.
-pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, FileFault> {
+pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, OwnFileError> {
     let (folder, name) = holding(root, path)?;
     let file = folder
         .open_with(name, OFlags::WRONLY | OFlags::CREATE, 0o600)
-        .map_err(FileFault::new("open", &folder.at(name)))?;
-    let taken = files::lock(&file, limit).map_err(FileFault::new("lock", &folder.at(name)))?;
+        .map_err(OwnFileError::new("open", &folder.at(name)))?;
+    let taken = files::lock(&file, limit).map_err(OwnFileError::new("lock", &folder.at(name)))?;
     Ok(taken.then_some(file))
 }
 

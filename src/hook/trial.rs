@@ -1,6 +1,6 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
-use super::files::{FileFault, chain, holding, read_named, read_own, remove_file};
+use super::files::{OwnFileError, chain, holding, read_named, read_own, remove_file};
 use crate::boot::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
 };
@@ -35,10 +35,10 @@ pub(super) fn remember(
     vm: &VmName,
     trials: &Trials,
     durable: bool,
-) -> Result<(), FileFault> {
+) -> Result<(), OwnFileError> {
     let path = paths::trials(vm);
     let (folder, name) = holding(root, &path)?;
-    let failed = || FileFault::new("write", &folder.at(name));
+    let failed = || OwnFileError::new("write", &folder.at(name));
     let text = trials.render().map_err(io::Error::other);
     let text = text.map_err(failed())?;
     let write = || {
@@ -87,9 +87,9 @@ fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
 }
 
 /// Adds a judgement to the journal.
-pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), FileFault> {
+pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), OwnFileError> {
     let (folder, name) = holding(root, paths::JOURNAL)?;
-    let failed = || FileFault::new("write", &folder.at(name));
+    let failed = || OwnFileError::new("write", &folder.at(name));
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
     let entry = Entry {
         at: at.map_or(0, |since| since.as_secs()),
