@@ -40,7 +40,7 @@ fn a_starter_is_valid_and_plans_and_applies() {
     let spec = read_fleet(&text, "fleet.yaml", "/fleet").unwrap();
     let host = Memory::new(RawLibvirt {
         version: 9_000_000,
-        capabilities: include_str!("fixtures/capabilities-9.0.xml").to_owned(),
+        capabilities: include_str!("captured/capabilities-9.0.xml").to_owned(),
     });
     let performer = Executor::locked(host).unwrap();
     let policy = Policy::default();

@@ -32,7 +32,7 @@ pub(crate) fn spec(fleet: &str) -> Spec {
         .unwrap_or_else(|problems| panic!("{problems:?}\n{fleet}"))
 }
 
-const CAPABILITIES: &str = include_str!("../fixtures/capabilities-9.0.xml");
+const CAPABILITIES: &str = include_str!("../captured/capabilities-9.0.xml");
 
 /// The captured capabilities, changed to what this host has.
 fn capabilities(facts: &HostFacts) -> String {
