@@ -39,7 +39,7 @@
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
-//! | [`files`] | folders that are held open, and boot shares; armfleet's own folders are reached without following a link | paths boot |
+//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths boot |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths format xml boot mark inventory domain plan files |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files |
