@@ -117,7 +117,7 @@ impl<'n> Layers<'n> {
         }
         let base = self.base(known.map(|profile| profile.body), declared.range);
         let own = declared.own.filter(|own| !matches!(own.value, Value::Null));
-        let merged = own.map_or_else(|| base.clone(), |own| merge(&base, own));
+        let merged = own.map_or_else(|| base.clone(), |own| merge(base, own));
         let node = words.expand(&merged)?;
         let field = Field::of_map(&declared.key.range, &node, scope);
         let vm = match profile {

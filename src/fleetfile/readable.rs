@@ -107,12 +107,15 @@ pub(crate) struct Missing<'f, 'n> {
     key: &'static Key,
 }
 
+/// What follows from the other keys of the same map.
+type Derived<'d, T> = &'d dyn Fn(&Diagnostics) -> Checked<<T as Readable>::Partial>;
+
 impl<'n> Fields<'n> {
     /// What stands at a key, or what it means that nothing does. That may follow from the keys before it.
     pub(crate) fn field<T: Readable>(
         &self,
         name: &str,
-        derived: Option<&dyn Fn(&Diagnostics) -> Checked<T::Partial>>,
+        derived: Option<Derived<'_, T>>,
     ) -> Checked<T::Partial> {
         if let Some(field) = self.get(name) {
             return T::read(field);

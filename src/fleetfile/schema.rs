@@ -40,7 +40,7 @@ fn object(
     let whole = is_whole(maps, map);
     let properties = map.keys.iter().map(|key| {
         let text = texts.get(&format!("{}{}", map.prefix, key.name));
-        let nullable = !key.is_name && !(whole && key.is_required());
+        let nullable = !(key.is_name || whole && key.is_required());
         (key.name.to_owned(), property(nullable, key, text).into())
     });
     let properties: Object<String, Value> = properties.collect();
