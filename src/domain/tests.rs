@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
 
 /// What libvirt 9.0 made of a domain that armfleet defined, with what other people added by hand.
-const STORED: &str = include_str!("../../tests/fixtures/armhf-stored-9.0.xml");
+const STORED: &str = include_str!("../../tests/captured/armhf-stored-9.0.xml");
 
 fn libvirt() -> Libvirt {
-    let capabilities = include_str!("../../tests/fixtures/capabilities-9.0.xml").to_owned();
+    let capabilities = include_str!("../../tests/captured/capabilities-9.0.xml").to_owned();
     let raw = RawInventory {
         at: 0,
         format: SNAPSHOT_FORMAT.to_owned(),
@@ -87,7 +87,7 @@ fn a_new_domain_has_everything_that_is_wanted() {
     let (text, _) = created(&vm());
     snapbox::assert_data_eq!(
         text.clone(),
-        snapbox::file!["../../tests/fixtures/armhf-new.xml"].raw()
+        snapbox::file!["../../tests/captured/armhf-new.xml"].raw()
     );
     let again = compare(&vm(), &libvirt(), None, &text, false).unwrap();
     assert_eq!((again.edits, again.refusals), (vec![], vec![]));

@@ -294,6 +294,12 @@ impl Memory {
         files.closed.insert(folder.to_owned(), why);
     }
 
+    /// The file system of this folder has so much room left.
+    pub fn leave_room(&self, folder: &str, bytes: u64) {
+        let files = &mut self.meanwhile().files;
+        files.room.insert(folder.to_owned(), bytes);
+    }
+
     /// Puts a link there.
     ///
     /// # Errors
