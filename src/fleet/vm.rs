@@ -4,12 +4,9 @@ use super::boot::{Boot, PartialSeed};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
-use crate::fleetfile::{
-    Field, Readable, Scalar, Scope, Spanned, ValueType, Written, later, map, text, whole, words,
-};
+use crate::fleetfile::{Field, Readable, Scalar, Spanned, ValueType, Written, map, words};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{MachineName, Size, VmName};
-use crate::yaml::at;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -186,13 +183,11 @@ pub(crate) struct Host;
 
 impl Scalar for Host {
     type Value = String;
-    fn value_type() -> ValueType {
-        ValueType::Word(&[LOCAL])
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
-        match text(field, "a name", found)? {
+    const TYPE: ValueType = ValueType::Word(&[LOCAL]);
+    fn scalar(field: &Field<'_>) -> Checked<String> {
+        match field.text("a name")? {
             LOCAL => Ok(LOCAL.to_owned()),
-            other => Err(later(field, other, found)),
+            other => Err(field.later(other)),
         }
     }
     fn written(value: &String) -> String {
@@ -205,11 +200,9 @@ pub(crate) struct Profile;
 
 impl Scalar for Profile {
     type Value = String;
-    fn value_type() -> ValueType {
-        ValueType::Line
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
-        text(field, "a profile's name", found).map(str::to_owned)
+    const TYPE: ValueType = ValueType::Line;
+    fn scalar(field: &Field<'_>) -> Checked<String> {
+        field.text("a profile's name").map(str::to_owned)
     }
     fn written(value: &String) -> String {
         value.clone()
@@ -221,14 +214,12 @@ pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
     type Value = u32;
-    fn value_type() -> ValueType {
-        ValueType::Whole(1, KNOWN_VCPUS.into())
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<u32> {
-        let count = whole(field, found)?;
+    const TYPE: ValueType = ValueType::Whole(1, KNOWN_VCPUS as u64);
+    fn scalar(field: &Field<'_>) -> Checked<u32> {
+        let count = field.whole()?;
         u32::try_from(count).map_err(|_| {
             let message = format!("no guest has {count} virtual CPUs");
-            found.report(at(ProblemKind::VcpuRange, field.node, message))
+            field.report(field.problem(ProblemKind::VcpuRange, message))
         })
     }
     fn written(value: &u32) -> String {
@@ -236,12 +227,10 @@ impl Scalar for Vcpus {
     }
 }
 
-fn autostart_by_state(vm: &PartialVm, _: &mut Diagnostics) -> Checked<Spanned<bool>> {
+fn autostart_by_state(vm: &PartialVm, _: &Diagnostics) -> Checked<Spanned<bool>> {
     let state = vm.state.as_ref().map_err(|reported| *reported)?;
-    Ok(Spanned::new(
-        state.value == DesiredState::Running,
-        &state.range,
-    ))
+    let runs = state.value == DesiredState::Running;
+    Ok(Spanned::new(runs, &state.range))
 }
 
 const MIB: u64 = 1 << 20;
