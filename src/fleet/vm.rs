@@ -4,7 +4,7 @@ use super::boot::{Boot, PartialSeed};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
-use crate::fleetfile::{Field, Readable, Scalar, Spanned, ValueType, Written, map, words};
+use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{MachineName, Size, VmName};
 use std::collections::BTreeMap;
@@ -171,10 +171,10 @@ impl Vm {
         self.disks.first()
     }
 
-    /// Its keys with their values, as a fleet file has them.
+    /// Its keys in full with their values, as a fleet file has them.
     #[must_use]
-    pub fn written(&self) -> Written {
-        <Self as Readable>::written(self)
+    pub fn written(&self) -> Vec<(String, String)> {
+        written(Self::MAP, self)
     }
 }
 
@@ -190,9 +190,6 @@ impl Scalar for Host {
             other => Err(field.later(other)),
         }
     }
-    fn written(value: &String) -> String {
-        value.clone()
-    }
 }
 
 /// A VM's profile. Whether there is one of that name is told when the layers are put together.
@@ -203,9 +200,6 @@ impl Scalar for Profile {
     const TYPE: ValueType = ValueType::Line;
     fn scalar(field: &Field<'_>) -> Checked<String> {
         field.text("a profile's name").map(str::to_owned)
-    }
-    fn written(value: &String) -> String {
-        value.clone()
     }
 }
 
@@ -221,9 +215,6 @@ impl Scalar for Vcpus {
             let message = format!("no guest has {count} virtual CPUs");
             field.report(field.problem(ProblemKind::VcpuRange, message))
         })
-    }
-    fn written(value: &u32) -> String {
-        value.to_string()
     }
 }
 
