@@ -1,6 +1,6 @@
 //! A VM: its keys, and what can be wrong with them.
 
-use super::boot::{Boot, PartialSeed};
+use super::boot::{Boot, PartialSeed, not_within};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
@@ -178,7 +178,6 @@ impl Vm {
     }
 }
 
-/// The host that a VM is on.
 pub(crate) struct Host;
 
 impl Scalar for Host {
@@ -203,7 +202,6 @@ impl Scalar for Profile {
     }
 }
 
-/// A number of virtual CPUs.
 pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
@@ -291,7 +289,6 @@ fn is<T: PartialEq>(read: &Checked<Spanned<T>>, value: T) -> bool {
     read.as_ref().is_ok_and(|read| read.value == value)
 }
 
-/// Disks are told apart by their names.
 fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut seen = BTreeMap::new();
@@ -342,13 +339,9 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
 
 /// A stop that may take no time always fails, and one that may take days is never noticed to fail.
 fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
-    const LEAST: Duration = Duration::from_secs(1);
-    const MOST: Duration = Duration::from_secs(24 * 3600);
-    let timeout = vm.stop_timeout.as_ref().ok()?;
-    (!(LEAST..=MOST).contains(&timeout.value)).then(|| {
-        let message = "a graceful stop takes from 1s to 24h";
-        Problem::new(ProblemKind::StopTimeout, &timeout.range, message)
-    })
+    let message = "a graceful stop takes from 1s to 24h";
+    let time = vm.stop_timeout.as_ref().ok()?;
+    not_within(time, 1, ProblemKind::StopTimeout, message)
 }
 
 impl PartialVm {

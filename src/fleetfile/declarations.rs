@@ -8,10 +8,8 @@ use crate::yaml::{Node, at};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// The most VMs of a fleet.
 const VM_LIMIT: u64 = 10_000;
 
-/// A VM as it is declared.
 #[derive(Debug)]
 pub(crate) struct Declared<'n> {
     /// Its name, if it can be one, and the key that declares it: its own, or its range's.
@@ -21,11 +19,9 @@ pub(crate) struct Declared<'n> {
     pub(crate) index: Option<String>,
     /// What is said about the range that it is of.
     pub(crate) range: Option<&'n Node>,
-    /// What is said about it alone.
     pub(crate) own: Option<&'n Node>,
 }
 
-/// The entries of `vms`.
 #[derive(Debug, Default)]
 pub(crate) struct Declarations<'n> {
     pub(crate) vms: Vec<Declared<'n>>,
@@ -33,7 +29,6 @@ pub(crate) struct Declarations<'n> {
     pub(crate) ranges: Vec<(&'n Node, &'n Node)>,
 }
 
-/// Takes `vms` apart.
 pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
     let found = field.scope.found;
     let mut own = Vec::new();
@@ -76,7 +71,6 @@ pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
     Ok(Declarations { vms, ranges })
 }
 
-/// The ranges so far.
 #[derive(Default)]
 struct Ranges<'n> {
     entries: Vec<(&'n Node, &'n Node)>,
@@ -84,7 +78,6 @@ struct Ranges<'n> {
     members: BTreeMap<String, (usize, Member)>,
     /// Which ranges meet: the first VM of both, and how many there are.
     meetings: BTreeMap<(usize, usize), (String, usize)>,
-    /// How many VMs they have.
     vms: u64,
 }
 

@@ -195,7 +195,6 @@ macro_rules! map {
     };
 }
 
-/// The words that may stand at a key.
 macro_rules! words {
     (
         $(#[doc = $about:literal])+

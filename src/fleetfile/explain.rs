@@ -5,7 +5,6 @@ use super::suggest::nearest;
 use crate::problem::{HostCheck, ProblemKind, ProblemTopic};
 use serde::Serialize;
 
-/// The VM in examples.
 const EXAMPLE_VM: &str = "armhf-vm";
 
 /// Something that can be explained.

@@ -6,7 +6,6 @@ use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::yaml::{Kind, Node, Value, at};
 use std::ops::Range;
 
-/// What may stand at a key.
 pub(crate) trait Typed {
     /// Whether something is called by it, so that `null` is no way to leave it out.
     const IS_NAME: bool = false;
@@ -29,7 +28,6 @@ pub(crate) trait Readable: Typed {
     fn check(_: &Self::Partial, _: &mut Vec<Problem>) {}
 }
 
-/// A map whose keys are declared.
 pub(crate) trait Declared: Readable {
     const MAP: &'static Map;
 }
@@ -54,7 +52,6 @@ pub(crate) trait Scalar {
     fn scalar(field: &Field<'_>) -> Checked<Self::Value>;
 }
 
-/// A key that is not given, in a map that is.
 pub(crate) struct Missing<'f, 'n> {
     fields: &'f Fields<'n>,
     key: &'static Key,
@@ -85,7 +82,6 @@ impl<'n> Fields<'n> {
 }
 
 impl Missing<'_, '_> {
-    /// The value that a text stands for.
     fn default<T: Readable>(&self, text: &str) -> Checked<T::Partial> {
         // What follows from the VM's name is said where the VM is declared.
         let (text, place) = if text.contains("{name}") {
@@ -99,7 +95,6 @@ impl Missing<'_, '_> {
         self.read::<T>(value, place, None)
     }
 
-    /// A map in which nothing is given.
     pub(crate) fn as_empty<T: Readable>(&self) -> Checked<T::Partial> {
         self.read::<T>(Value::Null, &self.fields.of.key, Some(self.fields.map))
     }

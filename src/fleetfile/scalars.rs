@@ -14,14 +14,11 @@ use std::time::Duration;
 /// The longest text, in bytes: twice the longest path.
 pub(crate) const LONGEST: usize = 8192;
 
-/// The words that may stand at a key.
 #[derive(Clone, Copy)]
 pub(crate) struct Words<T: 'static> {
-    /// What each word stands for.
     pub(crate) known: &'static [(&'static str, T)],
     /// Words that belong to the language, but that this version does not do.
     pub(crate) planned: &'static [&'static str],
-    /// What other programs call them.
     pub(crate) also_called: &'static [(&'static str, &'static str)],
 }
 
@@ -57,7 +54,6 @@ impl<'n> Field<'n> {
         parsed.map_err(|why| self.report(self.problem(ProblemKind::WrongValue, why.0)))
     }
 
-    /// One of a few words.
     pub(crate) fn word<T: Copy>(&self, words: Words<T>) -> Checked<T> {
         let written = self.text("a word")?;
         match words.known.iter().find(|(word, _)| *word == written) {

@@ -103,7 +103,6 @@ impl ValueType {
     }
 }
 
-/// The rule for names.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 
 /// A text; YAML may take one without quotes for something else.
@@ -142,7 +141,6 @@ fn or_null(mut schema: Value) -> Value {
     schema
 }
 
-/// Where a map's schema is.
 fn reference(map: &Map) -> String {
     format!("#/definitions/{}", map.id)
 }

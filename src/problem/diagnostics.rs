@@ -53,7 +53,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place.
     pub(crate) fn new(code: ProblemKind, range: &Range<usize>, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -68,13 +67,11 @@ impl Problem {
         }
     }
 
-    /// Says something beside the underlined part.
     pub(crate) fn label(mut self, text: impl Into<String>) -> Self {
         self.place.text = text.into();
         self
     }
 
-    /// Points at a second place.
     pub(crate) fn also(mut self, range: &Range<usize>, text: impl Into<String>) -> Self {
         self.others.push(Label {
             range: range.clone(),
@@ -83,7 +80,6 @@ impl Problem {
         self
     }
 
-    /// Says what to do.
     pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
@@ -98,7 +94,6 @@ impl Problem {
         self
     }
 
-    /// Adds it to what was found.
     pub(crate) fn report(self, found: &Diagnostics) -> ErrorReported {
         found.add(self)
     }
@@ -226,11 +221,9 @@ struct Told {
 /// A part of the files that a VM takes values from: `defaults`, a profile, a range.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
-    /// All of it.
     pub(crate) extent: Range<usize>,
     /// Where the VM says so.
     pub(crate) used: Range<usize>,
-    /// The VM.
     pub(crate) by: String,
 }
 

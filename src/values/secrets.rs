@@ -187,7 +187,6 @@ pub fn ageless(redacted: &str) -> String {
     redacted.replace(FORMER, "{env.")
 }
 
-/// How a fleet file names a secret.
 fn template(name: &str) -> String {
     format!("{{env.{name}}}")
 }
