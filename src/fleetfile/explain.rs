@@ -133,21 +133,19 @@ fn planned(map: &Map, name: &str) -> KeyTopic {
 fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
     let value_type = key.value_type;
     let described = value_type.described();
+    let (default, absence) = match key.absence {
+        Absence::Error => (None, None),
+        Absence::Value(text) => (Some(text), Some(format!("`{text}`"))),
+        Absence::Means(text) => (None, Some(text.to_owned())),
+    };
     let about = KeyText {
         meaning: key.text.trim_start(),
         value: match value_type.placeholders() {
             Some(placeholders) => format!("{described}; {placeholders}"),
             None => described,
         },
-        default: match key.absence {
-            Absence::Value(text) => Some(text),
-            Absence::Error | Absence::Means(_) => None,
-        },
-        absence: match key.absence {
-            Absence::Error => None,
-            Absence::Value(text) => Some(format!("`{text}`")),
-            Absence::Means(text) => Some(text.to_owned()),
-        },
+        default,
+        absence,
         effect: match key.effect {
             Effect::Now => "when it is applied, also while the VM runs",
             Effect::NextBoot => "when the VM next starts",

@@ -46,12 +46,7 @@ impl ValueType {
             Self::Boolean | Self::Whole(..) | Self::Word(_) | Self::Size | Self::Duration => {
                 Some("`{var.NAME}` may stand for it")
             }
-            Self::Text
-            | Self::Value
-            | Self::Nested(_)
-            | Self::List(_)
-            | Self::Entries(_)
-            | Self::Named(..) => None,
+            _ => None,
         }
     }
 
