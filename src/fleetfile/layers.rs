@@ -118,7 +118,8 @@ fn profiles<'n>(
                 key,
                 "a profile has no profile of its own",
             );
-            found.report(problem.help("a VM has one profile; write out here what both are to say"));
+            found
+                .report(problem.help("a VM has one profile; write the keys of the other one here"));
         }
         profiles.insert(name, (key, body));
     }

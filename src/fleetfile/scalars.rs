@@ -36,7 +36,7 @@ pub(crate) fn text<'n>(
         Value::Scalar(text, _) if text.len() > LONGEST => {
             let length = text.len();
             let message = format!(
-                "`{}` has {length} bytes, and no text has more than {LONGEST}",
+                "`{}` has {length} bytes; a text has at most {LONGEST}",
                 field.name
             );
             Err(found.report(at(ProblemKind::WrongValue, field.node, message)))
@@ -275,9 +275,9 @@ impl Scalar for Beside {
             return Err(wrong_type(field, "a path", found));
         }
         if text.starts_with('~') {
-            let message = "`~` stands for nobody's home here";
+            let message = "`~` is not expanded";
             let problem = at(ProblemKind::WrongValue, field.node, message);
-            return Err(found.report(problem.help("write the path out, from `/`")));
+            return Err(found.report(problem.help("write an absolute path")));
         }
         let folder = scope.sources.folder(field.node.range.start);
         let path = beside(folder, text).parse();

@@ -177,7 +177,7 @@ fn contradiction(
         ) => {
             let message = format!("`{name}` is not required, and has no default");
             Problem::new(ProblemKind::Variable, range, message)
-                .help("give it a default; `default: \"\"` stands for an empty text")
+                .help("give it a default; `default: \"\"` is an empty text")
         }
         _ => return Ok(()),
     };

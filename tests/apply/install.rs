@@ -103,7 +103,7 @@ fn an_installation_that_left_no_kernel_is_not_begun_again() {
     assert_refused(
         "installed-without-initrd",
         incomplete,
-        "left no kernel with its initrd",
+        "there is no kernel with its initrd",
     );
     // Its late command was cut short: what lies in the share does not count.
     let cut_short = installing();

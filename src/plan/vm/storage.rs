@@ -108,7 +108,7 @@ impl VmPlanner<'_> {
             owner: (uid, gid),
         };
         let id = StepId::new("share", name);
-        let reason = "it is to be QEMU's alone";
+        let reason = "must be owned by QEMU's user, mode 0700";
         Some(builder.step(id, Some(name), reason, &[], changes, act))
     }
 
@@ -235,8 +235,8 @@ impl VmPlanner<'_> {
         Ok(())
     }
 
-    /// Refuses to replace what an installed VM has by something empty, unless the user said so. `what` is what the plan calls
-    /// it; at `path` is nothing, or nothing in it.
+    /// Refuses to replace what an installed VM has by something empty, unless the user said so. `what` is what the plan
+    /// calls it; at `path` is nothing, or nothing in it.
     fn may_begin_anew(
         &self,
         what: &str,
