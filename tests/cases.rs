@@ -1,63 +1,37 @@
 //! Plans, case by case. A folder of `tests/cases` has
 //!
-//! - `fleet.yaml`, the fleet file;
-//! - `host.json`, what was observed on a host;
+//! - `fleet.yaml`, the fleet file that is planned;
+//! - `scenario.yaml`, what its host has and what happened there: `tests/harness/scenario.rs` has the words for it;
 //! - `plan.txt`, the plan as people read it;
-//! - `options`, if there are any: what the command line permits (`--auto-approve`, `--allow-removal`);
 //! - `diff.txt`, if the case is about it: what `plan --diff` adds.
 //!
-//! `no-op/host.json` is a whole [`armfleet::inventory::RawInventory`]. Every other case's says what is different there, as
-//! a JSON merge patch (RFC 7386: `null` takes out). A text `@NAME` is the text of that file, of the case, or else of
-//! `no-op`, or else of `tests/fixtures`.
-//!
-//! To add a case, make a folder with the first two files, and have the rest written by `SNAPSHOTS=overwrite cargo test`.
-//! `tests/apply` makes most of them from the host in memory, and keeps them as that host is.
+//! To add a case, write the first two files, let `SNAPSHOTS=overwrite cargo test --test cases` write the plan, and read it.
+//! Many cases are also applied: `apply_case("NAME")` in `tests/apply`.
 
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
-#[path = "apply/case.rs"]
-mod case;
+#[expect(dead_code, reason = "the other part is for tests/apply")]
+mod harness;
 
-use armfleet::fleet::{Spec, read_fleet};
 use armfleet::inventory::Inventory;
-use armfleet::plan::{Plan, plan};
 use armfleet::problem::HostCheck;
-use armfleet::report::{Paint, PlanReport, render_diffs, render_plan};
-use case::{BASE, Case, cases, policy};
+use armfleet::report::{Paint, PlanReport, render_diffs};
+use harness::case::Case;
+use harness::{observe, plan, text};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
-use std::fs;
-
-fn names(folder: &std::path::Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
-fn spec(text: &str) -> Spec {
-    read_fleet(text.as_bytes(), "fleet.yaml", "/fleet")
-        .unwrap_or_else(|problems| panic!("{problems:?}"))
-}
-
-fn planned(case: &Case, fleet: &str) -> (Plan, Inventory) {
-    let inventory = Inventory::read(case.host().0);
-    let policy = policy(case.text("options").as_deref());
-    (plan(&spec(fleet), &inventory, &policy), inventory)
-}
 
 #[test]
 fn every_case_is_planned_as_it_says() {
-    assert!(names(&cases()).contains(BASE));
-    for name in names(&cases()) {
+    for name in Case::all() {
         println!("case {name}");
         let case = Case::new(&name);
-        let (plan, inventory) = planned(&case, &case.text("fleet.yaml").unwrap());
-        let report = PlanReport::new(&plan, None);
-        case.assert("plan.txt", &render_plan(&report, Paint::Plain));
-        if case.text("diff.txt").is_some() {
-            let report = PlanReport::new(&plan, Some(&plan.definitions(&inventory)));
+        let host = case.host();
+        let plan = case.plan(&host);
+        case.assert("plan.txt", &text(&plan));
+        if case.has("diff.txt") {
+            let definitions = plan.definitions(&Inventory::read(observe(&host, &case.fleet)));
+            let report = PlanReport::new(&plan, Some(&definitions));
             case.assert("diff.txt", &render_diffs(&report, Paint::Plain));
         }
     }
@@ -65,31 +39,18 @@ fn every_case_is_planned_as_it_says() {
 
 #[test]
 fn every_file_of_a_case_is_part_of_it() {
-    for name in names(&cases()) {
-        let (_, mut parts) = Case::new(&name).host();
-        let known = ["fleet.yaml", "host.json", "plan.txt", "options", "diff.txt"];
-        parts.extend(known.map(str::to_owned));
-        let files = names(&cases().join(&name));
-        let strange: Vec<_> = files.difference(&parts).collect();
-        for file in files.iter().filter(|_| name != BASE) {
-            let (own, base) = [name.as_str(), BASE]
-                .map(|name| Case::new(name).text(file))
-                .into();
-            assert!(
-                own != base || file == "fleet.yaml" || file == "plan.txt",
-                "{name}/{file} is that of {BASE}"
-            );
-        }
-        assert_eq!(strange, Vec::<&String>::new(), "{name}");
+    for name in Case::all() {
+        let strange = Case::new(&name).strange_files();
+        assert_eq!(strange, [""; 0], "{name}");
     }
 }
 
 #[test]
 fn every_check_of_a_host_has_a_case() {
-    let plans = names(&cases())
-        .into_iter()
-        .filter_map(|name| Case::new(&name).text("plan.txt"));
-    let plans: String = plans.collect();
+    let plans = Case::all().into_iter();
+    let plans: String = plans
+        .map(|name| Case::new(&name).text("plan.txt"))
+        .collect();
     for check in HostCheck::ALL {
         assert!(plans.contains(&format!("[{check}]")), "no case for {check}");
     }
@@ -97,10 +58,10 @@ fn every_check_of_a_host_has_a_case() {
 
 #[test]
 fn planning_twice_gives_the_same_bytes() {
-    for name in names(&cases()) {
+    for name in Case::all() {
         let case = Case::new(&name);
-        let fleet = case.text("fleet.yaml").unwrap();
-        let once = || serde_json::to_string(&planned(&case, &fleet).0).unwrap();
+        let host = case.host();
+        let once = || serde_json::to_string(&case.plan(&host)).unwrap();
         assert_eq!(once(), once(), "{name}");
     }
 }
@@ -133,12 +94,12 @@ proptest! {
         case in any::<prop::sample::Index>(),
         keys in proptest::collection::vec(any::<u64>(), 1..40),
     ) {
-        let name = case.get(&Vec::from_iter(names(&cases()))).clone();
+        let name = case.get(&Vec::from_iter(Case::all())).clone();
         let case = Case::new(&name);
-        let fleet = case.text("fleet.yaml").unwrap();
         let mut keys = keys.into_iter().cycle();
-        let other = reordered(serde_yaml::from_str(&fleet).unwrap(), &mut keys);
+        let other = reordered(serde_yaml::from_str(&case.fleet).unwrap(), &mut keys);
         let other = serde_yaml::to_string(&other).unwrap();
-        prop_assert_eq!(planned(&case, &fleet).0, planned(&case, &other).0, "{}\n{}", name, other);
+        let host = case.host();
+        prop_assert_eq!(case.plan(&host), plan(&host, &other, &case.policy), "{}\n{}", name, other);
     }
 }

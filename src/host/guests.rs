@@ -1,6 +1,6 @@
 //! What guests do: the events that libvirt and QEMU tell of, and the few calls that answer them.
 
-use super::primitives::{CallError, Held};
+use super::primitives::{CallError, Held, answers, calls};
 use crate::inventory::{Fact, Look, RawFile, RunState};
 use crate::mark::Moment;
 use serde::Deserialize;
@@ -148,49 +148,65 @@ pub struct Guest {
     pub off: Off,
 }
 
-/// A host whose guests are watched.
-pub trait Guests: Send + Sync {
+answers! {
+    /// What a call for guests answers.
+    enum GuestAnswer {
+        Done(()),
+        Guests(Vec<Guest>),
+        Guest(Guest),
+        File(Fact<RawFile>),
+        Lock(Box<dyn Held>),
+    }
+}
+
+calls! {
+    /// A host whose guests are watched.
+    trait Guests: Send, Sync {
+        /// Seconds since 1970-01-01 UTC.
+        fn now(&self) -> u64;
+        /// The present moment of the host's uptime.
+        fn moment(&self) -> Moment;
+    }
+    /// A call for guests as a value.
+    enum GuestCall by ask -> GuestAnswer;
+
     /// Every domain.
     ///
     /// # Errors
     /// When libvirt cannot be reached.
-    fn guests(&self) -> Result<Vec<Guest>, CallError>;
+    reads Guests: fn guests() -> Result<Vec<Guest>, CallError>, on "";
     /// The domain of a name.
     ///
     /// # Errors
     /// `Missing` when there is none.
-    fn guest(&self, name: &str) -> Result<Guest, CallError>;
+    reads Guest: fn guest(name: &'a str) -> Result<Guest, CallError>, on name;
     /// Starts a domain.
     ///
     /// # Errors
     /// As libvirt says.
-    fn start(&self, uuid: &str) -> Result<(), CallError>;
+    changes Start: fn start(uuid: &'a str) -> Result<(), CallError>, on uuid;
     /// Cuts a domain's power: its QEMU writes out what it holds for its disks, and ends. The guest is not asked.
     ///
     /// # Errors
     /// As libvirt says; also when it is off already.
-    fn cut(&self, uuid: &str) -> Result<(), CallError>;
+    changes Cut: fn cut(uuid: &'a str) -> Result<(), CallError>, on uuid;
     /// Looks at a path, as [`super::primitives::Reads::look`] does.
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile>;
+    reads Look: fn look(path: &'a str, look: Look) -> Fact<RawFile>, on path;
     /// Writes a file of armfleet's own whole or not at all, mode 0600; its folder is made.
     ///
     /// # Errors
     /// As the system says.
-    fn write(&self, path: &str, text: &str) -> Result<(), CallError>;
+    changes Write: fn write(path: &'a str, text: &'a str) -> Result<(), CallError>, on path;
     /// Appends a line to a file.
     ///
     /// # Errors
     /// As the system says.
-    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError>;
+    changes AppendLine: fn append_line(path: &'a str, line: &'a str) -> Result<(), CallError>, on path;
     /// Takes a lock, as [`super::primitives::Primitives::lock`] does.
     ///
     /// # Errors
     /// `Locked` with the holder's note.
-    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError>;
-    /// Seconds since 1970-01-01 UTC.
-    fn now(&self) -> u64;
-    /// The present moment of the host's uptime.
-    fn moment(&self) -> Moment;
+    changes Lock: fn lock(path: &'a str, note: &'a str, patience: Duration) -> Result<Box<dyn Held>, CallError>, on path;
 }
 
 #[cfg(test)]

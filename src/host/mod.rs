@@ -1,7 +1,7 @@
 //! Hosts: the port (observe, perform, and note what was done), and what stands behind it.
 //!
 //! The real host and the in-memory one perform the same steps ([`Executor`]) over the same primitive calls
-//! ([`primitives`]); the wrapper [`watched`] records calls or lets one fail.
+//! ([`primitives`]); the wrapper [`intercept`] records calls or lets one fail.
 
 mod executor;
 mod failure;
@@ -9,6 +9,7 @@ mod folders;
 mod formats;
 mod generations;
 pub mod guests;
+pub mod intercept;
 pub mod memory;
 mod observe;
 mod perform;
@@ -19,7 +20,6 @@ pub mod system;
 mod trail;
 mod waiting;
 pub mod waits;
-pub mod watched;
 
 pub use executor::{Caller, Executor};
 pub use generations::generations;

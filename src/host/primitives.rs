@@ -1,12 +1,13 @@
 //! The calls that steps are made of: one of libvirt or of the file system each, and nothing decided in between.
 //!
-//! [`Reads`] is all that planning may use. The real host, the in-memory host and the wrappers that record calls or let
-//! the n-th one fail all stand behind these two traits.
+//! [`Reads`] is all that planning may use. The real host, the in-memory host and the wrapper that records calls or lets one
+//! fail each are one function over the calls as values, [`Read`] and [`Change`].
 
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState};
 use crate::mark::Moment;
 use crate::values::HostPath;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// Owner and group, by number.
@@ -54,185 +55,315 @@ pub enum CallErrorKind {
 /// A lock that ends when it is dropped.
 pub trait Held: Send + Sync {}
 
-/// The reading calls.
-pub trait Reads: Send + Sync {
+/// Declares the calls of a trait, each once: what it is as a value, whether it changes anything and on what it is made. The
+/// trait has a method for each, and what stands behind the trait is one function over the values.
+macro_rules! calls {
+    (
+        $(#[$about_trait:meta])*
+        trait $trait:ident: $($above:path),+ { $($rest:tt)* }
+        $(#[$about_enum:meta])*
+        enum $enum:ident by $by:ident -> $all:ident;
+
+        $($(#[$about:meta])*
+        $effect:ident $variant:ident: fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty, on $subject:expr;)*
+    ) => {
+        $(#[$about_enum])*
+        #[derive(Debug, Clone, Copy)]
+        #[allow(missing_docs)]
+        pub enum $enum<'a> {
+            $($(#[$about])* $variant { $($argument: $type),* },)*
+        }
+
+        impl<'a> $enum<'a> {
+            /// What there is to say about the call.
+            #[must_use]
+            #[allow(unused_variables)]
+            pub fn seen(self) -> $crate::host::primitives::Call<'a> {
+                match self {
+                    $(Self::$variant { $($argument),* } => $crate::host::primitives::Call {
+                        name: stringify!($name),
+                        subject: $subject,
+                        changes: stringify!($effect) == "changes",
+                    },)*
+                }
+            }
+        }
+
+        $(#[$about_trait])*
+        pub trait $trait: $($above +)+ {
+            /// Makes a call.
+            ///
+            /// # Errors
+            /// As the method of the call's name.
+            fn $by(
+                &self,
+                call: $enum<'_>,
+            ) -> Result<$all, $crate::host::primitives::CallError>;
+
+            $($(#[$about])*
+            #[allow(clippy::extra_unused_lifetimes)]
+            fn $name<'a>(&self, $($argument: $type),*) -> $answer {
+                $crate::host::primitives::Answered::of(self.$by($enum::$variant { $($argument),* }))
+            })*
+
+            $($rest)*
+        }
+    };
+}
+pub(crate) use calls;
+
+/// Declares what calls answer with, and that each is made from the answer of its sort alone.
+macro_rules! answers {
+    ($(#[$about:meta])* enum $all:ident { $($variant:ident($type:ty),)* }) => {
+        $(#[$about])*
+        #[allow(missing_docs)]
+        pub enum $all { $($variant($type),)* }
+
+        $(impl From<$type> for $all {
+            fn from(answer: $type) -> Self {
+                Self::$variant(answer)
+            }
+        }
+
+        impl $crate::host::primitives::Answered<$all>
+            for Result<$type, $crate::host::primitives::CallError>
+        {
+            fn of(answer: Result<$all, $crate::host::primitives::CallError>) -> Self {
+                match answer? {
+                    $all::$variant(answer) => Ok(answer),
+                    _ => Err($crate::host::primitives::CallError::other("it was answered as another call")),
+                }
+            }
+        })*
+    };
+}
+pub(crate) use answers;
+
+calls! {
+    /// The reading calls.
+    trait Reads: Send, Sync {
+        /// Seconds since 1970-01-01 UTC.
+        fn now(&self) -> u64;
+    }
+    /// A reading call as a value.
+    enum Read by read -> Answer;
+
     /// libvirt's version and capabilities.
     ///
     /// # Errors
     /// When libvirt cannot be reached.
-    fn libvirt(&self) -> Result<RawLibvirt, CallError>;
-
+    reads Libvirt: fn libvirt() -> Result<RawLibvirt, CallError>, on "";
     /// Every domain, sorted by name; a domain that cannot be dumped has unreadable XML.
     ///
     /// # Errors
     /// When libvirt cannot be reached.
-    fn domains(&self) -> Result<Vec<RawDomain>, CallError>;
-
+    reads Domains: fn domains() -> Result<Vec<RawDomain>, CallError>, on "";
     /// One domain as [`Reads::domains`] would list it.
     ///
     /// # Errors
     /// [`CallErrorKind::Missing`] when there is none with that UUID.
-    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError>;
-
+    reads Domain: fn domain(uuid: &'a str) -> Result<RawDomain, CallError>, on uuid;
     /// What a domain is doing.
     ///
     /// # Errors
     /// [`CallErrorKind::Missing`] when there is none with that UUID.
-    fn state(&self, uuid: &str) -> Result<RunState, CallError>;
-
+    reads State: fn state(uuid: &'a str) -> Result<RunState, CallError>, on uuid;
     /// Looks at a path. [`Look::Records`] answers for the folder itself; its records are listed by [`Reads::records`].
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile>;
-
+    reads Look: fn look(path: &'a str, look: Look) -> Fact<RawFile>, on path;
     /// The paths of the records below a folder of VMs, sorted.
     ///
     /// # Errors
     /// When the folder cannot be listed; a missing folder has no records.
-    fn records(&self, folder: &str) -> Result<Vec<String>, CallError>;
-
-    /// Seconds since 1970-01-01 UTC.
-    fn now(&self) -> u64;
+    reads Records: fn records(folder: &'a str) -> Result<Vec<String>, CallError>, on folder;
 }
 
-/// The changing calls.
-pub trait Primitives: Reads {
+calls! {
+    /// The changing calls.
+    trait Primitives: Reads {
+        /// Who is working: the user's name, behind sudo the one who called it.
+        fn user(&self) -> String;
+        /// How many guests the host can boot at once.
+        fn boots_at_once(&self) -> usize;
+        /// Waits.
+        fn pause(&self, time: Duration);
+        /// The present moment of the clock that waits are measured by.
+        fn moment(&self) -> Moment;
+    }
+    /// A changing call as a value.
+    enum Change by change -> Answer;
+
     /// A domain's definition with its secrets (`INACTIVE | SECURE`).
     ///
     /// # Errors
     /// As libvirt says.
-    fn dump_secure(&self, uuid: &str) -> Result<String, CallError>;
+    reads DumpSecure: fn dump_secure(uuid: &'a str) -> Result<String, CallError>, on uuid;
     /// Defines or redefines a domain (`virDomainDefineXMLFlags` with `VALIDATE`).
     ///
     /// # Errors
     /// As libvirt says; [`CallErrorKind::Exists`] where name and UUID belong to different domains.
-    fn define(&self, xml: &str) -> Result<(), CallError>;
+    changes Define: fn define(xml: &'a str) -> Result<(), CallError>, on "";
     /// Undefines an inactive domain; NVRAM is kept where there is some.
     ///
     /// # Errors
     /// As libvirt says.
-    fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError>;
+    changes Undefine: fn undefine(uuid: &'a str, keep_nvram: bool) -> Result<(), CallError>, on uuid;
     /// Sets whether libvirt starts the domain with the host.
     ///
     /// # Errors
     /// As libvirt says.
-    fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError>;
+    changes SetAutostart: fn set_autostart(uuid: &'a str, on: bool) -> Result<(), CallError>, on uuid;
     /// Starts a domain.
     ///
     /// # Errors
     /// As libvirt says; [`CallErrorKind::Hook`] where a hook ended it.
-    fn start(&self, uuid: &str) -> Result<(), CallError>;
+    changes Start: fn start(uuid: &'a str) -> Result<(), CallError>, on uuid;
     /// Asks the guest to power off, and does not wait for it; being asked takes no longer than `within`.
     ///
     /// # Errors
     /// As libvirt says.
-    fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError>;
+    changes Shutdown: fn shutdown(uuid: &'a str, within: Duration) -> Result<(), CallError>, on uuid;
     /// Tells a running domain that its disk image has grown to so many bytes, and grows it.
     ///
     /// # Errors
     /// As libvirt says.
-    fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError>;
-
+    changes BlockResize: fn block_resize(uuid: &'a str, path: &'a str, bytes: u64) -> Result<(), CallError>, on path;
     /// Makes one folder with exactly this mode and owner; its parent exists.
     ///
     /// # Errors
     /// [`CallErrorKind::Exists`] when anything has that name.
-    fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError>;
+    changes MakeFolder: fn make_folder(path: &'a str, mode: u32, owner: Option<Owner>) -> Result<(), CallError>, on path;
     /// Fails unless files in this folder can have the extended attributes that mapped 9p needs (`user.*`). Leaves
     /// nothing behind.
     ///
     /// # Errors
     /// Says what the file system answered.
-    fn probe_xattr(&self, folder: &str) -> Result<(), CallError>;
+    changes ProbeXattr: fn probe_xattr(folder: &'a str) -> Result<(), CallError>, on folder;
     /// Sets owner and mode of a folder itself, never of what is in it, and never through a link.
     ///
     /// # Errors
     /// When it is not a folder, or as the system says.
-    fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError>;
+    changes SetFolderOwner: fn set_folder_owner(path: &'a str, mode: u32, owner: Owner) -> Result<(), CallError>, on path;
     /// Writes a file whole or not at all, replacing what has that name. The temporary file lies in `scratch`, a folder of
     /// the same file system, because libvirt runs every executable file of a hook folder.
     ///
     /// # Errors
     /// As the system says.
-    fn write_file(
-        &self,
-        path: &str,
-        scratch: &str,
-        bytes: &[u8],
-        mode: u32,
-    ) -> Result<(), CallError>;
+    changes WriteFile: fn write_file(path: &'a str, scratch: &'a str, bytes: &'a [u8], mode: u32)
+        -> Result<(), CallError>, on path;
     /// Creates a raw image of so many zero bytes, mode 0600, where nothing has that name.
     ///
     /// # Errors
     /// [`CallErrorKind::Exists`] when anything has that name; nothing is overwritten.
-    fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError>;
+    changes CreateImage: fn create_image(path: &'a str, bytes: u64) -> Result<(), CallError>, on path;
     /// Grows a raw image that has `from` bytes to `to`.
     ///
     /// # Errors
     /// When it has another size, or as the system says.
-    fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError>;
+    changes GrowImage: fn grow_image(path: &'a str, from: u64, to: u64) -> Result<(), CallError>, on path;
     /// Copies a plain file to a new one, whole or not at all, replacing what has that name, and tells what it copied.
     ///
     /// # Errors
     /// When the source is no plain file or larger than `limit` bytes, or as the system says.
-    fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError>;
+    changes CopyFile: fn copy_file(from: &'a str, to: &'a str, limit: u64, mode: u32) -> Result<Copied, CallError>, on to;
     /// Writes a copy of an initrd to which files are appended (path in the initrd to file of the host), whole or not at
     /// all, replacing what has that name, and tells what it copied.
     ///
     /// # Errors
     /// When a source is no plain file or too large, or as the system says.
-    fn extend_initrd(
-        &self,
-        base: &str,
-        files: &BTreeMap<HostPath, HostPath>,
-        to: &str,
+    changes ExtendInitrd: fn extend_initrd(
+        base: &'a str,
+        files: &'a BTreeMap<HostPath, HostPath>,
+        to: &'a str,
         limit: u64,
-        mode: u32,
-    ) -> Result<Extended, CallError>;
+        mode: u32
+    ) -> Result<Extended, CallError>, on to;
     /// Erases every byte of a raw image, which has so many bytes afterwards.
     ///
     /// # Errors
     /// When it is no plain file, or as the system says.
-    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError>;
+    changes EraseImage: fn erase_image(path: &'a str, bytes: u64) -> Result<(), CallError>, on path;
     /// Removes one file; a missing one is fine.
     ///
     /// # Errors
     /// As the system says.
-    fn remove_file(&self, path: &str) -> Result<(), CallError>;
+    changes RemoveFile: fn remove_file(path: &'a str) -> Result<(), CallError>, on path;
     /// Removes a folder below armfleet's own and the files of these names in it; a missing one is fine. Whatever else is in
     /// it stays, and so does the folder: the answer names what. Follows no links.
     ///
     /// # Errors
     /// As the system says.
-    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError>;
+    changes RemoveFolder: fn remove_folder(path: &'a str, known: &'a [&'a str])
+        -> Result<Vec<String>, CallError>, on path;
     /// Gives a file another name in the same folder, replacing what has that name.
     ///
     /// # Errors
     /// [`CallErrorKind::Missing`] when there is no such file, or as the system says.
-    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError>;
+    changes RenameFile: fn rename_file(from: &'a str, to: &'a str) -> Result<(), CallError>, on from;
     /// Appends a line to a file, creating it with mode 0600.
     ///
     /// # Errors
     /// As the system says.
-    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError>;
+    changes AppendLine: fn append_line(path: &'a str, line: &'a str) -> Result<(), CallError>, on path;
     /// Takes a lock, waiting at most `patience`, and leaves `note` in its file for whoever meets it. Folders that the file
     /// needs are made, mode 0700.
     ///
     /// # Errors
     /// [`CallErrorKind::Locked`] with the holder's note.
-    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError>;
+    changes Lock: fn lock(path: &'a str, note: &'a str, patience: Duration) -> Result<Box<dyn Held>, CallError>, on path;
     /// Tells the daemon whose process number is in this file to read its hooks again (SIGHUP).
     ///
     /// # Errors
     /// When there is no such process, or it is not libvirt's.
-    fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError>;
+    changes ReloadDaemon: fn reload_daemon(pid_file: &'a str) -> Result<(), CallError>, on pid_file;
+}
 
-    /// Who is working: the user's name, behind sudo the one who called it.
-    fn user(&self) -> String;
-    /// How many guests the host can boot at once.
-    fn boots_at_once(&self) -> usize;
-    /// Waits.
-    fn pause(&self, time: Duration);
-    /// The present moment of the clock that waits are measured by.
-    fn moment(&self) -> Moment;
+/// One call, as those see it who only look on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is made on: a path or a UUID.
+    pub subject: &'a str,
+    /// Whether it changes anything.
+    pub changes: bool,
+}
+
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(format!("{} {}", self.name, self.subject).trim_end())
+    }
+}
+
+/// What a method of a call makes of the answer.
+pub trait Answered<A> {
+    /// From the answer.
+    fn of(answer: Result<A, CallError>) -> Self;
+}
+
+answers! {
+    /// What a call answers.
+    enum Answer {
+        Done(()),
+        Text(String),
+        Names(Vec<String>),
+        Libvirt(RawLibvirt),
+        Domains(Vec<RawDomain>),
+        Domain(RawDomain),
+        State(RunState),
+        File(Fact<RawFile>),
+        Copied(Copied),
+        Extended(Extended),
+        Lock(Box<dyn Held>),
+    }
+}
+
+impl<A> Answered<A> for Fact<RawFile>
+where
+    Result<Self, CallError>: Answered<A>,
+{
+    fn of(answer: Result<A, CallError>) -> Self {
+        Result::of(answer).unwrap_or_else(|error: CallError| Self::Unreadable(error.why))
+    }
 }
 
 /// What was copied.

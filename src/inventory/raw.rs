@@ -1,7 +1,7 @@
 //! What planning asks of a host, and what it gets: raw text, bytes and stat results, nothing interpreted.
 //!
-//! [`RawInventory`] can be written and read: it is a snapshot's file, a test case's `host.json`, and what a remote host
-//! answers. It may be incomplete, and says so fact by fact.
+//! [`RawInventory`] can be written and read: it is a snapshot's file, and what a remote host answers. It
+//! may be incomplete, and says so fact by fact.
 
 use crate::boot::{
     BootFileName, Entry, Identity, LINK_TEXT_LIMIT, Listing, ShareContents, Timestamp, Unusual,

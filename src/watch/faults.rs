@@ -7,10 +7,10 @@ use crate::boot::{
     BootFileName, CONFIRMATION, GenerationId, Identity, KernelVersion, LastStart, PairSource,
     Proof, STOP_NOTE, Standing, Timestamp, Trial, Trials,
 };
-use crate::host::guests::{Cause, Guest, Guests, Happening, Off};
+use crate::host::guests::{Cause, Guest, GuestAnswer, GuestCall, Guests, Happening, Off};
+use crate::host::intercept::{Failing, Intercept, Intercepted, Killed, Recorded, Recording};
 use crate::host::primitives::{CallError, Held};
-use crate::host::watched::{Call, Failing, Killed, Recorded, Recording, Watch, Watched};
-use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat, RunState};
+use crate::inventory::{Fact, FileKind, RawFile, RawStat, RunState};
 use crate::mark::{Moment, RunEnd, RunNote, read_run_note, render_record, render_run_note};
 use crate::paths;
 use crate::values::VmName;
@@ -94,42 +94,22 @@ impl Host {
     }
 }
 
-struct Unlocked;
-impl Held for Unlocked {}
-
-impl Guests for Host {
-    fn guests(&self) -> Result<Vec<Guest>, CallError> {
-        Ok(vec![self.guest("armhf-vm")?])
-    }
-
-    fn guest(&self, name: &str) -> Result<Guest, CallError> {
-        let state = self.state();
-        let running = if state.runs {
-            RunState::Running
-        } else {
-            RunState::Off
-        };
-        Ok(Guest {
+impl State {
+    fn guest(&self, name: &str) -> Guest {
+        Guest {
             name: name.to_owned(),
             uuid: super::decide::tests::UUID.to_owned(),
-            state: running,
-            off: state.off,
-        })
+            state: if self.runs {
+                RunState::Running
+            } else {
+                RunState::Off
+            },
+            off: self.off,
+        }
     }
 
-    fn start(&self, _: &str) -> Result<(), CallError> {
-        self.state().start();
-        Ok(())
-    }
-
-    fn cut(&self, _: &str) -> Result<(), CallError> {
-        self.state().stop(&[Cause::Outside], Off::Destroyed);
-        Ok(())
-    }
-
-    fn look(&self, path: &str, _: Look) -> Fact<RawFile> {
-        let state = self.state();
-        let Some((ino, text)) = state.files.get(path) else {
+    fn look(&self, path: &str) -> Fact<RawFile> {
+        let Some((ino, text)) = self.files.get(path) else {
             return Fact::Absent;
         };
         let time = i64::try_from(*ino).unwrap();
@@ -150,19 +130,26 @@ impl Guests for Host {
             ..RawFile::only(stat)
         })
     }
+}
 
-    fn write(&self, path: &str, text: &str) -> Result<(), CallError> {
-        self.state().write(path.to_owned(), text);
-        Ok(())
-    }
+struct Unlocked;
+impl Held for Unlocked {}
 
-    fn append_line(&self, _: &str, line: &str) -> Result<(), CallError> {
-        self.state().journal.push(line.to_owned());
-        Ok(())
-    }
-
-    fn lock(&self, _: &str, _: &str, _: Duration) -> Result<Box<dyn Held>, CallError> {
-        Ok(Box::new(Unlocked))
+impl Guests for Host {
+    #[allow(clippy::unit_arg)]
+    fn ask(&self, call: GuestCall<'_>) -> Result<GuestAnswer, CallError> {
+        use GuestCall as C;
+        let mut state = self.state();
+        Ok(match call {
+            C::Guests {} => vec![state.guest("armhf-vm")].into(),
+            C::Guest { name } => state.guest(name).into(),
+            C::Start { .. } => state.start().into(),
+            C::Cut { .. } => state.stop(&[Cause::Outside], Off::Destroyed).into(),
+            C::Look { path, .. } => state.look(path).into(),
+            C::Write { path, text } => state.write(path.to_owned(), text).into(),
+            C::AppendLine { line, .. } => state.journal.push(line.to_owned()).into(),
+            C::Lock { .. } => GuestAnswer::Lock(Box::new(Unlocked)),
+        })
     }
 
     fn now(&self) -> u64 {
@@ -174,57 +161,9 @@ impl Guests for Host {
     }
 }
 
-impl<W: Watch> Watched<&Host, W> {
-    fn call<T>(
-        &self,
-        name: &'static str,
-        subject: &str,
-        make: impl FnOnce(&Host) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let call = Call {
-            name,
-            subject,
-            changes: matches!(name, "start" | "cut" | "write" | "append_line"),
-        };
-        self.watch.before(call)?;
-        let answer = make(self.calls);
-        self.watch.after(call)?;
-        answer
-    }
-}
-
-impl<W: Watch> Guests for Watched<&Host, W> {
-    fn guests(&self) -> Result<Vec<Guest>, CallError> {
-        self.call("guests", "", Guests::guests)
-    }
-
-    fn guest(&self, name: &str) -> Result<Guest, CallError> {
-        self.call("guest", name, |host| host.guest(name))
-    }
-
-    fn start(&self, uuid: &str) -> Result<(), CallError> {
-        self.call("start", uuid, |host| host.start(uuid))
-    }
-
-    fn cut(&self, uuid: &str) -> Result<(), CallError> {
-        self.call("cut", uuid, |host| host.cut(uuid))
-    }
-
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        self.call("look", path, |host| Ok(host.look(path, look)))
-            .unwrap_or_else(|error| Fact::Unreadable(error.why))
-    }
-
-    fn write(&self, path: &str, text: &str) -> Result<(), CallError> {
-        self.call("write", path, |host| host.write(path, text))
-    }
-
-    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        self.call("append_line", path, |host| host.append_line(path, line))
-    }
-
-    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
-        self.call("lock", path, |host| host.lock(path, note, patience))
+impl<I: Intercept> Guests for Intercepted<&Host, I> {
+    fn ask(&self, call: GuestCall<'_>) -> Result<GuestAnswer, CallError> {
+        self.make(call.seen(), |host| host.ask(call))
     }
 
     fn now(&self) -> u64 {
@@ -412,7 +351,7 @@ const STORIES: [Story; 9] = [
 
 impl Story {
     /// Tells the story to a watcher whose calls are seen, and then to one that nothing happens to.
-    fn tell<W: Watch>(&self, seen: &W, is_dead: &dyn Fn() -> bool) -> Host {
+    fn tell<I: Intercept>(&self, seen: &I, is_dead: &dyn Fn() -> bool) -> Host {
         let host = Host::new(self.within);
         let mut queue = VmQueue::default();
         watch(&host, &host, &|| false, &mut queue);
@@ -421,11 +360,11 @@ impl Story {
             host.state().told.clear();
         }
         queue.look();
-        let watched = Watched {
+        let intercepted = Intercepted {
             calls: &host,
-            watch: seen,
+            by: seen,
         };
-        watch(&host, &watched, is_dead, &mut queue);
+        watch(&host, &intercepted, is_dead, &mut queue);
         if is_dead() {
             host.state().told.clear();
             let mut queue = VmQueue::default();

@@ -1,7 +1,6 @@
 //! Changes of the file and by hand: what is edited, and what never is.
 
-use crate::bed::{FLEET, UUID, VM, found, found_on, new_host, settled_host};
-use crate::keep::keep_base;
+use crate::harness::{FLEET, UUID, VM, apply_case, new_host, settled_host};
 use armfleet::host::primitives::Primitives;
 
 const DEFINED: [&str; 2] = [
@@ -11,16 +10,14 @@ const DEFINED: [&str; 2] = [
 
 #[test]
 fn a_converged_fleet_needs_nothing() {
-    keep_base();
-    let host = settled_host();
-    let applied = crate::bed::apply(&host, FLEET, &Default::default());
+    let (_, applied) = apply_case("no-op");
     applied.assert_did_nothing();
     assert_eq!(applied.refused(), "");
 }
 
 #[test]
 fn everything_is_made_in_its_order() {
-    let (host, applied) = found_on(new_host(), "new", None, FLEET);
+    let (host, applied) = apply_case("new");
     applied.assert_converged();
     // The hook is installed meanwhile; each of these needs the one before, and the start needs the hook, too.
     let order = [
@@ -38,8 +35,7 @@ fn everything_is_made_in_its_order() {
 
 #[test]
 fn a_vm_that_is_to_be_off_is_only_defined() {
-    let fleet = format!("{FLEET}    state: stopped\n");
-    let (_, applied) = found_on(new_host(), "new-to-be-off", None, &fleet);
+    let (_, applied) = apply_case("new-to-be-off");
     applied.assert_converged();
     assert!(
         !applied
@@ -51,7 +47,7 @@ fn a_vm_that_is_to_be_off_is_only_defined() {
 
 #[test]
 fn more_memory_is_for_the_next_boot() {
-    let (host, applied) = found("memory", &FLEET.replace("512MiB", "1GiB"), |_| {});
+    let (host, applied) = apply_case("memory");
     applied.assert_did(&DEFINED);
     let notices = &applied.outcome.residual.notices;
     assert_eq!(
@@ -64,22 +60,13 @@ fn more_memory_is_for_the_next_boot() {
 
 #[test]
 fn more_memory_for_a_vm_that_is_off_waits_for_nothing() {
-    let fleet = format!(
-        "{}    state: stopped\n    autostart: true\n",
-        FLEET.replace("512MiB", "1GiB")
-    );
-    let (_, applied) = found("memory-of-a-vm-that-is-off", &fleet, |host| {
-        host.destroy(VM).unwrap()
-    });
+    let (_, applied) = apply_case("memory-of-a-vm-that-is-off");
     applied.assert_did(&DEFINED);
 }
 
 #[test]
 fn a_change_by_hand_goes_back() {
-    let (host, applied) = found("drift", FLEET, |host| {
-        host.edit_domain(VM, |text| text.replace("524288", "262144"))
-            .unwrap();
-    });
+    let (host, applied) = apply_case("drift");
     applied.assert_did(&["define"]);
     assert!(
         host.dump_secure(UUID)
@@ -90,57 +77,33 @@ fn a_change_by_hand_goes_back() {
 
 #[test]
 fn a_change_of_both_goes_to_the_file() {
-    let (_, applied) = found("drift-and-file", &FLEET.replace("512MiB", "1GiB"), |host| {
-        host.edit_domain(VM, |text| text.replace("524288", "262144"))
-            .unwrap();
-    });
+    let (_, applied) = apply_case("drift-and-file");
     applied.assert_did(&DEFINED);
 }
 
 #[test]
 fn autostart_that_somebody_took_away_comes_back() {
-    let (_, applied) = found("autostart-off", FLEET, |host| {
-        host.set_autostart(UUID, false).unwrap()
-    });
+    let (_, applied) = apply_case("autostart-off");
     applied.assert_did(&[&format!("set_autostart {UUID}")]);
 }
 
 #[test]
 fn a_log_that_left_the_file_leaves_the_domain() {
-    let fleet = FLEET.replace("    console: { log: /var/log/armhf-vm.log }\n", "");
-    let (host, applied) = found("log-left-the-file", &fleet, |_| {});
+    let (host, applied) = apply_case("log-left-the-file");
     applied.assert_did(&DEFINED);
     assert!(!host.dump_secure(UUID).unwrap().contains("<log"));
 }
 
 #[test]
 fn a_log_that_is_new_in_the_file_is_no_drift() {
-    let without = FLEET.replace("    console: { log: /var/log/armhf-vm.log }\n", "");
-    let host = new_host();
-    crate::bed::perform_in_order(&host, &without);
-    let (_, applied) = found_on(host, "log-new-in-the-file", None, FLEET);
+    let (_, applied) = apply_case("log-new-in-the-file");
     applied.assert_did(&DEFINED);
 }
 
 /// Requirement: devices, metadata and addresses of others survive an edit byte for byte, and secrets with them.
 #[test]
 fn what_others_put_into_a_domain_survives_an_edit() {
-    let (host, applied) = found("by-hand", &FLEET.replace("512MiB", "1GiB"), |host| {
-        host.edit_domain(VM, |text| {
-            text.replace("</uuid>\n", "</uuid>\n  <title>kept by hand</title>\n")
-                .replace(
-                    "  <metadata>\n",
-                    "  <metadata>\n    <app:note xmlns:app=\"urn:example:other\">kept</app:note>\n",
-                )
-                .replace(
-                    "    <controller",
-                    "    <interface type='user'>\n      <mac address='52:54:00:1f:d8:53'/>\n      <model type='virtio'/>\n      \
-                     <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>\n    </interface>\n    <controller",
-                )
-                .replace("    <audio", "    <graphics type='vnc' port='5999' passwd='5wordfis'/>\n    <audio")
-        })
-        .unwrap();
-    });
+    let (host, applied) = apply_case("by-hand");
     applied.assert_did(&DEFINED);
     let after = host.dump_secure(UUID).unwrap();
     let before = settled_host();
@@ -163,12 +126,8 @@ fn what_others_put_into_a_domain_survives_an_edit() {
 
 #[test]
 fn what_the_host_does_not_have_is_refused() {
-    for (case, key, value) in [
-        ("no-kvm", "accel", "kvm"),
-        ("no-such-machine", "machine", "virt-99.0"),
-    ] {
-        let fleet = format!("{FLEET}    {key}: {value}\n");
-        let (_, applied) = found(case, &fleet, |_| {});
+    for case in ["no-kvm", "no-such-machine"] {
+        let (_, applied) = apply_case(case);
         applied.assert_did_nothing();
         assert_eq!(applied.outcome.residual.refusals.len(), 1);
     }
@@ -180,7 +139,7 @@ fn a_definition_that_changed_after_planning_is_not_edited() {
     use armfleet::host::{Executor, Host};
     let host = settled_host();
     let fleet = FLEET.replace("512MiB", "1GiB");
-    let plan = crate::bed::plan(&host, &fleet, &Default::default());
+    let plan = crate::harness::plan(&host, &fleet, &Default::default());
     host.edit_domain(VM, |text| {
         text.replace("</uuid>\n", "</uuid>\n  <title>mine</title>\n")
     })
@@ -200,7 +159,7 @@ fn a_definition_that_changed_after_planning_is_not_edited() {
 fn a_seed_that_changed_after_planning_is_not_staged() {
     use armfleet::host::{Executor, Host};
     let host = new_host();
-    let plan = crate::bed::plan(&host, FLEET, &Default::default());
+    let plan = crate::harness::plan(&host, FLEET, &Default::default());
     let seed = "/srv/seed/vmlinuz-6.1.0-48-armmp";
     host.put_file(seed, "another").unwrap();
     let performer = Executor::locked(host.clone()).unwrap();
@@ -216,7 +175,7 @@ fn a_seed_that_changed_after_planning_is_not_staged() {
     let receipt = "/var/lib/armfleet/vms/armhf-vm/boot/seed/seed.json";
     assert!(host.bytes(receipt).is_none());
     drop(performer);
-    crate::bed::apply(&host, FLEET, &Default::default()).assert_converged();
+    crate::harness::apply(&host, FLEET, &Default::default()).assert_converged();
 }
 
 /// Steps of many VMs go on at once, and each is in the journal.
@@ -226,7 +185,7 @@ fn a_dozen_vms_are_made() {
     let vms = (0..12).map(|number| vm.replace(VM, &format!("obs-{number}")));
     let fleet = format!("{head}{}", String::from_iter(vms));
     let host = new_host();
-    let applied = crate::bed::apply(&host, &fleet, &Default::default());
+    let applied = crate::harness::apply(&host, &fleet, &Default::default());
     applied.assert_converged();
     let journal =
         String::from_utf8(host.bytes("/var/lib/armfleet/journal.jsonl").unwrap()).unwrap();
@@ -235,5 +194,5 @@ fn a_dozen_vms_are_made() {
         .filter(|line| line.contains(r#""event":"step""#) && line.contains(r#""error":[]"#));
     assert_eq!(done.count(), applied.outcome.ended.len());
     assert_eq!(applied.outcome.ended.len(), 2 + 12 * 7);
-    crate::bed::apply(&host, &fleet, &Default::default()).assert_did_nothing();
+    crate::harness::apply(&host, &fleet, &Default::default()).assert_did_nothing();
 }

@@ -1,16 +1,16 @@
 //! Whatever call fails, whatever answer is lost, and wherever the process is killed: the next apply goes on, and nothing
 //! that a guest wrote is lost.
 
-use crate::bed::{
+use crate::harness::case::policy;
+use crate::harness::{
     DATA, EMPTY, FLEET, IMAGE, SHARE, UUID, VM, apply, apply_over, new_host, perform_in_order,
     settled_host, text,
 };
-use crate::case::policy;
 use armfleet::engine::{self, Interruption, Monitor};
 use armfleet::host::Executor;
+use armfleet::host::intercept::{Failing, Intercept, Intercepted, Killed, Recorded, Recording};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
-use armfleet::host::watched::{Failing, Killed, Recorded, Recording, Watch, Watched};
 use armfleet::inventory::Look;
 use armfleet::plan::Ended;
 use armfleet::plan::{Policy, Step};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// An apply that is disturbed.
-pub(crate) struct Scenario {
+pub(crate) struct Disturbance {
     host: Memory,
     fleet: String,
     pub(crate) policy: Policy,
@@ -29,7 +29,7 @@ pub(crate) struct Scenario {
     gone: &'static [&'static str],
 }
 
-impl Scenario {
+impl Disturbance {
     pub(crate) fn new(calls: usize, host: Memory, fleet: impl Into<String>) -> Self {
         Self {
             host,
@@ -41,11 +41,11 @@ impl Scenario {
     }
 
     /// Applies on a new host while somebody watches.
-    fn disturbed(&self, watch: &impl Watch) -> Memory {
+    fn disturbed(&self, by: &impl Intercept) -> Memory {
         let host = self.host.fork();
         let calls = host.clone();
         // Where not even the lock can be taken, nothing else is done.
-        if let Ok(performer) = Executor::locked(Watched { calls, watch }) {
+        if let Ok(performer) = Executor::locked(Intercepted { calls, by }) {
             apply_over(&performer, &self.fleet, &self.policy);
         }
         host
@@ -150,18 +150,19 @@ impl Monitor for Interrupting {
 
 #[test]
 fn an_interruption_finishes_what_is_under_way_and_begins_nothing() {
-    let scenario = Scenario::new(90, new_host(), FLEET);
-    let spec = crate::bed::spec(FLEET);
+    let disturbance = Disturbance::new(90, new_host(), FLEET);
+    let spec = crate::harness::spec(FLEET);
     for after in 0..9 {
-        let host = scenario.host.fork();
+        let host = disturbance.host.fork();
         let performer = Executor::locked(host.clone()).unwrap();
-        let (plan, _) = engine::observe_and_plan(&performer, &spec, &scenario.policy).unwrap();
+        let (plan, _) = engine::observe_and_plan(&performer, &spec, &disturbance.policy).unwrap();
         assert_eq!(plan.steps.len(), 9);
         let monitor = Interrupting {
             after,
             ended: AtomicUsize::new(0),
         };
-        let outcome = engine::apply(&performer, &spec, &scenario.policy, &plan, &monitor).unwrap();
+        let outcome =
+            engine::apply(&performer, &spec, &disturbance.policy, &plan, &monitor).unwrap();
         let count = |wanted: fn(&Ended) -> bool| {
             outcome.ended.values().filter(|ended| wanted(ended)).count()
         };
@@ -176,13 +177,13 @@ fn an_interruption_finishes_what_is_under_way_and_begins_nothing() {
         // Four are under way at once at the most.
         assert!(done < after + 4, "{done} done after {after}");
         drop(performer);
-        scenario.assert_goes_on(&host, &format!("{after} steps"));
+        disturbance.assert_goes_on(&host, &format!("{after} steps"));
     }
 }
 
 #[test]
 fn a_first_apply_survives_everything() {
-    Scenario::new(90, new_host(), FLEET).survives_everything();
+    Disturbance::new(90, new_host(), FLEET).survives_everything();
 }
 
 /// Everything that an update can do, at once.
@@ -201,14 +202,14 @@ fn an_update_survives_everything() {
         .replace("root=/dev/vda1", "root=/dev/vda1 quiet")
         .replace("/var/log/armhf-vm.log", "/var/log/other.log")
         .replace("8GiB", "9GiB");
-    Scenario::new(90, host, fleet).survives_everything();
+    Disturbance::new(90, host, fleet).survives_everything();
 }
 
 #[test]
 fn a_stop_survives_everything() {
     let host = settled_host();
     host.deafen_guest(VM, 1).unwrap();
-    Scenario::new(60, host, format!("{FLEET}    state: stopped\n")).survives_everything();
+    Disturbance::new(60, host, format!("{FLEET}    state: stopped\n")).survives_everything();
 }
 
 #[test]
@@ -216,21 +217,21 @@ fn a_start_of_a_vm_that_is_stopping_survives_everything() {
     let host = settled_host();
     host.set_state(VM, 4, 1).unwrap();
     host.end_process_after(VM, Duration::from_secs(1)).unwrap();
-    Scenario::new(50, host, FLEET).survives_everything();
+    Disturbance::new(50, host, FLEET).survives_everything();
 }
 
 #[test]
 fn a_removal_survives_everything() {
-    let scenario = Scenario {
+    let disturbance = Disturbance {
         policy: policy(Some("--allow-removal=1")),
         gone: &[
             "/var/lib/armfleet/vms/armhf-vm",
             "/run/armfleet/hook-seen/armhf-vm",
         ],
-        ..Scenario::new(30, settled_host(), EMPTY)
+        ..Disturbance::new(30, settled_host(), EMPTY)
     };
-    scenario.survives_everything();
-    let host = scenario.disturbed(&Recording::default());
+    disturbance.survives_everything();
+    let host = disturbance.disturbed(&Recording::default());
     assert!(host.uuid_of(VM).is_err());
 }
 
@@ -256,5 +257,5 @@ fn an_heir_survives_everything() {
     }
     let host = new_host();
     perform_in_order(&host, &fleet(["old", "second"]));
-    Scenario::new(90, host, fleet(["heir", "second"])).survives_everything();
+    Disturbance::new(90, host, fleet(["heir", "second"])).survives_everything();
 }

@@ -1,6 +1,6 @@
 //! armfleet's own folders: root's, and passable for QEMU, whatever happened to them.
 
-use crate::bed::{FLEET, VM, apply, plan, settled_host, text};
+use crate::harness::{FLEET, VM, apply, plan, settled_host, text};
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::inventory::Look;
 use armfleet::plan::Policy;
@@ -71,7 +71,7 @@ fn what_is_no_folder_is_named_and_left_alone() {
 
 #[test]
 fn a_record_that_is_a_folder_is_named_with_a_remedy() {
-    let record = crate::bed::RECORD;
+    let record = crate::harness::RECORD;
     let host = settled_host();
     host.remove(record);
     host.make_folder(record, 0o755, None).unwrap();

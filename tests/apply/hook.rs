@@ -1,12 +1,11 @@
 //! The hook: there, ours, executable, and known to the daemon before anything starts.
 
-use crate::bed::{FLEET, UUID, VM, apply, found, new_host, settled_host};
-use armfleet::host::primitives::{Owner, Primitives};
+use crate::harness::{FLEET, UUID, apply, apply_case, new_host, settled_host};
+use armfleet::host::primitives::Owner;
 use armfleet::plan::Ended;
 use std::process::Command;
 
 const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
-const BINARY: &str = "/usr/bin/armfleet-hook";
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
 const REPAIRED: [&str; 3] = [
     "write_file /etc/libvirt/hooks/qemu.d/50-armfleet",
@@ -16,50 +15,32 @@ const REPAIRED: [&str; 3] = [
 
 #[test]
 fn a_removed_hook_comes_back() {
-    let (_, applied) = found("hook-gone", FLEET, |host| host.remove(SHIM));
+    let (_, applied) = apply_case("hook-gone");
     applied.assert_did(&REPAIRED);
 }
 
 #[test]
 fn a_changed_hook_is_written_again() {
-    let (host, applied) = found("hook-changed", FLEET, |host| {
-        host.put_file(SHIM, "#!/bin/sh\n").unwrap()
-    });
+    let (host, applied) = apply_case("hook-changed");
     applied.assert_did(&REPAIRED);
     assert_eq!(host.bytes(SHIM).unwrap(), armfleet::boot::SHIM.as_bytes());
 }
 
 #[test]
 fn a_hook_that_cannot_be_executed_is_made_executable() {
-    let (_, applied) = found("hook-not-executable", FLEET, |host| {
-        host.own(SHIM, 0o644, ROOT).unwrap()
-    });
+    let (_, applied) = apply_case("hook-not-executable");
     applied.assert_did(&REPAIRED);
 }
 
 #[test]
 fn a_hook_of_somebody_else_becomes_roots() {
-    let (_, applied) = found("hook-owned-by-a-user", FLEET, |host| {
-        host.own(
-            SHIM,
-            0o755,
-            Owner {
-                uid: 1000,
-                gid: 1000,
-            },
-        )
-        .unwrap();
-    });
+    let (_, applied) = apply_case("hook-owned-by-a-user");
     applied.assert_did(&REPAIRED);
 }
 
 #[test]
 fn what_is_no_file_in_the_hooks_place_is_left_alone() {
-    let (_, applied) = found("hook-is-a-folder", FLEET, |host| {
-        host.remove(SHIM);
-        host.make_folder(SHIM, 0o755, None).unwrap();
-        host.destroy(VM).unwrap();
-    });
+    let (_, applied) = apply_case("hook-is-a-folder");
     applied.assert_did_nothing();
     assert_eq!(applied.outcome.residual.refusals.len(), 2);
 }
@@ -83,19 +64,8 @@ fn other_hooks_are_left_alone() {
 
 #[test]
 fn without_its_program_nothing_is_started() {
-    for (case, break_it) in [
-        (
-            "hook-program-missing",
-            (|host| host.remove(BINARY)) as fn(&armfleet::host::memory::Memory),
-        ),
-        ("hook-program-not-executable", |host| {
-            host.own(BINARY, 0o644, ROOT).unwrap()
-        }),
-    ] {
-        let (_, applied) = found(case, FLEET, |host| {
-            break_it(host);
-            host.destroy(VM).unwrap();
-        });
+    for case in ["hook-program-missing", "hook-program-not-executable"] {
+        let (_, applied) = apply_case(case);
         applied.assert_did_nothing();
         assert_eq!(applied.outcome.residual.refusals.len(), 2, "{case}");
     }
@@ -103,16 +73,13 @@ fn without_its_program_nothing_is_started() {
 
 #[test]
 fn a_daemon_that_restarted_knows_the_hook() {
-    let (_, applied) = found("daemon-restarted", FLEET, |host| host.restart_daemon());
+    let (_, applied) = apply_case("daemon-restarted");
     applied.assert_did_nothing();
 }
 
 #[test]
 fn a_daemon_that_cannot_be_told_is_refused() {
-    let (_, applied) = found("daemon-without-a-pid-file", FLEET, |host| {
-        host.remove(SHIM);
-        host.remove("/run/libvirtd.pid");
-    });
+    let (_, applied) = apply_case("daemon-without-a-pid-file");
     assert_eq!(applied.changes[1..], [REPAIRED[0]]);
     assert_eq!(applied.outcome.residual.refusals.len(), 1);
 }
@@ -175,10 +142,6 @@ fn an_earlier_versions_hook_is_left_until_there_is_something_else_to_do() {
 /// libvirtd has known of the old file since it came up; whether it knows of the new one cannot be seen.
 #[test]
 fn a_hook_that_is_written_again_is_followed_by_a_reload() {
-    let (_, applied) = found("hook-changed-before-a-restart", FLEET, |host| {
-        host.put_file(SHIM, "#!/bin/sh\n").unwrap();
-        host.own(SHIM, 0o755, ROOT).unwrap();
-        host.restart_daemon();
-    });
+    let (_, applied) = apply_case("hook-changed-before-a-restart");
     applied.assert_did(&REPAIRED);
 }

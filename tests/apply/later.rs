@@ -1,6 +1,6 @@
 //! Files that a later version of armfleet wrote: their VM is left alone, and so are they.
 
-use crate::bed::{EMPTY, FLEET, RECORD, UUID, VM, found, found_with, plan, settled_host};
+use crate::harness::{EMPTY, FLEET, RECORD, UUID, VM, apply_case, plan, settled_host};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::host::{Executor, Host, HostError};
@@ -38,30 +38,21 @@ fn assert_left(host: &Memory, path: &str, kind: &str, error: &HostError) {
 
 #[test]
 fn a_vm_with_a_later_record_is_left_alone() {
-    let changed = FLEET.replace("512MiB", "768MiB");
-    let (_, applied) = found("record-later", &changed, |host| {
-        host.destroy(VM).unwrap();
-        make_later(host, RECORD, "record");
-    });
+    let (_, applied) = apply_case("record-later");
     assert!(applied.outcome.ended.is_empty());
     assert!(applied.refused().contains("armfleet-record/2"));
 }
 
 #[test]
 fn a_vm_with_a_later_record_that_left_the_file_stays() {
-    let options = Some("--allow-removal=1");
-    let later = |host: &Memory| make_later(host, RECORD, "record");
-    let (host, applied) = found_with("removal-with-later-record", options, EMPTY, later);
+    let (host, applied) = apply_case("removal-with-later-record");
     assert!(applied.outcome.ended.is_empty());
     assert!(host.domain(UUID).is_ok());
 }
 
 #[test]
 fn a_vm_with_a_later_hold_is_left_alone() {
-    let (_, applied) = found("hold-later", FLEET, |host| {
-        host.destroy(VM).unwrap();
-        make_later(host, HOLD, "hold");
-    });
+    let (_, applied) = apply_case("hold-later");
     assert!(applied.outcome.ended.is_empty());
 }
 

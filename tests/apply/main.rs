@@ -3,16 +3,17 @@
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
-mod bed;
 mod boot;
-mod case;
 mod change;
 mod faults;
 mod folders;
+#[expect(dead_code, reason = "the other part is for tests/cases.rs")]
+#[path = "../harness/mod.rs"]
+mod harness;
 mod hook;
 mod identity;
 mod install;
-mod keep;
+mod kept;
 mod later;
 mod outside;
 mod property;

@@ -1,12 +1,11 @@
 //! What others do to a VM's disks and share between two applies: nothing is put back over it, and no VM is started with
 //! other data than it had.
 
-use crate::bed::{
-    DATA, FLEET, IMAGE, RECORD, SHARE, UUID, VM, apply, found, found_on, found_with, new_host,
-    settled_host,
+use crate::harness::{
+    DATA, FLEET, IMAGE, RECORD, SHARE, UUID, VM, apply, apply_case, host_of, settled_host,
 };
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{Owner, Primitives, Reads};
+use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::inventory::{Look, RawStat};
 use armfleet::plan::Policy;
 use proptest::prelude::*;
@@ -22,10 +21,6 @@ fn take_snapshot(host: &Memory) {
     let overlay = format!("type='qcow2'/>\n      <source file='{OVERLAY}'/>");
     host.edit_domain(VM, |text| text.replace(&image, &overlay))
         .unwrap();
-}
-
-fn off(host: &Memory) {
-    host.destroy(VM).unwrap();
 }
 
 /// After the guest has written to its disk, an apply has something else to do.
@@ -46,21 +41,14 @@ fn restarting() -> String {
 
 #[test]
 fn a_disk_on_a_snapshot_is_left_there_and_the_vm_not_started() {
-    let (host, applied) = found("disk-on-a-snapshot", FLEET, |host| {
-        take_snapshot(host);
-        off(host);
-    });
+    let (host, applied) = apply_case("disk-on-a-snapshot");
     applied.assert_did_nothing();
     assert!(host.dump_secure(UUID).unwrap().contains(OVERLAY));
 }
 
 #[test]
 fn a_vm_on_a_snapshot_is_not_restarted_and_gets_its_other_changes() {
-    let (host, applied) = found(
-        "disk-on-a-snapshot-restarting",
-        &restarting(),
-        take_snapshot,
-    );
+    let (host, applied) = apply_case("disk-on-a-snapshot-restarting");
     applied.assert_did(&["define", WRITE_RECORD]);
     let definition = host.dump_secure(UUID).unwrap();
     assert!(definition.contains(OVERLAY) && definition.contains("1048576"));
@@ -69,8 +57,7 @@ fn a_vm_on_a_snapshot_is_not_restarted_and_gets_its_other_changes() {
 #[test]
 fn a_vm_on_a_snapshot_is_stopped_where_the_file_says_so() {
     let fleet = FLEET.replace("    vcpus: 1", "    vcpus: 1\n    state: stopped");
-    let host = settled_host();
-    take_snapshot(&host);
+    let host = host_of("disk-on-a-snapshot-restarting");
     let applied = apply(&host, &fleet, &Policy::default());
     assert!(
         applied.changes.contains(&format!("shutdown {UUID}")),
@@ -82,31 +69,20 @@ fn a_vm_on_a_snapshot_is_stopped_where_the_file_says_so() {
 
 #[test]
 fn another_image_at_the_disks_path_is_not_started() {
-    let (_, applied) = found("image-replaced", FLEET, |host| {
-        off(host);
-        host.put_file(IMAGE, "another guest's data").unwrap();
-        host.truncate(IMAGE, 8 << 30).unwrap();
-    });
+    let (_, applied) = apply_case("image-replaced");
     applied.assert_did_nothing();
 }
 
 #[test]
 fn another_image_is_used_when_the_user_accepts_it() {
-    let (host, applied) = found_with("image-accepted", Some("--accept armhf-vm"), FLEET, |host| {
-        off(host);
-        host.put_file(IMAGE, "restored from a backup").unwrap();
-        host.truncate(IMAGE, 8 << 30).unwrap();
-    });
+    let (host, applied) = apply_case("image-accepted");
     applied.assert_did(&[WRITE_RECORD, &format!("start {UUID}")]);
     apply(&host, FLEET, &Policy::default()).assert_did_nothing();
 }
 
 #[test]
 fn a_shrunken_image_is_neither_grown_nor_started() {
-    let (host, applied) = found("image-shrunken", FLEET, |host| {
-        off(host);
-        host.truncate(IMAGE, 1 << 30).unwrap();
-    });
+    let (host, applied) = apply_case("image-shrunken");
     applied.assert_did_nothing();
     let seen = host.look(IMAGE, Look::Stat);
     assert_eq!(seen.present().unwrap().stat.size, 1 << 30);
@@ -114,25 +90,13 @@ fn a_shrunken_image_is_neither_grown_nor_started() {
 
 #[test]
 fn an_emptied_image_is_not_started() {
-    let host = used_host();
-    off(&host);
-    host.truncate(IMAGE, 0).unwrap();
-    host.truncate(IMAGE, 8 << 30).unwrap();
-    let (_, applied) = found_on(host, "image-emptied", None, FLEET);
+    let (_, applied) = apply_case("image-emptied");
     applied.assert_did_nothing();
 }
 
 #[test]
 fn another_share_at_the_path_is_not_used() {
-    let (_, applied) = found("share-replaced", FLEET, |host| {
-        off(host);
-        host.remove(SHARE);
-        let owner = Owner {
-            uid: 64055,
-            gid: 64055,
-        };
-        host.make_folder(SHARE, 0o700, Some(owner)).unwrap();
-    });
+    let (_, applied) = apply_case("share-replaced");
     applied.assert_did_nothing();
 }
 
@@ -142,7 +106,7 @@ fn a_first_disk_or_a_share_is_not_replaced_by_an_empty_one_by_itself() {
         ("disk-elsewhere", IMAGE, "/srv/new.img"),
         ("share-elsewhere-unasked", SHARE, "/srv/new-boot"),
     ] {
-        let (host, applied) = found(case, &FLEET.replace(old, new), |_| {});
+        let (host, applied) = apply_case(case);
         applied.assert_did_nothing();
         assert!(host.look(new, Look::Stat).is_absent());
         assert!(applied.refused().contains(&format!("instead of {old}")));
@@ -152,7 +116,7 @@ fn a_first_disk_or_a_share_is_not_replaced_by_an_empty_one_by_itself() {
 #[test]
 fn a_disk_that_moved_with_its_data_is_no_new_one() {
     let host = settled_host();
-    off(&host);
+    host.destroy(VM).unwrap();
     host.rename_file(IMAGE, "/srv/moved.img").unwrap();
     let fleet = FLEET.replace(IMAGE, "/srv/moved.img");
     apply(&host, &fleet, &Policy::default()).assert_converged();
@@ -162,11 +126,7 @@ fn a_disk_that_moved_with_its_data_is_no_new_one() {
 
 #[test]
 fn an_image_of_another_format_is_not_attached_as_raw() {
-    let host = new_host();
-    host.create_image(IMAGE, 1 << 30).unwrap();
-    host.write_image(IMAGE, "<<< Oracle VM VirtualBox Disk Image >>>")
-        .unwrap();
-    let (host, applied) = found_on(host, "image-of-another-format", None, FLEET);
+    let (host, applied) = apply_case("image-of-another-format");
     assert!(host.uuid_of(VM).is_err());
     assert!(applied.refused().contains("a VDI image"));
     let seen = host.look(IMAGE, Look::Stat);

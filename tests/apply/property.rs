@@ -1,6 +1,6 @@
 //! Any sequence of changes of the file ends in an empty residual, and what others put into the domain survives all of it.
 
-use crate::bed::{DATA, FLEET, IMAGE, UUID, VM, apply, new_host};
+use crate::harness::{DATA, FLEET, IMAGE, UUID, VM, apply, new_host};
 use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::inventory::Look;
 use proptest::prelude::*;
@@ -116,7 +116,7 @@ proptest! {
             let applied = apply(&host, &fleet, &Default::default());
             let left = &applied.outcome.residual;
             prop_assert!(applied.outcome.all_done(), "{:#?}\n{}", applied.outcome.ended, fleet);
-            prop_assert!(left.is_empty() && left.is_complete() && left.refusals.is_empty(), "{}\n{}", crate::bed::text(left), fleet);
+            prop_assert!(left.is_empty() && left.is_complete() && left.refusals.is_empty(), "{}\n{}", crate::harness::text(left), fleet);
             let runs = host.domain(UUID).unwrap().live.present().is_some();
             prop_assert_eq!(runs, wanted.runs);
             let definition = host.dump_secure(UUID).unwrap();
@@ -144,7 +144,7 @@ proptest! {
                 Meanwhile::Drift => host
                     .edit_domain(VM, |text| text.replace("<vcpu placement='static'>", "<vcpu placement='static'>1"))
                     .unwrap(),
-                Meanwhile::LoseRecord => host.remove(crate::bed::RECORD),
+                Meanwhile::LoseRecord => host.remove(crate::harness::RECORD),
                 Meanwhile::RemoveHook => host.remove("/etc/libvirt/hooks/qemu.d/50-armfleet"),
                 Meanwhile::RestartDaemon => host.restart_daemon(),
             }

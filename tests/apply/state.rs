@@ -1,6 +1,6 @@
 //! What each state of a domain calls for.
 
-use crate::bed::{FLEET, UUID, VM, apply, found, settled_host};
+use crate::harness::{FLEET, UUID, VM, apply, apply_case, settled_host};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Reads;
 use armfleet::inventory::RawDomain;
@@ -8,7 +8,6 @@ use armfleet::plan::Ended;
 use std::time::Duration;
 
 const PAUSED: u32 = 3;
-const STOPPING: u32 = 4;
 const OFF: u32 = 5;
 const CRASHED: u32 = 6;
 const SLEEPING: u32 = 7;
@@ -23,13 +22,13 @@ fn seen(host: &Memory) -> RawDomain {
 
 #[test]
 fn a_vm_that_is_off_is_started() {
-    let (_, applied) = found("off", FLEET, |host| host.destroy(VM).unwrap());
+    let (_, applied) = apply_case("off");
     applied.assert_did(&[&format!("start {UUID}")]);
 }
 
 #[test]
 fn a_vm_that_is_to_be_off_is_asked_to_stop() {
-    let (host, applied) = found("stop", &stopped(), |_| {});
+    let (host, applied) = apply_case("stop");
     applied.assert_did(&[
         "write_file /var/lib/armfleet/vms/armhf-vm/record.json",
         &format!("set_autostart {UUID}"),
@@ -78,20 +77,13 @@ fn a_guest_that_never_hears_keeps_its_power() {
 
 #[test]
 fn a_vm_that_is_stopping_is_awaited_and_started() {
-    let (_, applied) = found("stopping", FLEET, |host| {
-        host.set_state(VM, STOPPING, 1).unwrap();
-        host.end_process_after(VM, Duration::from_secs(7)).unwrap();
-    });
+    let (_, applied) = apply_case("stopping");
     applied.assert_did(&[&format!("start {UUID}")]);
 }
 
 #[test]
 fn a_vm_that_is_stopping_and_is_to_be_off_is_awaited() {
-    let fleet = stopped();
-    let (_, applied) = found("stopping-to-be-off", &fleet, |host| {
-        host.set_state(VM, STOPPING, 1).unwrap();
-        host.end_process_after(VM, Duration::from_secs(7)).unwrap();
-    });
+    let (_, applied) = apply_case("stopping-to-be-off");
     applied.assert_did(&[
         "write_file /var/lib/armfleet/vms/armhf-vm/record.json",
         &format!("set_autostart {UUID}"),
@@ -100,11 +92,9 @@ fn a_vm_that_is_stopping_and_is_to_be_off_is_awaited() {
 
 #[test]
 fn a_full_disk_is_refused_with_its_name() {
-    let (host, applied) = found("paused-by-an-io-error", FLEET, |host| {
-        host.set_state(VM, PAUSED, 5).unwrap()
-    });
+    let (host, applied) = apply_case("paused-by-an-io-error");
     applied.assert_did_nothing();
-    assert!(applied.refused().contains(crate::bed::IMAGE));
+    assert!(applied.refused().contains(crate::harness::IMAGE));
     assert_eq!((seen(&host).state, seen(&host).reason), (PAUSED, 5));
 }
 
@@ -117,9 +107,7 @@ fn states_that_somebody_chose_are_left() {
         ("crashed", CRASHED, 1, 1),
         ("unknown-state", 9, 0, 1),
     ] {
-        let (host, applied) = found(case, FLEET, |host| {
-            host.set_state(VM, state, reason).unwrap()
-        });
+        let (host, applied) = apply_case(case);
         applied.assert_did_nothing();
         assert_eq!(applied.outcome.residual.refusals.len(), refusals, "{case}");
         assert_eq!(
@@ -133,9 +121,7 @@ fn states_that_somebody_chose_are_left() {
 
 #[test]
 fn a_paused_guest_cannot_power_off() {
-    let (host, applied) = found("paused-to-be-off", &stopped(), |host| {
-        host.set_state(VM, PAUSED, 1).unwrap()
-    });
+    let (host, applied) = apply_case("paused-to-be-off");
     assert_eq!(
         applied.refused(),
         format!("{VM}: it is paused, so its guest cannot power off\n")
@@ -151,14 +137,14 @@ fn a_paused_guest_cannot_power_off() {
 
 #[test]
 fn a_managed_save_is_not_thrown_away() {
-    let (host, applied) = found("managed-save", FLEET, |host| host.save_domain(VM).unwrap());
+    let (host, applied) = apply_case("managed-save");
     applied.assert_did_nothing();
     assert!(seen(&host).managed_save);
 }
 
 #[test]
 fn a_transient_domain_is_not_touched() {
-    let (host, applied) = found("transient", FLEET, |host| host.undefine_domain(VM).unwrap());
+    let (host, applied) = apply_case("transient");
     applied.assert_did_nothing();
     assert!(!seen(&host).persistent);
 }

@@ -1,10 +1,12 @@
 //! What was done is told: who did it, when, from where, with what success, and what was there before.
 
-use crate::bed::{FLEET, UUID, VM, apply, apply_over, new_host, observe, plan, settled_host, spec};
+use crate::harness::{
+    FLEET, UUID, VM, apply, apply_over, new_host, observe, plan, settled_host, spec,
+};
 use armfleet::fleet::Given;
+use armfleet::host::intercept::{Failing, Intercepted, Killed};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives as _, Reads as _};
-use armfleet::host::watched::{Failing, Killed, Watched};
 use armfleet::host::{Caller, Executor};
 use armfleet::inventory::{Look, digest};
 use armfleet::mark::{CalledFrom, read_entry};
@@ -51,11 +53,11 @@ fn caller() -> Caller {
 }
 
 fn applied_by(host: &Memory, caller: Caller, fleet: &str) {
-    let watched = Watched {
+    let intercepted = Intercepted {
         calls: host.clone(),
-        watch: &armfleet::host::watched::Recording::default(),
+        by: &armfleet::host::intercept::Recording::default(),
     };
-    let performer = Executor::locked(watched).unwrap().called_by(caller);
+    let performer = Executor::locked(intercepted).unwrap().called_by(caller);
     let outcome = apply_over(&performer, fleet, &Policy::default());
     assert!(outcome.all_done() && outcome.untold.is_empty());
 }
@@ -222,7 +224,7 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
             &spec,
             &Policy::default(),
             &plan,
-            &crate::bed::Silent,
+            &crate::harness::Silent,
         )
         .unwrap();
         assert!(outcome.all_done(), "{:?}", outcome.ended);
@@ -251,11 +253,11 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
     let fleet = FLEET.replace("512MiB", "1GiB");
     let history = "write_file /var/lib/armfleet/history/armhf-vm/";
     let host = settled_host();
-    let recording = armfleet::host::watched::Recording::default();
+    let recording = armfleet::host::intercept::Recording::default();
     let fork = host.fork();
-    let performer = Executor::locked(Watched {
+    let performer = Executor::locked(Intercepted {
         calls: fork,
-        watch: &recording,
+        by: &recording,
     })
     .unwrap();
     apply_over(&performer, &fleet, &Policy::default());
@@ -266,9 +268,9 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
         let before = written[..at].iter().filter(|other| *other == call).count();
         let failing = Failing::new(call, before);
         let host = host.fork();
-        let performer = Executor::locked(Watched {
+        let performer = Executor::locked(Intercepted {
             calls: host.clone(),
-            watch: &failing,
+            by: &failing,
         })
         .unwrap();
         let outcome = apply_over(&performer, &fleet, &Policy::default());
@@ -282,9 +284,9 @@ fn a_trail_that_cannot_be_written_undoes_nothing_and_is_said() {
 fn an_apply_that_was_killed_has_no_end() {
     let host = new_host();
     let killed = Killed::at(70);
-    let performer = Executor::locked(Watched {
+    let performer = Executor::locked(Intercepted {
         calls: host.clone(),
-        watch: &killed,
+        by: &killed,
     })
     .unwrap();
     apply_over(&performer, FLEET, &Policy::default());
@@ -300,8 +302,8 @@ fn an_apply_that_was_killed_has_no_end() {
 #[test]
 fn a_removed_vm_is_remembered() {
     let host = settled_host();
-    let policy = crate::case::policy(Some("--allow-removal=1"));
-    apply(&host, crate::bed::EMPTY, &policy).assert_converged();
+    let policy = crate::harness::case::policy(Some("--allow-removal=1"));
+    apply(&host, crate::harness::EMPTY, &policy).assert_converged();
     let mut report = history_of(&host);
     report.only(&VM.parse::<VmName>().unwrap());
     let step = report

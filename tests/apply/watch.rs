@@ -1,6 +1,6 @@
 //! Watchers and holds.
 
-use crate::bed::{EMPTY, FLEET, UUID, VM, apply, found, found_with, settled_host};
+use crate::harness::{FLEET, UUID, VM, apply, apply_case, settled_host};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::host::{Executor, Host};
@@ -21,16 +21,13 @@ const HOLD: &str = "/var/lib/armfleet/vms/armhf-vm/hold.json";
 
 #[test]
 fn a_held_vm_that_is_as_it_should_be_is_only_told_of() {
-    let (_, applied) = found("held", FLEET, |host| hold(host, None));
+    let (_, applied) = apply_case("held");
     applied.assert_did_nothing();
 }
 
 #[test]
 fn what_a_held_vm_needs_is_refused() {
-    let (host, applied) = found("held-and-off", FLEET, |host| {
-        host.destroy(VM).unwrap();
-        hold(host, None);
-    });
+    let (host, applied) = apply_case("held-and-off");
     assert!(applied.outcome.ended.is_empty());
     assert_eq!(applied.outcome.residual.refusals.len(), 1);
     // Once it is released, everything is done.
@@ -41,27 +38,20 @@ fn what_a_held_vm_needs_is_refused() {
 
 #[test]
 fn a_held_vm_that_left_the_file_stays() {
-    let options = Some("--allow-removal=1");
-    let (host, applied) = found_with("held-and-left", options, EMPTY, |host| hold(host, None));
+    let (host, applied) = apply_case("held-and-left");
     assert!(applied.outcome.ended.is_empty());
     assert!(host.domain(UUID).is_ok());
 }
 
 #[test]
 fn a_hold_that_cannot_be_read_holds() {
-    let (_, applied) = found("hold-damaged", FLEET, |host| {
-        host.destroy(VM).unwrap();
-        host.put_file(HOLD, "{").unwrap();
-    });
+    let (_, applied) = apply_case("hold-damaged");
     assert!(applied.outcome.ended.is_empty());
 }
 
 #[test]
 fn a_hold_that_has_ended_holds_nothing() {
-    let (_, applied) = found("hold-ended", FLEET, |host| {
-        host.destroy(VM).unwrap();
-        hold(host, Some(1));
-    });
+    let (_, applied) = apply_case("hold-ended");
     applied.assert_did(&[&format!("start {UUID}")]);
 }
 
@@ -69,7 +59,7 @@ fn a_hold_that_has_ended_holds_nothing() {
 fn a_hold_that_came_after_the_plan_ends_the_apply_before_its_start() {
     let host = settled_host();
     host.destroy(VM).unwrap();
-    let steps = crate::bed::plan(&host, FLEET, &Default::default()).steps;
+    let steps = crate::harness::plan(&host, FLEET, &Default::default()).steps;
     hold(&host, None);
     let performer = Executor::locked(host.clone()).unwrap();
     let refused = performer.perform(&steps[0]).unwrap_err();
@@ -79,10 +69,8 @@ fn a_hold_that_came_after_the_plan_ends_the_apply_before_its_start() {
 
 #[test]
 fn without_a_watcher_whoever_relies_on_one_is_told() {
-    let unwatched = |host: &Memory| host.remove_file("/run/armfleet/watch.lock").unwrap();
-    let (_, applied) = found("nobody-watches", FLEET, unwatched);
+    let (_, applied) = apply_case("nobody-watches");
     applied.assert_did_nothing();
-    let stop = format!("{FLEET}    on_guest_reboot: stop\n");
-    let (_, applied) = found("nobody-needs-to-watch", &stop, unwatched);
+    let (_, applied) = apply_case("nobody-needs-to-watch");
     assert!(applied.outcome.residual.notices.is_empty());
 }

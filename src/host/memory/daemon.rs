@@ -354,6 +354,20 @@ impl Daemon {
         self.knows_hooks && is_hook(files) && files.bytes(paths::SHIM) == Some(SHIM.as_bytes())
     }
 
+    /// It is told to look for hooks again.
+    pub(super) fn reload(&mut self, files: &Files, pid_file: &str) -> Result<(), CallError> {
+        if files.stat(pid_file).is_none() || !self.runs {
+            return Err(CallError {
+                kind: CallErrorKind::Missing,
+                why: format!("{pid_file}: No such process"),
+            });
+        }
+        if !std::mem::take(&mut self.drops_reload) {
+            self.look_for_hooks(files);
+        }
+        Ok(())
+    }
+
     /// The daemon looks for hooks, as it does when it starts or reloads.
     pub(super) fn look_for_hooks(&mut self, files: &Files) {
         self.knows_hooks = is_hook(files);

@@ -43,7 +43,6 @@ struct Node {
     ino: u64,
     mtime_ns: i64,
     ctime_ns: i64,
-    /// Whether the xattr `user.virtfs.mode` makes it a symbolic link to the guest.
     /// The attribute in which QEMU keeps the mode that the guest gave it.
     guest_mode: Option<Vec<u8>>,
 }
@@ -60,6 +59,8 @@ pub(super) struct Files {
     pub(super) without_xattrs: BTreeSet<String>,
     /// Folders on file systems that take no new file.
     pub(super) closed: BTreeMap<String, CallErrorKind>,
+    /// The room in the file systems of these folders, in bytes.
+    pub(super) room: BTreeMap<String, u64>,
 }
 
 impl Content {
@@ -194,6 +195,7 @@ impl Files {
                 seen.head = node.content.head();
             }
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
+            (Look::Room, FileKind::Folder) => seen.free = self.room.get(&place).copied(),
             (Look::Folder, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
             (Look::Generation, FileKind::Symlink) => {
                 seen.text = node.text();
@@ -289,6 +291,7 @@ impl Files {
             unreadable: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
             closed: BTreeMap::new(),
+            room: BTreeMap::new(),
         };
         let root = files.node("", Content::Folder, 0o755, ROOT);
         files.nodes.insert(String::new(), root);

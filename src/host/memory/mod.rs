@@ -5,23 +5,22 @@
 //! own, which only its calls move, so that waiting takes no time and every run gives the same. Clones of a [`Memory`]
 //! are the same host: whatever is built over one can be dropped, and the host stays.
 
-mod behind;
 mod daemon;
 mod definition;
 mod files;
 mod hook;
+mod scenario;
 mod tree;
 
 use super::primitives::{
-    CallError, CallErrorKind, Copied, Extended, Held, Owner, Primitives, Reads,
+    Answer, CallError, CallErrorKind, Change, Held, Owner, Primitives, Read, Reads,
 };
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
+use crate::inventory::RawLibvirt;
 use crate::mark::Moment;
 use crate::paths;
-use crate::values::HostPath;
 use daemon::Daemon;
 use files::{Content, Files};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -138,136 +137,33 @@ impl Reads for Memory {
         u64::try_from(self.world().files.now_ns() / 1_000_000_000).unwrap_or_default()
     }
 
-    fn libvirt(&self) -> Result<RawLibvirt, CallError> {
-        self.world().daemon.about()
-    }
-
-    fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
-        self.world().daemon.domains()
-    }
-
-    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
-        self.world().daemon.raw(uuid)
-    }
-
-    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
-        self.world().daemon.state(uuid)
-    }
-
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        self.world().files.look(path, look)
-    }
-
-    fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
-        self.world().files.records(folder)
+    fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
+        let World { files, daemon, .. } = &*self.world();
+        Ok(match call {
+            Read::Libvirt {} => daemon.about()?.into(),
+            Read::Domains {} => daemon.domains()?.into(),
+            Read::Domain { uuid } => daemon.raw(uuid)?.into(),
+            Read::State { uuid } => daemon.state(uuid)?.into(),
+            Read::Look { path, look } => files.look(path, look).into(),
+            Read::Records { folder } => files.records(folder)?.into(),
+        })
     }
 }
 
-impl Primitives for Memory {
-    fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
-        self.world().daemon.secure(uuid)
-    }
-
-    fn define(&self, xml: &str) -> Result<(), CallError> {
-        self.world().daemon.define(xml)
-    }
-
-    fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError> {
-        self.world().daemon.undefine(uuid, keep_nvram)
-    }
-
-    fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError> {
-        self.world().daemon.set_autostart(uuid, on)
-    }
-
-    fn start(&self, uuid: &str) -> Result<(), CallError> {
-        let World { files, daemon, .. } = &mut *self.world();
-        daemon.start(files, uuid)
-    }
-
-    fn shutdown(&self, uuid: &str, _within: Duration) -> Result<(), CallError> {
-        self.world().daemon.shutdown(uuid)
-    }
-
-    fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
-        let World { files, daemon, .. } = &mut *self.world();
-        daemon.block_resize(files, uuid, path, bytes)
-    }
-
-    fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError> {
-        self.world().files.make_folder(path, mode, owner)
-    }
-
-    fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
-        self.world().files.probe_xattr(folder)
-    }
-
-    fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
-        self.world().files.set_folder_owner(path, mode, owner)
-    }
-
-    fn write_file(
-        &self,
-        path: &str,
-        scratch: &str,
-        bytes: &[u8],
-        mode: u32,
-    ) -> Result<(), CallError> {
-        self.world().files.write_file(path, scratch, bytes, mode)
-    }
-
-    fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        self.world().files.create_image(path, bytes)
-    }
-
-    fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
-        self.world().files.grow_image(path, from, to)
-    }
-
-    fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
-        self.world().files.copy_file(from, to, limit, mode)
-    }
-
-    fn extend_initrd(
-        &self,
-        base: &str,
-        files: &BTreeMap<HostPath, HostPath>,
-        to: &str,
-        limit: u64,
-        mode: u32,
-    ) -> Result<Extended, CallError> {
-        self.world()
-            .files
-            .extend_initrd(base, files, to, limit, mode)
-    }
-
-    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        self.world().files.erase_image(path, bytes)
-    }
-
-    fn remove_file(&self, path: &str) -> Result<(), CallError> {
-        self.world().files.remove_file(path)
-    }
-
-    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError> {
-        self.world().files.remove_folder(path, known)
-    }
-
-    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {
-        self.world().files.rename_file(from, to)
-    }
-
-    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        self.world().files.append_line(path, line)
-    }
-
+impl Memory {
     /// Patience is real time: the clock of this host stands still while somebody waits.
-    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
+    fn take_lock(
+        &self,
+        world: MutexGuard<'_, World>,
+        path: &str,
+        note: &str,
+        patience: Duration,
+    ) -> Result<Box<dyn Held>, CallError> {
         let taken = |world: &mut World| world.locked.contains(path);
         let (mut world, _) = self
             .shared
             .unlocked
-            .wait_timeout_while(self.world(), patience, taken)
+            .wait_timeout_while(world, patience, taken)
             .unwrap_or_else(PoisonError::into_inner);
         if taken(&mut world) {
             let note = world.files.bytes(path).unwrap_or_default();
@@ -287,19 +183,61 @@ impl Primitives for Memory {
             path: path.to_owned(),
         }))
     }
+}
 
-    fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {
-        let World { files, daemon, .. } = &mut *self.world();
-        if files.stat(pid_file).is_none() || !daemon.runs {
-            return Err(CallError {
-                kind: CallErrorKind::Missing,
-                why: format!("{pid_file}: No such process"),
-            });
-        }
-        if !std::mem::take(&mut daemon.drops_reload) {
-            daemon.look_for_hooks(files);
-        }
-        Ok(())
+impl Primitives for Memory {
+    fn change(&self, call: Change<'_>) -> Result<Answer, CallError> {
+        use Change as C;
+        let mut world = self.world();
+        let World { files, daemon, .. } = &mut *world;
+        Ok(match call {
+            C::DumpSecure { uuid } => daemon.secure(uuid)?.into(),
+            C::Define { xml } => daemon.define(xml)?.into(),
+            C::Undefine { uuid, keep_nvram } => daemon.undefine(uuid, keep_nvram)?.into(),
+            C::SetAutostart { uuid, on } => daemon.set_autostart(uuid, on)?.into(),
+            C::Start { uuid } => daemon.start(files, uuid)?.into(),
+            C::Shutdown { uuid, .. } => daemon.shutdown(uuid)?.into(),
+            C::BlockResize { uuid, path, bytes } => {
+                daemon.block_resize(files, uuid, path, bytes)?.into()
+            }
+            C::MakeFolder { path, mode, owner } => files.make_folder(path, mode, owner)?.into(),
+            C::ProbeXattr { folder } => files.probe_xattr(folder)?.into(),
+            C::SetFolderOwner { path, mode, owner } => {
+                files.set_folder_owner(path, mode, owner)?.into()
+            }
+            C::WriteFile {
+                path,
+                scratch,
+                bytes,
+                mode,
+            } => files.write_file(path, scratch, bytes, mode)?.into(),
+            C::CreateImage { path, bytes } => files.create_image(path, bytes)?.into(),
+            C::GrowImage { path, from, to } => files.grow_image(path, from, to)?.into(),
+            C::CopyFile {
+                from,
+                to,
+                limit,
+                mode,
+            } => files.copy_file(from, to, limit, mode)?.into(),
+            C::ExtendInitrd {
+                base,
+                files: added,
+                to,
+                limit,
+                mode,
+            } => files.extend_initrd(base, added, to, limit, mode)?.into(),
+            C::EraseImage { path, bytes } => files.erase_image(path, bytes)?.into(),
+            C::RemoveFile { path } => files.remove_file(path)?.into(),
+            C::RemoveFolder { path, known } => files.remove_folder(path, known)?.into(),
+            C::RenameFile { from, to } => files.rename_file(from, to)?.into(),
+            C::AppendLine { path, line } => files.append_line(path, line)?.into(),
+            C::Lock {
+                path,
+                note,
+                patience,
+            } => self.take_lock(world, path, note, patience)?.into(),
+            C::ReloadDaemon { pid_file } => daemon.reload(files, pid_file)?.into(),
+        })
     }
 
     fn user(&self) -> String {

@@ -7,7 +7,7 @@ use super::libvirt::WriteConnection;
 use super::pool::close;
 use super::seconds_since_1970;
 use crate::files::Root;
-use crate::host::guests::{Event, Guest, Guests};
+use crate::host::guests::{Event, GuestAnswer, GuestCall, Guests};
 use crate::host::primitives::{CallError, CallErrorKind, Held};
 use crate::inventory::{Fact, Look, RawFile};
 use crate::mark::Moment;
@@ -136,36 +136,23 @@ impl SystemFiles {
 }
 
 impl Guests for SystemGuests {
-    fn guests(&self) -> Result<Vec<Guest>, CallError> {
-        self.libvirt.guests()
-    }
-
-    fn guest(&self, name: &str) -> Result<Guest, CallError> {
-        self.libvirt.guest(name)
-    }
-
-    fn start(&self, uuid: &str) -> Result<(), CallError> {
-        self.libvirt.start(uuid)
-    }
-
-    fn cut(&self, uuid: &str) -> Result<(), CallError> {
-        self.libvirt.cut(uuid)
-    }
-
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        self.files.look(path, look)
-    }
-
-    fn write(&self, path: &str, text: &str) -> Result<(), CallError> {
-        self.files.write(path, text)
-    }
-
-    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        write::append_line(&self.files.root, path, line)
-    }
-
-    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
-        self.files.lock(path, note, patience)
+    fn ask(&self, call: GuestCall<'_>) -> Result<GuestAnswer, CallError> {
+        use GuestCall as C;
+        let (libvirt, files) = (&self.libvirt, &self.files);
+        Ok(match call {
+            C::Guests {} => libvirt.guests()?.into(),
+            C::Guest { name } => libvirt.guest(name)?.into(),
+            C::Start { uuid } => libvirt.start(uuid)?.into(),
+            C::Cut { uuid } => libvirt.cut(uuid)?.into(),
+            C::Look { path, look } => files.look(path, look).into(),
+            C::Write { path, text } => files.write(path, text)?.into(),
+            C::AppendLine { path, line } => write::append_line(&files.root, path, line)?.into(),
+            C::Lock {
+                path,
+                note,
+                patience,
+            } => files.lock(path, note, patience)?.into(),
+        })
     }
 
     fn now(&self) -> u64 {

@@ -5,7 +5,7 @@
 
 use super::events;
 use super::host_capabilities::Network;
-use super::pool::{Call, Daemon, Places, Pool, limit, spawn};
+use super::pool::{Daemon, Places, Pool, Request, limit, spawn};
 use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, RawDomain, RawLibvirt, RunState};
@@ -60,7 +60,7 @@ impl ReadConnection {
     }
 
     pub(super) fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
-        let call = Call::reading("list its domains");
+        let call = Request::reading("list its domains");
         let listing = move |places: Places<Connect>| {
             let listed = list(&places.connection).map_err(|error| said(&error))?;
             Ok((listed, places))
@@ -69,7 +69,7 @@ impl ReadConnection {
         for entry in &listed {
             self.pool.daemon.learn(&entry.seen.uuid, &entry.seen.name);
         }
-        let (domains, answered) = dump_all(listed, places, &Call::reading("dump a domain"))?;
+        let (domains, answered) = dump_all(listed, places, &Request::reading("dump a domain"))?;
         if !answered {
             self.pool.doubt();
         }
@@ -124,7 +124,7 @@ impl ReadConnection {
         what: impl Into<String>,
         call: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, CallError> {
-        ask(&self.pool, &Call::reading(what), call)
+        ask(&self.pool, &Request::reading(what), call)
     }
 }
 
@@ -146,7 +146,7 @@ impl WriteConnection {
         register: impl FnOnce(&Connect) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         self.pool
-            .call(&Call::reading("tell of events"), move |connect| {
+            .call(&Request::reading("tell of events"), move |connect| {
                 connect
                     .set_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
                     .map_err(|error| said(&error))?;
@@ -155,16 +155,20 @@ impl WriteConnection {
     }
 
     pub(super) fn guests(&self) -> Result<Vec<Guest>, CallError> {
-        let guests = ask(&self.pool, &Call::reading("list its domains"), |connect| {
-            let guests = connect.list_all_domains(0)?;
-            let guests = guests.iter().map(|domain| match guest(domain) {
-                Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
-                guest => guest.map(Some),
-            });
-            guests
-                .filter_map(Result::transpose)
-                .collect::<Result<Vec<_>, _>>()
-        })?;
+        let guests = ask(
+            &self.pool,
+            &Request::reading("list its domains"),
+            |connect| {
+                let guests = connect.list_all_domains(0)?;
+                let guests = guests.iter().map(|domain| match guest(domain) {
+                    Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
+                    guest => guest.map(Some),
+                });
+                guests
+                    .filter_map(Result::transpose)
+                    .collect::<Result<Vec<_>, _>>()
+            },
+        )?;
         for guest in &guests {
             self.pool.daemon.learn(&guest.uuid, &guest.name);
         }
@@ -172,7 +176,7 @@ impl WriteConnection {
     }
 
     pub(super) fn guest(&self, name: &str) -> Result<Guest, CallError> {
-        let call = Call::reading(format!("tell the state of {name}"));
+        let call = Request::reading(format!("tell the state of {name}"));
         let wanted = name.to_owned();
         let guest = ask(&self.pool, &call, move |connect| {
             guest(&connect.lookup_domain_by_name(&wanted)?)
@@ -182,7 +186,7 @@ impl WriteConnection {
     }
 
     pub(super) fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
-        let call = Call::reading(self.doing("dump", uuid));
+        let call = Request::reading(self.doing("dump", uuid));
         self.with(uuid, &call, |domain| {
             domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)
         })
@@ -191,7 +195,7 @@ impl WriteConnection {
     pub(super) fn define(&self, xml: &str) -> Result<(), CallError> {
         let names = identity(xml);
         let name = names.0.clone().unwrap_or_else(|| "a domain".to_owned());
-        let call = Call::changing(format!("define {name}"), limit::CHANGE);
+        let call = Request::changing(format!("define {name}"), limit::CHANGE);
         let xml = xml.to_owned();
         let uuid = self.pool.call(&call, move |connect| {
             connect
@@ -236,7 +240,7 @@ impl WriteConnection {
 
     pub(super) fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError> {
         let what = format!("ask {} to power off", self.pool.daemon.name(uuid));
-        let call = Call::changing(what, within.min(limit::CHANGE));
+        let call = Request::changing(what, within.min(limit::CHANGE));
         self.with(uuid, &call, Domain::shutdown)
     }
 
@@ -260,14 +264,14 @@ impl WriteConnection {
         format!("{verb} {}", self.pool.daemon.name(uuid))
     }
 
-    fn change(&self, verb: &str, uuid: &str, limit: Duration) -> Call {
-        Call::changing(self.doing(verb, uuid), limit)
+    fn change(&self, verb: &str, uuid: &str, limit: Duration) -> Request {
+        Request::changing(self.doing(verb, uuid), limit)
     }
 
     fn with<T: Send + 'static>(
         &self,
         uuid: &str,
-        call: &Call,
+        call: &Request,
         make: impl FnOnce(&Domain) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, CallError> {
         let uuid = uuid.to_owned();
@@ -280,7 +284,7 @@ impl WriteConnection {
 /// Makes a call, with libvirt's error as the call's.
 fn ask<T: Send + 'static>(
     pool: &Arc<Pool<Connect>>,
-    call: &Call,
+    call: &Request,
     make: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, CallError> {
     pool.call(call, move |connect| {
@@ -442,7 +446,7 @@ fn uuids(
 fn dump_all(
     listed: Vec<Listed>,
     places: Places<Connect>,
-    call: &Call,
+    call: &Request,
 ) -> Result<(Vec<RawDomain>, bool), CallError> {
     let (listed, places) = (Arc::new(listed), Arc::new(places));
     let next = Arc::new(AtomicUsize::new(0));

@@ -15,15 +15,12 @@ pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
 pub use host_capabilities::{HostCapabilities, Network};
 
-use super::primitives::{CallError, Copied, Extended, Held, Owner, Primitives, Reads};
+use super::primitives::{Answer, CallError, Change, Primitives, Read, Reads};
 use crate::files::Root;
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RunState};
 use crate::mark::Moment;
-use crate::values::HostPath;
 use files::seed::Receipts;
 use files::{folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -84,28 +81,16 @@ impl SystemHost {
 }
 
 impl Reads for SystemReads {
-    fn libvirt(&self) -> Result<RawLibvirt, CallError> {
-        self.libvirt.about()
-    }
-
-    fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
-        self.libvirt.domains()
-    }
-
-    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
-        self.libvirt.domain(uuid)
-    }
-
-    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
-        self.libvirt.state(uuid)
-    }
-
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        look::look(&self.root, &self.seeds, path, look)
-    }
-
-    fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
-        look::records(&self.root, folder)
+    fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
+        let (root, libvirt) = (&self.root, &self.libvirt);
+        Ok(match call {
+            Read::Libvirt {} => libvirt.about()?.into(),
+            Read::Domains {} => libvirt.domains()?.into(),
+            Read::Domain { uuid } => libvirt.domain(uuid)?.into(),
+            Read::State { uuid } => libvirt.state(uuid)?.into(),
+            Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
+            Read::Records { folder } => look::records(root, folder)?.into(),
+        })
     }
 
     fn now(&self) -> u64 {
@@ -114,28 +99,8 @@ impl Reads for SystemReads {
 }
 
 impl Reads for SystemHost {
-    fn libvirt(&self) -> Result<RawLibvirt, CallError> {
-        self.reads.libvirt()
-    }
-
-    fn domains(&self) -> Result<Vec<RawDomain>, CallError> {
-        self.reads.domains()
-    }
-
-    fn domain(&self, uuid: &str) -> Result<RawDomain, CallError> {
-        self.reads.domain(uuid)
-    }
-
-    fn state(&self, uuid: &str) -> Result<RunState, CallError> {
-        self.reads.state(uuid)
-    }
-
-    fn look(&self, path: &str, look: Look) -> Fact<RawFile> {
-        self.reads.look(path, look)
-    }
-
-    fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
-        self.reads.records(folder)
+    fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
+        self.reads.read(call)
     }
 
     fn now(&self) -> u64 {
@@ -144,105 +109,55 @@ impl Reads for SystemHost {
 }
 
 impl Primitives for SystemHost {
-    fn dump_secure(&self, uuid: &str) -> Result<String, CallError> {
-        self.libvirt.dump_secure(uuid)
-    }
-
-    fn define(&self, xml: &str) -> Result<(), CallError> {
-        self.libvirt.define(xml)
-    }
-
-    fn undefine(&self, uuid: &str, keep_nvram: bool) -> Result<(), CallError> {
-        self.libvirt.undefine(uuid, keep_nvram)
-    }
-
-    fn set_autostart(&self, uuid: &str, on: bool) -> Result<(), CallError> {
-        self.libvirt.set_autostart(uuid, on)
-    }
-
-    fn start(&self, uuid: &str) -> Result<(), CallError> {
-        self.libvirt.start(uuid)
-    }
-
-    fn shutdown(&self, uuid: &str, within: Duration) -> Result<(), CallError> {
-        self.libvirt.shutdown(uuid, within)
-    }
-
-    fn block_resize(&self, uuid: &str, path: &str, bytes: u64) -> Result<(), CallError> {
-        self.libvirt.block_resize(uuid, path, bytes)
-    }
-
-    fn make_folder(&self, path: &str, mode: u32, owner: Option<Owner>) -> Result<(), CallError> {
-        folder::make(self.root(), path, mode, owner)
-    }
-
-    fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
-        folder::probe_xattr(&self.root().below(folder))
-    }
-
-    fn set_folder_owner(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
-        folder::set_owner(self.root(), path, mode, owner)
-    }
-
-    fn write_file(
-        &self,
-        path: &str,
-        scratch: &str,
-        bytes: &[u8],
-        mode: u32,
-    ) -> Result<(), CallError> {
-        write::write(self.root(), path, scratch, bytes, mode)
-    }
-
-    fn create_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        image::create(self.root(), path, bytes)
-    }
-
-    fn grow_image(&self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
-        image::grow(self.root(), path, from, to)
-    }
-
-    fn copy_file(&self, from: &str, to: &str, limit: u64, mode: u32) -> Result<Copied, CallError> {
-        write::copy(self.root(), from, to, limit, mode)
-    }
-
-    fn extend_initrd(
-        &self,
-        base: &str,
-        files: &BTreeMap<HostPath, HostPath>,
-        to: &str,
-        limit: u64,
-        mode: u32,
-    ) -> Result<Extended, CallError> {
-        initrd::extend(self.root(), base, files, to, limit, mode)
-    }
-
-    fn erase_image(&self, path: &str, bytes: u64) -> Result<(), CallError> {
-        image::erase(self.root(), path, bytes)
-    }
-
-    fn remove_file(&self, path: &str) -> Result<(), CallError> {
-        write::remove(self.root(), path)
-    }
-
-    fn remove_folder(&self, path: &str, known: &[&str]) -> Result<Vec<String>, CallError> {
-        folder::remove(self.root(), path, known)
-    }
-
-    fn rename_file(&self, from: &str, to: &str) -> Result<(), CallError> {
-        write::rename(self.root(), from, to)
-    }
-
-    fn append_line(&self, path: &str, line: &str) -> Result<(), CallError> {
-        write::append_line(self.root(), path, line)
-    }
-
-    fn lock(&self, path: &str, note: &str, patience: Duration) -> Result<Box<dyn Held>, CallError> {
-        lock::lock(self.root(), path, note, patience)
-    }
-
-    fn reload_daemon(&self, pid_file: &str) -> Result<(), CallError> {
-        process::reload_daemon(&self.root().below(pid_file))
+    fn change(&self, call: Change<'_>) -> Result<Answer, CallError> {
+        use Change as C;
+        let (root, libvirt) = (&self.reads.root, &self.libvirt);
+        Ok(match call {
+            C::DumpSecure { uuid } => libvirt.dump_secure(uuid)?.into(),
+            C::Define { xml } => libvirt.define(xml)?.into(),
+            C::Undefine { uuid, keep_nvram } => libvirt.undefine(uuid, keep_nvram)?.into(),
+            C::SetAutostart { uuid, on } => libvirt.set_autostart(uuid, on)?.into(),
+            C::Start { uuid } => libvirt.start(uuid)?.into(),
+            C::Shutdown { uuid, within } => libvirt.shutdown(uuid, within)?.into(),
+            C::BlockResize { uuid, path, bytes } => libvirt.block_resize(uuid, path, bytes)?.into(),
+            C::MakeFolder { path, mode, owner } => folder::make(root, path, mode, owner)?.into(),
+            C::ProbeXattr { folder } => folder::probe_xattr(&root.below(folder))?.into(),
+            C::SetFolderOwner { path, mode, owner } => {
+                folder::set_owner(root, path, mode, owner)?.into()
+            }
+            C::WriteFile {
+                path,
+                scratch,
+                bytes,
+                mode,
+            } => write::write(root, path, scratch, bytes, mode)?.into(),
+            C::CreateImage { path, bytes } => image::create(root, path, bytes)?.into(),
+            C::GrowImage { path, from, to } => image::grow(root, path, from, to)?.into(),
+            C::CopyFile {
+                from,
+                to,
+                limit,
+                mode,
+            } => write::copy(root, from, to, limit, mode)?.into(),
+            C::ExtendInitrd {
+                base,
+                files,
+                to,
+                limit,
+                mode,
+            } => initrd::extend(root, base, files, to, limit, mode)?.into(),
+            C::EraseImage { path, bytes } => image::erase(root, path, bytes)?.into(),
+            C::RemoveFile { path } => write::remove(root, path)?.into(),
+            C::RemoveFolder { path, known } => folder::remove(root, path, known)?.into(),
+            C::RenameFile { from, to } => write::rename(root, from, to)?.into(),
+            C::AppendLine { path, line } => write::append_line(root, path, line)?.into(),
+            C::Lock {
+                path,
+                note,
+                patience,
+            } => lock::lock(root, path, note, patience)?.into(),
+            C::ReloadDaemon { pid_file } => process::reload_daemon(&root.below(pid_file))?.into(),
+        })
     }
 
     fn user(&self) -> String {

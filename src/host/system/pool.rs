@@ -36,14 +36,14 @@ pub(super) mod limit {
 }
 
 /// One request to libvirt.
-pub(super) struct Call {
+pub(super) struct Request {
     /// What it is asked to do, as in "start armhf-vm".
     what: String,
     limit: Duration,
     changes: bool,
 }
 
-impl Call {
+impl Request {
     pub(super) fn reading(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -240,7 +240,7 @@ impl<C: Clone + Send + 'static> Pool<C> {
     /// A pool with its first connection.
     pub(super) fn open(open: Arc<Open<C>>, daemon: Arc<Daemon>) -> Result<Arc<Self>, CallError> {
         let first = Arc::clone(&open);
-        let connection = Call::reading("take a connection").make(move || first())?;
+        let connection = Request::reading("take a connection").make(move || first())?;
         Ok(Arc::new(Self {
             open,
             daemon,
@@ -254,7 +254,7 @@ impl<C: Clone + Send + 'static> Pool<C> {
     /// Makes a call, and finds out whether the daemon answers at all if there is no answer.
     pub(super) fn call<T: Send + 'static>(
         self: &Arc<Self>,
-        call: &Call,
+        call: &Request,
         make: impl FnOnce(&C) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         self.call_with(call, 1, move |places| make(&places.connection))
@@ -263,7 +263,7 @@ impl<C: Clone + Send + 'static> Pool<C> {
     /// The same for what goes on with so many calls at once over the same connection.
     pub(super) fn call_with<T: Send + 'static>(
         self: &Arc<Self>,
-        call: &Call,
+        call: &Request,
         calls: usize,
         make: impl FnOnce(Places<C>) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
@@ -359,7 +359,7 @@ mod tests {
     fn hang(pool: &Arc<Pool<usize>>, what: &str) -> (usize, mpsc::Sender<()>) {
         let (release, released) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
-        let call = Call::changing(what, SHORT);
+        let call = Request::changing(what, SHORT);
         let error = pool.call(&call, move |connection| {
             sender.send(*connection).unwrap();
             let _ = released.recv();
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_call_without_an_answer_is_given_up_and_says_what_it_was() {
-        let call = Call::changing("start obs-02", SHORT);
+        let call = Request::changing("start obs-02", SHORT);
         let began = Instant::now();
         let slow = || {
             thread::sleep(Duration::from_secs(20));
@@ -386,9 +386,9 @@ mod tests {
                 .starts_with("libvirt did not start obs-02 within 0 s; outcome unknown"),
             "{error}"
         );
-        let read = Call {
+        let read = Request {
             limit: SHORT,
-            ..Call::reading("list its domains")
+            ..Request::reading("list its domains")
         };
         assert!(!read.unanswered().why.contains("outcome"));
     }
@@ -416,7 +416,7 @@ mod tests {
         // Two at once go where two are free, and places that are given back are taken again.
         let (first, _) = &held[8];
         let shared = pool
-            .call_with(&Call::reading("list"), 2, |places| Ok(places.connection))
+            .call_with(&Request::reading("list"), 2, |places| Ok(places.connection))
             .unwrap();
         assert_eq!(shared, *first);
         drop(held);
@@ -428,21 +428,23 @@ mod tests {
         let daemon: Arc<Daemon> = Arc::default();
         let (pool, _) = pool(&daemon);
         *lock(&daemon.doubted) = Instant::now().checked_sub(PROBE);
-        let error = pool.call(&Call::reading("list"), |_| Ok(())).unwrap_err();
+        let error = pool
+            .call(&Request::reading("list"), |_| Ok(()))
+            .unwrap_err();
         assert_eq!(error.kind, CallErrorKind::Unanswered);
         assert!(
             error.why.starts_with("libvirt does not answer any more"),
             "{error}"
         );
         *lock(&daemon.doubted) = None;
-        pool.call(&Call::reading("list"), |_| Ok(())).unwrap();
+        pool.call(&Request::reading("list"), |_| Ok(())).unwrap();
     }
 
     #[test]
     fn an_error_comes_through_and_a_name_is_said_once_it_is_known() {
         let daemon: Arc<Daemon> = Arc::default();
         let (pool, _) = pool(&daemon);
-        let refused = pool.call(&Call::reading("list"), |_| -> Result<(), _> {
+        let refused = pool.call(&Request::reading("list"), |_| -> Result<(), _> {
             Err(CallError::other("refused"))
         });
         assert_eq!(refused.unwrap_err().why, "refused");

@@ -17,11 +17,11 @@ fn an_answer_keeps_the_number_of_its_error() {
 fn a_domain_that_is_not_dumped_in_time_is_listed_as_unreadable() {
     let connection = ReadConnection::open(TEST).unwrap();
     let listing = |places: Places<Connect>| Ok((list(&places.connection).unwrap(), places));
-    let call = Call::reading("list its domains");
+    let call = Request::reading("list its domains");
     let (listed, places) = connection.pool.call_with(&call, DUMPERS, listing).unwrap();
     let untouched: Vec<_> = listed.iter().map(|entry| entry.unread("why")).collect();
     assert_eq!(untouched[0].name, "test");
-    let hurried = Call::changing("dump a domain", Duration::ZERO);
+    let hurried = Request::changing("dump a domain", Duration::ZERO);
     let (dumped, _) = dump_all(listed, places, &hurried).unwrap();
     for (raw, unread) in dumped.iter().zip(&untouched) {
         assert_eq!(raw.name, unread.name);

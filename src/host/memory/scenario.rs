@@ -1,0 +1,311 @@
+//! What happens on a host behind armfleet's back: users with virsh and a shell, guests, and misfortune.
+
+use super::daemon::{Domain, SAVES};
+use super::definition;
+use super::files::Content;
+use super::{Memory, World};
+use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
+use crate::paths;
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+/// What a person does takes as long.
+const MOMENT: Duration = Duration::from_secs(1);
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+/// A symbolic link, as QEMU keeps a guest's mode: little-endian.
+const LINK_MODE: [u8; 4] = 0o120_777_u32.to_le_bytes();
+
+/// Users with virsh. Each fails when there is no domain of that name.
+impl Memory {
+    /// A domain's UUID.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn uuid_of(&self, name: &str) -> Result<String, CallError> {
+        self.on_domain(name, |domain| domain.uuid.clone())
+    }
+
+    /// Redefines a domain, as `virsh edit` does.
+    ///
+    /// # Errors
+    /// When there is no such domain, or as libvirt says.
+    pub fn edit_domain(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Result<(), CallError> {
+        let definition = self.on_domain(name, |domain| domain.definition.clone())?;
+        self.define(&edit(&definition))
+    }
+
+    /// Defines a copy under another name with images of its own, as `virt-clone` does: metadata and shares are copied.
+    ///
+    /// # Errors
+    /// When there is no such domain, or as libvirt says.
+    pub fn clone_domain(&self, name: &str, clone: &str) -> Result<(), CallError> {
+        let definition = self.on_domain(name, |domain| domain.definition.clone())?;
+        let uuid = format!("c10e0000-0000-4000-8000-{:0>12}", clone.len());
+        let copy = definition::renamed(&definition, clone, &uuid);
+        self.define(&copy.replace(".img'", "-clone.img'"))
+    }
+
+    /// Gives a domain another name, as `virsh domrename` does.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn rename_domain(&self, name: &str, new: &str) -> Result<(), CallError> {
+        self.on_domain(name, |domain| {
+            domain.definition = definition::renamed(&domain.definition, new, &domain.uuid);
+            new.clone_into(&mut domain.name);
+        })
+    }
+
+    /// Cuts a domain's power, as `virsh destroy` does.
+    ///
+    /// # Errors
+    /// When there is no such domain, or it is off.
+    pub fn destroy(&self, name: &str) -> Result<(), CallError> {
+        let uuid = self.uuid_of(name)?;
+        self.world().daemon.destroy(&uuid)
+    }
+
+    /// Undefines a domain, as `virsh undefine` does: while it runs, that makes it transient.
+    ///
+    /// # Errors
+    /// When there is no such domain, or as libvirt says.
+    pub fn undefine_domain(&self, name: &str) -> Result<(), CallError> {
+        let uuid = self.uuid_of(name)?;
+        self.undefine(&uuid, false)
+    }
+
+    /// Puts a domain into a state (`virDomainState` and its reason).
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn set_state(&self, name: &str, state: u32, reason: u32) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.state = (state, reason))
+    }
+
+    /// Stops a domain and keeps its memory, as `virsh managedsave` does.
+    ///
+    /// # Errors
+    /// When there is no such domain, or it is off.
+    pub fn save_domain(&self, name: &str) -> Result<(), CallError> {
+        self.destroy(name)?;
+        self.on_domain(name, |domain| domain.managed_save = true)?;
+        self.put_file(&format!("{}/{name}.save", SAVES), "LibvirtQemudSave")
+    }
+
+    /// Gives a domain a snapshot and a checkpoint, as `virsh snapshot-create-as` and `checkpoint-create-as` do.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn add_snapshot(
+        &self,
+        name: &str,
+        snapshot: &str,
+        checkpoint: &str,
+    ) -> Result<(), CallError> {
+        self.on_domain(name, |domain| {
+            domain.snapshots.push(snapshot.to_owned());
+            domain.checkpoints.push(checkpoint.to_owned());
+        })
+    }
+
+    /// The host, a moment after the last thing that armfleet did: what happens behind its back is later.
+    fn meanwhile(&self) -> MutexGuard<'_, World> {
+        self.world().files.pass(MOMENT);
+        self.world()
+    }
+
+    fn on_domain<T>(&self, name: &str, act: impl FnOnce(&mut Domain) -> T) -> Result<T, CallError> {
+        let mut world = self.world();
+        let domain = world.daemon.named(name).ok_or_else(|| CallError {
+            kind: CallErrorKind::Missing,
+            why: format!("Domain not found: no domain with matching name '{name}'"),
+        })?;
+        Ok(act(domain))
+    }
+}
+
+/// Guests, and misfortune.
+impl Memory {
+    /// A domain's guest does not hear so many requests to power off.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn deafen_guest(&self, name: &str, requests: u32) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.deaf_to = requests)
+    }
+
+    /// A domain's process ends by itself after so long: the one that it has, or else each that it gets.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn end_process_after(&self, name: &str, time: Duration) -> Result<(), CallError> {
+        let now_ns = self.world().files.now_ns();
+        self.on_domain(name, |domain| domain.end_after(time, now_ns))
+    }
+
+    /// libvirt cannot dump a domain's definition.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn forbid_dump(&self, name: &str, why: &str) -> Result<(), CallError> {
+        self.on_domain(name, |domain| domain.unreadable = Some(why.to_owned()))
+    }
+
+    /// Starts libvirt's daemon, or starts it again; its domains run on.
+    pub fn restart_daemon(&self) {
+        let World { files, daemon, .. } = &mut *self.meanwhile();
+        daemon.runs = true;
+        daemon.look_for_hooks(files);
+        // Its folder is there from the beginning.
+        let written = files.put(paths::DAEMON_PID_FILES[0], Content::file("1"), 0o644, ROOT);
+        debug_assert!(written.is_ok());
+    }
+
+    /// Stops libvirt's daemon; its domains run on.
+    pub fn stop_daemon(&self) {
+        self.world().daemon.runs = false;
+    }
+
+    /// The daemon drops the next request to look for hooks, as it does in the first moments of its life.
+    pub fn drop_next_reload(&self) {
+        self.world().daemon.drops_reload = true;
+    }
+}
+
+/// Users with a shell. Paths must have a folder to be in.
+impl Memory {
+    /// What is in a file; of an image, the bytes that were written.
+    #[must_use]
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        self.world().files.bytes(path).map(<[u8]>::to_vec)
+    }
+
+    /// Writes a file of root's, mode 0644.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn put_file(&self, path: &str, bytes: impl AsRef<[u8]>) -> Result<(), CallError> {
+        self.meanwhile()
+            .files
+            .put(path, Content::file(bytes.as_ref()), 0o644, ROOT)
+    }
+
+    /// Puts a socket there.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn put_special(&self, path: &str) -> Result<(), CallError> {
+        self.meanwhile()
+            .files
+            .put(path, Content::Special, 0o644, ROOT)
+    }
+
+    /// A guest writes a file into its share.
+    ///
+    /// # Errors
+    /// When the share is not there.
+    pub fn put_guest_file(&self, share: &str, name: &str, text: &str) -> Result<(), CallError> {
+        let mut world = self.meanwhile();
+        let owner = world.files.stat(share).map(|stat| Owner {
+            uid: stat.uid,
+            gid: stat.gid,
+        });
+        let path = format!("{share}/{name}");
+        let owner = owner.unwrap_or(ROOT);
+        world.files.put(&path, Content::file(text), 0o600, owner)
+    }
+
+    /// A guest makes a symbolic link in its share, which the host sees as a file.
+    ///
+    /// # Errors
+    /// When the share is not there.
+    pub fn put_guest_link(&self, share: &str, name: &str, target: &str) -> Result<(), CallError> {
+        self.put_guest_file(share, name, target)?;
+        self.meanwhile()
+            .files
+            .give_guest_mode(&format!("{share}/{name}"), &LINK_MODE)
+    }
+
+    /// QEMU keeps a mode for what a guest made in its share.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn give_guest_mode(&self, path: &str, mode: &[u8]) -> Result<(), CallError> {
+        self.meanwhile().files.give_guest_mode(path, mode)
+    }
+
+    /// A guest writes to its disk.
+    ///
+    /// # Errors
+    /// When there is no such image.
+    pub fn write_image(&self, path: &str, text: &str) -> Result<(), CallError> {
+        self.meanwhile().files.edit_file(path, |bytes, size| {
+            *bytes = text.as_bytes().to_vec();
+            *size = (*size).max(bytes.len() as u64);
+            Ok(())
+        })
+    }
+
+    /// Cuts a file to a size, or grows it to one with zero bytes.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn truncate(&self, path: &str, to: u64) -> Result<(), CallError> {
+        self.meanwhile().files.edit_file(path, |bytes, size| {
+            bytes.truncate(usize::try_from(to).unwrap_or(usize::MAX));
+            *size = to;
+            Ok(())
+        })
+    }
+
+    /// Gives anything another mode and owner.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn own(&self, path: &str, mode: u32, owner: Owner) -> Result<(), CallError> {
+        self.meanwhile().files.own(path, mode, owner)
+    }
+
+    /// Removes whatever has this name, with all that is in it.
+    pub fn remove(&self, path: &str) {
+        self.meanwhile().files.remove(path);
+    }
+
+    /// Nobody can look at a path any more.
+    pub fn make_unreadable(&self, path: &str, why: &str) {
+        let files = &mut self.meanwhile().files;
+        files.unreadable.insert(path.to_owned(), why.to_owned());
+    }
+
+    /// The file system of this folder keeps no extended attributes of the kind `user.*`.
+    pub fn take_xattrs_away(&self, folder: &str) {
+        let files = &mut self.meanwhile().files;
+        files.without_xattrs.insert(folder.to_owned());
+    }
+
+    /// The file system of this folder takes nothing new: it is full, or mounted read-only.
+    pub fn close_folder(&self, folder: &str, why: CallErrorKind) {
+        let files = &mut self.meanwhile().files;
+        files.closed.insert(folder.to_owned(), why);
+    }
+
+    /// The file system of this folder has so much room left.
+    pub fn leave_room(&self, folder: &str, bytes: u64) {
+        let files = &mut self.meanwhile().files;
+        files.room.insert(folder.to_owned(), bytes);
+    }
+
+    /// Puts a link there.
+    ///
+    /// # Errors
+    /// When its folder is not there, or something else has its name.
+    pub fn put_link(&self, path: &str, target: &str) -> Result<(), CallError> {
+        let link = Content::Link(target.to_owned());
+        self.meanwhile().files.put(path, link, 0o777, ROOT)
+    }
+}

@@ -1,0 +1,228 @@
+//! Hosts in memory to plan and apply fleets on, and the cases of `tests/cases`, whose scenarios make them.
+
+pub(crate) mod case;
+pub(crate) mod scenario;
+
+use armfleet::engine::{self, Interruption, Monitor};
+use armfleet::fleet::{Spec, read_fleet};
+use armfleet::host::intercept::{Intercept, Intercepted, Recording};
+use armfleet::host::memory::Memory;
+use armfleet::host::primitives::Primitives;
+use armfleet::host::{Executor, Host, Inspect, Observer};
+use armfleet::inventory::{RawInventory, RawLibvirt, query};
+use armfleet::paths;
+use armfleet::plan::{Ended, Outcome, Plan, Policy, Step};
+use armfleet::report::{Paint, PlanReport, render_plan};
+use case::Case;
+use scenario::HostFacts;
+use std::time::Duration;
+
+/// A fleet of one VM.
+pub(crate) const FLEET: &str = include_str!("../cases/no-op/fleet.yaml");
+
+pub(crate) const VM: &str = "armhf-vm";
+pub(crate) const SHARE: &str = "/srv/armhf-vm-boot";
+pub(crate) const IMAGE: &str = "/srv/armhf-vm.img";
+pub(crate) const RECORD: &str = "/var/lib/armfleet/vms/armhf-vm/record.json";
+pub(crate) const UUID: &str = "5a0191cc-14b5-8260-9822-11f28f323c82";
+pub(crate) const EMPTY: &str = "fleet: lab\nvms: {}\n";
+
+pub(crate) fn spec(fleet: &str) -> Spec {
+    read_fleet(fleet.as_bytes(), "fleet.yaml", "/fleet")
+        .unwrap_or_else(|problems| panic!("{problems:?}\n{fleet}"))
+}
+
+const CAPABILITIES: &str = include_str!("../fixtures/capabilities-9.0.xml");
+
+/// The captured capabilities, changed to what this host has.
+fn capabilities(facts: &HostFacts) -> String {
+    let mut text = CAPABILITIES.to_owned();
+    let mut change = |from: &str, to: &str| {
+        assert!(text.contains(from), "no {from} among the capabilities");
+        text = text.replace(from, to);
+    };
+    if let Some(memory) = facts.memory {
+        let memory = format!("<memory unit='KiB'>{}<", memory.0 >> 10);
+        change("<memory unit='KiB'>5597388<", &memory);
+    }
+    if let Some(vcpus) = facts.vcpus {
+        let machine = |vcpus| format!("<machine canonical='virt-7.2' maxCpus='{vcpus}'>virt<");
+        change(&machine(512), &machine(vcpus));
+        let machine = |vcpus| format!("<machine maxCpus='{vcpus}'>virt-7.2<");
+        change(&machine(512), &machine(vcpus));
+    }
+    if facts.kvm {
+        let domain = "<domain type='qemu'/>";
+        change(domain, &format!("{domain}<domain type='kvm'/>"));
+    }
+    if facts.no_emulator {
+        change("<arch name='armv7l'>", "<arch name='riscv64'>");
+    }
+    text
+}
+
+/// A host on which armfleet never was, with a seed for its VMs.
+pub(crate) fn new_host() -> Memory {
+    new_host_with(&HostFacts::default())
+}
+
+/// The same, with other facts.
+fn new_host_with(facts: &HostFacts) -> Memory {
+    let host = Memory::new(RawLibvirt {
+        version: 9_000_000,
+        capabilities: capabilities(facts),
+    });
+    host.make_folder("/srv/seed", 0o755, None).unwrap();
+    for (name, text) in [("vmlinuz", "kernel 48"), ("initrd.img", "initrd 48")] {
+        host.put_file(&format!("/srv/seed/{name}-6.1.0-48-armmp"), text)
+            .unwrap();
+    }
+    for (folder, room) in &facts.free {
+        host.leave_room(folder, room.0);
+    }
+    watch(&host);
+    host
+}
+
+/// Has a watcher be at work for as long as the host is there.
+fn watch(host: &Memory) {
+    let note = "pid 7, user root, since 2023-11-14 22:13 UTC";
+    std::mem::forget(host.lock(paths::WATCH_LOCK, note, Duration::ZERO).unwrap());
+}
+
+/// A host on which the fleet was applied, and its guest has written to its disk. It is the same every time: steps are
+/// performed one by one.
+pub(crate) fn settled_host() -> Memory {
+    host_of("no-op")
+}
+
+/// The host of a case.
+#[track_caller]
+pub(crate) fn host_of(case: &str) -> Memory {
+    Case::new(case).host()
+}
+
+/// What the guest wrote to its disk.
+pub(crate) const DATA: &str = "the guest's data";
+
+pub(crate) fn perform_in_order(host: &Memory, fleet: &str) {
+    let performer = Executor::locked(host.clone()).unwrap();
+    for step in plan(host, fleet, &Policy::default()).steps {
+        performer.perform(&step).unwrap();
+    }
+}
+
+/// What planning sees of a host.
+pub(crate) fn observe(host: &Memory, fleet: &str) -> RawInventory {
+    Observer(host.clone())
+        .observe(&query(&spec(fleet)))
+        .unwrap()
+}
+
+/// Plans without any means to change the host.
+pub(crate) fn plan(host: &Memory, fleet: &str, policy: &Policy) -> Plan {
+    let intercepted = Intercepted {
+        calls: host.clone(),
+        by: Recording::default(),
+    };
+    let observer = Observer(intercepted);
+    let (plan, _) = engine::observe_and_plan(&observer, &spec(fleet), policy).unwrap();
+    assert_eq!(observer.0.by.changes(), Vec::<String>::new());
+    plan
+}
+
+pub(crate) fn text(plan: &Plan) -> String {
+    render_plan(&PlanReport::new(plan, None), Paint::Plain)
+}
+
+/// An apply, and what it did.
+pub(crate) struct Applied {
+    pub(crate) outcome: Outcome,
+    /// The calls that change something, but for the journal, the history and the locks of VMs.
+    pub(crate) changes: Vec<String>,
+}
+
+/// What an apply does that has nothing to do.
+pub(crate) const ONLY_THE_LOCK: [&str; 1] = ["lock /run/armfleet/apply.lock"];
+
+pub(crate) fn apply(host: &Memory, fleet: &str, policy: &Policy) -> Applied {
+    let intercepted = Intercepted {
+        calls: host.clone(),
+        by: Recording::default(),
+    };
+    let performer = Executor::locked(intercepted).unwrap();
+    let outcome = apply_over(&performer, fleet, policy);
+    let mut changes = performer.calls().by.changes();
+    changes.retain(|call| !is_bookkeeping(call));
+    Applied { outcome, changes }
+}
+
+fn is_bookkeeping(call: &str) -> bool {
+    call.starts_with("append_line ")
+        || call.contains(" /var/lib/armfleet/history")
+        || call.starts_with("lock /run/armfleet/vm/")
+        || call.starts_with("lock /run/armfleet/staging/")
+}
+
+pub(crate) fn apply_over<W: Intercept>(
+    performer: &Executor<Intercepted<Memory, W>>,
+    fleet: &str,
+    policy: &Policy,
+) -> Outcome {
+    let spec = spec(fleet);
+    let (plan, _) = engine::observe_and_plan(performer, &spec, policy).unwrap();
+    engine::apply(performer, &spec, policy, &plan, &Silent).unwrap()
+}
+
+/// Applies a case's fleet file on its host, the plan of which `tests/cases.rs` has looked at.
+#[track_caller]
+pub(crate) fn apply_case(name: &str) -> (Memory, Applied) {
+    let case = Case::new(name);
+    let host = case.host();
+    let applied = apply(&host, &case.fleet, &case.policy);
+    (host, applied)
+}
+
+impl Applied {
+    /// Everything planned was done, and nothing is left to do.
+    #[track_caller]
+    pub(crate) fn assert_converged(&self) {
+        assert!(self.outcome.all_done(), "{:#?}", self.outcome.ended);
+        let left = &self.outcome.residual;
+        assert!(left.is_empty() && left.is_complete(), "{}", text(left));
+    }
+
+    /// It converged by these calls.
+    #[track_caller]
+    pub(crate) fn assert_did(&self, changes: &[&str]) {
+        assert_eq!(self.changes[0], ONLY_THE_LOCK[0]);
+        assert_eq!(self.changes[1..], *changes);
+        self.assert_converged();
+    }
+
+    /// Nothing was to be done.
+    #[track_caller]
+    pub(crate) fn assert_did_nothing(&self) {
+        assert_eq!(self.changes, ONLY_THE_LOCK);
+        assert!(self.outcome.residual.is_empty());
+    }
+
+    /// What was wanted and not done, a line each.
+    pub(crate) fn refused(&self) -> String {
+        let refusals = self.outcome.residual.refusals.iter();
+        refusals
+            .map(|refusal| format!("{}: {}\n", refusal.subject, refusal.why))
+            .collect()
+    }
+}
+
+/// A monitor that sees nothing and never interrupts.
+pub(crate) struct Silent;
+
+impl Monitor for Silent {
+    fn begins(&self, _: &Step) {}
+    fn ended(&self, _: &Step, _: &Ended) {}
+    fn interruption(&self) -> Interruption {
+        Interruption::None
+    }
+}
