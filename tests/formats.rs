@@ -97,6 +97,10 @@ fn every_format_of_the_example_is_as_recorded() {
     let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
     golden("plan.txt", &render_plan(&report, Paint::Plain));
     golden("plan-colours.txt", &render_plan(&report, Paint::Colours));
+    // The picture in README.md.
+    let no_diffs = PlanReport::new(&plan, None);
+    let picture = render_plan(&no_diffs, Paint::Colours);
+    snapbox::assert_data_eq!(picture, snapbox::file!["formats/plan.term.svg"]);
     golden("plan.md", &render_markdown(&report));
     golden("plan.json", &render_json(&report).unwrap());
     golden("plan.dot", &render_dot(&report));

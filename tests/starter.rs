@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::engine::{Interruption, Monitor, apply, observe_and_plan};
+use armfleet::engine::{apply, observe_and_plan};
 use armfleet::fleet::read_fleet;
 use armfleet::host::Executor;
 use armfleet::host::memory::Memory;
 use armfleet::inventory::RawLibvirt;
-use armfleet::plan::Ended;
-use armfleet::plan::{Policy, Step};
+use armfleet::plan::Policy;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -16,16 +15,6 @@ fn armfleet(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_armfleet"));
     let command = command.args(arguments).current_dir(folder);
     command.output().unwrap()
-}
-
-struct Silent;
-
-impl Monitor for Silent {
-    fn begins(&self, _: &Step) {}
-    fn ended(&self, _: &Step, _: &Ended) {}
-    fn interruption(&self) -> Interruption {
-        Interruption::None
-    }
 }
 
 #[test]
@@ -40,14 +29,14 @@ fn a_starter_is_valid_and_plans_and_applies() {
     let spec = read_fleet(&text, "fleet.yaml", "/fleet").unwrap();
     let host = Memory::new(RawLibvirt {
         version: 9_000_000,
-        capabilities: include_str!("fixtures/capabilities-9.0.xml").to_owned(),
+        capabilities: include_str!("captured/capabilities-9.0.xml").to_owned(),
     });
     let performer = Executor::locked(host).unwrap();
     let policy = Policy::default();
     let (plan, _) = observe_and_plan(&performer, &spec, &policy).unwrap();
     assert!(plan.is_complete() && !plan.is_empty());
     assert_eq!(plan.refusals, []);
-    let outcome = apply(&performer, &spec, &policy, &plan, &Silent).unwrap();
+    let outcome = apply(&performer, &spec, &policy, &plan, &()).unwrap();
     assert!(outcome.all_done() && outcome.residual.is_empty());
 }
 

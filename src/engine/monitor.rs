@@ -15,6 +15,15 @@ pub trait Monitor: Sync {
     fn interruption(&self) -> Interruption;
 }
 
+/// Sees nothing and never interrupts.
+impl Monitor for () {
+    fn begins(&self, _: &Step) {}
+    fn ended(&self, _: &Step, _: &Ended) {}
+    fn interruption(&self) -> Interruption {
+        Interruption::None
+    }
+}
+
 /// How an apply is to end before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {

@@ -219,14 +219,8 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
             secrets: plan.secrets.clone(),
             ..caller()
         });
-        let outcome = armfleet::engine::apply(
-            &performer,
-            &spec,
-            &Policy::default(),
-            &plan,
-            &crate::harness::Silent,
-        )
-        .unwrap();
+        let outcome =
+            armfleet::engine::apply(&performer, &spec, &Policy::default(), &plan, &()).unwrap();
         assert!(outcome.all_done(), "{:?}", outcome.ended);
         assert_eq!(host.dump_secure(UUID).unwrap().contains(value), is_there);
     }

@@ -1,11 +1,10 @@
 //! What the engine adds to steps: those of 10,000 new VMs, each of which needs the one before, against as many that need
 //! nothing.
 
-use armfleet::engine::{Interruption, Monitor, run};
+use armfleet::engine::run;
 use armfleet::host::{Begun, Host, HostError, Inspect, Traces, Waiting};
 use armfleet::inventory::{Query, RawInventory};
 use armfleet::mark::{Event, Moment};
-use armfleet::plan::Ended;
 use armfleet::plan::Step;
 use std::time::Duration;
 
@@ -40,16 +39,6 @@ impl Host for Nothing {
     }
 }
 
-struct Silent;
-
-impl Monitor for Silent {
-    fn begins(&self, _: &Step) {}
-    fn ended(&self, _: &Step, _: &Ended) {}
-    fn interruption(&self) -> Interruption {
-        Interruption::None
-    }
-}
-
 /// The steps of all VMs, in a plan's order; chained or on their own.
 pub fn steps(chained: bool) -> Vec<Step> {
     let id = |vm: usize, at: usize| format!("record/vm-{vm}-{at}");
@@ -70,7 +59,7 @@ pub fn steps(chained: bool) -> Vec<Step> {
 
 /// Performs them all.
 pub fn perform(steps: &[Step]) -> usize {
-    let ran = run(&Nothing, steps, "", &Silent);
+    let ran = run(&Nothing, steps, "", &());
     assert_eq!(ran.ended.len(), VMS * EACH);
     ran.ended.len()
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 fn memory() -> Memory {
     Memory::new(RawLibvirt {
         version: 9_000_000,
-        capabilities: include_str!("../fixtures/capabilities-9.0.xml").to_owned(),
+        capabilities: include_str!("../captured/capabilities-9.0.xml").to_owned(),
     })
 }
 

@@ -37,8 +37,8 @@ fn real_libvirt_makes_of_a_definition_what_the_host_in_memory_makes() {
     let about: RawLibvirt = real.libvirt().unwrap();
     let memory = Memory::new(about.clone());
     for definition in [
-        include_str!("../fixtures/armhf-new.xml"),
-        include_str!("../fixtures/by-hand.xml"),
+        include_str!("../captured/armhf-new.xml"),
+        include_str!("../captured/by-hand.xml"),
     ] {
         let dumps = [&real as &dyn Primitives, &memory].map(|host| {
             host.define(definition).unwrap();

@@ -3,7 +3,7 @@
 pub(crate) mod case;
 pub(crate) mod scenario;
 
-use armfleet::engine::{self, Interruption, Monitor};
+use armfleet::engine;
 use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::intercept::{Intercept, Intercepted, Recording};
 use armfleet::host::memory::Memory;
@@ -11,7 +11,7 @@ use armfleet::host::primitives::Primitives;
 use armfleet::host::{Executor, Host, Inspect, Observer};
 use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::paths;
-use armfleet::plan::{Ended, Outcome, Plan, Policy, Step};
+use armfleet::plan::{Outcome, Plan, Policy};
 use armfleet::report::{Paint, PlanReport, render_plan};
 use case::Case;
 use scenario::HostFacts;
@@ -32,7 +32,7 @@ pub(crate) fn spec(fleet: &str) -> Spec {
         .unwrap_or_else(|problems| panic!("{problems:?}\n{fleet}"))
 }
 
-const CAPABILITIES: &str = include_str!("../fixtures/capabilities-9.0.xml");
+const CAPABILITIES: &str = include_str!("../captured/capabilities-9.0.xml");
 
 /// The captured capabilities, changed to what this host has.
 fn capabilities(facts: &HostFacts) -> String {
@@ -171,7 +171,7 @@ pub(crate) fn apply_over<W: Intercept>(
 ) -> Outcome {
     let spec = spec(fleet);
     let (plan, _) = engine::observe_and_plan(performer, &spec, policy).unwrap();
-    engine::apply(performer, &spec, policy, &plan, &Silent).unwrap()
+    engine::apply(performer, &spec, policy, &plan, &()).unwrap()
 }
 
 /// Applies a case's fleet file on its host, the plan of which `tests/cases.rs` has looked at.
@@ -213,16 +213,5 @@ impl Applied {
         refusals
             .map(|refusal| format!("{}: {}\n", refusal.subject, refusal.why))
             .collect()
-    }
-}
-
-/// A monitor that sees nothing and never interrupts.
-pub(crate) struct Silent;
-
-impl Monitor for Silent {
-    fn begins(&self, _: &Step) {}
-    fn ended(&self, _: &Step, _: &Ended) {}
-    fn interruption(&self) -> Interruption {
-        Interruption::None
     }
 }

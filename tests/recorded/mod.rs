@@ -47,7 +47,7 @@ pub fn file(stat: RawStat) -> RawFile {
 
 /// A host with libvirt and the hook's binary, and nothing else.
 pub fn empty_host() -> RawInventory {
-    let capabilities = include_str!("../fixtures/capabilities-9.0.xml").to_owned();
+    let capabilities = include_str!("../captured/capabilities-9.0.xml").to_owned();
     let folder = || Fact::Present(file(stat(FileKind::Folder, 0o755, (0, 0), 0)));
     let program = Fact::Present(file(stat(FileKind::File, 0o755, (0, 0), 1)));
     let seed = RawFile {

@@ -65,17 +65,6 @@ impl Host for Trivial {
     }
 }
 
-/// Never interrupts.
-struct Silent;
-
-impl Monitor for Silent {
-    fn begins(&self, _: &Step) {}
-    fn ended(&self, _: &Step, _: &Ended) {}
-    fn interruption(&self) -> Interruption {
-        Interruption::None
-    }
-}
-
 fn step(id: String, needs: &[String], act: serde_json::Value) -> Step {
     serde_json::from_value(serde_json::json!({
         "id": id, "vm": null, "reason": "", "cause": null, "needs": needs, "expects": null,
@@ -100,7 +89,7 @@ fn chains(vms: usize, each: usize) -> Vec<Step> {
 #[test]
 fn forty_thousand_steps_are_each_performed_once() {
     let (host, steps) = (Trivial::default(), chains(10_000, 4));
-    let ran = run(&host, &steps, "", &Silent);
+    let ran = run(&host, &steps, "", &());
     assert_eq!(host.begun.load(Ordering::SeqCst), 40_000);
     assert!(ran.ended.values().all(|ended| matches!(ended, Ended::Done)));
     assert_eq!((ran.ended.len(), ran.took.len()), (40_000, 40_000));
@@ -119,7 +108,7 @@ fn starts_have_a_limit_of_their_own_and_keep_nothing_else_waiting() {
     let steps: Vec<_> = (0..9)
         .map(|vm| step(format!("start/vm-{vm}"), &[], start.clone()))
         .collect();
-    let ran = run(&host, &steps, "", &Silent);
+    let ran = run(&host, &steps, "", &());
     assert_eq!(ran.ended.len(), 9);
     assert_eq!(host.most_at_once.load(Ordering::SeqCst), 3);
 }
@@ -127,7 +116,7 @@ fn starts_have_a_limit_of_their_own_and_keep_nothing_else_waiting() {
 #[test]
 fn without_threads_steps_are_performed_one_after_another() {
     let (host, steps) = (Trivial::default(), chains(3, 4));
-    let ran = run_on_threads(&host, &steps, "", &Silent, usize::MAX / 4);
+    let ran = run_on_threads(&host, &steps, "", &(), usize::MAX / 4);
     assert!(ran.ended.values().all(|ended| matches!(ended, Ended::Done)));
     let here = thread::current().id();
     assert_eq!(*host.threads.lock().unwrap(), [here; 12]);

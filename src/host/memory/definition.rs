@@ -1,6 +1,6 @@
 //! What libvirt 9.0 makes of a definition: the normal form that it dumps.
 //!
-//! Written after what the real one gave (`tests/fixtures`), for ARM machines whose devices are on virtio-mmio. It makes
+//! Written after what the real one gave (`tests/captured`), for ARM machines whose devices are on virtio-mmio. It makes
 //! no PCI addresses and no controllers for them: a device that is to have one brings it.
 
 use super::tree::Element;
@@ -369,12 +369,12 @@ fn console(devices: &mut Element) {
 mod tests {
     use super::*;
 
-    const CAPABILITIES: &str = include_str!("../../../tests/fixtures/capabilities-9.0.xml");
-    const NEW: &str = include_str!("../../../tests/fixtures/armhf-new.xml");
-    const NEW_STORED: &str = include_str!("../../../tests/fixtures/armhf-new-9.0.xml");
-    const STORED: &str = include_str!("../../../tests/fixtures/armhf-stored-9.0.xml");
-    const BY_HAND: &str = include_str!("../../../tests/fixtures/by-hand.xml");
-    const BY_HAND_STORED: &str = include_str!("../../../tests/fixtures/by-hand-9.0.xml");
+    const CAPABILITIES: &str = include_str!("../../../tests/captured/capabilities-9.0.xml");
+    const NEW: &str = include_str!("../../../tests/captured/armhf-new.xml");
+    const NEW_STORED: &str = include_str!("../../../tests/captured/armhf-new-9.0.xml");
+    const STORED: &str = include_str!("../../../tests/captured/armhf-stored-9.0.xml");
+    const BY_HAND: &str = include_str!("../../../tests/captured/by-hand.xml");
+    const BY_HAND_STORED: &str = include_str!("../../../tests/captured/by-hand-9.0.xml");
 
     fn normal(xml: &str) -> String {
         normalise(xml, CAPABILITIES, "977d0417-7b79-4066-9b35-08bae370ed20")
