@@ -36,10 +36,10 @@
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths fleet format |
 //! | [`mark`] | owner mark and record | values fleet format |
 //! | [`inventory`] | what planning asks of a host, and what was seen | values paths fleet xml boot mark |
-//! | [`domain`] | the table of a domain's properties, the edits that it leads to, the skeleton of a new domain | values paths fleet xml mark inventory |
+//! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
-//! | [`files`] | folders that are held open, and boot shares; armfleet's own folders are reached without following a link | paths boot |
+//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths boot |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths format xml boot mark inventory domain plan files |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files |
@@ -52,9 +52,20 @@
 //! type, what its absence means, when a change takes effect, an example, and what others call it. `fleetfile/declare.rs` has
 //! the form. If it takes one of a few words, `words!` beside it declares them. What can be wrong with it is a function in the
 //! same file, named in the map's `checks`; what can be wrong between VMs is in `fleet/conflicts.rs`. Reading, messages,
-//! `explain`, `show`, the schema and the README's table follow from that. What it means in libvirt is a row of
-//! `domain/table.rs`. An example in `examples` has to use it, and `SNAPSHOTS=overwrite cargo test --test schema --test
-//! documents` writes the generated files anew.
+//! `explain`, `show`, the schema and the README's table follow from that. What it means in libvirt is one row
+//! of `domain/rows.rs`, which goes both ways: `want` from the key to the definition, `give` back. An example in `examples`
+//! has to use it, and `SNAPSHOTS=overwrite cargo test --test schema --test documents` writes the generated files anew.
+//!
+//! # How to add a device
+//!
+//! 1. `fleet/NAME.rs`: its keys as a map with its checks, and a line for it in `fleet/mod.rs`.
+//! 2. `fleet/vm.rs`: the key that holds it, a list or one map.
+//! 3. `domain/kinds/NAME.rs`: a `DeviceKind` with the element below `<devices>`, what tells one from another there, a blank
+//!    one, its rows, and `wanted`: the devices that a VM wants, each with its name and its place in the definition. A name
+//!    lasts; a place is chosen once and then kept by the record.
+//! 4. `domain/kinds/mod.rs`: a line in `KINDS`. Comparing, editing, removing and reading back follow.
+//! 5. What it needs on the host before the domain is defined, if anything, is planned in `plan/vm/storage.rs`.
+//! 6. The round trip in `domain/tests/round_trip.rs` gets its keys, `tests/contract` and `tests/e2e` the device on a libvirt.
 //!
 //! # Invariants
 //!

@@ -110,7 +110,7 @@ fn drift_alone_is_planned_and_leaves_what_the_file_changed_for_later() {
     let changes: Vec<_> = plan.steps[0]
         .changes
         .iter()
-        .map(|change| change.what.as_str())
+        .map(|change| change.what.to_string())
         .collect();
     assert_eq!(changes, ["vcpus"]);
     // Afterwards nothing has drifted, and the file's own changes still are the file's.

@@ -126,7 +126,11 @@ fn another_change_takes_only_its_own_steps() {
         assert_eq!(ids(hook), RENEWED, "{release}");
         assert_eq!(ids(own), ["domain/own", "record/own"], "{release}");
         let domain = &own[0];
-        let changed: Vec<_> = domain.changes.iter().map(|change| &change.what).collect();
+        let changed: Vec<_> = domain
+            .changes
+            .iter()
+            .map(|change| change.what.to_string())
+            .collect();
         assert_eq!(changed, ["memory"]);
         assert!(!domain.cause.unwrap().is_drift(), "{domain:#?}");
     }

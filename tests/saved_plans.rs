@@ -410,7 +410,7 @@ fn the_secret_of_now_is_compared_with_the_domain() {
     let (_, staleness) = again_with(&saved("geheim-17"), &host, key("hunter2"));
     let changes = |staleness: &Staleness| -> Vec<String> {
         let changes = staleness.different.iter().flat_map(|step| &step.changes);
-        changes.map(|change| change.what.clone()).collect()
+        changes.map(|change| change.what.to_string()).collect()
     };
     let staleness = staleness.unwrap();
     assert_eq!(changes(&staleness), ["memory", "cmdline"]);

@@ -3,7 +3,7 @@
 //! A Debian kernel upgrade switches both links long before the new initrd exists, and a cut there leaves them so; the
 //! `.old` links then still name a complete pair. Guests that keep no links in `/boot` are served by the newest pair.
 
-use super::mapped_link::{BootFileName, LinkFault, link_target};
+use super::mapped_link::{BootFileName, LinkError, link_target};
 use super::note::PairSource;
 use super::share::{Entry, Listing};
 use super::version::KernelVersion;
@@ -109,7 +109,7 @@ pub enum Unusable {
         /// The link.
         link: &'static str,
         /// What is wrong with its text.
-        fault: LinkFault,
+        fault: LinkError,
     },
     /// Something is neither file nor link.
     #[error("`{name}` is {what}")]

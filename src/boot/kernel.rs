@@ -29,7 +29,7 @@ pub enum KernelFormat {
 
 /// Why a file is not a kernel to boot.
 #[derive(Debug, thiserror::Error)]
-pub enum KernelFault {
+pub enum KernelError {
     /// It has no bytes.
     #[error("it is empty")]
     Empty,
@@ -72,16 +72,16 @@ pub enum KernelFault {
 pub fn check_kernel<R: Read + Seek>(
     image: &mut R,
     arch: GuestArch,
-) -> Result<KernelFormat, KernelFault> {
-    let length = image.seek(SeekFrom::End(0)).map_err(KernelFault::Read)?;
+) -> Result<KernelFormat, KernelError> {
+    let length = image.seek(SeekFrom::End(0)).map_err(KernelError::Read)?;
     if length == 0 {
-        return Err(KernelFault::Empty);
+        return Err(KernelError::Empty);
     }
     if length > KERNEL_LIMIT {
-        return Err(KernelFault::TooLarge(length));
+        return Err(KernelError::TooLarge(length));
     }
     let head = read_head(image)?;
-    let not_for_guest = |found: String| KernelFault::NotForGuest {
+    let not_for_guest = |found: String| KernelError::NotForGuest {
         found,
         wanted: arch,
     };
@@ -118,19 +118,19 @@ pub fn check_kernel<R: Read + Seek>(
         }
         if stub.end > length {
             let (has, needs) = (length, stub.end);
-            return Err(KernelFault::CutOff { has, needs });
+            return Err(KernelError::CutOff { has, needs });
         }
     }
     Ok(format)
 }
 
-fn read_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelFault> {
+fn read_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
     let mut head = Vec::new();
-    image.seek(SeekFrom::Start(0)).map_err(KernelFault::Read)?;
+    image.seek(SeekFrom::Start(0)).map_err(KernelError::Read)?;
     image
         .take(HEAD)
         .read_to_end(&mut head)
-        .map_err(KernelFault::Read)?;
+        .map_err(KernelError::Read)?;
     Ok(head)
 }
 
@@ -203,37 +203,37 @@ impl Found {
 }
 
 /// A zImage's header has the addresses of its start and end; their difference is its size.
-fn whole_zimage(length: u64, start: u32, end: u32) -> Result<(), KernelFault> {
+fn whole_zimage(length: u64, start: u32, end: u32) -> Result<(), KernelError> {
     match end.checked_sub(start).map(u64::from) {
-        None | Some(0) => Err(KernelFault::Damaged(
+        None | Some(0) => Err(KernelError::Damaged(
             "its header's end is not after its start",
         )),
-        Some(needs) if needs > length => Err(KernelFault::CutOff { has: length, needs }),
+        Some(needs) if needs > length => Err(KernelError::CutOff { has: length, needs }),
         Some(_) => Ok(()),
     }
 }
 
 /// A zboot image's header names its payload's place and compression.
-fn whole_zboot(head: &[u8], length: u64) -> Result<(), KernelFault> {
+fn whole_zboot(head: &[u8], length: u64) -> Result<(), KernelError> {
     let (Some(offset), Some(size)) = (u32_at(head, 8), u32_at(head, 12)) else {
-        return Err(KernelFault::Damaged("its header is incomplete"));
+        return Err(KernelError::Damaged("its header is incomplete"));
     };
     let needs = u64::from(offset) + u64::from(size);
     if needs > length {
-        return Err(KernelFault::CutOff { has: length, needs });
+        return Err(KernelError::CutOff { has: length, needs });
     }
     match head.get(24..29) {
         Some(b"gzip\0") => Ok(()),
         // hw/core/loader.c: unpack_efi_zboot_image; zstd since QEMU 11.0.
-        _ => Err(KernelFault::NotLoadable(
+        _ => Err(KernelError::NotLoadable(
             "of EFI zboot images it unpacks only those compressed with gzip",
         )),
     }
 }
 
 /// Inflates a gzip'd kernel to its end, which checks it, and returns its first bytes.
-fn inflate_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelFault> {
-    image.seek(SeekFrom::Start(0)).map_err(KernelFault::Read)?;
+fn inflate_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
+    image.seek(SeekFrom::Start(0)).map_err(KernelError::Read)?;
     let mut inflating = flate2::read::GzDecoder::new(image.take(KERNEL_LIMIT));
     let mut head = Vec::new();
     let inflated = (&mut inflating)
@@ -241,16 +241,16 @@ fn inflate_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelFault> {
         .read_to_end(&mut head)
         .and_then(|_| io::copy(&mut inflating.take(INFLATED_LIMIT), &mut io::sink()));
     match inflated {
-        Ok(rest) if rest + HEAD > INFLATED_LIMIT => Err(KernelFault::NotLoadable(
+        Ok(rest) if rest + HEAD > INFLATED_LIMIT => Err(KernelError::NotLoadable(
             "it inflates a kernel to at most 256 MiB",
         )),
         Ok(_) => Ok(head),
         Err(fault) => Err(match fault.kind() {
-            io::ErrorKind::UnexpectedEof => KernelFault::Damaged("its gzip stream ends early"),
+            io::ErrorKind::UnexpectedEof => KernelError::Damaged("its gzip stream ends early"),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                KernelFault::Damaged("its gzip stream is corrupt")
+                KernelError::Damaged("its gzip stream is corrupt")
             }
-            _ => KernelFault::Read(fault),
+            _ => KernelError::Read(fault),
         }),
     }
 }
@@ -368,7 +368,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn check(image: &[u8], arch: GuestArch) -> Result<KernelFormat, KernelFault> {
+    fn check(image: &[u8], arch: GuestArch) -> Result<KernelFormat, KernelError> {
         check_kernel(&mut Cursor::new(image), arch)
     }
 
@@ -467,7 +467,7 @@ mod tests {
         let too_large = [zimage(0x2000), vec![0; 64 << 20]].concat();
         assert!(matches!(
             check(&too_large, Armv7l),
-            Err(KernelFault::TooLarge(_))
+            Err(KernelError::TooLarge(_))
         ));
     }
 

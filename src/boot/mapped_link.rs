@@ -55,15 +55,15 @@ impl BootFileName {
     ///
     /// # Errors
     /// Says why it is not a name of this kind.
-    pub fn new(name: &[u8]) -> Result<Self, LinkFault> {
+    pub fn new(name: &[u8]) -> Result<Self, LinkError> {
         let text = match std::str::from_utf8(name) {
-            _ if name.is_empty() => return Err(LinkFault::Empty),
-            _ if name.len() > NAME_LIMIT => return Err(LinkFault::TooLong(name.len())),
+            _ if name.is_empty() => return Err(LinkError::Empty),
+            _ if name.len() > NAME_LIMIT => return Err(LinkError::TooLong(name.len())),
             Ok(text) if name.iter().all(u8::is_ascii_graphic) => text,
-            _ => return Err(LinkFault::Unprintable(Quoted::new(name))),
+            _ => return Err(LinkError::Unprintable(Quoted::new(name))),
         };
         if text.contains('/') || matches!(text, "." | "..") {
-            return Err(LinkFault::Elsewhere(Quoted::new(name)));
+            return Err(LinkError::Elsewhere(Quoted::new(name)));
         }
         Ok(Self(text.to_owned()))
     }
@@ -77,8 +77,8 @@ impl Borrow<str> for BootFileName {
 }
 
 impl TryFrom<String> for BootFileName {
-    type Error = LinkFault;
-    fn try_from(text: String) -> Result<Self, LinkFault> {
+    type Error = LinkError;
+    fn try_from(text: String) -> Result<Self, LinkError> {
         Self::new(text.as_bytes())
     }
 }
@@ -117,7 +117,7 @@ impl fmt::Display for Quoted {
 
 /// Why a text does not name a file in the share.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LinkFault {
+pub enum LinkError {
     /// It has no text; a link is momentarily like that while it is made.
     #[error("it is empty")]
     Empty,
@@ -137,9 +137,9 @@ pub enum LinkFault {
 ///
 /// # Errors
 /// Says why the text names no file in the share.
-pub fn link_target(text: &[u8]) -> Result<BootFileName, LinkFault> {
+pub fn link_target(text: &[u8]) -> Result<BootFileName, LinkError> {
     if text.len() > LINK_TEXT_LIMIT {
-        return Err(LinkFault::TooLong(text.len()));
+        return Err(LinkError::TooLong(text.len()));
     }
     let relative = text.strip_prefix(b"/").unwrap_or(text);
     match relative.strip_prefix(b"boot/") {

@@ -25,10 +25,10 @@ pub use arch::GuestArch;
 pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
 pub use hook_note::{attention_of, render_hook_note};
-pub use initrd::{Initrd, InitrdFault, InitrdFormat, walk_initrd};
-pub use kernel::{KernelFault, KernelFormat, check_kernel};
+pub use initrd::{Initrd, InitrdError, InitrdFormat, walk_initrd};
+pub use kernel::{KernelError, KernelFormat, check_kernel};
 pub use mapped_link::{
-    BootFileName, LINK_TEXT_LIMIT, LinkFault, MODE_XATTR, MappedKind, link_target, mapped_kind,
+    BootFileName, LINK_TEXT_LIMIT, LinkError, MODE_XATTR, MappedKind, link_target, mapped_kind,
 };
 pub use newc::{AddedFile, appended_files};
 pub use note::{

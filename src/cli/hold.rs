@@ -82,9 +82,11 @@ pub(super) fn release(arguments: &ReleaseArguments) -> Result<Exit, Exit> {
 /// When a hold ends that was asked for with this text.
 fn end(until: &str, now: u64) -> Result<u64, Exit> {
     let end = parse_duration(until)
-        .map(|time| now.saturating_add(time.as_secs()))
-        .or_else(|_| parse_time(until))
-        .map_err(|_| {
+        .map_or_else(
+            |_| parse_time(until),
+            |time| Some(now.saturating_add(time.as_secs())),
+        )
+        .ok_or_else(|| {
             let remedy = "write how long, as 2h or 3d, or when in UTC, as 2026-11-22T13:20Z";
             terminal::error(&NoTime(until.to_owned()), Some(remedy));
             Exit::Invalid

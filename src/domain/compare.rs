@@ -1,14 +1,17 @@
 //! What a domain has against what the spec wants.
 
-use super::devices::{Wished, kind_of, serial_of, wished_devices};
-use super::edit::{DeviceRef, Edit, apply_edits, find_device, find_kind};
+use super::edit::{DeviceRef, Edit, apply_edits};
+use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
+use super::kinds::{find_kind, wanted_devices};
 use super::moved::{Moved, moved_devices};
+use super::row::{Row, RowInput, Want};
+use super::rows::{DOMAIN_ROWS, arch_name};
 use super::skeleton::skeleton;
-use super::table::{DOMAIN_ROWS, Device, Row, Want, Wish, arch_name, read_row};
+use super::subject::Subject;
 use super::value::Value;
 use crate::fleet::Vm;
 use crate::inventory::Libvirt;
-use crate::mark::{Applied, AppliedDevice, Record};
+use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId, Record};
 use crate::values::{FleetName, domain_uuid};
 use crate::xml::{self, XmlError};
 use roxmltree::{Document, Node};
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What is recorded of a device that the last apply did not know.
-static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+static NOTHING: BTreeMap<PropertyId, String> = BTreeMap::new();
 
 /// The difference between a domain and what is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,8 +39,8 @@ pub struct Comparison {
 /// One property that changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowChange {
-    /// The property, with its device.
-    pub what: String,
+    /// What changes.
+    pub what: Subject,
     /// What is there.
     pub before: Option<String>,
     /// What will be there.
@@ -133,102 +136,105 @@ fn compare_extent(
     let document = xml::parse(definition)?;
     let mut result = Comparison::default();
     let before = record.map(|record| &record.applied);
-    let wish = Wish {
+    let input = RowInput {
         vm,
         libvirt,
         new,
-        device: Device::None,
+        device: None,
+        recorded: None,
     };
     let scope = Scope {
-        label: String::new(),
         device: None,
         node: Some(document.root_element()),
         extent,
     };
     let rows = before.map(|applied| &applied.rows);
-    result.applied.rows = compare_rows(&mut result, DOMAIN_ROWS, &wish, &scope, rows);
+    result.applied.rows = compare_rows(&mut result, DOMAIN_ROWS, &input, &scope, rows);
 
-    let serials: Vec<_> = vm
-        .disks
-        .iter()
-        .map(|disk| serial_of(vm, disk, &document, before))
-        .collect();
-    let wished = wished_devices(vm, &document, before, &serials);
+    let wanted = wanted_devices(&KindInput {
+        vm,
+        document: &document,
+        before,
+    });
     if !new {
-        result.moved = moved_devices(&wished, &wish, &document, before);
+        result.moved = moved_devices(&wanted, &input, &document, before);
     }
-    let touches = |kind: &str, moved: &[Moved]| moved.iter().all(|moved| moved.device.kind != kind);
-    for device in &wished {
-        if touches(device.kind.name, &result.moved) {
-            compare_device(&mut result, device, &wish, &document, before, extent);
+    for (kind, device) in &wanted {
+        if has_moved(&kind.id, &result.moved) {
+            keep_recorded(&mut result, &device.id, before);
         } else {
-            keep_recorded(&mut result, &device.name, before);
+            compare_device(&mut result, kind, device, &input, &document, before, extent);
         }
     }
     let left = before
         .into_iter()
         .flat_map(|applied| &applied.devices)
-        .filter(|(name, _)| wished.iter().all(|device| device.name != **name));
-    for (name, device) in left {
-        let taken_over = wished.iter().any(|wished| wished.key == device.key);
-        let moved = kind_of(name).is_some_and(|kind| !touches(kind.name, &result.moved));
+        .filter(|(id, _)| wanted.iter().all(|(_, device)| device.id != **id));
+    for (id, device) in left {
+        let taken_over = wanted.iter().any(|(_, wanted)| wanted.key == device.key);
         match extent {
             _ if taken_over => {}
-            Extent::All if !moved => withdraw_device(&mut result, &document, name, device),
-            _ => keep_recorded(&mut result, name, before),
+            Extent::All if !has_moved(&id.kind, &result.moved) => {
+                withdraw_device(&mut result, &document, id, device);
+            }
+            _ => keep_recorded(&mut result, id, before),
         }
     }
     Ok(result)
 }
 
+/// Whether a device of this kind was moved: then none of them is edited.
+fn has_moved(kind: &KindId, moved: &[Moved]) -> bool {
+    moved.iter().any(|moved| moved.id.kind == *kind)
+}
+
 /// What was recorded of a device stays, since the device stays as it is.
-fn keep_recorded(result: &mut Comparison, name: &str, before: Option<&Applied>) {
-    let recorded = before.and_then(|applied| applied.devices.get(name));
+fn keep_recorded(result: &mut Comparison, id: &DeviceId, before: Option<&Applied>) {
+    let recorded = before.and_then(|applied| applied.devices.get(id));
     let devices = &mut result.applied.devices;
-    devices.extend(recorded.map(|device| (name.to_owned(), device.clone())));
+    devices.extend(recorded.map(|device| (id.clone(), device.clone())));
 }
 
 fn compare_device(
     result: &mut Comparison,
-    device: &Wished<'_>,
-    wish: &Wish<'_>,
+    kind: &'static DeviceKind,
+    device: &WantedDevice,
+    input: &RowInput<'_>,
     document: &Document<'_>,
     before: Option<&Applied>,
     extent: Extent,
 ) {
-    let node = find_device(document, device.kind, &device.key);
-    let recorded = before.map(|applied| {
-        let device = applied.devices.get(&device.name);
-        device.map_or(&NOTHING, |device| &device.rows)
-    });
-    if node.is_none() && recorded.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
+    let node = find_device(document, kind, &device.key);
+    let recorded = before.and_then(|applied| applied.devices.get(&device.id));
+    let recorded_rows = before.map(|_| recorded.map_or(&NOTHING, |device| &device.rows));
+    if node.is_none() && recorded_rows.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
         return;
     }
     let reference = DeviceRef {
-        kind: device.kind.name.to_owned(),
+        kind: kind.id.clone(),
         key: device.key.clone(),
     };
     if node.is_none() {
         result.edits.push(Edit::Add(reference.clone()));
     }
-    let wish = Wish {
-        device: device.device,
+    let input = RowInput {
         new: node.is_none(),
-        ..*wish
+        device: Some(&device.id),
+        recorded,
+        ..*input
     };
     let scope = Scope {
-        label: device.name.clone(),
-        device: Some(reference),
+        device: Some((kind, &device.id, reference)),
         node,
         extent,
     };
-    let rows = compare_rows(result, device.kind.rows, &wish, &scope, recorded);
+    let rows = compare_rows(result, kind.rows, &input, &scope, recorded_rows);
     let applied = AppliedDevice {
         key: device.key.clone(),
         rows,
         place: None,
     };
-    result.applied.devices.insert(device.name.clone(), applied);
+    result.applied.devices.insert(device.id.clone(), applied);
 }
 
 /// The definition of a VM's domain if it were created now.
@@ -245,119 +251,158 @@ pub fn render_new(fleet: &FleetName, vm: &Vm, libvirt: &Libvirt) -> String {
 
 /// Where rows are compared.
 struct Scope<'a, 'input> {
-    /// The device's name, empty for the domain.
-    label: String,
-    device: Option<DeviceRef>,
+    /// The device: its kind, what it is called, and where it is. None for the domain.
+    device: Option<(&'static DeviceKind, &'a DeviceId, DeviceRef)>,
     /// Nothing where the device is to be added.
     node: Option<Node<'a, 'input>>,
     extent: Extent,
+}
+
+impl Scope<'_, '_> {
+    fn place(&self) -> Option<DeviceRef> {
+        let device = self.device.as_ref();
+        device.map(|(_, _, reference)| reference.clone())
+    }
+
+    fn subject(&self, row: &Row) -> Subject {
+        match self.device {
+            None => Subject::Property(row.id.clone()),
+            Some((_, id, _)) => Subject::OfDevice(id.clone(), row.id.clone()),
+        }
+    }
+
+    /// What a plan shows of a change of a row. Of a device that is added, only its source is worth a line.
+    fn shown(&self, row: &Row) -> Option<Subject> {
+        match self.device {
+            Some((kind, id, _)) if self.node.is_none() => {
+                (kind.source == row.id).then(|| Subject::Device(id.clone()))
+            }
+            _ => Some(self.subject(row)),
+        }
+    }
+}
+
+/// What a row comes to.
+struct RowDifference {
+    /// None to take the property out.
+    after: Option<Value>,
+    seen: Option<Value>,
+    cause: Option<Cause>,
 }
 
 /// Compares rows in one scope and gives what is applied there afterwards.
 fn compare_rows(
     result: &mut Comparison,
     rows: &[Row],
-    wish: &Wish<'_>,
+    input: &RowInput<'_>,
     scope: &Scope<'_, '_>,
-    recorded: Option<&BTreeMap<String, String>>,
-) -> BTreeMap<String, String> {
-    let guest = wish.libvirt.guests.get(arch_name(wish.vm.arch));
+    recorded: Option<&BTreeMap<PropertyId, String>>,
+) -> BTreeMap<PropertyId, String> {
     let mut applied = BTreeMap::new();
     let added = scope.node.is_none();
     for row in rows {
-        let seen = scope.node.and_then(|node| read_row(row, node));
-        let last = recorded.and_then(|rows| rows.get(row.name));
-        let last_value = last.map(|last| row.codec.read_recorded(last));
-        let seen_text = seen.as_ref().map(ToString::to_string);
-        let (edit, after) = match (row.want)(wish) {
-            Want::Leave => {
-                applied.extend(last.map(|last| (row.name.to_owned(), last.clone())));
-                continue;
-            }
-            Want::Withdraw => match last {
-                Some(_) if seen == last_value => (
-                    Edit::Clear {
-                        device: scope.device.clone(),
-                        row: row.name.to_owned(),
-                    },
-                    None,
-                ),
-                _ => continue,
-            },
-            Want::Value(wanted) => {
-                // The same value keeps its text, so that no record is written anew for the words of it.
-                let same = last.filter(|_| last_value.as_ref() == Some(&wanted));
-                let text = same.cloned().unwrap_or_else(|| wanted.recorded());
-                applied.insert(row.name.to_owned(), text);
-                if seen
-                    .as_ref()
-                    .is_some_and(|seen| row.codec.satisfied(&wanted, seen, guest))
-                {
-                    continue;
-                }
-                let after = Some(wanted.clone());
-                (
-                    Edit::Set {
-                        device: scope.device.clone(),
-                        row: row.name.to_owned(),
-                        value: wanted,
-                    },
-                    after,
-                )
-            }
+        let last = recorded.and_then(|rows| rows.get(&row.id));
+        let wanted = (row.want)(input);
+        let text = recorded_text(row, &wanted, last);
+        let Some(mut difference) = differs(row, wanted, last, input, scope) else {
+            applied.extend(text.map(|text| (row.id.clone(), text)));
+            continue;
         };
-        let what = if scope.label.is_empty() {
-            row.name.to_owned()
-        } else {
-            format!("{} {}", scope.label, row.name)
-        };
-        let cause =
-            recorded.and_then(|_| cause(after.as_ref(), last_value.as_ref(), seen.as_ref()));
-        let after = after.as_ref().map(ToString::to_string);
-        if scope.extent == Extent::Drift && !added && !cause.is_some_and(Cause::is_drift) {
-            applied.remove(row.name);
-            applied.extend(last.map(|last| (row.name.to_owned(), last.clone())));
+        if recorded.is_none() {
+            difference.cause = None;
+        }
+        let drifted = difference.cause.is_some_and(Cause::is_drift);
+        if scope.extent == Extent::Drift && !added && !drifted {
+            applied.extend(last.map(|last| (row.id.clone(), last.clone())));
             continue;
         }
-        if let Some(why) = scope
-            .node
-            .filter(|_| !wish.new)
-            .and_then(|node| (row.refuse)(node))
-        {
-            let text =
-                |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-            result.refusals.push(format!(
-                "{what} {} -> {}: {why}",
-                text(&seen_text),
-                text(&after)
-            ));
-            if let (Some(last), true) = (last, applied.contains_key(row.name)) {
-                applied.insert(row.name.to_owned(), last.clone());
-            }
+        let place = scope.node.filter(|_| !input.new);
+        if let Some(why) = place.and_then(|node| (row.refuse)(node)) {
+            result.refusals.push(refusal(scope, row, &difference, why));
+            let kept = last
+                .cloned()
+                .or(text)
+                .filter(|_| difference.after.is_some());
+            applied.extend(kept.map(|kept| (row.id.clone(), kept)));
             continue;
         }
-        result.edits.push(edit);
-        if !added || is_shown(scope, row) {
-            let what = if added { scope.label.clone() } else { what };
-            result.changes.push(RowChange {
-                what,
-                before: seen_text,
-                after,
-                waits: Some(row.waits.to_owned()),
-                cause,
-            });
-        }
+        applied.extend(text.map(|text| (row.id.clone(), text)));
+        push(result, row, scope, difference);
     }
     applied
 }
 
-/// Of a device that is added, only the row that shows it is worth a line.
-fn is_shown(scope: &Scope<'_, '_>, row: &Row) -> bool {
-    let kind = scope
-        .device
-        .as_ref()
-        .and_then(|device| find_kind(&device.kind).ok());
-    kind.is_some_and(|kind| kind.shows == row.name)
+/// What is recorded of a property once it is as wanted. The same value keeps its text, so that no record is written anew
+/// for the words of it.
+fn recorded_text(row: &Row, wanted: &Want, last: Option<&String>) -> Option<String> {
+    match wanted {
+        Want::Leave => last.cloned(),
+        Want::Withdraw | Want::Value(None) => None,
+        Want::Value(Some(wanted)) => {
+            let same = last.filter(|last| row.codec.read_recorded(last) == *wanted);
+            Some(same.cloned().unwrap_or_else(|| wanted.recorded()))
+        }
+    }
+}
+
+/// In what a property is not as wanted.
+fn differs(
+    row: &Row,
+    wanted: Want,
+    last: Option<&String>,
+    input: &RowInput<'_>,
+    scope: &Scope<'_, '_>,
+) -> Option<RowDifference> {
+    let seen = scope.node.and_then(|node| row.read(node));
+    let last = last.map(|last| row.codec.read_recorded(last));
+    let (after, cause) = match wanted {
+        Want::Leave => return None,
+        Want::Withdraw if last.is_none() || seen != last => return None,
+        Want::Withdraw => (None, cause(None, last.as_ref(), seen.as_ref())),
+        // What is recorded of an absent property is nothing, so that one that is there came from outside.
+        Want::Value(None) => (
+            None,
+            Cause::of(&None, &last.as_ref(), &Some(seen.as_ref()?)),
+        ),
+        Want::Value(Some(wanted)) => {
+            let guest = input.libvirt.guests.get(arch_name(input.vm.arch));
+            let is_satisfied = |seen: &Value| row.codec.satisfied(&wanted, seen, guest);
+            if seen.as_ref().is_some_and(is_satisfied) {
+                return None;
+            }
+            let cause = cause(Some(&wanted), last.as_ref(), seen.as_ref());
+            (Some(wanted), cause)
+        }
+    };
+    Some(RowDifference { after, seen, cause })
+}
+
+fn refusal(scope: &Scope<'_, '_>, row: &Row, difference: &RowDifference, why: &str) -> String {
+    let text = |value: &Option<Value>| {
+        let text = value.as_ref().map(ToString::to_string);
+        text.unwrap_or_else(|| "nothing".to_owned())
+    };
+    let (seen, after) = (text(&difference.seen), text(&difference.after));
+    format!("{} {seen} -> {after}: {why}", scope.subject(row))
+}
+
+/// Takes a difference in, as an edit and as a line for people.
+fn push(result: &mut Comparison, row: &Row, scope: &Scope<'_, '_>, difference: RowDifference) {
+    let RowDifference { after, seen, cause } = difference;
+    if let Some(what) = scope.shown(row) {
+        result.changes.push(RowChange {
+            what,
+            before: seen.map(|value| value.to_string()),
+            after: after.as_ref().map(ToString::to_string),
+            waits: Some(row.waits.to_owned()),
+            cause,
+        });
+    }
+    let (device, row) = (scope.place(), row.id.clone());
+    result.edits.push(match after {
+        Some(value) => Edit::Set { device, row, value },
+        None => Edit::Clear { device, row },
+    });
 }
 
 /// Why a property differs from what is wanted, `last` being what the last apply wanted. What it did not want, nobody
@@ -373,28 +418,24 @@ fn cause(wanted: Option<&Value>, last: Option<&Value>, seen: Option<&Value>) -> 
 fn withdraw_device(
     result: &mut Comparison,
     document: &Document<'_>,
-    name: &str,
+    id: &DeviceId,
     device: &AppliedDevice,
 ) {
-    let Some(kind) = kind_of(name) else {
+    let Some(kind) = find_kind(&id.kind) else {
         return;
     };
     let Some(node) = find_device(document, kind, &device.key) else {
         return;
     };
-    let Some(row) = kind.rows.iter().find(|row| row.name == kind.shows) else {
-        return;
-    };
-    let seen = read_row(row, node).map(|value| value.to_string());
     result.edits.push(Edit::Remove(DeviceRef {
-        kind: kind.name.to_owned(),
+        kind: kind.id.clone(),
         key: device.key.clone(),
     }));
     result.changes.push(RowChange {
-        what: name.to_owned(),
-        before: seen,
+        what: Subject::Device(id.clone()),
+        before: kind.source(node).map(|value| value.to_string()),
         after: None,
-        waits: Some(row.waits.to_owned()),
+        waits: kind.waits().map(str::to_owned),
         cause: Some(Cause::FileChanged),
     });
 }
@@ -408,32 +449,31 @@ pub fn differing_rows(
     live: &str,
     defined: &str,
     applied: &Applied,
-) -> Result<Vec<(String, String, String)>, XmlError> {
-    let (live, defined) = (xml::parse(live)?, xml::parse(defined)?);
-    let mut scopes = vec![(
-        String::new(),
-        DOMAIN_ROWS,
-        Some(live.root_element()),
-        Some(defined.root_element()),
-    )];
-    for (name, device) in &applied.devices {
-        if let Some(kind) = kind_of(name) {
+) -> Result<Vec<(Subject, String, String)>, XmlError> {
+    let (live, defined) = (&xml::parse(live)?, &xml::parse(defined)?);
+    let roots = (Some(live.root_element()), Some(defined.root_element()));
+    let of_domain = DOMAIN_ROWS.iter().map(|row| {
+        let what = Subject::Property(row.id.clone());
+        (what, row, roots)
+    });
+    let of_devices = applied.devices.iter().flat_map(|(id, device)| {
+        let kind = find_kind(&id.kind);
+        kind.into_iter().flat_map(move |kind| {
             let find = |document| find_device(document, kind, &device.key);
-            scopes.push((format!("{name} "), kind.rows, find(&live), find(&defined)));
-        }
-    }
-    let mut differing = Vec::new();
-    for (label, rows, live, defined) in scopes {
-        for row in rows {
-            let read = |scope: Option<Node<'_, '_>>| scope.and_then(|scope| read_row(row, scope));
-            let (live, defined) = (read(live), read(defined));
-            if live != defined {
-                let text = |value: Option<Value>| {
-                    value.map_or_else(|| "nothing".to_owned(), |value| value.to_string())
-                };
-                differing.push((format!("{label}{}", row.name), text(live), text(defined)));
-            }
-        }
-    }
-    Ok(differing)
+            let nodes = (find(live), find(defined));
+            kind.rows.iter().map(move |row| {
+                let what = Subject::OfDevice(id.clone(), row.id.clone());
+                (what, row, nodes)
+            })
+        })
+    });
+    let text = |value: Option<Value>| value.map_or("nothing".to_owned(), |value| value.to_string());
+    let differing = of_domain
+        .chain(of_devices)
+        .filter_map(|(what, row, nodes)| {
+            let read = |scope: Option<Node<'_, '_>>| scope.and_then(|scope| row.read(scope));
+            let (live, defined) = (read(nodes.0), read(nodes.1));
+            (live != defined).then(|| (what, text(live), text(defined)))
+        });
+    Ok(differing.collect())
 }

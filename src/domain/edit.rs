@@ -1,9 +1,13 @@
 //! Edits of a domain's XML: typed in plans, spliced into the text when performed.
 
-use super::table::{Also, DEVICE_KINDS, DOMAIN_ROWS, DeviceKind, Row};
+use super::kind::{DeviceKind, find_device};
+use super::kinds::find_kind;
+use super::row::{Couple, Row};
+use super::rows::DOMAIN_ROWS;
 use super::value::Value;
+use crate::mark::{KindId, PropertyId};
 use crate::xml::{self, Part, XmlError, child, descend};
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -16,7 +20,7 @@ pub enum Edit {
         /// The device, or none for the domain's own properties.
         device: Option<DeviceRef>,
         /// The property.
-        row: String,
+        row: PropertyId,
         /// Its new value.
         value: Value,
     },
@@ -25,7 +29,7 @@ pub enum Edit {
         /// The device, or none for the domain's own properties.
         device: Option<DeviceRef>,
         /// The property.
-        row: String,
+        row: PropertyId,
     },
     /// Puts a device in; edits of its properties follow.
     Add(DeviceRef),
@@ -36,8 +40,8 @@ pub enum Edit {
 /// A device, by what identifies it in the XML.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceRef {
-    /// Its kind's name.
-    pub kind: String,
+    /// Its kind.
+    pub kind: KindId,
     /// Its key: a disk's target, a share's tag.
     pub key: String,
 }
@@ -50,10 +54,10 @@ pub enum EditError {
     Domain(#[source] XmlError),
     /// The plan names a property that this version does not have.
     #[error("there is no property `{0}`")]
-    NoSuchRow(String),
+    NoSuchRow(PropertyId),
     /// The plan names a kind of device that this version does not have.
     #[error("there is no kind of device `{0}`")]
-    NoSuchKind(String),
+    NoSuchKind(KindId),
     /// The device is not in the domain.
     #[error("the domain has no {0}")]
     NoSuchDevice(DeviceRef),
@@ -82,16 +86,16 @@ fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
             let text = on_scope(text, device.as_ref(), |text, scope| {
                 xml::write(text, scope, row.path, row.part, &value.xml_text())
             })?;
-            row.also.iter().try_fold(text, |text, also| {
+            row.couples.iter().try_fold(text, |text, couple| {
                 on_scope(&text, device.as_ref(), |text, scope| {
-                    edit_too(text, scope, also, value)
+                    edit_too(text, scope, couple, value)
                 })
             })
         }
         Edit::Clear { device, row } => {
             let row = find_row(device.as_ref(), row)?;
-            let copies = row.also.iter().filter_map(|also| match also {
-                Also::Copy { path, .. } => Some(*path),
+            let copies = row.couples.iter().filter_map(|couple| match couple {
+                Couple::Copy { path, .. } => Some(*path),
                 _ => None,
             });
             [row.path]
@@ -99,12 +103,12 @@ fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
                 .chain(copies)
                 .try_fold(text.to_owned(), |text, path| {
                     on_scope(&text, device.as_ref(), |text, scope| {
-                        remove_at(text, scope, path)
+                        clear(text, scope, path)
                     })
                 })
         }
         Edit::Add(device) => {
-            let kind = find_kind(&device.kind)?;
+            let kind = known_kind(&device.kind)?;
             let document = xml::parse(text).map_err(EditError::Domain)?;
             let text = match child(document.root_element(), "devices") {
                 Some(devices) => xml::insert(text, devices, &blank(kind, &device.key)),
@@ -136,19 +140,19 @@ fn blank(kind: &DeviceKind, key: &str) -> String {
     )
 }
 
-fn edit_too(text: &str, scope: Node<'_, '_>, also: &Also, value: &Value) -> String {
-    match also {
-        Also::Copy { path, part } => xml::write(text, scope, path, *part, &value.xml_text()),
-        Also::Fixed {
+fn edit_too(text: &str, scope: Node<'_, '_>, couple: &Couple, value: &Value) -> String {
+    match couple {
+        Couple::Copy { path, part } => xml::write(text, scope, path, *part, &value.xml_text()),
+        Couple::Fixed {
             path,
             attribute,
             value,
         } => xml::write(text, scope, path, Part::Attribute(attribute), value),
-        Also::Drop { path, attribute } => match descend(scope, path) {
+        Couple::Drop { path, attribute } => match descend(scope, path) {
             Some(node) => xml::remove_attribute(text, node, attribute),
             None => text.to_owned(),
         },
-        Also::Element { path, element } => match (descend(scope, path), element(value)) {
+        Couple::Element { path, element } => match (descend(scope, path), element(value)) {
             (Some(node), Some(element)) => xml::replace(text, node, element),
             (None, Some(element)) => match path
                 .split_last()
@@ -166,6 +170,27 @@ fn remove_at(text: &str, scope: Node<'_, '_>, path: &[&str]) -> String {
     descend(scope, path).map_or_else(|| text.to_owned(), |node| xml::remove(text, node))
 }
 
+/// Removes an element, and those around it that hold nothing else: empty, they mean nothing to libvirt.
+fn clear(text: &str, scope: Node<'_, '_>, path: &[&str]) -> String {
+    let Some(mut node) = descend(scope, path) else {
+        return text.to_owned();
+    };
+    while let Some(around) = node.parent().filter(|around| *around != scope) {
+        if !holds_only(around, node) {
+            break;
+        }
+        node = around;
+    }
+    xml::remove(text, node)
+}
+
+fn holds_only(element: Node<'_, '_>, child: Node<'_, '_>) -> bool {
+    let is_space = |node: Node<'_, '_>| node.text().is_some_and(|text| text.trim().is_empty());
+    let mut children = element.children();
+    element.attributes().len() == 0
+        && children.all(|node| node == child || (node.is_text() && is_space(node)))
+}
+
 /// Parses the text and edits below the domain or one of its devices.
 fn on_scope(
     text: &str,
@@ -175,54 +200,22 @@ fn on_scope(
     let document = xml::parse(text).map_err(EditError::Domain)?;
     let scope = match device {
         None => document.root_element(),
-        Some(device) => find_device(&document, find_kind(&device.kind)?, &device.key)
+        Some(device) => find_device(&document, known_kind(&device.kind)?, &device.key)
             .ok_or_else(|| EditError::NoSuchDevice(device.clone()))?,
     };
     Ok(edit(text, scope))
 }
 
-/// The device of a kind that has this key.
-pub(super) fn find_device<'a, 'input>(
-    document: &'a Document<'input>,
-    kind: &DeviceKind,
-    key: &str,
-) -> Option<Node<'a, 'input>> {
-    devices(document, kind)
-        .find(|(seen, _)| *seen == key)
-        .map(|(_, node)| node)
+fn known_kind(id: &KindId) -> Result<&'static DeviceKind, EditError> {
+    find_kind(id).ok_or_else(|| EditError::NoSuchKind(id.clone()))
 }
 
-/// The devices of a kind, with their keys.
-pub(super) fn devices<'a, 'input>(
-    document: &'a Document<'input>,
-    kind: &DeviceKind,
-) -> impl Iterator<Item = (&'a str, Node<'a, 'input>)> {
-    let devices = child(document.root_element(), "devices");
-    devices
-        .into_iter()
-        .flat_map(|devices| devices.children())
-        .filter(|node| node.has_tag_name(kind.element))
-        .filter_map(|node| {
-            Some((
-                child(node, kind.key_element)?.attribute(kind.key_attribute)?,
-                node,
-            ))
-        })
-}
-
-pub(super) fn find_kind(name: &str) -> Result<&'static DeviceKind, EditError> {
-    DEVICE_KINDS
-        .iter()
-        .find(|kind| kind.name == name)
-        .ok_or_else(|| EditError::NoSuchKind(name.to_owned()))
-}
-
-fn find_row(device: Option<&DeviceRef>, name: &str) -> Result<&'static Row, EditError> {
+fn find_row(device: Option<&DeviceRef>, id: &PropertyId) -> Result<&'static Row, EditError> {
     let rows = match device {
         None => DOMAIN_ROWS,
-        Some(device) => find_kind(&device.kind)?.rows,
+        Some(device) => known_kind(&device.kind)?.rows,
     };
     rows.iter()
-        .find(|row| row.name == name)
-        .ok_or_else(|| EditError::NoSuchRow(name.to_owned()))
+        .find(|row| row.id == *id)
+        .ok_or_else(|| EditError::NoSuchRow(id.clone()))
 }

@@ -1,27 +1,33 @@
 //! A domain's properties: one table drives everything about them.
 //!
-//! A [`table::Row`] is a place in the XML, a codec, what the spec wants there, and when a change takes effect. Rows live in
-//! the domain itself or in a kind of device. Reading, comparing, editing and rendering a new domain all use the rows, so
-//! they cannot disagree: a new domain is the same edits on a skeleton.
+//! A row is a place in the XML, a codec, what the spec wants there and the way back, and when a change takes effect. Rows
+//! live in the domain itself (`rows`) or in a kind of device (`kinds`, one file each). Reading, comparing, editing, reading
+//! back and rendering a new domain all use the rows, so they cannot disagree: a new domain is the same edits on a skeleton.
 
 mod compare;
-mod devices;
 mod edit;
+mod given;
+mod kind;
+mod kinds;
 mod moved;
+mod row;
+mod rows;
 mod seen;
 mod skeleton;
-mod table;
+mod subject;
 mod value;
 
 pub use compare::{
     Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
 };
-pub use devices::{applied_source, applied_sources};
 pub use edit::{DeviceRef, Edit, EditError, apply_edits};
+pub use given::read_back;
+pub use kinds::{DISK, SHARE, applied_source, applied_sources, has_devices_on_pci};
 pub use moved::{Difference, Moved, running_overlays};
+pub use rows::{ACCEL, arch_name};
 pub use seen::properties;
 pub use skeleton::skeleton;
-pub use table::{arch_name, has_storage_on_pci};
+pub use subject::Subject;
 pub use value::Value;
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! What the last apply wrote is in the record. A value that differs from it, and that the fleet file does not name, tells
 //! that somebody moved the data on purpose; putting the former value back would lose every write since.
 
-use super::devices::{Wished, kind_of};
-use super::edit::{DeviceRef, devices, find_device};
-use super::table::{DeviceKind, Outside, Row, Want, Wish, read_row};
-use crate::mark::{Applied, AppliedDevice};
+use super::edit::DeviceRef;
+use super::kind::{DeviceKind, WantedDevice, devices, find_device};
+use super::kinds::find_kind;
+use super::row::{Outside, Row, RowInput, Want};
+use crate::mark::{Applied, AppliedDevice, DeviceId, PropertyId};
 use crate::xml::{self, XmlError, child};
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
@@ -14,10 +15,12 @@ use std::collections::BTreeSet;
 /// A device that is no longer what the last apply made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// Its name in the record: `disk root`.
-    pub name: String,
-    /// Its kind, and what identifies it in the domain.
+    /// What it is called in the record.
+    pub id: DeviceId,
+    /// What identifies it in the domain.
     pub device: DeviceRef,
+    /// How a remedy names the key that says where its data is.
+    pub source_key: &'static str,
     /// What differs. Never empty.
     pub differences: Vec<Difference>,
     /// The file or folder that the last apply gave it; none where no record says.
@@ -34,61 +37,64 @@ pub struct Moved {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The property.
-    pub property: &'static str,
+    pub property: PropertyId,
     /// What the last apply wrote; none where it wrote nothing, or no record says.
     pub applied: Option<String>,
     /// What is there.
     pub seen: Option<String>,
 }
 
+/// A device that a VM wants, with its kind.
+type Wanted = (&'static DeviceKind, WantedDevice);
+
 /// Finds the devices of a domain's definition that were moved, both those that are wanted and those that left the file.
 pub(super) fn moved_devices(
-    wished: &[Wished<'_>],
-    wish: &Wish<'_>,
+    wanted: &[Wanted],
+    input: &RowInput<'_>,
     document: &Document<'_>,
     before: Option<&Applied>,
 ) -> Vec<Moved> {
-    let recorded = |name: &str| before.and_then(|applied| applied.devices.get(name));
-    let wanted = wished.iter().filter_map(|device| {
-        let recorded = recorded(&device.name);
-        let wish = Wish {
-            device: device.device,
-            ..*wish
+    let moved = wanted.iter().filter_map(|(kind, device)| {
+        let recorded = before.and_then(|applied| applied.devices.get(&device.id));
+        let input = RowInput {
+            device: Some(&device.id),
+            recorded,
+            ..*input
         };
         let found = Found {
-            name: &device.name,
-            kind: device.kind,
+            id: &device.id,
+            kind,
             key: &device.key,
             recorded,
         };
-        match find_device(document, device.kind, &device.key) {
-            Some(node) => found.moved(node, |row| (row.want)(&wish)),
+        match find_device(document, kind, &device.key) {
+            Some(node) => found.moved(node, |row| (row.want)(&input)),
             None if recorded.is_some() || before.is_none() => {
-                found.replaced(&strays(device.kind, wished, document, before))
+                found.replaced(&strays(kind, wanted, document, before))
             }
             None => None,
         }
     });
-    wanted
-        .chain(left_devices(wished, document, before))
+    moved
+        .chain(left_devices(wanted, document, before))
         .collect()
 }
 
 /// Those that left the file and that no wanted device has taken over.
 fn left_devices<'a>(
-    wished: &'a [Wished<'_>],
+    wanted: &'a [Wanted],
     document: &'a Document<'_>,
     before: Option<&'a Applied>,
 ) -> impl Iterator<Item = Moved> + 'a {
     let left = before.into_iter().flat_map(|applied| &applied.devices);
-    left.filter_map(|(name, recorded)| {
-        let kind = kind_of(name)?;
-        let stays = |device: &Wished<'_>| device.name == *name || device.key == recorded.key;
-        if wished.iter().any(stays) {
+    left.filter_map(|(id, recorded)| {
+        let kind = find_kind(&id.kind)?;
+        let stays = |device: &WantedDevice| device.id == *id || device.key == recorded.key;
+        if wanted.iter().any(|(_, device)| stays(device)) {
             return None;
         }
         let found = Found {
-            name,
+            id,
             kind,
             key: &recorded.key,
             recorded: Some(recorded),
@@ -99,7 +105,7 @@ fn left_devices<'a>(
 
 /// A device as it is looked for.
 struct Found<'a> {
-    name: &'a str,
+    id: &'a DeviceId,
     kind: &'static DeviceKind,
     key: &'a str,
     recorded: Option<&'a AppliedDevice>,
@@ -110,65 +116,60 @@ impl Found<'_> {
     fn moved(&self, node: Node<'_, '_>, want: impl Fn(&Row) -> Want) -> Option<Moved> {
         let mut differences = Vec::new();
         for row in data_rows(self.kind) {
-            let seen = read_row(row, node);
-            let applied = self.applied(row.name);
+            let seen = row.read(node);
+            let applied = self.applied(&row.id);
             let applied_value = applied.as_deref().map(|text| row.codec.read_recorded(text));
             let wanted =
-                matches!((want(row), &seen), (Want::Value(wanted), Some(seen)) if wanted == *seen);
+                matches!(want(row), Want::Value(wanted) if wanted.is_some() && wanted == seen);
             if seen != applied_value && !wanted {
                 differences.push(Difference {
-                    property: row.name,
+                    property: row.id.clone(),
                     applied,
                     seen: seen.map(|value| value.to_string()),
                 });
             }
         }
-        let backing = backing_files(node).into_iter().next();
-        let overlay = backing.is_some() || differences.iter().any(|of| of.property == "format");
+        let backing = (self.kind.backing)(node).into_iter().next();
         differences.extend(backing.map(|file| Difference {
-            property: "backing file",
+            property: PropertyId::new("backing file"),
             applied: None,
             seen: Some(file),
         }));
-        self.with(differences, Some(node), overlay)
+        self.with(differences, Some(node))
     }
 
     /// A device that is gone while others came that nobody knows: one of them may be what it became.
     fn replaced(&self, strays: &[(String, String)]) -> Option<Moved> {
         let seen = |(key, source): &(String, String)| format!("{key} ({source})");
         let difference = Difference {
-            property: self.kind.key_element,
+            property: PropertyId::new(self.kind.key_element),
             applied: self.recorded.map(|recorded| recorded.key.clone()),
             seen: strays.first().map(seen),
         };
         let differences = difference.seen.is_some().then_some(difference);
-        let mut moved = self.with(differences.into_iter().collect(), None, false)?;
+        let mut moved = self.with(differences.into_iter().collect(), None)?;
         moved.gone = true;
         moved.seen_source = strays.first().map(|(_, source)| source.clone());
         Some(moved)
     }
 
-    fn with(
-        &self,
-        differences: Vec<Difference>,
-        node: Option<Node<'_, '_>>,
-        overlay: bool,
-    ) -> Option<Moved> {
+    fn with(&self, differences: Vec<Difference>, node: Option<Node<'_, '_>>) -> Option<Moved> {
         (!differences.is_empty()).then(|| Moved {
-            name: self.name.to_owned(),
+            id: self.id.clone(),
             device: DeviceRef {
-                kind: self.kind.name.to_owned(),
+                kind: self.kind.id.clone(),
                 key: self.key.to_owned(),
             },
+            source_key: self.kind.source_key,
             differences,
-            applied_source: self.applied(self.kind.shows),
+            applied_source: self.applied(&self.kind.source),
             seen_source: node.and_then(|node| source_of(self.kind, node)),
-            overlay,
+            overlay: node.is_some_and(self.kind.is_overlay),
             gone: false,
         })
     }
 
-    fn applied(&self, row: &str) -> Option<String> {
+    fn applied(&self, row: &PropertyId) -> Option<String> {
         self.recorded?.rows.get(row).cloned()
     }
 }
@@ -179,18 +180,8 @@ fn data_rows(kind: &DeviceKind) -> impl Iterator<Item = &Row> {
     rows.filter(|row| row.outside == Outside::Refused)
 }
 
-/// The images below a disk's own, the nearest first.
-fn backing_files(disk: Node<'_, '_>) -> Vec<String> {
-    let chain = disk
-        .descendants()
-        .filter(|node| node.has_tag_name("backingStore"));
-    let files = chain.filter_map(|node| child(node, "source")?.attribute("file"));
-    files.map(str::to_owned).collect()
-}
-
 fn source_of(kind: &DeviceKind, node: Node<'_, '_>) -> Option<String> {
-    let row = kind.rows.iter().find(|row| row.name == kind.shows)?;
-    let source = read_row(row, node).map(|value| value.to_string());
+    let source = kind.source(node).map(|value| value.to_string());
     // A block device, or an image that is reached over a network.
     source.or_else(|| {
         let attributes = child(node, "source")?.attributes();
@@ -200,25 +191,20 @@ fn source_of(kind: &DeviceKind, node: Node<'_, '_>) -> Option<String> {
     })
 }
 
-/// The disks, as (target, source), that neither the file nor the record knows.
+/// The devices of a kind, as (key, source), that neither the file nor the record knows.
 fn strays(
     kind: &DeviceKind,
-    wished: &[Wished<'_>],
+    wanted: &[Wanted],
     document: &Document<'_>,
     before: Option<&Applied>,
 ) -> Vec<(String, String)> {
-    // A share is known by its tag, whatever others there are.
-    if kind.element != "disk" {
-        return Vec::new();
-    }
     let recorded = before.into_iter().flat_map(|applied| &applied.devices);
     let known: BTreeSet<&str> = recorded
         .map(|(_, device)| device.key.as_str())
-        .chain(wished.iter().map(|device| device.key.as_str()))
+        .chain(wanted.iter().map(|(_, device)| device.key.as_str()))
         .collect();
-    let is_disk = |node: &Node<'_, '_>| matches!(node.attribute("device"), None | Some("disk"));
     devices(document, kind)
-        .filter(|(key, node)| !known.contains(key) && is_disk(node))
+        .filter(|(key, node)| !known.contains(key) && (kind.is_one)(key, *node))
         .map(|(key, node)| {
             let source = source_of(kind, node).unwrap_or_else(|| "no source".to_owned());
             (key.to_owned(), source)
@@ -237,20 +223,21 @@ pub fn running_overlays(
     applied: &Applied,
 ) -> Result<Vec<Moved>, XmlError> {
     let (live, defined) = (xml::parse(live)?, xml::parse(defined)?);
-    let overlay = |(name, recorded): (&String, &AppliedDevice)| {
-        let kind = kind_of(name)?;
+    let overlay = |(id, recorded): (&DeviceId, &AppliedDevice)| {
+        let kind = find_kind(&id.kind)?;
         let runs = find_device(&live, kind, &recorded.key)?;
         let base = source_of(kind, find_device(&defined, kind, &recorded.key)?)?;
         let source = source_of(kind, runs)?;
-        let is_over = source != base && backing_files(runs).contains(&base);
+        let is_over = source != base && (kind.backing)(runs).contains(&base);
         is_over.then(|| Moved {
-            name: name.clone(),
+            id: id.clone(),
             device: DeviceRef {
-                kind: kind.name.to_owned(),
+                kind: kind.id.clone(),
                 key: recorded.key.clone(),
             },
+            source_key: kind.source_key,
             differences: vec![Difference {
-                property: kind.shows,
+                property: kind.source.clone(),
                 applied: Some(base.clone()),
                 seen: Some(source.clone()),
             }],

@@ -1,8 +1,11 @@
 //! A definition's properties as they are, whatever is wanted of them.
 
-use super::edit::{DeviceRef, devices};
-use super::table::{DEVICE_KINDS, DOMAIN_ROWS, Row};
-use crate::xml::{self, descend};
+use super::edit::DeviceRef;
+use super::kind::devices;
+use super::kinds::KINDS;
+use super::row::Row;
+use super::rows::DOMAIN_ROWS;
+use crate::xml;
 use roxmltree::Node;
 use std::collections::BTreeMap;
 
@@ -14,10 +17,10 @@ pub fn properties(definition: &str) -> BTreeMap<String, String> {
     };
     let mut properties = BTreeMap::new();
     read("", DOMAIN_ROWS, document.root_element(), &mut properties);
-    for kind in DEVICE_KINDS {
+    for kind in KINDS {
         for (key, node) in devices(&document, kind) {
             let device = DeviceRef {
-                kind: kind.name.to_owned(),
+                kind: kind.id.clone(),
                 key: key.to_owned(),
             };
             read(&format!("{device} "), kind.rows, node, &mut properties);
@@ -28,8 +31,8 @@ pub fn properties(definition: &str) -> BTreeMap<String, String> {
 
 fn read(device: &str, rows: &[Row], scope: Node<'_, '_>, into: &mut BTreeMap<String, String>) {
     let values = rows.iter().filter_map(|row| {
-        let value = row.codec.read(descend(scope, row.path)?, row.part)?;
-        Some((format!("{device}{}", row.name), value.to_string()))
+        let value = row.read(scope)?;
+        Some((format!("{device}{}", row.id), value.to_string()))
     });
     into.extend(values);
 }

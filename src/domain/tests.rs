@@ -1,9 +1,11 @@
 use super::*;
 use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
-use crate::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark};
+use crate::mark::{Applied, BootRecord, Phase, PropertyId, Record, Wanted, render_mark};
 use crate::{fleet::*, values::*};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+
+mod round_trip;
 
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
 
@@ -107,7 +109,7 @@ fn only_a_warm_reboot_stays_in_the_process() {
         };
         let (text, applied) = created(&vm);
         assert!(text.contains(&format!("<on_reboot>{action}</on_reboot>")));
-        assert_eq!(applied.rows["on_reboot"], action);
+        assert_eq!(applied.rows[&PropertyId::new("on_reboot")], action);
     }
 }
 
@@ -291,8 +293,8 @@ fn what_was_moved_and_the_file_names_is_taken_as_it_is() {
     copy.disks[0].path = "/srv/copy.img".parse().unwrap();
     let comparison = compare(&copy, &libvirt(), Some(&record), &moved, false).unwrap();
     assert_eq!((comparison.edits, comparison.moved), (vec![], vec![]));
-    let disk = &comparison.applied.devices["disk armhf-vm"];
-    assert_eq!(disk.rows["file"], "/srv/copy.img");
+    let disk = &comparison.applied.devices[&DISK.named("armhf-vm")];
+    assert_eq!(disk.rows[&PropertyId::new("file")], "/srv/copy.img");
 }
 
 #[test]
@@ -319,7 +321,8 @@ fn a_disk_that_gets_another_name_stays_in_the_domain() {
     renamed.disks[0].name = "root".parse().unwrap();
     let comparison = compare(&renamed, &libvirt(), Some(&record), STORED, false).unwrap();
     assert_eq!((comparison.edits, comparison.moved), (vec![], vec![]));
-    let names: Vec<_> = comparison.applied.devices.keys().collect();
+    let names = comparison.applied.devices.keys();
+    let names: Vec<_> = names.map(ToString::to_string).collect();
     assert_eq!(names, ["disk root", "share boot"]);
 }
 
@@ -358,7 +361,10 @@ fn what_cannot_be_changed_is_refused_with_the_way_to_do_it() {
     )
     .unwrap();
     assert_eq!(comparison.edits, vec![]);
-    assert_eq!(comparison.applied.rows["memory"], "512 MiB");
+    assert_eq!(
+        comparison.applied.rows[&PropertyId::new("memory")],
+        "512 MiB"
+    );
     snapbox::assert_data_eq!(
         comparison.refusals.join("\n"),
         "memory 512 MiB -> 1 GiB: its memory is laid out by <numa> cells; change those with virsh edit"
@@ -401,7 +407,7 @@ fn a_running_domain_is_compared_in_managed_properties_only() {
     assert_eq!(
         differing,
         [(
-            "memory".to_owned(),
+            Subject::Property(PropertyId::new("memory")),
             "256 MiB".to_owned(),
             "512 MiB".to_owned()
         )]
@@ -418,7 +424,10 @@ fn a_long_disk_name_gets_a_serial_that_a_virtio_disk_can_tell() {
         disks: vec![disk.clone()],
         ..vm()
     });
-    let serial = &applied.devices["disk a-very-long-name-of-a-disk-1"].rows["serial"];
+    let serial_of = |applied: Applied, name| {
+        applied.devices[&DISK.named(name)].rows[&PropertyId::new("serial")].clone()
+    };
+    let serial = serial_of(applied, "a-very-long-name-of-a-disk-1");
     assert_eq!(serial.len(), 20);
     let other = Disk {
         name: "a-very-long-name-of-a-disk-2".parse().unwrap(),
@@ -428,10 +437,7 @@ fn a_long_disk_name_gets_a_serial_that_a_virtio_disk_can_tell() {
         disks: vec![other],
         ..vm()
     });
-    assert_ne!(
-        &applied.devices["disk a-very-long-name-of-a-disk-2"].rows["serial"],
-        serial
-    );
+    assert_ne!(serial_of(applied, "a-very-long-name-of-a-disk-2"), serial);
 }
 
 proptest! {

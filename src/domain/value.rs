@@ -79,6 +79,14 @@ impl Value {
         }
     }
 
+    /// The text that stands in a fleet file.
+    pub(super) fn written(&self) -> String {
+        match self {
+            Self::Kib(_) => self.to_string().replace(' ', ""),
+            Self::Count(_) | Self::Text(_) => self.to_string(),
+        }
+    }
+
     /// The text that stands in the XML.
     pub(super) fn xml_text(&self) -> String {
         match self {

@@ -6,7 +6,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -185,6 +185,18 @@ impl Folder {
     /// [`NotPlain`], or as the system says.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
         plain(rustix::fs::openat(&self.fd, name, READING, Mode::empty()))
+    }
+
+    /// What a regular file holds, cut to one byte more than the limit, and what it is.
+    ///
+    /// # Errors
+    /// [`NotPlain`], or as the system says.
+    pub fn read(&self, name: &str, limit: u64) -> io::Result<(Vec<u8>, Statx)> {
+        let file = self.open_file(name)?;
+        let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, STATX)?;
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok((bytes, stat))
     }
 
     /// Opens a regular file for writing, or for both with [`OFlags::RDWR`].

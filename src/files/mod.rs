@@ -4,11 +4,18 @@
 //! are root's to place, what is below them is made by armfleet alone. Whoever replaces one of them by a link to something
 //! else must not have armfleet write or remove there.
 
+mod copy;
 mod folder;
 mod share;
+mod write;
 
+pub use copy::{
+    ChangedMeanwhile, Deadline, Timed, copy, copy_hashed, digest, digest_unchanged, identity,
+    is_blank, read_hashed,
+};
 pub use folder::{Folder, NotPlain, STATX, open_plain};
 pub use share::{Share, identity_of};
+pub use write::{Draft, append_line, lock};
 
 use crate::paths;
 use std::io;

@@ -76,20 +76,19 @@ impl Share {
     ///
     /// # Errors
     /// As the system says, or as `fill`.
-    pub fn write(
-        &self,
-        name: &'static str,
-        fill: impl FnOnce(&File) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub fn write(&self, name: &str, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
         let draft = self.draft_of(name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&self.folder, &draft, flags, Mode::RUSR)?);
-        fill(&file)?;
-        let share = rustix::fs::fstat(&self.folder)?;
-        fchown(&file, Some(share.st_uid), Some(share.st_gid))?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.sync_all()?;
-        self.publish(&draft, name)
+        let finish = || {
+            fill(&file)?;
+            let share = rustix::fs::fstat(&self.folder)?;
+            fchown(&file, Some(share.st_uid), Some(share.st_gid))?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.sync_all()?;
+            self.publish(&draft, name)
+        };
+        finish().inspect_err(|_| drop(self.draft_of(name)))
     }
 
     /// Puts its names on disk.

@@ -39,10 +39,8 @@ impl Listed for Disk {
     const LIST: &'static str = "a list of disks";
     const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
 
-    fn check_entry(partial: &PartialDisk, found: &mut Diagnostics) {
-        if let Some(problem) = not_raw(partial) {
-            found.report(problem);
-        }
+    fn check_entry(partial: &PartialDisk) -> Option<Problem> {
+        not_raw(partial)
     }
 }
 
@@ -72,7 +70,7 @@ fn not_raw(disk: &PartialDisk) -> Option<Problem> {
 }
 
 /// A disk's name where none is given: its file's, without the suffix.
-fn name_of_file(disk: &PartialDisk, found: &mut Diagnostics) -> Checked<Spanned<DiskName>> {
+fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<DiskName>> {
     let path = disk.path.as_ref().map_err(|reported| *reported)?;
     let file = path.value.file_name();
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
@@ -81,7 +79,7 @@ fn name_of_file(disk: &PartialDisk, found: &mut Diagnostics) -> Checked<Spanned<
         Err(why) => {
             let message = format!("the disk cannot be called after `{file}`: {why}");
             let problem = Problem::new(ProblemKind::WrongValue, &path.range, message);
-            Err(found.report(problem.help("give it a `name`")))
+            Err(problem.help("give it a `name`").report(found))
         }
     }
 }

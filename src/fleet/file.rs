@@ -3,8 +3,8 @@
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
-    Declared, Field, Layered, Map, Placeholders, Readable, Room, Scope, Spanned, Typed, ValueType,
-    Vars, fields, keys, layered,
+    Declared, Field, Fields, Layered, Map, Placeholders, Readable, Room, Scope, Typed, ValueType,
+    Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
 use crate::values::{FleetName, Secrets, VmName};
@@ -42,31 +42,22 @@ pub(crate) static FILE: &Map = keys! {
     planned ["hosts"]
 };
 
-/// The VMs by their names.
 struct Vms;
 
 impl Typed for Vms {
-    fn value_type() -> ValueType {
-        ValueType::Entries(Vm::MAP)
-    }
+    const TYPE: ValueType = ValueType::Entries(Vm::MAP);
 }
 
-/// What all VMs say.
 struct Defaults;
 
 impl Typed for Defaults {
-    fn value_type() -> ValueType {
-        ValueType::Nested(Vm::MAP)
-    }
+    const TYPE: ValueType = ValueType::Nested(Vm::MAP);
 }
 
-/// What VMs with a profile say.
 struct Profiles;
 
 impl Typed for Profiles {
-    fn value_type() -> ValueType {
-        ValueType::Named(Vm::MAP, "worker")
-    }
+    const TYPE: ValueType = ValueType::Named(Vm::MAP, "worker");
 }
 
 /// A whole fleet file after validation and defaults.
@@ -80,96 +71,89 @@ pub struct Spec {
     pub secrets: Secrets,
 }
 
-/// A fleet, read as far as it can be.
-#[derive(Debug)]
-pub(crate) struct PartialSpec {
-    fleet: Checked<Spanned<FleetName>>,
-    vms: Checked<Vec<Checked<Layered<PartialVm>>>>,
+/// What is given to fleet files from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The values of variables, by name: `--var NAME=VALUE`.
+    pub vars: BTreeMap<String, String>,
+    /// The environment variables that the files [ask for](super::environment).
+    pub secrets: Secrets,
 }
 
-impl PartialSpec {
-    /// Reads a whole fleet, to which the values of variables are given.
-    pub(crate) fn read(
-        root: &Node,
-        sources: &Sources<'_>,
-        vars: &BTreeMap<String, String>,
-        secrets: &Secrets,
-        found: &mut Diagnostics,
-    ) -> Checked<Self> {
-        let start = root.range.start..root.range.start;
-        let fields = fields(&Field::of_map(&start, root), FILE, FILE, found)?;
-        let none = Placeholders::none(secrets, sources);
-        let vars = &Vars::read(fields.get("vars"), vars, &none, FILE, found);
-        let words = Placeholders {
-            vars: Some(vars),
-            ..none
-        };
-        let fleet = fields
-            .required("fleet", found)
-            .and_then(|field| fleet(field, words, found));
-        let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
-        let words = Placeholders {
-            host: Some(LOCAL),
-            fleet: Some(name.map_err(|reported| *reported)),
-            ..words
-        };
-        let vms = layered::<Vm>(&fields, words, found);
-        Ok(Self { fleet, vms })
-    }
-
-    /// Reports what is wrong though all values are of the right type.
-    pub(crate) fn check(&self, found: &mut Diagnostics) {
-        let Ok(vms) = &self.vms else {
-            return;
-        };
-        for (number, one) in vms.iter().enumerate() {
-            if found.patience().is_err() {
-                break;
-            }
-            if let Ok(Layered { vm, layers }) = one {
-                found.turn(number, layers);
-                let mut problems = uses::path_problems(vm);
-                Vm::check(vm, &mut problems);
-                problems.into_iter().for_each(|problem| {
-                    found.report(problem);
-                });
-            }
-        }
-        found.end_turns();
-        let all = vms.iter().flatten().map(|layered| &layered.vm);
-        for problem in conflicts::shared_path(all) {
-            found.report(problem);
-        }
-    }
-
-    /// The spec, if everything could be read.
-    pub(crate) fn finish(self, secrets: &Secrets) -> Checked<Spec> {
-        let vms = self.vms?.into_iter().map(|layered| {
-            let vm = Vm::finish(layered?.vm)?;
-            Ok((vm.name.clone(), vm))
-        });
-        Ok(Spec {
-            fleet: self.fleet?.value,
-            vms: vms.collect::<Checked<_>>()?,
-            secrets: secrets.clone(),
-        })
-    }
-}
-
-fn fleet(
-    field: &Field<'_>,
-    words: Placeholders<'_>,
-    found: &mut Diagnostics,
-) -> Checked<Spanned<FleetName>> {
-    let node = words.expand(field.node, &mut Room::default(), found)?;
-    let field = Field {
-        node: &node,
-        ..field.clone()
-    };
+/// Reads and checks a whole fleet.
+pub(super) fn spec(
+    root: &Node,
+    sources: &Sources<'_>,
+    given: &Given,
+    found: &Diagnostics,
+) -> Checked<Spec> {
     let scope = Scope {
-        sources: words.sources,
+        sources,
+        found,
         root: FILE,
-        vm: Err(Diagnostics::left_open()),
+        vm: None,
     };
-    FleetName::read(&field, scope, found)
+    let start = root.range.start..root.range.start;
+    let fields = Fields::read(&Field::of_map(&start, root, scope), FILE)?;
+    let none = Placeholders {
+        index: None,
+        host: None,
+        fleet: None,
+        vars: None,
+        secrets: &given.secrets,
+        secret: false,
+        room: &Room::default(),
+        scope,
+    };
+    let vars = &Vars::read(fields.get("vars"), &given.vars, &none);
+    let words = Placeholders {
+        vars: Some(vars),
+        ..none
+    };
+    let fleet = fields.required("fleet").and_then(|field| {
+        let node = &words.expand(field.node)?;
+        FleetName::read(&Field {
+            node,
+            ..field.clone()
+        })
+    });
+    let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
+    let words = Placeholders {
+        host: Some(LOCAL),
+        fleet: Some(name.map_err(|reported| *reported)),
+        ..words
+    };
+    let vms = layered::<Vm>(&fields, words)?;
+    check(&vms, found);
+    let vms = vms.into_iter().map(|layered| {
+        let vm = Vm::finish(layered?.vm)?;
+        Ok((vm.name.clone(), vm))
+    });
+    Ok(Spec {
+        fleet: fleet?.value,
+        vms: vms.collect::<Checked<_>>()?,
+        secrets: given.secrets.clone(),
+    })
+}
+
+/// Reports what is wrong though all values are of the right type.
+fn check(vms: &[Checked<Layered<PartialVm>>], found: &Diagnostics) {
+    for (number, one) in vms.iter().enumerate() {
+        if found.patience().is_err() {
+            break;
+        }
+        if let Ok(Layered { vm, layers }) = one {
+            found.turn(Some(number), layers);
+            let mut problems = uses::path_problems(vm);
+            Vm::check(vm, &mut problems);
+            for problem in problems {
+                problem.report(found);
+            }
+        }
+    }
+    found.turn(None, &[]);
+    let all = vms.iter().flatten().map(|layered| &layered.vm);
+    for problem in conflicts::shared_path(all) {
+        problem.report(found);
+    }
 }

@@ -18,10 +18,10 @@ pub use crate::yaml::FleetFile;
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use console::Console;
 pub use disk::{Disk, DiskFormat};
-pub use file::Spec;
+pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
-pub use read::{Given, environment, read_files, read_fleet};
+pub use read::{environment, read_files, read_fleet};
 pub use vm::{
     Accel, Arch, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Transport, Vm,
 };

@@ -4,12 +4,9 @@ use super::boot::{Boot, PartialSeed};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
-use crate::fleetfile::{
-    Field, Readable, Scalar, Scope, Spanned, ValueType, Written, later, map, text, whole, words,
-};
+use crate::fleetfile::{Field, Readable, Scalar, Spanned, ValueType, Written, map, words};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{MachineName, Size, VmName};
-use crate::yaml::at;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -168,6 +165,12 @@ words! {
 }
 
 impl Vm {
+    /// The disk that the guest is on, or is installed on: the first of the list.
+    #[must_use]
+    pub fn system_disk(&self) -> Option<&Disk> {
+        self.disks.first()
+    }
+
     /// Its keys with their values, as a fleet file has them.
     #[must_use]
     pub fn written(&self) -> Written {
@@ -180,13 +183,11 @@ pub(crate) struct Host;
 
 impl Scalar for Host {
     type Value = String;
-    fn value_type() -> ValueType {
-        ValueType::Word(&[LOCAL])
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
-        match text(field, "a name", found)? {
+    const TYPE: ValueType = ValueType::Word(&[LOCAL]);
+    fn scalar(field: &Field<'_>) -> Checked<String> {
+        match field.text("a name")? {
             LOCAL => Ok(LOCAL.to_owned()),
-            other => Err(later(field, other, found)),
+            other => Err(field.later(other)),
         }
     }
     fn written(value: &String) -> String {
@@ -199,11 +200,9 @@ pub(crate) struct Profile;
 
 impl Scalar for Profile {
     type Value = String;
-    fn value_type() -> ValueType {
-        ValueType::Line
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
-        text(field, "a profile's name", found).map(str::to_owned)
+    const TYPE: ValueType = ValueType::Line;
+    fn scalar(field: &Field<'_>) -> Checked<String> {
+        field.text("a profile's name").map(str::to_owned)
     }
     fn written(value: &String) -> String {
         value.clone()
@@ -215,14 +214,12 @@ pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
     type Value = u32;
-    fn value_type() -> ValueType {
-        ValueType::Whole(1, KNOWN_VCPUS.into())
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<u32> {
-        let count = whole(field, found)?;
+    const TYPE: ValueType = ValueType::Whole(1, KNOWN_VCPUS as u64);
+    fn scalar(field: &Field<'_>) -> Checked<u32> {
+        let count = field.whole()?;
         u32::try_from(count).map_err(|_| {
             let message = format!("no guest has {count} virtual CPUs");
-            found.report(at(ProblemKind::VcpuRange, field.node, message))
+            field.report(field.problem(ProblemKind::VcpuRange, message))
         })
     }
     fn written(value: &u32) -> String {
@@ -230,12 +227,10 @@ impl Scalar for Vcpus {
     }
 }
 
-fn autostart_by_state(vm: &PartialVm, _: &mut Diagnostics) -> Checked<Spanned<bool>> {
+fn autostart_by_state(vm: &PartialVm, _: &Diagnostics) -> Checked<Spanned<bool>> {
     let state = vm.state.as_ref().map_err(|reported| *reported)?;
-    Ok(Spanned::new(
-        state.value == DesiredState::Running,
-        &state.range,
-    ))
+    let runs = state.value == DesiredState::Running;
+    Ok(Spanned::new(runs, &state.range))
 }
 
 const MIB: u64 = 1 << 20;
@@ -337,13 +332,13 @@ fn install_and_seed(vm: &PartialVm) -> Option<Problem> {
 
 /// An installer needs a disk that is created for it.
 fn install_disk(vm: &PartialVm) -> Option<Problem> {
-    let (install, disks) = (vm.readable_install()?, vm.disks.as_ref().ok()?);
-    let Some(first) = disks.first() else {
+    let (install, system) = (vm.readable_install()?, vm.system_disk()?);
+    let Some(disk) = system else {
         let message = "there is no disk to install on";
         let problem = Problem::new(ProblemKind::InstallDisk, &install.at, message);
         return Some(problem.help("give the VM `disks: [{ path: …, size: … }]`"));
     };
-    let disk = first.as_ref().ok()?;
+    let disk = disk.as_ref().ok()?;
     let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {
         return None;
     };
@@ -366,6 +361,11 @@ fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
 }
 
 impl PartialVm {
+    /// As [`Vm::system_disk`]; nothing where the disks could not be read.
+    fn system_disk(&self) -> Option<Option<&Checked<PartialDisk>>> {
+        Some(self.disks.as_ref().ok()?.first())
+    }
+
     /// The disks that could be read at all.
     pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
         self.disks.iter().flatten().flatten()

@@ -1,13 +1,12 @@
 //! Which pair of a VM's own boots at one start.
 
-use super::files::{Deadline, FileFault, chain};
-use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
+use super::files::{OwnFileError, chain};
+use super::generations::{Generations, Incoming, Rules, StageError, Staged};
 use super::provided::stage_seed;
 use super::said::Said;
 use super::share::Seen;
 use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Deadline, Root, Share};
 use crate::mark::{Record, Wanted};
 use crate::paths;
 use std::path::Path;
@@ -118,7 +117,7 @@ impl Choosing<'_> {
     fn share_pair(&mut self) -> Option<GenerationId> {
         let share = self.share?;
         let path = Path::new(self.record.boot.share.as_str());
-        let looked = Seen::of(share).map_err(FileFault::new("look into the share", path));
+        let looked = Seen::of(share).map_err(OwnFileError::new("look into the share", path));
         let seen = looked.map_err(|fault| self.said.warn(chain(&fault))).ok()?;
         let staged = self.generations.current();
         for considered in choose(&seen.listing) {
@@ -153,7 +152,7 @@ impl Choosing<'_> {
                     self.say(format!("boots {} ({source})", pair.version));
                     return Some(id);
                 }
-                Err(StageFault::Failed(id, _)) => {
+                Err(StageError::Failed(id, _)) => {
                     self.trials.seen_again(&id, files.0, files.1);
                     match self.instead_of(&id) {
                         None => {}
@@ -186,10 +185,10 @@ impl Choosing<'_> {
         pair: &Candidate,
         kernel: Origin,
         initrd: Origin,
-    ) -> Result<GenerationId, StageFault> {
+    ) -> Result<GenerationId, StageError> {
         let open = |name| {
             let opened = share.open_file(name);
-            opened.map_err(|source| StageFault::Copy {
+            opened.map_err(|source| StageError::Copy {
                 name: name.to_string(),
                 source,
             })

@@ -21,7 +21,7 @@ pub(super) struct Starting {
 
 /// Why a domain's XML cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum XmlFault {
+pub(super) enum DomainXmlError {
     #[error("the domain's XML cannot be read")]
     Read(#[source] io::Error),
     #[error("the domain's XML has more than {XML_LIMIT} bytes")]
@@ -31,13 +31,13 @@ pub(super) enum XmlFault {
 }
 
 impl Starting {
-    pub(super) fn read(xml: impl Read) -> Result<Self, XmlFault> {
+    pub(super) fn read(xml: impl Read) -> Result<Self, DomainXmlError> {
         let mut text = String::new();
         let read = xml.take(XML_LIMIT + 1).read_to_string(&mut text);
-        if read.map_err(XmlFault::Read)? as u64 > XML_LIMIT {
-            return Err(XmlFault::TooLong);
+        if read.map_err(DomainXmlError::Read)? as u64 > XML_LIMIT {
+            return Err(DomainXmlError::TooLong);
         }
-        let document = roxmltree::Document::parse(&text).map_err(XmlFault::Malformed)?;
+        let document = roxmltree::Document::parse(&text).map_err(DomainXmlError::Malformed)?;
         let domain = document.root_element();
         let child = |name| domain.children().find(|node| node.has_tag_name(name));
         let text = |name| child(name).and_then(|node| node.text()).unwrap_or_default();

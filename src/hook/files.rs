@@ -1,18 +1,14 @@
-//! Reading, hashing and making files, with a bound on bytes and time.
+//! armfleet's own files, and what is said when a call on one fails.
 
-use crate::boot::{Identity, Sha256Hex, Timestamp};
-use crate::files::{Folder, LinkInTheWay, Root};
+use crate::files::{self, Folder, LinkInTheWay, Root};
 use crate::format::{Format, FormatError};
 use crate::paths;
 use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
 use std::error::Error;
-use std::fs::{File, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Above any record, receipt or note; whoever parses them refuses more.
 const OWN_FILE_LIMIT: u64 = 2 << 20;
@@ -20,14 +16,14 @@ const OWN_FILE_LIMIT: u64 = 2 << 20;
 /// A call on one of the host's own files that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {act} {}", path.display())]
-pub(super) struct FileFault {
+pub(super) struct OwnFileError {
     act: &'static str,
     path: PathBuf,
     #[source]
     source: io::Error,
 }
 
-impl FileFault {
+impl OwnFileError {
     /// Names the act and the file of an error.
     pub(super) fn new(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
@@ -93,85 +89,8 @@ impl LaterFile {
     }
 }
 
-/// How long the share may be read, copied and checked.
+/// How long the share may be read, copied and checked: libvirtd holds the VM's lock for as long as the hook runs.
 pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
-
-/// When reading must stop: libvirtd holds the VM's lock for as long as the hook runs.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(Instant);
-
-impl Deadline {
-    pub(super) fn after(limit: Duration) -> Self {
-        Self(Instant::now() + limit)
-    }
-
-    pub(super) fn check(self) -> io::Result<()> {
-        if Instant::now() < self.0 {
-            return Ok(());
-        }
-        let why = "the hook's time is over";
-        Err(io::Error::new(io::ErrorKind::TimedOut, why))
-    }
-}
-
-/// A reader that fails when its time is over.
-pub(super) struct Timed<'a> {
-    pub(super) file: &'a File,
-    pub(super) deadline: Deadline,
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.deadline.check()?;
-        self.file.read(into)
-    }
-}
-
-impl Seek for Timed<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
-}
-
-/// What tells whether a file is the one it was.
-pub(super) fn identity(file: &File) -> io::Result<Identity> {
-    let seen = file.metadata()?;
-    Ok(Identity {
-        dev: seen.dev(),
-        ino: seen.ino(),
-        size: seen.size(),
-        mtime: Timestamp(seen.mtime(), seen.mtime_nsec()),
-        ctime: Timestamp(seen.ctime(), seen.ctime_nsec()),
-    })
-}
-
-/// The digest of a whole file.
-pub(super) fn digest(file: &File, deadline: Deadline) -> io::Result<Sha256Hex> {
-    let mut reader = Timed { file, deadline };
-    reader.rewind()?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(Sha256Hex::of(hash)),
-            count => hash.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Copies at most `limit` bytes in pieces; the filesystem shares the blocks where it can (`copy_file_range`).
-pub(super) fn copy(from: &File, mut to: &File, limit: u64, deadline: Deadline) -> io::Result<u64> {
-    const PIECE: u64 = 8 << 20;
-    let mut copied = 0;
-    loop {
-        deadline.check()?;
-        let count = io::copy(&mut from.take(PIECE.min(limit - copied)), &mut to)?;
-        copied += count;
-        if count == 0 || copied == limit {
-            return Ok(copied);
-        }
-    }
-}
 
 /// A file of armfleet's own with what it holds.
 pub(super) struct OwnFile {
@@ -188,40 +107,37 @@ impl OwnFile {
 }
 
 /// The folder of a path of armfleet's own, and its name there.
-pub(super) fn holding<'a>(root: &Root, path: &'a str) -> Result<(Folder, &'a str), FileFault> {
+pub(super) fn holding<'a>(root: &Root, path: &'a str) -> Result<(Folder, &'a str), OwnFileError> {
     let opened = root.holding(path);
-    opened.map_err(FileFault::new("open the folder of", &root.below(path)))
+    opened.map_err(OwnFileError::new("open the folder of", &root.below(path)))
 }
 
 /// Reads a file of one of armfleet's own kinds; `None` if it, or its folder, is not there. A file beyond the limit is cut to
 /// one byte more, which whoever parses them refuses.
-pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, FileFault> {
+pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, OwnFileError> {
     let read = || -> io::Result<OwnFile> {
         let (folder, name) = root.holding(path)?;
         read_in(&folder, name)
     };
-    there(read()).map_err(FileFault::new("read", &root.below(path)))
+    there(read()).map_err(OwnFileError::new("read", &root.below(path)))
 }
 
 /// The same of a file in an open folder.
-pub(super) fn read_owned(folder: &Folder, name: &str) -> Result<Option<OwnFile>, FileFault> {
-    there(read_in(folder, name)).map_err(FileFault::new("read", &folder.at(name)))
+pub(super) fn read_owned(folder: &Folder, name: &str) -> Result<Option<OwnFile>, OwnFileError> {
+    there(read_in(folder, name)).map_err(OwnFileError::new("read", &folder.at(name)))
 }
 
 /// The bytes of a file in an open folder.
-pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>, FileFault> {
+pub(super) fn read_named(folder: &Folder, name: &str) -> Result<Option<Vec<u8>>, OwnFileError> {
     Ok(read_owned(folder, name)?.map(|file| file.bytes))
 }
 
 fn read_in(folder: &Folder, name: &str) -> io::Result<OwnFile> {
-    let file = folder.open_file(name)?;
-    let seen = file.metadata()?;
-    let mut bytes = Vec::new();
-    file.take(OWN_FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    let (bytes, seen) = folder.read(name, OWN_FILE_LIMIT)?;
     Ok(OwnFile {
         bytes,
-        uid: seen.uid(),
-        mode: seen.mode(),
+        uid: seen.stx_uid,
+        mode: seen.stx_mode.into(),
     })
 }
 
@@ -234,49 +150,40 @@ fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Creates a file that was not there, readable by root alone for now.
-pub(super) fn create(folder: &Folder, name: &str) -> Result<File, FileFault> {
+pub(super) fn create(folder: &Folder, name: &str) -> Result<File, OwnFileError> {
     let created = folder.create(name);
-    created.map_err(FileFault::new("create", &folder.at(name)))
+    created.map_err(OwnFileError::new("create", &folder.at(name)))
 }
 
 /// Removes a file, if it is there; tells whether it was.
-pub(super) fn remove_file(folder: &Folder, name: &str) -> Result<bool, FileFault> {
+pub(super) fn remove_file(folder: &Folder, name: &str) -> Result<bool, OwnFileError> {
     let removed = folder.remove(name);
-    removed.map_err(FileFault::new("remove", &folder.at(name)))
+    removed.map_err(OwnFileError::new("remove", &folder.at(name)))
 }
 
 /// Puts a folder's entries on disk.
-pub(super) fn sync_folder(folder: &Folder) -> Result<(), FileFault> {
+pub(super) fn sync_folder(folder: &Folder) -> Result<(), OwnFileError> {
     let synced = folder.sync();
-    synced.map_err(FileFault::new("sync", folder.path()))
+    synced.map_err(OwnFileError::new("sync", folder.path()))
 }
 
 /// Writes a file that may be there and may be read at any time; on a filesystem that a reboot empties.
-pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), FileFault> {
+pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), OwnFileError> {
     let (folder, name) = holding(root, path)?;
     folder
         .open_with(name, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, 0o600)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(FileFault::new("write", &folder.at(name)))
+        .map_err(OwnFileError::new("write", &folder.at(name)))
 }
 
 /// Takes a lock, held until the file is dropped; `None` if somebody else keeps it for longer than the limit.
-pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, FileFault> {
+pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, OwnFileError> {
     let (folder, name) = holding(root, path)?;
     let file = folder
         .open_with(name, OFlags::WRONLY | OFlags::CREATE, 0o600)
-        .map_err(FileFault::new("open", &folder.at(name)))?;
-    let deadline = Deadline::after(limit);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::Error(fault)) => {
-                return Err(FileFault::new("lock", &folder.at(name))(fault));
-            }
-            Err(TryLockError::WouldBlock) if deadline.check().is_err() => return Ok(None),
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
-        }
-    }
+        .map_err(OwnFileError::new("open", &folder.at(name)))?;
+    let taken = files::lock(&file, limit).map_err(OwnFileError::new("lock", &folder.at(name)))?;
+    Ok(taken.then_some(file))
 }
 
 /// An error with its causes, in one line.

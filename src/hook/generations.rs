@@ -4,16 +4,13 @@
 //! So a generation is always new inodes, nothing in it is changed afterwards, and `current` is only switched here,
 //! before a start.
 
-use super::files::{
-    Deadline, FileFault, LaterFile, NotOurs, Timed, copy, create, digest, identity, read_named,
-    sync_folder,
-};
+use super::files::{LaterFile, NotOurs, OwnFileError, create, read_named, sync_folder};
 use crate::boot::{
-    Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdFault, KERNEL_LIMIT,
-    KernelFault, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Sha256Hex, Trials,
-    check_kernel, read_pair_note, render_pair_note, walk_initrd,
+    Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
+    KernelError, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel,
+    read_pair_note, render_pair_note, walk_initrd,
 };
-use crate::files::{Folder, Root};
+use crate::files::{ChangedMeanwhile, Deadline, Folder, Root, Timed, copy_hashed, digest};
 use crate::format::FormatError;
 use crate::paths;
 use crate::values::VmName;
@@ -75,7 +72,7 @@ pub(super) struct Rules {
 
 /// Why a pair was not staged.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StageFault {
+pub(super) enum StageError {
     #[error("cannot copy {name}")]
     Copy {
         name: String,
@@ -88,13 +85,13 @@ pub(super) enum StageFault {
     Kernel {
         name: String,
         #[source]
-        source: KernelFault,
+        source: KernelError,
     },
     #[error("{name} is not a whole initrd")]
     Initrd {
         name: String,
         #[source]
-        source: InitrdFault,
+        source: InitrdError,
     },
     #[error("the bytes are not those that its receipt names")]
     Unexpected,
@@ -103,10 +100,10 @@ pub(super) enum StageFault {
     #[error("cannot write its note")]
     Note(#[source] FormatError),
     #[error(transparent)]
-    Own(#[from] FileFault),
+    Own(#[from] OwnFileError),
 }
 
-impl StageFault {
+impl StageError {
     /// Whether the pair may be good all the same: the host could not take its copy.
     pub(super) fn is_the_hosts(&self) -> bool {
         match self {
@@ -135,7 +132,7 @@ pub(super) enum Unverified {
 
 impl Generations {
     /// Opens a VM's generations, making what is missing.
-    pub(super) fn open(root: &Root, vm: &VmName) -> Result<Self, FileFault> {
+    pub(super) fn open(root: &Root, vm: &VmName) -> Result<Self, OwnFileError> {
         let path = paths::boot_folder(vm);
         let open = || {
             let (folder, name) = root.holding(&path)?;
@@ -143,7 +140,7 @@ impl Generations {
             let all = boot.sub_or_make(FOLDER, paths::PASSAGE)?;
             Ok(Self { boot, all })
         };
-        open().map_err(FileFault::new("open the folders of", &root.below(&path)))
+        open().map_err(OwnFileError::new("open the folders of", &root.below(&path)))
     }
 
     /// Opens them where they are there; nothing is made.
@@ -212,7 +209,7 @@ impl Generations {
         incoming: Incoming,
         rules: Rules,
         trials: &Trials,
-    ) -> Result<GenerationId, StageFault> {
+    ) -> Result<GenerationId, StageError> {
         let draft = self.folder_of_draft()?;
         let copy = |of, name, limit| copy_in(of, &draft, name, limit, rules.deadline);
         let (kernel_copy, kernel) = copy(&incoming.kernel, KERNEL, KERNEL_LIMIT)?;
@@ -225,15 +222,15 @@ impl Generations {
         };
         let id = note.id();
         if incoming.expected.is_some_and(|expected| expected != id) {
-            return Err(StageFault::Unexpected);
+            return Err(StageError::Unexpected);
         }
         if let Some(failure) = trials.failure(&id) {
-            return Err(StageFault::Failed(id, failure));
+            return Err(StageError::Failed(id, failure));
         }
         check_copies(&note, &kernel_copy, &initrd_copy, rules)?;
         for (copy, name) in [(&kernel_copy, KERNEL), (&initrd_copy, INITRD)] {
             finish(copy, Some(rules.group), STAGED_MODE)
-                .map_err(FileFault::new("finish", &draft.at(name)))?;
+                .map_err(OwnFileError::new("finish", &draft.at(name)))?;
         }
         if note.source == PairSource::Installer {
             create(&draft, INSTALLER_MARK)?;
@@ -245,7 +242,7 @@ impl Generations {
     }
 
     /// Makes `current` name a generation, and `previous` the one that it named before.
-    pub(super) fn switch(&self, to: &GenerationId) -> Result<(), FileFault> {
+    pub(super) fn switch(&self, to: &GenerationId) -> Result<(), OwnFileError> {
         let from = self.named_by(CURRENT);
         if from.as_ref() == Some(to) {
             return Ok(());
@@ -266,10 +263,10 @@ impl Generations {
 
     /// Removes the generations that are not to be kept, and what a killed run left. Everything else that lies there stays;
     /// the answer says what.
-    pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<Vec<String>, FileFault> {
+    pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<Vec<String>, OwnFileError> {
         self.remove_link_draft()?;
         let names = self.all.names();
-        let names = names.map_err(FileFault::new("list", self.all.path()))?;
+        let names = names.map_err(OwnFileError::new("list", self.all.path()))?;
         let mut stays = Vec::new();
         for name in names {
             if kept.iter().any(|id| id.as_str() == name) {
@@ -278,11 +275,11 @@ impl Generations {
             let is_ours = name == DRAFT || GenerationId::try_from(name.clone()).is_ok();
             let path = self.all.at(&name);
             let is_folder = self.all.kind(&name);
-            let is_folder =
-                is_folder.map_err(FileFault::new("look at", &path))? == Some(FileType::Directory);
+            let is_folder = is_folder.map_err(OwnFileError::new("look at", &path))?
+                == Some(FileType::Directory);
             if is_ours && is_folder {
                 let left = self.all.remove_folder(&name, &paths::GENERATION_FILES);
-                let left = left.map_err(FileFault::new("remove", &path))?;
+                let left = left.map_err(OwnFileError::new("remove", &path))?;
                 stays.extend(left.iter().map(|name| path.join(name)));
             } else {
                 stays.push(path);
@@ -305,7 +302,7 @@ impl Generations {
     }
 
     /// Makes a link name a generation, by a rename. Nothing but a link is replaced.
-    fn link(&self, name: &str, to: &GenerationId) -> Result<(), FileFault> {
+    fn link(&self, name: &str, to: &GenerationId) -> Result<(), OwnFileError> {
         self.remove_link_draft()?;
         let switch = || {
             only_link(&self.boot, name)?;
@@ -313,20 +310,20 @@ impl Generations {
             self.boot
                 .rename(LINK_DRAFT, &self.boot, name, RenameFlags::empty())
         };
-        switch().map_err(FileFault::new("switch", &self.boot.at(name)))
+        switch().map_err(OwnFileError::new("switch", &self.boot.at(name)))
     }
 
-    fn remove_link_draft(&self) -> Result<(), FileFault> {
+    fn remove_link_draft(&self) -> Result<(), OwnFileError> {
         let remove = || {
             only_link(&self.boot, LINK_DRAFT)?;
             self.boot.remove(LINK_DRAFT)
         };
-        let removed = remove().map_err(FileFault::new("remove", &self.boot.at(LINK_DRAFT)));
+        let removed = remove().map_err(OwnFileError::new("remove", &self.boot.at(LINK_DRAFT)));
         removed.map(drop)
     }
 
     /// An empty draft.
-    fn folder_of_draft(&self) -> Result<Folder, FileFault> {
+    fn folder_of_draft(&self) -> Result<Folder, OwnFileError> {
         let path = self.all.at(DRAFT);
         let make = || {
             let left = self.all.remove_folder(DRAFT, &paths::GENERATION_FILES)?;
@@ -337,12 +334,12 @@ impl Generations {
             }
             self.all.sub_or_make(DRAFT, paths::PASSAGE)
         };
-        make().map_err(FileFault::new("make", &path))
+        make().map_err(OwnFileError::new("make", &path))
     }
 
     /// Gives the draft its name. A generation of that name has the same bytes, or had; the draft takes its place at once,
     /// so that `current` never names nothing.
-    fn publish(&self, id: &GenerationId) -> Result<(), FileFault> {
+    fn publish(&self, id: &GenerationId) -> Result<(), OwnFileError> {
         let rename = |how| self.all.rename(DRAFT, &self.all, id.as_str(), how);
         let published = match rename(RenameFlags::NOREPLACE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -350,7 +347,7 @@ impl Generations {
             }
             other => other,
         };
-        published.map_err(FileFault::new("publish", &self.all.at(id.as_str())))?;
+        published.map_err(OwnFileError::new("publish", &self.all.at(id.as_str())))?;
         sync_folder(&self.all)
     }
 }
@@ -402,22 +399,17 @@ fn copy_in(
     to: &str,
     limit: u64,
     deadline: Deadline,
-) -> Result<(File, FileNote), StageFault> {
+) -> Result<(File, FileNote), StageError> {
     let into = create(draft, to)?;
-    let copied = || -> io::Result<(u64, bool, Sha256Hex)> {
-        let size = copy(file, &into, limit, deadline)?;
-        let unchanged = size == origin.file.size && identity(file)? == origin.file;
-        Ok((size, unchanged, digest(&into, deadline)?))
-    };
     let name = || origin.name.clone();
-    match copied() {
-        Err(source) => Err(StageFault::Copy {
+    match copy_hashed(file, &origin.file, &into, limit, deadline) {
+        Err(error) if ChangedMeanwhile::is(&error) => Err(StageError::Changed(name())),
+        Err(source) => Err(StageError::Copy {
             name: name(),
             source,
         }),
-        Ok((_, false, _)) => Err(StageFault::Changed(name())),
-        Ok((size, true, sha256)) => {
-            let from = origin.clone();
+        Ok(sha256) => {
+            let (from, size) = (origin.clone(), origin.file.size);
             Ok((into, FileNote { from, size, sha256 }))
         }
     }
@@ -429,12 +421,12 @@ fn check_copies(
     kernel: &File,
     initrd: &File,
     Rules { arch, deadline, .. }: Rules,
-) -> Result<(), StageFault> {
+) -> Result<(), StageError> {
     let mut kernel = Timed {
         file: kernel,
         deadline,
     };
-    check_kernel(&mut kernel, arch).map_err(|source| StageFault::Kernel {
+    check_kernel(&mut kernel, arch).map_err(|source| StageError::Kernel {
         name: note.kernel.from.name.clone(),
         source,
     })?;
@@ -442,19 +434,19 @@ fn check_copies(
         file: initrd,
         deadline,
     })
-    .map_err(|source| StageFault::Initrd {
+    .map_err(|source| StageError::Initrd {
         name: note.initrd.from.name.clone(),
         source,
     })?;
     Ok(())
 }
 
-fn write_note(draft: &Folder, note: &PairNote) -> Result<(), StageFault> {
-    let text = render_pair_note(note).map_err(StageFault::Note)?;
+fn write_note(draft: &Folder, note: &PairNote) -> Result<(), StageError> {
+    let text = render_pair_note(note).map_err(StageError::Note)?;
     let mut file = create(draft, NOTE)?;
     file.write_all(text.as_bytes())
         .and_then(|()| finish(&file, None, NOTE_MODE))
-        .map_err(FileFault::new("write", &draft.at(NOTE)))?;
+        .map_err(OwnFileError::new("write", &draft.at(NOTE)))?;
     Ok(())
 }
 

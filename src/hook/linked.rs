@@ -1,11 +1,10 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{Deadline, FileFault, STAGING_TIME, copy, identity};
+use super::files::{OwnFileError, STAGING_TIME};
 use super::generations::{Generations, files};
 use super::share;
 use crate::boot::FileNote;
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Deadline, Root, Share, copy, identity};
 use crate::paths;
 use crate::values::{HostPath, VmName};
 use std::fs::File;
@@ -13,7 +12,7 @@ use std::io;
 
 /// Why a pair has not got its names.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LinkFault {
+pub(super) enum HandOverError {
     #[error("nothing is staged that could be linked")]
     NothingStaged,
     #[error("{0} in its boot share is a folder")]
@@ -25,11 +24,11 @@ pub(super) enum LinkFault {
         source: io::Error,
     },
     #[error(transparent)]
-    Own(#[from] FileFault),
+    Own(#[from] OwnFileError),
 }
 
 /// Gives the pair that is staged for a VM its names inside this share.
-pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), LinkFault> {
+pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), HandOverError> {
     let generations = Generations::open(root, vm)?;
     let share = share::open(share)?;
     place(&generations, &share, Deadline::after(STAGING_TIME))
@@ -40,8 +39,12 @@ pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<()
 /// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
 /// would be one that no guest can read, and would have AppArmor deny the guest its own kernel, since it denies paths.
 /// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
-fn place(generations: &Generations, share: &Share, deadline: Deadline) -> Result<(), LinkFault> {
-    let staged = generations.current().ok_or(LinkFault::NothingStaged)?;
+fn place(
+    generations: &Generations,
+    share: &Share,
+    deadline: Deadline,
+) -> Result<(), HandOverError> {
+    let staged = generations.current().ok_or(HandOverError::NothingStaged)?;
     let names = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
     for ((file, note), name) in files(&staged).into_iter().zip(names) {
         let open = || generations.open_file(&staged, file);
@@ -56,7 +59,7 @@ fn place_one(
     note: &FileNote,
     staged: impl FnOnce() -> io::Result<File>,
     deadline: Deadline,
-) -> Result<(), LinkFault> {
+) -> Result<(), HandOverError> {
     match guests_own(share, note) {
         Some(file) if share::has(share, name, &file) => return Ok(()),
         Some(file) => share.link(&file, name),
@@ -75,9 +78,9 @@ fn guests_own(share: &Share, note: &FileNote) -> Option<File> {
     (identity(&file).ok()? == note.from.file).then_some(file)
 }
 
-fn fault(name: &'static str) -> impl FnOnce(io::Error) -> LinkFault {
+fn fault(name: &'static str) -> impl FnOnce(io::Error) -> HandOverError {
     move |source| match source.kind() {
-        io::ErrorKind::IsADirectory => LinkFault::Folder(name),
-        _ => LinkFault::Place { name, source },
+        io::ErrorKind::IsADirectory => HandOverError::Folder(name),
+        _ => HandOverError::Place { name, source },
     }
 }

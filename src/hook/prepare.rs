@@ -1,7 +1,7 @@
 //! What happens before a VM starts: whether it is ours, and what libvirt is told.
 
 use super::domain::Starting;
-use super::files::{FileFault, chain, read_own};
+use super::files::{OwnFileError, chain, read_own};
 use super::generations::can_boot_unchecked;
 use super::linked::hand_over;
 use super::outcome::Outcome;
@@ -15,7 +15,7 @@ use std::io::Read;
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum RecordFault {
+enum RecordError {
     #[error("its record is damaged")]
     Damaged(#[source] FormatError),
     #[error("its record stays as it is")]
@@ -23,7 +23,7 @@ enum RecordFault {
     #[error("its record could have been written by another user than root: {0}")]
     Untrusted(String),
     #[error("its record is unreadable")]
-    Unreadable(#[source] FileFault),
+    Unreadable(#[source] OwnFileError),
 }
 
 /// Prepares the start of a domain: stages the pair that its guest installed. Does nothing for a domain that is not
@@ -38,16 +38,16 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     let record = match read_own(root, &paths::record(&vm)) {
         Ok(None) => return Outcome::nothing(),
         Ok(Some(file)) => match file.not_roots() {
-            Some(why) => Err(RecordFault::Untrusted(why)),
+            Some(why) => Err(RecordError::Untrusted(why)),
             None => read_record(&file.bytes).map_err(|fault| {
                 if fault.is_later() {
-                    RecordFault::Later(fault)
+                    RecordError::Later(fault)
                 } else {
-                    RecordFault::Damaged(fault)
+                    RecordError::Damaged(fault)
                 }
             }),
         },
-        Err(fault) => Err(RecordFault::Unreadable(fault)),
+        Err(fault) => Err(RecordError::Unreadable(fault)),
     };
     let starting = match Starting::read(domain_xml) {
         Ok(starting) => starting,
@@ -67,21 +67,21 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
 }
 
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
-fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordFault) -> Outcome {
+fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordError) -> Outcome {
     let why = chain(fault);
     // What a later version staged is as good as it was; of a damaged record nothing is known.
     let linked = || {
         let share = starting.linked_share();
-        matches!(fault, RecordFault::Later(_))
+        matches!(fault, RecordError::Later(_))
             && share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
     };
     if !starting.claims_to_be(vm) || can_boot_unchecked(root, vm) || linked() {
         return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);
     }
     let remedy = match fault {
-        RecordFault::Unreadable(fault) => fault.remedy(),
-        RecordFault::Later(_) => Some(UPGRADE.to_owned()),
-        RecordFault::Damaged(_) | RecordFault::Untrusted(_) => None,
+        RecordError::Unreadable(fault) => fault.remedy(),
+        RecordError::Later(_) => Some(UPGRADE.to_owned()),
+        RecordError::Damaged(_) | RecordError::Untrusted(_) => None,
     };
     let remedy = remedy.unwrap_or_else(|| "run `armfleet apply`".to_owned());
     Outcome::refused(vm, &why, [], &start_again(Some(remedy)))

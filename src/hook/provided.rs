@@ -1,22 +1,20 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{FileFault, LaterFile, identity, read_owned};
-use super::generations::{Generations, Incoming, Rules, StageFault, Staged};
+use super::files::{LaterFile, OwnFileError, read_owned};
+use super::generations::{Generations, Incoming, Rules, StageError, Staged};
 use crate::boot::{
     GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
     SeedReceipt, Trials,
 };
-use crate::files::{Folder, Root, open_plain};
+use crate::files::{Folder, Root, identity};
 use crate::format::{Format, FormatError};
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a provided pair cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProvidedFault {
+pub(super) enum ReceiptError {
     #[error("{} is not there; run `armfleet apply`", .0.display())]
     NoReceipt(PathBuf),
     #[error("{} is damaged; run `armfleet apply`", path.display())]
@@ -33,9 +31,9 @@ pub(super) enum ProvidedFault {
     #[error("{} is damaged: its bytes are not those that were put there; run `armfleet apply`", .0.display())]
     Altered(PathBuf),
     #[error(transparent)]
-    Own(#[from] FileFault),
+    Own(#[from] OwnFileError),
     #[error(transparent)]
-    Stage(#[from] StageFault),
+    Stage(#[from] StageError),
 }
 
 const SEED: &str = "seed.json";
@@ -48,7 +46,7 @@ pub(super) fn stage_seed(
     staged: Option<&Staged>,
     rules: Rules,
     trials: &Trials,
-) -> Result<GenerationId, ProvidedFault> {
+) -> Result<GenerationId, ReceiptError> {
     let folder = &open_folder(root, folder)?;
     let receipt: SeedReceipt = read_receipt(folder, SEED, SEED_FORMAT)?;
     let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
@@ -70,7 +68,7 @@ pub(super) fn stage_installer(
     generations: &Generations,
     (root, folder): (&Root, &str),
     rules: Rules,
-) -> Result<GenerationId, ProvidedFault> {
+) -> Result<GenerationId, ReceiptError> {
     let folder = &open_folder(root, folder)?;
     let receipt: InstallerReceipt = read_receipt(folder, INSTALLER, INSTALLER_FORMAT)?;
     let incoming = Incoming {
@@ -85,21 +83,10 @@ pub(super) fn stage_installer(
     staged_as(folder, INSTALLER, staged)
 }
 
-/// Whether a disk image holds no byte: nothing was ever written to it since it was created or emptied. Where the
-/// filesystem cannot tell, it counts as written.
-pub(super) fn is_blank(disk: &Path) -> Result<bool, FileFault> {
-    let image = open_plain(disk).map_err(FileFault::new("look at the disk", disk))?;
-    match rustix::fs::seek(&image, SeekFrom::Data(0)) {
-        Err(Errno::NXIO) => Ok(true),
-        Ok(_) | Err(Errno::INVAL) => Ok(false),
-        Err(error) => Err(FileFault::new("look at the disk", disk)(error.into())),
-    }
-}
-
-fn open_folder(root: &Root, path: &str) -> Result<Folder, ProvidedFault> {
+fn open_folder(root: &Root, path: &str) -> Result<Folder, ReceiptError> {
     root.folder(path).map_err(|fault| match fault.kind() {
-        io::ErrorKind::NotFound => ProvidedFault::NoReceipt(root.below(path)),
-        _ => FileFault::new("open", &root.below(path))(fault).into(),
+        io::ErrorKind::NotFound => ReceiptError::NoReceipt(root.below(path)),
+        _ => OwnFileError::new("open", &root.below(path))(fault).into(),
     })
 }
 
@@ -107,11 +94,11 @@ fn open(
     folder: &Folder,
     name: &str,
     part: &SeedPart,
-) -> Result<(Origin, std::fs::File), ProvidedFault> {
+) -> Result<(Origin, std::fs::File), ReceiptError> {
     let opened = folder
         .open_file(name)
         .and_then(|file| Ok((identity(&file)?, file)));
-    let (identity, file) = opened.map_err(FileFault::new("open", &folder.at(name)))?;
+    let (identity, file) = opened.map_err(OwnFileError::new("open", &folder.at(name)))?;
     let origin = Origin {
         name: part.path.to_string(),
         link: None,
@@ -124,20 +111,20 @@ fn read_receipt<T: DeserializeOwned>(
     folder: &Folder,
     name: &str,
     format: Format,
-) -> Result<T, ProvidedFault> {
+) -> Result<T, ReceiptError> {
     let path = folder.at(name);
     let Some(file) = read_owned(folder, name)? else {
-        return Err(ProvidedFault::NoReceipt(path));
+        return Err(ReceiptError::NoReceipt(path));
     };
     if let Some(why) = file.not_roots() {
-        return Err(ProvidedFault::Untrusted { path, why });
+        return Err(ReceiptError::Untrusted { path, why });
     }
     if let Some(later) = LaterFile::of(&path, &file.bytes, format) {
-        return Err(ProvidedFault::Later(later));
+        return Err(ReceiptError::Later(later));
     }
     format
         .read(&file.bytes)
-        .map_err(|source| ProvidedFault::Damaged { path, source })
+        .map_err(|source| ReceiptError::Damaged { path, source })
 }
 
 /// What came of staging what a receipt describes. A copy of other bytes has no receipt from here on: who plans compares
@@ -145,13 +132,13 @@ fn read_receipt<T: DeserializeOwned>(
 fn staged_as(
     folder: &Folder,
     receipt: &str,
-    staged: Result<GenerationId, StageFault>,
-) -> Result<GenerationId, ProvidedFault> {
+    staged: Result<GenerationId, StageError>,
+) -> Result<GenerationId, ReceiptError> {
     match staged {
-        Err(StageFault::Unexpected) => {
+        Err(StageError::Unexpected) => {
             let removed = folder.remove(receipt);
-            removed.map_err(FileFault::new("remove", &folder.at(receipt)))?;
-            Err(ProvidedFault::Altered(folder.path().to_owned()))
+            removed.map_err(OwnFileError::new("remove", &folder.at(receipt)))?;
+            Err(ReceiptError::Altered(folder.path().to_owned()))
         }
         staged => Ok(staged?),
     }

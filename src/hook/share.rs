@@ -1,8 +1,8 @@
 //! What the hook sees in a share.
 
-use super::files::{FileFault, identity};
+use super::files::OwnFileError;
 use crate::boot::{BootFileName, Candidate, Identity, Listing, Origin, is_of_interest, read_share};
-use crate::files::{Share, identity_of};
+use crate::files::{Share, identity, identity_of};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -49,9 +49,9 @@ impl Seen {
 }
 
 /// Opens a VM's share.
-pub(super) fn open(path: &HostPath) -> Result<Share, FileFault> {
+pub(super) fn open(path: &HostPath) -> Result<Share, OwnFileError> {
     let path = Path::new(path.as_str());
-    Share::open(path).map_err(FileFault::new("open the share", path))
+    Share::open(path).map_err(OwnFileError::new("open the share", path))
 }
 
 /// Opens a file of the share by what a note says is its name.

@@ -2,19 +2,17 @@
 
 use super::choosing::{Choosing, wanted_id};
 use super::files::{
-    Deadline, FileFault, LaterFile, STAGING_TIME, chain, holding, later, lock, remove_file,
-    write_stamp,
+    LaterFile, OwnFileError, STAGING_TIME, chain, holding, later, lock, remove_file, write_stamp,
 };
 use super::generations::{Generations, Rules, can_boot_unchecked, is_bootable};
-use super::linked::{LinkFault, hand_over};
+use super::linked::{HandOverError, hand_over};
 use super::outcome::Outcome;
-use super::provided::{ProvidedFault, is_blank, stage_installer};
+use super::provided::{ReceiptError, stage_installer};
 use super::said::Said;
 use super::share;
 use super::trial;
 use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Deadline, Root, Share, is_blank, open_plain};
 use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
@@ -33,7 +31,7 @@ const RESTORE_TIME: Duration = Duration::from_secs(60);
 
 /// Why nothing was staged.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum StartError {
     #[error("there is no pair of kernel and initrd to boot")]
     NoPair,
     #[error("somebody else holds the staging lock for too long")]
@@ -49,13 +47,13 @@ enum Trouble {
     #[error("nobody can tell whether it is installed, since its boot share cannot be read")]
     ShareUnreadable(#[source] io::Error),
     #[error("its installer cannot be used")]
-    Installer(#[source] ProvidedFault),
+    Installer(#[source] ReceiptError),
     #[error(transparent)]
     Later(LaterFile),
     #[error(transparent)]
-    Link(#[from] LinkFault),
+    Link(#[from] HandOverError),
     #[error(transparent)]
-    Own(#[from] FileFault),
+    Own(#[from] OwnFileError),
 }
 
 /// One start, and what is to be said about it.
@@ -95,7 +93,7 @@ impl<'a> Start<'a> {
     }
 
     /// Makes `current` name what the VM is to boot.
-    fn switch(&mut self) -> Result<(), Trouble> {
+    fn switch(&mut self) -> Result<(), StartError> {
         let vm = &self.record.vm;
         self.make_run_folders()?;
         write_stamp(self.root, &paths::hook_seen(vm), "")?;
@@ -105,7 +103,7 @@ impl<'a> Start<'a> {
         }
         let rules = self.rules()?;
         let lock = lock(self.root, &paths::staging_lock(vm), LOCK_TIME)?;
-        let _held = lock.ok_or(Trouble::Locked)?;
+        let _held = lock.ok_or(StartError::Locked)?;
         let generations = Generations::open(self.root, vm)?;
         let trials = later(self.root, &paths::trials(vm), TRIALS_FORMAT);
         if let Some(later) = trials.or_else(|| generations.later_note()) {
@@ -117,7 +115,7 @@ impl<'a> Start<'a> {
                 self.may_install(disk)?;
                 let folder = paths::installer_folder(vm);
                 let id = stage_installer(&generations, (self.root, &folder), rules)
-                    .map_err(Trouble::Installer)?;
+                    .map_err(StartError::Installer)?;
                 self.say("boots its installer");
                 generations.switch(&id)?;
                 Ok(())
@@ -126,17 +124,17 @@ impl<'a> Start<'a> {
     }
 
     /// Boots what a later version of armfleet has staged, and leaves everything as it is.
-    fn keep_staged(&mut self, later: LaterFile) -> Result<(), Trouble> {
+    fn keep_staged(&mut self, later: LaterFile) -> Result<(), StartError> {
         if self.record.phase == Phase::Own && is_bootable(self.root, &self.record.vm) {
             self.say(format!("{}; boots what was staged before", chain(&later)));
             return Ok(());
         }
-        Err(Trouble::Later(later))
+        Err(StartError::Later(later))
     }
 
     /// With `link`, gives the pair its names inside the share. The shim is told first: once they are there, only this
     /// program knows whether they are still good.
-    fn hand_over(&self) -> Result<(), Trouble> {
+    fn hand_over(&self) -> Result<(), StartError> {
         let vm = &self.record.vm;
         let mark = paths::linked(vm);
         if self.handover == Handover::Copy {
@@ -149,7 +147,7 @@ impl<'a> Start<'a> {
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
-    fn switch_to_own(&mut self, generations: &Generations, rules: Rules) -> Result<(), Trouble> {
+    fn switch_to_own(&mut self, generations: &Generations, rules: Rules) -> Result<(), StartError> {
         let share = share::open(&self.record.boot.share)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
@@ -165,8 +163,8 @@ impl<'a> Start<'a> {
         };
         let chosen = choosing.choose();
         let switched = match &chosen {
-            Some(id) => generations.switch(id).map_err(Trouble::from),
-            None => Err(Trouble::NoPair),
+            Some(id) => generations.switch(id).map_err(StartError::from),
+            None => Err(StartError::NoPair),
         };
         if let Some(staged) = chosen.and_then(|id| generations.get(id)) {
             let before = share.as_ref().and_then(trial::confirmation_identity);
@@ -213,28 +211,30 @@ impl<'a> Start<'a> {
 
     /// Fails unless the installer would begin on an empty disk. Nothing else says as surely that a VM was not installed:
     /// neither a record nor a share, which may be lost.
-    fn may_install(&self, disk: &HostPath) -> Result<(), Trouble> {
+    fn may_install(&self, disk: &HostPath) -> Result<(), StartError> {
         let share = share::open(&self.record.boot.share)?;
         match share.open_named(INSTALLED) {
-            Ok(_) => return Err(Trouble::Installed),
+            Ok(_) => return Err(StartError::Installed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Trouble::ShareUnreadable(error)),
+            Err(error) => return Err(StartError::ShareUnreadable(error)),
         }
-        if is_blank(Path::new(disk.as_str()))? {
+        let path = Path::new(disk.as_str());
+        let blank = open_plain(path).and_then(|image| is_blank(&image));
+        if blank.map_err(OwnFileError::new("look at the disk", path))? {
             Ok(())
         } else {
-            Err(Trouble::InstallationFailed(disk.clone()))
+            Err(StartError::InstallationFailed(disk.clone()))
         }
     }
 
-    fn make_run_folders(&self) -> Result<(), FileFault> {
+    fn make_run_folders(&self) -> Result<(), OwnFileError> {
         [paths::RUN, paths::STAGING_LOCKS, paths::HOOK_SEEN]
             .iter()
             .try_for_each(|path| {
                 let (parent, name) = holding(self.root, path)?;
                 let made = parent.sub_or_make(name, 0o700);
                 made.map(drop)
-                    .map_err(FileFault::new("make the folder", &parent.at(name)))
+                    .map_err(OwnFileError::new("make the folder", &parent.at(name)))
             })
     }
 
@@ -256,12 +256,12 @@ impl<'a> Start<'a> {
         fresh && taken
     }
 
-    fn rules(&self) -> Result<Rules, Trouble> {
+    fn rules(&self) -> Result<Rules, StartError> {
         let arch = GuestArch::from_libvirt(&self.arch);
         // The share's group is QEMU's, as apply made it; a guest cannot change it in mapped mode.
         let share = fs::symlink_metadata(self.record.boot.share.as_str());
         Ok(Rules {
-            arch: arch.ok_or_else(|| Trouble::UnknownArch(self.arch.clone()))?,
+            arch: arch.ok_or_else(|| StartError::UnknownArch(self.arch.clone()))?,
             group: share.map_or(0, |share| share.gid()),
             deadline: Deadline::after(STAGING_TIME),
         })
@@ -271,50 +271,50 @@ impl<'a> Start<'a> {
         self.said.say(line);
     }
 
-    fn outcome(&mut self, switched: Result<(), Trouble>) -> Outcome {
+    fn outcome(&mut self, switched: Result<(), StartError>) -> Outcome {
         let vm = &self.record.vm;
-        let trouble = match switched {
+        let error = match switched {
             Ok(()) => return Outcome::done(vm, self.said.lines()),
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
-        let why = chain(&trouble);
-        let falls_back = self.record.phase == Phase::Own && !matches!(trouble, Trouble::NoPair);
+        let why = chain(&error);
+        let falls_back = self.record.phase == Phase::Own && !matches!(error, StartError::NoPair);
         if falls_back && can_boot_unchecked(self.root, vm) {
             self.said
                 .warn(format!("{why}; boots what was staged before"));
             return Outcome::done(vm, self.said.lines());
         }
-        Outcome::refused(vm, &why, self.said.lines(), &self.remedy(&trouble))
+        Outcome::refused(vm, &why, self.said.lines(), &self.remedy(&error))
     }
 
-    fn remedy(&self, trouble: &Trouble) -> String {
+    fn remedy(&self, error: &StartError) -> String {
         let (vm, share) = (&self.record.vm, &self.record.boot.share);
-        match trouble {
-            Trouble::NoPair if self.record.boot.seed => {
+        match error {
+            StartError::NoPair if self.record.boot.seed => {
                 "run `armfleet apply`, which stages a damaged seed again, or have `boot.seed` name another kernel and \
                  initrd and apply; then start the VM again."
                     .to_owned()
             }
-            Trouble::NoPair => format!(
+            StartError::NoPair => format!(
                 "put the guest's vmlinuz-VERSION and initrd.img-VERSION into {share}, or give the VM a `boot.seed` in the \
                  fleet file and run `armfleet apply`; then start the VM again."
             ),
-            Trouble::Installed => {
+            StartError::Installed => {
                 "run `armfleet apply`, which starts it with its own kernel.".to_owned()
             }
-            Trouble::InstallationFailed(disk) => format!(
+            StartError::InstallationFailed(disk) => format!(
                 "`armfleet boot extract {vm}` takes a kernel out of the disk, if there is one; `armfleet apply --reinstall \
                  {vm}` erases {disk} and installs again."
             ),
-            Trouble::Link(LinkFault::Folder(name)) => format!(
+            StartError::Link(HandOverError::Folder(name)) => format!(
                 "armfleet removes no folder of a guest: look at {share}/{name} and {name}.new, move the folder away, then start \
                  the VM again."
             ),
-            Trouble::Later(_) | Trouble::Installer(ProvidedFault::Later(_)) => {
+            StartError::Later(_) | StartError::Installer(ReceiptError::Later(_)) => {
                 start_again(Some(UPGRADE.to_owned()))
             }
-            Trouble::Own(fault) => start_again(fault.remedy()),
-            Trouble::Link(LinkFault::Own(fault)) => start_again(fault.remedy()),
+            StartError::Own(fault) => start_again(fault.remedy()),
+            StartError::Link(HandOverError::Own(fault)) => start_again(fault.remedy()),
             _ => start_again(None),
         }
     }

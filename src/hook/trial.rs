@@ -1,20 +1,14 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
-use super::files::{
-    FileFault, chain, create, holding, identity, read_named, read_own, remove_file, sync_folder,
-};
+use super::files::{OwnFileError, chain, holding, read_named, read_own, remove_file};
 use crate::boot::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
 };
-use crate::files::Root;
-use crate::files::Share;
+use crate::files::{Draft, Root, Share, append_line, identity};
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::paths;
 use crate::values::VmName;
-use rustix::fs::{OFlags, RenameFlags};
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is remembered, with a complaint if that cannot be read: then nothing is.
@@ -41,24 +35,22 @@ pub(super) fn remember(
     vm: &VmName,
     trials: &Trials,
     durable: bool,
-) -> Result<(), FileFault> {
+) -> Result<(), OwnFileError> {
     let path = paths::trials(vm);
     let (folder, name) = holding(root, &path)?;
-    let failed = || FileFault::new("write", &folder.at(name));
+    let failed = || OwnFileError::new("write", &folder.at(name));
     let text = trials.render().map_err(io::Error::other);
     let text = text.map_err(failed())?;
-    let draft = "trials.new";
-    remove_file(&folder, draft)?;
-    let mut file = create(&folder, draft)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
-        .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
-        .and_then(|()| folder.rename(draft, &folder, name, RenameFlags::empty()))
-        .map_err(failed())?;
-    if durable {
-        sync_folder(&folder)?;
-    }
-    Ok(())
+    let write = || {
+        let mut draft = Draft::begin(name, &folder)?;
+        draft.file.write_all(text.as_bytes())?;
+        if durable {
+            draft.replace(&folder, name, 0o644)
+        } else {
+            draft.replace_soon(&folder, name, 0o644)
+        }
+    };
+    write().map_err(failed())
 }
 
 /// What the last run left behind. The stamps are taken away, so that no run is judged twice.
@@ -95,9 +87,9 @@ fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
 }
 
 /// Adds a judgement to the journal.
-pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), FileFault> {
+pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), OwnFileError> {
     let (folder, name) = holding(root, paths::JOURNAL)?;
-    let failed = || FileFault::new("write", &folder.at(name));
+    let failed = || OwnFileError::new("write", &folder.at(name));
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
     let entry = Entry {
         at: at.map_or(0, |since| since.as_secs()),
@@ -119,9 +111,5 @@ pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), F
     };
     let line = render_entry(&entry).map_err(io::Error::other);
     let line = line.map_err(failed())?;
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-    folder
-        .open_with(name, flags, 0o600)
-        .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
-        .map_err(failed())
+    append_line(&folder, name, &line).map_err(failed())
 }

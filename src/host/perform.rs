@@ -271,8 +271,8 @@ impl<P: Primitives> Executor<P> {
 
     /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.
     fn note_places(&self, record: &mut Record) {
-        for (name, device) in &mut record.applied.devices {
-            let path = applied_source(name, device);
+        for (id, device) in &mut record.applied.devices {
+            let path = applied_source(id, device);
             let Some(path) = path.filter(|_| device.place.is_none()) else {
                 continue;
             };

@@ -2,12 +2,14 @@
 //! a VM, how its run ended, and the journal of what was done.
 
 mod hold;
+mod ids;
 mod journal;
 mod owner;
 mod record;
 mod run;
 
 pub use hold::{HOLD_FORMAT, Hold, read_hold, render_hold};
+pub use ids::{CMDLINE, DeviceId, KindId, PropertyId};
 pub use journal::{
     Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
     render_entry,

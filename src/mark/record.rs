@@ -3,6 +3,7 @@
 //! It says what was last applied, so that a plan can tell a changed file from drift, and what the hook must know. The
 //! hook reads it as root before every start, so it is written whole or not at all.
 
+use super::ids::{CMDLINE, DeviceId, PropertyId};
 use crate::fleet::{DesiredState, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
 use crate::values::{FleetName, HostPath, Uuid, VmName};
@@ -50,17 +51,17 @@ pub struct Record {
 /// form in which it is printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Property name to value.
-    pub rows: BTreeMap<String, String>,
-    /// Devices that armfleet put there, by kind and name (`disk root`).
-    pub devices: BTreeMap<String, AppliedDevice>,
+    /// The domain's own properties.
+    pub rows: BTreeMap<PropertyId, String>,
+    /// Devices that armfleet put there.
+    pub devices: BTreeMap<DeviceId, AppliedDevice>,
 }
 
 impl Applied {
     /// The kernel command line.
     #[must_use]
     pub fn cmdline(&self) -> Option<&str> {
-        self.rows.get("cmdline").map(String::as_str)
+        self.rows.get(&CMDLINE).map(String::as_str)
     }
 }
 
@@ -69,8 +70,8 @@ impl Applied {
 pub struct AppliedDevice {
     /// What identifies it in the domain's XML: a disk's target, a share's tag.
     pub key: String,
-    /// Property name to value.
-    pub rows: BTreeMap<String, String>,
+    /// Its properties.
+    pub rows: BTreeMap<PropertyId, String>,
     /// What was at its path; none where a version before 0.2 applied it, or its image or folder was not made yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -136,7 +137,7 @@ pub enum Phase {
     Own,
     /// Its installer boots, as long as this disk holds no byte.
     Installing {
-        /// The first disk's image.
+        /// The system disk's image.
         disk: HostPath,
     },
 }
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        let rows = BTreeMap::from([("memory".to_owned(), "512 MiB".to_owned())]);
+        let rows = BTreeMap::from([(PropertyId::new("memory"), "512 MiB".to_owned())]);
         let disk = AppliedDevice {
             key: "vdz".to_owned(),
             rows: BTreeMap::new(),
@@ -202,7 +203,7 @@ mod tests {
             uuid: "729407af-9814-8a14-ab03-bb922bf75d3d".parse().unwrap(),
             applied: Applied {
                 rows,
-                devices: BTreeMap::from([("disk root".to_owned(), disk)]),
+                devices: BTreeMap::from([(DeviceId::from("disk root".to_owned()), disk)]),
             },
             secret_cmdlines: BTreeSet::from(["key={env.KEY}".to_owned()]),
             state: DesiredState::Running,

@@ -11,7 +11,7 @@ use crate::values::{HostPath, VmName};
 pub struct Extraction {
     /// The VM.
     pub vm: VmName,
-    /// Its first disk.
+    /// Its system disk.
     pub disk: HostPath,
     /// Its boot share.
     pub share: HostPath,
@@ -40,7 +40,7 @@ pub fn extraction(inventory: &Inventory, vm: &Vm) -> Result<Extraction, NoExtrac
         Err(NoExtraction { why, remedy })
     };
     let (name, share) = (&vm.name, &vm.boot.share);
-    let Some(disk) = vm.disks.first() else {
+    let Some(disk) = vm.system_disk() else {
         return no(
             format!("{name} has no disk"),
             "give it `disks` in the fleet file",

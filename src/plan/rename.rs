@@ -4,6 +4,7 @@ use super::builder::{PlanBuilder, PlanInput};
 use crate::domain::{compare, skeleton};
 use crate::fleet::Vm;
 use crate::inventory::Domain;
+use crate::mark::PropertyId;
 use crate::values::{HostPath, Uuid, VmName, domain_uuid};
 
 /// Names the VMs that a VM which leaves the file may have become.
@@ -51,7 +52,7 @@ fn has_its_keys(input: &PlanInput<'_>, leaving: &VmName, vm: &Vm) -> bool {
         return false;
     };
     let had = &record.applied.rows;
-    let under_its_name = |row: &String| {
+    let under_its_name = |row: &PropertyId| {
         let value = had.get(row)?;
         Some(value.replace(leaving.as_str(), vm.name.as_str()))
     };

@@ -22,7 +22,7 @@ pub(super) enum Calls {
     Refuse(String, String),
 }
 
-/// The table. `image` is the domain's first disk.
+/// The table. `image` is one of the domain's, if any is known.
 pub(super) fn calls(
     state: RunState,
     desired: DesiredState,

@@ -382,7 +382,7 @@ impl Change {
             Some(_) => Effect::AtNextBoot,
         };
         Self {
-            what: change.what.clone(),
+            what: change.what.to_string(),
             before: change.before.clone(),
             after: change.after.clone(),
             cause: change.cause.map(CauseReport::new),

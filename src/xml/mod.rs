@@ -18,6 +18,8 @@ pub enum Part {
     Text,
     /// One of its attributes.
     Attribute(&'static str),
+    /// That it is there, whatever is in it: read as this word.
+    Presence(&'static str),
 }
 
 /// Parses a document. A DTD is refused: nothing that comes from libvirt has one.
@@ -44,10 +46,12 @@ pub fn read(node: Node<'_, '_>, part: Part) -> Option<String> {
     match part {
         Part::Text => Some(node.children().filter_map(|part| part.text()).collect()),
         Part::Attribute(name) => node.attribute(name).map(str::to_owned),
+        Part::Presence(word) => Some(word.to_owned()),
     }
 }
 
-/// Writes one part of the element at `path` below `scope`, and makes the elements on the way that are missing.
+/// Writes one part of the element at `path` below `scope`, and makes the elements on the way that are missing. An element's
+/// presence has no value.
 #[must_use]
 pub fn write(text: &str, scope: Node<'_, '_>, path: &[&str], part: Part, value: &str) -> String {
     let mut node = scope;
@@ -60,6 +64,7 @@ pub fn write(text: &str, scope: Node<'_, '_>, path: &[&str], part: Part, value: 
     match part {
         Part::Text => set_text(text, node, value),
         Part::Attribute(name) => set_attribute(text, node, name, value),
+        Part::Presence(_) => text.to_owned(),
     }
 }
 
@@ -182,6 +187,7 @@ fn nested(path: &[&str], part: Part, value: &str) -> String {
     let innermost = match part {
         Part::Text => format!("<{last}>{value}</{last}>"),
         Part::Attribute(name) => format!("<{last} {name}='{value}'/>"),
+        Part::Presence(_) => format!("<{last}/>"),
     };
     outer.iter().rev().fold(innermost, |inside, name| {
         let inside = inside

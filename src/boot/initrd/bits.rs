@@ -1,6 +1,6 @@
 //! bzip2, whose blocks begin and end at any bit.
 
-use super::source::{Source, Trouble, Walk};
+use super::source::{Source, Walk, WalkError};
 use std::io::{BufRead, Read, Seek};
 
 const END_MARK: u64 = 0x1772_4538_5090;
@@ -12,13 +12,13 @@ const CRC_BITS: u32 = 32;
 pub(super) fn bzip2<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let [.., level] = source.array::<4>()?;
     if !level.is_ascii_digit() || level == b'0' {
-        return Err(Trouble::Damaged("its header names no block size"));
+        return Err(WalkError::Damaged("its header names no block size"));
     }
     let mut window = 0u64;
     loop {
         let buffer = source.fill_buf()?;
         if buffer.is_empty() {
-            return Err(Trouble::Ends);
+            return Err(WalkError::Ends);
         }
         let length = buffer.len();
         for (n, byte) in buffer.iter().enumerate() {

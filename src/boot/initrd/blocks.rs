@@ -1,6 +1,6 @@
 //! Formats that are a sequence of sized blocks, and those with a decoder at hand or none.
 
-use super::source::{Source, Trouble, Walk};
+use super::source::{Source, Walk, WalkError};
 use std::io::{self, Read, Seek};
 
 /// The most that a gzip part may inflate to: more than any guest of ours can unpack into its memory.
@@ -10,11 +10,11 @@ const INFLATED_LIMIT: u64 = 4 << 30;
 pub(super) fn gzip<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let mut inflating = flate2::bufread::GzDecoder::new(source).take(INFLATED_LIMIT);
     match io::copy(&mut inflating, &mut io::sink()) {
-        Ok(INFLATED_LIMIT) => Err(Trouble::Damaged("it inflates to more than 4 GiB")),
+        Ok(INFLATED_LIMIT) => Err(WalkError::Damaged("it inflates to more than 4 GiB")),
         Ok(_) => Ok(()),
         Err(error) => Err(match error.kind() {
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                Trouble::Damaged("its compressed bytes or their CRC are wrong")
+                WalkError::Damaged("its compressed bytes or their CRC are wrong")
             }
             _ => error.into(),
         }),
@@ -28,7 +28,7 @@ const ZSTD_BLOCK_LIMIT: u64 = 128 << 10;
 pub(super) fn zstd<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let [.., descriptor] = source.array::<5>()?;
     if descriptor & 0x08 != 0 {
-        return Err(Trouble::Damaged("its header has a bit that is reserved"));
+        return Err(WalkError::Damaged("its header has a bit that is reserved"));
     }
     let single_segment = descriptor & 0x20 != 0;
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
@@ -43,11 +43,15 @@ pub(super) fn zstd<R: Read + Seek>(source: &mut Source<R>) -> Walk {
         let size = u64::from(header >> 3);
         match (header >> 1) & 3 {
             _ if size > ZSTD_BLOCK_LIMIT => {
-                return Err(Trouble::Damaged("a block is larger than blocks can be"));
+                return Err(WalkError::Damaged("a block is larger than blocks can be"));
             }
             0 | 2 => source.skip(size)?,
             1 => source.skip(1)?,
-            _ => return Err(Trouble::Damaged("a block is of a kind that does not exist")),
+            _ => {
+                return Err(WalkError::Damaged(
+                    "a block is of a kind that does not exist",
+                ));
+            }
         }
         if header & 1 != 0 {
             return source.skip(if descriptor & 0x04 == 0 { 0 } else { 4 });
@@ -69,17 +73,17 @@ pub(super) fn lz4<R: Read + Seek>(source: &mut Source<R>) -> Walk {
         let Ok(head) = <[u8; 4]>::try_from(head) else {
             // Fewer than four bytes are padding if they are zeros, which the caller sees.
             return if blocks == 0 {
-                Err(Trouble::Ends)
+                Err(WalkError::Ends)
             } else {
                 Ok(())
             };
         };
         match u32::from_le_bytes(head) {
-            0 if blocks == 0 => return Err(Trouble::Damaged("it has no blocks")),
+            0 if blocks == 0 => return Err(WalkError::Damaged("it has no blocks")),
             0 => return Ok(()),
             LZ4_MAGIC => source.skip(4)?,
             size if size > LZ4_BLOCK_LIMIT => {
-                return Err(Trouble::Damaged("a block is larger than blocks can be"));
+                return Err(WalkError::Damaged("a block is larger than blocks can be"));
             }
             size => {
                 source.skip(4 + u64::from(size))?;
@@ -104,7 +108,7 @@ const LZOP_BLOCK_LIMIT: u32 = 64 << 20;
 /// `lib/decompress_unlzo.c`).
 pub(super) fn lzop<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     if source.array()? != LZOP_MAGIC {
-        return Err(Trouble::Damaged("its magic number is incomplete"));
+        return Err(WalkError::Damaged("its magic number is incomplete"));
     }
     let version = u16::from_be_bytes(source.array()?);
     // Since 0.940 the header also names the version it needs, the level, and the upper half of the time.
@@ -128,7 +132,7 @@ pub(super) fn lzop<R: Read + Seek>(source: &mut Source<R>) -> Walk {
         }
         let packed = u32::from_be_bytes(source.array()?);
         if plain > LZOP_BLOCK_LIMIT || packed > plain {
-            return Err(Trouble::Damaged("a block is larger than blocks can be"));
+            return Err(WalkError::Damaged("a block is larger than blocks can be"));
         }
         let mut sums = checksums(LZOP_ADLER32_PLAIN, LZOP_CRC32_PLAIN);
         if packed < plain {
@@ -144,7 +148,7 @@ pub(super) fn lzma<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let [_, _, _, _, _, size @ .., first] = header;
     let size = u64::from_le_bytes(size);
     if first != 0 || (size != u64::MAX && size > INFLATED_LIMIT) {
-        return Err(Trouble::Damaged("its header is impossible"));
+        return Err(WalkError::Damaged("its header is impossible"));
     }
     source.skip_rest()
 }

@@ -1,6 +1,6 @@
 //! Plain cpio archives, "newc" (cpio(5); Linux `init/initramfs.c`).
 
-use super::source::{Source, Trouble, Walk};
+use super::source::{Source, Walk, WalkError};
 use std::io::{Read, Seek};
 
 const HEADER: usize = 110;
@@ -13,13 +13,13 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     loop {
         let header: [u8; HEADER] = source.array()?;
         if !matches!(&header[..6], b"070701" | b"070702") {
-            return Err(Trouble::Damaged(
+            return Err(WalkError::Damaged(
                 "an entry does not begin where the last one ends",
             ));
         }
         let (size, name_size) = (field(&header, 6)?, field(&header, 11)?);
         if !(1..=NAME_LIMIT).contains(&name_size) {
-            return Err(Trouble::Damaged(
+            return Err(WalkError::Damaged(
                 "an entry has no name, or an impossible one",
             ));
         }
@@ -48,7 +48,7 @@ fn field(header: &[u8; HEADER], n: usize) -> Walk<u64> {
         let digit = char::from(*digit).to_digit(16);
         digit
             .map(|digit| value << 4 | u64::from(digit))
-            .ok_or(Trouble::Damaged(
+            .ok_or(WalkError::Damaged(
                 "an entry's header has a field that is no number",
             ))
     })

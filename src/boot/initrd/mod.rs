@@ -22,7 +22,7 @@ mod xz;
 
 use super::INITRD_LIMIT;
 use super::mapped_link::Quoted;
-use source::{Source, Trouble};
+use source::{Source, WalkError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Seek};
@@ -80,7 +80,7 @@ impl fmt::Display for InitrdFormat {
 
 /// Why a file is not a whole initrd.
 #[derive(Debug, thiserror::Error)]
-pub enum InitrdFault {
+pub enum InitrdError {
     /// It has no bytes, or only zeros.
     #[error("it is empty")]
     Empty,
@@ -167,36 +167,36 @@ fn recognise(head: &[u8]) -> Start {
 ///
 /// # Errors
 /// Says where it ends early, or what is wrong with it.
-pub fn walk_initrd<R: Read + Seek>(initrd: R) -> Result<Initrd, InitrdFault> {
-    let mut source = Source::new(initrd).map_err(InitrdFault::Read)?;
+pub fn walk_initrd<R: Read + Seek>(initrd: R) -> Result<Initrd, InitrdError> {
+    let mut source = Source::new(initrd).map_err(InitrdError::Read)?;
     if source.length() > INITRD_LIMIT {
-        return Err(InitrdFault::TooLarge(source.length()));
+        return Err(InitrdError::TooLarge(source.length()));
     }
     let mut formats = BTreeSet::new();
-    while source.skip_zeros().map_err(InitrdFault::Read)? {
+    while source.skip_zeros().map_err(InitrdError::Read)? {
         formats.insert(walk_part(&mut source)?);
     }
     if formats.is_empty() {
-        return Err(InitrdFault::Empty);
+        return Err(InitrdError::Empty);
     }
     Ok(Initrd { formats })
 }
 
-fn walk_part<R: Read + Seek>(source: &mut Source<R>) -> Result<InitrdFormat, InitrdFault> {
+fn walk_part<R: Read + Seek>(source: &mut Source<R>) -> Result<InitrdFormat, InitrdError> {
     let at = source.at();
-    let head = source.peek(16).map_err(InitrdFault::Read)?;
+    let head = source.peek(16).map_err(InitrdError::Read)?;
     let format = match recognise(&head) {
         // A kernel sees a plain archive only where a word begins.
         Start::Part(InitrdFormat::Cpio) if !at.is_multiple_of(4) => {
-            return Err(InitrdFault::NotUnpackable(
+            return Err(InitrdError::NotUnpackable(
                 "a plain cpio part begins at an offset that is no multiple of 4",
             ));
         }
         Start::Part(format) => format,
-        Start::NotUnpackable(why) => return Err(InitrdFault::NotUnpackable(why)),
+        Start::NotUnpackable(why) => return Err(InitrdError::NotUnpackable(why)),
         Start::Foreign => {
             let found = Quoted::new(&head);
-            return Err(InitrdFault::Foreign { at, found });
+            return Err(InitrdError::Foreign { at, found });
         }
     };
     let walked = match format {
@@ -210,9 +210,9 @@ fn walk_part<R: Read + Seek>(source: &mut Source<R>) -> Result<InitrdFormat, Ini
         InitrdFormat::Zstd => blocks::zstd(source),
     };
     walked.map(|()| format).map_err(|trouble| match trouble {
-        Trouble::Ends => InitrdFault::CutOff { format, at },
-        Trouble::Damaged(what) => InitrdFault::Damaged { format, at, what },
-        Trouble::Read(source) => InitrdFault::Read(source),
+        WalkError::Ends => InitrdError::CutOff { format, at },
+        WalkError::Damaged(what) => InitrdError::Damaged { format, at, what },
+        WalkError::Read(source) => InitrdError::Read(source),
     })
 }
 

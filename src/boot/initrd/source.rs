@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// Why a walk stopped before the end of its part.
-pub(super) enum Trouble {
+pub(super) enum WalkError {
     /// The bytes ended.
     Ends,
     /// The bytes are not what the format allows.
@@ -12,7 +12,7 @@ pub(super) enum Trouble {
     Read(io::Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for WalkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Ends,
@@ -21,7 +21,7 @@ impl From<io::Error> for Trouble {
     }
 }
 
-pub(super) type Walk<T = ()> = Result<T, Trouble>;
+pub(super) type Walk<T = ()> = Result<T, WalkError>;
 
 /// A reader that knows where it is and where it must stop.
 pub(super) struct Source<R> {
@@ -85,9 +85,9 @@ impl<R: Read + Seek> Source<R> {
     /// Passes over bytes without looking at them.
     pub(super) fn skip(&mut self, count: u64) -> Walk {
         if count > self.end - self.at {
-            return Err(Trouble::Ends);
+            return Err(WalkError::Ends);
         }
-        let forward = i64::try_from(count).map_err(|_| Trouble::Ends)?;
+        let forward = i64::try_from(count).map_err(|_| WalkError::Ends)?;
         self.inner.seek_relative(forward)?;
         self.at += count;
         Ok(())

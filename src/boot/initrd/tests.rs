@@ -122,7 +122,7 @@ impl Seek for Zeros {
     }
 }
 
-fn walk(initrd: &[u8]) -> Result<Initrd, InitrdFault> {
+fn walk(initrd: &[u8]) -> Result<Initrd, InitrdError> {
     walk_initrd(Cursor::new(initrd))
 }
 
@@ -177,7 +177,7 @@ fn every_beginning_of_a_part_is_refused() {
         }
         let cut = walk(&part[..whole - 1]);
         assert!(
-            matches!(cut, Err(InitrdFault::CutOff { .. })),
+            matches!(cut, Err(InitrdError::CutOff { .. })),
             "{format}: {cut:?}"
         );
     }
@@ -217,7 +217,7 @@ fn what_no_kernel_would_unpack_is_refused() {
     assert_eq!(gzip(b"x").len() % 4, 1);
     assert!(why(&askew).contains("multiple of 4"));
     let too_large = walk_initrd(Zeros::of(INITRD_LIMIT + 1));
-    assert!(matches!(too_large, Err(InitrdFault::TooLarge(_))));
+    assert!(matches!(too_large, Err(InitrdError::TooLarge(_))));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The xz format (`xz-file-format.txt` 1.2.0), walked without decoding: LZMA2 chunks carry their sizes.
 
-use super::source::{Source, Trouble, Walk};
+use super::source::{Source, Walk, WalkError};
 use flate2::Crc;
 use std::io::{Read, Seek};
 
@@ -11,7 +11,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let header: [u8; 12] = source.array()?;
     let [_, _, _, _, _, _, flags @ .., _, _, _, _] = header;
     if !crc_matches(&flags, &header[8..]) {
-        return Err(Trouble::Damaged("its header's CRC is wrong"));
+        return Err(WalkError::Damaged("its header's CRC is wrong"));
     }
     let check_size = check_size(flags)?;
     let mut blocks = Blocks::default();
@@ -41,7 +41,7 @@ fn check_size(flags: [u8; 2]) -> Walk<u64> {
     match flags {
         [0, 0] => Ok(0),
         [0, kind @ 1..=15] => Ok([4, 8, 16, 32, 64][usize::from((kind - 1) / 3)]),
-        _ => Err(Trouble::Damaged("its header has a bit that is reserved")),
+        _ => Err(WalkError::Damaged("its header has a bit that is reserved")),
     }
 }
 
@@ -52,15 +52,15 @@ fn block<R: Read + Seek>(source: &mut Source<R>, size: u8, check_size: u64) -> W
     source.read_exact(&mut header[1..])?;
     let (fields, crc) = header.split_at(header.len() - 4);
     if !crc_matches(fields, crc) {
-        return Err(Trouble::Damaged("a block header's CRC is wrong"));
+        return Err(WalkError::Damaged("a block header's CRC is wrong"));
     }
-    let declared =
-        compressed_size(&fields[1..]).ok_or(Trouble::Damaged("a block's header is impossible"))?;
+    let declared = compressed_size(&fields[1..])
+        .ok_or(WalkError::Damaged("a block's header is impossible"))?;
     let begin = source.at();
     lzma2(source)?;
     let compressed = source.at() - begin;
     if declared.is_some_and(|declared| declared != compressed) {
-        return Err(Trouble::Damaged(
+        return Err(WalkError::Damaged(
             "a block's size is not what its header says",
         ));
     }
@@ -117,7 +117,11 @@ fn lzma2<R: Read + Seek>(source: &mut Source<R>) -> Walk {
                 let properties = u64::from(control >= 0xc0);
                 source.skip(u64::from(u16::from_be_bytes([high, low])) + 1 + properties)?;
             }
-            _ => return Err(Trouble::Damaged("a chunk is of a kind that does not exist")),
+            _ => {
+                return Err(WalkError::Damaged(
+                    "a chunk is of a kind that does not exist",
+                ));
+            }
         }
     }
 }
@@ -135,14 +139,16 @@ fn index<R: Read + Seek>(source: &mut Source<R>, blocks: &Blocks) -> Walk<u64> {
         listed.bytes = listed.bytes.saturating_add(unpadded.saturating_add(3) & !3);
     }
     if count != blocks.count || listed != *blocks {
-        return Err(Trouble::Damaged("its index lists other blocks than it has"));
+        return Err(WalkError::Damaged(
+            "its index lists other blocks than it has",
+        ));
     }
     while !index.size.is_multiple_of(4) {
         index.byte()?;
     }
     let (sum, size) = (index.crc.sum(), index.size);
     if source.array()? != sum.to_le_bytes() {
-        return Err(Trouble::Damaged("its index's CRC is wrong"));
+        return Err(WalkError::Damaged("its index's CRC is wrong"));
     }
     Ok(size + 4)
 }
@@ -180,7 +186,7 @@ impl<'a, R: Read + Seek> Summed<'a, R> {
                 return Ok(value);
             }
             if bytes.len() == 9 {
-                return Err(Trouble::Damaged("its index has an impossible number"));
+                return Err(WalkError::Damaged("its index has an impossible number"));
             }
         }
     }
@@ -197,7 +203,7 @@ fn footer<R: Read + Seek>(source: &mut Source<R>, flags: [u8; 2], index_size: u6
     if fits {
         Ok(())
     } else {
-        Err(Trouble::Damaged("its footer does not match"))
+        Err(WalkError::Damaged("its footer does not match"))
     }
 }
 

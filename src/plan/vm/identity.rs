@@ -19,7 +19,7 @@ pub(super) fn applied_at<'a>(
     let devices = &record?.applied.devices;
     let mut devices = devices
         .iter()
-        .filter(|(name, device)| applied_source(name, device) == Some(path.as_str()));
+        .filter(|(id, device)| applied_source(id, device) == Some(path.as_str()));
     devices.next().map(|(_, device)| device)
 }
 
@@ -82,12 +82,12 @@ impl VmPlanner<'_> {
         moved: &[Moved],
         builder: &PlanBuilder,
     ) {
-        for (name, device) in &mut applied.devices {
-            let path = applied_source(name, device).and_then(|path| path.parse().ok());
-            let recorded = record.and_then(|record| record.applied.devices.get(name));
+        for (id, device) in &mut applied.devices {
+            let path = applied_source(id, device).and_then(|path| path.parse().ok());
+            let recorded = record.and_then(|record| record.applied.devices.get(id));
             let kept = recorded.and_then(|device| device.place.clone());
             device.place = match path {
-                Some(path) if !moved.iter().any(|moved| moved.name == *name) => {
+                Some(path) if !moved.iter().any(|moved| moved.id == *id) => {
                     self.place_at(&path, kept, builder)
                 }
                 _ => kept,
@@ -121,8 +121,8 @@ impl VmPlanner<'_> {
     pub(super) fn is_recorded(&self, wanted: &Record, record: &Record) -> bool {
         let mut compared = wanted.clone();
         compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
-        for (name, device) in &mut compared.applied.devices {
-            let Some(recorded) = record.applied.devices.get(name) else {
+        for (id, device) in &mut compared.applied.devices {
+            let Some(recorded) = record.applied.devices.get(id) else {
                 continue;
             };
             let same = match (&recorded.place, &device.place) {

@@ -84,7 +84,7 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<Installation, Blocked> {
         let reinstall = self.input.policy.reinstall.as_ref() == Some(&self.vm.name);
-        let (Some(_), Some(disk)) = (&self.vm.install, self.vm.disks.first()) else {
+        let (Some(_), Some(disk)) = (&self.vm.install, self.vm.system_disk()) else {
             if reinstall {
                 let why = "it cannot be installed again: the file gives it no `install`";
                 builder.refuse(&self.vm.name, why, "");
@@ -280,7 +280,7 @@ impl VmPlanner<'_> {
         needs: &[StepId],
         builder: &mut PlanBuilder,
     ) -> Option<StepId> {
-        let (vm, disk) = (self.vm, self.vm.disks.first()?);
+        let (vm, disk) = (self.vm, self.vm.system_disk()?);
         let file = self.input.inventory.path(disk.path.as_str()).present()?;
         let act = Act::EraseDisk {
             path: disk.path.clone(),

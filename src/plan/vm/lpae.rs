@@ -4,7 +4,7 @@
 //! it waits for its root disk for ever, in a VM that libvirt calls running.
 
 use crate::boot::{BootFileName, KernelVersion};
-use crate::domain::has_storage_on_pci;
+use crate::domain::has_devices_on_pci;
 use crate::fleet::{Arch, Transport, Vm};
 use crate::inventory::{Domain, Inventory};
 use crate::plan::builder::PlanBuilder;
@@ -40,7 +40,7 @@ fn is_on_pci(vm: &Vm, domain: Option<&Domain>) -> bool {
         return vm.transport == Some(Transport::Pci);
     };
     let definition = domain.raw.inactive.present();
-    definition.is_some_and(|definition| has_storage_on_pci(definition))
+    definition.is_some_and(|definition| has_devices_on_pci(definition))
 }
 
 /// The version that boots next.

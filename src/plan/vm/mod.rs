@@ -21,10 +21,12 @@ use self::pending::await_boot;
 use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner};
 use super::formats::refuse_later;
 use super::step::{Act, Base, StepId};
-use crate::domain::{Cause, Comparison, Moved, compare, compare_drift, skeleton};
+use crate::domain::{
+    ACCEL, Cause, Comparison, DISK, Moved, SHARE, compare, compare_drift, skeleton,
+};
 use crate::fleet::{DesiredState, Transport, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
-use crate::mark::{Applied, BootRecord, Phase, Record, Wanted};
+use crate::mark::{Applied, BootRecord, KindId, Phase, Record, Wanted};
 use crate::paths;
 use crate::values::{HostPath, Uuid};
 use std::collections::BTreeSet;
@@ -159,13 +161,13 @@ impl VmPlanner<'_> {
     ) -> Result<Vec<StepId>, Blocked> {
         let mut needs = self.freed(domain, builder)?;
         needs.extend(self.folders(builder)?);
-        let stays = |kind: &str| moved.iter().any(|moved| moved.device.kind == kind);
-        if !stays("share") {
+        let stays = |kind: KindId| moved.iter().any(|moved| moved.id.kind == kind);
+        if !stays(SHARE) {
             let share = self.share(remembered.record, builder)?;
             let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
             needs.extend(builder.because(cause, share));
         }
-        let disks = self.vm.disks.iter().filter(|_| !stays("disk"));
+        let disks = self.vm.disks.iter().filter(|_| !stays(DISK));
         for disk in disks {
             let disk = self.disk(disk, domain, remembered.record, builder)?;
             needs.extend(builder.because(Some(Cause::FileChanged), disk));
@@ -334,7 +336,7 @@ impl VmPlanner<'_> {
     /// A new domain in a line.
     fn summary(&self, comparison: &Comparison) -> String {
         let rows = &comparison.applied.rows;
-        let accel = if rows.get("accel").is_some_and(|accel| accel == "kvm") {
+        let accel = if rows.get(&ACCEL).is_some_and(|accel| accel == "kvm") {
             "KVM"
         } else {
             "emulated"
@@ -445,7 +447,7 @@ impl VmPlanner<'_> {
     fn share_kept(&self, record: Option<&Record>, comparison: &Comparison) -> HostPath {
         let moved = |record: &&Record| {
             let moved = comparison.moved.iter();
-            let mut shares = moved.filter(|moved| moved.device.kind == "share");
+            let mut shares = moved.filter(|moved| moved.id.kind == SHARE);
             shares.next().is_some() && record.boot.share != self.vm.boot.share
         };
         let share = record.filter(moved).map(|record| &record.boot.share);

@@ -2,6 +2,7 @@
 
 use crate::domain::{Comparison, Difference, Moved, running_overlays};
 use crate::inventory::Domain;
+use crate::mark::DeviceId;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 
 impl VmPlanner<'_> {
@@ -13,17 +14,17 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) {
         let Some(domain) = domain else { return };
-        let known: Vec<&str> = comparison
+        let known: Vec<DeviceId> = comparison
             .moved
             .iter()
-            .map(|moved| moved.name.as_str())
+            .map(|moved| moved.id.clone())
             .collect();
         let texts = (domain.raw.live.present(), domain.raw.inactive.present());
         if let (Some(live), Some(defined)) = texts {
             // What cannot be read was said before.
             let overlays = running_overlays(live, defined, &comparison.applied).unwrap_or_default();
             let mut overlays: Vec<Moved> = overlays;
-            overlays.retain(|moved| !known.contains(&moved.name.as_str()));
+            overlays.retain(|moved| !known.contains(&moved.id));
             comparison.moved.extend(overlays);
         }
         for moved in &comparison.moved {
@@ -35,12 +36,8 @@ impl VmPlanner<'_> {
     /// What brings the VM and its file together again, and loses nothing.
     fn ways_out(&self, moved: &Moved, domain: &Domain) -> String {
         let vm = &self.vm.name;
-        let (kind, key) = (moved.device.kind.as_str(), &moved.device.key);
+        let (key, key_in_file) = (&moved.device.key, moved.source_key);
         let source = moved.seen_source.as_deref().unwrap_or("what is there");
-        let key_in_file = match kind {
-            "share" => "boot.share",
-            _ => "disks: path",
-        };
         match &moved.applied_source {
             Some(applied) if moved.overlay => {
                 let start = if domain.state.has_process() {
@@ -67,7 +64,7 @@ impl VmPlanner<'_> {
 }
 
 fn why(moved: &Moved) -> String {
-    let name = &moved.name;
+    let name = &moved.id;
     let changes: Vec<String> = moved.differences.iter().map(change).collect();
     let changes = changes.join(", ");
     match &moved.applied_source {

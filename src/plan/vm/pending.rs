@@ -1,6 +1,6 @@
 //! What a running VM has not got yet, and gets when it starts next.
 
-use crate::domain::{Comparison, apply_edits, differing_rows};
+use crate::domain::{Comparison, Subject, apply_edits, differing_rows};
 use crate::fleet::{DesiredState, Handover};
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
@@ -11,17 +11,9 @@ use std::fmt;
 
 /// A property in which a process differs from the definition that its domain will have.
 pub(super) struct Pending {
-    what: String,
+    what: Subject,
     live: String,
     defined: String,
-}
-
-impl Pending {
-    /// Whether a change of a plan is about this property, or about the device that has it.
-    fn is_of(&self, change: &str) -> bool {
-        let rest = self.what.strip_prefix(change);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-    }
 }
 
 impl fmt::Display for Pending {
@@ -106,7 +98,10 @@ impl VmPlanner<'_> {
         }
         let changes = &comparison.changes;
         for row in pending {
-            if !changes.iter().any(|change| row.is_of(&change.what)) {
+            if !changes
+                .iter()
+                .any(|change| row.what.is_within(&change.what))
+            {
                 let Pending {
                     what,
                     live,
@@ -135,7 +130,7 @@ impl VmPlanner<'_> {
 /// Of the changes, leaves only those waiting for the next boot that the process has not got already.
 pub(super) fn await_boot(comparison: &mut Comparison, pending: &[Pending]) {
     for change in &mut comparison.changes {
-        if !pending.iter().any(|row| row.is_of(&change.what)) {
+        if !pending.iter().any(|row| row.what.is_within(&change.what)) {
             change.waits = None;
         }
     }

@@ -24,7 +24,7 @@ impl VmPlanner<'_> {
         let state = domain.map_or(RunState::Off, |domain| domain.state);
         let uuid = self.uuid(domain);
         let timeout = self.vm.stop_timeout;
-        let image = self.vm.disks.first().map(|disk| disk.path.as_str());
+        let image = self.vm.system_disk().map(|disk| disk.path.as_str());
         match calls(state, self.vm.state, name.as_str(), image) {
             Calls::Nothing if self.restarts(state, pending) => {
                 self.restart(&uuid, pending, needs, builder)

@@ -1,10 +1,10 @@
 //! What a VM keeps on its host: the boot share and the disks.
 
 use super::identity::applied_at;
-use crate::domain::{RowChange, applied_sources};
+use crate::domain::{DISK, RowChange, SHARE, Subject, applied_sources};
 use crate::fleet::Disk;
 use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
-use crate::mark::{Phase, Record};
+use crate::mark::{KindId, Phase, PropertyId, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::{Act, StepId};
 use crate::problem::HostCheck;
@@ -47,7 +47,7 @@ impl VmPlanner<'_> {
         }
         self.same_as_applied("boot share", path, file, record, builder)?;
         if file.entries.as_ref().is_some_and(Vec::is_empty) {
-            self.may_begin_anew("boot share", path, record, builder)?;
+            self.may_begin_anew(&SHARE, path, record, builder)?;
         }
         Ok(self.own_share(&file.stat, builder))
     }
@@ -67,7 +67,7 @@ impl VmPlanner<'_> {
             return Err(Blocked);
         }
         self.parent_exists(path, builder)?;
-        self.may_begin_anew("boot share", path, record, builder)?;
+        self.may_begin_anew(&SHARE, path, record, builder)?;
         let act = Act::CreateShare {
             path: path.clone(),
             mode: SHARE_MODE,
@@ -85,8 +85,8 @@ impl VmPlanner<'_> {
         if (stat.uid, stat.gid, stat.mode) == (uid, gid, SHARE_MODE) {
             return None;
         }
-        let change = |what: &str, before: String, after: String| RowChange {
-            what: what.to_owned(),
+        let change = |what, before: String, after: String| RowChange {
+            what: Subject::Property(PropertyId::new(what)),
             before: Some(before),
             after: Some(after),
             waits: None,
@@ -144,7 +144,7 @@ impl VmPlanner<'_> {
                     return Err(Blocked);
                 };
                 self.parent_exists(path, builder)?;
-                self.may_begin_anew("disk", path, record, builder)?;
+                self.may_begin_anew(&DISK, path, record, builder)?;
                 self.has_room(path, size, builder)?;
                 let act = Act::CreateDisk {
                     path: path.clone(),
@@ -174,7 +174,7 @@ impl VmPlanner<'_> {
         self.same_as_applied("disk", path, file, record, builder)?;
         self.is_raw(path, file, domain, record, builder)?;
         if file.blank == Some(true) {
-            self.may_begin_anew("disk", path, record, builder)?;
+            self.may_begin_anew(&DISK, path, record, builder)?;
         }
         let from = Size::from_bytes(file.stat.size);
         let Some(to) = disk.size.filter(|size| *size > from) else {
@@ -235,30 +235,32 @@ impl VmPlanner<'_> {
         Ok(())
     }
 
-    /// Refuses to replace what an installed VM has by something empty, unless the user said so. `what` is what the plan calls
-    /// it; at `path` is nothing, or nothing in it.
+    /// Refuses to replace what an installed VM has by something empty, unless the user said so. At `path` is nothing, or
+    /// nothing in it.
     fn may_begin_anew(
         &self,
-        what: &str,
+        kind: &KindId,
         path: &HostPath,
         record: Option<&Record>,
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
         let name = &self.vm.name;
-        let kind = if what == "disk" { "disk" } else { "share" };
         let installed = record.filter(|record| record.phase == Phase::Own);
         let Some(record) = installed.filter(|record| applied_at(Some(record), path).is_none())
         else {
             return Ok(());
         };
-        let is_first = self.vm.disks.first().is_some_and(|disk| disk.path == *path);
+        let is_disk = *kind == DISK;
+        let system = self.vm.system_disk();
+        let holds_the_system = !is_disk || system.is_some_and(|disk| disk.path == *path);
         let mut left = applied_sources(&record.applied, kind).filter(|path| !self.has_path(path));
-        let (Some(old), true) = (left.next(), is_first || what != "disk") else {
+        let (Some(old), true) = (left.next(), holds_the_system) else {
             return Ok(());
         };
         if self.input.policy.allow_replace.contains(name) {
             return Ok(());
         }
+        let what = if is_disk { "disk" } else { "boot share" };
         builder.refuse(
             name,
             format!("its {what} would be {path}, which is empty, instead of {old}"),

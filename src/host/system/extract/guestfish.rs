@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Why a disk cannot be looked into.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum GuestfishFault {
+pub(super) enum GuestfishError {
     #[error("guestfish is not installed")]
     NotInstalled,
     #[error("cannot run guestfish")]
@@ -35,7 +35,7 @@ pub(super) struct Guestfish {
 
 impl Guestfish {
     /// Starts it on a raw image.
-    pub(super) fn open(disk: &Path) -> Result<Self, GuestfishFault> {
+    pub(super) fn open(disk: &Path) -> Result<Self, GuestfishError> {
         let mut process = Command::new("guestfish")
             .args(["--ro", "--format=raw", "--add"])
             .arg(disk)
@@ -45,12 +45,12 @@ impl Guestfish {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|fault| match fault.kind() {
-                io::ErrorKind::NotFound => GuestfishFault::NotInstalled,
-                _ => GuestfishFault::Run(fault),
+                io::ErrorKind::NotFound => GuestfishError::NotInstalled,
+                _ => GuestfishError::Run(fault),
             })?;
         let (input, output) = (process.stdin.take(), process.stdout.take());
         let (Some(input), Some(output)) = (input, output) else {
-            return Err(GuestfishFault::Ended);
+            return Err(GuestfishError::Ended);
         };
         let (line, lines) = channel();
         let reading = thread::Builder::new().spawn(move || {
@@ -63,7 +63,7 @@ impl Guestfish {
                 }
             }
         });
-        reading.map_err(GuestfishFault::Run)?;
+        reading.map_err(GuestfishError::Run)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let end = format!(
             "armfleet-{}-{}",
@@ -81,23 +81,23 @@ impl Guestfish {
     }
 
     /// The lines that a command prints; none where it fails, which it says on standard error.
-    pub(super) fn ask(&mut self, command: &str) -> Result<Vec<String>, GuestfishFault> {
+    pub(super) fn ask(&mut self, command: &str) -> Result<Vec<String>, GuestfishError> {
         let text = format!("-{command}\necho {}\n", self.end);
         let written = self.input.write_all(text.as_bytes());
-        written.map_err(|_| GuestfishFault::Ended)?;
+        written.map_err(|_| GuestfishError::Ended)?;
         let mut lines = Vec::new();
         loop {
             match self.output.recv_timeout(PATIENCE) {
                 Ok(line) if line == self.end => return Ok(lines),
                 Ok(line) => lines.push(line),
-                Err(RecvTimeoutError::Timeout) => return Err(GuestfishFault::Silent),
-                Err(RecvTimeoutError::Disconnected) => return Err(GuestfishFault::Ended),
+                Err(RecvTimeoutError::Timeout) => return Err(GuestfishError::Silent),
+                Err(RecvTimeoutError::Disconnected) => return Err(GuestfishError::Ended),
             }
         }
     }
 
     /// The one line that a command prints.
-    pub(super) fn ask_one(&mut self, command: &str) -> Result<Option<String>, GuestfishFault> {
+    pub(super) fn ask_one(&mut self, command: &str) -> Result<Option<String>, GuestfishError> {
         Ok(self.ask(command)?.into_iter().next())
     }
 }

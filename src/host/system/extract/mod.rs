@@ -3,20 +3,19 @@
 mod guestfish;
 
 use super::SystemHost;
-use super::files::share;
 use crate::boot::{
-    BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdFault, KernelFault, KernelVersion,
+    BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdError, KernelError, KernelVersion,
     Listing, MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest,
     walk_initrd,
 };
-use crate::files::Root;
+use crate::files::Share;
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
 use crate::paths;
 use crate::plan::Extraction;
 use crate::values::HostPath;
-use guestfish::{Guestfish, GuestfishFault};
+use guestfish::{Guestfish, GuestfishError};
 use rustix::fs::XattrFlags;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -41,9 +40,9 @@ pub struct Extracted {
 
 /// Why nothing was taken out.
 #[derive(Debug, thiserror::Error)]
-enum ExtractFault {
+enum ExtractError {
     #[error(transparent)]
-    Guestfish(#[from] GuestfishFault),
+    Guestfish(#[from] GuestfishError),
     #[error("no file system of {disk} has a kernel with its initrd{seen}")]
     NoPair { disk: String, seen: String },
     #[error("{0} did not come out of it")]
@@ -52,13 +51,13 @@ enum ExtractFault {
     Kernel {
         name: String,
         #[source]
-        source: KernelFault,
+        source: KernelError,
     },
     #[error("{name} is not a whole initrd")]
     Initrd {
         name: String,
         #[source]
-        source: InitrdFault,
+        source: InitrdError,
     },
     #[error("cannot write {}", path.display())]
     Write {
@@ -68,7 +67,7 @@ enum ExtractFault {
     },
 }
 
-impl ExtractFault {
+impl ExtractError {
     fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
@@ -76,11 +75,11 @@ impl ExtractFault {
 
     fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Guestfish(GuestfishFault::NotInstalled) => Some("apt install guestfish"),
-            Self::Guestfish(GuestfishFault::Silent) => Some(
+            Self::Guestfish(GuestfishError::NotInstalled) => Some("apt install guestfish"),
+            Self::Guestfish(GuestfishError::Silent) => Some(
                 "where KVM is there and does not work: LIBGUESTFS_BACKEND_SETTINGS=force_tcg armfleet boot extract",
             ),
-            Self::Guestfish(GuestfishFault::Ended) => Some(
+            Self::Guestfish(GuestfishError::Ended) => Some(
                 "libguestfs needs a kernel in this host's /boot and emulation of its own processor: libguestfs-test-tool tells more",
             ),
             _ => None,
@@ -149,7 +148,7 @@ impl Executor<SystemHost> {
 }
 
 /// Copies the best pair of a disk into a folder, and checks the copy.
-fn take(disk: &Path, scratch: &Path, arch: GuestArch) -> Result<(Candidate, String), ExtractFault> {
+fn take(disk: &Path, scratch: &Path, arch: GuestArch) -> Result<(Candidate, String), ExtractError> {
     let mut guestfish = Guestfish::open(disk)?;
     let mut seen = Vec::new();
     for filesystem in filesystems(&mut guestfish)? {
@@ -177,11 +176,11 @@ fn take(disk: &Path, scratch: &Path, arch: GuestArch) -> Result<(Candidate, Stri
     }
     let seen: String = seen.iter().map(|why| format!("; {why}")).collect();
     let disk = disk.display().to_string();
-    Err(ExtractFault::NoPair { disk, seen })
+    Err(ExtractError::NoPair { disk, seen })
 }
 
 /// The disk's file systems, as in `/dev/sda1: ext4`.
-fn filesystems(guestfish: &mut Guestfish) -> Result<Vec<String>, ExtractFault> {
+fn filesystems(guestfish: &mut Guestfish) -> Result<Vec<String>, ExtractError> {
     let lines = guestfish.ask("list-filesystems")?;
     let devices = lines.iter().filter_map(|line| {
         let (device, kind) = line.rsplit_once(": ")?;
@@ -191,7 +190,7 @@ fn filesystems(guestfish: &mut Guestfish) -> Result<Vec<String>, ExtractFault> {
 }
 
 /// What of a folder matters for the choice of a pair.
-fn listing(guestfish: &mut Guestfish, folder: &str) -> Result<Listing, ExtractFault> {
+fn listing(guestfish: &mut Guestfish, folder: &str) -> Result<Listing, ExtractError> {
     let mut listing = Listing::default();
     if guestfish.ask_one(&format!("is-dir {folder}"))?.as_deref() != Some("true") {
         return Ok(listing);
@@ -228,27 +227,27 @@ fn copy_out(
     folder: &str,
     pair: &Candidate,
     scratch: &Path,
-) -> Result<(), ExtractFault> {
+) -> Result<(), ExtractError> {
     for (name, to) in [(&pair.kernel, "vmlinuz"), (&pair.initrd, "initrd.img")] {
         let to = scratch.join(to);
         guestfish.ask(&format!("download {folder}/{name} {}", to.display()))?;
         if !to.is_file() {
-            return Err(ExtractFault::NotCopied(name.to_string()));
+            return Err(ExtractError::NotCopied(name.to_string()));
         }
     }
     Ok(())
 }
 
-fn check(scratch: &Path, pair: &Candidate, arch: GuestArch) -> Result<(), ExtractFault> {
+fn check(scratch: &Path, pair: &Candidate, arch: GuestArch) -> Result<(), ExtractError> {
     let open = |name: &str| {
         let path = scratch.join(name);
-        File::open(&path).map_err(ExtractFault::write(&path))
+        File::open(&path).map_err(ExtractError::write(&path))
     };
-    check_kernel(&mut open("vmlinuz")?, arch).map_err(|source| ExtractFault::Kernel {
+    check_kernel(&mut open("vmlinuz")?, arch).map_err(|source| ExtractError::Kernel {
         name: pair.kernel.to_string(),
         source,
     })?;
-    walk_initrd(open("initrd.img")?).map_err(|source| ExtractFault::Initrd {
+    walk_initrd(open("initrd.img")?).map_err(|source| ExtractError::Initrd {
         name: pair.initrd.to_string(),
         source,
     })?;
@@ -262,30 +261,28 @@ fn put(
     path: &HostPath,
     pair: &Candidate,
     completes: bool,
-) -> Result<(), ExtractFault> {
-    let root = Root::host();
+) -> Result<(), ExtractError> {
     let put_all = || -> io::Result<()> {
+        let share = Share::open(Path::new(path.as_str()))?;
         let pair = [("initrd.img", &pair.initrd), ("vmlinuz", &pair.kernel)];
         for (from, name) in pair {
-            share::put(&root, path.as_str(), name.as_str(), |mut into| {
+            share.write(name.as_str(), |mut into| {
                 io::copy(&mut File::open(scratch.join(from))?, &mut into)?;
                 belongs_to_guest(into, S_IFREG | 0o644)
             })?;
         }
         for (link, name) in pair {
-            share::put(&root, path.as_str(), link, |mut into| {
+            share.write(link, |mut into| {
                 into.write_all(name.as_str().as_bytes())?;
                 belongs_to_guest(into, S_IFLNK | 0o777)
             })?;
         }
         if completes {
-            share::put(&root, path.as_str(), INSTALLED, |into| {
-                belongs_to_guest(into, S_IFREG | 0o644)
-            })?;
+            share.write(INSTALLED, |into| belongs_to_guest(into, S_IFREG | 0o644))?;
         }
-        Ok(())
+        share.sync()
     };
-    put_all().map_err(ExtractFault::write(Path::new(path.as_str())))
+    put_all().map_err(ExtractError::write(Path::new(path.as_str())))
 }
 
 /// What the guest sees of a file in its share: that it is root's, of this type and mode (QEMU's `hw/9pfs/9p-local.c`).

@@ -1,13 +1,11 @@
 //! Disk images: created where nothing is, grown, never shrunk or overwritten. Their bytes are the guest's and are not
 //! looked at; only whether there are any.
 
-use super::write::Draft;
 use super::{at, stat_of};
-use crate::files::Root;
+use crate::files::{Draft, Root};
 use crate::host::primitives::CallError;
 use crate::inventory::HEAD_LENGTH;
-use rustix::fs::{OFlags, SeekFrom};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,9 +13,10 @@ use std::os::unix::fs::FileExt;
 /// Creates a sparse image of zero bytes, mode 0600.
 pub(in super::super) fn create(root: &Root, path: &str, bytes: u64) -> Result<(), CallError> {
     let create = || {
-        let (draft, into, name) = Draft::beside(root, path)?;
+        let (folder, name) = root.holding(path)?;
+        let draft = Draft::begin(name, &folder)?;
         draft.file.set_len(bytes)?;
-        draft.place(&into, name)
+        draft.place(&folder, name)
     };
     create().map_err(at(&root.below(path)))
 }
@@ -32,15 +31,6 @@ pub(in super::super) fn erase(root: &Root, path: &str, bytes: u64) -> Result<(),
         file.sync_all()
     };
     erase().map_err(at(&root.below(path)))
-}
-
-/// Whether an image holds no byte since it was created or erased; `false` where the filesystem cannot tell.
-pub(super) fn is_blank(image: &File) -> io::Result<bool> {
-    match rustix::fs::seek(image, SeekFrom::Data(0)) {
-        Err(Errno::NXIO) => Ok(true),
-        Ok(_) | Err(Errno::INVAL) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The first bytes of an image, in lower-case hexadecimal.

@@ -1,12 +1,10 @@
 //! An installer's initrd with files for the installation.
 
-use super::write::Draft;
-use super::{at, copy_hashed, open_plain};
-use crate::boot::{AddedFile, Sha256Hex, appended_files};
-use crate::files::Root;
+use super::{at, open_plain};
+use crate::boot::{AddedFile, appended_files};
+use crate::files::{Deadline, Draft, Root, copy_hashed, digest, identity, read_hashed};
 use crate::host::primitives::{CallError, Copied, Extended};
 use crate::values::HostPath;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -37,50 +35,34 @@ pub(in super::super) fn extend(
         sources.insert(path.clone(), copied);
     }
     let (file, source) = open_plain(base).map_err(at(base))?;
-    let (draft, folder, name) = Draft::beside(root, to).map_err(at(&place))?;
-    let mut into = Hashing {
-        into: &draft.file,
-        hash: Sha256::new(),
-        size: 0,
+    let (folder, name) = root.holding(to).map_err(at(&place))?;
+    let mut draft = Draft::begin(name, &folder).map_err(at(&place))?;
+    let base_sha256 = identity(&file)
+        .and_then(|before| copy_hashed(&file, &before, &draft.file, limit, Deadline::never()))
+        .map_err(at(base))?;
+    let mut append = || {
+        if !added.is_empty() {
+            draft.file.write_all(&appended_files(source.size, &added))?;
+        }
+        let sha256 = digest(&draft.file, Deadline::never())?;
+        Ok((draft.file.metadata()?.len(), sha256))
     };
-    let sha256 = copy_hashed(&file, &source, limit, &mut into).map_err(at(base))?;
-    if !added.is_empty() {
-        let more = appended_files(source.size, &added);
-        into.write_all(&more).map_err(at(&place))?;
-    }
-    let (size, hash) = (into.size, into.hash);
+    let (size, sha256) = append().map_err(at(&place))?;
     draft.replace(&folder, name, mode).map_err(at(&place))?;
     Ok(Extended {
-        base: Copied { source, sha256 },
+        base: Copied {
+            source,
+            sha256: base_sha256.into(),
+        },
         files: sources,
         size,
-        sha256: Sha256Hex::of(hash).into(),
+        sha256: sha256.into(),
     })
 }
 
 fn read(from: &Path) -> io::Result<(Vec<u8>, Copied)> {
     let (file, source) = open_plain(from)?;
-    let mut bytes = Vec::new();
-    let sha256 = copy_hashed(&file, &source, FILE_LIMIT, &mut bytes)?;
+    let (bytes, sha256) = read_hashed(&file, &identity(&file)?, FILE_LIMIT)?;
+    let sha256 = sha256.into();
     Ok((bytes, Copied { source, sha256 }))
-}
-
-/// Counts and hashes what is written.
-struct Hashing<W> {
-    into: W,
-    hash: Sha256,
-    size: u64,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.into.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.into.flush()
-    }
 }

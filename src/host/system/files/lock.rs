@@ -1,17 +1,14 @@
 //! Locks between processes: `flock` on files that stay.
 
 use super::at;
-use crate::files::{Folder, Root, parent_and_name};
+use crate::files::{self, Folder, Root, parent_and_name};
 use crate::host::primitives::{CallError, CallErrorKind, Held};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How often a lock that is held is tried again.
-const POLL: Duration = Duration::from_millis(50);
 /// The longest note that is read.
 const NOTE_LIMIT: u64 = 4096;
 
@@ -35,7 +32,7 @@ pub(in super::super) fn lock(
 ) -> Result<Box<dyn Held>, CallError> {
     let file = open(root, path).map_err(at(&root.below(path)))?;
     let path = &root.below(path);
-    if !taken(&file, patience).map_err(at(path))? {
+    if !files::lock(&file, patience).map_err(at(path))? {
         return Err(CallError {
             kind: CallErrorKind::Locked,
             why: format!("{} is held by {}", path.display(), holder(&file)),
@@ -59,18 +56,6 @@ fn made(root: &Root, path: &str) -> io::Result<Folder> {
             made(root, parent)?.sub_or_make(name, 0o700)
         }
         opened => opened,
-    }
-}
-
-fn taken(file: &File, patience: Duration) -> io::Result<bool> {
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if began.elapsed() >= patience => return Ok(false),
-            Err(TryLockError::WouldBlock) => thread::sleep(POLL.min(patience)),
-        }
     }
 }
 

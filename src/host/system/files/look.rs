@@ -2,9 +2,9 @@
 
 use super::seed::Receipts;
 use super::text::{text_in, utf8};
-use super::{at, copy_hashed, image, is_missing, open_plain, raw_stat, share};
+use super::{at, image, is_missing, open_plain, raw_stat, share};
 use crate::boot::GenerationId;
-use crate::files::{Folder, LinkInTheWay, Root};
+use crate::files::{Folder, LinkInTheWay, Root, digest_unchanged, identity, is_blank};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
 use crate::paths;
@@ -74,7 +74,7 @@ fn outside(
         },
         (Look::Image, FileKind::File) => match open_plain(path) {
             Ok((file, stat)) => {
-                let blank = image::is_blank(&file)?;
+                let blank = is_blank(&file)?;
                 let head = (!blank).then(|| image::head(&file)).transpose()?;
                 Ok(RawFile {
                     blank: Some(blank),
@@ -168,9 +168,9 @@ fn entries_of(
 
 fn digest(path: &Path) -> io::Result<RawFile> {
     let (file, stat) = open_plain(path)?;
-    let sha256 = copy_hashed(&file, &stat, DIGEST_LIMIT, io::sink())?;
+    let sha256 = digest_unchanged(&file, &identity(&file)?, DIGEST_LIMIT)?;
     Ok(RawFile {
-        sha256: Some(sha256),
+        sha256: Some(sha256.into()),
         ..RawFile::only(stat)
     })
 }

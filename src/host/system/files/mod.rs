@@ -13,14 +13,12 @@ mod tests;
 mod text;
 pub(super) mod write;
 
-use crate::boot::Sha256Hex;
 use crate::files::{self, STATX};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
-use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// Opens a regular file for reading. Never follows a link, and never waits for whoever would open the other end of a FIFO.
@@ -63,43 +61,6 @@ fn time_ns(time: &StatxTimestamp) -> i64 {
 
 fn nanoseconds(seconds: i64, rest: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(rest)
-}
-
-/// Copies a file that has this stat, and fails if it is larger than the limit or changes meanwhile.
-///
-/// Returns the SHA-256 of what was copied, in lower-case hexadecimal.
-fn copy_hashed(
-    mut from: &File,
-    stat: &RawStat,
-    limit: u64,
-    mut to: impl Write,
-) -> io::Result<String> {
-    if stat.size > limit {
-        let why = format!(
-            "it has {} bytes, more than the {limit} that are allowed",
-            stat.size
-        );
-        return Err(io::Error::other(why));
-    }
-    let mut hasher = Sha256::new();
-    let mut left = stat.size;
-    let mut buffer = vec![0; 1 << 16];
-    while left > 0 {
-        let most = buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count = from.read(&mut buffer[..most])?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-        to.write_all(&buffer[..count])?;
-        left -= count as u64;
-    }
-    if left > 0 || stat_of(from)? != *stat {
-        return Err(io::Error::other("it changed while it was read"));
-    }
-    Ok(Sha256Hex::of(hasher).into())
 }
 
 /// Whether this says that there is no such path.

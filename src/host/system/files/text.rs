@@ -1,9 +1,9 @@
 //! Texts in files of armfleet's own.
 
-use super::stat_of;
+use super::raw_stat;
 use crate::files::{Folder, Root};
 use crate::inventory::RawFile;
-use std::io::{self, Read};
+use std::io;
 
 /// The largest text that is read.
 const TEXT_LIMIT: u64 = 1 << 20;
@@ -15,10 +15,7 @@ pub(super) fn text(root: &Root, path: &str) -> io::Result<RawFile> {
 }
 
 pub(super) fn text_in(folder: &Folder, name: &str) -> io::Result<RawFile> {
-    let file = folder.open_file(name)?;
-    let stat = stat_of(&file)?;
-    let mut bytes = Vec::new();
-    file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
+    let (bytes, stat) = folder.read(name, TEXT_LIMIT)?;
     let large = bytes.len() as u64 > TEXT_LIMIT;
     let text = if large {
         Err("it is larger than 1 MiB".to_owned())
@@ -28,7 +25,7 @@ pub(super) fn text_in(folder: &Folder, name: &str) -> io::Result<RawFile> {
     Ok(RawFile {
         no_text: text.as_ref().err().cloned(),
         text: text.ok(),
-        ..RawFile::only(stat)
+        ..RawFile::only(raw_stat(&stat))
     })
 }
 

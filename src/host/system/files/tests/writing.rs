@@ -1,8 +1,11 @@
 use super::*;
+use crate::files::{
+    ChangedMeanwhile, Deadline, copy_hashed, digest_unchanged, identity, open_plain, read_hashed,
+};
 use crate::host::primitives::Owner;
-use crate::host::system::files::{copy_hashed, folder, open_plain, process};
+use crate::host::system::files::{folder, process};
 use crate::inventory::{Fact, Look};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -249,20 +252,6 @@ fn only_a_regular_file_within_the_limit_is_copied() {
     assert_eq!(sandbox.names(), ["fifo", "file", "folder/", "link"]);
 }
 
-/// Writes into the file that is being read.
-struct Meddler<'a>(&'a Path, &'a [u8]);
-
-impl Write for Meddler<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        fs::write(self.0, self.1)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_file_that_changes_while_it_is_copied_is_refused() {
     let sandbox = Sandbox::new();
@@ -272,12 +261,16 @@ fn a_file_that_changes_while_it_is_copied_is_refused() {
         fs::write(&path, vec![7; size]).unwrap();
         // The clock of the file system must move on between the two writes.
         thread::sleep(Duration::from_millis(20));
-        let (file, stat) = open_plain(&path).unwrap();
-        let copied = copy_hashed(&file, &stat, 1 << 20, Meddler(&path, &other));
-        assert_eq!(
-            copied.unwrap_err().to_string(),
-            "it changed while it was read"
-        );
+        let file = open_plain(&path).unwrap();
+        let before = identity(&file).unwrap();
+        fs::write(&path, &other).unwrap();
+        let into = tempfile::tempfile().unwrap();
+        let copied = copy_hashed(&file, &before, &into, 1 << 20, Deadline::never()).map(drop);
+        let read = read_hashed(&file, &before, 1 << 20).map(drop);
+        let hashed = digest_unchanged(&file, &before, 1 << 20).map(drop);
+        for seen in [copied, read, hashed] {
+            assert!(ChangedMeanwhile::is(&seen.unwrap_err()));
+        }
     }
 }
 

@@ -1,0 +1,117 @@
+//! What a kind of device is, and how devices of one are found in a definition.
+
+use super::row::Row;
+use super::value::Value;
+use crate::fleet::Vm;
+use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId};
+use crate::xml::child;
+use roxmltree::{Document, Node};
+
+/// A kind of device that armfleet puts into a domain.
+pub(super) struct DeviceKind {
+    /// What it is called in plans and records.
+    pub(super) id: KindId,
+    /// Its element below `<devices>`.
+    pub(super) element: &'static str,
+    /// The child element that holds the key.
+    pub(super) key_element: &'static str,
+    /// The attribute that is the key.
+    pub(super) key_attribute: &'static str,
+    /// A new one, before its rows are written.
+    pub(super) blank: &'static str,
+    /// Its properties.
+    pub(super) rows: &'static [Row],
+    /// The one that shows in a plan when the device comes or goes: what is at the other end of it.
+    pub(super) source: PropertyId,
+    /// Where its keys are in a fleet file.
+    pub(super) keys: Keys,
+    /// How a remedy names the key that says its source.
+    pub(super) source_key: &'static str,
+    /// The devices that a VM wants, each with what identifies it in this domain.
+    pub(super) wanted: fn(&KindInput<'_, '_>) -> Vec<WantedDevice>,
+    /// Whether an element, by its key and itself, is such a device: one that a fleet file could want.
+    pub(super) is_one: fn(&str, Node<'_, '_>) -> bool,
+    /// The images below its own, the nearest first.
+    pub(super) backing: fn(Node<'_, '_>) -> Vec<String>,
+    /// Whether what it has is an image over another one.
+    pub(super) is_overlay: fn(Node<'_, '_>) -> bool,
+}
+
+/// Where the keys of a kind of device are in a VM's part of a fleet file.
+#[derive(Clone, Copy)]
+pub(super) enum Keys {
+    /// In an entry of this list, one for each device.
+    List(&'static str),
+    /// In this map.
+    Map(&'static str),
+}
+
+/// What a kind's `wanted` can see.
+pub(super) struct KindInput<'a, 'input> {
+    /// The VM as wanted.
+    pub(super) vm: &'a Vm,
+    /// The definition.
+    pub(super) document: &'a Document<'input>,
+    /// What the last apply made of the domain.
+    pub(super) before: Option<&'a Applied>,
+}
+
+impl KindInput<'_, '_> {
+    /// What the last apply made of a device.
+    pub(super) fn recorded(&self, device: &DeviceId) -> Option<&AppliedDevice> {
+        self.before?.devices.get(device)
+    }
+}
+
+/// A device that a VM wants.
+pub(super) struct WantedDevice {
+    pub(super) id: DeviceId,
+    /// What identifies it in the domain.
+    pub(super) key: String,
+}
+
+impl DeviceKind {
+    /// The row of its source.
+    fn source_row(&self) -> Option<&Row> {
+        self.rows.iter().find(|row| row.id == self.source)
+    }
+
+    /// Why a device that comes or goes does so at the next boot only.
+    pub(super) fn waits(&self) -> Option<&'static str> {
+        self.source_row().map(|row| row.waits)
+    }
+
+    /// What the row of its source says of a device.
+    pub(super) fn source(&self, device: Node<'_, '_>) -> Option<Value> {
+        self.source_row()?.read(device)
+    }
+}
+
+/// The devices of a kind, with their keys.
+pub(super) fn devices<'a, 'input>(
+    document: &'a Document<'input>,
+    kind: &DeviceKind,
+) -> impl Iterator<Item = (&'a str, Node<'a, 'input>)> {
+    let devices = child(document.root_element(), "devices");
+    devices
+        .into_iter()
+        .flat_map(|devices| devices.children())
+        .filter(|node| node.has_tag_name(kind.element))
+        .filter_map(|node| {
+            Some((
+                child(node, kind.key_element)?.attribute(kind.key_attribute)?,
+                node,
+            ))
+        })
+}
+
+/// The device of a kind that has this key.
+pub(super) fn find_device<'a, 'input>(
+    document: &'a Document<'input>,
+    kind: &DeviceKind,
+    key: &str,
+) -> Option<Node<'a, 'input>> {
+    devices(document, kind)
+        .find(|(seen, _)| *seen == key)
+        .map(|(_, node)| node)
+}

@@ -1,0 +1,62 @@
+//! The kinds of device, each in a file of its own.
+
+mod disk;
+mod share;
+mod transport;
+
+pub use disk::DISK;
+pub use share::SHARE;
+
+use super::kind::{DeviceKind, KindInput, WantedDevice};
+use crate::mark::{Applied, AppliedDevice, DeviceId, KindId};
+use crate::xml::{self, child, descend};
+
+/// All of them, in the order in which a new domain gets them.
+pub(super) static KINDS: [&DeviceKind; 2] = [&disk::KIND, &share::KIND];
+
+/// The kind of this name.
+pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {
+    KINDS.into_iter().find(|kind| kind.id == *id)
+}
+
+/// All devices that a VM wants, with their kinds.
+pub(super) fn wanted_devices(
+    input: &KindInput<'_, '_>,
+) -> Vec<(&'static DeviceKind, WantedDevice)> {
+    let wanted = |kind: &'static DeviceKind| {
+        let devices = (kind.wanted)(input).into_iter();
+        devices.map(move |device| (kind, device))
+    };
+    KINDS.into_iter().flat_map(wanted).collect()
+}
+
+/// The file or folder that the last apply gave a device.
+#[must_use]
+pub fn applied_source<'a>(id: &DeviceId, device: &'a AppliedDevice) -> Option<&'a str> {
+    let source = &find_kind(&id.kind)?.source;
+    device.rows.get(source).map(String::as_str)
+}
+
+/// The files or folders that the last apply gave the devices of a kind.
+pub fn applied_sources<'a>(
+    applied: &'a Applied,
+    kind: &'a KindId,
+) -> impl Iterator<Item = &'a str> {
+    let devices = applied.devices.iter();
+    let devices = devices.filter(move |(id, _)| id.kind == *kind);
+    devices.filter_map(|(id, device)| applied_source(id, device))
+}
+
+/// Whether a device of these kinds, whoever put it into a domain, is on PCI.
+#[must_use]
+pub fn has_devices_on_pci(definition: &str) -> bool {
+    xml::parse(definition).is_ok_and(|document| {
+        let devices = descend(document.root_element(), &["devices"]);
+        let mut devices = devices.into_iter().flat_map(|devices| devices.children());
+        devices.any(|device| {
+            let is_of = |kind: &&DeviceKind| device.has_tag_name(kind.element);
+            let address = child(device, "address").and_then(|address| address.attribute("type"));
+            KINDS.iter().any(is_of) && address == Some("pci")
+        })
+    })
+}

@@ -1,0 +1,48 @@
+//! How a device of any kind is attached.
+
+use crate::domain::row::{Given, Row, RowInput, Seen, Want};
+use crate::domain::value::Codec;
+use crate::fleet::Transport;
+use crate::mark::PropertyId;
+use crate::xml::{Part, child};
+use roxmltree::Node;
+
+/// Why a device comes, goes and changes at a boot only.
+pub(super) const NO_HOTPLUG: &str = "virtio-mmio has no hotplug";
+
+/// What libvirt calls them.
+const LIBVIRT: [(Transport, &str); 2] = [(Transport::Mmio, "virtio-mmio"), (Transport::Pci, "pci")];
+
+/// The row of each kind of device that has an address.
+pub(super) const TRANSPORT: Row = Row::new(
+    PropertyId::new("transport"),
+    &["address"],
+    Part::Attribute("type"),
+    Codec::Text,
+    want,
+    give,
+    NO_HOTPLUG,
+)
+.refuse(elsewhere);
+
+fn want(input: &RowInput<'_>) -> Want {
+    let transport = match (input.vm.transport, input.new) {
+        (Some(transport), _) => transport,
+        (None, true) => Transport::Mmio,
+        (None, false) => return Want::Leave,
+    };
+    let called = LIBVIRT.iter().find(|(known, _)| *known == transport);
+    called.map_or(Want::Leave, |(_, called)| Want::text(called))
+}
+
+fn give(seen: &Seen<'_>) -> Option<Given> {
+    let text = seen.text()?;
+    let (transport, _) = LIBVIRT.iter().find(|(_, called)| *called == text)?;
+    Some(Given::OfVm("transport", transport.to_string()))
+}
+
+/// An address beside its type belongs to the old transport.
+fn elsewhere(device: Node<'_, '_>) -> Option<&'static str> {
+    let has_address = child(device, "address")?.attribute("type").is_some();
+    has_address.then_some("moving a device between PCI and virtio-mmio renames it in the guest; change its <address> with virsh edit")
+}

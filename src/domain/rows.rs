@@ -1,0 +1,266 @@
+//! The domain's own properties.
+//!
+//! What becomes of a property that was changed outside armfleet ([`Outside`]), by kind, and why:
+//!
+//! | property | then | reason |
+//! |---|---|---|
+//! | disk: file, format, backing chain, target | refused | a domain snapshot, a block copy or a backup moved it; the former file lacks every write since |
+//! | share: folder | refused | the guest's `/boot` was moved; the former folder has an older kernel, or none |
+//! | an image, or a share's folder, at its path | refused | another file, or the same one shrunken or emptied, is other data (`plan::identity`) |
+//! | disk: serial, bus; share: access mode; a device that is gone | restored | no byte is lost; what is at the path is checked first |
+//! | kernel, initrd, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
+//! | console log | restored | it is only appended to; both files stay |
+//! | memory, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
+//! | transport | refused | the guest's devices would change their names |
+//! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
+
+use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
+use super::value::{Codec, Value};
+use crate::fleet::{Accel, GuestReboot, Handover};
+use crate::mark::{CMDLINE, PropertyId};
+use crate::paths;
+use crate::xml::{Part, descend};
+use roxmltree::Node;
+
+/// Whether a processor runs the guest, or QEMU's translator: libvirt's type of the domain.
+pub const ACCEL: PropertyId = PropertyId::new("accel");
+
+const DIRECT_BOOT: &str = "the kernel is loaded when the VM starts";
+const PROCESS: &str = "it is fixed while the VM runs";
+
+/// The rows, in the order in which a plan shows them.
+pub(super) static DOMAIN_ROWS: &[Row] = &[
+    Row::new(
+        PropertyId::new("arch"),
+        &["os", "type"],
+        Part::Attribute("arch"),
+        Codec::Text,
+        |input| Want::text(arch_name(input.vm.arch)),
+        give_arch,
+        PROCESS,
+    )
+    .refuse(other_arch),
+    Row::new(
+        ACCEL,
+        &[],
+        Part::Attribute("type"),
+        Codec::Text,
+        want_accel,
+        give_accel,
+        PROCESS,
+    )
+    .couples(&[
+        Couple::Element {
+            path: &["cpu"],
+            element: cpu_of,
+        },
+        // The interrupt controller that libvirt chose fits the old accelerator only.
+        Couple::Element {
+            path: &["features", "gic"],
+            element: |_| None,
+        },
+    ]),
+    Row::new(
+        PropertyId::new("machine"),
+        &["os", "type"],
+        Part::Attribute("machine"),
+        Codec::Machine,
+        |input| Want::text(&input.vm.machine),
+        |seen| seen.of_vm("machine"),
+        PROCESS,
+    ),
+    Row::new(
+        PropertyId::new("memory"),
+        &["memory"],
+        Part::Text,
+        Codec::Kib,
+        |input| Want::Value(Some(Value::Kib(input.vm.memory.kib()))),
+        |seen| seen.of_vm("memory"),
+        "a running ARM guest takes no more memory",
+    )
+    .couples(&[
+        Couple::Fixed {
+            path: &["memory"],
+            attribute: "unit",
+            value: "KiB",
+        },
+        Couple::Copy {
+            path: &["currentMemory"],
+            part: Part::Text,
+        },
+        Couple::Fixed {
+            path: &["currentMemory"],
+            attribute: "unit",
+            value: "KiB",
+        },
+    ])
+    .refuse(numa_cells),
+    Row::new(
+        PropertyId::new("vcpus"),
+        &["vcpu"],
+        Part::Text,
+        Codec::Count,
+        |input| Want::Value(Some(Value::Count(input.vm.vcpus.into()))),
+        |seen| seen.of_vm("vcpus"),
+        "QEMU's virt machine takes no vCPU while it runs",
+    )
+    .couples(&[Couple::Drop {
+        path: &["vcpu"],
+        attribute: "current",
+    }])
+    .refuse(topology),
+    Row::new(
+        PropertyId::new("kernel"),
+        &["os", "kernel"],
+        Part::Text,
+        Codec::Text,
+        |input| want_handed_over(input, paths::kernel, paths::LINKED_KERNEL),
+        give_handover,
+        DIRECT_BOOT,
+    ),
+    Row::new(
+        PropertyId::new("initrd"),
+        &["os", "initrd"],
+        Part::Text,
+        Codec::Text,
+        |input| want_handed_over(input, paths::initrd, paths::LINKED_INITRD),
+        no_key,
+        DIRECT_BOOT,
+    ),
+    Row::new(
+        CMDLINE,
+        &["os", "cmdline"],
+        Part::Text,
+        Codec::Text,
+        |input| Want::text(&input.vm.boot.cmdline),
+        |seen| seen.of_vm("boot.cmdline"),
+        DIRECT_BOOT,
+    ),
+    Row::new(
+        PropertyId::new("on_reboot"),
+        &["on_reboot"],
+        Part::Text,
+        Codec::Text,
+        want_on_reboot,
+        give_on_reboot,
+        PROCESS,
+    ),
+    Row::new(
+        PropertyId::new("console log"),
+        &["devices", "serial", "log"],
+        Part::Attribute("file"),
+        Codec::Text,
+        |input| {
+            let log = input.vm.console.log.as_ref();
+            log.map_or(Want::Withdraw, Want::text)
+        },
+        |seen| seen.of_vm("console.log"),
+        PROCESS,
+    )
+    .couples(&[
+        Couple::Fixed {
+            path: &["devices", "serial", "log"],
+            attribute: "append",
+            value: "on",
+        },
+        Couple::Copy {
+            path: &["devices", "console", "log"],
+            part: Part::Attribute("file"),
+        },
+        Couple::Fixed {
+            path: &["devices", "console", "log"],
+            attribute: "append",
+            value: "on",
+        },
+    ]),
+];
+
+/// libvirt's name of an architecture.
+#[must_use]
+pub const fn arch_name(arch: crate::fleet::Arch) -> &'static str {
+    match arch {
+        crate::fleet::Arch::Armhf => "armv7l",
+    }
+}
+
+fn give_arch(seen: &Seen<'_>) -> Option<Given> {
+    (seen.text()? == "armv7l").then(|| Given::OfVm("arch", "armhf".to_owned()))
+}
+
+fn want_accel(input: &RowInput<'_>) -> Want {
+    let guest = input.libvirt.guests.get(arch_name(input.vm.arch));
+    let has_kvm = guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == "kvm"));
+    match input.vm.accel {
+        Accel::Auto if !input.new => Want::Leave,
+        Accel::Auto if has_kvm => Want::text("kvm"),
+        Accel::Kvm => Want::text("kvm"),
+        Accel::Auto | Accel::Tcg => Want::text("qemu"),
+    }
+}
+
+fn give_accel(seen: &Seen<'_>) -> Option<Given> {
+    let accel = match seen.text()? {
+        "kvm" => Accel::Kvm,
+        "qemu" => Accel::Tcg,
+        _ => return None,
+    };
+    Some(Given::OfVm("accel", accel.to_string()))
+}
+
+/// KVM runs no other processor than the host's; the default model of QEMU's `virt` machine fails there.
+fn cpu_of(accel: &Value) -> Option<&'static str> {
+    (*accel == Value::Text("kvm".to_owned())).then_some("<cpu mode='host-passthrough'/>")
+}
+
+/// Where a half of the boot pair is: armfleet's own copy, or a name inside the share.
+fn want_handed_over(input: &RowInput<'_>, copy: paths::PathOf, linked: &str) -> Want {
+    let boot = &input.vm.boot;
+    Want::text(match boot.handover {
+        Handover::Copy => copy(&input.vm.name),
+        Handover::Link => paths::in_share(&boot.share, linked),
+    })
+}
+
+/// Both halves are handed over the same way, so the kernel tells it.
+fn give_handover(seen: &Seen<'_>) -> Option<Given> {
+    let path = seen.text()?;
+    let (_, file) = path.rsplit_once('/')?;
+    let handover = match file {
+        _ if path == paths::kernel(seen.vm) => Handover::Copy,
+        paths::LINKED_KERNEL => Handover::Link,
+        _ => return None,
+    };
+    Some(Given::OfVm("boot.handover", handover.to_string()))
+}
+
+fn want_on_reboot(input: &RowInput<'_>) -> Want {
+    match input.vm.on_guest_reboot {
+        // A reboot in the same process would load the kernel that QEMU read when it started.
+        GuestReboot::ColdBoot | GuestReboot::Stop => Want::text("destroy"),
+        GuestReboot::Warm => Want::text("restart"),
+    }
+}
+
+/// A domain that a reboot stops is not started again by libvirt; that a watcher does so is not in it.
+fn give_on_reboot(seen: &Seen<'_>) -> Option<Given> {
+    let does = match seen.text()? {
+        "destroy" => GuestReboot::Stop,
+        "restart" => GuestReboot::Warm,
+        _ => return None,
+    };
+    Some(Given::OfVm("on_guest_reboot", does.to_string()))
+}
+
+fn numa_cells(domain: Node<'_, '_>) -> Option<&'static str> {
+    descend(domain, &["cpu", "numa"])
+        .map(|_| "its memory is laid out by <numa> cells; change those with virsh edit")
+}
+
+fn topology(domain: Node<'_, '_>) -> Option<&'static str> {
+    descend(domain, &["cpu", "topology"])
+        .map(|_| "its <topology> fixes the number of vCPUs; change it with virsh edit")
+}
+
+fn other_arch(_: Node<'_, '_>) -> Option<&'static str> {
+    Some("a VM's architecture cannot be changed; remove the VM and create it under another name")
+}

@@ -1,0 +1,135 @@
+//! From keys to a definition, and back.
+
+use super::*;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Keys of a VM that are nothing in its definition.
+const NOT_IN_A_DEFINITION: [&str; 7] = [
+    "host",
+    "state",
+    "autostart",
+    "stop_timeout",
+    "restart",
+    "protect",
+    "boot.from",
+];
+
+/// A VM with keys as a fleet file has them, by their full names.
+fn vm_with(keys: &BTreeMap<String, String>) -> Vm {
+    let mut map = serde_json::Map::new();
+    for (key, value) in keys {
+        let value = value
+            .parse()
+            .map_or_else(|_| json!(value), |number: u64| json!(number));
+        match key.split_once('.') {
+            None => map.insert(key.clone(), value),
+            Some((list, key)) if list.ends_with("[0]") => {
+                let list = map
+                    .entry(list.trim_end_matches("[0]"))
+                    .or_insert(json!([{}]));
+                list[0]
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(key.to_owned(), value)
+            }
+            Some((outer, key)) => {
+                let outer = map.entry(outer).or_insert(json!({}));
+                outer.as_object_mut().unwrap().insert(key.to_owned(), value)
+            }
+        };
+    }
+    let file = json!({ "fleet": "obs", "vms": { "armhf-vm": map } });
+    let spec = read_fleet(file.to_string().as_bytes(), "fleet.yaml", "/");
+    spec.unwrap().vms.into_values().next().unwrap()
+}
+
+/// Some of a VM's keys, each with a few of its values.
+fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let one_of = |key: &str, values: &'static [&'static str]| {
+        let key = key.to_owned();
+        let value = proptest::option::of(proptest::sample::select(values));
+        value.prop_map(move |value| value.map(|value| (key.clone(), value.to_owned())))
+    };
+    let optional = (
+        one_of("accel", &["auto", "kvm", "tcg"]),
+        one_of("machine", &["virt", "virt-7.2"]),
+        one_of("vcpus", &["1", "2", "8"]),
+        one_of("transport", &["mmio", "pci"]),
+        one_of("boot.handover", &["copy", "link"]),
+        one_of("boot.share", &["/srv/boot", "/srv/a b & 'c'"]),
+        one_of("console.log", &["/var/log/vm.log"]),
+        one_of("on_guest_reboot", &["cold-boot", "warm", "stop"]),
+        one_of("disks[0].path", &["/srv/d.img", "/srv/<e>.img"]),
+    );
+    let needed = (32u32..3072, "[a-z=<>&'/ ]{0,30}x");
+    (optional, needed, "[a-z0-9]{1,19}").prop_map(|(optional, (memory, cmdline), name)| {
+        let (a, b, c, d, e, f, g, h, disk) = optional;
+        let named = disk
+            .as_ref()
+            .map(|_| ("disks[0].name".to_owned(), format!("d{name}")));
+        let mut keys: BTreeMap<_, _> = [a, b, c, d, e, f, g, h, disk, named]
+            .into_iter()
+            .flatten()
+            .collect();
+        keys.insert("arch".to_owned(), "armhf".to_owned());
+        keys.insert("memory".to_owned(), format!("{memory}MiB"));
+        keys.insert("boot.cmdline".to_owned(), cmdline);
+        keys
+    })
+}
+
+#[test]
+fn what_libvirt_and_others_made_of_a_vm_gives_back_what_still_is_its() {
+    let given = read_back(&vm().name, STORED).unwrap();
+    let said = |key: &str| given.get(key).map(String::as_str);
+    assert_eq!(said("machine"), Some("virt-7.2"));
+    assert_eq!(said("disks[0].path"), Some("/srv/by-hand.img"));
+    assert_eq!(said("disks[1].path"), Some("/srv/armhf-vm.img"));
+    assert_eq!(said("disks[1].name"), Some("armhf-vm"));
+    let other = STORED
+        .replace("armv7l", "aarch64")
+        .replacen("type='virtio-mmio'", "type='pci'", 1)
+        .replace("type='raw'", "type='qcow2'")
+        .replace("/var/lib/armfleet/vms/armhf-vm/", "/elsewhere/")
+        .replace("'virtio-boot'", "'another'")
+        .replace("<on_reboot>destroy", "<on_reboot>preserve");
+    let given = read_back(&vm().name, &other).unwrap();
+    let not_said = [
+        "arch",
+        "transport",
+        "disks[1].format",
+        "boot.handover",
+        "boot.share",
+        "on_guest_reboot",
+    ];
+    for key in not_said {
+        assert_eq!(given.get(key), None, "{key}");
+    }
+    assert_eq!(given["boot.cmdline"], "console=ttyAMA0 root=/dev/vda1");
+}
+
+proptest! {
+    /// Every row goes both ways.
+    #[test]
+    fn the_definition_of_a_new_vm_gives_its_keys_back(keys in some_keys()) {
+        let vm = vm_with(&keys);
+        let (definition, applied) = created(&vm);
+        let given = read_back(&vm.name, &definition).unwrap();
+        let said = Vm {
+            accel: if applied.rows[&ACCEL] == "kvm" { Accel::Kvm } else { Accel::Tcg },
+            transport: vm.transport.or(Some(Transport::Mmio)),
+            on_guest_reboot: match vm.on_guest_reboot {
+                GuestReboot::Warm => GuestReboot::Warm,
+                GuestReboot::ColdBoot | GuestReboot::Stop => GuestReboot::Stop,
+            },
+            ..vm.clone()
+        };
+        let written = said.written();
+        let written = written.flat().into_iter().filter(|(key, _)| !NOT_IN_A_DEFINITION.contains(&key.as_str()));
+        let written: BTreeMap<_, _> = written.map(|(key, value)| (key, value.to_owned())).collect();
+        prop_assert_eq!(&given, &written);
+        let again = compare(&vm_with(&given), &libvirt(), None, &definition, false).unwrap();
+        prop_assert_eq!((again.edits, again.refusals, again.moved), (vec![], vec![], vec![]));
+    }
+}

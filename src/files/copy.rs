@@ -1,0 +1,190 @@
+//! Reading, hashing and copying open files, with a bound on bytes and time.
+
+use crate::boot::{Identity, Sha256Hex, Timestamp};
+use rustix::fs::SeekFrom as Offset;
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+/// When reading must stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// So long from now.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self(Instant::now().checked_add(limit))
+    }
+
+    /// There is none.
+    #[must_use]
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    /// Fails when the time is over.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`].
+    pub fn check(self) -> io::Result<()> {
+        if self.0.is_none_or(|end| Instant::now() < end) {
+            return Ok(());
+        }
+        let why = "the hook's time is over";
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+}
+
+/// A reader that fails when its time is over.
+pub struct Timed<F> {
+    /// What is read.
+    pub file: F,
+    /// When reading must stop.
+    pub deadline: Deadline,
+}
+
+impl<F: Read> Read for Timed<F> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.deadline.check()?;
+        self.file.read(into)
+    }
+}
+
+impl<F: Seek> Seek for Timed<F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// A file that was not the same before and after it was read.
+#[derive(Debug, thiserror::Error)]
+#[error("it changed while it was read")]
+pub struct ChangedMeanwhile;
+
+impl ChangedMeanwhile {
+    /// Whether an error says so.
+    #[must_use]
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
+/// What tells whether a file is the one it was.
+///
+/// # Errors
+/// As the system says.
+pub fn identity(file: &File) -> io::Result<Identity> {
+    let seen = file.metadata()?;
+    Ok(Identity {
+        dev: seen.dev(),
+        ino: seen.ino(),
+        size: seen.size(),
+        mtime: Timestamp(seen.mtime(), seen.mtime_nsec()),
+        ctime: Timestamp(seen.ctime(), seen.ctime_nsec()),
+    })
+}
+
+/// The SHA-256 of all the bytes of a file.
+///
+/// # Errors
+/// As the system says, or when the time is over.
+pub fn digest(file: impl Read + Seek, deadline: Deadline) -> io::Result<Sha256Hex> {
+    let mut reader = Timed { file, deadline };
+    reader.rewind()?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(Sha256Hex::of(hash)),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Copies at most `limit` bytes in pieces; the file system shares the blocks where it can (`copy_file_range`).
+///
+/// # Errors
+/// As the system says, or when the time is over.
+pub fn copy(from: &File, mut to: &File, limit: u64, deadline: Deadline) -> io::Result<u64> {
+    const PIECE: u64 = 8 << 20;
+    let mut copied = 0;
+    loop {
+        deadline.check()?;
+        let count = io::copy(&mut from.take(PIECE.min(limit - copied)), &mut to)?;
+        copied += count;
+        if count == 0 || copied == limit {
+            return Ok(copied);
+        }
+    }
+}
+
+/// Copies a whole file into an empty one, and tells the digest of the copy.
+///
+/// # Errors
+/// [`ChangedMeanwhile`] if it is not what it was `before`; when it has more bytes than the limit; as [`copy`].
+pub fn copy_hashed(
+    from: &File,
+    before: &Identity,
+    to: &File,
+    limit: u64,
+    deadline: Deadline,
+) -> io::Result<Sha256Hex> {
+    at_most(before.size, limit)?;
+    let size = copy(from, to, limit, deadline)?;
+    unchanged(size == before.size && identity(from)? == *before)?;
+    digest(to, deadline)
+}
+
+/// All the bytes of a file, and their digest.
+///
+/// # Errors
+/// As [`copy_hashed`].
+pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Vec<u8>, Sha256Hex)> {
+    at_most(before.size, limit)?;
+    let mut bytes = Vec::new();
+    from.take(limit).read_to_end(&mut bytes)?;
+    unchanged(bytes.len() as u64 == before.size && identity(from)? == *before)?;
+    let sha256 = digest(io::Cursor::new(&bytes), Deadline::never())?;
+    Ok((bytes, sha256))
+}
+
+/// The digest of a file that stays what it was meanwhile.
+///
+/// # Errors
+/// As [`copy_hashed`].
+pub fn digest_unchanged(file: &File, before: &Identity, limit: u64) -> io::Result<Sha256Hex> {
+    at_most(before.size, limit)?;
+    let sha256 = digest(file, Deadline::never())?;
+    unchanged(identity(file)? == *before)?;
+    Ok(sha256)
+}
+
+fn at_most(size: u64, limit: u64) -> io::Result<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    let why = format!("it has {size} bytes, more than the {limit} that are allowed");
+    Err(io::Error::other(why))
+}
+
+fn unchanged(is: bool) -> io::Result<()> {
+    is.then_some(())
+        .ok_or_else(|| io::Error::other(ChangedMeanwhile))
+}
+
+/// Whether a disk image holds no byte: nothing was ever written to it since it was created or erased. Where the file system
+/// cannot tell, it counts as written.
+///
+/// # Errors
+/// As the system says.
+pub fn is_blank(image: &File) -> io::Result<bool> {
+    match rustix::fs::seek(image, Offset::Data(0)) {
+        Err(Errno::NXIO) => Ok(true),
+        Ok(_) | Err(Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
