@@ -93,7 +93,7 @@ pub(super) fn too_long(cmdline: &Spanned<Cmdline>) -> Option<Problem> {
     let length = cmdline.value.as_str().len();
     (length > KEPT).then(|| {
         let message = format!(
-            "the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT} of them of them"
+            "the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT} of them of them of them"
         );
         Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
             .help("shorten it: the kernel would cut off the rest without a message")
