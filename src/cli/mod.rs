@@ -46,7 +46,7 @@ Exit codes; the first that applies counts:
   130  interrupted; the steps under way were finished
   1    a step or the host failed, or something could not be seen
   3    something wanted was refused; everything else was applied
-  5    all steps were done, yet a new plan has steps
+  5    all steps were done, but a new plan has steps
   2    there are, or were, changes (only with --detailed-exitcode)
   0    otherwise";
 
