@@ -20,24 +20,23 @@ pub(crate) static FILE: &Map = keys! {
         required, effect: Told("with another name, the VMs made so far are another fleet's, and are refused"),
         example: "obs-workers", also_called: ["name"],
     }
-    /// The VMs by their names. A VM's name is its libvirt domain's, too. A VM that leaves the file is stopped and
-    /// removed when that is confirmed; its disks and its boot share stay.
+    /// The VMs by name. A VM's name is also that of its libvirt domain. A VM that leaves the file is stopped and its
+    /// domain removed, when that is confirmed; its disks and its boot share stay.
     vms: Vms {
         required, effect: Now,
         example: "{ armhf-vm: { arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 root=/dev/vda1 } } }",
     }
-    /// What all VMs say unless something else is said for them: by their profile, by the range that they are of, or
-    /// under their own name, each of which counts more than the one before. Maps are merged key by key, lists are
-    /// replaced as a whole, and `null` takes a key away.
+    /// The keys of all VMs. A VM's profile, its range and its own entry override them, in this order. Maps are merged
+    /// key by key, lists are replaced as a whole, and `null` removes a key.
     defaults: Defaults {
-        absent: "each VM says everything itself", effect: Now, example: "{ arch: armhf, memory: 2GiB }",
+        absent: "each VM has all its keys itself", effect: Now, example: "{ arch: armhf, memory: 2GiB }",
     }
-    /// Named sets of a VM's keys. A VM takes over those of the one that it names under `profile`.
+    /// Named sets of a VM's keys. A VM gets those of the one that it names under `profile`.
     profiles: Profiles {
-        absent: "no VM can name a profile", effect: Now, example: "{ worker: { vcpus: 4, autostart: true } }",
+        absent: "there are no profiles", effect: Now, example: "{ worker: { vcpus: 4, autostart: true } }",
     }
-    /// What the file leaves to whoever calls armfleet: `{var.NAME}` in a text stands for what `--var NAME=VALUE` gives,
-    /// or else for the default.
+    /// Variables: `{var.NAME}` in a text is replaced by the value that `--var NAME=VALUE` gives, or else by the
+    /// default.
     vars: Vars { absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }" }
     planned ["hosts"]
 };

@@ -156,7 +156,7 @@ const KEYS: [(&str, &str, When); 26] = [
     ("disks[0].path", PATH, Always),
     (
         "disks[0].size",
-        "[1-9][0-9]{2}GiB|[1-9]{4}[13579]KiB",
+        "[1-9][0-9]{2}GiB|[1-9]{4}[1379]KiB",
         Always,
     ),
     ("disks[0].name", NAME, Always),

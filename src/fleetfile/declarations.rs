@@ -165,7 +165,7 @@ impl<'n> Ranges<'n> {
                     problem(format!("two ranges name `{name}`{more}")).also(&one.range, "the first")
                 }
             };
-            let help = "let each VM be of one range; what is special about a VM is written under its own name";
+            let help = "let each VM belong to one range, and write what differs for a VM under its own name";
             problem.help(help).report(found);
         }
     }

@@ -169,8 +169,8 @@ impl<'a> Placeholders<'a> {
 
     fn problem(&self, word: &str, place: Range<usize>, node: &Node) -> Problem {
         let mut problem = if matches!(word, "{" | "}") {
-            let message = format!("a `{word}` without its partner");
-            let help = format!("write `{word}{word}` for a `{word}` as such");
+            let message = format!("a `{word}` that has no partner");
+            let help = format!("write `{word}{word}` for a literal `{word}`");
             at(ProblemKind::Placeholder, node, message).help(help)
         } else {
             self.unknown(word, node)
@@ -201,7 +201,7 @@ impl<'a> Placeholders<'a> {
         if let Some(name) = after("env.") {
             return self.environment(name, node);
         }
-        let message = format!("`{word}` stands for nothing here");
+        let message = format!("`{word}` is not replaced by anything here");
         let problem = at(ProblemKind::Placeholder, node, message);
         if name == "index" && self.scope.vm.is_some() {
             return problem.help("only the VMs of a range, as in `obs-[01-12]`, have an index");
@@ -221,7 +221,7 @@ impl<'a> Placeholders<'a> {
         };
         let words: Vec<_> = known.iter().map(|word| format!("{{{word}}}")).collect();
         let words = listed(words.iter().map(String::as_str), "and");
-        let brace = "write `{{` for a `{` as such";
+        let brace = "write `{{` for a literal `{`";
         problem.help(match known.len() {
             0 => brace.to_owned(),
             1 => format!("only {words} is replaced; {brace}"),
@@ -242,7 +242,7 @@ impl<'a> Placeholders<'a> {
                 "the environment variable `{name}` is too short for a secret"
             ))
             .help(format!(
-                "it needs {SHORTEST} bytes, so that it is not found by chance in what is shown"
+                "it needs at least {SHORTEST} bytes; a shorter one would be hidden wherever it occurs by chance"
             )),
         }
     }

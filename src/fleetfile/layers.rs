@@ -78,7 +78,7 @@ fn profiles<'n>(field: &Field<'n>) -> BTreeMap<&'n str, (&'n Node, &'n Node)> {
         }
         if let Some((key, _)) = body.entry("profile") {
             let message = "a profile has no profile of its own";
-            let help = "a VM has one profile; write out here what both are to say";
+            let help = "a VM has one profile; write the keys of the other one here";
             field.report(at(ProblemKind::UnknownKey, key, message).help(help));
         }
     });

@@ -184,10 +184,10 @@ fn run(text: &str) -> Result<Run, Reason> {
     }
     if run.step == 0 || step.is_some() && !numbers.contains('-') {
         let help = "a step is after a run of numbers, as in `1-9/2`";
-        return Err(("`{}` takes no step", help));
+        return Err(("`{}` is one number and has no step", help));
     }
     if first.len() != last.len() && (is_padded(first) || is_padded(last)) {
-        let help = "write as many zeros before the first number as make it as wide as the last, as in `008-120`";
+        let help = "pad the first number with zeros to the width of the last, as in `008-120`";
         return Err(("the numbers of `{}` are not equally wide", help));
     }
     Ok(run)
@@ -196,7 +196,7 @@ fn run(text: &str) -> Result<Run, Reason> {
 fn number(digits: &str) -> Result<u64, Reason> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let help = "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`";
-        return Err(("`{}` is no number, and no run of numbers", help));
+        return Err(("`{}` is not a number or a run of numbers", help));
     }
     let number = digits.parse().ok().filter(|_| digits.len() <= DIGITS);
     number.ok_or((

@@ -202,8 +202,8 @@ impl Scalar for Beside {
         };
         let wrong = |message| field.problem(ProblemKind::WrongValue, message);
         if text.starts_with('~') {
-            let problem = wrong("`~` stands for nobody's home here".to_owned());
-            return Err(field.report(problem.help("write the path out, from `/`")));
+            let problem = wrong("`~` is not expanded".to_owned());
+            return Err(field.report(problem.help("write an absolute path")));
         }
         let folder = field.scope.sources.folder(field.node.range.start);
         let path = beside(folder, text).parse();

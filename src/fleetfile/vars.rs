@@ -138,7 +138,7 @@ fn contradiction(
         ),
         (None, false) => Some(
             new(format!("`{name}` is not required, and has no default"))
-                .help("give it a default; `default: \"\"` stands for an empty text"),
+                .help("give it a default; `default: \"\"` is an empty text"),
         ),
         _ => None,
     }

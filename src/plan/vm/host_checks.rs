@@ -61,7 +61,7 @@ impl VmPlanner<'_> {
         let most = *guest.most_vcpus.get(machine.as_str())?;
         (vcpus > most).then(|| {
             let why = format!(
-                "it is to have {vcpus} virtual CPUs, and this host's machine {machine} takes {most}"
+                "requests {vcpus} vCPUs; machine type {machine} supports {most} on this host"
             );
             (
                 HostCheck::HostVcpus,
@@ -71,8 +71,8 @@ impl VmPlanner<'_> {
         })
     }
 
-    /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is defined
-    /// (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
+    /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is
+    /// defined (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
     fn too_many_for_its_gic(&self, domain: &Domain) -> Option<FailedCheck> {
         /// Of a GICv2 (`GIC_NCPU` in QEMU's `arm_gic_common.h`).
         const MOST: u32 = 8;
@@ -83,7 +83,7 @@ impl VmPlanner<'_> {
         let document = xml::parse(domain.raw.inactive.present()?).ok()?;
         let gic = xml::descend(document.root_element(), &["features", "gic"])?;
         (gic.attribute("version") == Some("2")).then(|| {
-            let why = format!("it is to have {vcpus} virtual CPUs, and its interrupt controller, a GICv2, serves {MOST}");
+            let why = format!("requests {vcpus} vCPUs; its interrupt controller, a GICv2, supports {MOST}");
             (HostCheck::HostVcpus, why, format!("set vcpus: {MOST}, or fewer; libvirt chose the controller when the domain was defined"))
         })
     }
@@ -91,10 +91,7 @@ impl VmPlanner<'_> {
     fn too_much_memory(&self) -> Option<FailedCheck> {
         let has = Size::from_bytes(self.input.libvirt.memory?);
         (self.vm.memory > has).then(|| {
-            let why = format!(
-                "it is to have {} of memory, and this host has {has}",
-                self.vm.memory
-            );
+            let why = format!("requests {} of memory; this host has {has}", self.vm.memory);
             (HostCheck::HostMemory, why, "give it less memory".to_owned())
         })
     }
