@@ -40,26 +40,18 @@ fn components<'d>(claim: &Claim<'d>) -> impl Iterator<Item = &'d str> {
 }
 
 fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
+    let (around, inside) = (outer.described(), inner.described());
     let message = if outer.path.value == inner.path.value {
-        format!(
-            "{} and {} are the same",
-            outer.described(),
-            inner.described()
-        )
+        format!("{around} and {inside} are the same")
     } else if outer.purpose == Purpose::Share {
-        format!("{} is inside of {}", inner.described(), outer.described())
+        format!("{inside} is inside of {around}")
     } else {
-        format!(
-            "{} is below {}, which is a file",
-            inner.described(),
-            outer.described()
-        )
+        format!("{inside} is below {around}, which is a file")
     };
     let later = inner.path.range.start >= outer.path.range.start;
-    let (place, other) = if later {
-        (inner, outer)
-    } else {
-        (outer, inner)
+    let (place, other) = match later {
+        true => (inner, outer),
+        false => (outer, inner),
     };
     let help = match outer.purpose {
         Purpose::Share => {
@@ -69,12 +61,11 @@ fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
     };
     // Through an alias both have the same place; then their VMs are what tells them apart.
     let written_once = place.path.range == other.path.range;
+    let new = |range| Problem::new(ProblemKind::SharedPath, range, message);
     let problem = match inner.vm.filter(|_| written_once) {
-        Some(vm) => Problem::new(ProblemKind::SharedPath, &vm.range, message)
-            .also(&other.path.range, other.labelled()),
-        None => Problem::new(ProblemKind::SharedPath, &place.path.range, message)
-            .label(place.labelled())
-            .also(&other.path.range, other.labelled()),
+        Some(vm) => new(&vm.range),
+        None => new(&place.path.range).label(place.labelled()),
     };
+    let problem = problem.also(&other.path.range, other.labelled());
     problem.help(help)
 }

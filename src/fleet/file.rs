@@ -28,7 +28,7 @@ pub(crate) static FILE: &Map = keys! {
     }
     /// The keys of all VMs. A VM's profile, its range and its own entry override them, in this order. Maps are merged
     /// key by key, lists are replaced as a whole, and `null` removes a key.
-    defaults: Defaults {
+    defaults: Vm {
         absent: "each VM has all its keys itself", effect: Now, example: "{ arch: armhf, memory: 2GiB }",
     }
     /// Named sets of a VM's keys. A VM gets those of the one that it names under `profile`.
@@ -45,12 +45,6 @@ struct Vms;
 
 impl Typed for Vms {
     const TYPE: ValueType = ValueType::Entries(Vm::MAP);
-}
-
-struct Defaults;
-
-impl Typed for Defaults {
-    const TYPE: ValueType = ValueType::Nested(Vm::MAP);
 }
 
 struct Profiles;

@@ -148,15 +148,20 @@ pub(super) fn path_problems(vm: &PartialVm) -> Vec<Problem> {
 }
 
 fn refusal(claim: &Claim<'_>) -> Option<Problem> {
-    let path = claim.path.value.as_str();
-    let new = |message| Problem::new(ProblemKind::PathRefused, &claim.path.range, message);
+    let (message, help) = why_refused(claim, claim.path.value.as_str())?;
+    let problem = Problem::new(ProblemKind::PathRefused, &claim.path.range, message);
+    Some(problem.help(help))
+}
+
+fn why_refused(claim: &Claim<'_>, path: &str) -> Option<(String, &'static str)> {
     let inside = |folders: &[&'static str]| {
         let mut folders = folders.iter().copied();
         folders.find(|folder| is_inside_or_same(path, folder))
     };
+    let what = claim.described();
     if inside(&[paths::STATE, paths::RUN]).is_some() {
-        let message = format!("{} is in armfleet's own folder", claim.described());
-        return Some(new(message).help("choose another folder, such as one in /srv"));
+        let message = format!("{what} is in armfleet's own folder");
+        return Some((message, "choose another folder, such as one in /srv"));
     }
     if claim.is_read_only() {
         return None;
@@ -164,26 +169,20 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
     let mut forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
     if let Some(prefix) = forbidden.find(|prefix| path.starts_with(**prefix)) {
         let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
-        return Some(
-            new(message).help(
-                "its AppArmor profiles protect the system's folders; use one in /srv or /var",
-            ),
-        );
+        let help = "its AppArmor profiles protect the system's folders; use one in /srv or /var";
+        return Some((message, help));
     }
     // A disk that is a device has a message of its own.
     let is_device = claim.purpose == Purpose::Disk && inside(&["/dev"]).is_some();
     if is_device || inside(&[LOCAL_FOLDER]).is_some() {
         return None;
     }
-    let folder = inside(&ROOT_FOLDERS)?;
     let message = format!(
-        "{} is in {folder}, a folder of the system",
-        claim.described()
+        "{what} is in {}, a folder of the system",
+        inside(&ROOT_FOLDERS)?
     );
-    Some(
-        new(message)
-            .help("use a folder for VMs, such as one in /srv, /var/lib/libvirt or /var/log"),
-    )
+    let help = "use a folder for VMs, such as one in /srv, /var/lib/libvirt or /var/log";
+    Some((message, help))
 }
 
 /// A boot share belongs to its guest alone: its folder gets QEMU's user as its owner, and the guest writes what it likes.

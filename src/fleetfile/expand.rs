@@ -4,7 +4,7 @@ use super::fields::{Scope, listed};
 use super::placeholder::expand;
 use super::scalars::LONGEST;
 use super::suggest::nearest;
-use crate::problem::{Checked, Diagnostics, Fix, Problem, ProblemKind};
+use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
 use crate::yaml::{Kind, Node, Value, at};
 use std::cell::Cell;
@@ -176,15 +176,13 @@ impl<'a> Placeholders<'a> {
             self.unknown(word, node)
         };
         // In a text with escapes the word itself has no place.
-        let fix = problem
-            .fix
-            .filter(|_| self.scope.sources.text(&place) == word);
-        problem.fix = fix.map(|fix| Fix {
-            range: place.clone(),
-            ..fix
-        });
+        let whole = self.scope.sources.text(&place) == word;
+        let fix = problem.fix.take().filter(|_| whole);
         problem.place.range = place;
-        problem
+        match fix {
+            Some(fix) => problem.fix(fix.replacement),
+            None => problem,
+        }
     }
 
     fn unknown(&self, word: &str, node: &Node) -> Problem {
@@ -235,13 +233,11 @@ impl<'a> Placeholders<'a> {
             let message = format!("`{{env.{name}}}` is secret, and this would be shown");
             return problem(message).help("only `cmdline` may hold a secret; for what need not be hidden, use `{var.NAME}` and `--var`");
         }
+        let variable = format!("the environment variable `{name}`");
         match self.secrets.get(name) {
-            None => problem(format!("the environment variable `{name}` is not set"))
+            None => problem(format!("{variable} is not set"))
                 .help("set it where armfleet is called; its value is never shown"),
-            Some(_) => problem(format!(
-                "the environment variable `{name}` is too short for a secret"
-            ))
-            .help(format!(
+            Some(_) => problem(format!("{variable} is too short for a secret")).help(format!(
                 "it needs at least {SHORTEST} bytes; a shorter one would be hidden wherever it occurs by chance"
             )),
         }

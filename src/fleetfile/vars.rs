@@ -19,7 +19,7 @@ static VAR: &Map = keys! {
     /// not; the key only says so.
     required: bool { absent: "required without a default, and only then", effect: Now, example: "false" }
     /// What the variable is for; it is shown where a value is missing.
-    description: AnyText { absent: "nothing is shown", effect: Now, example: "the Debian release of the guests" }
+    description: String { absent: "nothing is shown", effect: Now, example: "the Debian release of the guests" }
 };
 
 impl Typed for Vars {
@@ -33,10 +33,7 @@ impl Typed for AnyValue {
     const TYPE: ValueType = ValueType::Value;
 }
 
-/// Any text, which is taken as it is.
-struct AnyText;
-
-impl Typed for AnyText {
+impl Typed for String {
     const TYPE: ValueType = ValueType::Text;
 }
 

@@ -74,24 +74,19 @@ pub(crate) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Pr
     if complaint.contains("recursion limit") {
         return too_deep(range);
     }
-    if before.ends_with('}') {
-        return Problem::new(
-            ProblemKind::Syntax,
-            range,
-            "something follows a closing `}`",
-        )
-        .help("put a text that begins with `{` between quotes, as in \"{name}.img\"");
-    }
     let complaint = complaint.to_lowercase();
-    match MEANINGS.iter().find(|(part, ..)| complaint.contains(part)) {
-        Some((_, message, help)) => Problem::new(ProblemKind::Syntax, range, *message).help(*help),
-        None => Problem::new(
-            ProblemKind::Syntax,
-            range,
+    let (message, help) = match MEANINGS.iter().find(|(part, ..)| complaint.contains(part)) {
+        _ if before.ends_with('}') => (
+            "something follows a closing `}`",
+            "put a text that begins with `{` between quotes, as in \"{name}.img\"",
+        ),
+        Some((_, message, help)) => (*message, *help),
+        None => (
             "the file cannot be read as YAML from here on",
-        )
-        .help("look at the quotes, brackets and indentation here and on the line before"),
-    }
+            "look at the quotes, brackets and indentation here and on the line before",
+        ),
+    };
+    Problem::new(ProblemKind::Syntax, range, message).help(help)
 }
 
 /// The part of the text from a complaint's place on that the complaint is about.
@@ -131,10 +126,7 @@ pub(crate) fn empty(range: &Range<usize>) -> Problem {
 
 /// The problem of nesting deeper than any fleet file needs.
 pub(crate) fn too_deep(range: &Range<usize>) -> Problem {
-    Problem::new(
-        ProblemKind::TooDeep,
-        range,
-        "maps and lists are nested too deeply",
-    )
-    .help("no fleet file needs this; is a closing bracket missing before?")
+    let message = "maps and lists are nested too deeply";
+    Problem::new(ProblemKind::TooDeep, range, message)
+        .help("no fleet file needs this; is a closing bracket missing before?")
 }
