@@ -39,10 +39,10 @@ fn summary(problems: &Problems, files: &Files<'_>) -> String {
         several => format!("{} files", several.len()),
     };
     match problems.len() {
-        count if !problems.are_all() && count <= SHOWN => {
+        count if !problems.all && count <= SHOWN => {
             format!("more than {count} problems in {place}\n")
         }
-        count if !problems.are_all() => {
+        count if !problems.all => {
             format!("more than {count} problems in {place}; the first {SHOWN} are shown\n")
         }
         1 => format!("1 problem in {place}\n"),
@@ -59,7 +59,7 @@ struct Files<'p> {
 
 impl<'p> Files<'p> {
     fn new(problems: &'p Problems) -> Self {
-        let files = problems.sources().iter();
+        let files = problems.sources.iter();
         let list = files.map(|file| (printable(&file.name), Lines::new(&file.bytes)));
         Self {
             problems,
