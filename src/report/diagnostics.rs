@@ -6,7 +6,7 @@ use annotate_snippets::{
 };
 use std::ops::Range;
 
-/// So many problems are shown; nobody reads more at once.
+/// How many problems are shown: more are not read at once.
 const SHOWN: usize = 100;
 /// So many bytes of a line are rendered before and after what is pointed at; a terminal's width of them is shown.
 const LINE_WINDOW: usize = 400;
