@@ -1,6 +1,6 @@
 //! How a VM boots: its keys, and what can be wrong with them.
 
-use crate::fleetfile::{Beside, Spanned, map, words};
+use crate::fleetfile::{Beside, map, words};
 use crate::problem::{Problem, ProblemKind};
 use crate::values::{Cmdline, HostPath};
 use std::time::Duration;
@@ -43,7 +43,7 @@ map! {
         },
     }
     planned ["kernel", "initrd", "dtb"]
-    checks [cmdline_length, confirm_within]
+    checks [confirm_within]
 }
 
 map! {
@@ -80,22 +80,6 @@ words! {
         /// Names inside the share, as the recipe has them, for the pair of that generation.
         Link = "link",
     }
-}
-
-fn cmdline_length(boot: &PartialBoot) -> Option<Problem> {
-    too_long(boot.cmdline.as_ref().ok()?)
-}
-
-/// The kernel keeps COMMAND_LINE_SIZE bytes, the final NUL among them: 1024 on 32-bit ARM.
-pub(super) fn too_long(cmdline: &Spanned<Cmdline>) -> Option<Problem> {
-    const KEPT: usize = 1023;
-    let length = cmdline.value.as_str().len();
-    (length > KEPT).then(|| {
-        let message =
-            format!("the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT}");
-        Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
-            .help("shorten it: the kernel would cut off the rest without a word")
-    })
 }
 
 /// A guest needs some time to come up, and one that takes a day is down.

@@ -1,11 +1,10 @@
 //! What installs a VM: its keys.
 
-use super::boot::too_long;
 use crate::fleetfile::{
     Beside, Field, Missing, Readable, Scope, Spanned, Typed, ValueType, Written, accept,
     first_time, key_text, map, wrong_type,
 };
-use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
+use crate::problem::{Checked, Diagnostics, ProblemKind};
 use crate::values::{Cmdline, HostPath};
 use crate::yaml::{Value, at};
 use std::collections::BTreeMap;
@@ -29,11 +28,6 @@ map! {
             example: "{ /preseed.cfg: preseed.cfg }",
         },
     }
-    checks [cmdline_length]
-}
-
-fn cmdline_length(install: &PartialInstall) -> Option<Problem> {
-    too_long(install.cmdline.as_ref().ok()?)
 }
 
 /// The files that the installer gets: paths in it to paths beside the fleet file.

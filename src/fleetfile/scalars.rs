@@ -17,13 +17,13 @@ pub(crate) const LONGEST: usize = 8192;
 
 /// The words that may stand at a key.
 #[derive(Clone, Copy)]
-pub(crate) struct Words<T: 'static> {
+pub(crate) struct Words<'w, T> {
     /// What each word stands for.
-    pub(crate) known: &'static [(&'static str, T)],
+    pub(crate) known: &'w [(&'static str, T)],
     /// Words that belong to the language, but that this version does not do.
-    pub(crate) planned: &'static [&'static str],
+    pub(crate) planned: &'w [&'static str],
     /// What other programs call them.
-    pub(crate) also_called: &'static [(&'static str, &'static str)],
+    pub(crate) also_called: &'w [(&'static str, &'static str)],
 }
 
 /// A text, which is to be something `wanted`.
@@ -92,7 +92,7 @@ pub(crate) fn accept<T>(
 /// One of a few words.
 pub(crate) fn word<T: Copy>(
     field: &Field<'_>,
-    words: Words<T>,
+    words: Words<'_, T>,
     found: &mut Diagnostics,
 ) -> Checked<T> {
     let written = text(field, "a word", found)?;
@@ -109,7 +109,7 @@ pub(crate) fn later(field: &Field<'_>, written: &str, found: &mut Diagnostics) -
     found.report(at(ProblemKind::NotSupportedYet, field.node, message))
 }
 
-fn unknown_word<T>(field: &Field<'_>, written: &str, words: Words<T>) -> Problem {
+fn unknown_word<T>(field: &Field<'_>, written: &str, words: Words<'_, T>) -> Problem {
     let known = words.known.iter().map(|(word, _)| *word);
     let mut others = words.also_called.iter();
     let meant = others
