@@ -18,10 +18,10 @@ pub struct Format {
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// It is larger than any such file.
-    #[error("it has {0} bytes, more than any such file")]
+    #[error("it has {0} bytes, more than any file of this kind")]
     TooLarge(usize),
     /// It is not JSON of this shape.
-    #[error("it is not such a file")]
+    #[error("it is not a file of this kind")]
     Malformed(#[source] serde_json::Error),
     /// It is of another kind.
     #[error("its format is {found}, not {known}")]

@@ -69,6 +69,42 @@
 //!
 //! An architecture is one `ArchFacts` in `fleet/arch.rs`, whatever reads it.
 //!
+//! # How to add a problem of fleet files
+//!
+//! 1. `problem/kind.rs`: a line in `ProblemKind` with its name, which users look up and which never changes, why it is a
+//!    problem, and what to do. `explain` lists it from then on.
+//! 2. The map's file under `fleet/` (or `fleet/conflicts.rs`, where it is between VMs): a function that reports it at the
+//!    place in the file, with a help line that gives the correction. All problems of a file are reported at once.
+//! 3. `tests/invalid/NAME`: a fleet file that has it, and the message that is expected. `tests/explain.rs` fails without.
+//!
+//! # How to add a host check
+//!
+//! 1. `problem/kind.rs`: a line in `HostCheck`, in the same form.
+//! 2. `inventory/`: what has to be seen of the host for it, if that is not seen yet: a fact in `facts.rs`, the raw form in
+//!    `raw.rs`, and what asks for it in `mod.rs`. `host/system` and `host/memory` answer it.
+//! 3. `plan/vm/host_checks.rs`, or the file of the part of the VM that it is about: a function that compares and calls
+//!    `PlanBuilder::refuse_on`. What could not be seen is unknown, not refused.
+//! 4. `tests/cases/NAME`: a scenario where it fails, and the plan. `tests/cases.rs` fails without it, `tests/documents.rs`
+//!    without the check's name in the CHANGELOG.
+//!
+//! # How to add a command
+//!
+//! 1. `cli/NAME.rs`: its arguments (clap), and `run`, which returns an `Exit`. Results are printed by `cli/terminal.rs`.
+//! 2. `cli/mod.rs`: a line in `Command` with the help's one sentence, and one where commands are run.
+//! 3. What it decides is a pure function above `host`. What it asks of the host is a request of the port in
+//!    `host/mod.rs`: a reading one belongs to `Inspect`, so that commands which must not write cannot.
+//! 4. How its result reads is a file of `report/`. Completions and manual pages follow by themselves; README has a table.
+//! 5. `tests/e2e/NAME.rs`: the command on a libvirt, its exit codes and its refusals.
+//!
+//! # How to add a report format
+//!
+//! 1. `report/NAME.rs`: a function from the report's data to text. The data of plans is `report/model.rs`, that of an apply
+//!    `applied.rs`, of states `status.rs`, of the journal `history.rs`; a format adds no data of its own.
+//! 2. `cli/arguments.rs`: the word in `PlanFormat` or `Format`, and a line in each command that matches it.
+//! 3. `tests/formats.rs`: its golden, made from the same plans as those of the other formats. JSON has a schema in `schema`,
+//!    which is generated from the report's types, and a name such as `armfleet-plan/1`: a field may be added, and every other
+//!    change needs the next number.
+//!
 //! # Invariants
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.

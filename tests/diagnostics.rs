@@ -116,13 +116,10 @@ fn of_many_problems_the_first_are_shown() {
     let few: String = (0..200).map(|n| format!("key{n}: x\n")).collect();
     let many: String = (0..100_000).map(|n| format!("k{n}: x\n")).collect();
     for (text, end) in [
-        (
-            few,
-            "202 problems in fleet.yaml, of which the first 100 are shown\n",
-        ),
+        (few, "202 problems in fleet.yaml; the first 100 are shown\n"),
         (
             many,
-            "more than 1000 problems in fleet.yaml, of which the first 100 are shown\n",
+            "more than 1000 problems in fleet.yaml; the first 100 are shown\n",
         ),
     ] {
         let problems = read_fleet(text.as_bytes(), "fleet.yaml", "/").unwrap_err();

@@ -1,16 +1,19 @@
 //! What drifted, what the file changed, what is chosen, and what is protected.
 
 // A test's own functions may fail as tests do.
-#![allow(clippy::panic, clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
-mod recorded;
+#[expect(dead_code, reason = "other parts are for other tests")]
+mod harness;
 
 use armfleet::domain::Cause;
 use armfleet::fleet::Spec;
-use armfleet::inventory::{Fact, FileKind, RawInventory};
+use armfleet::host::memory::Memory;
+use armfleet::host::primitives::{Owner, Primitives};
 use armfleet::paths;
-use armfleet::plan::{Act, Plan, Policy, Removal, plan};
-use recorded::{applied, domain, edit_domain, file, perform, plan_on, see, spec, stat, vm};
+use armfleet::plan::{Act, Plan, Policy, Removal};
+use harness::applied::{applied, edit_domain, perform, plan_on, spec, vm};
+use harness::plan_of;
 
 fn fleet(vms: &[String]) -> Spec {
     spec(&format!("fleet: obs\nvms:\n{}", vms.concat()))
@@ -26,8 +29,8 @@ fn cause(plan: &Plan, id: &str) -> Option<Cause> {
         .cause
 }
 
-fn with(policy: &Policy, spec: &Spec, host: &RawInventory) -> Plan {
-    plan(spec, &see(spec, host), policy)
+fn with(policy: &Policy, spec: &Spec, host: &Memory) -> Plan {
+    plan_of(host, spec, policy)
 }
 
 fn drift_only() -> Policy {
@@ -52,15 +55,14 @@ fn every_step_says_whether_the_file_changed_or_the_host_drifted() {
         vm("c", "1GiB", ""),
         vm("d", "1GiB", ""),
     ]);
-    let mut host = applied(&before);
-    edit_domain(&mut host, "b", "1048576", "1572864");
-    edit_domain(&mut host, "c", "1048576", "1572864");
-    domain(&mut host, "d").state = 5;
-    domain(&mut host, "d").autostart = false;
-    let Some(Fact::Present(share)) = host.paths.get_mut("/srv/d-boot") else {
-        panic!("no share");
-    };
-    share.stat.mode = 0o755;
+    let host = applied(&before);
+    edit_domain(&host, "b", "1048576", "1572864");
+    edit_domain(&host, "c", "1048576", "1572864");
+    host.destroy("d").unwrap();
+    let uuid = host.uuid_of("d").unwrap();
+    host.set_autostart(&uuid, false).unwrap();
+    let root = Owner { uid: 0, gid: 0 };
+    host.own("/srv/d-boot", 0o755, root).unwrap();
     let after = fleet(&[
         vm("a", "2GiB", ""),
         vm("b", "1GiB", ""),
@@ -87,8 +89,9 @@ fn every_step_says_whether_the_file_changed_or_the_host_drifted() {
 #[test]
 fn a_domain_that_somebody_removed_has_drifted() {
     let spec = fleet(&[vm("a", "1GiB", "")]);
-    let mut host = applied(&spec);
-    host.domains = Fact::Present(Vec::new());
+    let host = applied(&spec);
+    host.destroy("a").unwrap();
+    host.undefine_domain("a").unwrap();
     assert_eq!(
         cause(&plan_on(&spec, &host), "domain/a"),
         Some(Cause::Drifted)
@@ -98,9 +101,9 @@ fn a_domain_that_somebody_removed_has_drifted() {
 #[test]
 fn drift_alone_is_planned_and_leaves_what_the_file_changed_for_later() {
     let before = fleet(&[vm("a", "1GiB", ""), vm("gone", "1GiB", "")]);
-    let mut host = applied(&before);
-    edit_domain(&mut host, "a", "<vcpu>1</vcpu>", "<vcpu>2</vcpu>");
-    domain(&mut host, "a").state = 5;
+    let host = applied(&before);
+    edit_domain(&host, "a", ">1</vcpu>", ">2</vcpu>");
+    host.destroy("a").unwrap();
     let after = fleet(&[vm("a", "2GiB", ", autostart: false"), vm("new", "1GiB", "")]);
     let plan = with(&drift_only(), &after, &host);
     assert_eq!(ids(&plan), ["domain/a", "start/a"]);
@@ -121,9 +124,9 @@ fn drift_alone_is_planned_and_leaves_what_the_file_changed_for_later() {
 #[test]
 fn a_lost_hook_is_drift_and_comes_back_before_a_start() {
     let spec = fleet(&[vm("a", "1GiB", "")]);
-    let mut host = applied(&spec);
-    host.paths.insert(paths::SHIM.to_owned(), Fact::Absent);
-    domain(&mut host, "a").state = 5;
+    let host = applied(&spec);
+    host.remove(paths::SHIM);
+    host.destroy("a").unwrap();
     let plan = with(&drift_only(), &spec, &host);
     assert_eq!(ids(&plan), ["hook/qemu", "reload/libvirtd", "start/a"]);
 }
@@ -253,10 +256,9 @@ fn a_change_waits_for_the_next_boot_unless_a_restart_is_wanted() {
 
 #[test]
 fn nothing_is_stopped_that_could_not_be_started_again() {
-    let mut host = applied(&fleet(&[vm("a", "1GiB", "")]));
-    let broken = file(stat(FileKind::File, 0o644, (0, 0), 1));
-    host.paths
-        .insert(paths::HOOK_BINARY.to_owned(), Fact::Present(broken));
+    let host = applied(&fleet(&[vm("a", "1GiB", "")]));
+    let root = Owner { uid: 0, gid: 0 };
+    host.own(paths::HOOK_BINARY, 0o644, root).unwrap();
     let plan = plan_on(
         &fleet(&[vm("a", "2GiB", ", restart: when-required")]),
         &host,

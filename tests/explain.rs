@@ -254,8 +254,8 @@ fn explanations_read_well() {
 boot.share: a key of `boot`
 
 The boot share: the folder on the host that the guest sees as /boot. It is
-created if it is not there, and belongs to QEMU's user. Its guest owns all in
-it, so it can be no other VM's, and no folder that others use.
+created if it is missing, and owned by QEMU's user. The guest owns everything in
+it, so it cannot be shared with another VM or another use.
 
 value      an absolute path on the VM's host; `{name}`, `{index}`, `{fleet}`,
            `{host}` and `{var.NAME}` are replaced in it

@@ -1,11 +1,12 @@
 //! A plan in every format: of one model, the same bytes for the same plan, within budget, and harmless.
 
 // A test's own functions may fail as tests do.
-#![allow(clippy::panic, clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
-mod recorded;
+#[expect(dead_code, reason = "other parts are for other tests")]
+mod harness;
 
-use armfleet::inventory::RawInventory;
+use armfleet::host::memory::Memory;
 use armfleet::mark::{Action, Beginning, CalledFrom, Entry, Event, Kept, StepTrace, read_entry};
 use armfleet::plan::{Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
@@ -13,11 +14,11 @@ use armfleet::report::{
     StatusReport, render_dot, render_history, render_json, render_markdown, render_mermaid,
     render_plan, render_vm, schemas,
 };
-use recorded::{applied, domain, edit_domain, empty_host, plan_on, see, spec, vm};
+use harness::applied::{applied, edit_domain, empty_host, plan_on, see, spec, vm};
 use std::path::Path;
 
 /// A host with three VMs, and the file edited since: one grows, one is new, one left, one drifted.
-fn example() -> (armfleet::fleet::Spec, RawInventory) {
+fn example() -> (armfleet::fleet::Spec, Memory) {
     let before = [
         vm("obs-01", "2GiB", ""),
         vm("obs-02", "2GiB", ""),
@@ -25,8 +26,8 @@ fn example() -> (armfleet::fleet::Spec, RawInventory) {
         vm("obs-13", "512MiB", ""),
         vm("obs-04", "1GiB", ", restart: when-required"),
     ];
-    let mut host = applied(&spec(&format!("fleet: obs\nvms:\n{}", before.concat())));
-    edit_domain(&mut host, "obs-03", "<vcpu>1</vcpu>", "<vcpu>2</vcpu>");
+    let host = applied(&spec(&format!("fleet: obs\nvms:\n{}", before.concat())));
+    edit_domain(&host, "obs-03", ">1</vcpu>", ">2</vcpu>");
     let after = [
         vm("obs-01", "2GiB", ", state: stopped"),
         vm("obs-02", "3GiB", ""),
@@ -209,7 +210,7 @@ fn a_schema_refuses_what_is_no_report() {
 }
 
 /// 500 VMs, of which 20 get more memory.
-fn large() -> (armfleet::fleet::Spec, RawInventory) {
+fn large() -> (armfleet::fleet::Spec, Memory) {
     let names: Vec<String> = (0..500).map(|number| format!("obs-{number:03}")).collect();
     let file = |memory: &dyn Fn(usize) -> &'static str| {
         let vms = names
@@ -352,9 +353,9 @@ fn an_interrupted_vm_is_named_with_reason_and_remedy() {
 
 #[test]
 fn a_stopped_domain_is_no_interruption() {
-    let (spec, mut host) = example();
+    let (spec, host) = example();
     for name in ["obs-01", "obs-04", "obs-13"] {
-        domain(&mut host, name).state = 5;
+        host.destroy(name).unwrap();
     }
     assert!(plan_on(&spec, &host).interruptions().is_empty());
 }

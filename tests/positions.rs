@@ -83,6 +83,8 @@ const TABLE: &[(ProblemKind, &str)] = &[
         ProblemKind::WrongValue,
         "vm: stop_timeout: «120»   # seconds",
     ),
+    (ProblemKind::WrongValue, "vm: stop_timeout: &t «'é'»   # é"),
+    (ProblemKind::WrongValue, "vms: {}\nfleet: >-\n  «a b»\n\n"),
     (ProblemKind::WrongValue, "vm: console: { log: «log/x» }"),
     (
         ProblemKind::WrongValue,

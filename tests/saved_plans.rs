@@ -1,23 +1,27 @@
 //! Saved plans: applied as they were reviewed, or not at all.
 
 // A test's own functions may fail as tests do.
-#![allow(clippy::panic, clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
-mod recorded;
+#[expect(dead_code, reason = "other parts are for other tests")]
+mod harness;
 
+use armfleet::boot::SHIM;
 use armfleet::fleet::{FleetSource, KeptFile, Spec};
-use armfleet::inventory::{Fact, FileKind, RawInventory};
+use armfleet::host::memory::Memory;
+use armfleet::host::primitives::{Owner, Primitives, Reads};
+use armfleet::inventory::digest;
 use armfleet::paths;
 use armfleet::plan::{
     MovedFact, Plan, Policy, SaveError, SavedPlan, SavedPlanError, Staleness, plan, touched_paths,
 };
 use armfleet::problem::{ProblemKind, Problems};
 use armfleet::values::Secrets;
+use harness::applied::{applied, edit_domain, empty_host, perform, plan_on, see, spec, vm};
 use proptest::prelude::*;
-use recorded::{
-    applied, domain, edit_domain, empty_host, file, perform, plan_on, see, spec, stat, vm,
-};
 use std::collections::BTreeMap;
+
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
 fn yaml(vms: &[String]) -> String {
     format!("fleet: obs\nvms:\n{}", vms.concat())
@@ -40,13 +44,13 @@ fn source(text: &str) -> FleetSource {
 }
 
 /// A host with two VMs, and the file wanting more memory for one and a larger disk for the other.
-fn example() -> (String, RawInventory) {
+fn example() -> (String, Memory) {
     let host = applied(&fleet(&[vm("a", "1GiB", ""), vm("b", "1GiB", "")]));
     let larger = vm("b", "1GiB", "").replace("8GiB", "16GiB");
     (yaml(&[vm("a", "2GiB", ""), larger]), host)
 }
 
-fn text(yaml: &str, host: &RawInventory, secrets: &Secrets) -> String {
+fn text(yaml: &str, host: &Memory, secrets: &Secrets) -> String {
     let policy = Policy::default();
     let spec = source(yaml).read(secrets.clone()).unwrap();
     let saved = SavedPlan::new(
@@ -58,19 +62,15 @@ fn text(yaml: &str, host: &RawInventory, secrets: &Secrets) -> String {
     saved.unwrap().render().unwrap()
 }
 
-fn save(yaml: &str, host: &RawInventory) -> SavedPlan {
+fn save(yaml: &str, host: &Memory) -> SavedPlan {
     SavedPlan::read(text(yaml, host, &Secrets::default()).as_bytes()).unwrap()
 }
 
-fn again(saved: &SavedPlan, host: &RawInventory) -> (Plan, Option<Staleness>) {
+fn again(saved: &SavedPlan, host: &Memory) -> (Plan, Option<Staleness>) {
     again_with(saved, host, Secrets::default())
 }
 
-fn again_with(
-    saved: &SavedPlan,
-    host: &RawInventory,
-    secrets: Secrets,
-) -> (Plan, Option<Staleness>) {
+fn again_with(saved: &SavedPlan, host: &Memory, secrets: Secrets) -> (Plan, Option<Staleness>) {
     let spec = saved.source.read(secrets).unwrap();
     let seen = see(&spec, host);
     let plan = plan(&spec, &seen, &saved.policy);
@@ -78,7 +78,7 @@ fn again_with(
     (plan, staleness)
 }
 
-fn stale(saved: &SavedPlan, host: &RawInventory) -> Staleness {
+fn stale(saved: &SavedPlan, host: &Memory) -> Staleness {
     again(saved, host).1.unwrap()
 }
 
@@ -107,9 +107,9 @@ fn a_plan_reads_back_as_it_was_saved() {
 
 #[test]
 fn memory_changed_by_virsh_makes_it_stale() {
-    let (yaml, mut host) = example();
+    let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    edit_domain(&mut host, "a", "1048576", "1572864");
+    edit_domain(&host, "a", "1048576", "1572864");
     let stale = stale(&saved, &host);
     assert_eq!(ids(&stale.different), ["domain/a"]);
     assert_eq!(moved(&stale), ["domain a: memory 1 GiB -> 1536 MiB"]);
@@ -118,13 +118,11 @@ fn memory_changed_by_virsh_makes_it_stale() {
 
 #[test]
 fn a_disk_grown_by_hand_makes_it_stale() {
-    let (yaml, mut host) = example();
+    let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    let image = stat(FileKind::File, 0o600, (0, 0), 16 << 30);
-    host.paths
-        .insert("/srv/b.img".to_owned(), Fact::Present(file(image)));
+    host.truncate("/srv/b.img", 16 << 30).unwrap();
     let stale = stale(&saved, &host);
-    assert_eq!(stale.gone, ["disk/b/b"]);
+    assert_eq!(stale.gone, ["disk/b/b", "record/b"]);
     let values = ["/srv/b.img: size 8 GiB -> 16 GiB"];
     assert!(
         moved(&stale).contains(&values[0].to_owned()),
@@ -135,12 +133,12 @@ fn a_disk_grown_by_hand_makes_it_stale() {
 
 #[test]
 fn a_replaced_hook_makes_it_stale() {
-    let (yaml, mut host) = example();
+    let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    let Some(Fact::Present(shim)) = host.paths.get_mut(paths::SHIM) else {
-        panic!("no shim");
-    };
-    shim.sha256 = Some("0".repeat(64));
+    // As long as ours, and another one.
+    let other = SHIM.replace("/bin/sh", "/bin/SH");
+    host.put_file(paths::SHIM, other).unwrap();
+    host.own(paths::SHIM, 0o755, ROOT).unwrap();
     let stale = stale(&saved, &host);
     assert_eq!(ids(&stale.new), ["hook/qemu", "reload/libvirtd"]);
     assert_eq!(moved(&stale), [format!("{}: contents  -> ", paths::SHIM)]);
@@ -148,9 +146,9 @@ fn a_replaced_hook_makes_it_stale() {
 
 #[test]
 fn a_deleted_share_makes_it_stale() {
-    let (yaml, mut host) = example();
+    let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    host.paths.insert("/srv/a-boot".to_owned(), Fact::Absent);
+    host.remove("/srv/a-boot");
     let stale = stale(&saved, &host);
     assert_eq!(stale.gone, ["domain/a", "record/a"]);
     assert_eq!(moved(&stale), ["/srv/a-boot: it folder -> absent"]);
@@ -158,10 +156,10 @@ fn a_deleted_share_makes_it_stale() {
 
 #[test]
 fn a_vm_that_was_started_or_stopped_makes_it_stale() {
-    let (yaml, mut host) = example();
-    domain(&mut host, "a").state = 5;
+    let (yaml, host) = example();
+    host.destroy("a").unwrap();
     let saved = save(&yaml, &host);
-    domain(&mut host, "a").state = 1;
+    host.start(&host.uuid_of("a").unwrap()).unwrap();
     let stale = stale(&saved, &host);
     assert_eq!(stale.gone, ["start/a"]);
     assert_eq!(moved(&stale), ["domain a: state off -> running"]);
@@ -169,26 +167,25 @@ fn a_vm_that_was_started_or_stopped_makes_it_stale() {
 
 #[test]
 fn an_edited_record_makes_it_stale() {
-    let (yaml, mut host) = example();
+    let (yaml, host) = example();
     let saved = save(&yaml, &host);
     let path = "/var/lib/armfleet/vms/b/record.json";
-    let Some(Fact::Present(record)) = host.paths.get_mut(path) else {
-        panic!("no record");
-    };
-    record.text = Some("{".to_owned());
+    // As long as ours, and another fleet's.
+    let record = String::from_utf8(host.bytes(path).unwrap()).unwrap();
+    let other = record.replace("\"obs\"", "\"web\"");
+    host.put_file(path, other).unwrap();
+    host.own(path, 0o600, ROOT).unwrap();
     let stale = stale(&saved, &host);
-    assert_eq!(ids(&stale.new), ["record/b"]);
+    assert_eq!(ids(&stale.different), ["record/b"]);
     assert_eq!(moved(&stale), [format!("{path}: contents  -> ")]);
 }
 
 #[test]
 fn what_no_step_rests_on_may_move() {
-    let (yaml, mut host) = example();
+    let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    let Some(Fact::Present(share)) = host.paths.get_mut("/srv/a-boot") else {
-        panic!("no share");
-    };
-    share.stat.mtime_ns += 1;
+    host.put_guest_file("/srv/a-boot", "config", "kept")
+        .unwrap();
     assert_eq!(again(&saved, &host).1, None);
 }
 
@@ -204,17 +201,14 @@ fn the_fleet_file_is_not_looked_at_again() {
 fn an_applied_plan_is_stale() {
     let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    let after = recorded::perform(&host, &saved.plan);
+    let after = perform(&host, &saved.plan);
     assert!(stale(&saved, &after).gone.contains(&"domain/a".to_owned()));
 }
 
 #[test]
 fn an_incomplete_plan_cannot_be_saved() {
-    let (yaml, mut host) = example();
-    host.paths.insert(
-        "/srv/b.img".to_owned(),
-        Fact::Unreadable("a bad sector".to_owned()),
-    );
+    let (yaml, host) = example();
+    host.make_unreadable("/srv/b.img", "a bad sector");
     let spec = spec(&yaml);
     let (plan, seen) = (plan_on(&spec, &host), see(&spec, &host));
     let saved = SavedPlan::new(source(&yaml), &Policy::default(), &plan, &seen);
@@ -297,10 +291,7 @@ fn a_plan_whose_steps_alone_were_edited_is_stale() {
 #[test]
 fn a_plan_names_every_path_that_it_touches() {
     let spec = fleet(&[vm("a", "1GiB", ", console: { log: /var/log/a.log }")]);
-    let mut host = empty_host();
-    let logs = file(stat(FileKind::Folder, 0o755, (0, 0), 0));
-    host.paths
-        .insert("/var/log".to_owned(), Fact::Present(logs));
+    let host = empty_host();
     let touched = touched_paths(&plan_on(&spec, &host), &spec);
     let lines: Vec<String> = touched
         .iter()
@@ -329,7 +320,7 @@ fn key(value: &str) -> Secrets {
 }
 
 /// A fleet with a secret, and a host where it was applied with this value.
-fn keyed(value: &str) -> (String, RawInventory) {
+fn keyed(value: &str) -> (String, Memory) {
     let yaml = |memory| {
         let vms = [vm("a", memory, "").replace("root=/dev/vda1", "key={env.KEY}")];
         yaml(&vms).replace(
@@ -384,7 +375,7 @@ fn the_template_of_a_former_secret_is_kept_as_long_as_the_domain_has_it() {
         let yaml = keyed.replace(" key={env.KEY}", " quiet");
         spec(&yaml.replace("2GiB", memory))
     };
-    let templates = |host: &RawInventory| -> Vec<String> {
+    let templates = |host: &Memory| -> Vec<String> {
         let seen = see(&quiet("2GiB"), host);
         let record = seen.record(&"a".parse().unwrap());
         let record = record.present().and_then(|seen| seen.good()).unwrap();
@@ -394,31 +385,21 @@ fn the_template_of_a_former_secret_is_kept_as_long_as_the_domain_has_it() {
     assert_eq!(templates(&host), [template]);
     let live = live_of(&host);
     assert!(live.contains("geheim"), "{live}");
-    let mut host = perform(&host, &plan_on(&quiet("2GiB"), &host));
-    set_live(&mut host, &live);
+    let host = perform(&host, &plan_on(&quiet("2GiB"), &host));
     assert_eq!(templates(&host), [template]);
     let plan = plan_on(&quiet("3GiB"), &host);
     assert!(!plan.secrets.redact(&live).contains("geheim"));
-    let mut host = perform(&host, &plan);
-    set_live(&mut host, &live);
+    let host = perform(&host, &plan);
     assert_eq!(templates(&host), [template]);
-    let domains = host.domains.present().unwrap();
-    let stored = domains[0].inactive.present().unwrap().clone();
-    set_live(&mut host, &stored);
+    host.destroy("a").unwrap();
+    host.start(&host.uuid_of("a").unwrap()).unwrap();
     let host = perform(&host, &plan_on(&quiet("1GiB"), &host));
     assert_eq!(templates(&host), [""; 0]);
 }
 
-fn live_of(host: &RawInventory) -> String {
-    let domains = host.domains.present().unwrap();
-    domains[0].live.present().unwrap().clone()
-}
-
-fn set_live(host: &mut RawInventory, live: &str) {
-    let Fact::Present(domains) = &mut host.domains else {
-        panic!("no domains");
-    };
-    domains[0].live = Fact::Present(live.to_owned());
+fn live_of(host: &Memory) -> String {
+    let domain = host.domain(&host.uuid_of("a").unwrap()).unwrap();
+    domain.live.present().unwrap().clone()
 }
 
 #[test]
@@ -466,8 +447,9 @@ fn the_first_step_of_a_domain_says_what_it_expects() {
         panic!("{:#?}", plan.steps);
     };
     assert_eq!(first.id.to_string(), "autostart/a");
-    let definition = recorded::definition_digest(&mut host.clone(), "a");
-    assert_eq!(first.expects.as_ref(), Some(&definition));
+    let domain = host.domain(&host.uuid_of("a").unwrap()).unwrap();
+    let definition = domain.inactive.present().unwrap();
+    assert_eq!(first.expects.as_ref(), Some(&digest(definition)));
     assert!(
         plan_on(&stopped, &empty_host())
             .steps

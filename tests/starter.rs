@@ -1,13 +1,17 @@
 //! What `armfleet init` writes is valid, plans and applies as it stands, and overwrites nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
-use armfleet::engine::{apply, observe_and_plan};
+#[expect(dead_code, reason = "other parts are for other tests")]
+mod harness;
+
 use armfleet::fleet::read_fleet;
-use armfleet::host::Executor;
-use armfleet::host::memory::Memory;
-use armfleet::inventory::RawLibvirt;
 use armfleet::plan::Policy;
+use harness::{apply, new_host};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -25,19 +29,11 @@ fn a_starter_is_valid_and_plans_and_applies() {
     let validate = armfleet(folder.path(), &["validate"]);
     assert!(validate.status.success(), "{validate:?}");
 
-    let text = std::fs::read(folder.path().join("fleet.yaml")).unwrap();
-    let spec = read_fleet(&text, "fleet.yaml", "/fleet").unwrap();
-    let host = Memory::new(RawLibvirt {
-        version: 9_000_000,
-        capabilities: include_str!("captured/capabilities-9.0.xml").to_owned(),
-    });
-    let performer = Executor::locked(host).unwrap();
-    let policy = Policy::default();
-    let (plan, _) = observe_and_plan(&performer, &spec, &policy).unwrap();
-    assert!(plan.is_complete() && !plan.is_empty());
-    assert_eq!(plan.refusals, []);
-    let outcome = apply(&performer, &spec, &policy, &plan, &()).unwrap();
-    assert!(outcome.all_done() && outcome.residual.is_empty());
+    let text = std::fs::read_to_string(folder.path().join("fleet.yaml")).unwrap();
+    let applied = apply(&new_host(), &text, &Policy::default());
+    assert!(!applied.outcome.ended.is_empty());
+    assert_eq!(applied.refused(), "");
+    applied.assert_converged();
 }
 
 /// Each line that a user is to uncomment works.

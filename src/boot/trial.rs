@@ -198,7 +198,7 @@ pub enum Judged {
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proved(what, Proof::Guest) => write!(f, "{what} works: its guest said so"),
+            Self::Proved(what, Proof::Guest) => write!(f, "{what} works: its guest confirmed it"),
             Self::Proved(what, Proof::Uptime) => {
                 let time = crate::values::render_duration(PROVING_TIME);
                 write!(f, "{what} works: it ran for {time}")

@@ -31,20 +31,21 @@ pub(super) struct ApplyArguments {
     /// Do not ask
     #[arg(long)]
     auto_approve: bool,
-    /// Apply a plan that plan --out saved, if nothing has moved since, and ask nothing; `-` with --plan-sha256 is standard input
+    /// Apply a plan that plan --out saved, without asking, if nothing has changed since; `-` reads it from standard
+    /// input and needs --plan-sha256
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "file", "var", "allow_removal", "vm", "host", "drift_only", "reinstall", "accept", "allow_replace"])]
     plan: Option<PathBuf>,
-    /// Trust the plan's file if this is its SHA-256, as plan --out printed it, whoever owns the file or can write it
+    /// Accept the plan's file only with this SHA-256, which plan --out printed; its owner and mode do not matter then
     #[arg(long, value_name = "HEX", requires = "plan", value_parser = sha256)]
     plan_sha256: Option<String>,
     /// How to print the result; with json, the plan is printed only when apply asks for confirmation
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for each
-    /// 256 MiB of its memory]
+    /// How many VMs may be starting at once [default: as many as the host has processors, at least 4; at most one for
+    /// each 256 MiB of its memory]
     #[arg(long, value_name = "N")]
     parallel: Option<NonZero<usize>>,
-    /// Follow VMs that are being installed until they run their own kernels
+    /// Wait until VMs that are being installed run their own kernels
     #[arg(long)]
     wait: bool,
 }
@@ -83,7 +84,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
         Format::Json => {}
     }
     let asked = ask && !plan.is_empty();
-    if asked && !terminal::asked_yes("\nApply this? Only `yes` is taken for it: ") {
+    if asked && !terminal::asked_yes("\nApply these changes? Only 'yes' is accepted: ") {
         terminal::remark("Nothing was done.\n");
         tell(&plan, None, arguments.format)?;
         return Ok(Exit::Refused);

@@ -45,7 +45,8 @@ pub(super) fn sha256(text: &str) -> Result<String, String> {
 /// What changes a plan, for every command that makes one.
 #[derive(Debug, Args)]
 pub(super) struct PlanOptions {
-    /// Allow the removal of VMs that left the file; with a number, so many, even if they are more than half of the host's
+    /// Allow the removal of VMs that are not in the file any more; with a number, of at most so many, even if they are
+    /// more than half of the host's
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
     pub(super) allow_removal: Option<Option<usize>>,
     /// Only VMs whose names match; may be given several times. Others are neither changed nor removed
@@ -54,7 +55,7 @@ pub(super) struct PlanOptions {
     /// Only hosts whose names match; may be given several times
     #[arg(long, value_name = "PATTERN")]
     pub(super) host: Vec<Pattern>,
-    /// Only what drifted since the last apply; what changed in the file is left for another time
+    /// Only what drifted since the last apply; changes of the file are left out
     #[arg(long)]
     pub(super) drift_only: bool,
     /// Exit with 2 if there are, or were, changes
@@ -66,12 +67,12 @@ pub(super) struct PlanOptions {
     /// Erase the first disk of this VM, and install it again
     #[arg(long, value_name = "VM")]
     pub(super) reinstall: Option<VmName>,
-    /// Use this VM's images and boot share as they are, though they are not those that the last apply left; may be given
-    /// several times
+    /// Accept this VM's images and boot share as they are now, although they are not those of the last apply; may be
+    /// given several times
     #[arg(long, value_name = "VM")]
     pub(super) accept: Vec<VmName>,
-    /// Replace this VM's first disk or boot share by an empty one, as the file says; the old one stays where it is. May be
-    /// given several times
+    /// Replace this VM's first disk or boot share by an empty one, as the file says; the old one stays where it is. May
+    /// be given several times
     #[arg(long, value_name = "VM")]
     pub(super) allow_replace: Vec<VmName>,
 }

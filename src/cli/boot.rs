@@ -20,7 +20,7 @@ use clap::{Args, Subcommand};
 pub(super) enum BootCommand {
     /// Show a VM's generations: the kernels that it booted, and how they did
     List(BootListArguments),
-    /// Boot this generation from the VM's next start on, whatever its share has
+    /// Boot this generation from the VM's next start on, instead of what its share has
     Use(BootUseArguments),
     /// Give kernels that failed another chance
     Retry(BootVm),

@@ -15,7 +15,7 @@ pub enum Exit {
     Failed,
     /// 3: something wanted was refused; everything else was applied.
     Refused,
-    /// 5: all steps were done, yet a new plan has steps.
+    /// 5: all steps were done, but a new plan has steps.
     Unsettled,
     /// 2: there are, or were, changes; only with `--detailed-exitcode`.
     Changes,

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let topics = explain(word).map_err(|near| {
         let remedy = match near {
             Some(near) => format!("did you mean {near}?"),
-            None => "armfleet explain lists all there are".to_owned(),
+            None => "armfleet explain lists all of them".to_owned(),
         };
         terminal::error(&Unknown(word.clone()), Some(&remedy));
         Exit::Invalid
@@ -38,5 +38,5 @@ pub(super) fn schema() -> Exit {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no key of a fleet file, no problem of one and no check of the host")]
+#[error("{0:?} is not a key of a fleet file, a problem or a check of the host")]
 struct Unknown(String);

@@ -69,10 +69,7 @@ pub(super) fn follow(
         if last_sign.elapsed() >= SIGN_OF_LIFE {
             last_sign = Instant::now();
             let time = render_duration(Duration::from_secs(began.elapsed().as_secs()));
-            progress.on_terminal(&format!(
-                "  {} in the works for {time}\n",
-                names(&under_way)
-            ));
+            progress.on_terminal(&format!("  {} installing for {time}\n", names(&under_way)));
         }
         std::thread::sleep(GLANCE);
     }

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
     match arguments.format {
         Format::Json => terminal::json(&report)?,
         Format::Text if report.acts.is_empty() => terminal::remark(&match &arguments.vm {
-            Some(vm) => format!("the journal knows nothing of {vm}\n"),
+            Some(vm) => format!("the journal has nothing about {vm}\n"),
             None => "nothing was applied on this host yet\n".to_owned(),
         }),
         Format::Text => {
@@ -132,7 +132,7 @@ pub(super) struct Unreadable {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: line {line} tells nothing: {why}")]
+#[error("{file}: line {line} cannot be read: {why}")]
 struct Damaged {
     file: String,
     line: usize,

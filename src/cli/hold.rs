@@ -19,10 +19,10 @@ use std::time::Duration;
 pub(super) struct HoldArguments {
     /// The VM
     vm: VmName,
-    /// When it ends by itself: how long (2h, 3d), or when in UTC (2026-11-22T13:20Z)
+    /// When it ends by itself: after a time (2h, 3d), or at a time in UTC (2026-11-22T13:20Z)
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why, for everybody who meets the hold
+    /// The reason, shown to everyone who meets the hold
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
 }
@@ -82,9 +82,11 @@ pub(super) fn release(arguments: &ReleaseArguments) -> Result<Exit, Exit> {
 /// When a hold ends that was asked for with this text.
 fn end(until: &str, now: u64) -> Result<u64, Exit> {
     let end = parse_duration(until)
-        .map(|time| now.saturating_add(time.as_secs()))
-        .or_else(|_| parse_time(until))
-        .map_err(|_| {
+        .map_or_else(
+            |_| parse_time(until),
+            |time| Some(now.saturating_add(time.as_secs())),
+        )
+        .ok_or_else(|| {
             let remedy = "write how long, as 2h or 3d, or when in UTC, as 2026-11-22T13:20Z";
             terminal::error(&NoTime(until.to_owned()), Some(remedy));
             Exit::Invalid
@@ -120,7 +122,7 @@ fn lock(files: &SystemFiles, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         Fact::Absent | Fact::NotObserved => {
             return Err(
                 HostError::plain(format!("armfleet keeps no VM {vm} on this host"))
-                    .with_remedy(format!("ls {} names those that there are", paths::VMS)),
+                    .with_remedy(format!("ls {} lists them", paths::VMS)),
             );
         }
     }
@@ -129,7 +131,7 @@ fn lock(files: &SystemFiles, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
         .lock(&paths::vm_lock(vm), &note, LOCK_PATIENCE)
         .map_err(|error| {
             HostError::new(format!("cannot lock {vm}"), error)
-                .with_remedy("run it as root, or again when whoever is at work has ended")
+                .with_remedy("run it as root, or again when the other command has ended")
         })
 }
 
@@ -143,5 +145,5 @@ fn cannot(doing: &str, path: &str) -> impl FnOnce(CallError) -> Exit {
 struct NoTime(String);
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is over already")]
+#[error("`{0}` is in the past")]
 struct Past(String);

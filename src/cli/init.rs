@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     /// The fleet file to write; there must be no such file yet
     #[arg(default_value = "fleet.yaml")]
     file: PathBuf,
-    /// Add comments that tell what this host offers: KVM, networks, bridges
+    /// Add comments about what this host offers: KVM, networks, bridges
     #[arg(long)]
     from_host: bool,
 }
@@ -126,7 +126,7 @@ fn listed(label: &str, entries: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("what the host offers could not be seen")]
+#[error("what the host offers could not be read")]
 struct Unseen(#[source] crate::host::primitives::CallError);
 
 #[derive(Debug, thiserror::Error)]

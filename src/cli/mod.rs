@@ -32,7 +32,7 @@ pub use exit::Exit;
 use crate::host::waits;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// Keeps ARM virtual machines on libvirt the way a YAML file says they should be.
+/// Keeps ARM virtual machines on libvirt as a YAML file describes them.
 #[derive(Debug, Parser)]
 #[command(name = "armfleet", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct CommandLine {
@@ -46,7 +46,7 @@ Exit codes; the first that applies counts:
   130  interrupted; the steps under way were finished
   1    a step or the host failed, or something could not be seen
   3    something wanted was refused; everything else was applied
-  5    all steps were done, yet a new plan has steps
+  5    all steps were done, but a new plan has steps
   2    there are, or were, changes (only with --detailed-exitcode)
   0    otherwise";
 
@@ -58,31 +58,31 @@ enum Command {
     Validate(validate::Arguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(plan::PlanArguments),
-    /// Show the plan, ask, and make the host what the fleet file says
+    /// Show the plan, ask for confirmation, and make the host as the fleet file says
     Apply(apply::ApplyArguments),
-    /// Show what VMs do, which kernels they run, and what differs
+    /// Show whether VMs run, which kernels they boot, and what differs from the fleet file
     Status(status::StatusArguments),
-    /// Show one VM with everything filled in and the domain it becomes, or a saved plan
+    /// Show one VM with all defaults and the domain that it becomes, or a saved plan
     Show(show::ShowArguments),
     /// Show and choose the kernels that a VM can boot
     #[command(subcommand)]
     Boot(boot::BootCommand),
     /// Print what a guest needs: /boot on its share, the kernel links in it, a sign of life after each boot
     GuestSetup(guest_setup::GuestSetupArguments),
-    /// Show what was done on this host, by whom and when, and what would bring it back; with a VM, how its definition changed
+    /// Show what was done on this host, by whom and when, and how to undo it; with a VM, how its definition changed
     History(history::HistoryArguments),
-    /// Start VMs again whose guests reboot, so that they boot what they installed, and end kernels that hang; runs until it is
-    /// ended
+    /// Start VMs again whose guests reboot, so that they boot what they installed, and power off kernels that hang;
+    /// runs until it is stopped
     Watch,
     /// Have apply and watch leave a VM alone
     Hold(hold::HoldArguments),
     /// End a hold
     Release(hold::ReleaseArguments),
-    /// Say what a key of the fleet file, a problem of one or a check of the host means; without a name, list them all
+    /// Explain a key of the fleet file, a problem or a check of the host; without a name, list them all
     Explain(explain::Arguments),
     /// Print the JSON Schema of fleet files, for editors
     Schema,
-    /// Print a script that has a shell complete armfleet's commands
+    /// Print a shell's completion script
     Completions(generated::CompletionsArguments),
     /// Print a manual page
     Man(generated::ManArguments),

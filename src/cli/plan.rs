@@ -23,7 +23,7 @@ pub(super) struct PlanArguments {
     /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since apply --plan asks nothing
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Draw the order of the steps, too: for Graphviz or as Mermaid, by the file's suffix
+    /// Also draw the order of the steps: FILE.dot for Graphviz, FILE.mmd for Mermaid
     #[arg(long, value_name = "FILE.dot|FILE.mmd")]
     graph: Option<PathBuf>,
 }

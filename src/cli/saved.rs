@@ -199,11 +199,13 @@ enum FileError {
     NotRegular,
     #[error("it is owned by uid {0}, who could have changed it; a plan is as powerful as root")]
     Owner(u32),
-    #[error("others than its owner can write it (mode {0:04o}); a plan is as powerful as root")]
+    #[error(
+        "users other than its owner can write it (mode {0:04o}); a plan is as powerful as root"
+    )]
     Writable(u32),
     #[error("its SHA-256 is {0}, not the one that --plan-sha256 gives")]
     OtherDigest(String),
-    #[error("a plan on standard input is known by its digest only")]
+    #[error("a plan on standard input is accepted by its digest only")]
     Stdin,
     #[error(transparent)]
     Unreadable(#[from] io::Error),

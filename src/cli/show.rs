@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
     let vm = fleet::vm(&spec, arguments.vm.as_deref().unwrap_or_default())?;
     let libvirt = seen_libvirt();
     if libvirt.is_none() {
-        terminal::remark("libvirt could not be seen: shown as for a host without KVM\n");
+        terminal::remark("libvirt could not be reached: shown as for a host without KVM\n");
     }
     let libvirt = libvirt.unwrap_or_default();
     match arguments.format {

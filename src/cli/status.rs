@@ -15,7 +15,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
-    /// The VMs; all of the file unless some are named
+    /// The VMs [default: all of the file]
     vms: Vec<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -30,9 +30,11 @@ pub(super) fn run() -> Result<Exit, Exit> {
     let lock = files.lock(paths::WATCH_LOCK, &note, LOCK_PATIENCE);
     let _only = lock.map_err(|error| {
         failed(match error.kind {
-            CallErrorKind::Locked => HostError::new("this host is watched already", error)
-                .with_remedy("one watcher is enough: it watches all VMs of all fleets")
-                .as_refusal(),
+            CallErrorKind::Locked => {
+                HostError::new("armfleet watch runs on this host already", error)
+                    .with_remedy("one watcher is enough: it watches all VMs of all fleets")
+                    .as_refusal()
+            }
             _ => HostError::new(format!("cannot lock {}", paths::WATCH_LOCK), error)
                 .with_remedy("run it as root"),
         })

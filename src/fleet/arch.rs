@@ -1,12 +1,11 @@
 //! The architectures of guests: all that differs between them is one [`ArchFacts`] each, and there is no other list of them.
 
-use crate::fleetfile::{Field, Scalar, Scope, ValueType, Words, word, words};
-use crate::problem::{Checked, Diagnostics};
+use crate::fleetfile::{Field, Scalar, ValueType, Words, words};
+use crate::problem::Checked;
 use crate::values::Size;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::LazyLock;
 
 /// What is to be known about an architecture.
 #[derive(Debug)]
@@ -124,7 +123,7 @@ static ARMHF: ArchFacts = ArchFacts {
     // What a 32-bit ARM kernel is built for (NR_CPUS).
     vcpus: Limit {
         most: 32,
-        why: "32-bit ARM kernels know no more",
+        why: "32-bit ARM kernels support no more",
     },
     cmdline: 1023,
     kernels: &[KernelFormat::ZImage],
@@ -156,8 +155,29 @@ static ARM64: ArchFacts = ArchFacts {
     other_efi_machines: &[],
 };
 
-static WORDS: LazyLock<Vec<&'static str>> =
-    LazyLock::new(|| Arch::supported().map(|arch| arch.word).collect());
+/// How many a fleet file may name.
+const SUPPORTED: usize = {
+    let (mut at, mut count) = (0, 0);
+    while at < Arch::ALL.len() {
+        count += Arch::ALL[at].0.is_supported as usize;
+        at += 1;
+    }
+    count
+};
+
+/// The words for them.
+const WORDS: [&str; SUPPORTED] = {
+    let mut words = [""; SUPPORTED];
+    let (mut at, mut count) = (0, 0);
+    while at < Arch::ALL.len() {
+        if Arch::ALL[at].0.is_supported {
+            words[count] = Arch::ALL[at].0.word;
+            count += 1;
+        }
+        at += 1;
+    }
+    words
+};
 
 impl Arch {
     /// 32-bit ARM with hardware floating point.
@@ -179,10 +199,18 @@ impl Arch {
         self.0
     }
 
-    /// Those that a fleet file may name.
-    pub(crate) fn supported() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|arch| arch.is_supported)
-    }
+    /// The most virtual CPUs of a guest of any architecture that a fleet file may name.
+    pub(crate) const MOST_VCPUS: u32 = {
+        let (mut at, mut most) = (0, 0);
+        while at < Self::ALL.len() {
+            let facts = Self::ALL[at].0;
+            if facts.is_supported && facts.vcpus.most > most {
+                most = facts.vcpus.most;
+            }
+            at += 1;
+        }
+        most
+    };
 }
 
 impl Deref for Arch {
@@ -221,14 +249,13 @@ impl Serialize for Arch {
 impl Scalar for Arch {
     type Value = Self;
 
-    fn value_type() -> ValueType {
-        ValueType::Word(&WORDS)
-    }
+    const TYPE: ValueType = ValueType::Word(&WORDS);
 
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
-        let known: Vec<_> = Self::supported().map(|arch| (arch.word, arch)).collect();
-        let planned = Self::ALL.into_iter().filter(|arch| !arch.is_supported);
-        let planned: Vec<_> = planned.map(|arch| arch.word).collect();
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        let (known, planned): (Vec<Self>, Vec<Self>) =
+            Self::ALL.into_iter().partition(|arch| arch.is_supported);
+        let known: Vec<_> = known.into_iter().map(|arch| (arch.word, arch)).collect();
+        let planned: Vec<_> = planned.into_iter().map(|arch| arch.0.word).collect();
         let others = |arch: Self| {
             arch.0
                 .also_called
@@ -236,12 +263,11 @@ impl Scalar for Arch {
                 .map(move |name| (*name, arch.0.word))
         };
         let also_called: Vec<_> = Self::ALL.into_iter().flat_map(others).collect();
-        let words = Words {
+        field.word(Words {
             known: &known,
             planned: &planned,
             also_called: &also_called,
-        };
-        word(field, words, found)
+        })
     }
 
     fn written(value: &Self) -> String {

@@ -9,35 +9,36 @@ map! {
     /// How a VM boots: from the kernel that its guest keeps in the boot share.
     pub struct Boot, PartialBoot, "boot": "`boot`", "boot.", "it belongs under `boot`" {
         /// The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM
-        /// kernel keeps 1023 bytes of it. `{env.NAME}` stands for an environment variable of who calls armfleet, and is
-        /// never shown.
+        /// kernel keeps 1023 bytes of it. `{env.NAME}` is replaced by that environment variable of the caller, whose
+        /// value is never shown.
         cmdline: Cmdline {
             required, effect: NextBoot, example: "console=ttyAMA0 root=/dev/vda1", also_called: ["append", "args"],
         },
         /// Where the kernel comes from. `share`: from the boot share, where the guest's own package manager installs
         /// it.
         from: BootFrom { default: "share", effect: NextBoot, example: "share" },
-        /// The boot share: the folder on the host that the guest sees as /boot. It is created if it is not there, and
-        /// belongs to QEMU's user. Its guest owns all in it, so it can be no other VM's, and no folder that others use.
+        /// The boot share: the folder on the host that the guest sees as /boot. It is created if it is missing, and
+        /// owned by QEMU's user. The guest owns everything in it, so it cannot be shared with another VM or another
+        /// use.
         share: HostPath { default: "/srv/{name}-boot", effect: NextBoot, example: "\"/srv/{name}-boot\"" },
         /// How kernel and initrd get from the boot share to QEMU. `copy`: at each start they are copied, the copy is
-        /// checked to be whole, and it is the copy that boots. What the guest does to its /boot meanwhile cannot break
-        /// a start. `link`: the domain boots virtio-vmlinuz and virtio-initrd.img in the share, which become links to
-        /// the files that were checked; for domains and tools that know these names. The guest can change them, libvirt
-        /// may change their owner, and without armfleet-hook the VM does not start.
+        /// checked to be whole, and it is the copy that boots. Changes that the guest makes to its /boot meanwhile
+        /// cannot break a start. `link`: the domain boots virtio-vmlinuz and virtio-initrd.img in the share, which
+        /// become links to the files that were checked; for domains and tools that know these names. The guest can
+        /// change them, libvirt may change their owner, and without armfleet-hook the VM does not start.
         handover: Handover { default: "copy", effect: NextBoot, example: "copy" },
-        /// The kernel and initrd to boot while the boot share has none: for the first start of a guest that is to
-        /// install its own.
+        /// The kernel and initrd to boot while the boot share has none: for the first start of a guest that then
+        /// installs its own.
         seed: Option<Seed> {
             absent: "no start until the boot share holds a kernel with its initrd",
             effect: Told("at the VM's next start, if its boot share has no kernel then"),
             example: "{ kernel: seed/vmlinuz, initrd: seed/initrd.img }",
         },
         /// How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the
-        /// service that says so. Without a confirmation in that time armfleet falls back to the last kernel that worked:
-        /// `armfleet watch` cuts the VM's power and starts it again; without a watcher it gives way at the next start.
-        /// Without the key a kernel that ran for ten minutes works, too. With or without it, three starts without a
-        /// sign of life are enough.
+        /// service that says so. Without a confirmation in that time armfleet falls back to the last kernel that
+        /// worked: `armfleet watch` powers the VM off and starts it again; without a watcher, the next start falls
+        /// back. Without this key, a kernel that ran for ten minutes counts as working. In either case a kernel has
+        /// failed after three starts without a sign of life.
         confirm_within: Option<Duration> {
             absent: "a run of ten minutes confirms a kernel", effect: Now, example: "5min",
         },
@@ -82,13 +83,13 @@ words! {
     }
 }
 
-/// A guest needs some time to come up, and one that takes a day is down.
+/// A guest needs some seconds to boot, and one that takes a day is down.
 fn confirm_within(boot: &PartialBoot) -> Option<Problem> {
     const LEAST: Duration = Duration::from_secs(10);
     const MOST: Duration = Duration::from_secs(24 * 3600);
     let time = boot.confirm_within.as_ref().ok()?.as_ref()?;
     (!(LEAST..=MOST).contains(&time.value)).then(|| {
-        let message = "a guest gets from 10s to 24h to confirm that it has come up";
+        let message = "a guest gets from 10s to 24h to confirm that its kernel works";
         Problem::new(ProblemKind::ConfirmWithin, &time.range, message)
     })
 }

@@ -12,12 +12,12 @@ map! {
         /// The disk's identity within its VM. Entries of the list may change places; an entry with another name is
         /// another disk.
         name: DiskName {
-            derived(name_of_file): "called after its file, without the suffix: `scratch` for /srv/scratch.img",
+            derived(name_of_file): "named after its file, without the suffix: `scratch` for /srv/scratch.img",
             effect: NextBoot,
             example: "root",
         },
-        /// The image's least size. A missing image is created with it, a smaller one grows to it, and a larger one is
-        /// fine: an image never shrinks. A running guest sees a grown disk at once.
+        /// The image's minimum size. A missing image is created with it, a smaller one grows to it, and a larger one
+        /// stays as it is: an image never shrinks. A running guest sees a grown disk at once.
         size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
         format: DiskFormat { default: "raw", effect: NextBoot, example: "raw" },
@@ -39,10 +39,8 @@ impl Listed for Disk {
     const LIST: &'static str = "a list of disks";
     const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
 
-    fn check_entry(partial: &PartialDisk, found: &mut Diagnostics) {
-        if let Some(problem) = not_raw(partial) {
-            found.report(problem);
-        }
+    fn check_entry(partial: &PartialDisk) -> Option<Problem> {
+        not_raw(partial)
     }
 }
 
@@ -59,10 +57,10 @@ fn not_raw(disk: &PartialDisk) -> Option<Problem> {
     }
     let (_, suffix) = path.value.file_name().rsplit_once('.')?;
     let other = OTHER_FORMATS.iter().find(|other| suffix == **other)?;
-    let help = format!("`qemu-img convert -f {other} -O raw` makes a raw image; call it `.img`");
+    let help = format!("`qemu-img convert -f {other} -O raw` makes a raw image; name it `.img`");
     let is_given = format.range != disk.at;
     let problem = if is_given {
-        let message = format!("a raw image must not be called `.{other}`");
+        let message = format!("a raw image must not have the suffix `.{other}`");
         Problem::new(ProblemKind::DiskFormat, &path.range, message)
             .also(&format.range, "declared raw here")
     } else {
@@ -72,16 +70,16 @@ fn not_raw(disk: &PartialDisk) -> Option<Problem> {
 }
 
 /// A disk's name where none is given: its file's, without the suffix.
-fn name_of_file(disk: &PartialDisk, found: &mut Diagnostics) -> Checked<Spanned<DiskName>> {
+fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<DiskName>> {
     let path = disk.path.as_ref().map_err(|reported| *reported)?;
     let file = path.value.file_name();
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     match stem.parse() {
         Ok(name) => Ok(Spanned::new(name, &path.range)),
         Err(why) => {
-            let message = format!("the disk cannot be called after `{file}`: {why}");
+            let message = format!("the disk cannot be named after `{file}`: {why}");
             let problem = Problem::new(ProblemKind::WrongValue, &path.range, message);
-            Err(found.report(problem.help("give it a `name`")))
+            Err(problem.help("give it a `name`").report(found))
         }
     }
 }
@@ -96,8 +94,11 @@ fn disk_size(disk: &PartialDisk) -> Option<Problem> {
         return Some(problem.help("without `size` the file must exist, and is used as it is"));
     }
     let next = Size::from_bytes(bytes.checked_next_multiple_of(SECTOR)?);
-    let message = format!("{} is no whole number of {SECTOR}-byte sectors", size.value);
+    let message = format!(
+        "{} is not a whole number of {SECTOR}-byte sectors",
+        size.value
+    );
     let problem = Problem::new(ProblemKind::DiskSize, &size.range, message);
     let written = next.to_string().replace(' ', "");
-    (next != size.value).then(|| problem.help(format!("the next size that is one is {written}")))
+    (next != size.value).then(|| problem.help(format!("the next possible size is {written}")))
 }

@@ -3,8 +3,8 @@
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
-    Declared, Field, Layered, Map, Placeholders, Readable, Room, Scope, Spanned, Typed, ValueType,
-    Vars, fields, keys, layered,
+    Declared, Field, Fields, Layered, Map, Placeholders, Readable, Room, Scope, Typed, ValueType,
+    Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
 use crate::values::{FleetName, Secrets, VmName};
@@ -20,53 +20,43 @@ pub(crate) static FILE: &Map = keys! {
         required, effect: Told("with another name, the VMs made so far are another fleet's, and are refused"),
         example: "obs-workers", also_called: ["name"],
     }
-    /// The VMs by their names. A VM's name is its libvirt domain's, too. A VM that leaves the file is stopped and
-    /// removed when that is confirmed; its disks and its boot share stay.
+    /// The VMs by name. A VM's name is also that of its libvirt domain. A VM that leaves the file is stopped and its
+    /// domain removed, when that is confirmed; its disks and its boot share stay.
     vms: Vms {
         required, effect: Now,
         example: "{ armhf-vm: { arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 root=/dev/vda1 } } }",
     }
-    /// What all VMs say unless something else is said for them: by their profile, by the range that they are of, or
-    /// under their own name, each of which counts more than the one before. Maps are merged key by key, lists are
-    /// replaced as a whole, and `null` takes a key away.
+    /// The keys of all VMs. A VM's profile, its range and its own entry override them, in this order. Maps are merged
+    /// key by key, lists are replaced as a whole, and `null` removes a key.
     defaults: Defaults {
-        absent: "each VM says everything itself", effect: Now, example: "{ arch: armhf, memory: 2GiB }",
+        absent: "each VM has all its keys itself", effect: Now, example: "{ arch: armhf, memory: 2GiB }",
     }
-    /// Named sets of a VM's keys. A VM takes over those of the one that it names under `profile`.
+    /// Named sets of a VM's keys. A VM gets those of the one that it names under `profile`.
     profiles: Profiles {
-        absent: "no VM can name a profile", effect: Now, example: "{ worker: { vcpus: 4, autostart: true } }",
+        absent: "there are no profiles", effect: Now, example: "{ worker: { vcpus: 4, autostart: true } }",
     }
-    /// What the file leaves to whoever calls armfleet: `{var.NAME}` in a text stands for what `--var NAME=VALUE` gives,
-    /// or else for the default.
+    /// Variables: `{var.NAME}` in a text is replaced by the value that `--var NAME=VALUE` gives, or else by the
+    /// default.
     vars: Vars { absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }" }
     planned ["hosts"]
 };
 
-/// The VMs by their names.
 struct Vms;
 
 impl Typed for Vms {
-    fn value_type() -> ValueType {
-        ValueType::Entries(Vm::MAP)
-    }
+    const TYPE: ValueType = ValueType::Entries(Vm::MAP);
 }
 
-/// What all VMs say.
 struct Defaults;
 
 impl Typed for Defaults {
-    fn value_type() -> ValueType {
-        ValueType::Nested(Vm::MAP)
-    }
+    const TYPE: ValueType = ValueType::Nested(Vm::MAP);
 }
 
-/// What VMs with a profile say.
 struct Profiles;
 
 impl Typed for Profiles {
-    fn value_type() -> ValueType {
-        ValueType::Named(Vm::MAP, "worker")
-    }
+    const TYPE: ValueType = ValueType::Named(Vm::MAP, "worker");
 }
 
 /// A whole fleet file after validation and defaults.
@@ -80,96 +70,89 @@ pub struct Spec {
     pub secrets: Secrets,
 }
 
-/// A fleet, read as far as it can be.
-#[derive(Debug)]
-pub(crate) struct PartialSpec {
-    fleet: Checked<Spanned<FleetName>>,
-    vms: Checked<Vec<Checked<Layered<PartialVm>>>>,
+/// What is given to fleet files from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The values of variables, by name: `--var NAME=VALUE`.
+    pub vars: BTreeMap<String, String>,
+    /// The environment variables that the files [ask for](super::environment).
+    pub secrets: Secrets,
 }
 
-impl PartialSpec {
-    /// Reads a whole fleet, to which the values of variables are given.
-    pub(crate) fn read(
-        root: &Node,
-        sources: &Sources<'_>,
-        vars: &BTreeMap<String, String>,
-        secrets: &Secrets,
-        found: &mut Diagnostics,
-    ) -> Checked<Self> {
-        let start = root.range.start..root.range.start;
-        let fields = fields(&Field::of_map(&start, root), FILE, FILE, found)?;
-        let none = Placeholders::none(secrets, sources);
-        let vars = &Vars::read(fields.get("vars"), vars, &none, FILE, found);
-        let words = Placeholders {
-            vars: Some(vars),
-            ..none
-        };
-        let fleet = fields
-            .required("fleet", found)
-            .and_then(|field| fleet(field, words, found));
-        let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
-        let words = Placeholders {
-            host: Some(LOCAL),
-            fleet: Some(name.map_err(|reported| *reported)),
-            ..words
-        };
-        let vms = layered::<Vm>(&fields, words, found);
-        Ok(Self { fleet, vms })
-    }
-
-    /// Reports what is wrong though all values are of the right type.
-    pub(crate) fn check(&self, found: &mut Diagnostics) {
-        let Ok(vms) = &self.vms else {
-            return;
-        };
-        for (number, one) in vms.iter().enumerate() {
-            if found.patience().is_err() {
-                break;
-            }
-            if let Ok(Layered { vm, layers }) = one {
-                found.turn(number, layers);
-                let mut problems = uses::path_problems(vm);
-                Vm::check(vm, &mut problems);
-                problems.into_iter().for_each(|problem| {
-                    found.report(problem);
-                });
-            }
-        }
-        found.end_turns();
-        let all = vms.iter().flatten().map(|layered| &layered.vm);
-        for problem in conflicts::shared_path(all) {
-            found.report(problem);
-        }
-    }
-
-    /// The spec, if everything could be read.
-    pub(crate) fn finish(self, secrets: &Secrets) -> Checked<Spec> {
-        let vms = self.vms?.into_iter().map(|layered| {
-            let vm = Vm::finish(layered?.vm)?;
-            Ok((vm.name.clone(), vm))
-        });
-        Ok(Spec {
-            fleet: self.fleet?.value,
-            vms: vms.collect::<Checked<_>>()?,
-            secrets: secrets.clone(),
-        })
-    }
-}
-
-fn fleet(
-    field: &Field<'_>,
-    words: Placeholders<'_>,
-    found: &mut Diagnostics,
-) -> Checked<Spanned<FleetName>> {
-    let node = words.expand(field.node, &mut Room::default(), found)?;
-    let field = Field {
-        node: &node,
-        ..field.clone()
-    };
+/// Reads and checks a whole fleet.
+pub(super) fn spec(
+    root: &Node,
+    sources: &Sources<'_>,
+    given: &Given,
+    found: &Diagnostics,
+) -> Checked<Spec> {
     let scope = Scope {
-        sources: words.sources,
+        sources,
+        found,
         root: FILE,
-        vm: Err(Diagnostics::left_open()),
+        vm: None,
     };
-    FleetName::read(&field, scope, found)
+    let start = root.range.start..root.range.start;
+    let fields = Fields::read(&Field::of_map(&start, root, scope), FILE)?;
+    let none = Placeholders {
+        index: None,
+        host: None,
+        fleet: None,
+        vars: None,
+        secrets: &given.secrets,
+        secret: false,
+        room: &Room::default(),
+        scope,
+    };
+    let vars = &Vars::read(fields.get("vars"), &given.vars, &none);
+    let words = Placeholders {
+        vars: Some(vars),
+        ..none
+    };
+    let fleet = fields.required("fleet").and_then(|field| {
+        let node = &words.expand(field.node)?;
+        FleetName::read(&Field {
+            node,
+            ..field.clone()
+        })
+    });
+    let name = fleet.as_ref().map(|fleet| fleet.value.as_str());
+    let words = Placeholders {
+        host: Some(LOCAL),
+        fleet: Some(name.map_err(|reported| *reported)),
+        ..words
+    };
+    let vms = layered::<Vm>(&fields, words)?;
+    check(&vms, found);
+    let vms = vms.into_iter().map(|layered| {
+        let vm = Vm::finish(layered?.vm)?;
+        Ok((vm.name.clone(), vm))
+    });
+    Ok(Spec {
+        fleet: fleet?.value,
+        vms: vms.collect::<Checked<_>>()?,
+        secrets: given.secrets.clone(),
+    })
+}
+
+/// Reports what is wrong though all values are of the right type.
+fn check(vms: &[Checked<Layered<PartialVm>>], found: &Diagnostics) {
+    for (number, one) in vms.iter().enumerate() {
+        if found.patience().is_err() {
+            break;
+        }
+        if let Ok(Layered { vm, layers }) = one {
+            found.turn(Some(number), layers);
+            let mut problems = uses::path_problems(vm);
+            Vm::check(vm, &mut problems);
+            for problem in problems {
+                problem.report(found);
+            }
+        }
+    }
+    found.turn(None, &[]);
+    let all = vms.iter().flatten().map(|layered| &layered.vm);
+    for problem in conflicts::shared_path(all) {
+        problem.report(found);
+    }
 }

@@ -1,12 +1,8 @@
 //! What installs a VM: its keys.
 
-use crate::fleetfile::{
-    Beside, Field, Missing, Readable, Scope, Spanned, Typed, ValueType, Written, accept,
-    first_time, key_text, map, wrong_type,
-};
-use crate::problem::{Checked, Diagnostics, ProblemKind};
+use crate::fleetfile::{Beside, Field, Missing, Readable, Spanned, Typed, ValueType, Written, map};
+use crate::problem::{Checked, ProblemKind};
 use crate::values::{Cmdline, HostPath};
-use crate::yaml::{Value, at};
 use std::collections::BTreeMap;
 
 map! {
@@ -41,62 +37,39 @@ pub(crate) struct PartialFile {
 }
 
 impl Typed for Files {
-    fn value_type() -> ValueType {
-        ValueType::Files
-    }
+    const TYPE: ValueType = ValueType::Files;
 }
 
 impl Readable for Files {
     type Value = BTreeMap<HostPath, HostPath>;
     type Partial = Vec<PartialFile>;
 
-    fn read(
-        field: &Field<'_>,
-        scope: Scope<'_>,
-        found: &mut Diagnostics,
-    ) -> Checked<Vec<PartialFile>> {
-        let Value::Map(entries) = &field.node.value else {
-            return Err(wrong_type(
-                field,
-                "a map of paths in the installer to files, as in /preseed.cfg: preseed.cfg",
-                found,
-            ));
-        };
-        let mut seen = BTreeMap::new();
-        entries
-            .iter()
-            .map(|(key, node)| {
-                found.patience()?;
-                let written = key_text(key, found)?;
-                first_time(&mut seen, written, key, found)?;
-                let at_key = Field {
-                    name: field.name.clone(),
-                    key: key.range.clone(),
-                    node: key,
-                    ..field.clone()
-                };
-                let target = if written.starts_with('/') {
-                    accept(&at_key, written.parse(), found)
+    fn read(field: &Field<'_>) -> Checked<Vec<PartialFile>> {
+        const WANTED: &str =
+            "a map of paths in the installer to files, as in /preseed.cfg: preseed.cfg";
+        let files = field.entries(WANTED)?.map(|(written, key, node)| {
+            let at = |name: String, node| Field {
+                name,
+                key: key.range.clone(),
+                node,
+                ..field.clone()
+            };
+            let target = at(field.name.clone(), key);
+            PartialFile {
+                target: if written.starts_with('/') {
+                    target.accept(written.parse())
                 } else {
                     let message =
                         format!("`{written}` is not a path in the installer: it begins with `/`");
-                    Err(found.report(at(ProblemKind::WrongValue, key, message)))
-                };
-                let source = Field {
-                    name: format!("{}.{written}", field.name),
-                    key: key.range.clone(),
-                    node,
-                    ..field.clone()
-                };
-                Ok(PartialFile {
-                    target,
-                    source: Beside::read(&source, scope, found),
-                })
-            })
-            .collect()
+                    Err(target.report(target.problem(ProblemKind::WrongValue, message)))
+                },
+                source: Beside::read(&at(format!("{}.{written}", field.name), node)),
+            }
+        });
+        Ok(files.collect())
     }
 
-    fn absent(_: &Missing<'_, '_>, _: &mut Diagnostics) -> Checked<Vec<PartialFile>> {
+    fn absent(_: &Missing<'_, '_>) -> Checked<Vec<PartialFile>> {
         Ok(Vec::new())
     }
 

@@ -1,7 +1,7 @@
 //! What a fleet was read from, kept so that it can be read again: with every check, and with secrets of its own time.
 
-use super::file::Spec;
-use super::read::{Given, environment, read_files};
+use super::file::{Given, Spec};
+use super::read::{environment, read_files};
 use crate::problem::Problems;
 use crate::values::Secrets;
 use crate::yaml::FleetFile;

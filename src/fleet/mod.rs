@@ -20,10 +20,10 @@ pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use console::Console;
 pub use disk::{Disk, DiskFormat};
-pub use file::Spec;
+pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
-pub use read::{Given, environment, read_files, read_fleet};
+pub use read::{environment, read_files, read_fleet};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Vm};
 
 /// What is to be known about keys and problems, for whoever asks.

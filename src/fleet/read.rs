@@ -1,20 +1,10 @@
 //! From the bytes of fleet files to what is wanted.
 
-use super::file::{PartialSpec, Spec};
+use super::file::{Given, Spec, spec};
 use crate::fleetfile::environment_names;
 use crate::problem::{Diagnostics, Problems};
-use crate::values::Secrets;
 use crate::yaml::{FleetFile, Sources, unite};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What is given to fleet files from outside.
-#[derive(Debug, Clone, Default)]
-pub struct Given {
-    /// The values of variables, by name: `--var NAME=VALUE`.
-    pub vars: BTreeMap<String, String>,
-    /// The environment variables that the files [ask for](environment).
-    pub secrets: Secrets,
-}
+use std::collections::BTreeSet;
 
 /// Reads one fleet file, to which nothing is given.
 ///
@@ -39,13 +29,11 @@ pub fn read_fleet(bytes: &[u8], file_name: &str, folder: &str) -> Result<Spec, P
 /// Everything that is wrong with the files.
 pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Problems> {
     let sources = Sources::new(files);
-    let mut found = Diagnostics::new(given.secrets.clone());
-    let spec = sources.read(&mut found).and_then(|files| {
-        let root = unite(files, &mut found)?;
-        let partial = PartialSpec::read(&root, &sources, &given.vars, &given.secrets, &mut found)?;
-        partial.check(&mut found);
-        partial.finish(&given.secrets)
-    });
+    let found = Diagnostics::new(given.secrets.clone());
+    let spec = sources
+        .read(&found)
+        .and_then(|files| unite(files, &found))
+        .and_then(|root| spec(&root, &sources, given, &found));
     found.outcome(spec, sources.owned())
 }
 

@@ -5,12 +5,9 @@ use super::boot::{Boot, PartialSeed};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
-use crate::fleetfile::{
-    Field, Readable, Scalar, Scope, Spanned, ValueType, Written, later, map, text, whole, words,
-};
+use crate::fleetfile::{Field, Readable, Scalar, Spanned, ValueType, Written, map, words};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{Cmdline, MachineName, Size, VmName};
-use crate::yaml::at;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -37,16 +34,16 @@ map! {
             absent: "an error, since `boot.cmdline` must be given", effect: NextBoot,
             example: "{ cmdline: console=ttyAMA0 root=/dev/vda1 }",
         },
-        /// What installs the VM, once: its kernel and initrd boot only over a first disk that is empty, and never again
-        /// after that. `apply --wait` follows the installation until the VM runs the kernel that it installed; `apply
-        /// --reinstall VM` erases the disk and begins again.
+        /// What installs the VM, once: its kernel and initrd boot only while the first disk is empty, and never again
+        /// after that. `apply --wait` waits until the VM runs the kernel that it installed; `apply --reinstall VM`
+        /// erases the disk and installs again.
         install: Option<Install> {
             absent: "nothing is installed", effect: Told("when the VM is created"),
             example: "{ kernel: vmlinuz, initrd: initrd.gz, cmdline: console=ttyAMA0 auto=true }",
         },
         /// The host that the VM is on. `local` is the machine on which armfleet runs.
         host: String as Host { default: "local", effect: Told("when the VM is created"), example: "local" },
-        /// The profile that the VM takes over. What is said under the VM's own name, and by its range, counts more.
+        /// The profile whose keys the VM gets. The keys of its range and its own override them.
         profile: Option<String> as Option<Profile> { absent: "the VM has no profile", effect: Now, example: "worker" },
         /// How the guest is executed: `kvm` by the host's processor, `tcg` by QEMU's translator, which runs any guest
         /// on any host, many times slower. With `auto`, an existing domain keeps what it has, and a new one gets KVM
@@ -68,8 +65,8 @@ map! {
         disks: Vec<Disk> {
             absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
         },
-        /// The guest's serial console, ttyAMA0. It is always there for `virsh console`; here it can be given a file
-        /// that keeps its output.
+        /// The guest's serial console, ttyAMA0. It is always there for `virsh console`; `log` names a file that keeps
+        /// its output.
         console: Console {
             absent: "the output is not kept", effect: NextBoot, example: "{ log: \"/var/log/armhf/{name}.log\" }",
         },
@@ -86,10 +83,10 @@ map! {
         /// that kernel. `warm`: QEMU resets the machine and goes on with the kernel that it loaded when it started.
         on_guest_reboot: GuestReboot { default: "cold-boot", effect: NextBoot, example: "warm" },
         /// How long a graceful stop may take, from 1s to 24h. A stop that takes longer is reported as failed; the VM is
-        /// never switched off by force.
+        /// never powered off by force.
         stop_timeout: Duration { default: "2min", effect: Now, example: "5min" },
-        /// What becomes of a change that a running VM gets at a boot only. `never`: it waits for the VM's next boot,
-        /// whoever brings that about. `when-required`: armfleet stops the VM gracefully and starts it again.
+        /// What happens to a change that a running VM gets only when it boots. `never`: it waits for the VM's next
+        /// boot. `when-required`: armfleet stops the VM gracefully and starts it again.
         restart: Restart { default: "never", effect: Now, example: "when-required" },
         /// Whether armfleet never stops, restarts or removes the VM. It holds also after the VM left the file, until an
         /// apply with `protect: false`.
@@ -169,13 +166,11 @@ pub(crate) struct Host;
 
 impl Scalar for Host {
     type Value = String;
-    fn value_type() -> ValueType {
-        ValueType::Word(&[LOCAL])
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
-        match text(field, "a name", found)? {
+    const TYPE: ValueType = ValueType::Word(&[LOCAL]);
+    fn scalar(field: &Field<'_>) -> Checked<String> {
+        match field.text("a name")? {
             LOCAL => Ok(LOCAL.to_owned()),
-            other => Err(later(field, other, found)),
+            other => Err(field.later(other)),
         }
     }
     fn written(value: &String) -> String {
@@ -188,11 +183,9 @@ pub(crate) struct Profile;
 
 impl Scalar for Profile {
     type Value = String;
-    fn value_type() -> ValueType {
-        ValueType::Line
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<String> {
-        text(field, "a profile's name", found).map(str::to_owned)
+    const TYPE: ValueType = ValueType::Line;
+    fn scalar(field: &Field<'_>) -> Checked<String> {
+        field.text("a profile's name").map(str::to_owned)
     }
     fn written(value: &String) -> String {
         value.clone()
@@ -204,15 +197,12 @@ pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
     type Value = u32;
-    fn value_type() -> ValueType {
-        let most = Arch::supported().map(|arch| arch.vcpus.most).max();
-        ValueType::Whole(1, most.unwrap_or_default().into())
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<u32> {
-        let count = whole(field, found)?;
+    const TYPE: ValueType = ValueType::Whole(1, Arch::MOST_VCPUS as u64);
+    fn scalar(field: &Field<'_>) -> Checked<u32> {
+        let count = field.whole()?;
         u32::try_from(count).map_err(|_| {
-            let message = format!("no guest has {count} virtual CPUs");
-            found.report(at(ProblemKind::VcpuRange, field.node, message))
+            let message = format!("{count} are more virtual CPUs than a guest can have");
+            field.report(field.problem(ProblemKind::VcpuRange, message))
         })
     }
     fn written(value: &u32) -> String {
@@ -220,12 +210,10 @@ impl Scalar for Vcpus {
     }
 }
 
-fn autostart_by_state(vm: &PartialVm, _: &mut Diagnostics) -> Checked<Spanned<bool>> {
+fn autostart_by_state(vm: &PartialVm, _: &Diagnostics) -> Checked<Spanned<bool>> {
     let state = vm.state.as_ref().map_err(|reported| *reported)?;
-    Ok(Spanned::new(
-        state.value == DesiredState::Running,
-        &state.range,
-    ))
+    let runs = state.value == DesiredState::Running;
+    Ok(Spanned::new(runs, &state.range))
 }
 
 const MIB: u64 = 1 << 20;
@@ -237,7 +225,7 @@ fn memory_range(vm: &PartialVm) -> Option<Problem> {
     let size = memory.value;
     let new = |message| Problem::new(ProblemKind::MemoryRange, &memory.range, message);
     if size.bytes() < LEAST_MEMORY {
-        let message = format!("{size} of memory hold no kernel with its initrd");
+        let message = format!("{size} of memory are too little for a kernel with its initrd");
         return Some(new(message).help("give at least 32MiB; Debian wants 256MiB"));
     }
     let arch = vm.readable_arch()?;
@@ -254,7 +242,7 @@ fn memory_fraction(vm: &PartialVm) -> Option<Problem> {
     let fraction = bytes >= LEAST_MEMORY && !bytes.is_multiple_of(MIB);
     fraction.then(|| {
         let next = bytes.div_ceil(MIB);
-        let message = format!("{} is no whole number of MiB", memory.value);
+        let message = format!("{} is not a whole number of MiB", memory.value);
         Problem::new(ProblemKind::MemoryFraction, &memory.range, message).help(format!(
             "libvirt gives memory in whole MiB; the next is {next}MiB"
         ))
@@ -279,7 +267,7 @@ fn vcpu_range(vm: &PartialVm) -> Option<Problem> {
     } else if count > GICV2_VCPUS && emulated {
         let message =
             format!("an emulated guest has at most {GICV2_VCPUS} virtual CPUs, not {count}");
-        Some(new(message).help(format!("its interrupt controller, a GICv2, serves no more; `accel: kvm` allows {most}, on a host with a GICv3")))
+        Some(new(message).help(format!("its interrupt controller, a GICv2, supports no more; `accel: kvm` allows {most}, on a host with a GICv3")))
     } else {
         None
     }
@@ -301,7 +289,7 @@ fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {
             "the kernel command line has {length} bytes, and an {arch} kernel keeps {kept}"
         );
         Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
-            .help("shorten it: the kernel would cut off the rest without a word")
+            .help("shorten it: the kernel would cut off the rest without a message")
     };
     too_long.map(problem).collect()
 }
@@ -315,10 +303,10 @@ fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
         let Some(first) = seen.insert(&name.value, &name.range) else {
             continue;
         };
-        let message = format!("two disks of one VM are called `{}`", name.value);
+        let message = format!("two disks of one VM are named `{}`", name.value);
         let problem = Problem::new(ProblemKind::DuplicateDisk, &name.range, message)
             .also(first, "the first")
-            .help("give one of them another `name`; without one a disk is called after its file");
+            .help("give one of them another `name`; without one a disk is named after its file");
         problems.push(problem);
     }
     problems
@@ -355,7 +343,7 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
     )
 }
 
-/// A stop that may take no time always fails, and one that may take days is never noticed to fail.
+/// Without any time a stop always fails; with days, a failed stop is noticed too late.
 fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
     const LEAST: Duration = Duration::from_secs(1);
     const MOST: Duration = Duration::from_secs(24 * 3600);

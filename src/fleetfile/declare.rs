@@ -19,7 +19,7 @@ macro_rules! keys {
     ) => {
         {
             #[allow(unused_imports, reason = "not every map has each")]
-            use $crate::fleetfile::declare::{absence, list, need, optional};
+            use $crate::fleetfile::declare::{absence, list, optional};
             #[allow(unused_imports, reason = "not every map has each")]
             use $crate::fleetfile::{Effect::*, Key, Map, Typed};
 
@@ -32,8 +32,8 @@ macro_rules! keys {
                 keys: &[$(Key {
                     name: stringify!($key),
                     text: concat!($($text),+),
-                    need: need!($absence, $reader),
-                    value_type: <$reader as Typed>::value_type,
+                    is_name: <$reader as Typed>::IS_NAME,
+                    value_type: <$reader as Typed>::TYPE,
                     absence: absence!($absence $($said)?),
                     effect: $effect,
                     example: $example,
@@ -63,19 +63,6 @@ macro_rules! list {
     };
 }
 
-macro_rules! need {
-    (required, $reader:ty) => {
-        $crate::fleetfile::Need::Required
-    };
-    ($absence:ident, $reader:ty) => {
-        if <$reader as $crate::fleetfile::Typed>::IS_NAME {
-            $crate::fleetfile::Need::Name
-        } else {
-            $crate::fleetfile::Need::Optional
-        }
-    };
-}
-
 macro_rules! absence {
     (required) => {
         $crate::fleetfile::Absence::Error
@@ -96,23 +83,6 @@ macro_rules! reader {
     ($type:ty, $reader:ty) => {
         $reader
     };
-}
-
-/// What is read where a key is not given.
-macro_rules! left_out {
-    (required, $reader:ty, $map:expr, $partial:expr, $found:expr) => {
-        Err($map.missing($found))
-    };
-    (default $value:literal, $reader:ty, $map:expr, $partial:expr, $found:expr) => {
-        $map.default::<$reader>($value, $found)
-    };
-    (absent $text:literal, $reader:ty, $map:expr, $partial:expr, $found:expr) => {
-        <$reader as $crate::fleetfile::Readable>::absent($map, $found)
-    };
-    (derived $by:path, $text:literal, $reader:ty, $map:expr, $partial:expr, $found:expr) => {{
-        let _ = $map;
-        $by($partial, $found)
-    }};
 }
 
 /// A map: its struct, the struct of what could be read of it with places, and how one becomes the other.
@@ -157,8 +127,8 @@ macro_rules! map {
         }
 
         const _: () = {
-            use $crate::fleetfile::declare::{keys, left_out, reader};
-            use $crate::fleetfile::{Declared, Field, Map, Missing, Readable, Scope, Typed, ValueType, Written, fields};
+            use $crate::fleetfile::declare::{keys, optional, reader};
+            use $crate::fleetfile::{Declared, Field, Fields, Map, Missing, Readable, Typed, ValueType, Written};
             use $crate::problem::{Checked, Diagnostics, Problem};
 
             impl Declared for $map {
@@ -176,52 +146,31 @@ macro_rules! map {
             }
 
             impl Typed for $map {
-                fn value_type() -> ValueType {
-                    ValueType::Nested(<Self as Declared>::MAP)
-                }
+                const TYPE: ValueType = ValueType::Nested(<Self as Declared>::MAP);
             }
 
             impl Readable for $map {
                 type Value = Self;
                 type Partial = $partial;
 
-                fn read(
-                    field: &Field<'_>,
-                    scope: Scope<'_>,
-                    found: &mut Diagnostics,
-                ) -> Checked<$partial> {
-                    let map = <Self as Declared>::MAP;
-                    let fields = fields(field, map, scope.root, found)?;
-                    let open = Diagnostics::left_open();
+                fn read(field: &Field<'_>) -> Checked<$partial> {
+                    let fields = Fields::read(field, Self::MAP)?;
                     let mut partial = $partial {
                         at: field.key.clone(),
-                        $($called: scope.vm.cloned(),)?
-                        $($key: Err(open),)*
+                        $($called: field.scope.vm.unwrap_or(Err(Diagnostics::left_open())).cloned(),)?
+                        $($key: Err(Diagnostics::left_open()),)*
                     };
                     $(
-                        partial.$key = match fields.get(stringify!($key)) {
-                            Some(field) => <reader!($type $(, $reader)?) as Readable>
-                                ::read(field, scope, found),
-                            None => {
-                                let Some(key) = map.find(stringify!($key)) else {
-                                    return Err(open);
-                                };
-                                let missing = &fields.without(key, scope);
-                                left_out!(
-                                    $absence $($by,)? $($said)?,
-                                    reader!($type $(, $reader)?), missing, &partial, found
-                                )
-                            }
-                        };
+                        partial.$key = fields.field::<reader!($type $(, $reader)?)>(
+                            stringify!($key),
+                            optional!($(&|found| $by(&partial, found))?),
+                        );
                     )*
                     Ok(partial)
                 }
 
-                fn absent(
-                    missing: &Missing<'_, '_>,
-                    found: &mut Diagnostics,
-                ) -> Checked<$partial> {
-                    missing.as_empty::<Self>(found)
+                fn absent(missing: &Missing<'_, '_>) -> Checked<$partial> {
+                    missing.as_empty::<Self>()
                 }
 
                 fn finish(partial: $partial) -> Checked<Self> {
@@ -286,27 +235,20 @@ macro_rules! words {
 
         const _: () = {
             use $crate::fleetfile::declare::list;
-            use $crate::fleetfile::{Field, Scalar, Scope, ValueType, Words, word};
-            use $crate::problem::{Checked, Diagnostics};
+            use $crate::fleetfile::{Field, Scalar, ValueType, Words};
+            use $crate::problem::Checked;
 
             impl Scalar for $words {
                 type Value = Self;
 
-                fn value_type() -> ValueType {
-                    ValueType::Word(&[$($written),+])
-                }
+                const TYPE: ValueType = ValueType::Word(&[$($written),+]);
 
-                fn scalar(
-                    field: &Field<'_>,
-                    _: Scope<'_>,
-                    found: &mut Diagnostics,
-                ) -> Checked<Self> {
-                    let words = Words {
+                fn scalar(field: &Field<'_>) -> Checked<Self> {
+                    field.word(Words {
                         known: &[$(($written, Self::$word)),+],
                         planned: list!($($planned)?),
                         also_called: &[$($(($other, $meant)),*)?],
-                    };
-                    word(field, words, found)
+                    })
                 }
 
                 fn written(value: &Self) -> String {
@@ -317,4 +259,4 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {absence, keys, left_out, list, map, need, optional, reader, words};
+pub(crate) use {absence, keys, list, map, optional, reader, words};

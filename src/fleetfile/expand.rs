@@ -1,12 +1,13 @@
 //! Placeholders in all texts of a value.
 
-use super::fields::listed;
+use super::fields::{Scope, listed};
 use super::placeholder::{Fault, expand};
 use super::scalars::LONGEST;
 use super::suggest::nearest;
-use crate::problem::{Checked, Diagnostics, ErrorReported, Fix, Problem, ProblemKind};
+use crate::problem::{Checked, Diagnostics, Fix, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
-use crate::yaml::{Kind, Node, Sources, Value, at};
+use crate::yaml::{Kind, Node, Value, at};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ const VALUE_LENGTH: usize = 64;
 /// What placeholders stand for at some place; `None`: nothing there.
 #[derive(Clone, Copy)]
 pub(crate) struct Placeholders<'a> {
-    pub(crate) name: Option<Checked<&'a str>>,
+    /// The VM's place in its range.
     pub(crate) index: Option<Checked<&'a str>>,
     pub(crate) host: Option<&'a str>,
     pub(crate) fleet: Option<Checked<&'a str>>,
@@ -28,140 +29,96 @@ pub(crate) struct Placeholders<'a> {
     pub(crate) secrets: &'a Secrets,
     /// Whether the text may hold one.
     pub(crate) secret: bool,
-    pub(crate) sources: &'a Sources<'a>,
+    pub(crate) room: &'a Room,
+    /// Where they stand; its VM is whose name they may stand for.
+    pub(crate) scope: Scope<'a>,
 }
 
 /// How many more values there may be.
 #[derive(Debug)]
-pub(crate) struct Room {
-    left: usize,
-    /// That there were more.
-    full: Option<ErrorReported>,
-}
+pub(crate) struct Room(Cell<Checked<usize>>);
 
 impl Default for Room {
     fn default() -> Self {
-        Self {
-            left: VALUE_LIMIT,
-            full: None,
-        }
+        Self(Cell::new(Ok(VALUE_LIMIT)))
     }
 }
 
 impl Room {
     /// Fails if there were more values than there may be.
-    pub(crate) fn check(&self) -> Checked<()> {
-        self.full.map_or(Ok(()), Err)
+    pub(crate) fn check(&self) -> Checked<usize> {
+        self.0.get()
     }
 
-    fn take(&mut self, text: &str, node: &Node, found: &mut Diagnostics) -> Checked<()> {
-        self.check()?;
-        if let Some(left) = self.left.checked_sub(1 + text.len() / VALUE_LENGTH) {
-            self.left = left;
-            return Ok(());
-        }
-        let message = format!("with this, the fleet's VMs have more than {VALUE_LIMIT} values");
-        let problem = Problem::new(ProblemKind::FileTooLarge, &node.range, message)
-            .help("what `defaults`, profiles and ranges say counts for each VM");
-        let reported = found.report(problem);
-        self.full = Some(reported);
-        Err(reported)
+    fn take(&self, text: &str, node: &Node, found: &Diagnostics) -> Checked<()> {
+        let left = self.check()?.checked_sub(1 + text.len() / VALUE_LENGTH);
+        let left = left.ok_or_else(|| {
+            let message = format!("with this, the fleet's VMs have more than {VALUE_LIMIT} values");
+            Problem::new(ProblemKind::FileTooLarge, &node.range, message)
+                .help("what `defaults`, profiles and ranges say counts for each VM")
+                .report(found)
+        });
+        self.0.set(left);
+        left.map(|_| ())
     }
 }
 
 impl<'a> Placeholders<'a> {
-    /// Nothing.
-    pub(crate) const fn none(secrets: &'a Secrets, sources: &'a Sources<'a>) -> Self {
-        Self {
-            name: None,
-            index: None,
-            host: None,
-            fleet: None,
-            vars: None,
-            secrets,
-            secret: false,
-            sources,
-        }
-    }
-
     /// A value with all placeholders in it replaced. Keys are taken as they are.
-    pub(crate) fn expand(
-        &self,
-        node: &Node,
-        room: &mut Room,
-        found: &mut Diagnostics,
-    ) -> Checked<Node> {
-        let value = match &node.value {
-            Value::Null => Value::Null,
-            Value::Unreadable(reported) => Value::Unreadable(*reported),
-            Value::Scalar(text, _) => {
-                let expanded = self.scalar(text, node, found);
-                if let Value::Scalar(text, _) = &expanded.value {
-                    room.take(text, node, found)?;
-                }
-                return Ok(expanded);
-            }
+    pub(crate) fn expand(&self, node: &Node) -> Checked<Node> {
+        let expanded = match &node.value {
+            Value::Null | Value::Unreadable(_) => node.clone(),
+            Value::Scalar(text, _) => self.scalar(text, node),
             Value::List(entries) => {
-                let entries = entries.iter().map(|entry| self.expand(entry, room, found));
-                Value::List(entries.collect::<Checked<_>>()?)
+                let entries = entries.iter().map(|entry| self.expand(entry));
+                node.with(Value::List(entries.collect::<Checked<_>>()?))
             }
             Value::Map(entries) => {
                 let entries = entries.iter().map(|(key, value)| {
                     let secret = SECRET_KEYS.iter().any(|secret| key.is(secret));
-                    let value = Self { secret, ..*self }.expand(value, room, found)?;
+                    let value = Self { secret, ..*self }.expand(value)?;
                     Ok((key.clone(), value))
                 });
-                Value::Map(entries.collect::<Checked<_>>()?)
+                node.with(Value::Map(entries.collect::<Checked<_>>()?))
             }
         };
-        room.take("", node, found)?;
-        Ok(Node {
-            value,
-            ..node.without_value()
-        })
+        match &expanded.value {
+            Value::Scalar(text, _) => self.room.take(text, node, self.scope.found)?,
+            _ => self.room.take("", node, self.scope.found)?,
+        }
+        Ok(expanded)
     }
 
-    fn scalar(&self, written: &str, node: &Node, found: &mut Diagnostics) -> Node {
+    fn scalar(&self, written: &str, node: &Node) -> Node {
         if !written.contains(['{', '}']) || written.len() > LONGEST {
             return node.clone();
         }
-        let text = match self.text(written, node, found) {
+        let text = match self.text(written, node) {
             Ok(text) => text,
-            Err(reported) => {
-                return Node {
-                    value: Value::Unreadable(reported),
-                    ..node.without_value()
-                };
-            }
+            Err(reported) => return node.with(Value::Unreadable(reported)),
         };
-        let kind = match text.parse() {
-            _ if written.contains("{{") || written.contains("}}") => Kind::Text,
-            Ok(number) => Kind::Whole(number),
-            Err(_) => text.parse().map_or(Kind::Text, Kind::Bool),
+        let kind = match written.contains("{{") || written.contains("}}") {
+            true => Kind::Text,
+            false => Kind::of(&text),
         };
-        let value = Value::Scalar(text, kind);
         // What stands there is not the value.
         let used = node.alias.as_ref().unwrap_or(&node.range).clone();
         Node {
             range: self.default_of(written).unwrap_or(node.range.clone()),
             alias: Some(used),
-            value,
+            value: Value::Scalar(text, kind),
         }
     }
 
     /// Where the default stands that a text is nothing but a placeholder for.
     fn default_of(&self, written: &str) -> Option<Range<usize>> {
         let name = written.strip_prefix("{var.")?.strip_suffix('}')?;
-        self.vars?.get(name)?.as_ref().ok()?.default.clone()
+        self.vars?.known.get(name)?.as_ref().ok()?.default.clone()
     }
 
     /// A text with its placeholders replaced.
-    pub(crate) fn text(
-        &self,
-        written: &str,
-        node: &Node,
-        found: &mut Diagnostics,
-    ) -> Checked<String> {
+    pub(crate) fn text(&self, written: &str, node: &Node) -> Checked<String> {
+        let Scope { found, sources, .. } = self.scope;
         found.patience()?;
         let mut missing = None;
         let expanded = expand(written, LONGEST, |word| match self.value(word)? {
@@ -175,30 +132,35 @@ impl<'a> Placeholders<'a> {
             (Ok(text), None) => Ok(text),
             (Ok(_), Some(reported)) => Err(reported),
             (Err(faults), _) => {
-                let start = self.sources.verbatim(node, written);
+                let start = sources.verbatim(node, written);
                 let reports = faults.into_iter().map(|fault| {
                     let part = |start: usize| start + fault.part().start..start + fault.part().end;
                     let place = start.map_or_else(|| node.range.clone(), part);
-                    match found.is_told(&place) {
-                        Some(reported) => reported,
-                        None => found.report(self.problem(&fault, place, written, node)),
-                    }
+                    let told = found.is_told(&place);
+                    let tell = || self.problem(&fault, place, written, node).report(found);
+                    told.unwrap_or_else(tell)
                 });
                 Err(reports.last().unwrap_or(Diagnostics::left_open()))
             }
         }
     }
 
+    /// The name of the VM, where there is one.
+    fn name(&self) -> Option<Checked<&'a str>> {
+        let vm = self.scope.vm?;
+        Some(vm.map(|vm| vm.value.as_str()))
+    }
+
     /// What a word stands for, if for anything.
     fn value(&self, word: &str) -> Option<Checked<&'a str>> {
         match word {
-            "name" => self.name,
+            "name" => self.name(),
             "index" => self.index,
             "host" => self.host.map(Ok),
             "fleet" => self.fleet,
             _ => {
                 if let Some(name) = word.strip_prefix("var.") {
-                    let var = self.vars?.get(name)?.as_ref();
+                    let var = self.vars?.known.get(name)?.as_ref();
                     return Some(var.map(|var| var.value.as_str()).map_err(|why| *why));
                 }
                 let value = self.secrets.get(word.strip_prefix("env.")?)?;
@@ -212,13 +174,15 @@ impl<'a> Placeholders<'a> {
         let mut problem = match fault {
             Fault::Unknown(_) => self.unknown(word, node),
             Fault::Lone(_) => {
-                let message = format!("a `{word}` without its partner");
-                let help = format!("write `{word}{word}` for a `{word}` as such");
+                let message = format!("a `{word}` that has no partner");
+                let help = format!("write `{word}{word}` for a literal `{word}`");
                 at(ProblemKind::Placeholder, node, message).help(help)
             }
         };
         // In a text with escapes the word itself has no place.
-        let fix = problem.fix.filter(|_| self.sources.text(&place) == word);
+        let fix = problem
+            .fix
+            .filter(|_| self.scope.sources.text(&place) == word);
         problem.fix = fix.map(|fix| Fix {
             range: place.clone(),
             ..fix
@@ -241,26 +205,27 @@ impl<'a> Placeholders<'a> {
         if let Some(name) = after("env.") {
             return self.environment(name, node);
         }
-        let message = format!("`{word}` stands for nothing here");
+        let message = format!("`{word}` is not replaced by anything here");
         let problem = at(ProblemKind::Placeholder, node, message);
-        if name == "index" && self.name.is_some() {
+        if name == "index" && self.scope.vm.is_some() {
             return problem.help("only the VMs of a range, as in `obs-[01-12]`, have an index");
         }
         let known = self.known();
         let near = nearest(name, known.iter().copied());
-        let problem = match near {
-            // Of a variable the name is still to be said.
-            Some(near) if near.contains('.') => {
-                problem.label(format!("did you mean `{{{near}}}`?"))
+        let problem = match near.map(|near| format!("{{{near}}}")) {
+            Some(near) => {
+                let problem = problem.label(format!("did you mean `{near}`?"));
+                // Of a variable the name is still to be said.
+                match near.contains('.') {
+                    true => problem,
+                    false => problem.fix(near),
+                }
             }
-            Some(near) => problem
-                .label(format!("did you mean `{{{near}}}`?"))
-                .fix(format!("{{{near}}}")),
             None => problem,
         };
         let words: Vec<_> = known.iter().map(|word| format!("{{{word}}}")).collect();
         let words = listed(words.iter().map(String::as_str), "and");
-        let brace = "write `{{` for a `{` as such";
+        let brace = "write `{{` for a literal `{`";
         problem.help(match known.len() {
             0 => brace.to_owned(),
             1 => format!("only {words} is replaced; {brace}"),
@@ -281,7 +246,7 @@ impl<'a> Placeholders<'a> {
                 "the environment variable `{name}` is too short for a secret"
             ))
             .help(format!(
-                "it needs {SHORTEST} bytes, so that it is not found by chance in what is shown"
+                "it needs at least {SHORTEST} bytes; a shorter one would be hidden wherever it occurs by chance"
             )),
         }
     }
@@ -289,7 +254,7 @@ impl<'a> Placeholders<'a> {
     /// The words that stand for something.
     fn known(&self) -> Vec<&'static str> {
         let words = [
-            ("name", self.name.is_some()),
+            ("name", self.scope.vm.is_some()),
             ("index", self.index.is_some()),
             ("fleet", self.fleet.is_some()),
             ("host", self.host.is_some()),
@@ -318,11 +283,6 @@ pub(crate) struct Var {
 }
 
 impl Vars {
-    /// The variable of a name, if it is declared.
-    pub(crate) fn get(&self, name: &str) -> Option<&Checked<Var>> {
-        self.known.get(name)
-    }
-
     /// What somebody who wrote another name probably meant.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.known.keys().map(String::as_str))

@@ -157,7 +157,7 @@ fn planned(map: &Map, name: &str) -> KeyTopic {
 }
 
 fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
-    let value_type = (key.value_type)();
+    let value_type = key.value_type;
     let described = value_type.described();
     let about = KeyText {
         meaning: key.text.trim_start(),
@@ -218,11 +218,7 @@ fn parent(maps: &[&'static Map], map: &Map) -> Option<(&'static Map, &'static st
     let mut above = maps
         .iter()
         .flat_map(|parent| parent.keys.iter().map(|key| (*parent, key)));
-    let inside = |key: &Key| {
-        (key.value_type)()
-            .map()
-            .is_some_and(|inner| inner.id == map.id)
-    };
+    let inside = |key: &Key| key.value_type.map().is_some_and(|inner| inner.id == map.id);
     let (parent, key) = above.find(|(_, key)| inside(key))?;
-    Some((parent, key.name, (key.value_type)()))
+    Some((parent, key.name, key.value_type))
 }

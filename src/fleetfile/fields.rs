@@ -1,27 +1,35 @@
 //! Taking maps apart by the declarations of their keys.
 
-use super::key::{Key, Map, Need, Suggestion};
+use super::key::{Key, Map, Suggestion};
 use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
-use crate::yaml::{Kind, Node, Value, at, describe, mend};
+use crate::values::VmName;
+use crate::yaml::{Kind, Node, Sources, Value, at, describe, suggest};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A value and the part of the text that it is from.
+/// A value and the part of the text that it is from, or would be in.
 #[derive(Debug, Clone)]
 pub(crate) struct Spanned<T> {
-    /// The value.
     pub(crate) value: T,
-    /// Where it is written, or where it would be.
     pub(crate) range: Range<usize>,
 }
 
 impl<T> Spanned<T> {
     pub(crate) fn new(value: T, range: &Range<usize>) -> Self {
-        Self {
-            value,
-            range: range.clone(),
-        }
+        let range = range.clone();
+        Self { value, range }
     }
+}
+
+/// What a value is read with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) sources: &'a Sources<'a>,
+    pub(crate) found: &'a Diagnostics,
+    /// The map that the language begins with.
+    pub(crate) root: &'static Map,
+    /// The name of the VM that the value is for, and where it is declared.
+    pub(crate) vm: Option<Checked<&'a Spanned<VmName>>>,
 }
 
 /// A key with its value.
@@ -37,55 +45,178 @@ pub(crate) struct Field<'n> {
     pub(crate) node: &'n Node,
     /// The map in which the key is not given: then there is nothing in the value.
     pub(crate) missing_in: Option<&'static Map>,
+    pub(crate) scope: Scope<'n>,
 }
 
 impl<'n> Field<'n> {
     /// A map that is no other's, such as a VM with all its layers.
-    pub(crate) fn of_map(key: &Range<usize>, node: &'n Node) -> Self {
+    pub(crate) fn of_map(key: &Range<usize>, node: &'n Node, scope: Scope<'n>) -> Self {
         Self {
             name: String::new(),
             example: "",
             key: key.clone(),
             node,
             missing_in: None,
+            scope,
         }
     }
+
+    /// A problem with the value.
+    pub(crate) fn problem(&self, code: ProblemKind, message: impl Into<String>) -> Problem {
+        at(code, self.node, message)
+    }
+
+    pub(crate) fn report(&self, problem: Problem) -> ErrorReported {
+        problem.report(self.scope.found)
+    }
+
+    /// Reports a value of the wrong shape, or none.
+    pub(crate) fn wrong_type(&self, wanted: &str) -> ErrorReported {
+        let name = &self.name;
+        let not = match &self.node.value {
+            Value::Unreadable(reported) => return *reported,
+            Value::Null => {
+                let message = format!("`{name}` has no value");
+                let problem = Problem::new(ProblemKind::MissingKey, &self.key, message);
+                return self.report(problem.help(format!("give it one: `{name}` is {wanted}")));
+            }
+            Value::Map(entries) if is_placeholder(entries) => {
+                let message = format!("`{name}` is {wanted}, and without quotes this is a map");
+                let problem = self.problem(ProblemKind::WrongType, message);
+                return self
+                    .report(problem.help("put a value that begins with `{` between quotes"));
+            }
+            Value::Scalar(text, _) if text.is_empty() => "an empty text",
+            Value::Scalar(text, _) => &format!("`{text}`"),
+            other => describe(other),
+        };
+        let message = format!("`{name}` is {wanted}, not {not}");
+        self.report(self.problem(ProblemKind::WrongType, message))
+    }
+
+    /// The entries of a map from names.
+    pub(crate) fn entries(
+        &self,
+        wanted: &str,
+    ) -> Checked<impl Iterator<Item = (&'n str, &'n Node, &'n Node)>> {
+        match &self.node.value {
+            Value::Null => Ok(entries(&[], self.scope.found)),
+            Value::Map(map) => Ok(entries(map, self.scope.found)),
+            _ => Err(self.wrong_type(wanted)),
+        }
+    }
+}
+
+/// `{name}` without quotes is a map with one key that has no value.
+fn is_placeholder(entries: &[(Node, Node)]) -> bool {
+    matches!(entries, [(_, value)] if matches!(value.value, Value::Null))
+}
+
+/// The entries of a map whose keys are words, each with its word; what else there is, and what is given twice, is reported.
+fn entries<'n>(
+    map: &'n [(Node, Node)],
+    found: &'n Diagnostics,
+) -> impl Iterator<Item = (&'n str, &'n Node, &'n Node)> {
+    let mut seen = BTreeMap::new();
+    let patient = map.iter().take_while(|_| found.patience().is_ok());
+    patient.filter_map(move |(key, value)| {
+        let written = key_text(key, found).ok()?;
+        let Some(first) = seen.get(written) else {
+            seen.insert(written, &key.range);
+            return Some((written, key, value));
+        };
+        at(
+            ProblemKind::DuplicateKey,
+            key,
+            format!("`{written}` is given twice"),
+        )
+        .label("and again here")
+        .also(first, "first here")
+        .help("remove one of them")
+        .report(found);
+        None
+    })
+}
+
+fn key_text<'n>(key: &'n Node, found: &Diagnostics) -> Checked<&'n str> {
+    let problem = match &key.value {
+        Value::Scalar(text, Kind::Text) if text == "<<" => {
+            let message = "`<<` does not merge maps in a fleet file";
+            let help = "write the keys out; an alias for a whole value (`boot: *boot`) works";
+            at(ProblemKind::MergeKey, key, message).help(help)
+        }
+        Value::Scalar(text, _) => return Ok(text),
+        other => {
+            let message = format!("a key is a word, not {}", describe(other));
+            let problem = at(ProblemKind::BadKey, key, message);
+            match other {
+                Value::List(_) => {
+                    problem.help("a range of VMs goes between quotes, as in \"[01-12]\"")
+                }
+                _ => problem,
+            }
+        }
+    };
+    Err(problem.report(found))
 }
 
 /// The fields of one map.
 #[derive(Debug)]
 pub(crate) struct Fields<'n> {
     pub(crate) map: &'static Map,
-    /// Where the map's own key is.
-    pub(crate) at: Range<usize>,
-    missing_in: Option<&'static Map>,
+    /// The map's own key and value.
+    pub(crate) of: Field<'n>,
     given: BTreeMap<&'static str, Field<'n>>,
     /// Keys that seem to be there, misspelled.
     meant: BTreeMap<&'static str, ErrorReported>,
 }
 
 impl<'n> Fields<'n> {
-    /// A field that may be left out.
+    /// The fields of a value that is a map with these keys.
+    pub(crate) fn read(field: &Field<'n>, map: &'static Map) -> Checked<Self> {
+        let mut fields = Fields {
+            map,
+            of: field.clone(),
+            given: BTreeMap::new(),
+            meant: BTreeMap::new(),
+        };
+        match &field.node.value {
+            Value::Null => {}
+            Value::Unreadable(reported) => return Err(*reported),
+            Value::Map(map) => {
+                for (written, key, value) in entries(map, field.scope.found) {
+                    fields.take(written, key, value);
+                }
+            }
+            other => {
+                let message = format!("{} is a map of keys, not {}", map.owner, describe(other));
+                return Err(field.report(field.problem(ProblemKind::WrongType, message)));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// A field, if it is given.
     pub(crate) fn get(&self, name: &str) -> Option<&Field<'n>> {
         self.given.get(name)
     }
 
     /// A field that must be given.
-    pub(crate) fn required(&self, name: &str, found: &mut Diagnostics) -> Checked<&Field<'n>> {
+    pub(crate) fn required(&self, name: &str) -> Checked<&Field<'n>> {
         match (self.get(name), self.map.find(name)) {
             (Some(field), _) => Ok(field),
-            (None, Some(key)) => Err(self.missing(key, found)),
+            (None, Some(key)) => Err(self.missing(key)),
             (None, None) => Err(Diagnostics::left_open()),
         }
     }
 
     /// Reports that a key must be given.
-    pub(crate) fn missing(&self, key: &Key, found: &mut Diagnostics) -> ErrorReported {
+    pub(crate) fn missing(&self, key: &Key) -> ErrorReported {
         if let Some(reported) = self.meant.get(key.name) {
             return *reported;
         }
         let (name, example) = (key.name, key.example);
-        let (message, entry) = match self.missing_in {
+        let (message, entry) = match self.of.missing_in {
             None => (
                 format!("{} needs `{name}`", self.map.owner),
                 format!("{name}: {example}"),
@@ -95,56 +226,40 @@ impl<'n> Fields<'n> {
                 format!("{}: {{ {name}: {example} }}", self.map.id),
             ),
         };
-        let problem = Problem::new(ProblemKind::MissingKey, &self.at, message);
-        found.report(problem.help(format!("add it, as in `{entry}`")))
+        let problem = Problem::new(ProblemKind::MissingKey, &self.of.key, message);
+        self.of
+            .report(problem.help(format!("add it, as in `{entry}`")))
     }
 
     /// Takes in one entry of the map.
-    fn take(
-        &mut self,
-        written: &str,
-        key: &Node,
-        value: &'n Node,
-        root: &'static Map,
-        found: &mut Diagnostics,
-    ) {
-        let full = format!("{}{written}", self.map.prefix);
+    fn take(&mut self, written: &str, key: &Node, value: &'n Node) {
+        let name = format!("{}{written}", self.map.prefix);
         if self.map.planned.contains(&written) {
-            let message = format!("`{full}` is not supported yet");
-            found.report(at(ProblemKind::NotSupportedYet, key, message));
+            let message = format!("`{name}` is not supported yet");
+            self.of
+                .report(at(ProblemKind::NotSupportedYet, key, message));
             return;
         }
         let Some(known) = self.map.find(written) else {
-            return self.take_unknown(written, key, root, found);
+            return self.take_unknown(written, key);
         };
-        let empty = matches!(value.value, Value::Null);
-        match known.need {
-            Need::Name if empty => {
-                let message = format!("`{full}` has no value");
-                let problem = Problem::new(ProblemKind::MissingKey, &key.range, message);
-                found.report(problem.help("give it one, or leave the key out"));
-            }
-            Need::Optional if empty => {}
-            Need::Name | Need::Optional | Need::Required => {
-                let field = Field {
-                    name: full,
-                    example: known.example,
-                    key: key.range.clone(),
-                    node: value,
-                    missing_in: None,
-                };
-                self.given.insert(known.name, field);
-            }
+        if known.is_required() || !matches!(value.value, Value::Null) {
+            let field = Field {
+                name,
+                example: known.example,
+                ..Field::of_map(&key.range, value, self.of.scope)
+            };
+            self.given.insert(known.name, field);
+        } else if known.is_name {
+            let message = format!("`{name}` has no value");
+            let problem = Problem::new(ProblemKind::MissingKey, &key.range, message);
+            self.of
+                .report(problem.help("give it one, or leave the key out"));
         }
     }
 
-    fn take_unknown(
-        &mut self,
-        written: &str,
-        key: &Node,
-        root: &'static Map,
-        found: &mut Diagnostics,
-    ) {
+    fn take_unknown(&mut self, written: &str, key: &Node) {
+        let Scope { found, root, .. } = self.of.scope;
         let map = self.map;
         let meant = found.meant(key.range.start, || match map.suggestion(written, root) {
             Some(Suggestion::Here(name)) => Some(name),
@@ -152,19 +267,16 @@ impl<'n> Fields<'n> {
         });
         let reported = match found.is_told(&key.range) {
             Some(reported) => reported,
-            None => found.report(self.unknown(written, key, root)),
+            None => self.unknown(written, key).report(found),
         };
         self.meant.extend(meant.map(|name| (name, reported)));
     }
 
-    fn unknown(&self, written: &str, key: &Node, root: &'static Map) -> Problem {
+    fn unknown(&self, written: &str, key: &Node) -> Problem {
         let message = format!("{} has no key `{written}`", self.map.owner);
         let problem = at(ProblemKind::UnknownKey, key, message);
-        match self.map.suggestion(written, root) {
-            Some(Suggestion::Here(name)) => {
-                let problem = problem.label(format!("did you mean `{name}`?"));
-                mend(problem, key, name)
-            }
+        match self.map.suggestion(written, self.of.scope.root) {
+            Some(Suggestion::Here(name)) => suggest(problem, key, name),
             Some(Suggestion::Elsewhere(place)) => problem.label(place),
             None => {
                 let keys = listed(self.map.names(), "and");
@@ -172,130 +284,6 @@ impl<'n> Fields<'n> {
             }
         }
     }
-}
-
-/// The fields of a map, in a language that begins with the map `root`.
-pub(crate) fn fields<'n>(
-    field: &Field<'n>,
-    map: &'static Map,
-    root: &'static Map,
-    found: &mut Diagnostics,
-) -> Checked<Fields<'n>> {
-    let node = field.node;
-    let mut fields = Fields {
-        map,
-        at: field.key.clone(),
-        missing_in: field.missing_in,
-        given: BTreeMap::new(),
-        meant: BTreeMap::new(),
-    };
-    let entries = match &node.value {
-        Value::Null => return Ok(fields),
-        Value::Unreadable(reported) => return Err(*reported),
-        Value::Map(entries) => entries,
-        other => {
-            let message = format!("{} is a map of keys, not {}", map.owner, describe(other));
-            return Err(found.report(at(ProblemKind::WrongType, node, message)));
-        }
-    };
-    let mut seen = BTreeMap::new();
-    for (key, value) in entries {
-        found.patience()?;
-        let written = key_text(key, found);
-        let new = written.and_then(|written| first_time(&mut seen, written, key, found));
-        if let (Ok(written), Ok(())) = (written, new) {
-            fields.take(written, key, value, root, found);
-        }
-    }
-    Ok(fields)
-}
-
-/// Notes a key as seen; reports one that was seen before.
-pub(crate) fn first_time<'n>(
-    seen: &mut BTreeMap<&'n str, Range<usize>>,
-    written: &'n str,
-    key: &Node,
-    found: &mut Diagnostics,
-) -> Checked<()> {
-    let Some(first) = seen.get(written) else {
-        seen.insert(written, key.range.clone());
-        return Ok(());
-    };
-    let problem = at(
-        ProblemKind::DuplicateKey,
-        key,
-        format!("`{written}` is given twice"),
-    )
-    .label("and again here")
-    .also(first, "first here")
-    .help("remove one of them");
-    Err(found.report(problem))
-}
-
-/// A key's text.
-pub(crate) fn key_text<'n>(key: &'n Node, found: &mut Diagnostics) -> Checked<&'n str> {
-    match &key.value {
-        Value::Scalar(text, Kind::Text) if text == "<<" => {
-            let problem = at(
-                ProblemKind::MergeKey,
-                key,
-                "`<<` does not merge maps in a fleet file",
-            )
-            .help("write the keys out; an alias for a whole value (`boot: *boot`) works");
-            Err(found.report(problem))
-        }
-        Value::Scalar(text, _) => Ok(text),
-        other => {
-            let message = format!("a key is a word, not {}", describe(other));
-            let problem = at(ProblemKind::BadKey, key, message);
-            Err(found.report(match other {
-                Value::List(_) => {
-                    problem.help("a range of VMs goes between quotes, as in \"[01-12]\"")
-                }
-                _ => problem,
-            }))
-        }
-    }
-}
-
-/// Reports a value of the wrong shape, or none.
-pub(crate) fn wrong_type(
-    field: &Field<'_>,
-    wanted: &str,
-    found: &mut Diagnostics,
-) -> ErrorReported {
-    let name = &field.name;
-    found.report(match &field.node.value {
-        Value::Unreadable(reported) => return *reported,
-        Value::Null => Problem::new(
-            ProblemKind::MissingKey,
-            &field.key,
-            format!("`{name}` has no value"),
-        )
-        .help(format!("give it one: `{name}` is {wanted}")),
-        Value::Scalar(text, _) if text.is_empty() => {
-            let message = format!("`{name}` is {wanted}, not an empty text");
-            at(ProblemKind::WrongType, field.node, message)
-        }
-        Value::Scalar(text, _) => {
-            let message = format!("`{name}` is {wanted}, not `{text}`");
-            at(ProblemKind::WrongType, field.node, message)
-        }
-        Value::Map(entries) if is_placeholder(entries) => {
-            let message = format!("`{name}` is {wanted}, and without quotes this is a map");
-            at(ProblemKind::WrongType, field.node, message)
-                .help("put a value that begins with `{` between quotes")
-        }
-        other => {
-            let message = format!("`{name}` is {wanted}, not {}", describe(other));
-            at(ProblemKind::WrongType, field.node, message)
-        }
-    })
-}
-
-/// `{name}` without quotes is a map with one key that has no value.
-fn is_placeholder(entries: &[(Node, Node)]) -> bool {
-    matches!(entries, [(_, value)] if matches!(value.value, Value::Null))
 }
 
 /// Words between backquotes, with commas and a last `and` or `or`.

@@ -3,17 +3,6 @@
 use super::suggest::nearest;
 use ValueType::{Entries, List, Named, Nested};
 
-/// Whether a key may be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// May be left out; `null` does the same.
-    Optional,
-    /// May be left out, but not given without a value: something is called by it.
-    Name,
-    /// Must be given.
-    Required,
-}
-
 /// A key of a map.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -21,14 +10,21 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// What it says, in whole sentences.
     pub(crate) text: &'static str,
-    pub(crate) need: Need,
-    pub(crate) value_type: fn() -> ValueType,
+    /// Whether something is called by it, so that `null` is no way to leave it out.
+    pub(crate) is_name: bool,
+    pub(crate) value_type: ValueType,
     pub(crate) absence: Absence,
     pub(crate) effect: Effect,
     /// A value, on one line.
     pub(crate) example: &'static str,
     /// What people who know other programs write for it.
     pub(crate) also_called: &'static [&'static str],
+}
+
+impl Key {
+    pub(crate) const fn is_required(&self) -> bool {
+        matches!(self.absence, Absence::Error)
+    }
 }
 
 /// What it means to leave a key out.
@@ -131,7 +127,7 @@ impl Map {
             return;
         }
         maps.push(self);
-        let below = self.keys.iter().filter_map(|key| (key.value_type)().map());
+        let below = self.keys.iter().filter_map(|key| key.value_type.map());
         below.for_each(|map| map.collect(maps));
     }
 

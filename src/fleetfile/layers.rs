@@ -1,18 +1,16 @@
 //! What a VM is made of, the weakest first: `defaults`, its profile, the range that it is of, and its own keys.
 
 use super::declarations::{Declarations, Declared as DeclaredVm, declarations};
-use super::expand::{Placeholders, Room};
-use super::fields::{Field, Fields, Spanned, first_time, key_text, listed, wrong_type};
-use super::key::Map;
+use super::expand::Placeholders;
+use super::fields::{Field, Fields, Scope, listed};
 use super::merge::merge;
-use super::readable::{Readable, Scope};
+use super::readable::Readable;
 use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Layer, Problem, ProblemKind};
 use crate::values::VmName;
-use crate::yaml::{Node, Value, at, describe, mend};
+use crate::yaml::{Node, Value, at, describe, suggest};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::rc::Rc;
 
 /// A VM that was read, and the parts of the files that it is made of, besides its own.
 #[derive(Debug)]
@@ -23,106 +21,72 @@ pub(crate) struct Layered<P> {
 
 /// What VMs are made of, besides their own keys.
 struct Layers<'n> {
-    defaults: Option<(&'n Range<usize>, &'n Node)>,
+    defaults: Option<&'n Field<'n>>,
     profiles: BTreeMap<&'n str, (&'n Node, &'n Node)>,
-    ranges: Vec<(&'n Node, &'n Node)>,
-    vars: Range<usize>,
-    /// What is said about all VMs with a certain profile that are of a certain range.
-    merged: BTreeMap<(Option<&'n str>, Option<usize>), Rc<Node>>,
-    room: Room,
-    root: &'static Map,
+    /// What is said about all VMs with a certain profile that are of a certain range, by where these begin.
+    merged: BTreeMap<[Option<usize>; 2], Node>,
+    words: Placeholders<'n>,
+}
+
+/// The profile that a VM names.
+struct Profile<'n> {
+    /// Where it does.
+    used: Range<usize>,
+    body: &'n Node,
 }
 
 /// Reads all VMs. `words` are what placeholders stand for, apart from the VM's own name.
 pub(crate) fn layered<T: Readable>(
     file: &Fields<'_>,
     words: Placeholders<'_>,
-    found: &mut Diagnostics,
 ) -> Checked<Vec<Checked<Layered<T::Partial>>>> {
-    let declared = file
-        .required("vms", found)
-        .cloned()
-        .and_then(|field| declarations(&field, words.sources, found));
-    let defaults = file.get("defaults");
-    let defaults = defaults.filter(|field| is_map(field, "a map of a VM's keys", found));
-    let (declared, failed) = match declared {
-        Ok(declared) => (declared, None),
-        Err(reported) => (Declarations::default(), Some(reported)),
-    };
-    let mut layers = Layers {
-        defaults: defaults.map(|field| (&field.key, field.node)),
-        profiles: profiles(file.get("profiles"), found),
-        ranges: declared.ranges,
-        vars: words.vars.map_or(0..0, |vars| vars.extent.clone()),
-        merged: BTreeMap::new(),
-        room: Room::default(),
-        root: file.map,
-    };
-    let vms = declared.vms.iter().enumerate();
-    let vms: Vec<_> = vms
-        .map(|(number, vm)| layers.vm::<T>(number, vm, words, found))
-        .collect();
-    found.end_turns();
-    // So many are not checked, either.
-    layers.room.check()?;
-    layers.read_alone::<T>(words, found);
-    match failed {
-        Some(reported) => Err(reported),
-        None => Ok(vms),
-    }
-}
-
-/// Whether a field is a map, or nothing; reports it otherwise.
-fn is_map(field: &Field<'_>, wanted: &str, found: &mut Diagnostics) -> bool {
-    let fits = matches!(field.node.value, Value::Null | Value::Map(_));
-    if !fits {
-        wrong_type(field, wanted, found);
-    }
-    fits
-}
-
-fn profiles<'n>(
-    field: Option<&Field<'n>>,
-    found: &mut Diagnostics,
-) -> BTreeMap<&'n str, (&'n Node, &'n Node)> {
-    let mut profiles = BTreeMap::new();
-    let Some(field) = field.filter(|field| is_map(field, "a map from names to profiles", found))
-    else {
-        return profiles;
-    };
-    let Value::Map(entries) = &field.node.value else {
-        return profiles;
-    };
-    let mut seen = BTreeMap::new();
-    for (key, body) in entries {
-        let Ok(name) = key_text(key, found) else {
-            continue;
-        };
-        if found.patience().is_err() || first_time(&mut seen, name, key, found).is_err() {
-            continue;
+    let declared = file.required("vms").and_then(declarations);
+    let none = Declarations::default();
+    let Declarations { vms, ranges } = declared.as_ref().unwrap_or(&none);
+    let defaults = file.get("defaults").filter(|field| {
+        let is_map = matches!(field.node.value, Value::Null | Value::Map(_));
+        if !is_map {
+            field.wrong_type("a map of a VM's keys");
         }
+        is_map
+    });
+    let mut layers = Layers {
+        defaults,
+        profiles: file.get("profiles").map(profiles).unwrap_or_default(),
+        merged: BTreeMap::new(),
+        words,
+    };
+    let vms = vms.iter().enumerate();
+    let vms = vms.map(|(number, vm)| layers.vm::<T>(number, vm)).collect();
+    words.scope.found.turn(None, &[]);
+    // So many are not checked, either.
+    words.room.check()?;
+    layers.read_alone::<T>(ranges);
+    declared.map(|_| vms)
+}
+
+fn profiles<'n>(field: &Field<'n>) -> BTreeMap<&'n str, (&'n Node, &'n Node)> {
+    let entries = field.entries("a map from names to profiles");
+    let profiles = entries.into_iter().flatten();
+    let profiles = profiles.inspect(|(name, key, body)| {
         // The rule for names is one for all.
         if let Err(why) = name.parse::<VmName>() {
-            found.report(at(ProblemKind::WrongValue, key, why.0));
+            field.report(at(ProblemKind::WrongValue, key, why.0));
         }
         if !matches!(body.value, Value::Null | Value::Map(_)) {
-            let message = format!(
-                "a profile is a map of a VM's keys, not {}",
-                describe(&body.value)
-            );
-            found.report(at(ProblemKind::WrongType, body, message));
+            let other = describe(&body.value);
+            let message = format!("a profile is a map of a VM's keys, not {other}");
+            field.report(at(ProblemKind::WrongType, body, message));
         }
         if let Some((key, _)) = body.entry("profile") {
-            let problem = at(
-                ProblemKind::UnknownKey,
-                key,
-                "a profile has no profile of its own",
-            );
-            found.report(problem.help("a VM has one profile; write out here what both are to say"));
+            let message = "a profile has no profile of its own";
+            let help = "a VM has one profile; write the keys of the other one here";
+            field.report(at(ProblemKind::UnknownKey, key, message).help(help));
         }
-        profiles.insert(name, (key, body));
-    }
+    });
     profiles
+        .map(|(name, key, body)| (name, (key, body)))
+        .collect()
 }
 
 impl<'n> Layers<'n> {
@@ -130,113 +94,90 @@ impl<'n> Layers<'n> {
         &mut self,
         number: usize,
         declared: &DeclaredVm<'n>,
-        words: Placeholders<'_>,
-        found: &mut Diagnostics,
     ) -> Checked<Layered<T::Partial>> {
+        let found = self.words.scope.found;
         found.patience()?;
-        self.room.check()?;
-        let name = declared.name.as_ref().map_err(|reported| *reported);
-        let words = Placeholders {
-            name: Some(name.map(VmName::as_str)),
-            index: declared.index.as_deref().map(Ok),
-            ..words
-        };
-        let mut parts = self.parts(declared);
-        found.turn(number, &parts);
-        let profile = self.profile(declared, words, found);
-        if let Ok(Some((used, name))) = &profile
-            && let Some((_, body)) = self.profiles.get(name)
-        {
-            let by = declared.by();
-            let (extent, used) = (body.extent(), used.clone());
-            parts.push(Layer { extent, used, by });
-            found.turn(number, &parts);
-        }
-        let known = profile
-            .as_ref()
-            .ok()
-            .cloned()
-            .flatten()
-            .map(|(_, name)| name);
-        let base = self.base(known, declared.range);
-        let merged = match declared.own.filter(|own| !matches!(own.value, Value::Null)) {
-            Some(own) => &merge(&base, own),
-            None => base.as_ref(),
-        };
-        let node = words.expand(merged, &mut self.room, found)?;
-        let name = name.map(|name| Spanned::new(name.clone(), &declared.key.range));
+        self.words.room.check()?;
         let scope = Scope {
-            sources: words.sources,
-            root: self.root,
-            vm: name.as_ref().map_err(|reported| *reported),
+            vm: Some(declared.name.as_ref().map_err(|reported| *reported)),
+            ..self.words.scope
         };
-        let field = Field::of_map(&declared.key.range, &node);
-        let read = |found: &mut Diagnostics| T::read(&field, scope, found);
+        let words = Placeholders {
+            index: declared.index.as_deref().map(Ok),
+            scope,
+            ..self.words
+        };
+        let mut layers = self.parts(declared);
+        found.turn(Some(number), &layers);
+        let profile = self.profile(declared, words);
+        let known = profile.as_ref().ok().and_then(Option::as_ref);
+        if let Some(Profile { used, body }) = known {
+            layers.push(declared.layer(body.extent(), used));
+            found.turn(Some(number), &layers);
+        }
+        let base = self.base(known.map(|profile| profile.body), declared.range);
+        let own = declared.own.filter(|own| !matches!(own.value, Value::Null));
+        let merged = own.map_or_else(|| base.clone(), |own| merge(base, own));
+        let node = words.expand(&merged)?;
+        let field = Field::of_map(&declared.key.range, &node, scope);
         let vm = match profile {
-            Ok(_) => read(found),
+            Ok(_) => T::read(&field)?,
             // What the profile would have said is not missing.
-            Err(_) => found.alone(read),
+            Err(_) => found.alone(|| T::read(&field))?,
         };
-        vm.map(|vm| Layered { vm, layers: parts })
+        Ok(Layered { vm, layers })
     }
 
     /// The parts of the files that a VM is made of, besides its own and its profile.
     fn parts(&self, declared: &DeclaredVm<'_>) -> Vec<Layer> {
-        let mut extents = vec![self.vars.clone()];
-        extents.extend(self.defaults.map(|(_, node)| node.extent()));
-        let range = declared.range.and_then(|range| self.ranges.get(range));
-        let range = range.filter(|_| declared.own.is_some());
-        extents.extend(range.map(|(_, body)| body.extent()));
-        let part = |extent| Layer {
-            extent,
-            used: declared.key.range.clone(),
-            by: declared.by(),
-        };
-        extents.into_iter().map(part).collect()
+        let vars = self.words.vars.map_or(0..0, |vars| vars.extent.clone());
+        let defaults = self.defaults.map(|defaults| defaults.node);
+        let range = declared.range.filter(|_| declared.own.is_some());
+        let bodies = [defaults, range].into_iter().flatten().map(Node::extent);
+        let extents = [vars].into_iter().chain(bodies);
+        let layer = |extent| declared.layer(extent, &declared.key.range);
+        extents.map(layer).collect()
     }
 
-    /// The profile that a VM names, and where.
     fn profile(
-        &mut self,
+        &self,
         declared: &DeclaredVm<'n>,
         words: Placeholders<'_>,
-        found: &mut Diagnostics,
-    ) -> Checked<Option<(Range<usize>, &'n str)>> {
-        let range = declared.range.and_then(|range| self.ranges.get(range));
-        let range = range.map(|(_, body)| *body);
-        let defaults = self.defaults.map(|(_, body)| body);
-        let strongest = [declared.own, range, defaults].into_iter().flatten();
-        let Some((key, value)) = strongest.filter_map(|layer| layer.entry("profile")).next() else {
+    ) -> Checked<Option<Profile<'n>>> {
+        let defaults = self.defaults.map(|defaults| defaults.node);
+        let mut strongest = [declared.own, declared.range, defaults]
+            .into_iter()
+            .flatten();
+        let Some((key, value)) = strongest.find_map(|layer| layer.entry("profile")) else {
             return Ok(None);
         };
-        let node = words.expand(value, &mut self.room, found)?;
+        let node = words.expand(value)?;
         let written = match &node.value {
             Value::Null => return Ok(None),
-            Value::Unreadable(reported) => return Err(*reported),
             Value::Scalar(text, _) => text,
             _ => {
-                let field = Field {
-                    name: "profile".to_owned(),
-                    ..Field::of_map(&key.range, &node)
-                };
-                return Err(wrong_type(&field, "a profile's name", found));
+                let name = "profile".to_owned();
+                let field = Field::of_map(&key.range, &node, words.scope);
+                return Err(Field { name, ..field }.wrong_type("a profile's name"));
             }
         };
-        match self.profiles.get_key_value(written.as_str()) {
-            Some((name, _)) => Ok(Some((node.range.clone(), name))),
-            None => Err(found.report(self.unknown_profile(written, &node))),
+        match self.profiles.get(written.as_str()) {
+            Some((_, body)) => Ok(Some(Profile {
+                used: node.range.clone(),
+                body,
+            })),
+            None => Err(self
+                .unknown_profile(written, &node)
+                .report(words.scope.found)),
         }
     }
 
     fn unknown_profile(&self, written: &str, node: &Node) -> Problem {
         let known = || self.profiles.keys().copied();
-        let problem = at(
-            ProblemKind::UnknownProfile,
-            node,
-            format!("there is no profile `{written}`"),
-        );
+        let message = format!("there is no profile `{written}`");
+        let problem = at(ProblemKind::UnknownProfile, node, message);
         match nearest(written, known()) {
-            Some(near) => mend(problem.label(format!("did you mean `{near}`?")), node, near),
+            Some(near) => suggest(problem, node, near),
             None if self.profiles.is_empty() => {
                 problem.help(format!("declare it: `profiles: {{ {written}: {{ … }} }}`"))
             }
@@ -245,76 +186,57 @@ impl<'n> Layers<'n> {
     }
 
     /// What is said about every VM with a certain profile that is of a certain range.
-    fn base(&mut self, profile: Option<&'n str>, range: Option<usize>) -> Rc<Node> {
-        if let Some(base) = self.merged.get(&(profile, range)) {
-            return Rc::clone(base);
-        }
-        let profile_body = profile.and_then(|name| self.profiles.get(name));
-        let range_body = range.and_then(|range| self.ranges.get(range));
-        let layers = [
-            self.defaults.map(|(_, body)| body),
-            profile_body.map(|(_, body)| *body),
-            range_body.map(|(_, body)| *body),
-        ];
-        let said = layers.into_iter().flatten();
-        let said = said.filter(|body| !matches!(body.value, Value::Null));
-        let base = said.fold(nothing(), |weak, strong| merge(&weak, strong));
-        let base = Rc::new(base);
-        self.merged.insert((profile, range), Rc::clone(&base));
-        base
+    fn base(&mut self, profile: Option<&'n Node>, range: Option<&'n Node>) -> &Node {
+        let defaults = self.defaults.map(|defaults| defaults.node);
+        let begin = [profile, range].map(|body| body.map(|body| body.range.start));
+        self.merged.entry(begin).or_insert_with(|| {
+            let nothing = Node {
+                range: 0..0,
+                alias: None,
+                value: Value::Map([].into()),
+            };
+            let layers = [defaults, profile, range].into_iter().flatten();
+            let said = layers.filter(|body| !matches!(body.value, Value::Null));
+            said.fold(nothing, |weak, strong| merge(&weak, strong))
+        })
     }
 
     /// Reads each layer for itself, too: what is wrong with a profile is told even if no VM has it, and what every VM
     /// says differently can still be wrong.
-    fn read_alone<T: Readable>(&mut self, words: Placeholders<'_>, found: &mut Diagnostics) {
-        let open = Diagnostics::left_open();
-        let words = Placeholders {
-            name: Some(Err(open)),
-            index: Some(Err(open)),
-            ..words
-        };
+    fn read_alone<T: Readable>(&self, ranges: &[(&Node, &Node)]) {
+        let open = Some(Err(Diagnostics::left_open()));
         let scope = Scope {
-            sources: words.sources,
-            root: self.root,
-            vm: Err(open),
+            vm: open,
+            ..self.words.scope
         };
-        let profiles = self.profiles.values().filter(|(_, body)| is_said(body));
-        let ranges = self.ranges.iter().filter(|(_, body)| is_said(body));
-        let defaults = self.defaults.filter(|(_, body)| is_said(body));
-        let layers = profiles
-            .chain(ranges)
-            .map(|(key, body)| (&key.range, *body));
-        for (key, body) in layers.chain(defaults) {
-            if found.patience().is_err() {
+        let words = Placeholders {
+            index: Some(Err(Diagnostics::left_open())),
+            scope,
+            ..self.words
+        };
+        let entries = self.profiles.values().chain(ranges);
+        let entries = entries.map(|(key, body)| (&key.range, *body));
+        let layers = entries.chain(self.defaults.map(|field| (&field.key, field.node)));
+        for (key, body) in layers.filter(|(_, body)| matches!(body.value, Value::Map(_))) {
+            if scope.found.patience().is_err() {
                 return;
             }
-            found.alone(|found| {
-                if let Ok(node) = words.expand(body, &mut self.room, found) {
-                    let _partial = T::read(&Field::of_map(key, &node), scope, found);
-                }
+            let _reported: Checked<T::Partial> = scope.found.alone(|| {
+                let node = words.expand(body)?;
+                T::read(&Field::of_map(key, &node, scope))
             });
         }
     }
 }
 
-fn is_said(body: &Node) -> bool {
-    matches!(body.value, Value::Map(_))
-}
-
-/// A map without entries.
-fn nothing() -> Node {
-    Node {
-        range: 0..0,
-        alias: None,
-        value: Value::Map(Vec::new()),
-    }
-}
-
 impl DeclaredVm<'_> {
-    /// What to call it where its values are used.
-    fn by(&self) -> String {
-        self.name
-            .as_ref()
-            .map_or_else(|_| "a VM".to_owned(), VmName::to_string)
+    /// A part of the files that it takes values from, because it says so there.
+    fn layer(&self, extent: Range<usize>, used: &Range<usize>) -> Layer {
+        let name = self.name.as_ref().map(|name| name.value.to_string());
+        Layer {
+            extent,
+            used: used.clone(),
+            by: name.unwrap_or_else(|_| "a VM".to_owned()),
+        }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn merge(weak: &Node, strong: &Node) -> Node {
         return strong.clone();
     };
     let mut under: BTreeMap<&str, &Node> = BTreeMap::new();
-    for (key, value) in below {
+    for (key, value) in below.iter() {
         if let Some(name) = name(key) {
             under.entry(name).or_insert(value);
         }
@@ -24,10 +24,7 @@ pub(crate) fn merge(weak: &Node, strong: &Node) -> Node {
     let mut entries: Vec<_> = merged.collect();
     let missing = |key: &Node| name(key).is_none_or(|name| !given.contains(name));
     entries.extend(below.iter().filter(|(key, _)| missing(key)).cloned());
-    Node {
-        value: Value::Map(entries),
-        ..strong.without_value()
-    }
+    strong.with(Value::Map(entries.into()))
 }
 
 fn name(key: &Node) -> Option<&str> {

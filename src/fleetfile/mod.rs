@@ -19,9 +19,9 @@ mod vars;
 
 pub(crate) use declare::{keys, map, words};
 pub(crate) use expand::{Placeholders, Room, Vars, environment_names};
-pub(crate) use fields::{Field, Spanned, fields, first_time, key_text, wrong_type};
-pub(crate) use key::{Absence, Effect, Key, Map, Need, ValueType};
+pub(crate) use fields::{Field, Fields, Scope, Spanned};
+pub(crate) use key::{Absence, Effect, Key, Map, ValueType};
 pub(crate) use layers::{Layered, layered};
 pub use readable::Written;
-pub(crate) use readable::{Declared, Listed, Missing, Readable, Scalar, Scope, Typed};
-pub(crate) use scalars::{Beside, Words, accept, later, text, whole, word};
+pub(crate) use readable::{Declared, Listed, Missing, Readable, Scalar, Typed};
+pub(crate) use scalars::{Beside, Words};

@@ -199,7 +199,7 @@ fn run(text: &str, place: &Range<usize>) -> Result<Run, Wrong> {
     }
     if run.step == 0 || step.is_some() && !numbers.contains('-') {
         return Err(wrong(
-            format!("`{text}` takes no step"),
+            format!("`{text}` is one number and has no step"),
             "a step is after a run of numbers, as in `1-9/2`",
         ));
     }
@@ -209,7 +209,7 @@ fn run(text: &str, place: &Range<usize>) -> Result<Run, Wrong> {
     if padded && first.len() != last.len() {
         return Err(wrong(
             format!("the numbers of `{text}` are not equally wide"),
-            "write as many zeros before the first number as make it as wide as the last, as in `008-120`",
+            "pad the first number with zeros to the width of the last, as in `008-120`",
         ));
     }
     Ok(run)
@@ -223,7 +223,7 @@ fn number(digits: &str, text: &str, place: &Range<usize>) -> Result<u64, Wrong> 
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong(
-            format!("`{text}` is no number, and no run of numbers"),
+            format!("`{text}` is not a number or a run of numbers"),
             "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`",
         ));
     }

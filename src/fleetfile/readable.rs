@@ -1,27 +1,16 @@
 //! How values of every type are read, whatever they are in: all nesting is in the implementations of one trait.
 
-use super::fields::{Field, Fields, Spanned, wrong_type};
-use super::key::{Key, Map, ValueType};
-use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
-use crate::values::VmName;
-use crate::yaml::{Kind, Node, Sources, Value, at};
+use super::fields::{Field, Fields, Spanned};
+use super::key::{Absence, Key, Map, ValueType};
+use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
+use crate::yaml::{Kind, Node, Value, at};
 use std::ops::Range;
-
-/// What a VM's values are read with.
-#[derive(Clone, Copy)]
-pub(crate) struct Scope<'a> {
-    pub(crate) sources: &'a Sources<'a>,
-    /// The map that the language begins with.
-    pub(crate) root: &'static Map,
-    /// The VM's name, and where it is declared.
-    pub(crate) vm: Checked<&'a Spanned<VmName>>,
-}
 
 /// What may stand at a key.
 pub(crate) trait Typed {
     /// Whether something is called by it, so that `null` is no way to leave it out.
     const IS_NAME: bool = false;
-    fn value_type() -> ValueType;
+    const TYPE: ValueType;
 }
 
 /// What may stand at a key, and how it is read.
@@ -30,11 +19,10 @@ pub(crate) trait Readable: Typed {
     /// What could be read, with places.
     type Partial;
 
-    fn read(field: &Field<'_>, scope: Scope<'_>, found: &mut Diagnostics)
-    -> Checked<Self::Partial>;
+    fn read(field: &Field<'_>) -> Checked<Self::Partial>;
     /// What it means that nothing is given.
-    fn absent(missing: &Missing<'_, '_>, found: &mut Diagnostics) -> Checked<Self::Partial> {
-        Err(missing.missing(found))
+    fn absent(missing: &Missing<'_, '_>) -> Checked<Self::Partial> {
+        Err(missing.fields.missing(missing.key))
     }
     fn finish(partial: Self::Partial) -> Checked<Self::Value>;
     /// Finds what is wrong with a value whose parts are all of the right type.
@@ -54,17 +42,18 @@ pub(crate) trait Listed: Declared {
     const LIST: &'static str;
     /// What is said where there are several, if this version does only one.
     const SEVERAL: Option<&'static str>;
-    /// Reports what is wrong with an entry, in whatever layer it is.
-    fn check_entry(_: &Self::Partial, _: &mut Diagnostics) {}
+    /// Finds what is wrong with an entry, in whatever layer it is.
+    fn check_entry(_: &Self::Partial) -> Option<Problem> {
+        None
+    }
 }
 
 /// What is one text, number or truth in the file.
 pub(crate) trait Scalar {
     type Value;
     const IS_NAME: bool = false;
-    fn value_type() -> ValueType;
-    fn scalar(field: &Field<'_>, scope: Scope<'_>, found: &mut Diagnostics)
-    -> Checked<Self::Value>;
+    const TYPE: ValueType;
+    fn scalar(field: &Field<'_>) -> Checked<Self::Value>;
     /// The value as a fleet file has it.
     fn written(value: &Self::Value) -> String;
 }
@@ -114,52 +103,52 @@ impl Written {
 
 /// A key that is not given, in a map that is.
 pub(crate) struct Missing<'f, 'n> {
-    pub(crate) fields: &'f Fields<'n>,
-    pub(crate) key: &'static Key,
-    pub(crate) scope: Scope<'f>,
+    fields: &'f Fields<'n>,
+    key: &'static Key,
 }
 
+/// What follows from the other keys of the same map.
+type Derived<'d, T> = &'d dyn Fn(&Diagnostics) -> Checked<<T as Readable>::Partial>;
+
 impl<'n> Fields<'n> {
-    /// A key that is not given.
-    pub(crate) fn without<'f>(&'f self, key: &'static Key, scope: Scope<'f>) -> Missing<'f, 'n> {
-        Missing {
-            fields: self,
-            key,
-            scope,
+    /// What stands at a key, or what it means that nothing does. That may follow from the keys before it.
+    pub(crate) fn field<T: Readable>(
+        &self,
+        name: &str,
+        derived: Option<Derived<'_, T>>,
+    ) -> Checked<T::Partial> {
+        if let Some(field) = self.get(name) {
+            return T::read(field);
+        }
+        let key = self.map.find(name).ok_or(Diagnostics::left_open())?;
+        let missing = Missing { fields: self, key };
+        match (derived, key.absence) {
+            (Some(derived), _) => derived(self.of.scope.found),
+            (None, Absence::Error) => Err(self.missing(key)),
+            (None, Absence::Value(text)) => missing.default::<T>(text),
+            (None, Absence::Means(_)) => T::absent(&missing),
         }
     }
 }
 
 impl Missing<'_, '_> {
-    /// Reports that the key must be given.
-    pub(crate) fn missing(&self, found: &mut Diagnostics) -> ErrorReported {
-        self.fields.missing(self.key, found)
-    }
-
     /// The value that a text stands for.
-    pub(crate) fn default<T: Readable>(
-        &self,
-        text: &str,
-        found: &mut Diagnostics,
-    ) -> Checked<T::Partial> {
+    fn default<T: Readable>(&self, text: &str) -> Checked<T::Partial> {
         // What follows from the VM's name is said where the VM is declared.
         let (text, place) = if text.contains("{name}") {
-            let vm = self.scope.vm?;
+            let vm = self.fields.of.scope.vm;
+            let vm = vm.ok_or(Diagnostics::left_open())??;
             (&*text.replace("{name}", vm.value.as_str()), &vm.range)
         } else {
-            (text, &self.fields.at)
+            (text, &self.fields.of.key)
         };
-        let kind = match text.parse() {
-            Ok(number) => Kind::Whole(number),
-            Err(_) => text.parse().map_or(Kind::Text, Kind::Bool),
-        };
-        let value = Value::Scalar(text.to_owned(), kind);
-        self.read::<T>(value, place, None, found)
+        let value = Value::Scalar(text.to_owned(), Kind::of(text));
+        self.read::<T>(value, place, None)
     }
 
     /// A map in which nothing is given.
-    pub(crate) fn as_empty<T: Readable>(&self, found: &mut Diagnostics) -> Checked<T::Partial> {
-        self.read::<T>(Value::Null, &self.fields.at, Some(self.fields.map), found)
+    pub(crate) fn as_empty<T: Readable>(&self) -> Checked<T::Partial> {
+        self.read::<T>(Value::Null, &self.fields.of.key, Some(self.fields.map))
     }
 
     fn read<T: Readable>(
@@ -167,53 +156,40 @@ impl Missing<'_, '_> {
         value: Value,
         place: &Range<usize>,
         missing_in: Option<&'static Map>,
-        found: &mut Diagnostics,
     ) -> Checked<T::Partial> {
         let node = Node {
             range: place.clone(),
             alias: None,
             value,
         };
-        let field = Field {
+        T::read(&Field {
             name: format!("{}{}", self.fields.map.prefix, self.key.name),
             example: self.key.example,
-            key: place.clone(),
-            node: &node,
             missing_in,
-        };
-        T::read(&field, self.scope, found)
+            ..Field::of_map(place, &node, self.fields.of.scope)
+        })
     }
 }
 
 impl<T: Scalar> Typed for T {
     const IS_NAME: bool = <T as Scalar>::IS_NAME;
-    fn value_type() -> ValueType {
-        <T as Scalar>::value_type()
-    }
+    const TYPE: ValueType = <T as Scalar>::TYPE;
 }
 
 impl<T: Typed> Typed for Option<T> {
-    fn value_type() -> ValueType {
-        T::value_type()
-    }
+    const TYPE: ValueType = T::TYPE;
 }
 
 impl<T: Listed> Typed for Vec<T> {
-    fn value_type() -> ValueType {
-        ValueType::List(T::MAP)
-    }
+    const TYPE: ValueType = ValueType::List(T::MAP);
 }
 
 impl<T: Scalar> Readable for T {
     type Value = T::Value;
     type Partial = Spanned<T::Value>;
 
-    fn read(
-        field: &Field<'_>,
-        scope: Scope<'_>,
-        found: &mut Diagnostics,
-    ) -> Checked<Self::Partial> {
-        let value = T::scalar(field, scope, found)?;
+    fn read(field: &Field<'_>) -> Checked<Self::Partial> {
+        let value = T::scalar(field)?;
         Ok(Spanned::new(value, &field.node.range))
     }
 
@@ -223,7 +199,7 @@ impl<T: Scalar> Readable for T {
 
     fn written(value: &Self::Value) -> Written {
         let text = T::written(value);
-        match <T as Scalar>::value_type() {
+        match <T as Scalar>::TYPE {
             ValueType::Boolean | ValueType::Whole(..) => Written::Plain(text),
             _ => Written::Text(text),
         }
@@ -234,15 +210,11 @@ impl<T: Readable> Readable for Option<T> {
     type Value = Option<T::Value>;
     type Partial = Option<T::Partial>;
 
-    fn read(
-        field: &Field<'_>,
-        scope: Scope<'_>,
-        found: &mut Diagnostics,
-    ) -> Checked<Self::Partial> {
-        T::read(field, scope, found).map(Some)
+    fn read(field: &Field<'_>) -> Checked<Self::Partial> {
+        T::read(field).map(Some)
     }
 
-    fn absent(_: &Missing<'_, '_>, _: &mut Diagnostics) -> Checked<Self::Partial> {
+    fn absent(_: &Missing<'_, '_>) -> Checked<Self::Partial> {
         Ok(None)
     }
 
@@ -265,31 +237,26 @@ impl<T: Listed> Readable for Vec<T> {
     type Value = Vec<T::Value>;
     type Partial = Vec<Checked<T::Partial>>;
 
-    fn read(
-        field: &Field<'_>,
-        scope: Scope<'_>,
-        found: &mut Diagnostics,
-    ) -> Checked<Self::Partial> {
+    fn read(field: &Field<'_>) -> Checked<Self::Partial> {
         let Value::List(entries) = &field.node.value else {
-            return Err(wrong_type(field, T::LIST, found));
+            return Err(field.wrong_type(T::LIST));
         };
         if let (Some(second), Some(message)) = (entries.get(1), T::SEVERAL) {
-            found.report(at(ProblemKind::NotSupportedYet, second, message));
+            field.report(at(ProblemKind::NotSupportedYet, second, message));
         }
         let entries = entries.iter().map(|node| {
-            let field = Field {
+            let entry = T::read(&Field {
                 key: node.range.clone(),
                 node,
                 ..field.clone()
-            };
-            let entry = T::read(&field, scope, found)?;
-            T::check_entry(&entry, found);
+            })?;
+            T::check_entry(&entry).map(|problem| field.report(problem));
             Ok(entry)
         });
         Ok(entries.collect())
     }
 
-    fn absent(_: &Missing<'_, '_>, _: &mut Diagnostics) -> Checked<Self::Partial> {
+    fn absent(_: &Missing<'_, '_>) -> Checked<Self::Partial> {
         Ok(Vec::new())
     }
 

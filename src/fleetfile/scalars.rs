@@ -1,15 +1,16 @@
 //! Taking scalars for what their keys want.
 
-use super::fields::{Field, listed, wrong_type};
+use super::fields::{Field, listed};
 use super::key::ValueType;
-use super::readable::{Scalar, Scope};
+use super::readable::Scalar;
 use super::suggest::nearest;
-use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
+use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
     Cmdline, DiskName, FleetName, HostPath, MachineName, Size, Unacceptable, parse_duration,
     render_duration,
 };
-use crate::yaml::{Kind, Value, at, mend};
+use crate::yaml::{Kind, Value, mend, suggest};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest text, in bytes: twice the longest path.
@@ -26,145 +27,93 @@ pub(crate) struct Words<'w, T> {
     pub(crate) also_called: &'w [(&'static str, &'static str)],
 }
 
-/// A text, which is to be something `wanted`.
-pub(crate) fn text<'n>(
-    field: &Field<'n>,
-    wanted: &str,
-    found: &mut Diagnostics,
-) -> Checked<&'n str> {
-    match &field.node.value {
-        Value::Scalar(text, _) if text.len() > LONGEST => {
-            let length = text.len();
-            let message = format!(
-                "`{}` has {length} bytes, and no text has more than {LONGEST}",
-                field.name
-            );
-            Err(found.report(at(ProblemKind::WrongValue, field.node, message)))
-        }
-        Value::Scalar(text, _) => Ok(text),
-        Value::Unreadable(reported) => Err(*reported),
-        _ => Err(wrong_type(field, wanted, found)),
-    }
-}
-
-/// A text in a form of its own.
-pub(crate) fn parsed<T>(
-    field: &Field<'_>,
-    wanted: &str,
-    parse: impl FnOnce(&str) -> Result<T, Unacceptable>,
-    found: &mut Diagnostics,
-) -> Checked<T> {
-    let text = text(field, wanted, found)?;
-    if text.is_empty() {
-        return Err(wrong_type(field, wanted, found));
-    }
-    accept(field, parse(text), found)
-}
-
-/// A size.
-fn size(field: &Field<'_>, found: &mut Diagnostics) -> Checked<Size> {
-    let wanted = format!("a size, as in {}", field.example);
-    let text = text(field, &wanted, found)?;
-    match text.parse::<Size>() {
-        Err(why) if !text.is_empty() => {
-            let problem = at(ProblemKind::WrongValue, field.node, why.0);
-            Err(found.report(match Size::meant(text) {
-                Some(meant) => mend(problem, field.node, &meant),
-                None => problem,
-            }))
-        }
-        _ => parsed(field, &wanted, str::parse, found),
-    }
-}
-
-/// What became of a field's text, or a report of why it cannot be.
-pub(crate) fn accept<T>(
-    field: &Field<'_>,
-    parsed: Result<T, Unacceptable>,
-    found: &mut Diagnostics,
-) -> Checked<T> {
-    match parsed {
-        Ok(value) => Ok(value),
-        Err(why) => Err(found.report(at(ProblemKind::WrongValue, field.node, why.0))),
-    }
-}
-
-/// One of a few words.
-pub(crate) fn word<T: Copy>(
-    field: &Field<'_>,
-    words: Words<'_, T>,
-    found: &mut Diagnostics,
-) -> Checked<T> {
-    let written = text(field, "a word", found)?;
-    match words.known.iter().find(|(word, _)| *word == written) {
-        Some((_, value)) => Ok(*value),
-        None if words.planned.contains(&written) => Err(later(field, written, found)),
-        None => Err(found.report(unknown_word(field, written, words))),
-    }
-}
-
-/// Reports a value that the language has and this version does not do.
-pub(crate) fn later(field: &Field<'_>, written: &str, found: &mut Diagnostics) -> ErrorReported {
-    let message = format!("`{}: {written}` is not supported yet", field.name);
-    found.report(at(ProblemKind::NotSupportedYet, field.node, message))
-}
-
-fn unknown_word<T>(field: &Field<'_>, written: &str, words: Words<'_, T>) -> Problem {
-    let known = words.known.iter().map(|(word, _)| *word);
-    let mut others = words.also_called.iter();
-    let meant = others
-        .find(|(other, _)| *other == written)
-        .map(|(_, word)| *word)
-        .or_else(|| nearest(written, known.clone().chain(words.planned.iter().copied())));
-    let message = format!(
-        "`{}` is {}, not `{written}`",
-        field.name,
-        listed(known, "or")
-    );
-    let problem = at(ProblemKind::WrongValue, field.node, message);
-    match meant {
-        Some(word) => mend(
-            problem.label(format!("did you mean `{word}`?")),
-            field.node,
-            word,
-        ),
-        None => problem,
-    }
-}
-
-/// A whole number.
-pub(crate) fn whole(field: &Field<'_>, found: &mut Diagnostics) -> Checked<u64> {
-    match &field.node.value {
-        Value::Scalar(_, Kind::Whole(value)) => Ok(*value),
-        Value::Scalar(text, Kind::Text) => match text.parse::<u64>() {
-            // Between quotes, or with a 0 before it.
-            Ok(number) => {
-                let message = format!("`{}` is a number, and this is a text", field.name);
-                let problem = at(ProblemKind::WrongType, field.node, message);
-                let problem = problem.label(format!("write {number}"));
-                Err(found.report(mend(problem, field.node, &number.to_string())))
+impl<'n> Field<'n> {
+    /// A text, which is to be something `wanted`.
+    pub(crate) fn text(&self, wanted: &str) -> Checked<&'n str> {
+        match &self.node.value {
+            Value::Scalar(text, _) if text.len() > LONGEST => {
+                let (name, length) = (&self.name, text.len());
+                let message =
+                    format!("`{name}` has {length} bytes, and no text has more than {LONGEST}");
+                Err(self.report(self.problem(ProblemKind::WrongValue, message)))
             }
-            Err(_) => Err(wrong_type(field, "a whole number", found)),
-        },
-        _ => Err(wrong_type(field, "a whole number", found)),
-    }
-}
-
-/// `true` or `false`.
-pub(crate) fn boolean(field: &Field<'_>, found: &mut Diagnostics) -> Checked<bool> {
-    let meant = match &field.node.value {
-        Value::Scalar(_, Kind::Bool(value)) => return Ok(*value),
-        Value::Scalar(text, _) => truth(text),
-        _ => None,
-    };
-    match meant {
-        None => Err(wrong_type(field, "`true` or `false`", found)),
-        Some(value) => {
-            let message = format!("`{}` is `true` or `false`", field.name);
-            let problem =
-                at(ProblemKind::WrongType, field.node, message).label(format!("write {value}"));
-            Err(found.report(mend(problem, field.node, &value.to_string())))
+            Value::Scalar(text, _) => Ok(text),
+            _ => Err(self.wrong_type(wanted)),
         }
+    }
+
+    /// A text in a form of its own.
+    fn parsed<T: FromStr<Err = Unacceptable>>(&self, wanted: &str) -> Checked<T> {
+        match self.text(wanted)? {
+            "" => Err(self.wrong_type(wanted)),
+            text => self.accept(text.parse()),
+        }
+    }
+
+    /// What became of the text, or a report of why it cannot be.
+    pub(crate) fn accept<T>(&self, parsed: Result<T, Unacceptable>) -> Checked<T> {
+        parsed.map_err(|why| self.report(self.problem(ProblemKind::WrongValue, why.0)))
+    }
+
+    /// One of a few words.
+    pub(crate) fn word<T: Copy>(&self, words: Words<'_, T>) -> Checked<T> {
+        let written = self.text("a word")?;
+        match words.known.iter().find(|(word, _)| *word == written) {
+            Some((_, value)) => Ok(*value),
+            None if words.planned.contains(&written) => Err(self.later(written)),
+            None => Err(self.report(self.unknown_word(written, words))),
+        }
+    }
+
+    /// Reports a value that the language has and this version does not do.
+    pub(crate) fn later(&self, written: &str) -> ErrorReported {
+        let message = format!("`{}: {written}` is not supported yet", self.name);
+        self.report(self.problem(ProblemKind::NotSupportedYet, message))
+    }
+
+    fn unknown_word<T>(&self, written: &str, words: Words<'_, T>) -> Problem {
+        let known = words.known.iter().map(|(word, _)| *word);
+        let mut others = words.also_called.iter();
+        let meant = others
+            .find(|(other, _)| *other == written)
+            .map(|(_, word)| *word)
+            .or_else(|| nearest(written, known.clone().chain(words.planned.iter().copied())));
+        let known = listed(known, "or");
+        let message = format!("`{}` is {known}, not `{written}`", self.name);
+        let problem = self.problem(ProblemKind::WrongValue, message);
+        match meant {
+            Some(word) => suggest(problem, self.node, word),
+            None => problem,
+        }
+    }
+
+    pub(crate) fn whole(&self) -> Checked<u64> {
+        let meant = match &self.node.value {
+            Value::Scalar(_, Kind::Whole(value)) => return Ok(*value),
+            // Between quotes, or with a 0 before it.
+            Value::Scalar(text, Kind::Text) => text.parse::<u64>().ok(),
+            _ => None,
+        };
+        Err(self.misread(meant, "a number, and this is a text", "a whole number"))
+    }
+
+    pub(crate) fn boolean(&self) -> Checked<bool> {
+        let meant = match &self.node.value {
+            Value::Scalar(_, Kind::Bool(value)) => return Ok(*value),
+            Value::Scalar(text, _) => truth(text),
+            _ => None,
+        };
+        Err(self.misread(meant, "`true` or `false`", "`true` or `false`"))
+    }
+
+    /// Reports a value of the wrong shape; where it stands for one of the right shape, that is to be written.
+    fn misread<T: ToString>(&self, meant: Option<T>, is: &str, wanted: &str) -> ErrorReported {
+        let Some(meant) = meant.map(|meant| meant.to_string()) else {
+            return self.wrong_type(wanted);
+        };
+        let problem = self.problem(ProblemKind::WrongType, format!("`{}` is {is}", self.name));
+        let problem = problem.label(format!("write {meant}"));
+        self.report(mend(problem, self.node, &meant))
     }
 }
 
@@ -179,11 +128,9 @@ fn truth(text: &str) -> Option<bool> {
 
 impl Scalar for bool {
     type Value = Self;
-    fn value_type() -> ValueType {
-        ValueType::Boolean
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
-        boolean(field, found)
+    const TYPE: ValueType = ValueType::Boolean;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        field.boolean()
     }
     fn written(value: &Self) -> String {
         value.to_string()
@@ -192,11 +139,17 @@ impl Scalar for bool {
 
 impl Scalar for Size {
     type Value = Self;
-    fn value_type() -> ValueType {
-        ValueType::Size
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
-        size(field, found)
+    const TYPE: ValueType = ValueType::Size;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        let wanted = format!("a size, as in {}", field.example);
+        let text = field.text(&wanted)?;
+        match (text.parse::<Self>(), Self::meant(text)) {
+            (Err(why), Some(meant)) => {
+                let problem = field.problem(ProblemKind::WrongValue, why.0);
+                Err(field.report(mend(problem, field.node, &meant)))
+            }
+            _ => field.parsed(&wanted),
+        }
     }
     fn written(value: &Self) -> String {
         value.to_string().replace(' ', "")
@@ -205,12 +158,13 @@ impl Scalar for Size {
 
 impl Scalar for Duration {
     type Value = Self;
-    fn value_type() -> ValueType {
-        ValueType::Duration
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
+    const TYPE: ValueType = ValueType::Duration;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
         let wanted = format!("a duration, as in {}", field.example);
-        parsed(field, &wanted, parse_duration, found)
+        match field.text(&wanted)? {
+            "" => Err(field.wrong_type(&wanted)),
+            text => field.accept(parse_duration(text)),
+        }
     }
     fn written(value: &Self) -> String {
         render_duration(*value)
@@ -223,11 +177,9 @@ macro_rules! name {
         impl Scalar for $name {
             type Value = Self;
             const IS_NAME: bool = $is_name;
-            fn value_type() -> ValueType {
-                ValueType::Name
-            }
-            fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
-                parsed(field, "a name", str::parse, found)
+            const TYPE: ValueType = ValueType::Name;
+            fn scalar(field: &Field<'_>) -> Checked<Self> {
+                field.parsed("a name")
             }
             fn written(value: &Self) -> String {
                 value.to_string()
@@ -243,18 +195,15 @@ name!(DiskName, true);
 /// An absolute path on the VM's host.
 impl Scalar for HostPath {
     type Value = Self;
-    fn value_type() -> ValueType {
-        ValueType::HostPath
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
-        let text = text(field, "a path", found)?;
+    const TYPE: ValueType = ValueType::HostPath;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        let text = field.text("a path")?;
         if text.starts_with('/') {
-            return accept(field, text.parse(), found);
+            return field.accept(text.parse());
         }
         let message = format!("`{}` is an absolute path, not `{text}`", field.name);
-        let problem = at(ProblemKind::WrongValue, field.node, message);
-        let problem = problem.help("it is a path on the VM's host: begin it with `/`");
-        Err(found.report(problem))
+        let problem = field.problem(ProblemKind::WrongValue, message);
+        Err(field.report(problem.help("it is a path on the VM's host: begin it with `/`")))
     }
     fn written(value: &Self) -> String {
         value.to_string()
@@ -266,32 +215,27 @@ pub(crate) struct Beside;
 
 impl Scalar for Beside {
     type Value = HostPath;
-    fn value_type() -> ValueType {
-        ValueType::Path
-    }
-    fn scalar(field: &Field<'_>, scope: Scope<'_>, found: &mut Diagnostics) -> Checked<HostPath> {
-        let text = text(field, "a path", found)?;
-        if text.is_empty() {
-            return Err(wrong_type(field, "a path", found));
-        }
+    const TYPE: ValueType = ValueType::Path;
+    fn scalar(field: &Field<'_>) -> Checked<HostPath> {
+        let text = match field.text("a path")? {
+            "" => return Err(field.wrong_type("a path")),
+            text => text,
+        };
+        let wrong = |message| field.problem(ProblemKind::WrongValue, message);
         if text.starts_with('~') {
-            let message = "`~` stands for nobody's home here";
-            let problem = at(ProblemKind::WrongValue, field.node, message);
-            return Err(found.report(problem.help("write the path out, from `/`")));
+            let problem = wrong("`~` is not expanded".to_owned());
+            return Err(field.report(problem.help("write an absolute path")));
         }
-        let folder = scope.sources.folder(field.node.range.start);
+        let folder = field.scope.sources.folder(field.node.range.start);
         let path = beside(folder, text).parse();
-        match (
-            &path,
-            text.starts_with('/') || format!("/{text}").parse::<HostPath>().is_err(),
-        ) {
-            (Err(why), false) => {
-                let message = format!("nothing can be named beside this file: {why}");
-                let problem = at(ProblemKind::WrongValue, field.node, message);
+        let is_relative = !text.starts_with('/') && format!("/{text}").parse::<HostPath>().is_ok();
+        match path {
+            Err(why) if is_relative => {
+                let problem = wrong(format!("nothing can be named beside this file: {why}"));
                 let help = format!("it is in {folder}: move it, or begin the path with `/`");
-                Err(found.report(problem.help(help)))
+                Err(field.report(problem.help(help)))
             }
-            _ => accept(field, path, found),
+            path => field.accept(path),
         }
     }
     fn written(value: &HostPath) -> String {
@@ -301,18 +245,16 @@ impl Scalar for Beside {
 
 impl Scalar for Cmdline {
     type Value = Self;
-    fn value_type() -> ValueType {
-        ValueType::Line
-    }
-    fn scalar(field: &Field<'_>, _: Scope<'_>, found: &mut Diagnostics) -> Checked<Self> {
-        let text = text(field, "a text", found)?;
+    const TYPE: ValueType = ValueType::Line;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        let text = field.text("a text")?;
         if text.trim_end().contains('\n') || !text.ends_with('\n') {
-            return accept(field, text.parse(), found);
+            return field.accept(text.parse());
         }
         let message = "the kernel command line ends in a line break";
-        let problem = at(ProblemKind::WrongValue, field.node, message)
-            .help("begin the block with `>-`, which drops it, instead of `>` or `|`");
-        Err(found.report(problem))
+        let problem = field.problem(ProblemKind::WrongValue, message);
+        let help = "begin the block with `>-`, which drops it, instead of `>` or `|`";
+        Err(field.report(problem.help(help)))
     }
     fn written(value: &Self) -> String {
         value.to_string()

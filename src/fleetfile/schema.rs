@@ -1,7 +1,7 @@
 //! The JSON Schema of fleet files, for editors. It is made from the tables of keys.
 
 use super::explain::{self, KeyText, Topic};
-use super::key::{Absence, Key, Map, Need, ValueType};
+use super::key::{Absence, Key, Map, ValueType};
 use serde_json::{Map as Object, Value, json};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ fn object(
     let whole = is_whole(maps, map);
     let properties = map.keys.iter().map(|key| {
         let text = texts.get(&format!("{}{}", map.prefix, key.name));
-        let nullable = key.need == Need::Optional || !whole && key.need == Need::Required;
+        let nullable = !(key.is_name || whole && key.is_required());
         (key.name.to_owned(), property(nullable, key, text).into())
     });
     let properties: Object<String, Value> = properties.collect();
@@ -55,7 +55,7 @@ fn object(
         ("properties".to_owned(), properties.into()),
     ]);
     if whole {
-        let required = map.keys.iter().filter(|key| key.need == Need::Required);
+        let required = map.keys.iter().filter(|key| key.is_required());
         let required: Vec<_> = required.map(|key| key.name).collect();
         object.insert("required".to_owned(), required.into());
     }
@@ -66,11 +66,11 @@ fn object(
 /// by a profile, by `defaults` or in another file.
 fn is_whole(maps: &[&'static Map], map: &Map) -> bool {
     let mut keys = maps.iter().flat_map(|above| above.keys);
-    keys.any(|key| matches!((key.value_type)(), ValueType::List(inner) if inner.id == map.id))
+    keys.any(|key| matches!(key.value_type, ValueType::List(inner) if inner.id == map.id))
 }
 
 fn property(nullable: bool, key: &Key, text: Option<&KeyText>) -> Object<String, Value> {
-    let value_type = (key.value_type)();
+    let value_type = key.value_type;
     let mut property = value_type.schema(nullable);
     if property.contains_key("$ref") {
         // In draft 07, what stands beside a reference is not read; and without a type, editors complete the key only.

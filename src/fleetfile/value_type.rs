@@ -44,7 +44,7 @@ impl ValueType {
                 Some("`{name}`, `{index}`, `{fleet}`, `{host}` and `{var.NAME}` are replaced in it")
             }
             Self::Boolean | Self::Whole(..) | Self::Word(_) | Self::Size | Self::Duration => {
-                Some("`{var.NAME}` may stand for it")
+                Some("`{var.NAME}` can be used for it")
             }
             Self::Text
             | Self::Value

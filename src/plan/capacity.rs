@@ -33,9 +33,8 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         && starts
     {
         let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
-        let what = format!(
-            "the VMs that are to run may use {wanted} of memory together, and this host has {has}"
-        );
+        let what =
+            format!("VMs that should run request {wanted} of memory together; this host has {has}");
         builder.notice("memory", what, "armfleet explain host-memory");
     }
 }
@@ -58,8 +57,7 @@ fn images(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     }
     for (bytes, free, folder) in wanted.into_values().filter(|(bytes, free, _)| bytes > free) {
         let (bytes, free) = (Size::from_bytes(bytes), Size::from_bytes(free));
-        let what =
-            format!("the new images may grow to {bytes} together, and {free} are free there");
+        let what = format!("the new images may grow to {bytes} together; {free} are free there");
         builder.notice(folder, what, "armfleet explain free-space");
     }
 }

@@ -58,7 +58,7 @@ pub fn extraction(inventory: &Inventory, vm: &Vm) -> Result<Extraction, NoExtrac
     }
     let Fact::Present(domains) = &inventory.domains else {
         return no(
-            "nobody can tell which VMs run: libvirt's domains cannot be seen".to_owned(),
+            "libvirt's domains cannot be listed, so which VMs run is not known".to_owned(),
             "",
         );
     };

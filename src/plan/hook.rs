@@ -202,7 +202,7 @@ fn daemon_pid_file(input: &PlanInput<'_>) -> Option<&'static str> {
 fn reload(input: &PlanInput<'_>, needs: Vec<StepId>, builder: &mut PlanBuilder) -> Option<StepId> {
     let Some(pid_file) = daemon_pid_file(input) else {
         let why = format!(
-            "libvirt's daemon left no {}, so it cannot be told to look for hooks",
+            "libvirt's daemon has no pid file {}, so it cannot be reloaded to find the hook",
             paths::DAEMON_PID_FILES[0]
         );
         builder.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");

@@ -65,7 +65,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals
 fn forbidden(removal: Removal, leaving: usize, owned: usize) -> Option<(String, String)> {
     let limit = match removal {
         Removal::Refused => {
-            let why = "no longer in the file; not removed without leave".to_owned();
+            let why = "not in the fleet file any more; removal needs --allow-removal".to_owned();
             let remedy = if leaving * 2 > owned {
                 format!("--allow-removal={leaving}")
             } else {
@@ -77,8 +77,9 @@ fn forbidden(removal: Removal, leaving: usize, owned: usize) -> Option<(String, 
         Removal::Asked | Removal::Allowed => owned / 2,
     };
     (leaving > limit).then(|| {
-        let why =
-            format!("no longer in the file; {leaving} of this host's {owned} VMs would be removed");
+        let why = format!(
+            "not in the fleet file any more; {leaving} of this host's {owned} VMs would be removed"
+        );
         (
             why,
             format!("--allow-removal={leaving}; disks and boot share stay"),
@@ -92,11 +93,11 @@ fn remove(
     domain: &Domain,
     builder: &mut PlanBuilder,
 ) -> Option<StepId> {
-    const REASON: &str = "no longer in the file";
+    const REASON: &str = "not in the fleet file any more";
     let uuid = domain.raw.uuid.parse().ok()?;
     let digest = domain.digest.clone()?;
     if let Some((why, remedy)) = obstacle(input, vm, domain) {
-        builder.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
+        builder.refuse(vm, format!("{REASON}; not removed: {why}"), remedy);
         return None;
     }
     let stop = StepId::new("stop", vm);
@@ -108,7 +109,7 @@ fn remove(
         Calls::Await | Calls::AwaitThenStart => Some(Act::AwaitOff { uuid, timeout }),
         Calls::Nothing => None,
         Calls::Notice(why, remedy) | Calls::Refuse(why, remedy) => {
-            builder.refuse(vm, format!("{REASON}, and not removed: {why}"), remedy);
+            builder.refuse(vm, format!("{REASON}; not removed: {why}"), remedy);
             return None;
         }
     };
@@ -176,7 +177,7 @@ fn obstacle(input: &PlanInput<'_>, vm: &VmName, domain: &Domain) -> Option<(Stri
     if domain.raw.managed_save {
         return Some((
             "it has a managed save image, which would be lost".to_owned(),
-            format!("virsh managedsave-remove {vm}, or virsh start {vm} to use it up"),
+            format!("virsh managedsave-remove {vm}, or virsh start {vm} to resume from it"),
         ));
     }
     if let Some(obstacle) = snapshots(vm, domain) {
@@ -240,7 +241,7 @@ fn forget_orphans(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         let selected = input.policy.selects(name);
         let ours = record.fleet == input.spec.fleet && !input.spec.vms.contains_key(&vm);
         if ours && gone && !named && !held && selected {
-            let reason = "no longer in the file, and its domain is gone";
+            let reason = "not in the fleet file any more, and its domain is gone";
             builder.step(
                 StepId::new("forget", &vm),
                 Some(&vm),

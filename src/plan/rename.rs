@@ -27,7 +27,7 @@ pub(super) fn notice(
             &vm.name,
             format!("probably {leaving} under another name: {what}, and {leaving} left the file"),
             format!(
-                "a VM cannot be renamed; call it {leaving} again to keep it, or else {leaving} is removed and this one is new"
+                "a VM cannot be renamed; name it {leaving} again to keep it, otherwise {leaving} is removed and this VM is created"
             ),
         );
     }

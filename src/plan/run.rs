@@ -49,19 +49,21 @@ pub(super) fn calls(
             )
         }
         (RunState::Paused(Pause::AtWork), Running) => notice(
-            "libvirt holds it while it works on it",
-            "it should run again by itself".to_owned(),
+            "libvirt paused it for an operation of its own",
+            "it resumes when that ends".to_owned(),
         ),
-        (RunState::Paused(_), Running) => notice("it is paused, and left so", resume()),
+        (RunState::Paused(_), Running) => {
+            notice("it is paused, and armfleet leaves it so", resume())
+        }
         (RunState::Paused(_), Stopped) => {
             refuse("it is paused, so its guest cannot power off", resume())
         }
         (RunState::Sleeping, Running) => notice(
-            "its guest put itself to sleep, and it is left so",
+            "its guest suspended itself, and armfleet leaves it so",
             format!("virsh dompmwakeup {domain}"),
         ),
         (RunState::Sleeping, Stopped) => refuse(
-            "its guest sleeps and cannot power off",
+            "its guest is suspended and cannot power off",
             format!("virsh dompmwakeup {domain}"),
         ),
         (RunState::Crashed, _) => refuse(

@@ -40,7 +40,7 @@ pub enum SaveError {
     Incomplete(String),
     /// Without its secrets it means nothing.
     #[error(
-        "the value of a secret is a part of other words of the plan, which cannot be saved without it"
+        "the value of a secret occurs in other texts of the plan, which cannot be saved without it"
     )]
     Secret(#[source] serde_json::Error),
     /// It cannot be written as JSON.

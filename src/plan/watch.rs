@@ -17,7 +17,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         Fact::Present(_) => {}
         Fact::Absent => builder.notice(
             "watch",
-            "nobody runs armfleet watch on this host: a VM whose guest reboots stays off",
+            "armfleet watch does not run on this host: a VM whose guest reboots stays off",
             "systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop",
         ),
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => builder.notice(
@@ -46,7 +46,7 @@ pub(super) fn unless_held(
         Fact::Absent | Fact::NotObserved => return plan(builder),
         Fact::Present(hold) => (hold.to_string(), format!("armfleet release {vm}")),
         Fact::Unreadable(why) => (
-            format!("its hold cannot be read, so that it is left alone: {why}"),
+            format!("its hold cannot be read, so it is left alone: {why}"),
             format!("armfleet release {vm}, as root"),
         ),
     };

@@ -2,6 +2,7 @@
 
 use super::kind::ProblemKind;
 use crate::values::Secrets;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -95,6 +96,11 @@ impl Problem {
             replacement: replacement.into(),
         });
         self
+    }
+
+    /// Adds it to what was found.
+    pub(crate) fn report(self, found: &Diagnostics) -> ErrorReported {
+        found.add(self)
     }
 
     /// The same with every text fit to be shown: short, and without what is secret.
@@ -193,11 +199,18 @@ impl<'a> IntoIterator for &'a Problems {
 /// Where a problem is: problems are told in this order, and two that agree in it are one.
 type Order = (usize, usize, ProblemKind, String);
 
-/// The problems found so far.
+/// The problems found so far. Whoever reads or checks a part of the files has it at hand and adds to it.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
-    list: BTreeMap<Order, Problem>,
     secrets: Secrets,
+    /// Whether what is read belongs to no VM, so that nothing can be missing.
+    alone: Cell<bool>,
+    told: RefCell<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    list: BTreeMap<Order, Problem>,
     /// The VM at hand, by number.
     turn: Option<usize>,
     /// In which VM's turn something was first found wrong with a place.
@@ -206,8 +219,6 @@ pub(crate) struct Diagnostics {
     meant: BTreeMap<usize, Option<&'static str>>,
     /// The parts of the files that are read as parts of the VM at hand, besides its own.
     layers: Vec<Layer>,
-    /// Whether what is read belongs to no VM, so that nothing can be missing.
-    alone: bool,
     /// How often something was reported, the same thing again included.
     heard: usize,
 }
@@ -244,41 +255,90 @@ impl Diagnostics {
     }
 
     /// Adds a problem. What is wrong with a place for one VM is not told again for others that it is a part of.
-    pub(crate) fn report(&mut self, problem: Problem) -> ErrorReported {
-        if self.alone && problem.code == ProblemKind::MissingKey || self.is_enough() {
-            return ErrorReported(());
+    fn add(&self, problem: Problem) -> ErrorReported {
+        let mut told = self.told.borrow_mut();
+        let missing = problem.code == ProblemKind::MissingKey;
+        if !(self.alone.get() && missing || told.is_enough()) {
+            told.add(problem, &self.secrets);
         }
-        self.heard += 1;
-        let Range { start, end } = problem.place.range;
-        let first = self.first.entry((start, end, problem.code));
-        if *first.or_insert(self.turn) != self.turn {
-            return ErrorReported(());
-        }
-        let problem = self.with_use(problem).shown(&self.secrets);
-        let order = (start, end, problem.code, problem.message.clone());
-        self.list.entry(order).or_insert(problem);
         ErrorReported(())
     }
 
     /// Whether something is wrong with just this place that was told in another VM's turn, so that nobody need find out what.
-    pub(crate) fn is_told(&mut self, range: &Range<usize>) -> Option<ErrorReported> {
+    pub(crate) fn is_told(&self, range: &Range<usize>) -> Option<ErrorReported> {
+        let mut told = self.told.borrow_mut();
         let (start, end) = (range.start, range.end);
-        let mut at_place = self.first.range((start, end, ProblemKind::ALL[0])..);
+        let mut at_place = told.first.range((start, end, ProblemKind::ALL[0])..);
         let ((first_start, first_end, _), turn) = at_place.next()?;
-        if (*first_start, *first_end) != (start, end) || *turn == self.turn {
+        if (*first_start, *first_end) != (start, end) || *turn == told.turn {
             return None;
         }
-        self.heard += 1;
+        told.heard += 1;
         Some(ErrorReported(()))
     }
 
     /// What the misspelled key at a place was probably meant to be; it is guessed once.
     pub(crate) fn meant(
-        &mut self,
+        &self,
         at: usize,
         guess: impl FnOnce() -> Option<&'static str>,
     ) -> Option<&'static str> {
-        *self.meant.entry(at).or_insert_with(guess)
+        let mut told = self.told.borrow_mut();
+        *told.meant.entry(at).or_insert_with(guess)
+    }
+
+    /// Begins the turn of a VM, or of none: what is read or checked next is for it, and what the layers say, too.
+    pub(crate) fn turn(&self, vm: Option<usize>, layers: &[Layer]) {
+        let mut told = self.told.borrow_mut();
+        told.turn = vm;
+        told.layers = layers.to_vec();
+    }
+
+    /// Reads a layer for itself: what only a VM can say may be missing.
+    pub(crate) fn alone<T>(&self, read: impl FnOnce() -> T) -> T {
+        let before = self.alone.replace(true);
+        let read = read();
+        self.alone.set(before);
+        read
+    }
+
+    /// What stands for a value that only a VM can give, while a layer is read for itself.
+    pub(crate) const fn left_open() -> ErrorReported {
+        ErrorReported(())
+    }
+
+    /// Fails as soon as there are more problems than anybody wants to know.
+    pub(crate) fn patience(&self) -> Checked<()> {
+        match self.told.borrow().is_enough() {
+            true => Err(ErrorReported(())),
+            false => Ok(()),
+        }
+    }
+
+    /// The outcome of reading: the value, if there was no problem at all.
+    pub(crate) fn outcome<T>(self, read: Checked<T>, sources: Vec<Source>) -> Result<T, Problems> {
+        let told = self.told.into_inner();
+        match read {
+            Ok(value) if told.list.is_empty() => Ok(value),
+            _ => Err(Problems {
+                sources,
+                all: !told.is_enough(),
+                list: told.list.into_values().take(LIMIT).collect(),
+            }),
+        }
+    }
+}
+
+impl Told {
+    fn add(&mut self, problem: Problem, secrets: &Secrets) {
+        self.heard += 1;
+        let Range { start, end } = problem.place.range;
+        let first = self.first.entry((start, end, problem.code));
+        if *first.or_insert(self.turn) == self.turn {
+            let problem = self.with_use(problem).shown(secrets);
+            let order = (start, end, problem.code, problem.message.clone());
+            self.list.entry(order).or_insert(problem);
+        }
     }
 
     /// Shows which VM a value is for, too, if it stands in a profile or the like.
@@ -293,54 +353,7 @@ impl Diagnostics {
         }
     }
 
-    /// Begins the turn of a VM: what is read or checked next is for it, and what the layers say, too.
-    pub(crate) fn turn(&mut self, vm: usize, layers: &[Layer]) {
-        self.turn = Some(vm);
-        self.layers.clear();
-        self.layers.extend_from_slice(layers);
-    }
-
-    /// Ends the turns of VMs.
-    pub(crate) fn end_turns(&mut self) {
-        self.turn = None;
-        self.layers.clear();
-    }
-
-    /// Reads a layer for itself: what only a VM can say may be missing.
-    pub(crate) fn alone<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        let before = std::mem::replace(&mut self.alone, true);
-        let read = read(self);
-        self.alone = before;
-        read
-    }
-
-    /// What stands for a value that only a VM can give, while a layer is read for itself.
-    pub(crate) const fn left_open() -> ErrorReported {
-        ErrorReported(())
-    }
-
-    /// Fails as soon as there are more problems than anybody wants to know.
-    pub(crate) fn patience(&self) -> Checked<()> {
-        if self.is_enough() {
-            return Err(ErrorReported(()));
-        }
-        Ok(())
-    }
-
     fn is_enough(&self) -> bool {
         self.list.len() > LIMIT || self.heard > HEARD
-    }
-
-    /// The outcome of reading: the value, if there was no problem at all.
-    pub(crate) fn outcome<T>(self, read: Checked<T>, sources: Vec<Source>) -> Result<T, Problems> {
-        if let (Ok(value), true) = (read, self.list.is_empty()) {
-            return Ok(value);
-        }
-        let all = !self.is_enough();
-        Err(Problems {
-            sources,
-            all,
-            list: self.list.into_values().take(LIMIT).collect(),
-        })
     }
 }

@@ -65,7 +65,7 @@ codes! {
     ProblemKind:
     /// The file is larger than any fleet file may be.
     FileTooLarge = "file-too-large" {
-        why: "A file has at most 1 MiB and 250000 values, all files of a fleet together 4 MiB, and all VMs together 600000 values, where what `defaults`, a profile or a range says counts for each VM. Ten thousand VMs fit into that; what is larger is most likely another file by mistake, or a slip that multiplies.",
+        why: "A file has at most 1 MiB and 250000 values, all files of a fleet together 4 MiB, and all VMs together 600000 values, where what `defaults`, a profile or a range says counts for each VM. Ten thousand VMs fit into that; a larger one is most likely another file by mistake, or a slip that multiplies.",
         remedy: "Name the right file, say less for all VMs, or divide the fleet into several, each with a `fleet` name of its own.",
     }
     /// The file holds bytes that are not UTF-8.
@@ -81,7 +81,7 @@ codes! {
     /// The file is not YAML.
     Syntax = "syntax" {
         why: "Brackets, quotes or indentation do not match, so nothing after that place can be read with certainty.",
-        remedy: "Mend the marked place or what is before it: a quote or bracket that is not closed shows only where its end is missed.",
+        remedy: "Correct the marked place or what is before it: a quote or bracket that is not closed shows only where its end is missed.",
     }
     /// Maps and lists are nested deeper than any fleet file needs.
     TooDeep = "too-deep" {
@@ -90,8 +90,8 @@ codes! {
     }
     /// Aliases multiply the file beyond reason.
     TooManyAliases = "too-many-aliases" {
-        why: "Each alias (`*name`) repeats all that its anchor (`&name`) stands before. Aliases of aliases multiply, until a small file holds more than any machine.",
-        remedy: "Use fewer aliases, and none inside of what others repeat.",
+        why: "Each alias (`*name`) repeats all that its anchor (`&name`) stands before. Aliases of aliases multiply: a small file can hold more values than a machine has memory for.",
+        remedy: "Use fewer aliases, and none inside of a value that others repeat.",
     }
     /// The file holds nothing.
     EmptyFile = "empty-file" {
@@ -110,7 +110,7 @@ codes! {
     }
     /// YAML's merge key, which fleet files do not use.
     MergeKey = "merge-key" {
-        why: "`<<` is no part of YAML 1.2, and what it merges is easily misread.",
+        why: "`<<` is not part of YAML 1.2, and its result is easily misread.",
         remedy: "Write the keys out. An alias for a whole value works: `boot: *boot`.",
     }
     /// A key that is a map, a list or nothing.
@@ -120,17 +120,17 @@ codes! {
     }
     /// A key that means nothing here.
     UnknownKey = "unknown-key" {
-        why: "It is misspelled, or belongs elsewhere in the file. It is refused and not passed over, because what it was to say would be lost in silence.",
+        why: "It is misspelled, or belongs elsewhere in the file. It is refused, not ignored: otherwise its value would have no effect, and no message would say so.",
         remedy: "Correct it; `armfleet explain` lists every key.",
     }
     /// A key that is given twice in one map.
     DuplicateKey = "duplicate-key" {
-        why: "Only one of the two could count, and nobody could tell which.",
+        why: "Only one of the two could count, and readers of YAML disagree about which.",
         remedy: "Remove one of them.",
     }
     /// A key that must be given, and is not, or has no value.
     MissingKey = "missing-key" {
-        why: "Nothing sensible can be assumed for it.",
+        why: "It has no default that would be right for all.",
         remedy: "Add the key with a value; `armfleet explain KEY` says what it takes.",
     }
     /// A value of the wrong shape: a list for a text, a text for a number.
@@ -150,17 +150,17 @@ codes! {
     }
     /// A `{…}` that names nothing, or a lone brace.
     Placeholder = "placeholder" {
-        why: "In texts, `{name}` is replaced by the VM's name, `{fleet}` by the fleet's and `{host}` by the host's. Other words in braces mean nothing.",
-        remedy: "Correct the word. For a brace as such, write it twice: `{{` or `}}`.",
+        why: "In texts, `{name}` is replaced by the VM's name, `{fleet}` by the fleet's and `{host}` by the host's. No other words in braces are known.",
+        remedy: "Correct the word. For a literal brace, write it twice: `{{` or `}}`.",
     }
     /// A variable that is declared wrongly, not declared, or has no value.
     Variable = "variable" {
-        why: "What a fleet file leaves to the command line it declares under `vars`, so that a slip in a name is noticed. A variable has a default, or `--var` gives it a value.",
+        why: "A fleet file declares its variables under `vars`, so that a slip in a name is noticed. A variable has a default, or `--var` gives it a value.",
         remedy: "Declare it, as in `vars: { release: { default: bookworm } }`, or give its value with `--var release=bookworm`.",
     }
     /// An environment variable that is not set, or that cannot be kept secret.
     Environment = "environment" {
-        why: "`{env.NAME}` is for secrets: it may stand in a kernel command line, and whatever armfleet prints shows `{env.NAME}` in place of the value. A value of fewer than four bytes would be found by chance in other texts, too.",
+        why: "`{env.NAME}` is for secrets: it may stand in a kernel command line, and whatever armfleet prints shows `{env.NAME}` in place of the value. A value of fewer than four bytes would be hidden in other texts, too, where it occurs by chance.",
         remedy: "Set the variable where armfleet is called. For what need not be hidden, declare a variable under `vars`.",
     }
     /// A range of VMs that is not written as one.
@@ -171,7 +171,7 @@ codes! {
     /// Two ranges that name the same VM.
     RangesMeet = "ranges-meet" {
         why: "Neither of two ranges is nearer to a VM than the other, so nothing says which of them counts.",
-        remedy: "Let each VM be of one range, and write what is special about a VM under its own name.",
+        remedy: "Let each VM belong to one range, and write what differs for a VM under its own name.",
     }
     /// More VMs than a fleet may have.
     TooManyVms = "too-many-vms" {
@@ -190,7 +190,7 @@ codes! {
     }
     /// Two disks of one VM with the same name.
     DuplicateDisk = "duplicate-disk" {
-        why: "A disk is known by its name, so that entries can change places in the list. Without `name` it is called after its file.",
+        why: "A disk is known by its name, so that entries can change places in the list. Without `name` it is named after its file.",
         remedy: "Give one of them another `name`.",
     }
     /// Memory outside of what the guest can have.
@@ -205,13 +205,13 @@ codes! {
     }
     /// A number of virtual CPUs that the guest cannot have.
     VcpuRange = "vcpu-range" {
-        why: "Under emulation the guest's interrupt controller, a GICv2, serves 8 CPUs. A 32-bit ARM kernel knows at most 32.",
+        why: "Under emulation the guest's interrupt controller, a GICv2, supports 8 CPUs. A 32-bit ARM kernel supports at most 32.",
         remedy: "Give from 1 to 8, or up to 32 with `accel: kvm` on a host with a GICv3.",
     }
     /// A kernel command line longer than the kernel keeps.
     CmdlineLength = "cmdline-length" {
-        why: "A 32-bit ARM kernel keeps 1023 bytes and drops the rest without a word; what is dropped may be the root file system.",
-        remedy: "Shorten it; what it says more than once or what is so anyway can go.",
+        why: "A 32-bit ARM kernel keeps 1023 bytes and drops the rest without a message; the dropped part may name the root file system.",
+        remedy: "Shorten it: remove parameters that are given twice or that are defaults anyway.",
     }
     /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
     PathRefused = "path-refused" {
@@ -220,7 +220,7 @@ codes! {
     }
     /// A folder as a boot share that is not one VM's alone.
     ShareTooGeneral = "share-too-general" {
-        why: "The guest owns its boot share: the folder gets QEMU's user as its owner, and the guest writes in it what it likes.",
+        why: "The guest owns its boot share: the folder gets QEMU's user as its owner, and the guest can write anything in it.",
         remedy: "Give each VM a folder of its own, such as /srv/{name}-boot.",
     }
     /// A disk size that no disk can have.
@@ -235,7 +235,7 @@ codes! {
     }
     /// A seed whose kernel and initrd are the same file.
     SeedPair = "seed-pair" {
-        why: "A kernel is no initrd, so one of the two is a slip.",
+        why: "A kernel is not an initrd, so one of the two paths is a slip.",
         remedy: "Name the kernel's file under `kernel` and the initrd's under `initrd`.",
     }
     /// An installer beside a seed.
@@ -250,12 +250,12 @@ codes! {
     }
     /// A time to confirm outside its bounds.
     ConfirmWithin = "confirm-within" {
-        why: "A guest needs some time to come up, and one that takes a day is down.",
+        why: "A guest needs some seconds to boot, and one that takes a day is down.",
         remedy: "Give it from 10s to 24h.",
     }
     /// A stop timeout outside its bounds.
     StopTimeout = "stop-timeout" {
-        why: "A stop that may take no time always fails, and one that may take days is never noticed to fail.",
+        why: "Without any time a stop always fails; with days, a failed stop is noticed too late.",
         remedy: "Give from 1s to 24h.",
     }
 }
@@ -270,28 +270,28 @@ codes! {
     }
     /// The host's QEMU has no machine of this name.
     NoMachine = "no-machine" {
-        why: "Each QEMU has its own versions of its machines; another host may have machines that this one has not.",
+        why: "Each QEMU has its own versions of its machines; another host may have machines that this one lacks.",
         remedy: "Leave `machine` out, or give the name of one that `virsh capabilities` lists.",
     }
     /// The host has no KVM for such guests.
     NoKvm = "no-kvm" {
-        why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers have not, and on other hosts ARM guests are always emulated.",
+        why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers lack it, and on other hosts ARM guests are always emulated.",
         remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated.",
     }
     /// More virtual CPUs than the machine or the host's interrupt controller serves.
     HostVcpus = "host-vcpus" {
-        why: "QEMU's machine has a limit of its own. Under KVM the guest gets an interrupt controller that the host can give: a GICv3 serves all CPUs, a GICv2 serves 8.",
+        why: "QEMU's machine has a limit of its own. Under KVM the guest gets an interrupt controller that the host can give: a GICv3 supports all CPUs, a GICv2 supports 8.",
         remedy: "Give the VM fewer virtual CPUs; the message says how many are possible.",
     }
     /// More memory than the host has.
     HostMemory = "host-memory" {
-        why: "A guest that touches all of its memory would have the host kill a process, most likely that guest.",
+        why: "When a guest uses all of its memory, the host's kernel kills a process, most likely that guest.",
         remedy: "Give the VM less memory, or put it on another host.",
     }
     /// An image larger than the room that is left for it.
     FreeSpace = "free-space" {
-        why: "New images take room only as the guest writes, but one that is larger than all that is free fails its guest with I/O errors before it is full.",
-        remedy: "Free room, put the image on another file system, or make it smaller.",
+        why: "New images take space only as the guest writes, but one that is larger than the free space gives its guest I/O errors before it is full.",
+        remedy: "Free space, put the image on another file system, or make it smaller.",
     }
     /// A file or folder whose own folder is not there.
     NoFolder = "no-folder" {

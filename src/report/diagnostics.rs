@@ -40,14 +40,14 @@ fn summary(problems: &Problems, files: &Files<'_>) -> String {
     };
     match problems.len() {
         count if !problems.are_all() && count <= SHOWN => {
-            format!("{count} problems in {place}, and more of them than are worth looking for\n")
+            format!("more than {count} problems in {place}\n")
         }
         count if !problems.are_all() => {
-            format!("more than {count} problems in {place}, of which the first {SHOWN} are shown\n")
+            format!("more than {count} problems in {place}; the first {SHOWN} are shown\n")
         }
         1 => format!("1 problem in {place}\n"),
         count if count <= SHOWN => format!("{count} problems in {place}\n"),
-        count => format!("{count} problems in {place}, of which the first {SHOWN} are shown\n"),
+        count => format!("{count} problems in {place}; the first {SHOWN} are shown\n"),
     }
 }
 

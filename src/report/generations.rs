@@ -55,7 +55,7 @@ fn standing(standing: &Standing) -> String {
         Standing::OnTrial { strikes } => {
             format!("on trial, {strikes} of {STRIKES} without a sign of life")
         }
-        Standing::Proved(Proof::Guest) => "works: its guest said so".to_owned(),
+        Standing::Proved(Proof::Guest) => "works: its guest confirmed it".to_owned(),
         Standing::Proved(Proof::Uptime) => "works: it ran long enough".to_owned(),
         Standing::Failed(failure) => format!("failed: {failure}"),
     }

@@ -339,7 +339,7 @@ fn way_back(step: &StepTrace) -> Option<String> {
     match (step.kind.as_str(), step.action, file) {
         ("domain", Action::Change, Some((file, true))) => Some(format!("virsh define {file}")),
         ("domain", Action::Change, Some((file, false))) => Some(format!(
-            "virsh edit {vm}, after {file}, which lacks what is secret"
+            "virsh edit {vm}, to what {file} has; secrets are not in it"
         )),
         ("domain", Action::Remove, _) => Some(format!(
             "armfleet apply, once {vm} is in the fleet file again"
@@ -388,7 +388,7 @@ pub fn render_history(report: &HistoryReport, paint: Paint) -> String {
         .iter()
         .any(|act| act.steps.iter().any(comes_back))
     {
-        text += "\nWhat the fleet file says comes again with the next apply: to keep what was, change it there, too.\n";
+        text += "\nThe next apply restores what the fleet file says. To keep an earlier definition, change the fleet file, too.\n";
     }
     text
 }
@@ -426,7 +426,7 @@ fn render_act(act: &PastAct, paint: Paint) -> String {
             text += &indented(&diff.text(paint));
         }
         if let Some(way) = &step.way_back {
-            let _ = writeln!(text, "      to bring back what was: {}", printable(way));
+            let _ = writeln!(text, "      to undo it: {}", printable(way));
         }
     }
     if let Some(apply) = &act.apply {

@@ -369,7 +369,7 @@ impl CauseReport {
         match self {
             Self::FileChanged => "file changed",
             Self::Drifted => "drifted",
-            Self::Both => "file changed, and drifted",
+            Self::Both => "changed in the file, and drifted",
         }
     }
 }

@@ -57,13 +57,17 @@ pub fn render_outcome(plan: &Plan, outcome: &Outcome) -> String {
         text.push_str("Interrupted: the steps under way were finished, no others were begun.\n");
     }
     let left = outcome.residual.steps.len();
+    let refused = outcome.residual.refusals.len();
     text += &match (left, outcome.all_done()) {
-        (0, true) if outcome.residual.refusals.is_empty() => {
-            "The host is as the fleet file says.\n".to_owned()
+        (0, _) if refused == 1 => "1 change was refused; see its `!` line above.\n".to_owned(),
+        (0, _) if refused > 1 => {
+            format!("{refused} changes were refused; see their `!` lines above.\n")
         }
-        (0, _) => "Nothing else is left to do.\n".to_owned(),
-        (_, true) => format!("Yet a new plan has {left} steps; see armfleet plan.\n"),
-        (_, false) => "Apply again to go on from here.\n".to_owned(),
+        (0, true) => "The host is as the fleet file says.\n".to_owned(),
+        (0, false) => "A new plan has no steps: nothing is left to do.\n".to_owned(),
+        (1, true) => "A new plan still has 1 step; see armfleet plan.\n".to_owned(),
+        (_, true) => format!("A new plan still has {left} steps; see armfleet plan.\n"),
+        (_, false) => "Run armfleet apply again to complete it.\n".to_owned(),
     };
     text
 }

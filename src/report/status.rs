@@ -56,7 +56,7 @@ impl WatcherStatus {
         let (state, what) = match inventory.watcher() {
             Fact::Present(holder) => (WatcherState::AtWork, format!("at work ({holder})")),
             Fact::Absent => {
-                let what = "nobody runs it, so VMs whose guests reboot stay off".to_owned();
+                let what = "it does not run, so VMs whose guests reboot stay off".to_owned();
                 (WatcherState::Nobody, what)
             }
             fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
@@ -180,19 +180,15 @@ impl VmStatus {
     fn remarks(&self, text: &mut String, paint: Paint) {
         if self.steps > 0 {
             let sign = paint.tone(Tone::Attention, "~");
-            let drifted = if self.drifted {
-                ", having drifted,"
-            } else {
-                ""
+            let changes = match self.steps {
+                1 => "1 change".to_owned(),
+                steps => format!("{steps} changes"),
             };
-            let steps = match self.steps {
-                1 => "1 step".to_owned(),
-                steps => format!("{steps} steps"),
+            let differs = match self.drifted {
+                true => format!("drifted: {changes} since the last apply"),
+                false => format!("differs from the fleet file: {changes}"),
             };
-            let _ = writeln!(
-                text,
-                "  {sign} differs{drifted} from the fleet file in {steps}; see armfleet plan"
-            );
+            let _ = writeln!(text, "  {sign} {differs}; see armfleet plan");
         }
         let remarks = [
             (Tone::Bad, "!", &self.refusals),

@@ -2,15 +2,15 @@
 
 mod identity;
 mod name;
-mod pattern;
 mod secrets;
 pub(crate) mod size;
 mod time;
 
 pub use identity::domain_uuid;
 pub(crate) use name::NAME_LIMIT;
-pub use name::{Cmdline, DiskName, FleetName, HostPath, MachineName, Unacceptable, Uuid, VmName};
-pub use pattern::Pattern;
+pub use name::{
+    Cmdline, DiskName, FleetName, HostPath, MachineName, Pattern, Unacceptable, Uuid, VmName,
+};
 pub(crate) use secrets::SHORTEST;
 pub use secrets::{Secrets, ageless};
 pub use size::{Size, parse_duration, render_duration};

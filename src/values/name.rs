@@ -27,7 +27,7 @@ macro_rules! checked_text {
         impl FromStr for $name {
             type Err = Unacceptable;
             fn from_str(text: &str) -> Result<Self, Unacceptable> {
-                $check(text)?;
+                $check(text).map_err(Unacceptable)?;
                 Ok(Self(text.to_owned()))
             }
         }
@@ -83,6 +83,10 @@ checked_text!(
     /// A UUID in libvirt's form: lower-case hexadecimal, with dashes.
     Uuid, check_uuid
 );
+checked_text!(
+    /// A pattern that chooses VMs or hosts by name: `*`, `?` and `[a-z]`, as in a shell.
+    Pattern, check_pattern
+);
 
 impl HostPath {
     /// The last component.
@@ -105,105 +109,150 @@ impl HostPath {
 pub(crate) const NAME_LIMIT: usize = 64;
 /// Linux's PATH_MAX, less its final NUL.
 const PATH_LIMIT: usize = 4095;
+/// No name is longer, and no pattern needs to be.
+const PATTERN_LIMIT: usize = 256;
 
-fn check_name(text: &str) -> Result<(), Unacceptable> {
-    let fail = |why: String| Err(Unacceptable(why));
+fn check_name(text: &str) -> Result<(), String> {
     let Some(first) = text.chars().next() else {
-        return fail("a name must not be empty".to_owned());
+        return Err("a name must not be empty".to_owned());
     };
     if text == "null" {
-        return fail(
+        return Err(
             "`null` cannot be a name: YAML takes it for nothing; choose another".to_owned(),
         );
     }
     if text.len() > NAME_LIMIT {
-        return fail(format!(
-            "a name has at most {NAME_LIMIT} characters, this one has {}",
-            text.chars().count()
+        let length = text.chars().count();
+        return Err(format!(
+            "a name has at most {NAME_LIMIT} characters, this one has {length}"
         ));
     }
     if !first.is_ascii_alphanumeric() {
-        return fail(format!(
+        return Err(format!(
             "a name begins with a letter or a digit, not with {first:?}"
         ));
     }
-    match text
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
-    {
-        Some(c) => fail(format!(
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match text.chars().find(|c| !fits(*c)) {
+        Some(c) => Err(format!(
             "a name has only letters, digits, `.`, `_` and `-`, not {c:?}"
         )),
         None => Ok(()),
     }
 }
 
-fn check_path(text: &str) -> Result<(), Unacceptable> {
-    let fail = |why: String| Err(Unacceptable(why));
+fn check_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
-        return fail("a path on the host is absolute: it begins with `/`".to_owned());
+        return Err("a path on the host is absolute: it begins with `/`".to_owned());
     }
     if text.len() > PATH_LIMIT {
-        return fail(format!(
-            "a path has at most {PATH_LIMIT} bytes, this one has {}",
-            text.len()
+        let length = text.len();
+        return Err(format!(
+            "a path has at most {PATH_LIMIT} bytes, this one has {length}"
         ));
     }
     if text == "/" {
-        return fail("`/` itself cannot be used here".to_owned());
+        return Err("`/` itself cannot be used here".to_owned());
     }
-    if let Some(c) = text
-        .chars()
-        .find(|c| matches!(c, '"' | ',') || c.is_control())
-    {
-        return fail(format!(
+    let misread = |c: &char| matches!(c, '"' | ',') || c.is_control();
+    if let Some(c) = text.chars().find(misread) {
+        return Err(format!(
             "a path must not contain {c:?}: QEMU or its AppArmor profile would misread it"
         ));
     }
-    match text[1..]
-        .split('/')
-        .find(|part| matches!(*part, "" | "." | ".."))
-    {
-        Some("") => fail("a path must not end in `/` or contain `//`".to_owned()),
-        Some(part) => fail(format!("a path must not contain the component `{part}`")),
+    let mut parts = text[1..].split('/');
+    match parts.find(|part| matches!(*part, "" | "." | "..")) {
+        Some("") => Err("a path must not end in `/` or contain `//`".to_owned()),
+        Some(part) => Err(format!("a path must not contain the component `{part}`")),
         None => Ok(()),
     }
 }
 
-fn check_cmdline(text: &str) -> Result<(), Unacceptable> {
-    let fail = |why: String| Err(Unacceptable(why));
+fn check_cmdline(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
-        return fail("the kernel command line must not be empty".to_owned());
+        return Err("the kernel command line must not be empty".to_owned());
     }
     match text.chars().find(|c| c.is_control()) {
-        Some('\n') => fail(
+        Some('\n') => Err(
             "the kernel command line is one line; a block that begins with `>-` joins several"
                 .to_owned(),
         ),
-        Some(c) => fail(format!("the kernel command line must not contain {c:?}")),
+        Some(c) => Err(format!("the kernel command line must not contain {c:?}")),
         None => Ok(()),
     }
 }
 
-fn check_uuid(text: &str) -> Result<(), Unacceptable> {
-    let shape = text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-        });
-    if shape {
-        Ok(())
-    } else {
-        Err(Unacceptable(format!(
-            "`{text}` is not a UUID in lower-case hexadecimal"
-        )))
+fn check_uuid(text: &str) -> Result<(), String> {
+    match uuid::Uuid::try_parse(text) {
+        Ok(uuid) if uuid.to_string() == text => Ok(()),
+        _ => Err(format!("`{text}` is not a UUID in lower-case hexadecimal")),
     }
 }
 
-impl Uuid {
-    /// A UUID that this crate made itself, and that has the right form by construction.
-    pub(crate) fn from_derived(text: String) -> Self {
-        debug_assert!(check_uuid(&text).is_ok());
-        Self(text)
+impl From<uuid::Uuid> for Uuid {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.to_string())
+    }
+}
+
+fn check_pattern(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > PATTERN_LIMIT {
+        return Err(format!("a pattern has 1 to {PATTERN_LIMIT} characters"));
+    }
+    match compiled(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "`{text}` has brackets that are not closed, or that hold nothing"
+        )),
+    }
+}
+
+/// `glob` takes `**` for any number of folders and knows `[^a]` only as `[!a]`; shells make no difference in a name.
+fn compiled(text: &str) -> Result<glob::Pattern, glob::PatternError> {
+    let mut chars: Vec<char> = text.replace("[^", "[!").chars().collect();
+    chars.dedup_by(|one, other| (*one, *other) == ('*', '*'));
+    glob::Pattern::new(&String::from_iter(chars))
+}
+
+impl Pattern {
+    /// Whether a name is one of the pattern's.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        compiled(&self.0).is_ok_and(|pattern| pattern.matches(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, name, other) in [
+            ("obs-01", "obs-01", "obs-011"),
+            ("obs-*", "obs-", "ob"),
+            ("*-0[1-3]", "obs-02", "obs-04"),
+            ("obs-?[!0]", "obs-01", "obs-10"),
+            ("obs-?[^0]", "obs-01", "obs-1"),
+            ("a**b*c", "axxbyc", "abd"),
+            ("[a-]x", "-x", "bx"),
+        ] {
+            let pattern: Pattern = pattern.parse().unwrap();
+            assert!(pattern.matches(name), "{pattern} {name}");
+            assert!(!pattern.matches(other), "{pattern} {other}");
+        }
+        for nothing in ["", "[", "a[]", "[!]"] {
+            assert!(nothing.parse::<Pattern>().is_err(), "{nothing}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(pattern in ".{0,40}", name in ".{0,40}") {
+            let _ = pattern.parse::<Pattern>().map(|pattern| pattern.matches(&name));
+            let _ = pattern.parse::<HostPath>();
+            let _ = pattern.parse::<Uuid>();
+        }
     }
 }

@@ -24,6 +24,9 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
+/// Units of time from the largest. `humantime` would take `1M` for a month and prints `1h 30m`.
+const TIMES: [(&str, u64); 5] = [("d", 86_400), ("h", 3600), ("min", 60), ("m", 60), ("s", 1)];
+
 /// The form of a duration, as a pattern: the units are those of [`parse_duration`].
 pub(crate) const DURATION_PATTERN: &str = "^([0-9]+(s|m|min|h|d))+$";
 
@@ -132,41 +135,25 @@ impl fmt::Display for Size {
 /// # Errors
 /// Says what a duration looks like.
 pub fn parse_duration(text: &str) -> Result<Duration, Unacceptable> {
-    let wrong = || {
-        Unacceptable(format!(
-            "`{text}` is not a duration; write it as 90s, 2min or 1h30min"
-        ))
-    };
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Unacceptable(format!(
-            "`{text}` has no unit; write {text}s or {text}min"
-        )));
-    }
-    let mut rest = text;
-    let mut seconds: u64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let unit_end = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .map_or(rest.len(), |at| digits + at);
-        let factor = match &rest[digits..unit_end] {
-            "s" => 1,
-            "m" | "min" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        seconds = number
-            .checked_mul(factor)
-            .and_then(|part| seconds.checked_add(part))
-            .ok_or_else(wrong)?;
-        rest = &rest[unit_end..];
-    }
-    if text.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(Duration::from_secs(seconds))
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = seconds_of(text).ok_or_else(|| match is_number {
+        true => format!("`{text}` has no unit; write {text}s or {text}min"),
+        false => format!("`{text}` is not a duration; write it as 90s, 2min or 1h30min"),
+    });
+    seconds.map(Duration::from_secs).map_err(Unacceptable)
+}
+
+fn seconds_of(text: &str) -> Option<u64> {
+    let (mut seconds, mut rest) = (0u64, text);
+    loop {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (unit, factor) = TIMES.iter().find(|(unit, _)| after.starts_with(unit))?;
+        let part = number.parse::<u64>().ok()?.checked_mul(*factor)?;
+        seconds = seconds.checked_add(part)?;
+        rest = &after[unit.len()..];
+        if rest.is_empty() {
+            return Some(seconds);
+        }
     }
 }
 
@@ -175,16 +162,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, Unacceptable> {
 pub fn render_duration(duration: Duration) -> String {
     let mut seconds = duration.as_secs();
     let mut text = String::new();
-    for (unit, factor) in [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)] {
+    for (unit, factor) in TIMES {
         if seconds >= factor {
             text += &format!("{}{unit}", seconds / factor);
             seconds %= factor;
         }
     }
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
+    match text.is_empty() {
+        true => "0s".to_owned(),
+        false => text,
     }
 }
 

@@ -347,7 +347,7 @@ fn describe(seen: &Seen, note: &RunNote, now: Moment) -> Option<String> {
         RunEnd::Silent { .. } => {
             let trial = seen.trial.as_ref()?;
             format!(
-                "{} gave no sign of life within {}: its power is cut, and the last kernel that worked boots",
+                "{} gave no sign of life within {}: the VM is powered off and boots the last kernel that worked",
                 trial.kernel,
                 render_duration(trial.within)
             )
@@ -356,7 +356,7 @@ fn describe(seen: &Seen, note: &RunNote, now: Moment) -> Option<String> {
         RunEnd::Other(why) => format!("{why}: it stays off"),
         RunEnd::Reboot { due } if *due <= now => "its guest rebooted".to_owned(),
         RunEnd::Reboot { due } => format!(
-            "its guest rebooted, {} times in a row after less than {} min: it is started in {} s",
+            "its guest rebooted {} times in a row, each time within {} min of its start: it is started in {} s",
             note.streak,
             GOOD_RUN.as_secs() / 60,
             due.since(now).as_secs()

@@ -238,10 +238,10 @@ impl<'a> Watcher<'a> {
     /// The connection is gone, or did not come about. Only the first of several failures in a row is worth a line.
     fn down(&mut self, why: &str) -> Link {
         if self.retry == RETRY.0 {
-            tracing::warn!("without libvirt: {why}");
+            tracing::warn!("libvirt is not reachable: {why}");
             self.supervisor.status("waiting for libvirt");
         } else {
-            tracing::debug!("still without libvirt: {why}");
+            tracing::debug!("libvirt is still not reachable: {why}");
         }
         let moment = (self.clock)().after(self.retry);
         self.retry = self.retry.saturating_mul(2).min(RETRY.1);

@@ -2,6 +2,7 @@
 
 use crate::problem::{ErrorReported, Problem, ProblemKind};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// A value of the file.
 #[derive(Debug, Clone)]
@@ -24,9 +25,9 @@ pub(crate) enum Value {
     /// Anything that is not a map or a list: its text and what YAML takes that for.
     Scalar(String, Kind),
     /// A list.
-    List(Vec<Node>),
+    List(Rc<[Node]>),
     /// Keys and values in the order of the file, equal keys included.
-    Map(Vec<(Node, Node)>),
+    Map(Rc<[(Node, Node)]>),
 }
 
 /// What YAML takes a scalar for.
@@ -42,6 +43,17 @@ pub(crate) enum Kind {
     Text,
 }
 
+impl Kind {
+    /// What a text would be taken for that stands in the place of a placeholder.
+    pub(crate) fn of(text: &str) -> Self {
+        match (text.parse(), text.parse()) {
+            (Ok(number), _) => Self::Whole(number),
+            (_, Ok(truth)) => Self::Bool(truth),
+            _ => Self::Text,
+        }
+    }
+}
+
 impl Node {
     /// The value of a key, if this is a map that has it.
     pub(crate) fn entry(&self, name: &str) -> Option<&(Self, Self)> {
@@ -51,12 +63,12 @@ impl Node {
         entries.iter().find(|(key, _)| key.is(name))
     }
 
-    /// The same place, with nothing there.
-    pub(crate) fn without_value(&self) -> Self {
+    /// The same place, with something else there.
+    pub(crate) fn with(&self, value: Value) -> Self {
         Self {
             range: self.range.clone(),
             alias: self.alias.clone(),
-            value: Value::Null,
+            value,
         }
     }
 
@@ -94,6 +106,11 @@ pub(crate) fn mend(problem: Problem, node: &Node, replacement: &str) -> Problem 
         Some(_) => problem,
         None => problem.fix(replacement),
     }
+}
+
+/// Says what somebody probably meant by a value.
+pub(crate) fn suggest(problem: Problem, node: &Node, word: &str) -> Problem {
+    mend(problem.label(format!("did you mean `{word}`?")), node, word)
 }
 
 /// What a value is, as a part of a sentence.

@@ -1,12 +1,13 @@
 //! Where everything stands in the text, from a parser that keeps positions and is bounded in time.
 
+use super::node::{Kind, Node, Value};
 use super::syntax;
 use crate::problem::{Checked, Diagnostics, ErrorReported, Problem, ProblemKind};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::Range;
-use std::rc::Rc;
 
 /// The deepest nesting. A fleet file needs six; what serde_yaml does with a deep one grows with the square of the depth.
 const DEPTH_LIMIT: usize = 32;
@@ -15,57 +16,11 @@ const VALUE_LIMIT: usize = 250_000;
 /// So many bytes of text count as a value.
 const VALUE_LENGTH: usize = 64;
 
-/// A value's place in the text.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    /// The part of the text to point at: a scalar, or the first character or key of a map or list.
-    pub(crate) range: Range<usize>,
-    /// The alias through which the value is used here, where it is.
-    pub(crate) alias: Option<Range<usize>>,
-    /// What is there.
-    pub(crate) shape: Rc<Shape>,
-    /// How many values it counts as, with everything in it.
-    count: usize,
-}
-
-/// What stands at a place.
-#[derive(Debug)]
-pub(crate) enum Shape {
-    /// A text, after YAML's quoting and folding.
-    Scalar(String),
-    /// The entries of a list.
-    List(Vec<Place>),
-    /// Keys and values, in the order of the file.
-    Map(Vec<(Place, Place)>),
-}
-
-impl Shape {
-    /// How many values it counts as by itself.
-    fn own_count(&self) -> usize {
-        match self {
-            Self::Scalar(text) => 1 + text.len() / VALUE_LENGTH,
-            Self::List(_) | Self::Map(_) => 1,
-        }
-    }
-
-    /// How many values are in it.
-    fn inner_count(&self) -> usize {
-        match self {
-            Self::Scalar(_) => 0,
-            Self::List(entries) => entries.iter().map(|entry| entry.count).sum(),
-            Self::Map(entries) => entries
-                .iter()
-                .map(|(key, value)| key.count + value.count)
-                .sum(),
-        }
-    }
-}
-
-/// Finds the places of the first document's values.
+/// Finds the places of the first document's values, all of whose scalars are taken for texts.
 ///
 /// Reports what can be told without knowing what the values mean: broken syntax, several documents, tags, and what would
 /// be unreasonably deep or large.
-pub(crate) fn locate(text: &str, offset: usize, found: &mut Diagnostics) -> Checked<Place> {
+pub(crate) fn locate(text: &str, offset: usize, found: &Diagnostics) -> Checked<Node> {
     let bytes = ByteIndex::new(text, offset);
     let mut builder = Builder::new(&bytes, found);
     let mut parser = Parser::new_from_str(text);
@@ -122,31 +77,27 @@ impl<'a> ByteIndex<'a> {
     }
 }
 
-/// A map or list under construction.
+/// A map or list under construction. The entries of a map are its keys and values in turn.
 struct Open {
     range: Range<usize>,
     anchor: usize,
-    content: Content,
-}
-
-enum Content {
-    List(Vec<Place>),
-    Map(Vec<(Place, Place)>, Option<Place>),
+    is_map: bool,
+    entries: Vec<Node>,
 }
 
 struct Builder<'a> {
     bytes: &'a ByteIndex<'a>,
-    found: &'a mut Diagnostics,
+    found: &'a Diagnostics,
     open: Vec<Open>,
-    anchors: BTreeMap<usize, Place>,
+    anchors: BTreeMap<usize, Node>,
     documents: usize,
     /// How many values there are so far.
     count: usize,
-    root: Option<Place>,
+    root: Option<Node>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(bytes: &'a ByteIndex<'a>, found: &'a mut Diagnostics) -> Self {
+    fn new(bytes: &'a ByteIndex<'a>, found: &'a Diagnostics) -> Self {
         Self {
             bytes,
             found,
@@ -166,16 +117,16 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.tag(tag, &range);
                 let range = trimmed(&range, style, self.bytes.source(&range));
-                let shape = Shape::Scalar(text.into_owned());
-                self.close(range, anchor, shape)
+                let value = Value::Scalar(text.into_owned(), Kind::Text);
+                self.close(range, anchor, value)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.tag(tag, &range);
-                self.enter(range, anchor, Content::List(Vec::new()))
+                self.enter(range, anchor, false)
             }
             Event::MappingStart(anchor, tag) => {
                 self.tag(tag, &range);
-                self.enter(range, anchor, Content::Map(Vec::new(), None))
+                self.enter(range, anchor, true)
             }
             Event::SequenceEnd | Event::MappingEnd => self.leave(),
             Event::Alias(anchor) => self.alias(anchor, range),
@@ -188,13 +139,10 @@ impl Builder<'_> {
     fn document(&mut self, range: &Range<usize>) -> Checked<()> {
         self.documents += 1;
         if self.documents == 2 {
-            let problem = Problem::new(
-                ProblemKind::SeveralDocuments,
-                range,
-                "a second YAML document begins here",
-            )
-            .help("a fleet file is one document: remove the `---` or `...` and what follows, or make it a file of its own");
-            self.found.report(problem);
+            let message = "a second YAML document begins here";
+            let help = "a fleet file is one document: remove the `---` or `...` and what follows, or make it a file of its own";
+            let problem = Problem::new(ProblemKind::SeveralDocuments, range, message);
+            problem.help(help).report(self.found);
         }
         Ok(())
     }
@@ -208,23 +156,22 @@ impl Builder<'_> {
         let length = source[start..].find(char::is_whitespace);
         let written = &source[start..length.map_or(source.len(), |length| start + length)];
         let start = range.start + start;
-        let problem = Problem::new(
-            ProblemKind::Tag,
-            &(start..start + written.len()),
-            format!("`{written}` is a YAML tag, which fleet files do not use"),
-        )
-        .help("remove the tag; put a text that looks like something else between quotes");
-        self.found.report(problem);
+        let place = start..start + written.len();
+        let message = format!("`{written}` is a YAML tag, which fleet files do not use");
+        Problem::new(ProblemKind::Tag, &place, message)
+            .help("remove the tag; put a text that looks like something else between quotes")
+            .report(self.found);
     }
 
-    fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Checked<()> {
+    fn enter(&mut self, range: Range<usize>, anchor: usize, is_map: bool) -> Checked<()> {
         if self.open.len() == DEPTH_LIMIT {
-            return Err(self.found.report(syntax::too_deep(&first_of(&range))));
+            return Err(syntax::too_deep(&first_of(&range)).report(self.found));
         }
         self.open.push(Open {
             range: first_of(&range),
             anchor,
-            content,
+            is_map,
+            entries: Vec::new(),
         });
         Ok(())
     }
@@ -233,46 +180,44 @@ impl Builder<'_> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
-        let shape = match open.content {
-            Content::List(entries) => Shape::List(entries),
-            Content::Map(entries, _) => Shape::Map(entries),
+        let mut entries = open.entries.into_iter();
+        let value = match open.is_map {
+            true => Value::Map(iter::from_fn(|| entries.next().zip(entries.next())).collect()),
+            false => Value::List(entries.collect()),
         };
-        self.close(open.range, open.anchor, shape)
+        self.close(open.range, open.anchor, value)
     }
 
-    fn close(&mut self, range: Range<usize>, anchor: usize, shape: Shape) -> Checked<()> {
-        let own = shape.own_count();
-        self.count_in(own, || {
+    fn close(&mut self, range: Range<usize>, anchor: usize, value: Value) -> Checked<()> {
+        self.count_in(own_count(&value), || {
             let message = format!("the file has more than {VALUE_LIMIT} values");
             Problem::new(ProblemKind::FileTooLarge, &range, message)
                 .help("make several fleet files of it, each with a fleet name of its own")
         })?;
-        let place = Place {
+        let node = Node {
             range,
             alias: None,
-            count: own + shape.inner_count(),
-            shape: Rc::new(shape),
+            value,
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, place.clone());
+            self.anchors.insert(anchor, node.clone());
         }
-        self.add(place);
+        self.add(node);
         Ok(())
     }
 
     fn alias(&mut self, anchor: usize, range: Range<usize>) -> Checked<()> {
         let Some(target) = self.anchors.get(&anchor).cloned() else {
             let message = "this alias stands inside of what it refers to";
-            let problem =
-                Problem::new(ProblemKind::Syntax, &range, message).help("write the value out");
-            return Err(self.found.report(problem));
+            let problem = Problem::new(ProblemKind::Syntax, &range, message);
+            return Err(problem.help("write the value out").report(self.found));
         };
-        self.count_in(target.count, || {
+        self.count_in(count(&target), || {
             let message = format!("with this alias, the file has more than {VALUE_LIMIT} values");
             Problem::new(ProblemKind::TooManyAliases, &range, message)
                 .help("an alias repeats all that it refers to; use fewer aliases of aliases")
         })?;
-        self.add(Place {
+        self.add(Node {
             alias: Some(range),
             ..target
         });
@@ -283,20 +228,16 @@ impl Builder<'_> {
     fn count_in(&mut self, count: usize, problem: impl FnOnce() -> Problem) -> Checked<()> {
         self.count += count;
         if self.count > VALUE_LIMIT {
-            return Err(self.found.report(problem()));
+            return Err(problem().report(self.found));
         }
         Ok(())
     }
 
     /// Puts a finished value where it belongs.
-    fn add(&mut self, place: Place) {
-        match self.open.last_mut().map(|open| &mut open.content) {
-            None => self.root = Some(place),
-            Some(Content::List(entries)) => entries.push(place),
-            Some(Content::Map(entries, key)) => match key.take() {
-                None => *key = Some(place),
-                Some(key) => entries.push((key, place)),
-            },
+    fn add(&mut self, node: Node) {
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(open) => open.entries.push(node),
         }
     }
 
@@ -308,15 +249,32 @@ impl Builder<'_> {
             true => at - 1..at,
             false => at + part.start..at + part.end,
         };
-        self.found
-            .report(syntax::problem(error.info(), &range, before))
+        syntax::problem(error.info(), &range, before).report(self.found)
     }
 
-    fn finish(self) -> Checked<Place> {
+    fn finish(self) -> Checked<Node> {
         let start = self.bytes.offset..self.bytes.offset;
         self.root
-            .ok_or_else(|| self.found.report(syntax::empty(&start)))
+            .ok_or_else(|| syntax::empty(&start).report(self.found))
     }
+}
+
+/// How many values a value counts as by itself.
+fn own_count(value: &Value) -> usize {
+    match value {
+        Value::Scalar(text, _) => 1 + text.len() / VALUE_LENGTH,
+        _ => 1,
+    }
+}
+
+/// The same with everything in it.
+fn count(node: &Node) -> usize {
+    let inner: usize = match &node.value {
+        Value::List(entries) => entries.iter().map(count).sum(),
+        Value::Map(entries) => entries.iter().map(|(key, of)| count(key) + count(of)).sum(),
+        _ => 0,
+    };
+    own_count(&node.value) + inner
 }
 
 /// The first character of a map or list: what there is to point at.

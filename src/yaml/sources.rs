@@ -33,16 +33,14 @@ impl<'a> Sources<'a> {
     }
 
     /// The values of all files that can be read as YAML; fails unless all can.
-    pub(crate) fn read(&self, found: &mut Diagnostics) -> Checked<Vec<Node>> {
+    pub(crate) fn read(&self, found: &Diagnostics) -> Checked<Vec<Node>> {
         let read = |(start, file): &(usize, FleetFile<'_>)| {
             if start + file.bytes.len() > FILES_LIMIT {
                 let message =
                     format!("with this file, the fleet has more than {FILES_LIMIT} bytes");
-                return Err(found.report(Problem::new(
-                    ProblemKind::FileTooLarge,
-                    &(*start..*start),
-                    message,
-                )));
+                let place = *start..*start;
+                let problem = Problem::new(ProblemKind::FileTooLarge, &place, message);
+                return Err(problem.report(found));
             }
             let text = document::decode(file.bytes, *start, found)?;
             document::read(text, *start, found)

@@ -53,7 +53,7 @@ const MEANINGS: &[(&str, &str, &str)] = meanings! {
         "indent all lines of the block alike";
     "scanning a block scalar": "only a comment may stand beside `|` or `>`", "begin the text on the next line";
     "anchor or alias": "a name is missing after `&` or `*`", "put a text that begins with one of them between quotes";
-    "duplicated anchor": "a value cannot have two names", "remove one of them";
+    "duplicated anchor": "a value cannot have two anchors", "remove one of them";
     "mapping keys are not allowed": "there cannot be a key here", "keys of one map begin in the same column";
     "'-' ": "a `-` needs a space after it here",
         "write `- ` before an entry of a list, and put a text that begins with `-` between quotes";
@@ -62,10 +62,10 @@ const MEANINGS: &[(&str, &str, &str)] = meanings! {
     "document indicator": "this quote is never closed", "close it";
     "document end": "something follows the end of the file's value",
         "a fleet file is one map of keys: remove the `...`";
-    "directive": "lines that begin with `%` say nothing in a fleet file",
+    "directive": "lines that begin with `%` are YAML directives, and a fleet file has none",
         "remove the line, or put a text that begins with `%` between quotes";
-    "handle": "this is no YAML tag", "put a text that begins with `!` between quotes";
-    "tag": "this is no YAML tag", "put a text that begins with `!` between quotes";
+    "handle": "this is not a YAML tag", "put a text that begins with `!` between quotes";
+    "tag": "this is not a YAML tag", "put a text that begins with `!` between quotes";
     "unexpected eof": "the file ends in the middle of a value", "close what was opened before";
 };
 
@@ -126,7 +126,7 @@ fn unknown_escape(text: &str) -> Option<Range<usize>> {
 
 /// The problem of a file without a value.
 pub(crate) fn empty(range: &Range<usize>) -> Problem {
-    Problem::new(ProblemKind::EmptyFile, range, "the file declares nothing")
+    Problem::new(ProblemKind::EmptyFile, range, "the file has no value in it")
         .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`")
 }
 

@@ -64,7 +64,10 @@ fn an_empty_disk_is_installed_on_and_the_vm_then_moved_to_its_kernel() {
 #[test]
 fn an_installation_that_left_no_kernel_is_not_begun_again() {
     assert_refused("installation-failed", "ended without a kernel");
-    assert_refused("installed-without-initrd", "left no kernel with its initrd");
+    assert_refused(
+        "installed-without-initrd",
+        "there is no kernel with its initrd",
+    );
     // Its late command was cut short: what lies in the share does not count.
     assert_refused("installation-cut-short", "ended without a kernel");
 }

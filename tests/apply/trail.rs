@@ -151,7 +151,7 @@ fn a_definition_is_kept_before_and_after_each_change() {
     assert!(
         text.contains("-  <memory unit='KiB'>524288</memory>")
             && text.contains("+  <memory unit='KiB'>1048576</memory>")
-            && text.contains("the next apply"),
+            && text.contains("The next apply"),
         "{text}"
     );
     // What it says is right: the definition comes back, and the plan wants the change again.
@@ -186,7 +186,7 @@ fn a_password_is_never_kept_and_that_is_said() {
     }
     let way = step.way_back.clone().unwrap();
     assert!(
-        way.starts_with("virsh edit armhf-vm") && way.ends_with("lacks what is secret"),
+        way.starts_with("virsh edit armhf-vm") && way.ends_with("secrets are not in it"),
         "{way}"
     );
 }

@@ -5,20 +5,20 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub
+    clippy::unwrap_used
 )]
 
-#[path = "../recorded/mod.rs"]
-mod recorded;
+#[expect(dead_code, reason = "other parts are for other tests")]
+#[path = "../harness/mod.rs"]
+mod harness;
 mod steps;
 
 use armfleet::fleet::{Spec, read_fleet};
-use armfleet::inventory::{Inventory, RawInventory, query};
+use armfleet::inventory::{Inventory, RawInventory};
 use armfleet::plan::{Definitions, Plan, Policy, Step, plan};
 use armfleet::report::{Paint, PlanReport, render_json, render_markdown, render_plan};
-use recorded::{applied, spec, vm};
+use harness::applied::{applied, spec, vm};
+use harness::observe_for;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -43,12 +43,7 @@ fn fleet_file(changed: bool) -> String {
 
 /// A host as a snapshot holds it, all that the fleet file asks for included.
 fn snapshot(spec: &Spec) -> String {
-    let mut host = applied(spec);
-    for path in query(spec).paths.into_keys() {
-        let absent = armfleet::inventory::Fact::Absent;
-        host.paths.entry(path).or_insert(absent);
-    }
-    serde_json::to_string(&host).unwrap()
+    serde_json::to_string(&observe_for(&applied(spec), spec)).unwrap()
 }
 
 /// Something to measure, by its name.

@@ -8,7 +8,7 @@ use armfleet::mark::{Event, Moment};
 use armfleet::plan::Step;
 use std::time::Duration;
 
-pub const VMS: usize = 10_000;
+pub(super) const VMS: usize = 10_000;
 const EACH: usize = 4;
 
 /// A host on which every step is nothing to do.
@@ -40,7 +40,7 @@ impl Host for Nothing {
 }
 
 /// The steps of all VMs, in a plan's order; chained or on their own.
-pub fn steps(chained: bool) -> Vec<Step> {
+pub(super) fn steps(chained: bool) -> Vec<Step> {
     let id = |vm: usize, at: usize| format!("record/vm-{vm}-{at}");
     let step = |(vm, at): (usize, usize)| {
         let needs: Vec<_> = (chained && at > 0)
@@ -58,7 +58,7 @@ pub fn steps(chained: bool) -> Vec<Step> {
 }
 
 /// Performs them all.
-pub fn perform(steps: &[Step]) -> usize {
+pub(super) fn perform(steps: &[Step]) -> usize {
     let ran = run(&Nothing, steps, "", &());
     assert_eq!(ran.ended.len(), VMS * EACH);
     ran.ended.len()

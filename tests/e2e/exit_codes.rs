@@ -128,14 +128,14 @@ fn a_host_that_differs_again_after_all_steps_is_5() {
     assert!(
         ended
             .stdout
-            .ends_with("9 of 9 steps done.\nYet a new plan has 1 steps; see armfleet plan.\n"),
+            .ends_with("9 of 9 steps done.\nA new plan still has 1 step; see armfleet plan.\n"),
         "{}",
         ended.stdout
     );
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone (drifted)
+  ~ share     /srv/armhf-vm-boot    must be owned by QEMU's user, mode 0700 (drifted)
       mode  0755 -> 0700
 
 1 to change.

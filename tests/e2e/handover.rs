@@ -28,7 +28,7 @@ fn a_vm_moves_to_links_and_back() {
   ~ domain    armhf-vm    (file changed)
       kernel  /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz -> /srv/armhf-vm-boot/virtio-vmlinuz          at next boot: the kernel is loaded when the VM starts
       initrd  /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img -> /srv/armhf-vm-boot/virtio-initrd.img    at next boot: the kernel is loaded when the VM starts
-  ~ record    armhf-vm    what the hook and later plans go by
+  ~ record    armhf-vm    for the hook and later plans
   i armhf-vm: handover: link puts virtio-vmlinuz and virtio-initrd.img into /srv/armhf-vm-boot, where its guest can change them, and libvirt their owner; with AppArmor the guest cannot replace or remove them while it runs; without armfleet-hook, which alone can check them, it does not start
       handover: copy has none of this
   i armhf-vm: runs FIRST, its share has another build of FIRST
@@ -69,7 +69,7 @@ fn a_vm_moves_to_links_and_back() {
   ~ domain    armhf-vm    (file changed)
       kernel  /srv/armhf-vm-boot/virtio-vmlinuz -> /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz          at next boot: the kernel is loaded when the VM starts
       initrd  /srv/armhf-vm-boot/virtio-initrd.img -> /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img    at next boot: the kernel is loaded when the VM starts
-  ~ record    armhf-vm    what the hook and later plans go by
+  ~ record    armhf-vm    for the hook and later plans
   i armhf-vm: virtio-vmlinuz and virtio-initrd.img stay in /srv/armhf-vm-boot
       its guest may remove them after its next boot
 
@@ -102,7 +102,7 @@ fn a_kernel_that_finds_nothing_on_pci_is_noticed() {
   + disk      /srv/armhf-vm.img                        64 MiB raw, new and empty
   + seed      armhf-vm                                 the pair to boot while the share has none
   + domain    armhf-vm                                 armhf, emulated, 512 MiB, 1 vCPU, virtio on PCI, boots from its share
-  + record    armhf-vm                                 what the hook and later plans go by
+  + record    armhf-vm                                 for the hook and later plans
   i armhf-vm: FIRST has no LPAE and finds nothing on PCI: no disk, no /boot
       install linux-image-armmp-lpae in the guest, or set transport: mmio
 

@@ -107,7 +107,7 @@ fn interrupted_it_finishes_the_step_under_way_and_begins_no_other() {
         ended.stdout.ends_with(
             " not tried.\n\
              Interrupted: the steps under way were finished, no others were begun.\n\
-             Apply again to go on from here.\n"
+             Run armfleet apply again to complete it.\n"
         ),
         "{}",
         ended.stdout

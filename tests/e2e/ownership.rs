@@ -84,7 +84,7 @@ fn a_vm_is_not_made_of_a_clone_that_has_its_name() {
         unchanged(&host, host.apply(), &[(CLONE, &clone)]),
         snapbox::str![[r#"
   ! its-clone: its domain is foreign, with a copied mark: a clone
-      -> virsh domrename its-clone OTHER-NAME, or call this VM something else
+      -> virsh domrename its-clone OTHER-NAME, or give this VM another name
 
 No changes, 1 refused.
 
@@ -140,7 +140,7 @@ fn a_lost_record_is_written_again_and_nothing_else_is_done() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  + record    armhf-vm    lost: written again from what is seen (drifted)
+  + record    armhf-vm    lost: written again from what this host has (drifted)
 
 1 to create.
 
@@ -186,7 +186,7 @@ fn a_vm_that_left_the_file_is_not_removed_while_its_record_is_lost() {
     assert_data_eq!(
         unchanged(&host, apply_with_removal(&host), &[(VM, &definition)]),
         snapbox::str![[r#"
-  ! armhf-vm: no longer in the file, and not removed: its record is lost
+  ! armhf-vm: not in the fleet file any more; not removed: its record is lost
       -> put it back into the file and apply, which writes the record again; then remove it
 
 No changes, 1 refused.
@@ -209,12 +209,12 @@ fn a_domain_that_armfleet_did_not_make_is_never_taken_over() {
   + hook      /etc/libvirt/hooks/qemu.d/50-armfleet    not installed
   ~ libvirtd  reload                                   it looks for hooks only when it starts or reloads
   ! armhf-vm: a domain of this name exists, and armfleet did not create it
-      -> virsh domrename armhf-vm OTHER-NAME, or call this VM something else
+      -> virsh domrename armhf-vm OTHER-NAME, or give this VM another name
 
 1 to create, 1 to change, 1 refused.
 
 2 of 2 steps done.
-Nothing else is left to do.
+1 change was refused; see its `!` line above.
 
 "#]]
     );

@@ -263,7 +263,10 @@ fn drift_is_told_from_what_the_file_changed() {
     host.virsh(&["setvcpus", VM, "2", "--config", "--maximum"])
         .success();
     let plan = host.armfleet(&["plan"]).success();
-    assert!(plan.contains("(file changed, and drifted)"), "{plan}");
+    assert!(
+        plan.contains("(changed in the file, and drifted)"),
+        "{plan}"
+    );
     host.armfleet(&["apply", "--auto-approve", "--drift-only"])
         .success();
     let drift = host.armfleet(&["plan", "--drift-only", "--detailed-exitcode"]);

@@ -183,7 +183,7 @@ impl TestHost {
             );
         }
         let list = self.armfleet(&["boot", "list", "chosen"]).success();
-        for part in [SECOND, "works: its guest said so", THIRD, "failed"] {
+        for part in [SECOND, "works: its guest confirmed it", THIRD, "failed"] {
             assert!(list.contains(part), "{part} in\n{list}");
         }
         let status = self.armfleet(&["status"]).success();

@@ -15,7 +15,7 @@ fn a_vm_that_left_the_file_stays_as_it_is_without_leave() {
     assert_data_eq!(
         below_headline(host.apply(), 3),
         snapbox::str![[r#"
-  ! other-vm: no longer in the file; not removed without leave
+  ! other-vm: not in the fleet file any more; removal needs --allow-removal
       -> --allow-removal; disks and boot share stay
 
 No changes, 1 refused.
@@ -38,7 +38,7 @@ fn more_than_half_of_the_vms_are_removed_only_by_their_number() {
         assert_data_eq!(
             below_headline(refused, 3),
             snapbox::str![[r#"
-  ! armhf-vm: no longer in the file; 1 of this host's 1 VMs would be removed
+  ! armhf-vm: not in the fleet file any more; 1 of this host's 1 VMs would be removed
       -> --allow-removal=1; disks and boot share stay
 
 No changes, 1 refused.
@@ -62,7 +62,7 @@ fn a_removed_vm_is_stopped_by_its_power_key_and_its_disk_and_share_stay() {
     assert_data_eq!(
         below_headline(removal, 0),
         snapbox::str![[r#"
-  < stop      armhf-vm    no longer in the file
+  < stop      armhf-vm    not in the fleet file any more
   - domain    armhf-vm    disks and boot share stay
   - record    armhf-vm    its domain goes
 
@@ -107,7 +107,7 @@ fn a_vm_whose_domain_somebody_removed_by_hand_is_forgotten_or_made_again() {
         host.planned(2),
         snapbox::str![[r#"
   + domain    armhf-vm    armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share (drifted)
-  - record    other-vm    no longer in the file, and its domain is gone
+  - record    other-vm    not in the fleet file any more, and its domain is gone
 
 1 to create, 1 to remove.
 

@@ -64,7 +64,7 @@ fn a_kernel_that_panics_at_once_is_rolled_back_and_no_command_is_given() {
     assert_says(
         &host.log(),
         &[
-            format!("{VM}: {first} works: its guest said so"),
+            format!("{VM}: {first} works: its guest confirmed it"),
             format!("{VM}: {second} gave no sign of life: 1 of 3"),
             format!("{VM}: {second} gave no sign of life: 2 of 3"),
             format!("{VM}: {failed}"),
@@ -95,7 +95,7 @@ No changes.
         &list,
         &[
             "failed: 3 starts without a sign of life, booted before that".to_owned(),
-            "works: its guest said so, booted last".to_owned(),
+            "works: its guest confirmed it, booted last".to_owned(),
         ],
     );
 
@@ -128,7 +128,7 @@ fn a_kernel_that_hangs_is_rolled_back_when_its_time_is_over() {
     assert_says(
         &host.log(),
         &[
-            format!("{VM}: {second} gave no sign of life within 10s: its power is cut"),
+            format!("{VM}: {second} gave no sign of life within 10s: the VM is powered off"),
             format!("{VM}: {failed}"),
             format!("{VM}: boots {first}, which worked before"),
         ],
@@ -171,7 +171,7 @@ fn boot_use_changes_nothing_until_the_next_start() {
     assert_eq!(host.listing(&[boot_folder]), before);
     assert_boots(&host, &files.second);
     let plan = host.planned(0);
-    assert!(plan.contains("as somebody asked for"), "{plan}");
+    assert!(plan.contains("chosen with armfleet boot use"), "{plan}");
 
     // libvirt labels what it starts and takes the labels back; both ways it must find its files.
     let owners = || {

@@ -153,7 +153,7 @@ fn a_paused_vm_is_left_paused() {
     assert_data_eq!(
         host.planned(0),
         snapbox::str![[r#"
-  i armhf-vm: it is paused, and left so
+  i armhf-vm: it is paused, and armfleet leaves it so
       virsh resume armhf-vm
 
 No changes.
@@ -228,7 +228,7 @@ fn a_share_that_lost_its_owner_gets_it_back_and_nothing_in_it_is_touched() {
     assert_data_eq!(
         host.planned(2),
         snapbox::str![[r#"
-  ~ share     /srv/armhf-vm-boot    it is to be QEMU's alone (drifted)
+  ~ share     /srv/armhf-vm-boot    must be owned by QEMU's user, mode 0700 (drifted)
       owner  0:0 -> [..]
       mode   0755 -> 0700
 

@@ -52,7 +52,7 @@ fn the_command_that_is_told_brings_back_what_was() {
         assert!(told.contains(line), "{line} in\n{told}");
     }
     let command = way_back(&as_json(&host, &[VM]), "domain");
-    assert!(told.contains(&format!("to bring back what was: {command}\n")));
+    assert!(told.contains(&format!("to undo it: {command}\n")));
     let (virsh, file) = command.split_once(" define ").unwrap();
     assert_eq!(virsh, "virsh");
     host.virsh(&["define", file]).success();
@@ -109,7 +109,7 @@ fn only_root_reads_it_and_no_password_is_in_it() {
     );
     assert_eq!((found.stdout.as_str(), found.code), ("", Some(1)));
     let command = way_back(&as_json(&host, &[]), "domain");
-    assert!(command.contains("which lacks what is secret"), "{command}");
+    assert!(command.contains("secrets are not in it"), "{command}");
     let kept = host.run("find", &[HISTORY, "-type", "f"]).success();
     assert_eq!(kept.lines().count(), 2);
     for (path, mode) in kept

@@ -243,7 +243,7 @@ fn a_watcher_survives_libvirtd_and_hears_what_it_missed() {
     host.guest("run (sleep 5; reboot -f) >/dev/null 2>&1 &");
     host.kill_libvirtd();
     let downtime = Instant::now();
-    host.wait_for_log("without libvirt", 2);
+    host.wait_for_log("not reachable", 2);
     sleep(Duration::from_secs(8).saturating_sub(downtime.elapsed()));
     host.start_libvirtd();
     // libvirtd finishes the stop while it starts, so what runs now has been started since.
@@ -398,7 +398,7 @@ fn plan_and_status_say_that_nobody_watches() {
     assert_data_eq!(
         host.planned(0),
         snapbox::str![[r#"
-  i watch: nobody runs armfleet watch on this host: a VM whose guest reboots stays off
+  i watch: armfleet watch does not run on this host: a VM whose guest reboots stays off
       systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop
 
 No changes.
@@ -407,7 +407,8 @@ No changes.
     );
     let status = host.armfleet(&["status"]).success();
     assert!(
-        status.ends_with("! armfleet watch: nobody runs it, so VMs whose guests reboot stay off\n"),
+        status
+            .ends_with("! armfleet watch: it does not run, so VMs whose guests reboot stay off\n"),
         "{status}"
     );
     let watcher = host.watch();
@@ -420,7 +421,7 @@ No changes.
     // What is left of a watcher that was killed deceives nobody.
     watcher.signal(Signal::KILL);
     watcher.wait();
-    assert!(host.planned(0).contains("nobody runs armfleet watch"));
+    assert!(host.planned(0).contains("armfleet watch does not run"));
     for reboot in ["stop", "warm"] {
         host.write_fleet(&format!(
             "{}    state: stopped\n    on_guest_reboot: {reboot}\n",
@@ -520,7 +521,9 @@ fn a_host_has_one_watcher_and_systemd_hears_of_it() {
     let second = host.armfleet(&["watch"]);
     assert_eq!(second.code, Some(3), "{}", second.stderr);
     assert!(
-        second.stderr.contains("this host is watched already"),
+        second
+            .stderr
+            .contains("armfleet watch runs on this host already"),
         "{}",
         second.stderr
     );

@@ -1,5 +1,6 @@
 //! Hosts in memory to plan and apply fleets on, and the cases of `tests/cases`, whose scenarios make them.
 
+pub(crate) mod applied;
 pub(crate) mod case;
 pub(crate) mod scenario;
 
@@ -106,27 +107,37 @@ pub(crate) fn host_of(case: &str) -> Memory {
 pub(crate) const DATA: &str = "the guest's data";
 
 pub(crate) fn perform_in_order(host: &Memory, fleet: &str) {
+    perform_steps(host, &plan(host, fleet, &Policy::default()));
+}
+
+fn perform_steps(host: &Memory, plan: &Plan) {
     let performer = Executor::locked(host.clone()).unwrap();
-    for step in plan(host, fleet, &Policy::default()).steps {
-        performer.perform(&step).unwrap();
+    for step in &plan.steps {
+        performer.perform(step).unwrap();
     }
 }
 
 /// What planning sees of a host.
 pub(crate) fn observe(host: &Memory, fleet: &str) -> RawInventory {
-    Observer(host.clone())
-        .observe(&query(&spec(fleet)))
-        .unwrap()
+    observe_for(host, &spec(fleet))
+}
+
+pub(crate) fn observe_for(host: &Memory, spec: &Spec) -> RawInventory {
+    Observer(host.clone()).observe(&query(spec)).unwrap()
 }
 
 /// Plans without any means to change the host.
 pub(crate) fn plan(host: &Memory, fleet: &str, policy: &Policy) -> Plan {
+    plan_of(host, &spec(fleet), policy)
+}
+
+pub(crate) fn plan_of(host: &Memory, spec: &Spec, policy: &Policy) -> Plan {
     let intercepted = Intercepted {
         calls: host.clone(),
         by: Recording::default(),
     };
     let observer = Observer(intercepted);
-    let (plan, _) = engine::observe_and_plan(&observer, &spec(fleet), policy).unwrap();
+    let (plan, _) = engine::observe_and_plan(&observer, spec, policy).unwrap();
     assert_eq!(observer.0.by.changes(), Vec::<String>::new());
     plan
 }

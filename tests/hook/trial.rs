@@ -50,7 +50,7 @@ fn upgraded() -> World {
     world.upgrade();
     let said = world.start();
     assert!(
-        said.contains(&format!("{OLD} works: its guest said so")),
+        said.contains(&format!("{OLD} works: its guest confirmed it")),
         "{said}"
     );
     assert_eq!(world.booted(), NEW);

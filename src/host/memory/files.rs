@@ -212,14 +212,6 @@ impl Files {
         self.children(folder).map(entry).collect()
     }
 
-    /// The names in a folder with what they stand for, sorted.
-    fn children<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a Node)> {
-        self.nodes.iter().filter_map(move |(path, node)| {
-            let name = path.strip_prefix(folder)?.strip_prefix('/')?;
-            (!name.contains('/')).then_some((name, node))
-        })
-    }
-
     pub(super) fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
         if let Some(why) = self.unreadable.get(folder) {
             return Err(fails(CallErrorKind::Other, folder, why));
@@ -574,9 +566,12 @@ impl Files {
         let Some(place) = self.resolve(path) else {
             return;
         };
-        let inside = format!("{place}/");
-        self.nodes
-            .retain(|path, _| *path != place && !path.starts_with(&inside));
+        let inside = self
+            .below(&place)
+            .map(|(name, _)| format!("{place}/{name}"));
+        for path in inside.chain([place.clone()]).collect::<Vec<_>>() {
+            self.nodes.remove(&path);
+        }
     }
 
     pub(super) fn rename_file(&mut self, from: &str, to: &str) -> Result<(), CallError> {

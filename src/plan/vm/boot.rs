@@ -22,8 +22,8 @@ pub(super) fn trial_notices(
         let what = wanted.unwrap_or_else(|_| "another generation".to_owned());
         builder.notice(
             name,
-            format!("boots {what}, as somebody asked for"),
-            format!("armfleet boot use {name} auto: what its share has"),
+            format!("boots {what}, chosen with armfleet boot use"),
+            format!("armfleet boot use {name} auto, to boot what its share has"),
         );
         return;
     }

@@ -60,7 +60,7 @@ impl VmPlanner<'_> {
         let most = *guest.most_vcpus.get(machine.as_str())?;
         (vcpus > most).then(|| {
             let why = format!(
-                "it is to have {vcpus} virtual CPUs, and this host's machine {machine} takes {most}"
+                "requests {vcpus} vCPUs; machine type {machine} supports {most} on this host"
             );
             (
                 HostCheck::HostVcpus,
@@ -70,8 +70,8 @@ impl VmPlanner<'_> {
         })
     }
 
-    /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is defined
-    /// (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
+    /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is
+    /// defined (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
     fn too_many_for_its_gic(&self, domain: &Domain) -> Option<FailedCheck> {
         let vcpus = self.vm.vcpus;
         if vcpus <= GICV2_VCPUS {
@@ -80,7 +80,7 @@ impl VmPlanner<'_> {
         let document = xml::parse(domain.raw.inactive.present()?).ok()?;
         let gic = xml::descend(document.root_element(), &["features", "gic"])?;
         (gic.attribute("version") == Some("2")).then(|| {
-            let why = format!("it is to have {vcpus} virtual CPUs, and its interrupt controller, a GICv2, serves {GICV2_VCPUS}");
+            let why = format!("requests {vcpus} vCPUs; its interrupt controller, a GICv2, supports {GICV2_VCPUS}");
             (HostCheck::HostVcpus, why, format!("set vcpus: {GICV2_VCPUS}, or fewer; libvirt chose the controller when the domain was defined"))
         })
     }
@@ -88,10 +88,7 @@ impl VmPlanner<'_> {
     fn too_much_memory(&self) -> Option<FailedCheck> {
         let has = Size::from_bytes(self.input.libvirt.memory?);
         (self.vm.memory > has).then(|| {
-            let why = format!(
-                "it is to have {} of memory, and this host has {has}",
-                self.vm.memory
-            );
+            let why = format!("requests {} of memory; this host has {has}", self.vm.memory);
             (HostCheck::HostMemory, why, "give it less memory".to_owned())
         })
     }

@@ -143,7 +143,7 @@ impl VmPlanner<'_> {
         if runs {
             let (what, outlook) = if seen.complete {
                 (
-                    "it is installed, and about to end its installation",
+                    "its installation is complete, and its guest has yet to power off",
                     "then armfleet apply",
                 )
             } else {
@@ -162,7 +162,7 @@ impl VmPlanner<'_> {
             } => Ok(Installation::of(Phase::Own)),
             Seen { complete: true, .. } => {
                 let why = format!(
-                    "its installation says in {} that it is complete, and left no kernel with its initrd there",
+                    "its installation reports in {} that it is complete, but there is no kernel with its initrd there",
                     self.vm.boot.share
                 );
                 builder.refuse(name, why, self.remedies(disk));

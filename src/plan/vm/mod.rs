@@ -241,7 +241,7 @@ impl VmPlanner<'_> {
                 repair(format!("damaged ({why}): written again"))
             }
             Fact::Absent if domain.is_some() => {
-                repair("lost: written again from what is seen".to_owned())
+                repair("lost: written again from what this host has".to_owned())
             }
             Fact::Absent => Ok(Remembered {
                 record: None,
@@ -413,7 +413,7 @@ impl VmPlanner<'_> {
             .clone()
             .unwrap_or_else(|| match self.accepts() {
                 true => "--accept: its images and boot share as they are now".to_owned(),
-                false => "what the hook and later plans go by".to_owned(),
+                false => "for the hook and later plans".to_owned(),
             });
         let act = Act::WriteRecord {
             record: Box::new(wanted),
@@ -429,8 +429,8 @@ impl VmPlanner<'_> {
         ))
     }
 
-    /// The templates by which later plans find secrets in the domain's command lines. An earlier one stays as long as one of
-    /// these is not the applied one: a running domain keeps its own until it stops.
+    /// The templates by which later plans find secrets in the domain's command lines. An earlier one stays as long as
+    /// one of these is not the applied one: a running domain keeps its own until it stops.
     fn secret_cmdlines(&self, applied: &Applied, record: Option<&Record>) -> BTreeSet<String> {
         let cmdline = applied.cmdline();
         let seen = self.input.inventory.cmdlines(&self.vm.name);
@@ -500,7 +500,7 @@ fn reason_of(cause: Option<Cause>) -> &'static str {
     match cause {
         Some(Cause::FileChanged) => "file changed",
         Some(Cause::Drifted) => "drifted",
-        Some(Cause::Both) => "file changed, and drifted",
+        Some(Cause::Both) => "changed in the file, and drifted",
         None => "differs from the file",
     }
 }

@@ -24,7 +24,7 @@ impl VmPlanner<'_> {
         };
         let elsewhere = || {
             let renaming = renaming(domain, "OTHER-NAME");
-            format!("{renaming}, or call this VM something else")
+            format!("{renaming}, or give this VM another name")
         };
         let (why, remedy) = match self.input.ownership(domain) {
             Ownership::Ours(_) => return Ok(Some(domain)),
@@ -42,7 +42,7 @@ impl VmPlanner<'_> {
             ),
             Ownership::OtherFleet(fleet) => (
                 format!("its domain belongs to fleet {fleet}"),
-                "call this VM something else".to_owned(),
+                "give this VM another name".to_owned(),
             ),
             Ownership::Unmarked => (
                 "a domain of this name exists, and armfleet did not create it".to_owned(),
@@ -138,8 +138,8 @@ impl VmPlanner<'_> {
         Ok(needs)
     }
 
-    /// Another domain that stays uses a path of this VM, too. Most often it is a copy that somebody made of this one: what
-    /// the VM has stays its own, but both never run, and nothing that another domain has is taken.
+    /// Another domain that stays uses a path of this VM, too. Most often it is a copy that somebody made of this one:
+    /// what the VM has stays its own, but both never run, and nothing that another domain has is taken.
     fn share_with(
         &self,
         path: &HostPath,

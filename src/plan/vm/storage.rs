@@ -108,7 +108,7 @@ impl VmPlanner<'_> {
             owner: (uid, gid),
         };
         let id = StepId::new("share", name);
-        let reason = "it is to be QEMU's alone";
+        let reason = "must be owned by QEMU's user, mode 0700";
         Some(builder.step(id, Some(name), reason, &[], changes, act))
     }
 

@@ -1,11 +1,24 @@
-//! armfleet's own folders, and file systems that take nothing new.
+//! What is in a folder, armfleet's own folders, and file systems that take nothing new.
 
-use super::{Content, Files, fails, missing, parent};
+use super::{Content, Files, Node, fails, missing, parent};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::paths;
 
 impl Files {
+    /// The names in a folder with what they stand for, sorted.
+    pub(super) fn children(&self, folder: &str) -> impl Iterator<Item = (&str, &Node)> {
+        self.below(folder).filter(|(name, _)| !name.contains('/'))
+    }
+
+    /// The same at any depth.
+    pub(super) fn below(&self, folder: &str) -> impl Iterator<Item = (&str, &Node)> {
+        let folder = format!("{folder}/");
+        // Their paths have their beginning in common, and so stand together.
+        let from = self.nodes.range(folder.clone()..);
+        from.map_while(move |(path, node)| Some((path.strip_prefix(&folder)?, node)))
+    }
+
     /// The first link on the way to a path within armfleet's own folders, where none is followed but the one that names the
     /// generation to boot.
     pub(super) fn link_in_the_way(&self, path: &str) -> Option<String> {

@@ -79,6 +79,6 @@ fn holder(file: &File) -> String {
     let mut note = Vec::new();
     match file.take(NOTE_LIMIT).read_to_end(&mut note) {
         Ok(count) if count > 0 => String::from_utf8_lossy(&note).trim().to_owned(),
-        _ => "somebody who left no note".to_owned(),
+        _ => "a process that left no note".to_owned(),
     }
 }
