@@ -194,7 +194,7 @@ of_vm! { vm;
     run_note = "{RUNS}/{vm}.json";
     /// A VM's lock.
     vm_lock = "{VM_LOCKS}/{vm}.lock";
-    /// The lock that whoever changes a VM's generations or seed holds; nobody calls libvirt while holding it.
+    /// The lock for changes of a VM's generations or seed; libvirt is never called while it is held.
     staging_lock = "{STAGING_LOCKS}/{vm}.lock";
 }
 

@@ -111,7 +111,7 @@ fn every_problem_is_explained_in_sentences() {
         Topic::Problem(topic) | Topic::HostCheck(topic) => Some(topic),
         Topic::Key(_) => None,
     });
-    let problems: Vec<ProblemTopic> = problems.collect();
+    let problems: Vec<&ProblemTopic> = problems.collect();
     assert_eq!(
         problems.len(),
         ProblemKind::ALL.len() + HostCheck::ALL.len()

@@ -258,7 +258,7 @@ fn problems_are_in_the_file_that_they_are_in() {
         .flat_map(|problem| problem.others.iter().chain([&problem.place]))
         .map(|label| {
             let (file, range) = problems.locate(&label.range);
-            let source = &problems.sources()[file];
+            let source = &problems.sources[file];
             (
                 source.name.as_str(),
                 std::str::from_utf8(&source.bytes[range]).unwrap(),
@@ -577,7 +577,7 @@ proptest! {
             prop_assert!(starts.is_sorted());
             for label in problems.iter().flat_map(|problem| problem.others.iter().chain([&problem.place])) {
                 let (file, range) = problems.locate(&label.range);
-                prop_assert!(range.start <= range.end && range.end <= problems.sources()[file].bytes.len());
+                prop_assert!(range.start <= range.end && range.end <= problems.sources[file].bytes.len());
             }
         }
     }

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Whoever reads standard error may be gone; that changes no answer.
+/// The reader of standard error may be gone; that changes no answer.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

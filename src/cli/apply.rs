@@ -185,7 +185,7 @@ fn followed(
     if !arguments.wait || !fine {
         return Ok(exit);
     }
-    // A report in JSON is one document; what comes after it is for whoever watches.
+    // A report in JSON is one document; what comes after it goes to standard error.
     let say = match arguments.format {
         Format::Text => terminal::result,
         Format::Json => terminal::remark,

@@ -10,7 +10,7 @@ use std::path::{Path, absolute};
 /// How a command line names standard input.
 pub(super) const STDIN: &str = "-";
 
-/// Whoever called this command, with these files.
+/// The caller of this command, with these files.
 pub(super) fn caller<'a>(files: impl IntoIterator<Item = &'a str>) -> Caller {
     let whole = |file: &str| {
         if file == STDIN {

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 /// How often the installations are looked at.
 const GLANCE: Duration = Duration::from_secs(1);
-/// How often somebody at a terminal hears that one goes on.
+/// How often a terminal shows that one goes on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
-/// Follows every VM that is being installed until it runs its own kernel, or its installation has failed. Nobody holds
+/// Follows every VM that is being installed until it runs its own kernel, or its installation has failed. No lock holds
 /// the host meanwhile: other applies may go on.
 pub(super) fn follow(
     spec: &Spec,

@@ -33,7 +33,7 @@ pub(super) struct ReleaseArguments {
     vm: VmName,
 }
 
-/// How long to wait for somebody else's short work on a VM.
+/// How long to wait for another process's short work on a VM.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn hold(arguments: &HoldArguments) -> Result<Exit, Exit> {

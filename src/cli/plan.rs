@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let options = &arguments.options;
     options.check_hosts()?;
     let host = Observer(reads()?);
-    // Nobody is asked when a saved plan is applied.
+    // A saved plan is applied without confirmation.
     let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
     terminal::keep_secret(&plan.secrets);

@@ -54,19 +54,19 @@ impl Progress {
         })
     }
 
-    /// Says something to somebody who watches.
+    /// Prints something about the progress.
     pub(super) fn on_terminal(&self, text: &str) {
         if self.on_terminal {
             terminal::remark(text);
         }
     }
 
-    /// How to print for whoever reads the results.
+    /// How to print results.
     pub(super) fn paint(&self) -> Paint {
         terminal::paint(&std::io::stdout())
     }
 
-    /// Whether somebody wants it to end.
+    /// Whether the user interrupted it.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interruption() != Interruption::None
     }

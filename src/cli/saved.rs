@@ -1,4 +1,5 @@
-//! Saved plans in their files. A plan is applied without a question and as root, so whoever can write its file is root.
+//! Saved plans in their files. A plan is applied without a question and as root, so a user who can write its file is as
+//! powerful as root.
 
 use super::caller::STDIN;
 use super::exit::Exit;
@@ -49,7 +50,7 @@ const fn save_remedy(error: &SaveError) -> &'static str {
     }
 }
 
-/// Reads a plan that is to be applied, and its fleet with the secrets of now. Prints why it cannot be.
+/// Reads a plan to apply it, and its fleet with the present secrets. Prints why it cannot be.
 pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedPlan, Spec), Exit> {
     let text = trusted(path, sha256).map_err(|error| unusable(path, error))?;
     let saved = parse(path, &text)?;
@@ -62,7 +63,7 @@ pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedP
     Ok((saved, spec))
 }
 
-/// Reads a plan that is to be shown, whoever wrote it, and its fleet without secrets. Prints why it cannot be.
+/// Reads a plan to show it, whoever wrote it, and its fleet without secrets. Prints why it cannot be.
 pub(super) fn read_to_show(path: &Path) -> Result<(SavedPlan, Spec), Exit> {
     let read = || {
         // Without waiting: a FIFO has no writer yet, and is refused.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// Calls `first` when one of these signals comes, and `second` when another does, after which the process ends as
-/// interrupted. A third one ends it without a word, in case nobody reads those of `second`.
+/// interrupted. A third one ends it without a message, in case the messages of `second` block.
 pub(super) fn on_signals(
     numbers: &'static [i32],
     first: impl FnOnce() + Send + 'static,

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::io::{BufRead as _, IsTerminal as _, Write, stderr, stdin, stdout};
 use std::sync::{PoisonError, RwLock};
 
-/// Prints a result. A closed pipe is silent: whoever closed it has read enough.
+/// Prints a result. A closed pipe is no error: its reader has read enough.
 pub(super) fn result(text: &str) {
     write(&mut stdout().lock(), text);
 }
@@ -55,7 +55,7 @@ fn tell(tone: Tone, what: &str, failure: &Failure) {
 
 fn write(to: &mut dyn Write, text: &str) {
     let text = redacted(text);
-    // There is nobody left to tell.
+    // There is nowhere left to report it.
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
 
@@ -111,7 +111,7 @@ pub(super) fn paint(stream: &impl anstream::stream::RawStream) -> Paint {
     }
 }
 
-/// Whether somebody can be asked.
+/// Whether there is a terminal to ask on.
 pub(super) fn can_ask() -> bool {
     stdin().is_terminal() && stderr().is_terminal()
 }

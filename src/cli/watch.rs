@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A plan may hold the lock for a moment to see whether somebody watches.
+/// A plan may hold the lock for a moment to see whether a watcher runs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn run() -> Result<Exit, Exit> {

@@ -38,7 +38,7 @@ pub fn apply(
     plan: &Plan,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, HostError> {
-    // Where nothing is to be done, a journal has nothing to tell.
+    // An apply without steps is not journalled.
     let ran = if plan.is_empty() {
         Ran::default()
     } else {

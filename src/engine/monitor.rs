@@ -11,7 +11,7 @@ pub trait Monitor: Sync {
     fn ended(&self, step: &Step, ended: &Ended);
     /// Waits that have become worth a line: each after ten seconds, and again from time to time.
     fn waits(&self, _: &[Wait]) {}
-    /// Whether somebody wants it to end.
+    /// Whether the user interrupted it.
     fn interruption(&self) -> Interruption;
 }
 

@@ -22,7 +22,7 @@ const WORK_AT_ONCE: usize = 4;
 const WATCH_AT_ONCE: usize = 8;
 /// The longest that a look which is not due yet keeps others from being taken.
 const GLANCE: Duration = Duration::from_millis(250);
-/// How often it is seen whether somebody interrupts, and whether a wait is to be said.
+/// How often interruptions and long waits are looked for.
 const TICK: Duration = Duration::from_millis(200);
 /// Enough for a step, as for any thread.
 const STACK: usize = 2 << 20;
@@ -56,7 +56,7 @@ struct State {
     /// When each was begun that has not ended, nor was given up.
     under_way: BTreeMap<usize, Instant>,
     waits: BTreeMap<usize, (Waiting, Pace)>,
-    /// The waits that nobody looks at now, the first that is due first.
+    /// The waits that no thread looks at now, the first that is due first.
     queue: BTreeSet<(Moment, usize)>,
     /// Lanes that got no thread of their own.
     orphaned: Vec<Lane>,
@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
         self.changed.notify_all();
     }
 
-    /// Sees to it that somebody who interrupts is heard, and hears of waits, whatever the steps are doing.
+    /// Looks for interruptions and long waits while the steps are under way.
     fn attend(&self) {
         let mut state = self.lock();
         while state.left > 0 {

@@ -269,10 +269,6 @@ impl Scalar for Arch {
             also_called: &also_called,
         })
     }
-
-    fn written(value: &Self) -> String {
-        value.word.to_owned()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How a VM boots: its keys, and what can be wrong with them.
 
-use crate::fleetfile::{Beside, map, words};
+use crate::fleetfile::{Beside, Spanned, map, words};
 use crate::problem::{Problem, ProblemKind};
 use crate::values::{Cmdline, HostPath};
 use std::time::Duration;
@@ -85,16 +85,22 @@ words! {
 
 /// A guest needs some seconds to boot, and one that takes a day is down.
 fn confirm_within(boot: &PartialBoot) -> Option<Problem> {
-    const LEAST: Duration = Duration::from_secs(10);
-    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let message = "a guest gets from 10s to 24h to confirm that its kernel works";
     let time = boot.confirm_within.as_ref().ok()?.as_ref()?;
-    (!(LEAST..=MOST).contains(&time.value)).then(|| {
-        let message = "a guest gets from 10s to 24h to confirm that its kernel works";
-        Problem::new(ProblemKind::ConfirmWithin, &time.range, message)
-    })
+    not_within(time, 10, ProblemKind::ConfirmWithin, message)
 }
 
-/// A kernel is no initrd.
+/// The problem of a time that is shorter than some seconds, or longer than a day.
+pub(super) fn not_within(
+    time: &Spanned<Duration>,
+    least: u64,
+    code: ProblemKind,
+    message: &str,
+) -> Option<Problem> {
+    let fits = (least..=24 * 3600).contains(&time.value.as_secs());
+    (!fits).then(|| Problem::new(code, &time.range, message))
+}
+
 fn seed_pair(seed: &PartialSeed) -> Option<Problem> {
     let (kernel, initrd) = (seed.kernel.as_ref().ok()?, seed.initrd.as_ref().ok()?);
     let swapped = kernel.value.file_name().starts_with("initrd")

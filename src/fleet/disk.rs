@@ -39,35 +39,32 @@ impl Listed for Disk {
     const LIST: &'static str = "a list of disks";
     const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
 
-    fn check_entry(partial: &PartialDisk) -> Option<Problem> {
-        not_raw(partial)
+    /// A path that is no raw image: a device, or a file whose suffix is another format's.
+    fn check_entry(disk: &PartialDisk) -> Option<Problem> {
+        let (path, format) = (disk.path.as_ref().ok()?, disk.format.as_ref().ok()?);
+        let later = |message| Problem::new(ProblemKind::NotSupportedYet, &path.range, message);
+        if path.value.as_str().starts_with("/dev/") {
+            let message = "a device as a disk is not supported yet";
+            return Some(later(message.to_owned()).help("use an image file"));
+        }
+        let (_, suffix) = path.value.file_name().rsplit_once('.')?;
+        let other = OTHER_FORMATS.iter().find(|other| suffix == **other)?;
+        let help =
+            format!("`qemu-img convert -f {other} -O raw` makes a raw image; name it `.img`");
+        let is_given = format.range != disk.at;
+        let problem = if is_given {
+            let message = format!("a raw image must not have the suffix `.{other}`");
+            Problem::new(ProblemKind::DiskFormat, &path.range, message)
+                .also(&format.range, "declared raw here")
+        } else {
+            later(format!("an image in {other} format is not supported yet"))
+        };
+        Some(problem.help(help))
     }
 }
 
 /// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
 const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
-
-/// A path that is no raw image: a device, or a file whose suffix is another format's.
-fn not_raw(disk: &PartialDisk) -> Option<Problem> {
-    let (path, format) = (disk.path.as_ref().ok()?, disk.format.as_ref().ok()?);
-    let later = |message| Problem::new(ProblemKind::NotSupportedYet, &path.range, message);
-    if path.value.as_str().starts_with("/dev/") {
-        let message = "a device as a disk is not supported yet";
-        return Some(later(message.to_owned()).help("use an image file"));
-    }
-    let (_, suffix) = path.value.file_name().rsplit_once('.')?;
-    let other = OTHER_FORMATS.iter().find(|other| suffix == **other)?;
-    let help = format!("`qemu-img convert -f {other} -O raw` makes a raw image; name it `.img`");
-    let is_given = format.range != disk.at;
-    let problem = if is_given {
-        let message = format!("a raw image must not have the suffix `.{other}`");
-        Problem::new(ProblemKind::DiskFormat, &path.range, message)
-            .also(&format.range, "declared raw here")
-    } else {
-        later(format!("an image in {other} format is not supported yet"))
-    };
-    Some(problem.help(help))
-}
 
 /// A disk's name where none is given: its file's, without the suffix.
 fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<DiskName>> {
@@ -84,7 +81,6 @@ fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<Disk
     }
 }
 
-/// A disk is a whole number of sectors.
 fn disk_size(disk: &PartialDisk) -> Option<Problem> {
     const SECTOR: u64 = 512;
     let size = disk.size.as_ref().ok()?.as_ref()?;

@@ -79,7 +79,6 @@ pub struct Given {
     pub secrets: Secrets,
 }
 
-/// Reads and checks a whole fleet.
 pub(super) fn spec(
     root: &Node,
     sources: &Sources<'_>,

@@ -1,6 +1,6 @@
 //! What installs a VM: its keys.
 
-use crate::fleetfile::{Beside, Field, Missing, Readable, Spanned, Typed, ValueType, Written, map};
+use crate::fleetfile::{Beside, Field, Missing, Readable, Spanned, Typed, ValueType, map};
 use crate::problem::{Checked, ProblemKind};
 use crate::values::{Cmdline, HostPath};
 use std::collections::BTreeMap;
@@ -77,12 +77,5 @@ impl Readable for Files {
         let files = partial.into_iter();
         let files = files.map(|file| Ok((file.target?, file.source?.value)));
         files.collect()
-    }
-
-    fn written(value: &Self::Value) -> Written {
-        let entry = |(target, source): (&HostPath, &HostPath)| {
-            (target.to_string(), Written::Text(source.to_string()))
-        };
-        Written::Map(value.iter().map(entry).collect())
     }
 }

@@ -30,7 +30,8 @@ pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Vm
 pub mod explain {
     use super::file::FILE;
     use crate::fleetfile::explain as of;
-    pub use of::{KeyText, KeyTopic, ProblemTopic, Topic};
+    pub use crate::problem::ProblemTopic;
+    pub use of::{KeyText, KeyTopic, Topic};
 
     /// Everything that can be explained: keys in the order of their maps, then problems, then checks of the host.
     #[must_use]

@@ -59,7 +59,6 @@ const COMMON_FOLDERS: [&str; 11] = [
     "/var/tmp",
 ];
 
-/// What a VM does with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Share,
@@ -69,7 +68,6 @@ pub(super) enum Purpose {
     Installer,
 }
 
-/// A VM's use of a path.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claim<'d> {
     pub(super) vm: Option<&'d Spanned<VmName>>,
@@ -109,36 +107,30 @@ impl Claim<'_> {
     }
 }
 
-/// Every use of a path by a VM.
 pub(super) fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
-    let share = vm
-        .boot
-        .as_ref()
-        .ok()
-        .and_then(|boot| boot.share.as_ref().ok());
-    let disks = vm
-        .readable_disks()
-        .filter_map(|disk| disk.path.as_ref().ok());
-    let console = vm.console.as_ref().ok();
-    let log = console.and_then(|console| console.log.as_ref().ok()?.as_ref());
-    let seed = vm.readable_seed();
-    let seeds = seed
-        .into_iter()
-        .flat_map(|seed| [&seed.kernel, &seed.initrd]);
-    let installer = vm.readable_install().into_iter().flat_map(|install| {
+    let mut paths = Vec::new();
+    if let Ok(boot) = &vm.boot {
+        paths.push((Purpose::Share, boot.share.as_ref().ok()));
+    }
+    for disk in vm.readable_disks() {
+        paths.push((Purpose::Disk, disk.path.as_ref().ok()));
+    }
+    if let Ok(console) = &vm.console {
+        let log = console.log.as_ref().ok();
+        paths.push((Purpose::Log, log.and_then(Option::as_ref)));
+    }
+    if let Some(seed) = vm.readable_seed() {
+        let files = [&seed.kernel, &seed.initrd].into_iter();
+        paths.extend(files.map(|path| (Purpose::Seed, path.as_ref().ok())));
+    }
+    if let Some(install) = vm.readable_install() {
         let files = install.files.iter().flatten().map(|file| &file.source);
-        [&install.kernel, &install.initrd].into_iter().chain(files)
-    });
-    let share = share.map(|path| (Purpose::Share, path));
-    let disks = disks.map(|path| (Purpose::Disk, path));
-    let log = log.map(|path| (Purpose::Log, path));
-    let seeds = seeds.flatten().map(|path| (Purpose::Seed, path));
-    let installer = installer.flatten().map(|path| (Purpose::Installer, path));
+        let files = [&install.kernel, &install.initrd].into_iter().chain(files);
+        paths.extend(files.map(|path| (Purpose::Installer, path.as_ref().ok())));
+    }
     let vm = vm.name.as_ref().ok();
-    let all = share.into_iter().chain(disks).chain(log).chain(seeds);
-    let all = all.chain(installer);
-    all.map(|(purpose, path)| Claim { vm, purpose, path })
-        .collect()
+    let claim = |(purpose, path): (_, Option<_>)| path.map(|path| Claim { vm, purpose, path });
+    paths.into_iter().filter_map(claim).collect()
 }
 
 fn is_inside_or_same(path: &str, folder: &str) -> bool {

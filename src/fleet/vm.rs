@@ -1,11 +1,11 @@
 //! A VM: its keys, and what can be wrong with them.
 
 use super::arch::{Arch, GICV2_VCPUS, Transport};
-use super::boot::{Boot, PartialSeed};
+use super::boot::{Boot, PartialSeed, not_within};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
-use crate::fleetfile::{Field, Readable, Scalar, Spanned, ValueType, Written, map, words};
+use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{Cmdline, MachineName, Size, VmName};
 use std::collections::BTreeMap;
@@ -154,14 +154,13 @@ impl Vm {
         self.disks.first()
     }
 
-    /// Its keys with their values, as a fleet file has them.
+    /// Its keys in full with their values, as a fleet file has them.
     #[must_use]
-    pub fn written(&self) -> Written {
-        <Self as Readable>::written(self)
+    pub fn written(&self) -> Vec<(String, String)> {
+        written(Self::MAP, self)
     }
 }
 
-/// The host that a VM is on.
 pub(crate) struct Host;
 
 impl Scalar for Host {
@@ -172,9 +171,6 @@ impl Scalar for Host {
             LOCAL => Ok(LOCAL.to_owned()),
             other => Err(field.later(other)),
         }
-    }
-    fn written(value: &String) -> String {
-        value.clone()
     }
 }
 
@@ -187,12 +183,8 @@ impl Scalar for Profile {
     fn scalar(field: &Field<'_>) -> Checked<String> {
         field.text("a profile's name").map(str::to_owned)
     }
-    fn written(value: &String) -> String {
-        value.clone()
-    }
 }
 
-/// A number of virtual CPUs.
 pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
@@ -204,9 +196,6 @@ impl Scalar for Vcpus {
             let message = format!("{count} are more virtual CPUs than a guest can have");
             field.report(field.problem(ProblemKind::VcpuRange, message))
         })
-    }
-    fn written(value: &u32) -> String {
-        value.to_string()
     }
 }
 
@@ -286,7 +275,7 @@ fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {
     let problem = |cmdline: &Spanned<Cmdline>| {
         let length = cmdline.value.as_str().len();
         let message = format!(
-            "the kernel command line has {length} bytes, and an {arch} kernel keeps {kept}"
+            "the kernel command line has {length} bytes, and an {arch} kernel keeps {kept} of them"
         );
         Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
             .help("shorten it: the kernel would cut off the rest without a message")
@@ -294,7 +283,6 @@ fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {
     too_long.map(problem).collect()
 }
 
-/// Disks are told apart by their names.
 fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut seen = BTreeMap::new();
@@ -345,13 +333,9 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
 
 /// Without any time a stop always fails; with days, a failed stop is noticed too late.
 fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
-    const LEAST: Duration = Duration::from_secs(1);
-    const MOST: Duration = Duration::from_secs(24 * 3600);
-    let timeout = vm.stop_timeout.as_ref().ok()?;
-    (!(LEAST..=MOST).contains(&timeout.value)).then(|| {
-        let message = "a graceful stop takes from 1s to 24h";
-        Problem::new(ProblemKind::StopTimeout, &timeout.range, message)
-    })
+    let message = "a graceful stop takes from 1s to 24h";
+    let time = vm.stop_timeout.as_ref().ok()?;
+    not_within(time, 1, ProblemKind::StopTimeout, message)
 }
 
 impl PartialVm {

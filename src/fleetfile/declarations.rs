@@ -8,10 +8,8 @@ use crate::yaml::{Node, at};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// The most VMs of a fleet.
-const VM_LIMIT: u64 = 10_000;
+const VM_LIMIT: usize = 10_000;
 
-/// A VM as it is declared.
 #[derive(Debug)]
 pub(crate) struct Declared<'n> {
     /// Its name, if it can be one, and the key that declares it: its own, or its range's.
@@ -21,11 +19,9 @@ pub(crate) struct Declared<'n> {
     pub(crate) index: Option<String>,
     /// What is said about the range that it is of.
     pub(crate) range: Option<&'n Node>,
-    /// What is said about it alone.
     pub(crate) own: Option<&'n Node>,
 }
 
-/// The entries of `vms`.
 #[derive(Debug, Default)]
 pub(crate) struct Declarations<'n> {
     pub(crate) vms: Vec<Declared<'n>>,
@@ -33,7 +29,6 @@ pub(crate) struct Declarations<'n> {
     pub(crate) ranges: Vec<(&'n Node, &'n Node)>,
 }
 
-/// Takes `vms` apart.
 pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
     let found = field.scope.found;
     let mut own = Vec::new();
@@ -76,7 +71,6 @@ pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
     Ok(Declarations { vms, ranges })
 }
 
-/// The ranges so far.
 #[derive(Default)]
 struct Ranges<'n> {
     entries: Vec<(&'n Node, &'n Node)>,
@@ -84,8 +78,7 @@ struct Ranges<'n> {
     members: BTreeMap<String, (usize, Member)>,
     /// Which ranges meet: the first VM of both, and how many there are.
     meetings: BTreeMap<(usize, usize), (String, usize)>,
-    /// How many VMs they have.
-    vms: u64,
+    vms: usize,
 }
 
 impl<'n> Ranges<'n> {
@@ -107,7 +100,11 @@ impl<'n> Ranges<'n> {
                 return Ok(());
             }
         };
-        self.count(range.count().unwrap_or(u64::MAX), key, scope.found)?;
+        self.count(
+            usize::try_from(range.count().unwrap_or(u64::MAX)).unwrap_or(usize::MAX),
+            key,
+            scope.found,
+        )?;
         for member in range.members() {
             match self.members.entry(member.name.clone()) {
                 Entry::Vacant(entry) => {
@@ -123,13 +120,13 @@ impl<'n> Ranges<'n> {
     }
 
     /// Counts the VMs of another range; so many that it would take long to look at them are not looked at.
-    fn count(&mut self, vms: u64, key: &Node, found: &Diagnostics) -> Checked<()> {
+    fn count(&mut self, vms: usize, key: &Node, found: &Diagnostics) -> Checked<()> {
         self.vms = self.vms.saturating_add(vms);
         if self.vms <= VM_LIMIT {
             return Ok(());
         }
         let message = match vms {
-            u64::MAX => "this range has more VMs than can be counted".to_owned(),
+            usize::MAX => "this range has more VMs than can be counted".to_owned(),
             vms if vms > VM_LIMIT => format!("this range has {vms} VMs"),
             _ => format!("with this, the fleet has {} VMs or more", self.vms),
         };
@@ -138,18 +135,16 @@ impl<'n> Ranges<'n> {
 
     /// Counts the VMs that are declared by their own names and are of no range, too.
     fn count_with(&self, own: &[(&str, &Node, &Node)], found: &Diagnostics) -> Checked<()> {
-        let alone = own
+        let mut alone = own
             .iter()
             .filter(|(name, ..)| !self.members.contains_key(*name));
-        let mut room = VM_LIMIT.saturating_sub(self.members.len() as u64);
-        for (_, key, _) in alone {
-            let Some(left) = room.checked_sub(1) else {
+        match alone.nth(VM_LIMIT.saturating_sub(self.members.len())) {
+            Some((_, key, _)) => {
                 let message = format!("with this, the fleet has more than {VM_LIMIT} VMs");
-                return Err(too_many(key, message).report(found));
-            };
-            room = left;
+                Err(too_many(key, message).report(found))
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn report_meetings(&self, found: &Diagnostics) {

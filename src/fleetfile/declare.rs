@@ -128,7 +128,7 @@ macro_rules! map {
 
         const _: () = {
             use $crate::fleetfile::declare::{keys, optional, reader};
-            use $crate::fleetfile::{Declared, Field, Fields, Map, Missing, Readable, Typed, ValueType, Written};
+            use $crate::fleetfile::{Declared, Field, Fields, Map, Missing, Readable, Typed, ValueType};
             use $crate::problem::{Checked, Diagnostics, Problem};
 
             impl Declared for $map {
@@ -190,20 +190,11 @@ macro_rules! map {
                     )*
                     $($(problems.extend($check(partial));)*)?
                 }
-
-                fn written(value: &Self) -> Written {
-                    Written::Map(vec![$((
-                        stringify!($key).to_owned(),
-                        <reader!($type $(, $reader)?) as Readable>
-                            ::written(&value.$key),
-                    )),*])
-                }
             }
         };
     };
 }
 
-/// The words that may stand at a key.
 macro_rules! words {
     (
         $(#[doc = $about:literal])+
@@ -249,10 +240,6 @@ macro_rules! words {
                         planned: list!($($planned)?),
                         also_called: &[$($(($other, $meant)),*)?],
                     })
-                }
-
-                fn written(value: &Self) -> String {
-                    value.as_str().to_owned()
                 }
             }
         };

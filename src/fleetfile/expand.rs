@@ -1,7 +1,7 @@
 //! Placeholders in all texts of a value.
 
 use super::fields::{Scope, listed};
-use super::placeholder::{Fault, expand};
+use super::placeholder::expand;
 use super::scalars::LONGEST;
 use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Fix, Problem, ProblemKind};
@@ -116,7 +116,6 @@ impl<'a> Placeholders<'a> {
         self.vars?.known.get(name)?.as_ref().ok()?.default.clone()
     }
 
-    /// A text with its placeholders replaced.
     pub(crate) fn text(&self, written: &str, node: &Node) -> Checked<String> {
         let Scope { found, sources, .. } = self.scope;
         found.patience()?;
@@ -131,13 +130,13 @@ impl<'a> Placeholders<'a> {
         match (expanded, missing) {
             (Ok(text), None) => Ok(text),
             (Ok(_), Some(reported)) => Err(reported),
-            (Err(faults), _) => {
+            (Err(wrong), _) => {
                 let start = sources.verbatim(node, written);
-                let reports = faults.into_iter().map(|fault| {
-                    let part = |start: usize| start + fault.part().start..start + fault.part().end;
-                    let place = start.map_or_else(|| node.range.clone(), part);
+                let reports = wrong.into_iter().map(|part| {
+                    let at = |start: usize| start + part.start..start + part.end;
+                    let place = start.map_or_else(|| node.range.clone(), at);
                     let told = found.is_told(&place);
-                    let tell = || self.problem(&fault, place, written, node).report(found);
+                    let tell = || self.problem(&written[part], place, node).report(found);
                     told.unwrap_or_else(tell)
                 });
                 Err(reports.last().unwrap_or(Diagnostics::left_open()))
@@ -145,7 +144,6 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    /// The name of the VM, where there is one.
     fn name(&self) -> Option<Checked<&'a str>> {
         let vm = self.scope.vm?;
         Some(vm.map(|vm| vm.value.as_str()))
@@ -169,15 +167,13 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    fn problem(&self, fault: &Fault, place: Range<usize>, written: &str, node: &Node) -> Problem {
-        let word = &written[fault.part().clone()];
-        let mut problem = match fault {
-            Fault::Unknown(_) => self.unknown(word, node),
-            Fault::Lone(_) => {
-                let message = format!("a `{word}` that has no partner");
-                let help = format!("write `{word}{word}` for a literal `{word}`");
-                at(ProblemKind::Placeholder, node, message).help(help)
-            }
+    fn problem(&self, word: &str, place: Range<usize>, node: &Node) -> Problem {
+        let mut problem = if matches!(word, "{" | "}") {
+            let message = format!("a `{word}` that has no partner");
+            let help = format!("write `{word}{word}` for a literal `{word}`");
+            at(ProblemKind::Placeholder, node, message).help(help)
+        } else {
+            self.unknown(word, node)
         };
         // In a text with escapes the word itself has no place.
         let fix = problem
@@ -251,7 +247,6 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    /// The words that stand for something.
     fn known(&self) -> Vec<&'static str> {
         let words = [
             ("name", self.scope.vm.is_some()),
@@ -266,15 +261,12 @@ impl<'a> Placeholders<'a> {
     }
 }
 
-/// The variables of a fleet.
 #[derive(Debug, Default)]
 pub(crate) struct Vars {
     pub(crate) known: BTreeMap<String, Checked<Var>>,
-    /// Where they are declared.
     pub(crate) extent: Range<usize>,
 }
 
-/// A variable's value.
 #[derive(Debug)]
 pub(crate) struct Var {
     pub(crate) value: String,

@@ -2,10 +2,9 @@
 
 use super::key::{Absence, Effect, Key, Map, ValueType};
 use super::suggest::nearest;
-use crate::problem::{HostCheck, ProblemKind};
+use crate::problem::{HostCheck, ProblemKind, ProblemTopic};
 use serde::Serialize;
 
-/// The VM in examples.
 const EXAMPLE_VM: &str = "armhf-vm";
 
 /// Something that can be explained.
@@ -15,9 +14,9 @@ pub enum Topic {
     /// A key of the fleet file.
     Key(KeyTopic),
     /// A kind of problem.
-    Problem(ProblemTopic),
+    Problem(&'static ProblemTopic),
     /// A check of the host.
-    HostCheck(ProblemTopic),
+    HostCheck(&'static ProblemTopic),
 }
 
 /// A key of the fleet file, explained.
@@ -48,19 +47,6 @@ pub struct KeyText {
     pub example: String,
 }
 
-/// A kind of problem or a check of the host, explained.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ProblemTopic {
-    /// Its name, as in `error[unknown-key]` and `[free-space]`.
-    pub code: &'static str,
-    /// What it is, in a sentence.
-    pub meaning: &'static str,
-    /// Why it is a problem.
-    pub why: &'static str,
-    /// What to do.
-    pub remedy: &'static str,
-}
-
 impl Topic {
     /// What it is called.
     #[must_use]
@@ -80,22 +66,10 @@ pub(crate) fn topics(root: &'static Map) -> Vec<Topic> {
         let done = map.keys.iter().map(|key| key_topic(&maps, map, key));
         done.chain(map.planned.iter().map(|name| planned(map, name)))
     });
-    let problems = ProblemKind::ALL.iter().map(|code| {
-        Topic::Problem(ProblemTopic {
-            code: code.name(),
-            meaning: code.meaning(),
-            why: code.why(),
-            remedy: code.remedy(),
-        })
-    });
-    let checks = HostCheck::ALL.iter().map(|check| {
-        Topic::HostCheck(ProblemTopic {
-            code: check.name(),
-            meaning: check.meaning(),
-            why: check.why(),
-            remedy: check.remedy(),
-        })
-    });
+    let problems = ProblemKind::ALL.iter();
+    let problems = problems.map(|code| Topic::Problem(code.topic()));
+    let checks = HostCheck::ALL.iter();
+    let checks = checks.map(|check| Topic::HostCheck(check.topic()));
     keys.map(Topic::Key).chain(problems).chain(checks).collect()
 }
 
@@ -159,21 +133,19 @@ fn planned(map: &Map, name: &str) -> KeyTopic {
 fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
     let value_type = key.value_type;
     let described = value_type.described();
+    let (default, absence) = match key.absence {
+        Absence::Error => (None, None),
+        Absence::Value(text) => (Some(text), Some(format!("`{text}`"))),
+        Absence::Means(text) => (None, Some(text.to_owned())),
+    };
     let about = KeyText {
         meaning: key.text.trim_start(),
         value: match value_type.placeholders() {
             Some(placeholders) => format!("{described}; {placeholders}"),
             None => described,
         },
-        default: match key.absence {
-            Absence::Value(text) => Some(text),
-            Absence::Error | Absence::Means(_) => None,
-        },
-        absence: match key.absence {
-            Absence::Error => None,
-            Absence::Value(text) => Some(format!("`{text}`")),
-            Absence::Means(text) => Some(text.to_owned()),
-        },
+        default,
+        absence,
         effect: match key.effect {
             Effect::Now => "when it is applied, also while the VM runs",
             Effect::NextBoot => "when the VM next starts",

@@ -32,7 +32,6 @@ pub(crate) struct Scope<'a> {
     pub(crate) vm: Option<Checked<&'a Spanned<VmName>>>,
 }
 
-/// A key with its value.
 #[derive(Debug, Clone)]
 pub(crate) struct Field<'n> {
     /// The key in full (`boot.cmdline`).
@@ -61,7 +60,6 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// A problem with the value.
     pub(crate) fn problem(&self, code: ProblemKind, message: impl Into<String>) -> Problem {
         at(code, self.node, message)
     }
@@ -160,11 +158,9 @@ fn key_text<'n>(key: &'n Node, found: &Diagnostics) -> Checked<&'n str> {
     Err(problem.report(found))
 }
 
-/// The fields of one map.
 #[derive(Debug)]
 pub(crate) struct Fields<'n> {
     pub(crate) map: &'static Map,
-    /// The map's own key and value.
     pub(crate) of: Field<'n>,
     given: BTreeMap<&'static str, Field<'n>>,
     /// Keys that seem to be there, misspelled.
@@ -196,7 +192,6 @@ impl<'n> Fields<'n> {
         Ok(fields)
     }
 
-    /// A field, if it is given.
     pub(crate) fn get(&self, name: &str) -> Option<&Field<'n>> {
         self.given.get(name)
     }
@@ -210,7 +205,6 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Reports that a key must be given.
     pub(crate) fn missing(&self, key: &Key) -> ErrorReported {
         if let Some(reported) = self.meant.get(key.name) {
             return *reported;
@@ -231,7 +225,6 @@ impl<'n> Fields<'n> {
             .report(problem.help(format!("add it, as in `{entry}`")))
     }
 
-    /// Takes in one entry of the map.
     fn take(&mut self, written: &str, key: &Node, value: &'n Node) {
         let name = format!("{}{written}", self.map.prefix);
         if self.map.planned.contains(&written) {

@@ -3,10 +3,8 @@
 use super::suggest::nearest;
 use ValueType::{Entries, List, Named, Nested};
 
-/// A key of a map.
 #[derive(Debug)]
 pub(crate) struct Key {
-    /// As it is written.
     pub(crate) name: &'static str,
     /// What it says, in whole sentences.
     pub(crate) text: &'static str,
@@ -27,10 +25,8 @@ impl Key {
     }
 }
 
-/// What it means to leave a key out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Absence {
-    /// It cannot be left out.
     Error,
     /// The same as this value.
     Value(&'static str),
@@ -38,7 +34,6 @@ pub(crate) enum Absence {
     Means(&'static str),
 }
 
-/// When a change of a key does something.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Effect {
     /// When it is applied, also to a VM that runs.
@@ -49,20 +44,14 @@ pub(crate) enum Effect {
     Told(&'static str),
 }
 
-/// What may stand at a key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ValueType {
-    /// `true` or `false`.
     Boolean,
-    /// A whole number within bounds.
     Whole(u64, u64),
-    /// One of these words.
     Word(&'static [&'static str]),
     /// A name, with placeholders.
     Name,
-    /// A number with a unit of size.
     Size,
-    /// Numbers with units of time.
     Duration,
     /// An absolute path on the VM's host, with placeholders.
     HostPath,
@@ -74,9 +63,7 @@ pub(crate) enum ValueType {
     Text,
     /// Any text, number or truth, which is taken as it is.
     Value,
-    /// A map with these keys.
     Nested(&'static Map),
-    /// A list of maps with these keys.
     List(&'static Map),
     /// A map from names or ranges of names to maps with these keys.
     Entries(&'static Map),
@@ -87,7 +74,6 @@ pub(crate) enum ValueType {
 }
 
 impl ValueType {
-    /// The map whose keys may stand below it.
     pub(crate) const fn map(self) -> Option<&'static Map> {
         match self {
             Nested(map) | List(map) | Entries(map) | Named(map, _) => Some(map),
@@ -96,7 +82,6 @@ impl ValueType {
     }
 }
 
-/// The keys of one map.
 #[derive(Debug)]
 pub(crate) struct Map {
     /// What the schema calls it.
@@ -131,12 +116,10 @@ impl Map {
         below.for_each(|map| map.collect(maps));
     }
 
-    /// The key of a name.
     pub(crate) fn find(&self, written: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == written)
     }
 
-    /// The names of the keys that this version does.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
         self.keys.iter().map(|key| key.name)
     }
@@ -167,7 +150,6 @@ impl Map {
 /// What somebody who wrote an unknown key probably meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suggestion {
-    /// This key of the same map.
     Here(&'static str),
     /// Something else, and what is to be said of it.
     Elsewhere(&'static str),

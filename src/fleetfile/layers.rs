@@ -28,9 +28,7 @@ struct Layers<'n> {
     words: Placeholders<'n>,
 }
 
-/// The profile that a VM names.
 struct Profile<'n> {
-    /// Where it does.
     used: Range<usize>,
     body: &'n Node,
 }

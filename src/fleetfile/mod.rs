@@ -16,12 +16,13 @@ pub(crate) mod schema;
 mod suggest;
 mod value_type;
 mod vars;
+mod written;
 
 pub(crate) use declare::{keys, map, words};
 pub(crate) use expand::{Placeholders, Room, Vars, environment_names};
 pub(crate) use fields::{Field, Fields, Scope, Spanned};
 pub(crate) use key::{Absence, Effect, Key, Map, ValueType};
 pub(crate) use layers::{Layered, layered};
-pub use readable::Written;
 pub(crate) use readable::{Declared, Listed, Missing, Readable, Scalar, Typed};
 pub(crate) use scalars::{Beside, Words};
+pub(crate) use written::written;

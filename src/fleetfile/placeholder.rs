@@ -2,82 +2,46 @@
 
 use std::ops::Range;
 
-/// What is wrong with a text's braces, and where in it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A `{…}` whose word nobody knows.
-    Unknown(Range<usize>),
-    /// A brace without its partner.
-    Lone(Range<usize>),
-}
-
-impl Fault {
-    /// The wrong part of the text.
-    pub(crate) const fn part(&self) -> &Range<usize> {
-        match self {
-            Self::Unknown(part) | Self::Lone(part) => part,
-        }
-    }
-}
-
-/// The text with every `{word}` replaced by what `value` gives for it, `{{` by `{` and `}}` by `}`; or all that is wrong
-/// with it. It grows to `limit` bytes, and by one more word at most.
+/// The text with every `{word}` replaced by what `value` gives for it, `{{` by `{` and `}}` by `}`; or all parts that are
+/// wrong: words that stand for nothing, and braces without their partners. It grows to `limit` bytes, and by one more word
+/// at most.
 pub(crate) fn expand<'v>(
     text: &str,
     limit: usize,
     mut value: impl FnMut(&str) -> Option<&'v str>,
-) -> Result<String, Vec<Fault>> {
+) -> Result<String, Vec<Range<usize>>> {
     let mut expanded = String::new();
-    let mut faults = Vec::new();
+    let mut wrong = Vec::new();
     let mut at = 0;
     while let Some(brace) = text[at..].find(['{', '}']).map(|found| at + found) {
         expanded += &text[at..brace];
-        at = match piece(text, brace) {
-            Piece::Brace => {
-                expanded += &text[brace..=brace];
+        let rest = &text[brace..];
+        let word = rest.find('}').and_then(|end| rest.get(1..end));
+        let word = word.filter(|word| !word.contains(['{', ' ', '/']));
+        at = match word {
+            _ if rest.starts_with("{{") || rest.starts_with("}}") => {
+                expanded += &rest[..1];
                 brace + 2
             }
-            Piece::Lone => {
-                faults.push(Fault::Lone(brace..brace + 1));
+            None => {
+                wrong.push(brace..brace + 1);
                 brace + 1
             }
-            Piece::Word(word) => {
+            Some(word) => {
                 let end = brace + word.len() + 2;
                 match value(word) {
                     Some(value) if expanded.len() <= limit => expanded += value,
                     Some(_) => {}
-                    None => faults.push(Fault::Unknown(brace..end)),
+                    None => wrong.push(brace..end),
                 }
                 end
             }
         };
     }
     expanded += &text[at..];
-    if faults.is_empty() {
-        Ok(expanded)
-    } else {
-        Err(faults)
-    }
-}
-
-/// What begins with a brace.
-enum Piece<'t> {
-    /// Two of them, which stand for one.
-    Brace,
-    /// A word between two.
-    Word(&'t str),
-    /// Nothing.
-    Lone,
-}
-
-fn piece(text: &str, brace: usize) -> Piece<'_> {
-    let rest = &text[brace..];
-    if rest.starts_with("{{") || rest.starts_with("}}") {
-        return Piece::Brace;
-    }
-    match rest.find('}').and_then(|end| rest.get(1..end)) {
-        Some(word) if !word.contains(['{', ' ', '/']) => Piece::Word(word),
-        _ => Piece::Lone,
+    match wrong.is_empty() {
+        true => Ok(expanded),
+        false => Err(wrong),
     }
 }
 
@@ -86,7 +50,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(text: &str) -> Result<String, Vec<Fault>> {
+    fn of(text: &str) -> Result<String, Vec<Range<usize>>> {
         expand(text, 1000, |word| (word == "name").then_some("vm"))
     }
 
@@ -97,14 +61,18 @@ mod tests {
             Ok("/srv/vm-vm.img".to_owned())
         );
         assert_eq!(of("{{name}} {name}"), Ok("{name} vm".to_owned()));
-        assert_eq!(of("{nmae}"), Err(vec![Fault::Unknown(0..6)]));
-        assert_eq!(of("a{"), Err(vec![Fault::Lone(1..2)]));
-        assert_eq!(of("a}b"), Err(vec![Fault::Lone(1..2)]));
-        assert_eq!(of("{name"), Err(vec![Fault::Lone(0..1)]));
-        assert_eq!(of("{}"), Err(vec![Fault::Unknown(0..2)]));
-        assert_eq!(of("{a {name}"), Err(vec![Fault::Lone(0..1)]));
-        let three = vec![Fault::Lone(0..1), Fault::Unknown(1..4), Fault::Lone(10..11)];
-        assert_eq!(of("}{x}{name}{"), Err(three));
+        for (text, wrong) in [
+            ("{nmae}", vec!["{nmae}"]),
+            ("a{", vec!["{"]),
+            ("a}b", vec!["}"]),
+            ("{name", vec!["{"]),
+            ("{}", vec!["{}"]),
+            ("{a {name}", vec!["{"]),
+            ("}{x}{name}{", vec!["}", "{x}", "{"]),
+        ] {
+            let parts = of(text).unwrap_err().into_iter();
+            assert_eq!(parts.map(|part| &text[part]).collect::<Vec<_>>(), wrong);
+        }
     }
 
     #[test]

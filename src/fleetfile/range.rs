@@ -6,7 +6,6 @@
 use crate::values::NAME_LIMIT;
 use std::ops::Range;
 
-/// What is wrong with a range, and in which part of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
     pub(crate) part: Range<usize>,
@@ -14,12 +13,10 @@ pub(crate) struct Wrong {
     pub(crate) help: &'static str,
 }
 
-/// A range of names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NameRange {
     /// What is before each bracket, with what the bracket stands for.
     brackets: Vec<(String, Vec<Run>)>,
-    /// What is after the last bracket.
     end: String,
 }
 
@@ -29,14 +26,11 @@ struct Run {
     first: u64,
     last: u64,
     step: u64,
-    /// The least number of digits.
     width: usize,
 }
 
-/// One VM of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Its name.
     pub(crate) name: String,
     /// Its numbers as they are written in the name; `-` is between those of several brackets.
     pub(crate) index: String,
@@ -45,13 +39,11 @@ pub(crate) struct Member {
 /// More digits are no number that anybody counts to.
 const DIGITS: usize = 18;
 
-/// Whether a name is meant as a range.
 pub(crate) fn is_range(name: &str) -> bool {
     name.contains(['[', ']'])
 }
 
 impl NameRange {
-    /// Reads a range.
     pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
         let mut brackets = Vec::new();
         let mut at = 0;
@@ -80,26 +72,22 @@ impl NameRange {
         }
     }
 
-    /// How many characters its names have at the least.
     fn shortest(&self) -> usize {
-        let digits = |run: &Run| {
-            run.width
-                .max(run.first.checked_ilog10().map_or(1, |log| log as usize + 1))
-        };
         let bracket = |(before, runs): &(String, Vec<Run>)| {
-            before.chars().count() + runs.iter().map(digits).min().unwrap_or(0)
+            let digits = runs.iter().map(|run| run.number(0).len());
+            before.chars().count() + digits.min().unwrap_or(0)
         };
         self.brackets.iter().map(bracket).sum::<usize>() + self.end.chars().count()
     }
 
     /// How many names it has; `None`: more than can be counted.
     pub(crate) fn count(&self) -> Option<u64> {
-        self.brackets.iter().try_fold(1u64, |product, (_, runs)| {
-            let sum = runs
-                .iter()
-                .try_fold(0u64, |sum, run| sum.checked_add(run.count()));
-            product.checked_mul(sum?)
-        })
+        let sum = |runs: &[Run]| {
+            let mut counts = runs.iter().map(Run::count);
+            counts.try_fold(0u64, u64::checked_add)
+        };
+        let mut sums = self.brackets.iter().map(|(_, runs)| sum(runs));
+        sums.try_fold(1u64, |product, sum| product.checked_mul(sum?))
     }
 
     /// Its VMs. There are [`count`](Self::count) of them.
@@ -134,9 +122,13 @@ impl Run {
         (self.last - self.first) / self.step + 1
     }
 
+    fn number(&self, place: u64) -> String {
+        let (number, width) = (self.first + place * self.step, self.width);
+        format!("{number:0width$}")
+    }
+
     fn numbers(&self) -> impl Iterator<Item = String> {
-        let (first, step, width) = (self.first, self.step, self.width);
-        (0..self.count()).map(move |n| format!("{:0width$}", first + n * step))
+        (0..self.count()).map(|place| self.number(place))
     }
 }
 
@@ -148,92 +140,69 @@ fn lone(at: usize, message: &str) -> Wrong {
     }
 }
 
-/// What stands between two brackets.
 fn runs(text: &str, inner: Range<usize>) -> Result<Vec<Run>, Wrong> {
     let mut start = inner.start;
     let parts = text[inner.clone()].split(',').map(|part| {
-        let range = start..start + part.len();
-        start = range.end + 1;
+        let place = start..start + part.len();
+        start = place.end + 1;
         if part.is_empty() {
-            let message = "a number is missing between the brackets".to_owned();
-            let part = inner.start - 1..inner.end + 1;
-            let help = "write numbers and runs of them, as in `[1-9,12]`";
             return Err(Wrong {
-                part,
-                message,
-                help,
+                part: inner.start - 1..inner.end + 1,
+                message: "a number is missing between the brackets".to_owned(),
+                help: "write numbers and runs of them, as in `[1-9,12]`",
             });
         }
-        run(part, &range)
+        run(part).map_err(|(message, help)| Wrong {
+            part: place,
+            message: message.replace("{}", part),
+            help,
+        })
     });
     parts.collect()
 }
 
-/// A number, or a run of them, which stands at `place`.
-fn run(text: &str, place: &Range<usize>) -> Result<Run, Wrong> {
-    let wrong = |message: String, help: &'static str| Wrong {
-        part: place.clone(),
-        message,
-        help,
-    };
+/// What is wrong with a run, `{}`, and what would be right.
+type Reason = (&'static str, &'static str);
+
+/// A number, or a run of them.
+fn run(text: &str) -> Result<Run, Reason> {
     let (numbers, step) = match text.split_once('/') {
-        Some((numbers, step)) => (numbers, Some(number(step, text, place)?)),
+        Some((numbers, step)) => (numbers, Some(number(step)?)),
         None => (text, None),
     };
     let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    let is_padded = |number: &str| number.len() > 1 && number.starts_with('0');
     let run = Run {
-        first: number(first, text, place)?,
-        last: number(last, text, place)?,
+        first: number(first)?,
+        last: number(last)?,
         step: step.unwrap_or(1),
-        width: if first.starts_with('0') {
-            first.len()
-        } else {
-            1
-        },
+        width: if is_padded(first) { first.len() } else { 1 },
     };
     if run.last < run.first {
-        return Err(wrong(
-            format!("`{text}` counts backwards"),
-            "write the smaller number first",
-        ));
+        let help = "write the smaller number first";
+        return Err(("`{}` counts backwards", help));
     }
     if run.step == 0 || step.is_some() && !numbers.contains('-') {
-        return Err(wrong(
-            format!("`{text}` is one number and has no step"),
-            "a step is after a run of numbers, as in `1-9/2`",
-        ));
+        let help = "a step is after a run of numbers, as in `1-9/2`";
+        return Err(("`{}` is one number and has no step", help));
     }
-    let padded = [first, last]
-        .iter()
-        .any(|end| end.len() > 1 && end.starts_with('0'));
-    if padded && first.len() != last.len() {
-        return Err(wrong(
-            format!("the numbers of `{text}` are not equally wide"),
-            "pad the first number with zeros to the width of the last, as in `008-120`",
-        ));
+    if first.len() != last.len() && (is_padded(first) || is_padded(last)) {
+        let help = "pad the first number with zeros to the width of the last, as in `008-120`";
+        return Err(("the numbers of `{}` are not equally wide", help));
     }
     Ok(run)
 }
 
-fn number(digits: &str, text: &str, place: &Range<usize>) -> Result<u64, Wrong> {
-    let wrong = |message: String, help: &'static str| Wrong {
-        part: place.clone(),
-        message,
-        help,
-    };
+fn number(digits: &str) -> Result<u64, Reason> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong(
-            format!("`{text}` is not a number or a run of numbers"),
-            "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`",
-        ));
+        let help = "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`";
+        return Err(("`{}` is not a number or a run of numbers", help));
     }
     let number = digits.parse().ok().filter(|_| digits.len() <= DIGITS);
-    number.ok_or_else(|| {
-        wrong(
-            format!("`{text}` has more digits than any count"),
-            "write smaller numbers",
-        )
-    })
+    number.ok_or((
+        "`{}` has more digits than any count",
+        "write smaller numbers",
+    ))
 }
 
 #[cfg(test)]

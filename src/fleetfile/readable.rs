@@ -6,7 +6,6 @@ use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::yaml::{Kind, Node, Value, at};
 use std::ops::Range;
 
-/// What may stand at a key.
 pub(crate) trait Typed {
     /// Whether something is called by it, so that `null` is no way to leave it out.
     const IS_NAME: bool = false;
@@ -27,11 +26,8 @@ pub(crate) trait Readable: Typed {
     fn finish(partial: Self::Partial) -> Checked<Self::Value>;
     /// Finds what is wrong with a value whose parts are all of the right type.
     fn check(_: &Self::Partial, _: &mut Vec<Problem>) {}
-    /// The value as a fleet file has it.
-    fn written(value: &Self::Value) -> Written;
 }
 
-/// A map whose keys are declared.
 pub(crate) trait Declared: Readable {
     const MAP: &'static Map;
 }
@@ -54,54 +50,8 @@ pub(crate) trait Scalar {
     const IS_NAME: bool = false;
     const TYPE: ValueType;
     fn scalar(field: &Field<'_>) -> Checked<Self::Value>;
-    /// The value as a fleet file has it.
-    fn written(value: &Self::Value) -> String;
 }
 
-/// A value as a fleet file has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
-    /// Nothing: the key is left out.
-    Nothing,
-    /// A number or a truth.
-    Plain(String),
-    /// A text.
-    Text(String),
-    /// A list.
-    List(Vec<Self>),
-    /// Keys and their values.
-    Map(Vec<(String, Self)>),
-}
-
-impl Written {
-    /// Every text and number with its key in full (`disks[0].path`).
-    #[must_use]
-    pub fn flat(&self) -> Vec<(String, &str)> {
-        let mut flat = Vec::new();
-        self.flatten("", &mut flat);
-        flat
-    }
-
-    fn flatten<'w>(&'w self, name: &str, flat: &mut Vec<(String, &'w str)>) {
-        match self {
-            Self::Nothing => {}
-            Self::Plain(text) | Self::Text(text) => flat.push((name.to_owned(), text)),
-            Self::List(entries) => {
-                for (number, entry) in entries.iter().enumerate() {
-                    entry.flatten(&format!("{name}[{number}]"), flat);
-                }
-            }
-            Self::Map(entries) => {
-                let dot = if name.is_empty() { "" } else { "." };
-                for (key, value) in entries {
-                    value.flatten(&format!("{name}{dot}{key}"), flat);
-                }
-            }
-        }
-    }
-}
-
-/// A key that is not given, in a map that is.
 pub(crate) struct Missing<'f, 'n> {
     fields: &'f Fields<'n>,
     key: &'static Key,
@@ -132,7 +82,6 @@ impl<'n> Fields<'n> {
 }
 
 impl Missing<'_, '_> {
-    /// The value that a text stands for.
     fn default<T: Readable>(&self, text: &str) -> Checked<T::Partial> {
         // What follows from the VM's name is said where the VM is declared.
         let (text, place) = if text.contains("{name}") {
@@ -146,7 +95,6 @@ impl Missing<'_, '_> {
         self.read::<T>(value, place, None)
     }
 
-    /// A map in which nothing is given.
     pub(crate) fn as_empty<T: Readable>(&self) -> Checked<T::Partial> {
         self.read::<T>(Value::Null, &self.fields.of.key, Some(self.fields.map))
     }
@@ -196,14 +144,6 @@ impl<T: Scalar> Readable for T {
     fn finish(partial: Self::Partial) -> Checked<Self::Value> {
         Ok(partial.value)
     }
-
-    fn written(value: &Self::Value) -> Written {
-        let text = T::written(value);
-        match <T as Scalar>::TYPE {
-            ValueType::Boolean | ValueType::Whole(..) => Written::Plain(text),
-            _ => Written::Text(text),
-        }
-    }
 }
 
 impl<T: Readable> Readable for Option<T> {
@@ -226,10 +166,6 @@ impl<T: Readable> Readable for Option<T> {
         if let Some(value) = partial {
             T::check(value, problems);
         }
-    }
-
-    fn written(value: &Self::Value) -> Written {
-        value.as_ref().map_or(Written::Nothing, T::written)
     }
 }
 
@@ -269,9 +205,5 @@ impl<T: Listed> Readable for Vec<T> {
         for entry in partial.iter().flatten() {
             T::check(entry, problems);
         }
-    }
-
-    fn written(value: &Self::Value) -> Written {
-        Written::List(value.iter().map(T::written).collect())
     }
 }

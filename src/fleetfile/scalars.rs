@@ -7,23 +7,18 @@ use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
     Cmdline, DiskName, FleetName, HostPath, MachineName, Size, Unacceptable, parse_duration,
-    render_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest text, in bytes: twice the longest path.
 pub(crate) const LONGEST: usize = 8192;
 
-/// The words that may stand at a key.
 #[derive(Clone, Copy)]
 pub(crate) struct Words<'w, T> {
-    /// What each word stands for.
     pub(crate) known: &'w [(&'static str, T)],
     /// Words that belong to the language, but that this version does not do.
     pub(crate) planned: &'w [&'static str],
-    /// What other programs call them.
     pub(crate) also_called: &'w [(&'static str, &'static str)],
 }
 
@@ -43,10 +38,14 @@ impl<'n> Field<'n> {
     }
 
     /// A text in a form of its own.
-    fn parsed<T: FromStr<Err = Unacceptable>>(&self, wanted: &str) -> Checked<T> {
+    fn parsed<T>(
+        &self,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Result<T, Unacceptable>,
+    ) -> Checked<T> {
         match self.text(wanted)? {
             "" => Err(self.wrong_type(wanted)),
-            text => self.accept(text.parse()),
+            text => self.accept(parse(text)),
         }
     }
 
@@ -55,7 +54,6 @@ impl<'n> Field<'n> {
         parsed.map_err(|why| self.report(self.problem(ProblemKind::WrongValue, why.0)))
     }
 
-    /// One of a few words.
     pub(crate) fn word<T: Copy>(&self, words: Words<'_, T>) -> Checked<T> {
         let written = self.text("a word")?;
         match words.known.iter().find(|(word, _)| *word == written) {
@@ -132,9 +130,6 @@ impl Scalar for bool {
     fn scalar(field: &Field<'_>) -> Checked<Self> {
         field.boolean()
     }
-    fn written(value: &Self) -> String {
-        value.to_string()
-    }
 }
 
 impl Scalar for Size {
@@ -148,11 +143,8 @@ impl Scalar for Size {
                 let problem = field.problem(ProblemKind::WrongValue, why.0);
                 Err(field.report(mend(problem, field.node, &meant)))
             }
-            _ => field.parsed(&wanted),
+            _ => field.parsed(&wanted, str::parse),
         }
-    }
-    fn written(value: &Self) -> String {
-        value.to_string().replace(' ', "")
     }
 }
 
@@ -161,13 +153,7 @@ impl Scalar for Duration {
     const TYPE: ValueType = ValueType::Duration;
     fn scalar(field: &Field<'_>) -> Checked<Self> {
         let wanted = format!("a duration, as in {}", field.example);
-        match field.text(&wanted)? {
-            "" => Err(field.wrong_type(&wanted)),
-            text => field.accept(parse_duration(text)),
-        }
-    }
-    fn written(value: &Self) -> String {
-        render_duration(*value)
+        field.parsed(&wanted, parse_duration)
     }
 }
 
@@ -179,10 +165,7 @@ macro_rules! name {
             const IS_NAME: bool = $is_name;
             const TYPE: ValueType = ValueType::Name;
             fn scalar(field: &Field<'_>) -> Checked<Self> {
-                field.parsed("a name")
-            }
-            fn written(value: &Self) -> String {
-                value.to_string()
+                field.parsed("a name", str::parse)
             }
         }
     };
@@ -192,7 +175,6 @@ name!(FleetName, false);
 name!(MachineName, false);
 name!(DiskName, true);
 
-/// An absolute path on the VM's host.
 impl Scalar for HostPath {
     type Value = Self;
     const TYPE: ValueType = ValueType::HostPath;
@@ -204,9 +186,6 @@ impl Scalar for HostPath {
         let message = format!("`{}` is an absolute path, not `{text}`", field.name);
         let problem = field.problem(ProblemKind::WrongValue, message);
         Err(field.report(problem.help("it is a path on the VM's host: begin it with `/`")))
-    }
-    fn written(value: &Self) -> String {
-        value.to_string()
     }
 }
 
@@ -238,9 +217,6 @@ impl Scalar for Beside {
             path => field.accept(path),
         }
     }
-    fn written(value: &HostPath) -> String {
-        value.to_string()
-    }
 }
 
 impl Scalar for Cmdline {
@@ -255,9 +231,6 @@ impl Scalar for Cmdline {
         let problem = field.problem(ProblemKind::WrongValue, message);
         let help = "begin the block with `>-`, which drops it, instead of `>` or `|`";
         Err(field.report(problem.help(help)))
-    }
-    fn written(value: &Self) -> String {
-        value.to_string()
     }
 }
 

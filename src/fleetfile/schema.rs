@@ -2,7 +2,7 @@
 
 use super::explain::{self, KeyText, Topic};
 use super::key::{Absence, Key, Map, ValueType};
-use serde_json::{Map as Object, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The schema as text. It is of draft 07, the newest that editors' YAML servers know in full.
@@ -13,16 +13,12 @@ pub(crate) fn schema(root: &'static Map) -> String {
     let maps = root.all();
     let mut whole = object(&maps, root, &texts);
     let inner = maps.iter().skip(1);
-    let definitions = inner.map(|map| (map.id.to_owned(), object(&maps, map, &texts).into()));
-    let definitions: Object<String, Value> = definitions.collect();
-    whole.insert(
-        "$schema".to_owned(),
-        json!("http://json-schema.org/draft-07/schema#"),
-    );
-    whole.insert("title".to_owned(), json!("armfleet fleet file"));
-    whole.insert("definitions".to_owned(), definitions.into());
+    let definitions = inner.map(|map| (map.id.to_owned(), object(&maps, map, &texts)));
+    whole["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+    whole["title"] = "armfleet fleet file".into();
+    whole["definitions"] = definitions.collect();
     // Serialising a value of plain maps, texts and numbers cannot fail.
-    serde_json::to_string_pretty(&Value::Object(whole)).unwrap_or_default() + "\n"
+    serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n"
 }
 
 fn text(topic: Topic) -> Option<(String, KeyText)> {
@@ -32,32 +28,21 @@ fn text(topic: Topic) -> Option<(String, KeyText)> {
     }
 }
 
-fn object(
-    maps: &[&'static Map],
-    map: &Map,
-    texts: &BTreeMap<String, KeyText>,
-) -> Object<String, Value> {
+fn object(maps: &[&'static Map], map: &Map, texts: &BTreeMap<String, KeyText>) -> Value {
     let whole = is_whole(maps, map);
     let properties = map.keys.iter().map(|key| {
         let text = texts.get(&format!("{}{}", map.prefix, key.name));
         let nullable = !(key.is_name || whole && key.is_required());
-        (key.name.to_owned(), property(nullable, key, text).into())
+        (key.name.to_owned(), property(nullable, key, text))
     });
-    let properties: Object<String, Value> = properties.collect();
-    let types = if whole {
-        json!("object")
-    } else {
-        json!(["object", "null"])
-    };
-    let mut object = Object::from_iter([
-        ("type".to_owned(), types),
-        ("additionalProperties".to_owned(), json!(false)),
-        ("properties".to_owned(), properties.into()),
-    ]);
+    let mut object = json!({
+        "type": if whole { json!("object") } else { json!(["object", "null"]) },
+        "additionalProperties": false,
+        "properties": properties.collect::<Value>(),
+    });
     if whole {
         let required = map.keys.iter().filter(|key| key.is_required());
-        let required: Vec<_> = required.map(|key| key.name).collect();
-        object.insert("required".to_owned(), required.into());
+        object["required"] = required.map(|key| key.name).collect();
     }
     object
 }
@@ -69,28 +54,28 @@ fn is_whole(maps: &[&'static Map], map: &Map) -> bool {
     keys.any(|key| matches!(key.value_type, ValueType::List(inner) if inner.id == map.id))
 }
 
-fn property(nullable: bool, key: &Key, text: Option<&KeyText>) -> Object<String, Value> {
-    let value_type = key.value_type;
-    let mut property = value_type.schema(nullable);
-    if property.contains_key("$ref") {
+fn property(nullable: bool, key: &Key, text: Option<&KeyText>) -> Value {
+    let mut property = key.value_type.schema(nullable);
+    if property.get("$ref").is_some() {
         // In draft 07, what stands beside a reference is not read; and without a type, editors complete the key only.
-        let types = json!(["object", "null"]);
-        let all = json!([property]);
-        property = Object::from_iter([("type".to_owned(), types), ("allOf".to_owned(), all)]);
+        property = json!({ "type": ["object", "null"], "allOf": [property] });
     }
     if let Absence::Value(default) = key.absence {
-        property.insert("default".to_owned(), default_value(value_type, default));
+        property["default"] = default_value(key.value_type, default);
     }
-    if let Some(text) = text {
-        let absence = text.absence.as_ref();
-        let absence = absence.map_or("Must be given.".to_owned(), |absence| {
-            format!("Left out: {absence}.")
-        });
-        let description = format!(
-            "{}\n\n{absence}\n\nA change takes effect {}.",
-            text.meaning, text.effect
-        );
-        property.insert("description".to_owned(), description.into());
+    if let Some(KeyText {
+        meaning,
+        absence,
+        effect,
+        ..
+    }) = text
+    {
+        let absence = match absence {
+            Some(absence) => format!("Left out: {absence}."),
+            None => "Must be given.".to_owned(),
+        };
+        let description = format!("{meaning}\n\n{absence}\n\nA change takes effect {effect}.");
+        property["description"] = description.into();
     }
     property
 }

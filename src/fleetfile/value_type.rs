@@ -3,7 +3,7 @@
 use super::fields::listed;
 use super::key::{Map, ValueType};
 use crate::values::size;
-use serde_json::{Map as Object, Value, json};
+use serde_json::{Value, json};
 
 /// Characters that no text of a fleet file may have, for the inside of a pattern's brackets.
 const CONTROL: &str = r"\u0000-\u001f\u007f";
@@ -46,18 +46,13 @@ impl ValueType {
             Self::Boolean | Self::Whole(..) | Self::Word(_) | Self::Size | Self::Duration => {
                 Some("`{var.NAME}` can be used for it")
             }
-            Self::Text
-            | Self::Value
-            | Self::Nested(_)
-            | Self::List(_)
-            | Self::Entries(_)
-            | Self::Named(..) => None,
+            _ => None,
         }
     }
 
     /// As a schema. It accepts whatever the reader accepts, and not much more.
-    pub(crate) fn schema(&self, nullable: bool) -> Object<String, Value> {
-        let mut schema = into_map(match self {
+    pub(crate) fn schema(&self, nullable: bool) -> Value {
+        let schema = match self {
             Self::Boolean => json!({ "type": "boolean" }),
             Self::Whole(least, most) => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
@@ -94,19 +89,15 @@ impl ValueType {
                 },
                 "additionalProperties": { "type": ["string", "number", "boolean"] },
             }),
-        });
-        if self.map().is_none() && !matches!(self, Self::Files) {
-            schema = or_placeholder(schema, &self.described());
-        }
-        into_map(if nullable {
-            or_null(schema.into())
-        } else {
-            schema.into()
-        })
+        };
+        let schema = match self.map() {
+            None if !matches!(self, Self::Files) => or_placeholder(schema, &self.described()),
+            _ => schema,
+        };
+        if nullable { or_null(schema) } else { schema }
     }
 }
 
-/// The rule for names.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 
 /// A text; YAML may take one without quotes for something else.
@@ -120,46 +111,31 @@ fn said(described: &str) -> String {
 }
 
 /// A schema that takes a text with a placeholder, too: what that stands for is not known before the file is read.
-fn or_placeholder(mut schema: Object<String, Value>, described: &str) -> Object<String, Value> {
-    let Some(pattern) = schema.get_mut("pattern") else {
-        return match schema.get("type") {
-            Some(Value::Array(_)) => schema,
-            _ => into_map(json!({ "anyOf": [schema, { "type": "string", "pattern": r"\{" }] })),
-        };
-    };
-    *pattern = format!(r"{}|\{{", pattern.as_str().unwrap_or_default()).into();
-    schema.insert("errorMessage".to_owned(), said(described).into());
+fn or_placeholder(mut schema: Value, described: &str) -> Value {
+    match (schema.get("pattern"), schema.get("type")) {
+        (Some(Value::String(pattern)), _) => {
+            schema["pattern"] = format!(r"{pattern}|\{{").into();
+            schema["errorMessage"] = said(described).into();
+            schema
+        }
+        (_, Some(Value::Array(_))) => schema,
+        _ => json!({ "anyOf": [schema, { "type": "string", "pattern": r"\{" }] }),
+    }
+}
+
+/// A schema that takes `null`, too. What is referred to takes it already, where it may.
+fn or_null(mut schema: Value) -> Value {
+    if let Some(Value::Array(any)) = schema.get_mut("anyOf") {
+        any.push(json!({ "type": "null" }));
+    }
+    match schema.get_mut("type") {
+        Some(Value::Array(types)) => types.push("null".into()),
+        Some(one) => *one = json!([one, "null"]),
+        None => {}
+    }
     schema
 }
 
-/// A schema that takes `null`, too.
-fn or_null(schema: Value) -> Value {
-    let mut map = into_map(schema);
-    if let Some(Value::Array(any)) = map.get_mut("anyOf") {
-        any.push(json!({ "type": "null" }));
-    }
-    match map.remove("type") {
-        Some(Value::Array(mut types)) => {
-            types.push("null".into());
-            map.insert("type".to_owned(), types.into());
-        }
-        Some(one) => {
-            map.insert("type".to_owned(), json!([one, "null"]));
-        }
-        // What is referred to takes `null` already, where it may.
-        None => {}
-    }
-    map.into()
-}
-
-fn into_map(value: Value) -> Object<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        other => Object::from_iter([("const".to_owned(), other)]),
-    }
-}
-
-/// Where a map's schema is.
 fn reference(map: &Map) -> String {
     format!("#/definitions/{}", map.id)
 }

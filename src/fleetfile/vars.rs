@@ -11,7 +11,6 @@ use crate::yaml::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The keys of a variable.
 static VAR: &Map = keys! {
     "var": "a variable", "vars.", "it belongs to a variable, under its name in `vars`";
     /// The variable's value unless `--var` gives one. It is taken as it is; `{{` stands for `{`.

@@ -33,7 +33,7 @@ pub enum RunState {
 /// Why a process is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
-    /// Somebody suspended it.
+    /// It was suspended (`virsh suspend`).
     ByUser,
     /// Its disk could not be written.
     IoError,

@@ -84,13 +84,13 @@ impl SeenRecord {
 pub enum Ownership {
     /// This fleet's VM of the domain's own name.
     Ours(VmName),
-    /// This fleet's VM of another name: somebody renamed the domain.
+    /// This fleet's VM of another name: the domain was renamed.
     Renamed(VmName),
     /// Its mark was copied from another domain: it is a clone.
     CopiedMark,
     /// Another fleet's.
     OtherFleet(String),
-    /// Nobody's that armfleet knows.
+    /// A domain without armfleet's mark.
     Unmarked,
     /// Its definition could not be read; why.
     Unknown(String),
@@ -183,7 +183,7 @@ impl Inventory {
         }
     }
 
-    /// The watcher of this host, as its lock tells; absent when nobody watches.
+    /// The watcher of this host, as its lock tells; absent when none runs.
     #[must_use]
     pub fn watcher(&self) -> Fact<&str> {
         match self.path(paths::WATCH_LOCK) {

@@ -43,7 +43,7 @@ pub enum Look {
     Share,
     /// A folder of folders: the `record.json` of each, as [`Look::Text`], listed under their own paths.
     Records,
-    /// A lock's file, with what its holder wrote into it as text while somebody holds it.
+    /// A lock's file, with what its holder wrote into it as text while it is held.
     Lock,
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
@@ -63,7 +63,7 @@ pub enum Fact<T> {
     Present(T),
     /// It is certainly not there.
     Absent,
-    /// Nobody looked.
+    /// It was not looked at.
     NotObserved,
     /// It could not be seen; why.
     Unreadable(String),
@@ -143,7 +143,7 @@ pub struct RawFile {
     /// The first [`HEAD_LENGTH`] bytes of an image that holds any, in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// How many bytes its file system has left for files of whoever is no administrator, where the look asked for it.
+    /// How many bytes its file system has left for users without privileges, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
     /// What is in the folder or the generation, where the look asked for it, sorted by name.
@@ -199,7 +199,7 @@ impl RawFile {
 }
 
 impl RawFile {
-    /// Why somebody else than root could have made this file of armfleet's own what it is; none if only root could.
+    /// Why another user than root could have made this file of armfleet's own what it is; none if only root could.
     #[must_use]
     pub fn not_roots(&self) -> Option<String> {
         let stat = &self.stat;

@@ -1,4 +1,4 @@
-//! A hold: somebody wants armfleet to leave a VM alone (`/var/lib/armfleet/vms/<vm>/hold.json`).
+//! A hold: an administrator wants armfleet to leave a VM alone (`/var/lib/armfleet/vms/<vm>/hold.json`).
 
 use crate::format::{Format, FormatError};
 use crate::values::render_time;

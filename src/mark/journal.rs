@@ -33,7 +33,7 @@ pub enum Event {
     Ended {
         /// The digest of its plan.
         plan: String,
-        /// Whether somebody interrupted it.
+        /// Whether it was interrupted.
         interrupted: bool,
     },
 }
@@ -60,7 +60,7 @@ pub struct CalledFrom {
     pub machine: String,
     /// The fleet files, or the file of the saved plan.
     pub files: Vec<String>,
-    /// The address that its user was logged in from; null if nobody was, or that is not known.
+    /// The address that its user was logged in from; null if that is not known.
     pub client: Option<String>,
 }
 

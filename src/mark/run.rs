@@ -68,12 +68,12 @@ pub enum RunEnd {
         /// Not before then.
         due: Moment,
     },
-    /// Somebody or something else ended it, as libvirt calls it.
+    /// Something else ended it, as libvirt calls it.
     Other(String),
 }
 
 impl RunNote {
-    /// A run of which nothing is known but its stamp.
+    /// A run whose stamp is all that is known.
     #[must_use]
     pub fn of(run: Option<RunStamp>) -> Self {
         Self {

@@ -23,7 +23,7 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         .filter(running)
         .map(|vm| vm.memory.bytes())
         .sum();
-    // Of a fleet that is as it should be, nobody wants to be told at each plan.
+    // Not at each plan of a fleet that is as it should be.
     let starts = builder
         .steps
         .iter()

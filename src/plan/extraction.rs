@@ -33,7 +33,7 @@ pub struct NoExtraction {
 /// What is to be taken out of a VM's disk.
 ///
 /// # Errors
-/// When somebody may be writing to the disk, or when the share has a pair already.
+/// When a guest may be writing to the disk, or when the share has a pair already.
 pub fn extraction(inventory: &Inventory, vm: &Vm) -> Result<Extraction, NoExtraction> {
     let no = |why: String, remedy: &str| {
         let remedy = remedy.to_owned();

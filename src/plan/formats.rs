@@ -8,7 +8,7 @@ use crate::mark::{HOLD_FORMAT, RECORD_FORMAT};
 use crate::paths::{self, PathOf};
 use crate::values::VmName;
 
-/// Refuses a VM of which a later version of armfleet keeps something.
+/// Refuses a VM that has a file of a later version of armfleet.
 pub(super) fn refuse_later(
     input: &PlanInput<'_>,
     vm: &VmName,

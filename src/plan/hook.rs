@@ -59,7 +59,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     };
     if let Some(reason) = reason {
         let step = install(installed, reason, builder);
-        // Whoever has records has had a hook.
+        // A host with records has had a hook.
         let drifted = !input.inventory.records.is_empty();
         let cause = drifted.then_some(Cause::Drifted);
         hook.needs.extend(builder.because(cause, Some(step)));

@@ -73,7 +73,7 @@ impl Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Removal {
-    /// They may, since somebody will be asked; not more than half of a host's VMs.
+    /// They may, since apply asks for confirmation; not more than half of a host's VMs.
     #[default]
     Asked,
     /// They may not.

@@ -136,7 +136,7 @@ fn refuse_idle_patterns(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     }
 }
 
-/// Clones carry their original's mark, and are nobody's.
+/// Clones carry their original's mark, and belong to no fleet.
 fn note_clones(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     for (name, domain) in input.domains {
         let Fact::Present(mark) = &domain.mark else {

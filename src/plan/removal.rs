@@ -223,7 +223,7 @@ fn snapshots(vm: &VmName, domain: &Domain) -> Option<(String, String)> {
     ))
 }
 
-/// Records whose VM left the file and whose domain somebody has removed already.
+/// Records whose VM left the file and whose domain was removed outside armfleet already.
 fn forget_orphans(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     for (name, fact) in &input.inventory.records {
         let Fact::Present(SeenRecord::Good(record)) = fact else {

@@ -36,7 +36,7 @@ pub struct Step {
     pub vm: Option<VmName>,
     /// Why it is taken.
     pub reason: String,
-    /// Whether the fleet file changed since the last apply, or the host; none where neither did, or nobody knows.
+    /// Whether the fleet file changed since the last apply, or the host; none where neither did, or that is not known.
     pub cause: Option<Cause>,
     /// The steps that must have been done before.
     pub needs: Vec<StepId>,
@@ -103,7 +103,7 @@ pub enum Act {
         /// QEMU's user and group.
         owner: (u32, u32),
     },
-    /// Gives a folder of armfleet's own back to root, with a mode that lets QEMU pass and nobody else write.
+    /// Gives a folder of armfleet's own back to root, with a mode that lets QEMU pass and only root write.
     MendFolder {
         /// The folder.
         path: String,

@@ -1,4 +1,4 @@
-//! What `armfleet watch` has to do with a plan: whether somebody watches, and whom everybody leaves alone.
+//! What `armfleet watch` has to do with a plan: whether it runs, and which VMs are held.
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::formats;
@@ -31,7 +31,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     }
 }
 
-/// What is planned for a VM, unless somebody holds it: then nothing is done, and it is told who does.
+/// What is planned for a VM, unless it is held: then nothing is done, and the plan names the hold.
 pub(super) fn unless_held(
     input: &PlanInput<'_>,
     vm: &VmName,

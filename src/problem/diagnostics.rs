@@ -26,6 +26,13 @@ pub struct Label {
     pub text: String,
 }
 
+impl Label {
+    fn new(range: &Range<usize>, text: impl Into<String>) -> Self {
+        let (range, text) = (range.clone(), text.into());
+        Self { range, text }
+    }
+}
+
 /// A change of the file that would mend a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
@@ -53,37 +60,27 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place.
     pub(crate) fn new(code: ProblemKind, range: &Range<usize>, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
-            place: Label {
-                range: range.clone(),
-                text: String::new(),
-            },
+            place: Label::new(range, ""),
             others: Vec::new(),
             help: None,
             fix: None,
         }
     }
 
-    /// Says something beside the underlined part.
     pub(crate) fn label(mut self, text: impl Into<String>) -> Self {
         self.place.text = text.into();
         self
     }
 
-    /// Points at a second place.
     pub(crate) fn also(mut self, range: &Range<usize>, text: impl Into<String>) -> Self {
-        self.others.push(Label {
-            range: range.clone(),
-            text: text.into(),
-        });
+        self.others.push(Label::new(range, text));
         self
     }
 
-    /// Says what to do.
     pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
@@ -98,7 +95,6 @@ impl Problem {
         self
     }
 
-    /// Adds it to what was found.
     pub(crate) fn report(self, found: &Diagnostics) -> ErrorReported {
         found.add(self)
     }
@@ -145,39 +141,27 @@ fn visible(text: impl Iterator<Item = char>) -> String {
 /// Everything that is wrong with the fleet files: at least one problem, in the order of the files, none twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
-    sources: Vec<Source>,
+    /// The files, in the order in which they were given.
+    pub sources: Vec<Source>,
+    /// Whether these are all. Only what is hardly a fleet file has more problems than are worth looking for.
+    pub all: bool,
     list: Vec<Problem>,
-    all: bool,
 }
 
 impl Problems {
-    /// The files, in the order in which they were given.
-    #[must_use]
-    pub fn sources(&self) -> &[Source] {
-        &self.sources
-    }
-
-    /// The number among the [sources](Self::sources) of the file that a label is in, and the label's part of that file.
+    /// The number among the [sources](Self#structfield.sources) of the file that a label is in, and the label's part of that file.
     #[must_use]
     pub fn locate(&self, range: &Range<usize>) -> (usize, Range<usize>) {
         let after = |source: &Source| source.start <= range.start;
         let number = self.sources.partition_point(after).saturating_sub(1);
         let start = self.sources.get(number).map_or(0, |source| source.start);
-        (
-            number,
-            range.start - start..range.end.max(range.start) - start,
-        )
+        let end = range.end.max(range.start) - start;
+        (number, range.start - start..end)
     }
 
     /// The problems.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
-    }
-
-    /// Whether these are all. Only what is hardly a fleet file has more problems than are worth looking for.
-    #[must_use]
-    pub fn are_all(&self) -> bool {
-        self.all
     }
 
     /// How many there are.
@@ -226,11 +210,9 @@ struct Told {
 /// A part of the files that a VM takes values from: `defaults`, a profile, a range.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
-    /// All of it.
     pub(crate) extent: Range<usize>,
     /// Where the VM says so.
     pub(crate) used: Range<usize>,
-    /// The VM.
     pub(crate) by: String,
 }
 

@@ -3,6 +3,19 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// A kind of problem or a check of the host, explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProblemTopic {
+    /// Its name, as in `error[unknown-key]` and `[free-space]`.
+    pub code: &'static str,
+    /// What it is, in a sentence.
+    pub meaning: &'static str,
+    /// Why it is a problem.
+    pub why: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
 macro_rules! codes {
     (
         $(#[$about:meta])*
@@ -28,32 +41,21 @@ macro_rules! codes {
             /// The name, as in `error[unknown-key]`.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$code => $name,)*
-                }
+                self.topic().code
             }
 
-            /// What it is, in a sentence.
+            /// What is to be known about it.
             #[must_use]
-            pub fn meaning(self) -> &'static str {
+            pub const fn topic(self) -> &'static ProblemTopic {
                 match self {
-                    $(Self::$code => $meaning.trim(),)*
-                }
-            }
-
-            /// Why it is a problem.
-            #[must_use]
-            pub const fn why(self) -> &'static str {
-                match self {
-                    $(Self::$code => $why,)*
-                }
-            }
-
-            /// What to do about it.
-            #[must_use]
-            pub const fn remedy(self) -> &'static str {
-                match self {
-                    $(Self::$code => $remedy,)*
+                    $(Self::$code => const {
+                        &ProblemTopic {
+                            code: $name,
+                            meaning: $meaning.trim_ascii(),
+                            why: $why,
+                            remedy: $remedy,
+                        }
+                    },)*
                 }
             }
         }

@@ -5,4 +5,4 @@ mod kind;
 
 pub(crate) use diagnostics::{Checked, Diagnostics, ErrorReported, Layer};
 pub use diagnostics::{Fix, Label, Problem, Problems, Source};
-pub use kind::{HostCheck, ProblemKind};
+pub use kind::{HostCheck, ProblemKind, ProblemTopic};

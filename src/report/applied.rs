@@ -22,7 +22,7 @@ pub struct ApplyReport {
     pub changed: bool,
     /// Whether a step failed, or the host could not be looked at.
     pub failed: bool,
-    /// Whether somebody interrupted it.
+    /// Whether it was interrupted.
     pub interrupted: bool,
     /// Whether a plan made afterwards has no steps.
     pub settled: bool,
@@ -99,7 +99,7 @@ pub enum StepResult {
 }
 
 impl ApplyReport {
-    /// The report of an apply; without an outcome, of a plan of which nothing was begun.
+    /// The report of an apply; without an outcome, of a plan that was not begun.
     #[must_use]
     pub fn new(plan: &Plan, outcome: Option<&Outcome>) -> Self {
         let after = outcome.map_or(plan, |outcome| &outcome.residual);

@@ -6,7 +6,7 @@ use annotate_snippets::{
 };
 use std::ops::Range;
 
-/// So many problems are shown; nobody reads more at once.
+/// How many problems are shown: more are not read at once.
 const SHOWN: usize = 100;
 /// So many bytes of a line are rendered before and after what is pointed at; a terminal's width of them is shown.
 const LINE_WINDOW: usize = 400;
@@ -39,10 +39,10 @@ fn summary(problems: &Problems, files: &Files<'_>) -> String {
         several => format!("{} files", several.len()),
     };
     match problems.len() {
-        count if !problems.are_all() && count <= SHOWN => {
+        count if !problems.all && count <= SHOWN => {
             format!("more than {count} problems in {place}\n")
         }
-        count if !problems.are_all() => {
+        count if !problems.all => {
             format!("more than {count} problems in {place}; the first {SHOWN} are shown\n")
         }
         1 => format!("1 problem in {place}\n"),
@@ -59,7 +59,7 @@ struct Files<'p> {
 
 impl<'p> Files<'p> {
     fn new(problems: &'p Problems) -> Self {
-        let files = problems.sources().iter();
+        let files = problems.sources.iter();
         let list = files.map(|file| (printable(&file.name), Lines::new(&file.bytes)));
         Self {
             problems,

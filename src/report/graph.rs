@@ -6,7 +6,7 @@ use crate::mark::Action;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// More steps than this nobody can follow in a comment.
+/// More steps than this cannot be followed in a comment.
 const MERMAID_LIMIT: usize = 40;
 /// A label is cut after so many characters.
 const LABEL_LIMIT: usize = 34;

@@ -84,7 +84,7 @@ pub enum ApplyEnd {
     Done,
     /// By itself, with steps that failed or were not tried.
     Failed,
-    /// Somebody interrupted it.
+    /// It was interrupted.
     Interrupted,
     /// It did not: it was killed, or its host went down.
     CutOff,
@@ -121,7 +121,7 @@ pub struct PastStep {
     #[serde(serialize_with = "Diff::serialize")]
     #[schemars(with = "Option<String>")]
     pub diff: Option<Diff>,
-    /// The command that would bring back what was; null where none does.
+    /// The command that would undo it; null where none does.
     pub way_back: Option<String>,
 }
 
@@ -328,7 +328,7 @@ impl PastStep {
     }
 }
 
-/// The command that would bring back what was before a step.
+/// The command that would undo a step.
 fn way_back(step: &StepTrace) -> Option<String> {
     let vm = step.vm.as_ref()?;
     if !step.error.is_empty() {
@@ -359,7 +359,7 @@ fn why(error: &dyn Error) -> String {
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// When and by whom a plan was applied, and what came of it, for whoever applies it once more.
+/// When and by whom a plan was applied, and what came of it, for a second apply of the same plan.
 #[must_use]
 pub fn render_applied(act: &PastAct) -> String {
     let apply = act.apply.as_ref();

@@ -1,7 +1,7 @@
 //! A plan as Markdown, for a comment on a pull request: what is interrupted first, one line a step, details to unfold.
 //!
 //! Whatever comes from outside (names, paths, versions that a guest wrote) is escaped: it can end no code span, table or
-//! HTML element, mention nobody and link nowhere.
+//! HTML element, mention no user and link nowhere.
 
 use super::graph;
 use super::markdown_text::{code, html, prose};
@@ -234,7 +234,7 @@ fn details(page: &mut Page, report: &PlanReport) {
     }
 }
 
-/// What a step's details tell, for whoever wonders whether to unfold them.
+/// What a step's details are about, as the line that unfolds them.
 fn contents(step: &StepReport) -> String {
     let mut names: Vec<&str> = step.changes.iter().map(|change| &*change.what).collect();
     names.extend(step.diff.as_ref().map(|_| "XML"));

@@ -113,7 +113,7 @@ pub struct StepReport {
     pub detail: String,
     /// Why it is taken.
     pub reason: String,
-    /// Whether the file changed since the last apply, or the host; null where neither did, or nobody knows.
+    /// Whether the file changed since the last apply, or the host; null where neither did, or that is not known.
     pub cause: Option<CauseReport>,
     /// What changes, property by property; empty for things that come or go as a whole.
     pub changes: Vec<Change>,
@@ -169,7 +169,7 @@ pub enum Effect {
     Now,
     /// When this plan starts the VM.
     AtPlannedStart,
-    /// When the VM is started for the next time, whoever does it.
+    /// When the VM is started for the next time, by any means.
     AtNextBoot,
 }
 

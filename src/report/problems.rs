@@ -114,7 +114,7 @@ impl ProblemsReport {
             files: files.list.iter().map(|(name, _)| name.clone()).collect(),
             fleet: None,
             vms: None,
-            complete: problems.are_all(),
+            complete: problems.all,
             problems: problems
                 .iter()
                 .map(|problem| files.problem(problem))
@@ -131,7 +131,7 @@ struct Files<'p> {
 
 impl<'p> Files<'p> {
     fn new(problems: &'p Problems) -> Self {
-        let sources = problems.sources().iter();
+        let sources = problems.sources.iter();
         let list = sources.map(|source| (source.name.clone(), Lines::new(&source.bytes)));
         Self {
             problems,

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn render_vm(fleet: &FleetName, vm: &Vm, libvirt: &Libvirt) -> String {
     let mut text = format!("{}:\n", vm.name);
-    for (key, value) in vm.written().flat() {
+    for (key, value) in vm.written() {
         let _ = writeln!(text, "  {key}: {value}");
     }
     text.push('\n');

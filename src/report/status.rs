@@ -38,26 +38,27 @@ pub struct WatcherStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WatcherState {
-    /// Somebody runs it.
+    /// It runs.
     AtWork,
-    /// Nobody runs it.
-    Nobody,
+    /// It does not run.
+    #[serde(rename = "nobody")]
+    NotRunning,
     /// That could not be seen.
     NotSeen,
 }
 
 impl WatcherStatus {
-    /// Who watches, where a VM relies on somebody who does.
+    /// The state of `armfleet watch`, where a VM relies on it.
     fn new(vms: &[&Vm], inventory: &Inventory) -> Option<Self> {
         let rely = |vm: &&Vm| vm.on_guest_reboot == GuestReboot::ColdBoot;
         if !vms.iter().any(rely) {
             return None;
         }
         let (state, what) = match inventory.watcher() {
-            Fact::Present(holder) => (WatcherState::AtWork, format!("at work ({holder})")),
+            Fact::Present(holder) => (WatcherState::AtWork, format!("runs ({holder})")),
             Fact::Absent => {
-                let what = "it does not run, so VMs whose guests reboot stay off".to_owned();
-                (WatcherState::Nobody, what)
+                let what = "does not run, so VMs whose guests reboot stay off".to_owned();
+                (WatcherState::NotRunning, what)
             }
             fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
                 let what = format!("not seen: {}", fact.unknown().unwrap_or_default());
@@ -70,7 +71,7 @@ impl WatcherStatus {
     fn line(&self, paint: Paint) -> String {
         let (tone, sign) = match self.state {
             WatcherState::AtWork => (Tone::Quiet, "i"),
-            WatcherState::Nobody => (Tone::Bad, "!"),
+            WatcherState::NotRunning => (Tone::Bad, "!"),
             WatcherState::NotSeen => (Tone::Bad, "?"),
         };
         let what = printable(&self.what);

@@ -75,7 +75,7 @@ fn render_step_line(text: &mut String, step: &StepReport, width: usize, paint: P
     let _ = writeln!(text, "{}", line.trim_end());
 }
 
-/// A step's detail; drift is said, since nobody expects it.
+/// A step's detail; drift is named, since it is not expected.
 pub(super) fn described(step: &StepReport) -> String {
     let drifted = step
         .cause

@@ -187,7 +187,6 @@ pub fn ageless(redacted: &str) -> String {
     redacted.replace(FORMER, "{env.")
 }
 
-/// How a fleet file names a secret.
 fn template(name: &str) -> String {
     format!("{{env.{name}}}")
 }
@@ -276,56 +275,48 @@ mod tests {
 
     #[test]
     fn what_a_variable_held_before_is_redacted_too() {
-        let redacted = |wanted: &str, seen: &str| {
+        for (wanted, seen, shown) in [
+            (
+                "a=1 key=hunter2 b",
+                "key=geheim17 c",
+                "key={a former env.KEY} c",
+            ),
+            ("hunter2 b", "geheim17 b", "{a former env.KEY}"),
+            (
+                "key=\"hunter2\" b",
+                "key=\"geheim 17\" b",
+                "key=\"{a former env.KEY}\" b",
+            ),
+            ("key=hunter2", "console=ttyAMA0", "console=ttyAMA0"),
+            ("key=hunter2", "key=hunter2", "key={env.KEY}"),
+            ("key=hunter2", "key=abc", "key=abc"),
+        ] {
             let mut secrets = secrets(&[("KEY", "hunter2")]);
             let template = secrets.template_of(wanted).unwrap();
+            assert_eq!(template, wanted.replace("hunter2", "{env.KEY}"));
             secrets.keep_former(&template, seen);
-            secrets.redact(&format!("{seen} -> {wanted}")).into_owned()
-        };
-        assert_eq!(
-            redacted("a=1 key=hunter2 b", "key=geheim17 c"),
-            "key={a former env.KEY} c -> a=1 key={env.KEY} b"
-        );
-        assert_eq!(
-            redacted("hunter2 b", "geheim17 b"),
-            "{a former env.KEY} -> {env.KEY} b"
-        );
-        assert_eq!(
-            redacted("key=\"hunter2\" b", "key=\"geheim 17\" b"),
-            "key=\"{a former env.KEY}\" b -> key=\"{env.KEY}\" b"
-        );
-        assert_eq!(
-            redacted("key=hunter2", "console=ttyAMA0"),
-            "console=ttyAMA0 -> key={env.KEY}"
-        );
-        assert_eq!(
-            redacted("key=hunter2", "key=hunter2"),
-            "key={env.KEY} -> key={env.KEY}"
-        );
-        assert_eq!(
-            redacted("key=hunter2", "key=abc"),
-            "key=abc -> key={env.KEY}"
-        );
+            let redacted = secrets.redact(&format!("{seen} -> {wanted}")).into_owned();
+            assert_eq!(redacted, format!("{shown} -> {template}"));
+        }
     }
 
     #[test]
     fn what_a_template_had_is_redacted_where_no_value_is_known() {
-        let redacted = |template: &str, applied: &str| {
+        for (template, applied, shown) in [
+            (
+                "a key={env.KEY},ro b={env.B}",
+                "a key=one two,ro b=three four",
+                "a key={a former env.KEY},ro b={a former env.B}",
+            ),
+            ("{env.KEY}", "geheim17 b", "{a former env.KEY}"),
+            ("{env.A}{env.B}", "geheim17", "{a former env.B}"),
+            ("a key={env.KEY},ro", "key=one two", "key=one two"),
+            ("a key={env.KEY},ro", "a key=", "a key="),
+            ("a key={env.KEY},ro", "a quiet", "a quiet"),
+        ] {
             let mut secrets = Secrets::default();
             secrets.keep_applied(template, applied);
-            secrets.redact(applied).into_owned()
-        };
-        assert_eq!(
-            redacted(
-                "a key={env.KEY},ro b={env.B}",
-                "a key=one two,ro b=three four"
-            ),
-            "a key={a former env.KEY},ro b={a former env.B}"
-        );
-        assert_eq!(redacted("{env.KEY}", "geheim17 b"), "{a former env.KEY}");
-        assert_eq!(redacted("{env.A}{env.B}", "geheim17"), "{a former env.B}");
-        for other in ["key=one two", "a key=", "a quiet"] {
-            assert_eq!(redacted("a key={env.KEY},ro", other), other);
+            assert_eq!(secrets.redact(applied), shown);
         }
     }
 

@@ -68,43 +68,41 @@ impl FromStr for Size {
     type Err = Unacceptable;
 
     fn from_str(text: &str) -> Result<Self, Unacceptable> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = (&text[..digits], text[digits..].trim_start());
-        if number.is_empty() {
-            return Err(Unacceptable(format!(
-                "`{text}` is not a size; write a whole number and a unit, as in 512MiB or 8GiB"
-            )));
-        }
-        if unit.starts_with(['.', ',']) {
-            return Err(Unacceptable(format!(
-                "`{text}` is not a whole number; use a smaller unit, as in 1536MiB for 1.5GiB"
-            )));
-        }
-        if unit.is_empty() {
-            return Err(Unacceptable(format!(
-                "`{text}` has no unit; write {text}MiB or {text}GiB"
-            )));
-        }
-        let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(Unacceptable(match near_unit(unit) {
-                Some(near) => {
-                    format!("`{unit}` is not a unit of size; did you mean {number}{near}?")
-                }
-                None => format!(
-                    "`{unit}` is not a unit of size; use KiB, MiB, GiB, TiB, or kB, MB, GB, TB"
-                ),
-            }));
-        };
-        number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(*factor))
-            .filter(|bytes| *bytes <= i64::MAX as u64)
-            .map(Self)
-            .ok_or_else(|| Unacceptable(format!("`{text}` is larger than any file can be")))
+        bytes_of(text).map(Self).map_err(Unacceptable)
     }
+}
+
+fn bytes_of(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit = unit.trim_start();
+    if number.is_empty() {
+        return Err(format!(
+            "`{text}` is not a size; write a whole number and a unit, as in 512MiB or 8GiB"
+        ));
+    }
+    if unit.starts_with(['.', ',']) {
+        return Err(format!(
+            "`{text}` is not a whole number; use a smaller unit, as in 1536MiB for 1.5GiB"
+        ));
+    }
+    if unit.is_empty() {
+        return Err(format!(
+            "`{text}` has no unit; write {text}MiB or {text}GiB"
+        ));
+    }
+    let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        let help = match near_unit(unit) {
+            Some(near) => format!("did you mean {number}{near}?"),
+            None => "use KiB, MiB, GiB, TiB, or kB, MB, GB, TB".to_owned(),
+        };
+        return Err(format!("`{unit}` is not a unit of size; {help}"));
+    };
+    let number = number.parse::<u64>().ok();
+    number
+        .and_then(|number| number.checked_mul(*factor))
+        .filter(|bytes| *bytes <= i64::MAX as u64)
+        .ok_or_else(|| format!("`{text}` is larger than any file can be"))
 }
 
 /// What somebody probably meant by a unit that is none: `G`, `gb` and `Gib` are taken for binary units.

@@ -1,7 +1,7 @@
 //! What is to be done about a VM: a pure function of what happened, what was seen under the VM's lock, and the moment.
 //!
 //! Nothing is remembered between two decisions but the note of the present run, which is a file. So a watcher that was
-//! killed, or a connection that broke, changes no answer: whoever comes next reads the note and looks.
+//! killed, or a connection that broke, changes no answer: the next watcher reads the note and looks.
 //!
 //! ```text
 //!              SHUTDOWN guest-reset            STOPPED, or seen off
@@ -27,7 +27,7 @@ use crate::mark::{Hold, Moment, Record, RunEnd, RunNote, RunStamp};
 use crate::values::render_duration;
 use std::time::Duration;
 
-/// A run that lasted so long was a good one: a reboot after it begins no loop.
+/// A run that lasted this long was a good one: a reboot after it begins no loop.
 const GOOD_RUN: Duration = Duration::from_secs(600);
 /// So many short runs in a row are followed by the next at once: an upgrade may well reboot twice.
 const FREE_REBOOTS: u32 = 2;
@@ -35,30 +35,30 @@ const FREE_REBOOTS: u32 = 2;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// What stopped while nobody knew how is looked at again after this: what was told of it may still be under way.
+/// A VM that stopped for an unknown reason is looked at again after this: the event may still be under way.
 const SECOND_GLANCE: Duration = Duration::from_secs(1);
 /// How often a VM that is held and due is looked at.
 const HOLD_GLANCE: Duration = Duration::from_secs(5);
 
-/// What makes somebody look at a VM.
+/// Why a VM is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
     /// Something happened to it, in this run: the stamp that there was when it was told.
     Event(Happening, Option<RunStamp>),
-    /// Nothing was told: what was missed is to be found out.
+    /// No event: a look finds out what was missed.
     Look,
     /// The moment came for which another look was asked.
     Due,
 }
 
-/// Whether somebody holds the VM.
+/// Whether the VM is held (`armfleet hold`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holding {
-    /// Nobody.
-    Nobody,
-    /// Somebody.
-    Somebody(Hold),
-    /// It could not be read, so somebody may; why.
+    /// There is no hold.
+    Free,
+    /// It is held.
+    Held(Hold),
+    /// The hold could not be read, and why; it counts as held.
     Unreadable(String),
 }
 
@@ -69,7 +69,7 @@ pub struct Seen {
     pub record: Record,
     /// Its domain; none where libvirt gave no answer.
     pub guest: Option<Guest>,
-    /// Whether somebody holds it.
+    /// Whether it is held.
     pub holding: Holding,
     /// The stamp that the hook left before its last start.
     pub run: Option<RunStamp>,
@@ -81,7 +81,7 @@ pub struct Seen {
     pub trial: Option<OnTrial>,
 }
 
-/// A kernel of which nothing was heard, while another is known to work.
+/// A kernel on trial without a sign of life, while another is known to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnTrial {
     /// Its name, as people know it.
@@ -187,7 +187,7 @@ fn told(note: &RunNote, cause: Cause, now: Moment) -> RunNote {
     }
 }
 
-/// It is off. What was noted of this run says why, unless somebody else took it down meanwhile.
+/// It is off. The note of this run says why, unless something else ended it meanwhile.
 fn stopped(seen: &Seen, note: &RunNote, off: Off, now: Moment) -> RunNote {
     match (&note.end, off) {
         (
@@ -202,7 +202,7 @@ fn stopped(seen: &Seen, note: &RunNote, off: Off, now: Moment) -> RunNote {
     }
 }
 
-/// Its guest stopped it, and nobody saw how. In this uptime of the host it did run, or there would be no stamp.
+/// Its guest stopped it, and no watcher saw how. In this uptime of the host it did run, or there would be no stamp.
 fn unseen(seen: &Seen, note: &RunNote, now: Moment) -> RunNote {
     match (seen.run, seen.guest_stop) {
         (None, _) => note.clone(),
@@ -298,12 +298,13 @@ impl Seen {
         self.is_off() && self.run.is_some() && note.end.is_none() && by_guest
     }
 
-    /// Whether its kernel had its time, and is to give way. Not while it is paused: then it cannot say anything.
+    /// Whether the time of its kernel is over, so that the last one that worked takes its place. Not while it is paused:
+    /// then it cannot say anything.
     fn is_overdue(&self, now: Moment) -> bool {
         let guest = self.guest.as_ref();
         let running = guest.is_some_and(|guest| guest.state == RunState::Running);
         let over = self.trial.as_ref().is_some_and(|trial| trial.until <= now);
-        over && running && self.is_wanted() && self.holding == Holding::Nobody
+        over && running && self.is_wanted() && self.holding == Holding::Free
     }
 
     fn is_wanted(&self) -> bool {
@@ -332,11 +333,11 @@ impl Seen {
         }
     }
 
-    /// Starts it, as soon as nobody holds it.
+    /// Starts it, as soon as it is not held.
     fn start(&self, now: Moment) -> Act {
         match self.holding {
-            Holding::Nobody => Act::Start,
-            Holding::Somebody(_) | Holding::Unreadable(_) => Act::Again(now.after(HOLD_GLANCE)),
+            Holding::Free => Act::Start,
+            Holding::Held(_) | Holding::Unreadable(_) => Act::Again(now.after(HOLD_GLANCE)),
         }
     }
 }

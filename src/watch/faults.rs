@@ -313,14 +313,14 @@ const STORIES: [Story; 9] = [
         starts: 1,
     },
     Story {
-        name: "a reboot that nobody heard of",
+        name: "a reboot without an event",
         within: None,
         happens: |state| state.stop(&[Cause::Reset, Cause::Outside], Off::Shutdown),
         heard: false,
         starts: 2,
     },
     Story {
-        name: "a power-off that nobody heard of",
+        name: "a power-off without an event",
         within: None,
         happens: |state| {
             state.write(format!("{SHARE}/{STOP_NOTE}"), "power-off\n");

@@ -33,7 +33,7 @@ pub type Tell = Box<dyn Fn(Event) + Send + Sync>;
 /// How to connect to a host.
 pub type Connect = dyn Fn(Tell) -> Result<Arc<dyn Guests>, CallError> + Send + Sync;
 
-/// Whoever supervises the watcher.
+/// What supervises the watcher, such as systemd.
 pub trait Supervisor {
     /// It is at work.
     fn ready(&self);
@@ -166,7 +166,7 @@ impl<'a> Watcher<'a> {
     fn hear(&mut self, patience: Duration) {
         match self.receiver.recv_timeout(patience) {
             Ok(message) => self.take(message),
-            // This holds a sender itself, so there is always somebody to hear.
+            // This holds a sender itself, so the channel is never closed.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
     }
@@ -198,7 +198,7 @@ impl<'a> Watcher<'a> {
             (self.number, Arc::clone(&self.connect), self.sender.clone());
         let started = spawn("connect", move || {
             let teller = sender.clone();
-            // Whoever listens may have ended.
+            // The receiver may have ended.
             let tell = Box::new(move |event| drop(teller.send(Message::Told(number, event))));
             let connected = connect(tell).and_then(look_around);
             let _ = sender.send(Message::Connected(number, connected));

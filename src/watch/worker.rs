@@ -18,7 +18,7 @@ use crate::values::VmName;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long to wait for somebody else's short work on a VM; a start with its hook is the longest.
+/// How long to wait for another process's short work on a VM; a start with its hook is the longest.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Who the journal says it was.
 const USER: &str = "armfleet watch";
@@ -33,7 +33,7 @@ pub(super) struct Worker<'a> {
     pub(super) ending: &'a AtomicBool,
 }
 
-/// Whether armfleet keeps a VM of this name. Where nobody can tell, it is looked at.
+/// Whether armfleet keeps a VM of this name. Where that cannot be seen, it is looked at.
 pub(super) fn is_kept(guests: &dyn Guests, vm: &VmName) -> bool {
     let record = guests.look(&paths::record(vm), Look::Stat);
     matches!(record, Fact::Present(_) | Fact::Unreadable(_))
@@ -146,8 +146,8 @@ impl Worker<'_> {
     fn holding(&self) -> Holding {
         let hold = self.text(&paths::hold(self.vm));
         match hold.try_map(|text| read_hold(text.as_bytes())) {
-            Fact::Present(hold) if hold.holds_at(self.guests.now()) => Holding::Somebody(hold),
-            Fact::Present(_) | Fact::Absent | Fact::NotObserved => Holding::Nobody,
+            Fact::Present(hold) if hold.holds_at(self.guests.now()) => Holding::Held(hold),
+            Fact::Present(_) | Fact::Absent | Fact::NotObserved => Holding::Free,
             Fact::Unreadable(why) => Holding::Unreadable(why),
         }
     }
@@ -238,8 +238,8 @@ impl Worker<'_> {
 
     fn say_held(&self, seen: &Seen) {
         let why = match &seen.holding {
-            Holding::Nobody => return,
-            Holding::Somebody(hold) => hold.to_string(),
+            Holding::Free => return,
+            Holding::Held(hold) => hold.to_string(),
             Holding::Unreadable(why) => format!("its hold cannot be read: {why}"),
         };
         tracing::debug!("{}: not started: {why}", self.vm);
@@ -279,7 +279,7 @@ impl Worker<'_> {
         (asked, now): (Moment, Moment),
         error: &CallError,
     ) -> Result<Option<Moment>, CallError> {
-        // Without an answer the connection is gone, and whoever comes next looks anew.
+        // Without an answer the connection is gone, and the next look starts anew.
         let guest = self.guests.guest(self.vm.as_str())?;
         if guest.state.has_process() {
             self.write(&begun(note, run, now))?;

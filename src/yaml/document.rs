@@ -14,9 +14,7 @@ use serde::de::{
 use std::cell::Cell;
 use std::fmt;
 
-/// The largest fleet file, in bytes.
 const FILE_LIMIT: usize = 1 << 20;
-/// All files together, in bytes.
 pub(crate) const FILES_LIMIT: usize = 4 << 20;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 

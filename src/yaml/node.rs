@@ -4,18 +4,14 @@ use crate::problem::{ErrorReported, Problem, ProblemKind};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// A value of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// The part of the text to point at.
     pub(crate) range: Range<usize>,
     /// The alias through which the value is used here, where it is.
     pub(crate) alias: Option<Range<usize>>,
-    /// What it is.
     pub(crate) value: Value,
 }
 
-/// What a value is.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     /// Nothing, `~` or `null`.
@@ -24,7 +20,6 @@ pub(crate) enum Value {
     Unreadable(ErrorReported),
     /// Anything that is not a map or a list: its text and what YAML takes that for.
     Scalar(String, Kind),
-    /// A list.
     List(Rc<[Node]>),
     /// Keys and values in the order of the file, equal keys included.
     Map(Rc<[(Node, Node)]>),
@@ -33,13 +28,10 @@ pub(crate) enum Value {
 /// What YAML takes a scalar for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `true` or `false`.
     Bool(bool),
     /// A whole number that is not negative.
     Whole(u64),
-    /// Any other number.
     Number,
-    /// A text.
     Text,
 }
 
@@ -72,7 +64,6 @@ impl Node {
         }
     }
 
-    /// Whether this is a certain word.
     pub(crate) fn is(&self, word: &str) -> bool {
         matches!(&self.value, Value::Scalar(text, _) if text == word)
     }

@@ -21,8 +21,19 @@ const VALUE_LENGTH: usize = 64;
 /// Reports what can be told without knowing what the values mean: broken syntax, several documents, tags, and what would
 /// be unreasonably deep or large.
 pub(crate) fn locate(text: &str, offset: usize, found: &Diagnostics) -> Checked<Node> {
-    let bytes = ByteIndex::new(text, offset);
-    let mut builder = Builder::new(&bytes, found);
+    let mut builder = Builder {
+        bytes: ByteIndex {
+            text,
+            starts: text.char_indices().map(|(at, _)| at).collect(),
+            offset,
+        },
+        found,
+        open: Vec::new(),
+        anchors: BTreeMap::new(),
+        documents: 0,
+        count: 0,
+        root: None,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         let (event, span) = next.map_err(|error| builder.syntax(&error))?;
@@ -34,36 +45,16 @@ pub(crate) fn locate(text: &str, offset: usize, found: &Diagnostics) -> Checked<
 /// From the parser's count of characters to bytes.
 struct ByteIndex<'a> {
     text: &'a str,
-    /// The byte at which each character starts; empty where that is its number.
+    /// The byte at which each character starts.
     starts: Vec<usize>,
     /// What comes before the text in the file.
     offset: usize,
 }
 
 impl<'a> ByteIndex<'a> {
-    fn new(text: &'a str, offset: usize) -> Self {
-        let starts = if text.is_ascii() {
-            Vec::new()
-        } else {
-            text.char_indices().map(|(at, _)| at).collect()
-        };
-        Self {
-            text,
-            starts,
-            offset,
-        }
-    }
-
     fn byte(&self, mark: Marker) -> usize {
-        let at = if self.starts.is_empty() {
-            mark.index()
-        } else {
-            self.starts
-                .get(mark.index())
-                .copied()
-                .unwrap_or(self.text.len())
-        };
-        self.offset + at.min(self.text.len())
+        let at = self.starts.get(mark.index());
+        self.offset + at.copied().unwrap_or(self.text.len())
     }
 
     fn range(&self, span: Span) -> Range<usize> {
@@ -86,29 +77,16 @@ struct Open {
 }
 
 struct Builder<'a> {
-    bytes: &'a ByteIndex<'a>,
+    bytes: ByteIndex<'a>,
     found: &'a Diagnostics,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     documents: usize,
-    /// How many values there are so far.
     count: usize,
     root: Option<Node>,
 }
 
-impl<'a> Builder<'a> {
-    fn new(bytes: &'a ByteIndex<'a>, found: &'a Diagnostics) -> Self {
-        Self {
-            bytes,
-            found,
-            open: Vec::new(),
-            anchors: BTreeMap::new(),
-            documents: 0,
-            count: 0,
-            root: None,
-        }
-    }
-
+impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Checked<()> {
         let range = self.bytes.range(span);
         match event {
@@ -133,9 +111,7 @@ impl<'a> Builder<'a> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
     }
-}
 
-impl Builder<'_> {
     fn document(&mut self, range: &Range<usize>) -> Checked<()> {
         self.documents += 1;
         if self.documents == 2 {
@@ -233,7 +209,6 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Puts a finished value where it belongs.
     fn add(&mut self, node: Node) {
         match self.open.last_mut() {
             None => self.root = Some(node),

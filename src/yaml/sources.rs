@@ -49,12 +49,10 @@ impl<'a> Sources<'a> {
         nodes.into_iter().collect()
     }
 
-    /// The folder of the file that a position is in.
     pub(crate) fn folder(&self, at: usize) -> &'a str {
         self.file(at).map_or("/", |(_, file)| file.folder)
     }
 
-    /// A part of a file.
     pub(crate) fn text(&self, range: &Range<usize>) -> &'a str {
         let text = self.file(range.start).and_then(|(start, file)| {
             let bytes = file.bytes.get(range.start - start..range.end - start)?;

@@ -124,7 +124,6 @@ fn unknown_escape(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// The problem of a file without a value.
 pub(crate) fn empty(range: &Range<usize>) -> Problem {
     Problem::new(ProblemKind::EmptyFile, range, "the file has no value in it")
         .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`")

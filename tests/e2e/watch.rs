@@ -407,8 +407,7 @@ No changes.
     );
     let status = host.armfleet(&["status"]).success();
     assert!(
-        status
-            .ends_with("! armfleet watch: it does not run, so VMs whose guests reboot stay off\n"),
+        status.ends_with("! armfleet watch: does not run, so VMs whose guests reboot stay off\n"),
         "{status}"
     );
     let watcher = host.watch();

@@ -7,7 +7,7 @@ use crate::mark::{Record, Wanted};
 use crate::plan::builder::{PlanBuilder, PlanInput};
 use crate::plan::kernels::{Bootable, Staged, bootable, failed, hook_note, staged, trials};
 
-/// Says which kernel a VM does not boot although its guest means it to, and which one it boots because somebody asked
+/// Says which kernel a VM does not boot although its guest means it to, and which one it boots because the user chose
 /// for it.
 pub(super) fn trial_notices(
     inventory: &Inventory,

@@ -2,7 +2,7 @@
 //!
 //! The record keeps what was there ([`Place`]). Another file, or the same one shrunken or emptied, is other data: no VM is
 //! started with it until the user says so with `--accept`. What a step of the same plan makes or changes has no place in
-//! the planned record; whoever writes the record looks at it then.
+//! the planned record; the step that writes the record looks at it then.
 
 use crate::domain::{Moved, applied_source};
 use crate::inventory::{Fact, RawFile};
@@ -141,7 +141,7 @@ impl VmPlanner<'_> {
     }
 }
 
-/// Whether an image that holds nothing held something. Whoever writes to one, or grows it, changes its time.
+/// Whether an image that holds nothing held something. Writing to one, or growing it, changes its time.
 fn was_emptied(then: &ImageState, now: &ImageState) -> bool {
     let changed = then.size == now.size && then.mtime_ns != now.mtime_ns;
     now.blank == Some(true) && (then.blank == Some(false) || (then.blank == Some(true) && changed))

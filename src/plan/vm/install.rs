@@ -103,7 +103,7 @@ impl VmPlanner<'_> {
         }
     }
 
-    /// Somebody wants the disk erased.
+    /// The user wants the disk erased (`--reinstall`).
     fn again(
         &self,
         disk: &Disk,

@@ -54,7 +54,7 @@ struct Remembered<'a> {
     record: Option<&'a Record>,
     /// Why the record is to be written even if it says the right thing.
     repair: Option<String>,
-    /// What an installation that has begun or ended makes of it: then nobody changed the file, and nothing drifted.
+    /// What an installation that has begun or ended makes of it: then the file is unchanged, and nothing drifted.
     moved: Option<&'static str>,
 }
 
@@ -486,7 +486,7 @@ impl VmPlanner<'_> {
     }
 }
 
-/// Why a domain is edited, all its properties taken together; none where nobody knows of one.
+/// Why a domain is edited, all its properties taken together; none where none is known.
 fn cause_of(comparison: &Comparison) -> Option<Cause> {
     let causes: Option<Vec<Cause>> = comparison
         .changes

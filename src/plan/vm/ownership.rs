@@ -5,7 +5,7 @@ use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, Removals, VmPlanner}
 use crate::plan::step::StepId;
 use crate::values::HostPath;
 
-/// How somebody gives a domain another name, which libvirt allows only while it is off.
+/// How a domain gets another name, which libvirt allows only while it is off.
 pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {
     let first = if domain.state.has_process() {
         "shut it down, then "
@@ -138,7 +138,7 @@ impl VmPlanner<'_> {
         Ok(needs)
     }
 
-    /// Another domain that stays uses a path of this VM, too. Most often it is a copy that somebody made of this one:
+    /// Another domain that stays uses a path of this VM, too. Most often it is a copy of this one:
     /// what the VM has stays its own, but both never run, and nothing that another domain has is taken.
     fn share_with(
         &self,

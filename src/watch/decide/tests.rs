@@ -57,7 +57,7 @@ fn off(off: Off, end: Option<RunEnd>) -> Seen {
     Seen {
         record: record(),
         guest: Some(guest(RunState::Off, off)),
-        holding: Holding::Nobody,
+        holding: Holding::Free,
         run: run(1),
         note: Some(note),
         guest_stop: None,
@@ -286,7 +286,7 @@ fn a_kernel_that_says_nothing_in_time_is_cut_off_and_the_vm_started() {
 }
 
 fn held() -> Holding {
-    Holding::Somebody(Hold {
+    Holding::Held(Hold {
         by: "anna".to_owned(),
         at: 0,
         until: None,

@@ -57,7 +57,7 @@ fn anything() -> impl Strategy<Value = (Seen, Heard)> {
                     ..record()
                 },
                 guest,
-                holding: if is_held { held() } else { Holding::Nobody },
+                holding: if is_held { held() } else { Holding::Free },
                 run: present.and_then(run),
                 note: Some(RunNote {
                     end,
@@ -83,7 +83,7 @@ proptest! {
         let state = seen.guest.as_ref().map(|guest| guest.state);
         let ours = seen.record.on_guest_reboot == GuestReboot::ColdBoot
             && seen.guest.as_ref().is_none_or(|guest| guest.uuid == UUID);
-        let free = ours && seen.holding == Holding::Nobody && seen.record.state == DesiredState::Running;
+        let free = ours && seen.holding == Holding::Free && seen.record.state == DesiredState::Running;
         let note = decision.note.as_ref().or(seen.note.as_ref());
         let end = note.and_then(|note| note.end.as_ref());
         match decision.act {
@@ -242,7 +242,7 @@ impl World {
         let seen = Seen {
             record: record(),
             guest: Some(guest(state, self.off)),
-            holding: Holding::Nobody,
+            holding: Holding::Free,
             run: run(self.stamp),
             note: self.note.clone(),
             guest_stop: self.guest_stop,
