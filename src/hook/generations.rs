@@ -6,11 +6,12 @@
 
 use super::files::{LaterFile, NotOurs, OwnFileError, create, read_named, sync_folder};
 use crate::boot::{
-    Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
-    KernelError, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel,
-    read_pair_note, render_pair_note, walk_initrd,
+    Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT, KernelError,
+    KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel, read_pair_note,
+    render_pair_note, walk_initrd,
 };
 use crate::files::{ChangedMeanwhile, Deadline, Folder, Root, Timed, copy_hashed, digest};
+use crate::fleet::Arch;
 use crate::format::FormatError;
 use crate::paths;
 use crate::values::VmName;
@@ -63,7 +64,7 @@ pub(super) struct Incoming {
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
     /// What its kernel must run on.
-    pub(super) arch: GuestArch,
+    pub(super) arch: Arch,
     /// The group that may read the copies.
     pub(super) group: u32,
     /// When copying and checking must be over.

@@ -11,9 +11,9 @@ use super::provided::{ReceiptError, stage_installer};
 use super::said::Said;
 use super::share;
 use super::trial;
-use crate::boot::{GenerationId, GuestArch, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
+use crate::boot::{GenerationId, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
 use crate::files::{Deadline, Root, Share, is_blank, open_plain};
-use crate::fleet::Handover;
+use crate::fleet::{Arch, Handover};
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::paths;
@@ -36,7 +36,7 @@ enum StartError {
     NoPair,
     #[error("somebody else holds the staging lock for too long")]
     Locked,
-    #[error("its architecture is `{0}`; armfleet boots armv7l and aarch64")]
+    #[error("its architecture is `{0}`; armfleet boots {bootable}", bootable = bootable())]
     UnknownArch(String),
     #[error("it is installed, and must not be installed again")]
     Installed,
@@ -54,6 +54,11 @@ enum StartError {
     Link(#[from] HandOverError),
     #[error(transparent)]
     Own(#[from] OwnFileError),
+}
+
+/// The architectures of guests that boot, as libvirt calls them.
+fn bootable() -> String {
+    Arch::ALL.map(|arch| arch.facts().libvirt).join(" and ")
 }
 
 /// One start, and what is to be said about it.
@@ -257,7 +262,7 @@ impl<'a> Start<'a> {
     }
 
     fn rules(&self) -> Result<Rules, StartError> {
-        let arch = GuestArch::from_libvirt(&self.arch);
+        let arch = Arch::from_libvirt(&self.arch);
         // The share's group is QEMU's, as apply made it; a guest cannot change it in mapped mode.
         let share = fs::symlink_metadata(self.record.boot.share.as_str());
         Ok(Rules {
