@@ -40,8 +40,8 @@
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths format boot |
-//! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths format boot mark files |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths format xml boot mark inventory domain plan files staging |
+//! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths fleet format boot mark files |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths fleet format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
@@ -67,6 +67,8 @@
 //! 4. `domain/kinds/mod.rs`: a line in `KINDS`. Comparing, editing, removing and reading back follow.
 //! 5. What it needs on the host before the domain is defined, if anything, is planned in `plan/vm/storage.rs`.
 //! 6. The round trip in `domain/tests/round_trip.rs` gets its keys, `tests/contract` and `tests/e2e` the device on a libvirt.
+//!
+//! An architecture is one `ArchFacts` in `fleet/arch.rs`, whatever reads it.
 //!
 //! # How to add a problem of fleet files
 //!

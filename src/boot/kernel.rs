@@ -5,27 +5,14 @@
 //! EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`), PE/COFF for what EFI stubs add to all of them.
 
 use super::KERNEL_LIMIT;
-use super::arch::GuestArch;
 use super::mapped_link::Quoted;
+use crate::fleet::{Arch, KernelFormat};
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// How much of a file tells what it is. An EFI stub keeps its section table in the first page.
 const HEAD: u64 = 4096;
 /// The most that QEMU inflates a gzip'd kernel to (`LOAD_IMAGE_MAX_GUNZIP_BYTES`, `include/hw/loader.h`).
 const INFLATED_LIMIT: u64 = 256 << 20;
-
-/// A kernel's format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KernelFormat {
-    /// A 32-bit ARM zImage; a device tree may be appended.
-    ZImage,
-    /// An arm64 Image.
-    Image,
-    /// A gzip'd arm64 Image.
-    ImageGz,
-    /// An arm64 EFI zboot image with a gzip'd payload.
-    Zboot,
-}
 
 /// Why a file is not a kernel to boot.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +24,12 @@ pub enum KernelError {
     #[error("it has {0} bytes, more than the {KERNEL_LIMIT} that are staged")]
     TooLarge(u64),
     /// It is something else.
-    #[error("it is {found}, not a kernel for {wanted}")]
+    #[error("it is {found}, not a kernel for {}", wanted.libvirt)]
     NotForGuest {
         /// What it is, or how it begins.
         found: String,
         /// What it should be for.
-        wanted: GuestArch,
+        wanted: Arch,
     },
     /// It ends before its header says.
     #[error("it is cut off: it has {has} bytes, its header says {needs}")]
@@ -71,7 +58,7 @@ pub enum KernelError {
 /// Says what the file is instead, or what is wrong with it.
 pub fn check_kernel<R: Read + Seek>(
     image: &mut R,
-    arch: GuestArch,
+    arch: Arch,
 ) -> Result<KernelFormat, KernelError> {
     let length = image.seek(SeekFrom::End(0)).map_err(KernelError::Read)?;
     if length == 0 {
@@ -85,17 +72,18 @@ pub fn check_kernel<R: Read + Seek>(
         found,
         wanted: arch,
     };
-    let format = match (arch, recognise(&head)) {
-        (GuestArch::Armv7l, Found::ZImage { start, end }) => {
+    let boots = |format| arch.kernels.contains(&format);
+    let format = match recognise(&head) {
+        Found::ZImage { start, end } if boots(KernelFormat::ZImage) => {
             whole_zimage(length, start, end)?;
             KernelFormat::ZImage
         }
-        (GuestArch::Aarch64, Found::Image) => KernelFormat::Image,
-        (GuestArch::Aarch64, Found::Zboot) => {
+        Found::Image if boots(KernelFormat::Image) => KernelFormat::Image,
+        Found::Zboot if boots(KernelFormat::Zboot) => {
             whole_zboot(&head, length)?;
             KernelFormat::Zboot
         }
-        (GuestArch::Aarch64, Found::Gzip) => {
+        Found::Gzip if boots(KernelFormat::ImageGz) => {
             let inflated = inflate_head(image)?;
             match recognise(&inflated) {
                 Found::Image => return Ok(KernelFormat::ImageGz),
@@ -107,10 +95,10 @@ pub fn check_kernel<R: Read + Seek>(
                 }
             }
         }
-        (_, other) => return Err(not_for_guest(other.describe(&head))),
+        other => return Err(not_for_guest(other.describe(&head))),
     };
     if let Some(stub) = EfiStub::read(&head) {
-        if stub.machine != efi_machine(arch) {
+        if stub.machine != arch.efi_machine {
             return Err(not_for_guest(format!(
                 "an EFI program for {}",
                 machine_name(stub.machine)
@@ -186,8 +174,11 @@ fn recognise(head: &[u8]) -> Found {
 impl Found {
     fn describe(self, head: &[u8]) -> String {
         match self {
-            Self::ZImage { .. } => "a kernel for armv7l (zImage)".to_owned(),
-            Self::Image => "a kernel for aarch64 (Image)".to_owned(),
+            Self::ZImage { .. } => format!(
+                "a kernel for {} (zImage)",
+                has_kernels(KernelFormat::ZImage)
+            ),
+            Self::Image => format!("a kernel for {} (Image)", has_kernels(KernelFormat::Image)),
             Self::Zboot => match EfiStub::read(head) {
                 Some(stub) => format!("an EFI zboot kernel for {}", machine_name(stub.machine)),
                 None => "an EFI zboot kernel".to_owned(),
@@ -282,24 +273,27 @@ impl EfiStub {
     }
 }
 
-/// PE/COFF machine numbers; 32-bit ARM's stub is marked as Thumb.
-fn efi_machine(arch: GuestArch) -> u16 {
-    match arch {
-        GuestArch::Armv7l => 0x01c2,
-        GuestArch::Aarch64 => 0xaa64,
-    }
-}
-
+/// The processor that a PE/COFF machine number is for.
 fn machine_name(machine: u16) -> &'static str {
+    let is_for =
+        |arch: &Arch| arch.efi_machine == machine || arch.other_efi_machines.contains(&machine);
+    if let Some(arch) = Arch::ALL.into_iter().find(is_for) {
+        return arch.facts().libvirt;
+    }
     match machine {
-        0x01c0 | 0x01c2 | 0x01c4 => "armv7l",
-        0xaa64 => "aarch64",
         0x014c => "i686",
         0x8664 => "x86_64",
         0x5032 | 0x5064 => "RISC-V",
         0x6232 | 0x6264 => "LoongArch",
         _ => "an unknown processor",
     }
+}
+
+/// The processor that has kernels of a format.
+fn has_kernels(format: KernelFormat) -> &'static str {
+    let mut all = Arch::ALL.into_iter();
+    let arch = all.find(|arch| arch.kernels.contains(&format));
+    arch.map_or("an unknown processor", |arch| arch.facts().libvirt)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -368,42 +362,40 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn check(image: &[u8], arch: GuestArch) -> Result<KernelFormat, KernelError> {
+    fn check(image: &[u8], arch: Arch) -> Result<KernelFormat, KernelError> {
         check_kernel(&mut Cursor::new(image), arch)
     }
 
-    fn why(image: &[u8], arch: GuestArch) -> String {
+    fn why(image: &[u8], arch: Arch) -> String {
         check(image, arch).unwrap_err().to_string()
     }
 
-    use GuestArch::{Aarch64, Armv7l};
+    const ARMHF: Arch = Arch::ARMHF;
+    const ARM64: Arch = Arch::ARM64;
 
     #[test]
     fn whole_kernels_are_told_by_their_headers() {
-        assert_eq!(
-            check(&zimage(0x2000), Armv7l).unwrap(),
-            KernelFormat::ZImage
-        );
+        assert_eq!(check(&zimage(0x2000), ARMHF).unwrap(), KernelFormat::ZImage);
         let with_device_tree = [zimage(0x2000), b"\xd0\x0d\xfe\xed more".to_vec()].concat();
         assert_eq!(
-            check(&with_device_tree, Armv7l).unwrap(),
+            check(&with_device_tree, ARMHF).unwrap(),
             KernelFormat::ZImage
         );
         assert_eq!(
-            check(&with_stub(zimage(0x2000), 0x01c2), Armv7l).unwrap(),
+            check(&with_stub(zimage(0x2000), 0x01c2), ARMHF).unwrap(),
             KernelFormat::ZImage
         );
-        assert_eq!(check(&image(0x1000), Aarch64).unwrap(), KernelFormat::Image);
+        assert_eq!(check(&image(0x1000), ARM64).unwrap(), KernelFormat::Image);
         assert_eq!(
-            check(&with_stub(image(0x1000), 0xaa64), Aarch64).unwrap(),
+            check(&with_stub(image(0x1000), 0xaa64), ARM64).unwrap(),
             KernelFormat::Image
         );
         assert_eq!(
-            check(&gzip(&image(100_000)), Aarch64).unwrap(),
+            check(&gzip(&image(100_000)), ARM64).unwrap(),
             KernelFormat::ImageGz
         );
         assert_eq!(
-            check(&zboot(b"gzip\0", 0xaa64), Aarch64).unwrap(),
+            check(&zboot(b"gzip\0", 0xaa64), ARM64).unwrap(),
             KernelFormat::Zboot
         );
     }
@@ -412,16 +404,16 @@ mod tests {
     fn a_cut_kernel_is_refused_at_every_length() {
         let zimage = zimage(0x2000);
         for length in [0, 1, 0x23, 0x24, 0x2f, 0x30, 0x1fff] {
-            assert!(check(&zimage[..length], Armv7l).is_err(), "{length}");
+            assert!(check(&zimage[..length], ARMHF).is_err(), "{length}");
         }
-        assert!(why(&zimage[..0x1000], Armv7l).contains("it has 4096 bytes, its header says 8192"));
+        assert!(why(&zimage[..0x1000], ARMHF).contains("it has 4096 bytes, its header says 8192"));
         let image = with_stub(image(0x1800), 0xaa64);
-        assert!(why(&image[..0x1700], Aarch64).contains("cut off"));
-        assert!(why(&zboot(b"gzip\0", 0xaa64)[..0xfff], Aarch64).contains("cut off"));
+        assert!(why(&image[..0x1700], ARM64).contains("cut off"));
+        assert!(why(&zboot(b"gzip\0", 0xaa64)[..0xfff], ARM64).contains("cut off"));
         let gzip = gzip(&self::image(100_000));
         for length in [2, 20, gzip.len() - 1] {
             assert!(
-                why(&gzip[..length], Aarch64).contains("ends early"),
+                why(&gzip[..length], ARM64).contains("ends early"),
                 "{length}"
             );
         }
@@ -432,41 +424,39 @@ mod tests {
         let mut bzimage = vec![0u8; 0x400];
         put(&mut bzimage, 0, b"MZ");
         put(&mut bzimage, 0x202, b"HdrS");
-        assert!(why(&bzimage, Armv7l).contains("a kernel for x86"));
+        assert!(why(&bzimage, ARMHF).contains("a kernel for x86"));
         assert!(
-            why(&image(0x1000), Armv7l)
+            why(&image(0x1000), ARMHF)
                 .contains("it is a kernel for aarch64 (Image), not a kernel for armv7l")
         );
+        assert!(why(&zimage(0x1000), ARM64).contains("armv7l (zImage), not a kernel for aarch64"));
+        assert!(why(&gzip(&zimage(0x1000)), ARM64).contains("gzip'd a kernel for armv7l"));
+        assert!(why(&gzip(&zimage(0x1000)), ARMHF).contains("gzip-compressed"));
+        assert!(why(&zboot(b"gzip\0", 0x8664), ARM64).contains("an EFI program for x86_64"));
+        assert!(why(&zboot(b"gzip\0", 0xaa64), ARMHF).contains("an EFI zboot kernel for aarch64"));
         assert!(
-            why(&zimage(0x1000), Aarch64).contains("armv7l (zImage), not a kernel for aarch64")
+            why(&zboot(b"xzkern\0", 0xaa64), ARM64).contains("only those compressed with gzip")
         );
-        assert!(why(&gzip(&zimage(0x1000)), Aarch64).contains("gzip'd a kernel for armv7l"));
-        assert!(why(&gzip(&zimage(0x1000)), Armv7l).contains("gzip-compressed"));
-        assert!(why(&zboot(b"gzip\0", 0x8664), Aarch64).contains("an EFI program for x86_64"));
-        assert!(why(&zboot(b"gzip\0", 0xaa64), Armv7l).contains("an EFI zboot kernel for aarch64"));
+        assert!(why(b"\x7fELF\x01\x01\x01", ARMHF).contains("an ELF file"));
         assert!(
-            why(&zboot(b"xzkern\0", 0xaa64), Aarch64).contains("only those compressed with gzip")
+            why(b"<html>\x1b[2J</html>", ARMHF).contains(r#"begins with "<html>\x1b[2J</html""#)
         );
-        assert!(why(b"\x7fELF\x01\x01\x01", Armv7l).contains("an ELF file"));
-        assert!(
-            why(b"<html>\x1b[2J</html>", Armv7l).contains(r#"begins with "<html>\x1b[2J</html""#)
-        );
-        assert!(why(&[0; 4096], Armv7l).contains("zero bytes"));
-        assert!(why(&[], Armv7l).contains("empty"));
+        assert!(why(&[0; 4096], ARMHF).contains("zero bytes"));
+        assert!(why(&[], ARMHF).contains("empty"));
     }
 
     #[test]
     fn damaged_headers_and_bombs_are_refused() {
         let mut backwards = zimage(0x2000);
         put(&mut backwards, 0x2c, &0x10u32.to_le_bytes());
-        assert!(why(&backwards, Armv7l).contains("not after its start"));
+        assert!(why(&backwards, ARMHF).contains("not after its start"));
         let mut flipped = gzip(&image(100_000));
         let at = flipped.len() - 5;
         flipped[at] ^= 1;
-        assert!(why(&flipped, Aarch64).contains("corrupt"));
+        assert!(why(&flipped, ARM64).contains("corrupt"));
         let too_large = [zimage(0x2000), vec![0; 64 << 20]].concat();
         assert!(matches!(
-            check(&too_large, Armv7l),
+            check(&too_large, ARMHF),
             Err(KernelError::TooLarge(_))
         ));
     }
@@ -478,7 +468,7 @@ mod tests {
         for _ in 0..256 {
             encoder.write_all(&[0; 1 << 20]).unwrap();
         }
-        assert!(why(&encoder.finish().unwrap(), Aarch64).contains("256 MiB"));
+        assert!(why(&encoder.finish().unwrap(), ARM64).contains("256 MiB"));
     }
 
     proptest! {
@@ -491,7 +481,7 @@ mod tests {
             if bytes.len() >= at + text.len() {
                 put(&mut bytes, at, text);
             }
-            for arch in [Armv7l, Aarch64] {
+            for arch in [ARMHF, ARM64] {
                 let _ = check(&bytes, arch);
                 let _ = check(&with_stub([bytes.clone(), vec![0; 0x1000]].concat(), 0xaa64), arch);
             }

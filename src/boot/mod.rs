@@ -4,7 +4,6 @@
 //! Everything here reads what the guest wrote. No bytes make it panic, use unbounded memory, or print a control
 //! character. It makes no call to the operating system; readers are given to it.
 
-mod arch;
 mod choice;
 mod generation;
 mod hook_note;
@@ -21,12 +20,11 @@ mod version;
 use crate::format::Format;
 use crate::paths;
 
-pub use arch::GuestArch;
 pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
 pub use hook_note::{attention_of, render_hook_note};
 pub use initrd::{Initrd, InitrdError, InitrdFormat, walk_initrd};
-pub use kernel::{KernelError, KernelFormat, check_kernel};
+pub use kernel::{KernelError, check_kernel};
 pub use mapped_link::{
     BootFileName, LINK_TEXT_LIMIT, LinkError, MODE_XATTR, MappedKind, link_target, mapped_kind,
 };

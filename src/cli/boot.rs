@@ -170,7 +170,7 @@ fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
     let Extracted {
         version,
         filesystem,
-    } = host.extract(&wanted, vm.arch.into()).map_err(failed)?;
+    } = host.extract(&wanted, vm.arch).map_err(failed)?;
     terminal::result(&format!(
         "{} has {version}, out of {filesystem} of {}. `armfleet apply` goes on with it.\n",
         wanted.share, wanted.disk

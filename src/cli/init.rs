@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use super::local::reads;
 use super::terminal;
+use crate::fleet::Arch;
 use crate::host::system::{HostCapabilities, Network};
 use crate::inventory::{GuestSupport, Libvirt};
 use clap::Args;
@@ -12,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// The file that a user begins with.
 const STARTER: &str = include_str!("starter.yaml");
-/// The architectures of guests, and what libvirt calls them.
-const ARCHITECTURES: [(&str, &str); 2] = [("armhf", "armv7l"), ("arm64", "aarch64")];
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -82,9 +81,9 @@ fn comments(capabilities: &HostCapabilities, libvirt: &Libvirt) -> String {
         ),
         String::new(),
     ];
-    lines.extend(ARCHITECTURES.map(|(arch, name)| {
+    lines.extend(Arch::ALL.map(|arch| {
         let label = format!("{arch} guests");
-        format!("  {label:12}  {}", guests(libvirt.guests.get(name)))
+        format!("  {label:12}  {}", guests(libvirt.guests.get(arch.libvirt)))
     }));
     lines.extend(listed(
         "networks",

@@ -5,7 +5,7 @@ use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
 use super::kinds::{find_kind, wanted_devices};
 use super::moved::{Moved, moved_devices};
 use super::row::{Row, RowInput, Want};
-use super::rows::{DOMAIN_ROWS, arch_name};
+use super::rows::DOMAIN_ROWS;
 use super::skeleton::skeleton;
 use super::subject::Subject;
 use super::value::Value;
@@ -365,7 +365,7 @@ fn differs(
             Cause::of(&None, &last.as_ref(), &Some(seen.as_ref()?)),
         ),
         Want::Value(Some(wanted)) => {
-            let guest = input.libvirt.guests.get(arch_name(input.vm.arch));
+            let guest = input.libvirt.guests.get(input.vm.arch.libvirt);
             let is_satisfied = |seen: &Value| row.codec.satisfied(&wanted, seen, guest);
             if seen.as_ref().is_some_and(is_satisfied) {
                 return None;

@@ -16,7 +16,7 @@
 
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
-use crate::fleet::{Accel, GuestReboot, Handover};
+use crate::fleet::{Accel, Arch, GuestReboot, Handover};
 use crate::mark::{CMDLINE, PropertyId};
 use crate::paths;
 use crate::xml::{Part, descend};
@@ -35,7 +35,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         &["os", "type"],
         Part::Attribute("arch"),
         Codec::Text,
-        |input| Want::text(arch_name(input.vm.arch)),
+        |input| Want::text(input.vm.arch.libvirt),
         give_arch,
         PROCESS,
     )
@@ -175,20 +175,14 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
     ]),
 ];
 
-/// libvirt's name of an architecture.
-#[must_use]
-pub const fn arch_name(arch: crate::fleet::Arch) -> &'static str {
-    match arch {
-        crate::fleet::Arch::Armhf => "armv7l",
-    }
-}
-
 fn give_arch(seen: &Seen<'_>) -> Option<Given> {
-    (seen.text()? == "armv7l").then(|| Given::OfVm("arch", "armhf".to_owned()))
+    let arch = Arch::from_libvirt(seen.text()?)?;
+    let given = || Given::OfVm("arch", arch.to_string());
+    arch.is_supported.then(given)
 }
 
 fn want_accel(input: &RowInput<'_>) -> Want {
-    let guest = input.libvirt.guests.get(arch_name(input.vm.arch));
+    let guest = input.libvirt.guests.get(input.vm.arch.libvirt);
     let has_kvm = guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == "kvm"));
     match input.vm.accel {
         Accel::Auto if !input.new => Want::Leave,

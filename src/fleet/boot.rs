@@ -44,7 +44,7 @@ map! {
         },
     }
     planned ["kernel", "initrd", "dtb"]
-    checks [cmdline_length, confirm_within]
+    checks [confirm_within]
 }
 
 map! {
@@ -81,23 +81,6 @@ words! {
         /// Names inside the share, as the recipe has them, for the pair of that generation.
         Link = "link",
     }
-}
-
-fn cmdline_length(boot: &PartialBoot) -> Option<Problem> {
-    too_long(boot.cmdline.as_ref().ok()?)
-}
-
-/// The kernel keeps COMMAND_LINE_SIZE bytes, the final NUL among them: 1024 on 32-bit ARM.
-pub(super) fn too_long(cmdline: &Spanned<Cmdline>) -> Option<Problem> {
-    const KEPT: usize = 1023;
-    let length = cmdline.value.as_str().len();
-    (length > KEPT).then(|| {
-        let message = format!(
-            "the kernel command line has {length} bytes, and an armhf kernel keeps {KEPT} of them of them of them"
-        );
-        Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
-            .help("shorten it: the kernel would cut off the rest without a message")
-    })
 }
 
 /// A guest needs some seconds to boot, and one that takes a day is down.

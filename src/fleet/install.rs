@@ -1,8 +1,7 @@
 //! What installs a VM: its keys.
 
-use super::boot::too_long;
 use crate::fleetfile::{Beside, Field, Missing, Readable, Spanned, Typed, ValueType, map};
-use crate::problem::{Checked, Problem, ProblemKind};
+use crate::problem::{Checked, ProblemKind};
 use crate::values::{Cmdline, HostPath};
 use std::collections::BTreeMap;
 
@@ -25,11 +24,6 @@ map! {
             example: "{ /preseed.cfg: preseed.cfg }",
         },
     }
-    checks [cmdline_length]
-}
-
-fn cmdline_length(install: &PartialInstall) -> Option<Problem> {
-    too_long(install.cmdline.as_ref().ok()?)
 }
 
 /// The files that the installer gets: paths in it to paths beside the fleet file.

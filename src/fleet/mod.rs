@@ -3,6 +3,7 @@
 //! [`Spec`] is valid by construction. The shapes of the file and the checks that lead to it are private files of this
 //! module; nothing outside knows that YAML was involved.
 
+mod arch;
 mod boot;
 mod conflicts;
 mod console;
@@ -15,6 +16,7 @@ mod uses;
 mod vm;
 
 pub use crate::yaml::FleetFile;
+pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use console::Console;
 pub use disk::{Disk, DiskFormat};
@@ -22,9 +24,7 @@ pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use read::{environment, read_files, read_fleet};
-pub use vm::{
-    Accel, Arch, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Transport, Vm,
-};
+pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Vm};
 
 /// What is to be known about keys and problems, for whoever asks.
 pub mod explain {

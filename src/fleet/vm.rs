@@ -1,12 +1,13 @@
 //! A VM: its keys, and what can be wrong with them.
 
+use super::arch::{Arch, GICV2_VCPUS, Transport};
 use super::boot::{Boot, PartialSeed, not_within};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
-use crate::values::{MachineName, Size, VmName};
+use crate::values::{Cmdline, MachineName, Size, VmName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -92,17 +93,10 @@ map! {
         protect: bool { default: "false", effect: Now, example: "true" },
     }
     planned ["networks", "shares", "adopt", "was"]
-    checks [memory_range, memory_fraction, vcpu_range, duplicate_disk, install_and_seed, install_disk, stop_timeout]
-}
-
-words! {
-    /// A guest's instruction set.
-    pub enum Arch {
-        /// 32-bit ARM with hardware floating point; libvirt's `armv7l`.
-        Armhf = "armhf",
-    }
-    planned ["arm64"]
-    also_called ["armv7l" = "armhf", "armv7" = "armhf", "armel" = "armhf", "arm" = "armhf", "aarch64" = "arm64"]
+    checks [
+        memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, install_and_seed, install_disk,
+        stop_timeout,
+    ]
 }
 
 words! {
@@ -116,17 +110,6 @@ words! {
         Tcg = "tcg",
     }
     also_called ["qemu" = "tcg"]
-}
-
-words! {
-    /// How virtio devices are attached.
-    pub enum Transport {
-        /// Memory-mapped; what a kernel without LPAE needs on QEMU's `virt` machine.
-        Mmio = "mmio",
-        /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
-        Pci = "pci",
-    }
-    also_called ["virtio-mmio" = "mmio", "virtio-pci" = "pci"]
 }
 
 words! {
@@ -206,7 +189,7 @@ pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
     type Value = u32;
-    const TYPE: ValueType = ValueType::Whole(1, KNOWN_VCPUS as u64);
+    const TYPE: ValueType = ValueType::Whole(1, Arch::MOST_VCPUS as u64);
     fn scalar(field: &Field<'_>) -> Checked<u32> {
         let count = field.whole()?;
         u32::try_from(count).map_err(|_| {
@@ -223,29 +206,22 @@ fn autostart_by_state(vm: &PartialVm, _: &Diagnostics) -> Checked<Spanned<bool>>
 }
 
 const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
 /// What a kernel and its initrd need at the least.
 const LEAST_MEMORY: u64 = 32 * MIB;
-/// A 32-bit ARM kernel is built for so many (NR_CPUS).
-const KNOWN_VCPUS: u32 = 32;
 
-/// QEMU's `virt` machine puts RAM at 1 GiB, and a kernel without LPAE, such as Debian's `armmp`, addresses 4 GiB.
 fn memory_range(vm: &PartialVm) -> Option<Problem> {
-    const MOST: u64 = 3 * GIB;
     let memory = vm.memory.as_ref().ok()?;
     let size = memory.value;
     let new = |message| Problem::new(ProblemKind::MemoryRange, &memory.range, message);
     if size.bytes() < LEAST_MEMORY {
         let message = format!("{size} of memory are too little for a kernel with its initrd");
-        Some(new(message).help("give at least 32MiB; Debian wants 256MiB"))
-    } else if size.bytes() > MOST && is(&vm.arch, Arch::Armhf) {
-        let message = format!("an armhf guest has at most 3 GiB of memory, not {size}");
-        Some(new(message).help(
-            "its memory begins at 1 GiB, and a 32-bit kernel without LPAE sees nothing above 4 GiB",
-        ))
-    } else {
-        None
+        return Some(new(message).help("give at least 32MiB; Debian wants 256MiB"));
     }
+    let arch = vm.readable_arch()?;
+    let limit = arch.memory.as_ref().filter(|limit| size > limit.most)?;
+    let most = limit.most;
+    let message = format!("an {arch} guest has at most {most} of memory, not {size}");
+    Some(new(message).help(limit.why))
 }
 
 /// libvirt rounds a guest's memory up to whole MiB when it starts, so anything else would always look changed.
@@ -262,31 +238,49 @@ fn memory_fraction(vm: &PartialVm) -> Option<Problem> {
     })
 }
 
-/// QEMU emulates a GICv2, an interrupt controller for 8 processors; under KVM it may be a GICv3.
+/// QEMU emulates a GICv2; under KVM it may be a GICv3.
 fn vcpu_range(vm: &PartialVm) -> Option<Problem> {
-    const EMULATED: u32 = 8;
     let vcpus = vm.vcpus.as_ref().ok()?;
     let count = vcpus.value;
     let new = |message: String| Problem::new(ProblemKind::VcpuRange, &vcpus.range, message);
-    let emulated = vm
-        .accel
-        .as_ref()
-        .is_ok_and(|accel| accel.value != Accel::Kvm);
     if count == 0 {
-        Some(new("a VM needs at least one virtual CPU".to_owned()))
-    } else if count > KNOWN_VCPUS {
-        let message = format!("an armhf guest has at most {KNOWN_VCPUS} virtual CPUs, not {count}");
-        Some(new(message).help("32-bit ARM kernels support no more"))
-    } else if count > EMULATED && emulated {
-        let message = format!("an emulated guest has at most {EMULATED} virtual CPUs, not {count}");
-        Some(new(message).help("its interrupt controller, a GICv2, supports no more; `accel: kvm` allows 32, on a host with a GICv3"))
+        return Some(new("a VM needs at least one virtual CPU".to_owned()));
+    }
+    let arch = vm.readable_arch()?;
+    let most = arch.vcpus.most;
+    let accel = vm.accel.as_ref().ok();
+    let emulated = accel.is_some_and(|accel| accel.value != Accel::Kvm);
+    if count > most {
+        let message = format!("an {arch} guest has at most {most} virtual CPUs, not {count}");
+        Some(new(message).help(arch.vcpus.why))
+    } else if count > GICV2_VCPUS && emulated {
+        let message =
+            format!("an emulated guest has at most {GICV2_VCPUS} virtual CPUs, not {count}");
+        Some(new(message).help(format!("its interrupt controller, a GICv2, supports no more; `accel: kvm` allows {most}, on a host with a GICv3")))
     } else {
         None
     }
 }
 
-fn is<T: PartialEq>(read: &Checked<Spanned<T>>, value: T) -> bool {
-    read.as_ref().is_ok_and(|read| read.value == value)
+/// The kernel would cut off what is too long, whichever of the two boots.
+fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {
+    let Some(arch) = vm.readable_arch() else {
+        return Vec::new();
+    };
+    let kept = arch.cmdline;
+    let boot = vm.boot.as_ref().ok().map(|boot| &boot.cmdline);
+    let install = vm.readable_install().map(|install| &install.cmdline);
+    let cmdlines = boot.into_iter().chain(install).flatten();
+    let too_long = cmdlines.filter(|cmdline| cmdline.value.as_str().len() > kept);
+    let problem = |cmdline: &Spanned<Cmdline>| {
+        let length = cmdline.value.as_str().len();
+        let message = format!(
+            "the kernel command line has {length} bytes, and an {arch} kernel keeps {kept} of them"
+        );
+        Problem::new(ProblemKind::CmdlineLength, &cmdline.range, message)
+            .help("shorten it: the kernel would cut off the rest without a message")
+    };
+    too_long.map(problem).collect()
 }
 
 fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
@@ -348,6 +342,10 @@ impl PartialVm {
     /// As [`Vm::system_disk`]; nothing where the disks could not be read.
     fn system_disk(&self) -> Option<Option<&Checked<PartialDisk>>> {
         Some(self.disks.as_ref().ok()?.first())
+    }
+
+    fn readable_arch(&self) -> Option<Arch> {
+        self.arch.as_ref().ok().map(|arch| arch.value)
     }
 
     /// The disks that could be read at all.

@@ -15,11 +15,11 @@ use std::time::Duration;
 pub(crate) const LONGEST: usize = 8192;
 
 #[derive(Clone, Copy)]
-pub(crate) struct Words<T: 'static> {
-    pub(crate) known: &'static [(&'static str, T)],
+pub(crate) struct Words<'w, T> {
+    pub(crate) known: &'w [(&'static str, T)],
     /// Words that belong to the language, but that this version does not do.
-    pub(crate) planned: &'static [&'static str],
-    pub(crate) also_called: &'static [(&'static str, &'static str)],
+    pub(crate) planned: &'w [&'static str],
+    pub(crate) also_called: &'w [(&'static str, &'static str)],
 }
 
 impl<'n> Field<'n> {
@@ -54,7 +54,7 @@ impl<'n> Field<'n> {
         parsed.map_err(|why| self.report(self.problem(ProblemKind::WrongValue, why.0)))
     }
 
-    pub(crate) fn word<T: Copy>(&self, words: Words<T>) -> Checked<T> {
+    pub(crate) fn word<T: Copy>(&self, words: Words<'_, T>) -> Checked<T> {
         let written = self.text("a word")?;
         match words.known.iter().find(|(word, _)| *word == written) {
             Some((_, value)) => Ok(*value),
@@ -69,7 +69,7 @@ impl<'n> Field<'n> {
         self.report(self.problem(ProblemKind::NotSupportedYet, message))
     }
 
-    fn unknown_word<T>(&self, written: &str, words: Words<T>) -> Problem {
+    fn unknown_word<T>(&self, written: &str, words: Words<'_, T>) -> Problem {
         let known = words.known.iter().map(|(word, _)| *word);
         let mut others = words.also_called.iter();
         let meant = others

@@ -6,12 +6,12 @@ use super::open::{can_boot_unchecked, is_bootable, open_generations};
 use super::outcome::Outcome;
 use super::share;
 use super::trial;
-use crate::boot::{GenerationId, GuestArch, TRIALS_FORMAT, Trials, render_hook_note};
+use crate::boot::{GenerationId, TRIALS_FORMAT, Trials, render_hook_note};
 use crate::files::{
     Deadline, Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding,
     is_blank, later, open_plain, remove_file,
 };
-use crate::fleet::Handover;
+use crate::fleet::{Arch, Handover};
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::paths;
@@ -37,7 +37,7 @@ enum StartError {
     NoPair,
     #[error("somebody else holds the staging lock for too long")]
     Locked,
-    #[error("its architecture is `{0}`; armfleet boots armv7l and aarch64")]
+    #[error("its architecture is `{0}`; armfleet boots {bootable}", bootable = bootable())]
     UnknownArch(String),
     #[error(transparent)]
     Install(#[from] MayNotInstall),
@@ -49,6 +49,11 @@ enum StartError {
     Link(#[from] HandOverError),
     #[error(transparent)]
     Own(#[from] OwnFileError),
+}
+
+/// The architectures of guests that boot, as libvirt calls them.
+fn bootable() -> String {
+    Arch::ALL.map(|arch| arch.facts().libvirt).join(" and ")
 }
 
 /// One start, and what is to be said about it.
@@ -236,7 +241,7 @@ impl<'a> Start<'a> {
     }
 
     fn rules(&self) -> Result<Rules, StartError> {
-        let arch = GuestArch::from_libvirt(&self.arch);
+        let arch = Arch::from_libvirt(&self.arch);
         // The share's group is QEMU's, as apply made it; a guest cannot change it in mapped mode.
         let share = fs::symlink_metadata(self.record.boot.share.as_str());
         Ok(Rules {

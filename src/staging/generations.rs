@@ -5,14 +5,15 @@
 //! before a start.
 
 use crate::boot::{
-    Failure, FileNote, GenerationId, GuestArch, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
-    KernelError, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel,
-    read_pair_note, render_pair_note, walk_initrd,
+    Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT, KernelError,
+    KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel, read_pair_note,
+    render_pair_note, walk_initrd,
 };
 use crate::files::{
     ChangedMeanwhile, Deadline, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, Timed,
     copy_hashed, create, digest, read_named, sync_folder,
 };
+use crate::fleet::Arch;
 use crate::format::FormatError;
 use crate::paths;
 use rustix::fs::{FileType, RenameFlags};
@@ -68,7 +69,7 @@ pub struct Incoming<F> {
 #[derive(Clone, Copy)]
 pub struct Rules {
     /// What its kernel must run on.
-    pub arch: GuestArch,
+    pub arch: Arch,
     /// The group that may read the copies.
     pub group: u32,
     /// When copying and checking must be over.

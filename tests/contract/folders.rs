@@ -2,10 +2,9 @@
 //! memory.
 
 use crate::kernels::whole;
-use armfleet::boot::{
-    FileNote, GenerationId, GuestArch, Origin, PairNote, PairSource, Sha256Hex, Trials,
-};
+use armfleet::boot::{FileNote, GenerationId, Origin, PairNote, PairSource, Sha256Hex, Trials};
 use armfleet::files::{Deadline, Directory, LinkInTheWay, OpenFile, copy_hashed, digest};
+use armfleet::fleet::Arch;
 use armfleet::staging::{Generations, Incoming, Rules, StageError};
 use rustix::fs::{FileType, RenameFlags};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -161,7 +160,7 @@ fn removing<D: Directory>(folder: D) {
 
 fn rules() -> Rules {
     Rules {
-        arch: GuestArch::from_libvirt("armv7l").unwrap(),
+        arch: Arch::from_libvirt("armv7l").unwrap(),
         group: rustix::process::getegid().as_raw(),
         deadline: Deadline::never(),
     }
@@ -244,7 +243,7 @@ fn refusals<D: Directory>(folder: D) {
     let refused = stage(incoming(&folder, &kernel, &initrd[..initrd.len() - 200]));
     assert!(matches!(refused, Err(StageError::Initrd { .. })));
     let other_arch = Rules {
-        arch: GuestArch::from_libvirt("aarch64").unwrap(),
+        arch: Arch::from_libvirt("aarch64").unwrap(),
         ..rules()
     };
     let refused = generations.stage(pair(&folder, "one"), other_arch, &Trials::default());

@@ -28,7 +28,7 @@ pub(super) const TRANSPORT: Row = Row::new(
 fn want(input: &RowInput<'_>) -> Want {
     let transport = match (input.vm.transport, input.new) {
         (Some(transport), _) => transport,
-        (None, true) => Transport::Mmio,
+        (None, true) => input.vm.arch.transport,
         (None, false) => return Want::Leave,
     };
     let called = LIBVIRT.iter().find(|(known, _)| *known == transport);

@@ -2,8 +2,9 @@
 
 use super::definition;
 use super::files::{Files, Tree};
-use crate::boot::{GuestArch, PairSource, Trials, read_pair_note, render_hook_note};
+use crate::boot::{PairSource, Trials, read_pair_note, render_hook_note};
 use crate::files::{Deadline, Directory as _, chain};
+use crate::fleet::Arch;
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
@@ -72,9 +73,9 @@ fn stage(
     let vm = &record.vm;
     let trials = files.bytes(&paths::trials(vm)).map(Trials::read);
     let mut trials = trials.and_then(Result::ok).unwrap_or_default();
-    let arch = definition::arch(definition).and_then(|arch| GuestArch::from_libvirt(&arch));
+    let arch = definition::arch(definition).and_then(|arch| Arch::from_libvirt(&arch));
     let rules = Rules {
-        arch: arch.ok_or("armfleet boots armv7l and aarch64")?,
+        arch: arch.ok_or("armfleet boots no such architecture")?,
         group: 0,
         deadline: Deadline::never(),
     };

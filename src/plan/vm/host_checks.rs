@@ -1,7 +1,6 @@
 //! Whether a host can run what a VM is to be.
 
-use crate::domain::arch_name;
-use crate::fleet::Accel;
+use crate::fleet::{Accel, GICV2_VCPUS};
 use crate::inventory::{Domain, GuestSupport};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::problem::HostCheck;
@@ -18,7 +17,7 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
-        let failure = match self.input.libvirt.guests.get(arch_name(self.vm.arch)) {
+        let failure = match self.input.libvirt.guests.get(self.vm.arch.libvirt) {
             None => Some((
                 HostCheck::NoEmulator,
                 format!("this host has no emulator for {} guests", self.vm.arch),
@@ -74,17 +73,15 @@ impl VmPlanner<'_> {
     /// libvirt writes the newest interrupt controller that the host can give into a domain's definition when it is
     /// defined (`qemuDomainDefEnableDefaultFeatures`), and QEMU refuses more CPUs only when it starts.
     fn too_many_for_its_gic(&self, domain: &Domain) -> Option<FailedCheck> {
-        /// Of a GICv2 (`GIC_NCPU` in QEMU's `arm_gic_common.h`).
-        const MOST: u32 = 8;
         let vcpus = self.vm.vcpus;
-        if vcpus <= MOST {
+        if vcpus <= GICV2_VCPUS {
             return None;
         }
         let document = xml::parse(domain.raw.inactive.present()?).ok()?;
         let gic = xml::descend(document.root_element(), &["features", "gic"])?;
         (gic.attribute("version") == Some("2")).then(|| {
-            let why = format!("requests {vcpus} vCPUs; its interrupt controller, a GICv2, supports {MOST}");
-            (HostCheck::HostVcpus, why, format!("set vcpus: {MOST}, or fewer; libvirt chose the controller when the domain was defined"))
+            let why = format!("requests {vcpus} vCPUs; its interrupt controller, a GICv2, supports {GICV2_VCPUS}");
+            (HostCheck::HostVcpus, why, format!("set vcpus: {GICV2_VCPUS}, or fewer; libvirt chose the controller when the domain was defined"))
         })
     }
 

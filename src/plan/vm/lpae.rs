@@ -5,7 +5,7 @@
 
 use crate::boot::{BootFileName, KernelVersion};
 use crate::domain::has_devices_on_pci;
-use crate::fleet::{Arch, Transport, Vm};
+use crate::fleet::{Transport, Vm};
 use crate::inventory::{Domain, Inventory};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::kernels::{kernels, staged_pair};
@@ -17,8 +17,7 @@ pub(super) fn notice(
     domain: Option<&Domain>,
     builder: &mut PlanBuilder,
 ) {
-    let Arch::Armhf = vm.arch;
-    if !is_on_pci(vm, domain) {
+    if !vm.arch.has_lpae_kernels || !is_on_pci(vm, domain) {
         return;
     }
     if let Some(version) = next(inventory, vm).filter(lacks_lpae) {

@@ -346,9 +346,9 @@ impl VmPlanner<'_> {
         } else {
             format!("{} vCPUs", self.vm.vcpus)
         };
-        let bus = match self.vm.transport {
-            Some(Transport::Pci) => "virtio on PCI",
-            Some(Transport::Mmio) | None => "virtio-mmio",
+        let bus = match self.vm.transport.unwrap_or(self.vm.arch.transport) {
+            Transport::Pci => "virtio on PCI",
+            Transport::Mmio => "virtio-mmio",
         };
         let boots = match self.phase {
             Phase::Own => "boots from its share",

@@ -4,11 +4,11 @@ mod guestfish;
 
 use super::SystemHost;
 use crate::boot::{
-    BootFileName, Candidate, Entry, GuestArch, INSTALLED, InitrdError, KernelError, KernelVersion,
-    Listing, MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest,
-    walk_initrd,
+    BootFileName, Candidate, Entry, INSTALLED, InitrdError, KernelError, KernelVersion, Listing,
+    MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest, walk_initrd,
 };
 use crate::files::Share;
+use crate::fleet::Arch;
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
@@ -93,7 +93,7 @@ impl Executor<SystemHost> {
     ///
     /// # Errors
     /// When the disk has no good pair, libguestfs is not there or fails, or as the host says.
-    pub fn extract(&self, wanted: &Extraction, arch: GuestArch) -> Result<Extracted, HostError> {
+    pub fn extract(&self, wanted: &Extraction, arch: Arch) -> Result<Extracted, HostError> {
         let vm = &wanted.vm;
         let _lock = self.lock_vm(vm)?;
         if let Some(owner) = wanted.new_share {
@@ -148,7 +148,7 @@ impl Executor<SystemHost> {
 }
 
 /// Copies the best pair of a disk into a folder, and checks the copy.
-fn take(disk: &Path, scratch: &Path, arch: GuestArch) -> Result<(Candidate, String), ExtractError> {
+fn take(disk: &Path, scratch: &Path, arch: Arch) -> Result<(Candidate, String), ExtractError> {
     let mut guestfish = Guestfish::open(disk)?;
     let mut seen = Vec::new();
     for filesystem in filesystems(&mut guestfish)? {
@@ -238,7 +238,7 @@ fn copy_out(
     Ok(())
 }
 
-fn check(scratch: &Path, pair: &Candidate, arch: GuestArch) -> Result<(), ExtractError> {
+fn check(scratch: &Path, pair: &Candidate, arch: Arch) -> Result<(), ExtractError> {
     let open = |name: &str| {
         let path = scratch.join(name);
         File::open(&path).map_err(ExtractError::write(&path))
