@@ -214,7 +214,7 @@ impl PairNote {
     }
 }
 
-/// What the staged seed is: the file `seed.json` beside it, written by whoever put it there.
+/// What the staged seed is: the file `seed.json` beside it, written with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedReceipt {
     /// The kernel.

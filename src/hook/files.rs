@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Above any record, receipt or note; whoever parses them refuses more.
+/// Above any record, receipt or note; their parsers refuse more.
 const OWN_FILE_LIMIT: u64 = 2 << 20;
 
 /// A call on one of the host's own files that failed.
@@ -50,7 +50,7 @@ impl OwnFileError {
     }
 }
 
-/// Something that armfleet did not make where something of its own is to be.
+/// Something that armfleet did not make, in the place of something of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is {what}, which armfleet did not make", path.display())]
 pub(super) struct NotOurs {
@@ -100,7 +100,7 @@ pub(super) struct OwnFile {
 }
 
 impl OwnFile {
-    /// Why somebody else than root could have written it; none if only root could.
+    /// Why another user than root could have written it; none if only root could.
     pub(super) fn not_roots(&self) -> Option<String> {
         paths::not_roots(self.uid, self.mode & 0o7777)
     }
@@ -113,7 +113,7 @@ pub(super) fn holding<'a>(root: &Root, path: &'a str) -> Result<(Folder, &'a str
 }
 
 /// Reads a file of one of armfleet's own kinds; `None` if it, or its folder, is not there. A file beyond the limit is cut to
-/// one byte more, which whoever parses them refuses.
+/// one byte more, which their parsers refuse.
 pub(super) fn read_own(root: &Root, path: &str) -> Result<Option<OwnFile>, OwnFileError> {
     let read = || -> io::Result<OwnFile> {
         let (folder, name) = root.holding(path)?;
@@ -176,7 +176,7 @@ pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), Own
         .map_err(OwnFileError::new("write", &folder.at(name)))
 }
 
-/// Takes a lock, held until the file is dropped; `None` if somebody else keeps it for longer than the limit.
+/// Takes a lock, held until the file is dropped; `None` if another process keeps it for longer than the limit.
 pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, OwnFileError> {
     let (folder, name) = holding(root, path)?;
     let file = folder

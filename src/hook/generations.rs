@@ -174,7 +174,7 @@ impl Generations {
         })
     }
 
-    /// Whether a generation's files are there with their sizes. Nobody but root changes them, so this is enough for
+    /// Whether a generation's files are there with their sizes. Only root changes them, so this is enough for
     /// every day; [`Self::verify`] reads them.
     pub(super) fn is_whole(&self, staged: &Staged) -> bool {
         let Ok(folder) = self.all.sub(staged.id.as_str()) else {
@@ -458,7 +458,7 @@ fn finish(file: &File, group: Option<u32>, mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whether a VM has something to boot that is nobody's but armfleet's.
+/// Whether a VM has something to boot that only armfleet can have made.
 pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
     let linked = root
         .holding(&paths::linked(vm))

@@ -60,7 +60,7 @@ fn stamp(files: &mut Files, vm: &VmName, said: &str) -> Result<(), CallError> {
     )
 }
 
-/// Makes `current` what the share has; else leaves it; else makes it the seed. A staged seed gives way to another one.
+/// Makes `current` what the share has; else leaves it; else makes it the seed. A staged seed is replaced by another one.
 fn stage(files: &mut Files, record: &Record, lines: &mut Vec<String>) -> Result<(), CallError> {
     let vm = &record.vm;
     for considered in considered(files, &record.boot.share) {
