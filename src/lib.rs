@@ -39,10 +39,11 @@
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
-//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths boot |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths fleet format xml boot mark inventory domain plan files |
+//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths format boot |
+//! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths fleet format boot mark files |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths fleet format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
-//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files |
+//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
 //! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan report files host engine watch |
 //!
@@ -135,6 +136,7 @@ pub mod paths;
 pub mod plan;
 pub mod problem;
 pub mod report;
+pub mod staging;
 pub mod values;
 pub mod watch;
 pub mod xml;

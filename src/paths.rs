@@ -51,6 +51,10 @@ pub type PathOf = fn(&VmName) -> String;
 pub const PASSAGE: u32 = 0o711;
 /// All that a generation holds, or a draft of one: its pair, what is known of it, and the mark of an installer.
 pub const GENERATION_FILES: [&str; 4] = ["vmlinuz", "initrd.img", "pair.json", "installer"];
+/// The folder of a VM's seed, beside its generations.
+pub const SEED_FOLDER: &str = "seed";
+/// The folder of a VM's installer, beside its generations.
+pub const INSTALLER_FOLDER: &str = "installer";
 /// The draft of a generation, beside the generations.
 pub const GENERATION_DRAFT: &str = ".draft";
 /// All that a VM's folder itself holds, with the drafts of what is written whole or not at all.

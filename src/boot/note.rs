@@ -124,6 +124,9 @@ impl From<Sha256Hex> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct GenerationId(String);
 
+/// Before a generation's name in a link: the folder that they are all in.
+const LINKED: &str = "g/";
+
 impl GenerationId {
     /// The name of the generation of a pair.
     #[must_use]
@@ -138,6 +141,21 @@ impl GenerationId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl GenerationId {
+    /// What a link to it says, which lies beside the folder of all generations.
+    #[must_use]
+    pub fn link_text(&self) -> String {
+        format!("{LINKED}{}", self.0)
+    }
+
+    /// The generation that a link names, if that is what it is.
+    #[must_use]
+    pub fn of_link(text: &[u8]) -> Option<Self> {
+        let name = std::str::from_utf8(text).ok()?.strip_prefix(LINKED)?;
+        Self::try_from(name.to_owned()).ok()
     }
 }
 
@@ -251,7 +269,7 @@ impl SeedReceipt {
     }
 }
 
-/// What the staged installer is: the file `installer.json` beside it, written by whoever put it there.
+/// What the staged installer is: the file `installer.json` beside it, written with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallerReceipt {
     /// The kernel.

@@ -1,12 +1,12 @@
 //! Reading, hashing and copying open files, with a bound on bytes and time.
 
-use crate::boot::{Identity, Sha256Hex, Timestamp};
+use super::OpenFile;
+use crate::boot::{Identity, Sha256Hex};
 use rustix::fs::SeekFrom as Offset;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
 /// When reading must stop.
@@ -73,21 +73,6 @@ impl ChangedMeanwhile {
     }
 }
 
-/// What tells whether a file is the one it was.
-///
-/// # Errors
-/// As the system says.
-pub fn identity(file: &File) -> io::Result<Identity> {
-    let seen = file.metadata()?;
-    Ok(Identity {
-        dev: seen.dev(),
-        ino: seen.ino(),
-        size: seen.size(),
-        mtime: Timestamp(seen.mtime(), seen.mtime_nsec()),
-        ctime: Timestamp(seen.ctime(), seen.ctime_nsec()),
-    })
-}
-
 /// The SHA-256 of all the bytes of a file.
 ///
 /// # Errors
@@ -109,12 +94,17 @@ pub fn digest(file: impl Read + Seek, deadline: Deadline) -> io::Result<Sha256He
 ///
 /// # Errors
 /// As the system says, or when the time is over.
-pub fn copy(from: &File, mut to: &File, limit: u64, deadline: Deadline) -> io::Result<u64> {
+pub fn copy(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    limit: u64,
+    deadline: Deadline,
+) -> io::Result<u64> {
     const PIECE: u64 = 8 << 20;
     let mut copied = 0;
     loop {
         deadline.check()?;
-        let count = io::copy(&mut from.take(PIECE.min(limit - copied)), &mut to)?;
+        let count = io::copy(&mut from.by_ref().take(PIECE.min(limit - copied)), to)?;
         copied += count;
         if count == 0 || copied == limit {
             return Ok(copied);
@@ -126,16 +116,16 @@ pub fn copy(from: &File, mut to: &File, limit: u64, deadline: Deadline) -> io::R
 ///
 /// # Errors
 /// [`ChangedMeanwhile`] if it is not what it was `before`; when it has more bytes than the limit; as [`copy`].
-pub fn copy_hashed(
-    from: &File,
+pub fn copy_hashed<F: OpenFile>(
+    from: &mut F,
     before: &Identity,
-    to: &File,
+    to: &mut F,
     limit: u64,
     deadline: Deadline,
 ) -> io::Result<Sha256Hex> {
     at_most(before.size, limit)?;
     let size = copy(from, to, limit, deadline)?;
-    unchanged(size == before.size && identity(from)? == *before)?;
+    unchanged(size == before.size && from.identity()? == *before)?;
     digest(to, deadline)
 }
 
@@ -147,7 +137,7 @@ pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Ve
     at_most(before.size, limit)?;
     let mut bytes = Vec::new();
     from.take(limit).read_to_end(&mut bytes)?;
-    unchanged(bytes.len() as u64 == before.size && identity(from)? == *before)?;
+    unchanged(bytes.len() as u64 == before.size && from.identity()? == *before)?;
     let sha256 = digest(io::Cursor::new(&bytes), Deadline::never())?;
     Ok((bytes, sha256))
 }
@@ -159,7 +149,7 @@ pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Ve
 pub fn digest_unchanged(file: &File, before: &Identity, limit: u64) -> io::Result<Sha256Hex> {
     at_most(before.size, limit)?;
     let sha256 = digest(file, Deadline::never())?;
-    unchanged(identity(file)? == *before)?;
+    unchanged(file.identity()? == *before)?;
     Ok(sha256)
 }
 

@@ -1,19 +1,21 @@
 //! One open folder.
 
-use super::LinkInTheWay;
+use super::{Directory, LinkInTheWay, OpenFile, OwnFile};
+use crate::boot::{Identity, Timestamp};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags,
 };
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// What every look asks of a file.
 pub const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
-/// An open folder. Its own methods follow no link, neither to a name in it nor at that name.
+/// An open folder of the file system.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
@@ -66,23 +68,6 @@ impl Folder {
         Ok(Self { fd, path })
     }
 
-    /// Opens a folder below this one; the way to it has no links.
-    ///
-    /// # Errors
-    /// [`LinkInTheWay`], or as the system says.
-    pub fn sub(&self, path: &str) -> io::Result<Self> {
-        let confined =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(&self.fd, path, FOLDER, Mode::empty(), confined) {
-            Ok(fd) => Ok(Self {
-                fd,
-                path: self.at(path),
-            }),
-            Err(Errno::LOOP) => Err(io::Error::other(self.link_to(path))),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// The first link on the way to a folder that could not be opened for one.
     fn link_to(&self, path: &str) -> LinkInTheWay {
         let ends = path.match_indices('/').map(|(at, _)| at);
@@ -94,24 +79,6 @@ impl Folder {
         LinkInTheWay(self.at(links.next().unwrap_or(path)))
     }
 
-    /// Opens a folder in this one, which is made if it is not there. It gets the bits of this mode that it lacks, whatever
-    /// the umask is, since one that a killed run made may be without.
-    ///
-    /// # Errors
-    /// [`LinkInTheWay`], or as the system says.
-    pub fn sub_or_make(&self, name: &str, mode: u32) -> io::Result<Self> {
-        match rustix::fs::mkdirat(&self.fd, name, Mode::from_bits_truncate(mode)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let folder = self.sub(name)?;
-        let has = rustix::fs::fstat(&folder.fd)?.st_mode & 0o7777;
-        if has & mode != mode {
-            rustix::fs::fchmod(folder.readable()?, Mode::from_bits_truncate(has | mode))?;
-        }
-        Ok(folder)
-    }
-
     /// The folder itself, for calls that need more than to reach what is in it.
     ///
     /// # Errors
@@ -121,18 +88,6 @@ impl Folder {
         Ok(rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?)
     }
 
-    /// Where a name in it is, for messages.
-    #[must_use]
-    pub fn at(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Its own path, for messages.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What has this name; a link is seen as one.
     ///
     /// # Errors
@@ -140,51 +95,6 @@ impl Folder {
     pub fn stat(&self, name: &str) -> io::Result<Statx> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         Ok(rustix::fs::statx(&self.fd, name, flags, STATX)?)
-    }
-
-    /// The kind of what has this name; none if nothing has.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn kind(&self, name: &str) -> io::Result<Option<FileType>> {
-        match rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, STATX) {
-            Ok(stat) => Ok(Some(kind(&stat))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The names in it, sorted; those that are not UTF-8 with replacement characters.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(self.readable()?)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if !matches!(name.as_str(), "." | "..") {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// The target of a link.
-    ///
-    /// # Errors
-    /// As the system says; what is no link has none.
-    pub fn read_link(&self, name: &str) -> io::Result<Vec<u8>> {
-        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())?;
-        Ok(target.into_bytes())
-    }
-
-    /// Opens a regular file for reading.
-    ///
-    /// # Errors
-    /// [`NotPlain`], or as the system says.
-    pub fn open_file(&self, name: &str) -> io::Result<File> {
-        plain(rustix::fs::openat(&self.fd, name, READING, Mode::empty()))
     }
 
     /// What a regular file holds, cut to one byte more than the limit, and what it is.
@@ -208,20 +118,75 @@ impl Folder {
         let mode = Mode::from_bits_truncate(mode);
         plain(rustix::fs::openat(&self.fd, name, flags, mode))
     }
+}
 
-    /// Creates a file where nothing has that name, readable by its owner alone.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn create(&self, name: &str) -> io::Result<File> {
+impl Directory for Folder {
+    type File = File;
+
+    fn sub(&self, path: &str) -> io::Result<Self> {
+        let confined =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(&self.fd, path, FOLDER, Mode::empty(), confined) {
+            Ok(fd) => Ok(Self {
+                fd,
+                path: self.at(path),
+            }),
+            Err(Errno::LOOP) => Err(io::Error::other(self.link_to(path))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn sub_or_make(&self, name: &str, mode: u32) -> io::Result<Self> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::from_bits_truncate(mode)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let folder = self.sub(name)?;
+        let has = rustix::fs::fstat(&folder.fd)?.st_mode & 0o7777;
+        if has & mode != mode {
+            rustix::fs::fchmod(folder.readable()?, Mode::from_bits_truncate(has | mode))?;
+        }
+        Ok(folder)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn kind(&self, name: &str) -> io::Result<Option<FileType>> {
+        match rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, STATX) {
+            Ok(stat) => Ok(Some(kind(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(self.readable()?)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !matches!(name.as_str(), "." | "..") {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read_link(&self, name: &str) -> io::Result<Vec<u8>> {
+        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())?;
+        Ok(target.into_bytes())
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<File> {
+        plain(rustix::fs::openat(&self.fd, name, READING, Mode::empty()))
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
         self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)
     }
 
-    /// Removes whatever has this name and is no folder; tells whether there was something.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn remove(&self, name: &str) -> io::Result<bool> {
+    fn remove(&self, name: &str) -> io::Result<bool> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -229,54 +194,54 @@ impl Folder {
         }
     }
 
-    /// Removes a folder in which there are at most files of these names, and those files with it. What else is in it stays,
-    /// and the folder, too: the names that keep it are the answer. A missing one is fine.
-    ///
-    /// # Errors
-    /// [`LinkInTheWay`] where the name is a link, or as the system says.
-    pub fn remove_folder(&self, name: &str, known: &[&str]) -> io::Result<Vec<String>> {
-        let folder = match self.sub(name) {
-            Ok(folder) => folder,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        for known in known {
-            match folder.kind(known)? {
-                None | Some(FileType::Directory) => {}
-                Some(_) => drop(folder.remove(known)?),
-            }
-        }
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(Vec::new()),
-            Err(Errno::NOTEMPTY | Errno::EXIST) => folder.names(),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Gives a name in it another one, in a folder of the same file system.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn rename(&self, from: &str, into: &Self, to: &str, how: RenameFlags) -> io::Result<()> {
+    fn rename(&self, from: &str, into: &Self, to: &str, how: RenameFlags) -> io::Result<()> {
         Ok(rustix::fs::renameat_with(
             &self.fd, from, &into.fd, to, how,
         )?)
     }
 
-    /// Makes a link.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn link(&self, target: &str, name: &str) -> io::Result<()> {
+    fn link(&self, target: &str, name: &str) -> io::Result<()> {
         Ok(rustix::fs::symlinkat(target, &self.fd, name)?)
     }
 
-    /// Puts its names on disk.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.readable()?)?)
+    }
+
+    fn read_own(&self, name: &str, limit: u64) -> io::Result<OwnFile> {
+        let (bytes, seen) = self.read(name, limit)?;
+        Ok(OwnFile {
+            bytes,
+            uid: seen.stx_uid,
+            mode: seen.stx_mode.into(),
+        })
+    }
+
+    fn remove_empty(&self, name: &str) -> io::Result<bool> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl OpenFile for File {
+    fn identity(&self) -> io::Result<Identity> {
+        let seen = self.metadata()?;
+        Ok(Identity {
+            dev: seen.dev(),
+            ino: seen.ino(),
+            size: seen.size(),
+            mtime: Timestamp(seen.mtime(), seen.mtime_nsec()),
+            ctime: Timestamp(seen.ctime(), seen.ctime_nsec()),
+        })
+    }
+
+    fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
+        fchown(self, None, group)?;
+        self.set_permissions(Permissions::from_mode(mode))?;
+        self.sync_all()
     }
 }
 

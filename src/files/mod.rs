@@ -5,16 +5,23 @@
 //! else must not have armfleet write or remove there.
 
 mod copy;
+mod directory;
 mod folder;
+mod own;
 mod share;
 mod write;
 
 pub use copy::{
-    ChangedMeanwhile, Deadline, Timed, copy, copy_hashed, digest, digest_unchanged, identity,
-    is_blank, read_hashed,
+    ChangedMeanwhile, Deadline, Timed, copy, copy_hashed, digest, digest_unchanged, is_blank,
+    read_hashed,
 };
+pub use directory::{BootShare, Directory, OpenFile, OwnFile};
 pub use folder::{Folder, NotPlain, STATX, open_plain};
-pub use share::{Share, identity_of};
+pub use own::{
+    LaterFile, NotOurs, OwnFileError, chain, create, holding, later, read_named, read_own,
+    read_owned, remove_file, sync_folder,
+};
+pub use share::Share;
 pub use write::{Draft, append_line, lock};
 
 use crate::paths;

@@ -3,7 +3,7 @@
 //! Every open is confined to the folder and its file system, follows no link of the host's, and does not wait: a FIFO, a
 //! device or a symbolic link is seen for what it is. Guests make none of these in mapped mode; a broken QEMU might.
 
-use super::STATX;
+use super::{BootShare, STATX};
 use crate::boot::{
     BootFileName, Entry, Identity, LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, ShareFolder, Timestamp,
     Unusual, mapped_kind,
@@ -44,14 +44,6 @@ impl Share {
             AtFlags::EMPTY_PATH,
             STATX,
         )?)
-    }
-
-    /// Opens a file of it.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn open_file(&self, name: &BootFileName) -> io::Result<File> {
-        Ok(self.open_confined(name.as_str().as_bytes())?)
     }
 
     /// Opens a file of it that armfleet gave its name.
@@ -136,6 +128,25 @@ impl Share {
     }
 }
 
+impl BootShare for Share {
+    type File = File;
+
+    fn open_file(&self, name: &BootFileName) -> io::Result<File> {
+        Ok(self.open_confined(name.as_str().as_bytes())?)
+    }
+
+    fn identity_of(stat: &Statx) -> Identity {
+        let time = |at: StatxTimestamp| Timestamp(at.tv_sec, at.tv_nsec.into());
+        Identity {
+            dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            ino: stat.stx_ino,
+            size: stat.stx_size,
+            mtime: time(stat.stx_mtime),
+            ctime: time(stat.stx_ctime),
+        }
+    }
+}
+
 impl ShareFolder for Share {
     type Stat = Statx;
     type Error = io::Error;
@@ -196,17 +207,4 @@ fn regular(file: File, size: u64) -> io::Result<Entry> {
         MappedKind::File => Entry::File(size),
         MappedKind::Other => Entry::Unusual(Unusual::GuestSpecial),
     })
-}
-
-/// What tells whether a file is the one it was.
-#[must_use]
-pub fn identity_of(stat: &Statx) -> Identity {
-    let time = |at: StatxTimestamp| Timestamp(at.tv_sec, at.tv_nsec.into());
-    Identity {
-        dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
-        ino: stat.stx_ino,
-        size: stat.stx_size,
-        mtime: time(stat.stx_mtime),
-        ctime: time(stat.stx_ctime),
-    }
 }

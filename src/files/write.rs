@@ -1,6 +1,6 @@
 //! Writing files, whole or not at all, and lines.
 
-use super::Folder;
+use super::{Directory as _, Folder};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{File, TryLockError};

@@ -1,11 +1,13 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::{OwnFileError, STAGING_TIME};
-use super::generations::{Generations, files};
+use super::files::STAGING_TIME;
+
+use super::open::open_generations;
 use super::share;
 use crate::boot::FileNote;
-use crate::files::{Deadline, Root, Share, copy, identity};
+use crate::files::{Deadline, Folder, OpenFile as _, OwnFileError, Root, Share, copy};
 use crate::paths;
+use crate::staging::{Generations, files};
 use crate::values::{HostPath, VmName};
 use std::fs::File;
 use std::io;
@@ -29,7 +31,7 @@ pub(super) enum HandOverError {
 
 /// Gives the pair that is staged for a VM its names inside this share.
 pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), HandOverError> {
-    let generations = Generations::open(root, vm)?;
+    let generations = open_generations(root, vm)?;
     let share = share::open(share)?;
     place(&generations, &share, Deadline::after(STAGING_TIME))
 }
@@ -40,7 +42,7 @@ pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<()
 /// would be one that no guest can read, and would have AppArmor deny the guest its own kernel, since it denies paths.
 /// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
 fn place(
-    generations: &Generations,
+    generations: &Generations<Folder>,
     share: &Share,
     deadline: Deadline,
 ) -> Result<(), HandOverError> {
@@ -64,8 +66,8 @@ fn place_one(
         Some(file) if share::has(share, name, &file) => return Ok(()),
         Some(file) => share.link(&file, name),
         None => staged().and_then(|from| {
-            share.write(name, |into| {
-                copy(&from, into, note.size, deadline).map(drop)
+            share.write(name, |mut into| {
+                copy(&mut &from, &mut into, note.size, deadline).map(drop)
             })
         }),
     }
@@ -75,7 +77,7 @@ fn place_one(
 /// The guest's file, if it is still the one that was checked.
 fn guests_own(share: &Share, note: &FileNote) -> Option<File> {
     let file = share::open_by_name(share, &note.from.name).ok()?;
-    (identity(&file).ok()? == note.from.file).then_some(file)
+    (file.identity().ok()? == note.from.file).then_some(file)
 }
 
 fn fault(name: &'static str) -> impl FnOnce(io::Error) -> HandOverError {

@@ -12,15 +12,12 @@
 //! Killed at any moment it leaves `current` as it was or as it will be: a generation is complete and on disk before it
 //! gets its name, and both the name and `current` appear by a rename.
 
-mod choosing;
 mod domain;
 mod files;
-mod generations;
 mod linked;
+mod open;
 mod outcome;
 mod prepare;
-mod provided;
-mod said;
 mod share;
 mod start;
 mod trial;

@@ -1,12 +1,11 @@
 //! What happens before a VM starts: whether it is ours, and what libvirt is told.
 
 use super::domain::Starting;
-use super::files::{OwnFileError, chain, read_own};
-use super::generations::can_boot_unchecked;
 use super::linked::hand_over;
+use super::open::can_boot_unchecked;
 use super::outcome::Outcome;
 use super::start::{Start, start_again};
-use crate::files::Root;
+use crate::files::{OwnFileError, Root, chain, read_own};
 use crate::format::{FormatError, UPGRADE};
 use crate::mark::read_record;
 use crate::paths;

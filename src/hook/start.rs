@@ -1,27 +1,28 @@
 //! One start of one VM: what it boots.
 
-use super::choosing::{Choosing, wanted_id};
-use super::files::{
-    LaterFile, OwnFileError, STAGING_TIME, chain, holding, later, lock, remove_file, write_stamp,
-};
-use super::generations::{Generations, Rules, can_boot_unchecked, is_bootable};
+use super::files::{STAGING_TIME, lock, write_stamp};
 use super::linked::{HandOverError, hand_over};
+use super::open::{can_boot_unchecked, is_bootable, open_generations};
 use super::outcome::Outcome;
-use super::provided::{ReceiptError, stage_installer};
-use super::said::Said;
 use super::share;
 use super::trial;
-use crate::boot::{GenerationId, INSTALLED, TRIALS_FORMAT, Trials, render_hook_note};
-use crate::files::{Deadline, Root, Share, is_blank, open_plain};
+use crate::boot::{GenerationId, TRIALS_FORMAT, Trials, render_hook_note};
+use crate::files::{
+    Deadline, Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding,
+    is_blank, later, open_plain, remove_file,
+};
 use crate::fleet::{Arch, Handover};
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::paths;
-use crate::values::HostPath;
+use crate::staging::{
+    Choosing, Generations, MayNotInstall, ReceiptError, Rules, Said, may_install, stage_installer,
+    wanted_id,
+};
 use std::fs;
-use std::io;
+
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+
 use std::time::{Duration, SystemTime};
 
 /// How long to wait for another process with the staging lock; an apply holds it while it copies a seed.
@@ -38,14 +39,8 @@ enum StartError {
     Locked,
     #[error("its architecture is `{0}`; armfleet boots {bootable}", bootable = bootable())]
     UnknownArch(String),
-    #[error("it is installed, and must not be installed again")]
-    Installed,
-    #[error(
-        "its installation ended without a kernel in its boot share, and its disk {0} is no longer empty"
-    )]
-    InstallationFailed(HostPath),
-    #[error("its boot share cannot be read, so whether it is installed is not known")]
-    ShareUnreadable(#[source] io::Error),
+    #[error(transparent)]
+    Install(#[from] MayNotInstall),
     #[error("its installer cannot be used")]
     Installer(#[source] ReceiptError),
     #[error(transparent)]
@@ -109,7 +104,7 @@ impl<'a> Start<'a> {
         let rules = self.rules()?;
         let lock = lock(self.root, &paths::staging_lock(vm), LOCK_TIME)?;
         let _held = lock.ok_or(StartError::Locked)?;
-        let generations = Generations::open(self.root, vm)?;
+        let generations = open_generations(self.root, vm)?;
         let trials = later(self.root, &paths::trials(vm), TRIALS_FORMAT);
         if let Some(later) = trials.or_else(|| generations.later_note()) {
             return self.keep_staged(later);
@@ -117,10 +112,9 @@ impl<'a> Start<'a> {
         match &self.record.phase {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
-                self.may_install(disk)?;
-                let folder = paths::installer_folder(vm);
-                let id = stage_installer(&generations, (self.root, &folder), rules)
-                    .map_err(StartError::Installer)?;
+                let share = share::open(&self.record.boot.share)?;
+                may_install(&share, disk, |path| is_blank(&open_plain(path)?))?;
+                let id = stage_installer(&generations, rules).map_err(StartError::Installer)?;
                 self.say("boots its installer");
                 generations.switch(&id)?;
                 Ok(())
@@ -152,13 +146,16 @@ impl<'a> Start<'a> {
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
-    fn switch_to_own(&mut self, generations: &Generations, rules: Rules) -> Result<(), StartError> {
+    fn switch_to_own(
+        &mut self,
+        generations: &Generations<Folder>,
+        rules: Rules,
+    ) -> Result<(), StartError> {
         let share = share::open(&self.record.boot.share)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
         let (mut trials, judged) = self.judge(share.as_ref());
         let mut choosing = Choosing {
-            root: self.root,
             record: self.record,
             generations,
             share: share.as_ref(),
@@ -197,7 +194,7 @@ impl<'a> Start<'a> {
     }
 
     /// Keeps the generations that may be booted again with what is known of them, and removes the others.
-    fn keep(&mut self, generations: &Generations, trials: &mut Trials, judged: bool) {
+    fn keep(&mut self, generations: &Generations<Folder>, trials: &mut Trials, judged: bool) {
         let kept: Vec<GenerationId> = generations
             .linked()
             .chain(trials.proved.clone())
@@ -211,24 +208,6 @@ impl<'a> Start<'a> {
         });
         for fault in [remembered, tidied].into_iter().filter_map(Result::err) {
             self.said.warn(chain(&fault));
-        }
-    }
-
-    /// Fails unless the installer would begin on an empty disk. Nothing else says as surely that a VM was not installed:
-    /// neither a record nor a share, which may be lost.
-    fn may_install(&self, disk: &HostPath) -> Result<(), StartError> {
-        let share = share::open(&self.record.boot.share)?;
-        match share.open_named(INSTALLED) {
-            Ok(_) => return Err(StartError::Installed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StartError::ShareUnreadable(error)),
-        }
-        let path = Path::new(disk.as_str());
-        let blank = open_plain(path).and_then(|image| is_blank(&image));
-        if blank.map_err(OwnFileError::new("look at the disk", path))? {
-            Ok(())
-        } else {
-            Err(StartError::InstallationFailed(disk.clone()))
         }
     }
 
@@ -304,10 +283,10 @@ impl<'a> Start<'a> {
                 "put the guest's vmlinuz-VERSION and initrd.img-VERSION into {share}, or give the VM a `boot.seed` in the \
                  fleet file and run `armfleet apply`; then start the VM again."
             ),
-            StartError::Installed => {
+            StartError::Install(MayNotInstall::Installed) => {
                 "run `armfleet apply`, which starts it with its own kernel.".to_owned()
             }
-            StartError::InstallationFailed(disk) => format!(
+            StartError::Install(MayNotInstall::Failed(disk)) => format!(
                 "`armfleet boot extract {vm}` takes a kernel out of the disk, if there is one; `armfleet apply --reinstall \
                  {vm}` erases {disk} and installs again."
             ),
@@ -318,7 +297,7 @@ impl<'a> Start<'a> {
             StartError::Later(_) | StartError::Installer(ReceiptError::Later(_)) => {
                 start_again(Some(UPGRADE.to_owned()))
             }
-            StartError::Own(fault) => start_again(fault.remedy()),
+            StartError::Own(fault) | StartError::Install(MayNotInstall::Own(fault)) => start_again(fault.remedy()),
             StartError::Link(HandOverError::Own(fault)) => start_again(fault.remedy()),
             _ => start_again(None),
         }

@@ -1,10 +1,12 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
-use super::files::{OwnFileError, chain, holding, read_named, read_own, remove_file};
 use crate::boot::{
     CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
 };
-use crate::files::{Draft, Root, Share, append_line, identity};
+use crate::files::{
+    Directory as _, Draft, OpenFile as _, OwnFileError, Root, Share, append_line, chain, holding,
+    read_named, read_own, remove_file,
+};
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::paths;
 use crate::values::VmName;
@@ -70,13 +72,13 @@ pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> 
 
 /// The guest's confirmation, by what tells it from another.
 pub(super) fn confirmation_identity(share: &Share) -> Option<Identity> {
-    identity(&share.open_named(CONFIRMATION).ok()?).ok()
+    share.open_named(CONFIRMATION).ok()?.identity().ok()
 }
 
 /// What the guest wrote about itself.
 fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
     let file = share.open_named(CONFIRMATION).ok()?;
-    let seen = identity(&file).ok()?;
+    let seen = file.identity().ok()?;
     if !file.metadata().ok()?.is_file() || seen.size > CONFIRMATION_LIMIT {
         return None;
     }

@@ -18,10 +18,7 @@ use crate::values::VmName;
 pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, HostError> {
     let record = recorded(reads, vm)?;
     let named = |path: &str| match reads.look(path, Look::Link) {
-        Fact::Present(file) => file.text.and_then(|target| {
-            let id = target.strip_prefix("g/")?.to_owned();
-            GenerationId::try_from(id).ok()
-        }),
+        Fact::Present(file) => GenerationId::of_link(file.text?.as_bytes()),
         _ => None,
     };
     let current = named(&paths::current(vm));

@@ -6,8 +6,8 @@ use super::formats::leave_later;
 use super::primitives::{Copied, Held, Primitives};
 use super::{Executor, HostError};
 use crate::boot::{
-    INITRD_LIMIT, INSTALLER_FORMAT, Identity, InstallerReceipt, KERNEL_LIMIT, SEED_FORMAT,
-    SeedPart, SeedReceipt, Sha256Hex, Timestamp, render_installer_receipt, render_seed_receipt,
+    INITRD_LIMIT, INSTALLER_FORMAT, InstallerReceipt, KERNEL_LIMIT, SEED_FORMAT, SeedPart,
+    SeedReceipt, Sha256Hex, render_installer_receipt, render_seed_receipt,
 };
 use crate::format::Format;
 use crate::inventory::RunState;
@@ -163,19 +163,11 @@ impl<P: Primitives> Executor<P> {
 /// Describes a copied file.
 fn part(path: &HostPath, copied: &Copied) -> Result<SeedPart, HostError> {
     let stat = &copied.source;
-    let time = |ns: i64| Timestamp(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
-    let file = Identity {
-        dev: stat.dev,
-        ino: stat.ino,
-        size: stat.size,
-        mtime: time(stat.mtime_ns),
-        ctime: time(stat.ctime_ns),
-    };
     let sha256 = Sha256Hex::try_from(copied.sha256.clone())
         .map_err(|error| HostError::new(format!("cannot copy {path}"), error))?;
     Ok(SeedPart {
         path: path.clone(),
-        file,
+        file: stat.identity(),
         size: stat.size,
         sha256,
     })

@@ -63,12 +63,10 @@ pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
     if current.entries.is_none() {
         return Staged::Whole;
     }
-    let id = current
-        .text
-        .as_deref()
-        .and_then(|text| text.strip_prefix("g/"));
+    let text = current.text.as_deref().unwrap_or_default();
+    let id = GenerationId::of_link(text.as_bytes());
     match staged_pair(inventory, vm) {
-        Some(note) if id == Some(note.id().as_str()) => {
+        Some(note) if id == Some(note.id()) => {
             let damage = damage(inventory, &path, Expected::by_note(&note));
             damage.map_or(Staged::Whole, Staged::Damaged)
         }

@@ -161,7 +161,8 @@ fn a_seed_that_changed_after_planning_is_not_staged() {
     let host = new_host();
     let plan = crate::harness::plan(&host, FLEET, &Default::default());
     let seed = "/srv/seed/vmlinuz-6.1.0-48-armmp";
-    host.put_file(seed, "another").unwrap();
+    host.put_file(seed, crate::harness::kernels::whole("vmlinuz", "another"))
+        .unwrap();
     let performer = Executor::locked(host.clone()).unwrap();
     let stage = plan
         .steps

@@ -2,6 +2,7 @@
 //! that a guest wrote is lost.
 
 use crate::harness::case::policy;
+use crate::harness::kernels::whole;
 use crate::harness::{
     DATA, EMPTY, FLEET, IMAGE, SHARE, UUID, VM, apply, apply_over, new_host, perform_in_order,
     settled_host, text,
@@ -191,8 +192,11 @@ fn a_first_apply_survives_everything() {
 fn an_update_survives_everything() {
     let host = settled_host();
     let root = Owner { uid: 0, gid: 0 };
-    host.put_file("/srv/seed/vmlinuz-6.1.0-48-armmp", "another")
-        .unwrap();
+    host.put_file(
+        "/srv/seed/vmlinuz-6.1.0-48-armmp",
+        whole("vmlinuz", "another"),
+    )
+    .unwrap();
     host.put_file("/etc/libvirt/hooks/qemu.d/50-armfleet", "old")
         .unwrap();
     host.own(SHARE, 0o755, root).unwrap();

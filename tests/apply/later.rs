@@ -1,5 +1,6 @@
 //! Files that a later version of armfleet wrote: their VM is left alone, and so are they.
 
+use crate::harness::kernels::whole;
 use crate::harness::{EMPTY, FLEET, RECORD, UUID, VM, apply_case, plan, settled_host};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
@@ -75,8 +76,11 @@ fn no_step_writes_over_what_a_later_version_wrote_since_it_was_planned() {
     ];
     for (path, kind, fleet, step) in cases {
         let host = settled_host();
-        host.put_file("/srv/seed/other.img-6.1.0-48-armmp", "initrd 49")
-            .unwrap();
+        host.put_file(
+            "/srv/seed/other.img-6.1.0-48-armmp",
+            whole("initrd", "initrd 49"),
+        )
+        .unwrap();
         host.make_folder("/run/armfleet/runs", 0o700, None).ok();
         let policy = armfleet::plan::Policy {
             removal: armfleet::plan::Removal::UpTo(1),

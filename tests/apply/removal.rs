@@ -7,7 +7,7 @@ use armfleet::host::primitives::Reads;
 use armfleet::inventory::Look;
 
 /// The generation that the seed becomes.
-const SEED: &str = "0bc86a3ceb424b47";
+const SEED: &str = "de9e07570d5cd80b";
 
 /// The calls that remove a VM that runs its seed.
 fn removal(vm: &str, uuid: &str) -> Vec<String> {

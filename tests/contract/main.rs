@@ -7,8 +7,12 @@
 
 mod domains;
 mod files;
+mod folders;
+#[path = "../harness/kernels.rs"]
+mod kernels;
 mod shares;
 
+use armfleet::files::Folder;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};
 use armfleet::host::system::{SystemHost, SystemReads};
@@ -41,6 +45,20 @@ fn a_host_in_memory_holds_the_contract() {
 #[test]
 fn files_in_memory_hold_the_contract() {
     files::contract(&memory());
+}
+
+#[test]
+fn folders_in_memory_hold_the_contract() {
+    let host = memory();
+    host.make_folder("/srv/folder", 0o755, None).unwrap();
+    host.within("/srv/folder", |folder| folders::contract(&folder))
+        .unwrap();
+}
+
+#[test]
+fn real_folders_hold_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    folders::contract(&Folder::open(folder.path()).unwrap());
 }
 
 #[test]

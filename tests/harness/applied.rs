@@ -1,5 +1,6 @@
 //! Hosts on which fleets of several VMs were applied, and plans for them.
 
+use super::kernels::whole;
 use super::{new_host, observe_for, perform_steps, plan_of};
 use armfleet::fleet::{Spec, read_fleet};
 use armfleet::host::memory::Memory;
@@ -22,7 +23,8 @@ pub(crate) fn vm(name: &str, memory: &str, rest: &str) -> String {
 pub(crate) fn empty_host() -> Memory {
     let host = new_host();
     for name in ["vmlinuz", "initrd.img"] {
-        host.put_file(&format!("/srv/seed/{name}"), name).unwrap();
+        host.put_file(&format!("/srv/seed/{name}"), whole(name, name))
+            .unwrap();
     }
     host
 }

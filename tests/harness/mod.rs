@@ -2,6 +2,7 @@
 
 pub(crate) mod applied;
 pub(crate) mod case;
+pub(crate) mod kernels;
 pub(crate) mod scenario;
 
 use armfleet::engine;
@@ -15,6 +16,7 @@ use armfleet::paths;
 use armfleet::plan::{Outcome, Plan, Policy};
 use armfleet::report::{Paint, PlanReport, render_plan};
 use case::Case;
+use kernels::whole;
 use scenario::HostFacts;
 use std::time::Duration;
 
@@ -75,8 +77,11 @@ fn new_host_with(facts: &HostFacts) -> Memory {
     });
     host.make_folder("/srv/seed", 0o755, None).unwrap();
     for (name, text) in [("vmlinuz", "kernel 48"), ("initrd.img", "initrd 48")] {
-        host.put_file(&format!("/srv/seed/{name}-6.1.0-48-armmp"), text)
-            .unwrap();
+        host.put_file(
+            &format!("/srv/seed/{name}-6.1.0-48-armmp"),
+            whole(name, text),
+        )
+        .unwrap();
     }
     for (folder, room) in &facts.free {
         host.leave_room(folder, room.0);

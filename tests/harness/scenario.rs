@@ -1,6 +1,7 @@
 //! The scenario of a case (`scenario.yaml`): what the host has, what was applied, and what happened since.
 
 use super::case::text;
+use super::kernels::whole;
 use super::{DATA, new_host_with, perform_in_order, spec};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives};
@@ -375,7 +376,8 @@ fn put_into(host: &Memory, domain: &str, state: State) {
 pub(crate) fn install_kernel(host: &Memory, share: &str, version: &str) {
     for name in ["vmlinuz", "initrd.img"] {
         let file = format!("{name}-{version}");
-        host.put_guest_file(share, &file, &file).unwrap();
+        let bytes = whole(name, &file);
+        host.put_guest_file(share, &file, bytes).unwrap();
         if let Some(old) = host.bytes(&format!("{share}/{name}")) {
             let old = String::from_utf8(old).unwrap();
             host.put_guest_link(share, &format!("{name}.old"), &old)

@@ -329,7 +329,8 @@ impl Daemon {
         }
         let (name, definition) = (domain.name.clone(), domain.definition.clone());
         if self.calls_hook(files) {
-            hook::prepare(files, &name, uuid).map_err(|said| hook_failed(&name, &said))?;
+            hook::prepare(files, (&name, uuid), &definition)
+                .map_err(|said| hook_failed(&name, &said))?;
         }
         finds_its_files(files, &definition)?;
         if self.calls_hook(files) {

@@ -3,7 +3,7 @@
 //! Written after what the real one gave (`tests/captured`), for ARM machines whose devices are on virtio-mmio. It makes
 //! no PCI addresses and no controllers for them: a device that is to have one brings it.
 
-use super::tree::Element;
+use super::element::Element;
 use crate::host::primitives::CallError;
 use crate::values::Uuid;
 use roxmltree::Document;
@@ -119,6 +119,13 @@ pub(super) fn sources(definition: &str) -> (Vec<String>, Vec<String>) {
             .collect::<Vec<_>>()
     };
     (sources("disk", "file"), sources("filesystem", "dir"))
+}
+
+/// libvirt's name of a definition's instruction set.
+pub(super) fn arch(definition: &str) -> Option<String> {
+    let document = Document::parse(definition).ok()?;
+    let os = crate::xml::child(document.root_element(), "os")?;
+    Some(crate::xml::child(os, "type")?.attribute("arch")?.to_owned())
 }
 
 fn edited(definition: &str, edit: impl FnOnce(&mut Element)) -> String {

@@ -2,6 +2,10 @@
 
 mod folders;
 mod share;
+mod tree;
+
+pub(super) use tree::Tree;
+pub use tree::{TreeFile, TreeFolder};
 
 use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;

@@ -7,10 +7,10 @@
 
 mod daemon;
 mod definition;
+mod element;
 mod files;
 mod hook;
 mod scenario;
-mod tree;
 
 use super::primitives::{
     Answer, CallError, CallErrorKind, Change, Held, Owner, Primitives, Read, Reads,
@@ -19,7 +19,8 @@ use crate::inventory::RawLibvirt;
 use crate::mark::Moment;
 use crate::paths;
 use daemon::Daemon;
-use files::{Content, Files};
+use files::{Content, Files, Tree};
+pub use files::{TreeFile, TreeFolder};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -115,6 +116,20 @@ impl Memory {
             ..self.world().clone()
         };
         Self::of(world)
+    }
+
+    /// Works in a folder of its file system as the hook does.
+    ///
+    /// # Errors
+    /// When the folder is not there.
+    pub fn within<T>(
+        &self,
+        path: &str,
+        work: impl FnOnce(TreeFolder<'_, '_>) -> T,
+    ) -> std::io::Result<T> {
+        let world = &mut *self.world();
+        let tree = Tree::new(&mut world.files);
+        Ok(work(tree.folder(path)?))
     }
 
     fn of(world: World) -> Self {

@@ -209,7 +209,12 @@ impl Memory {
     ///
     /// # Errors
     /// When the share is not there.
-    pub fn put_guest_file(&self, share: &str, name: &str, text: &str) -> Result<(), CallError> {
+    pub fn put_guest_file(
+        &self,
+        share: &str,
+        name: &str,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<(), CallError> {
         let mut world = self.meanwhile();
         let owner = world.files.stat(share).map(|stat| Owner {
             uid: stat.uid,
@@ -217,7 +222,9 @@ impl Memory {
         });
         let path = format!("{share}/{name}");
         let owner = owner.unwrap_or(ROOT);
-        world.files.put(&path, Content::file(text), 0o600, owner)
+        world
+            .files
+            .put(&path, Content::file(bytes.as_ref()), 0o600, owner)
     }
 
     /// A guest makes a symbolic link in its share, which the host sees as a file.

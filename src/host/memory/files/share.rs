@@ -10,16 +10,22 @@ use std::convert::Infallible;
 impl Files {
     /// The share at this place with all that is in it.
     pub(super) fn share(&self, place: &str, node: &Node) -> RawFile {
-        let share = ShareTree { files: self, place };
+        let share = ShareTree::new(self, place);
         let Ok(contents) = read_share(&share, |_| true);
         RawFile::share(node.stat(), contents)
     }
 }
 
 /// A boot share in memory.
-struct ShareTree<'a> {
+pub(super) struct ShareTree<'a> {
     files: &'a Files,
     place: &'a str,
+}
+
+impl<'a> ShareTree<'a> {
+    pub(super) fn new(files: &'a Files, place: &'a str) -> Self {
+        Self { files, place }
+    }
 }
 
 impl ShareFolder for ShareTree<'_> {

@@ -1,7 +1,7 @@
 //! Folders.
 
 use super::at;
-use crate::files::{Folder, Root};
+use crate::files::{Directory as _, Folder, Root};
 use crate::host::primitives::{CallError, CallErrorKind, Owner};
 use crate::paths;
 use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};

@@ -2,7 +2,7 @@
 
 use super::{at, open_plain};
 use crate::boot::{AddedFile, appended_files};
-use crate::files::{Deadline, Draft, Root, copy_hashed, digest, identity, read_hashed};
+use crate::files::{Deadline, Draft, OpenFile as _, Root, copy_hashed, digest, read_hashed};
 use crate::host::primitives::{CallError, Copied, Extended};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
@@ -34,11 +34,20 @@ pub(in super::super) fn extend(
         });
         sources.insert(path.clone(), copied);
     }
-    let (file, source) = open_plain(base).map_err(at(base))?;
+    let (mut file, source) = open_plain(base).map_err(at(base))?;
     let (folder, name) = root.holding(to).map_err(at(&place))?;
     let mut draft = Draft::begin(name, &folder).map_err(at(&place))?;
-    let base_sha256 = identity(&file)
-        .and_then(|before| copy_hashed(&file, &before, &draft.file, limit, Deadline::never()))
+    let base_sha256 = file
+        .identity()
+        .and_then(|before| {
+            copy_hashed(
+                &mut file,
+                &before,
+                &mut draft.file,
+                limit,
+                Deadline::never(),
+            )
+        })
         .map_err(at(base))?;
     let mut append = || {
         if !added.is_empty() {
@@ -62,7 +71,7 @@ pub(in super::super) fn extend(
 
 fn read(from: &Path) -> io::Result<(Vec<u8>, Copied)> {
     let (file, source) = open_plain(from)?;
-    let (bytes, sha256) = read_hashed(&file, &identity(&file)?, FILE_LIMIT)?;
+    let (bytes, sha256) = read_hashed(&file, &file.identity()?, FILE_LIMIT)?;
     let sha256 = sha256.into();
     Ok((bytes, Copied { source, sha256 }))
 }

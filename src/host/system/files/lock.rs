@@ -1,7 +1,7 @@
 //! Locks between processes: `flock` on files that stay.
 
 use super::at;
-use crate::files::{self, Folder, Root, parent_and_name};
+use crate::files::{self, Directory as _, Folder, Root, parent_and_name};
 use crate::host::primitives::{CallError, CallErrorKind, Held};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};

@@ -4,7 +4,9 @@ use super::seed::Receipts;
 use super::text::{text_in, utf8};
 use super::{at, image, is_missing, open_plain, raw_stat, share};
 use crate::boot::GenerationId;
-use crate::files::{Folder, LinkInTheWay, Root, digest_unchanged, identity, is_blank};
+use crate::files::{
+    Directory as _, Folder, LinkInTheWay, OpenFile as _, Root, digest_unchanged, is_blank,
+};
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
 use crate::paths;
@@ -105,10 +107,7 @@ fn named_generation(folder: &Folder, link: &str) -> io::Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
         Err(error) => return Err(error),
     };
-    let target = String::from_utf8(target).unwrap_or_default();
-    let id = target.strip_prefix("g/").map(str::to_owned);
-    let is_generation = id.is_some_and(|id| GenerationId::try_from(id).is_ok());
-    Ok(is_generation.then_some(target))
+    Ok(GenerationId::of_link(&target).map(|id| id.link_text()))
 }
 
 /// The one link that is followed within armfleet's own folders, to nothing but a generation: where a path through
@@ -168,7 +167,7 @@ fn entries_of(
 
 fn digest(path: &Path) -> io::Result<RawFile> {
     let (file, stat) = open_plain(path)?;
-    let sha256 = digest_unchanged(&file, &identity(&file)?, DIGEST_LIMIT)?;
+    let sha256 = digest_unchanged(&file, &file.identity()?, DIGEST_LIMIT)?;
     Ok(RawFile {
         sha256: Some(sha256.into()),
         ..RawFile::only(stat)

@@ -1,7 +1,9 @@
 //! The calls that write files, whole or not at all, and give them other names.
 
 use super::{at, is_missing};
-use crate::files::{self, Deadline, Draft, Root, copy_hashed, identity, parent_and_name};
+use crate::files::{
+    self, Deadline, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
+};
 use crate::host::primitives::{CallError, Copied};
 use rustix::fs::RenameFlags;
 use std::io::Write;
@@ -35,11 +37,20 @@ pub(in super::super) fn copy(
     mode: u32,
 ) -> Result<Copied, CallError> {
     let (from, place) = (root.below(from), root.below(to));
-    let (file, source) = super::open_plain(&from).map_err(at(&from))?;
+    let (mut file, source) = super::open_plain(&from).map_err(at(&from))?;
     let (folder, name) = root.holding(to).map_err(at(&place))?;
-    let draft = Draft::begin(name, &folder).map_err(at(&place))?;
-    let sha256 = identity(&file)
-        .and_then(|before| copy_hashed(&file, &before, &draft.file, limit, Deadline::never()))
+    let mut draft = Draft::begin(name, &folder).map_err(at(&place))?;
+    let sha256 = file
+        .identity()
+        .and_then(|before| {
+            copy_hashed(
+                &mut file,
+                &before,
+                &mut draft.file,
+                limit,
+                Deadline::never(),
+            )
+        })
         .map_err(|error| CallError {
             why: format!("copying {} to {}: {error}", from.display(), place.display()),
             ..at(&from)(error)

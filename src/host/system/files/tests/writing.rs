@@ -1,6 +1,7 @@
 use super::*;
 use crate::files::{
-    ChangedMeanwhile, Deadline, copy_hashed, digest_unchanged, identity, open_plain, read_hashed,
+    ChangedMeanwhile, Deadline, OpenFile as _, copy_hashed, digest_unchanged, open_plain,
+    read_hashed,
 };
 use crate::host::primitives::Owner;
 use crate::host::system::files::{folder, process};
@@ -261,11 +262,12 @@ fn a_file_that_changes_while_it_is_copied_is_refused() {
         fs::write(&path, vec![7; size]).unwrap();
         // The clock of the file system must move on between the two writes.
         thread::sleep(Duration::from_millis(20));
-        let file = open_plain(&path).unwrap();
-        let before = identity(&file).unwrap();
+        let mut file = open_plain(&path).unwrap();
+        let before = file.identity().unwrap();
         fs::write(&path, &other).unwrap();
-        let into = tempfile::tempfile().unwrap();
-        let copied = copy_hashed(&file, &before, &into, 1 << 20, Deadline::never()).map(drop);
+        let mut into = tempfile::tempfile().unwrap();
+        let copied =
+            copy_hashed(&mut file, &before, &mut into, 1 << 20, Deadline::never()).map(drop);
         let read = read_hashed(&file, &before, 1 << 20).map(drop);
         let hashed = digest_unchanged(&file, &before, 1 << 20).map(drop);
         for seen in [copied, read, hashed] {

@@ -1,14 +1,16 @@
 //! Which pair of a VM's own boots at one start.
 
-use super::files::{OwnFileError, chain};
 use super::generations::{Generations, Incoming, Rules, StageError, Staged};
-use super::provided::stage_seed;
+use super::receipts::stage_seed;
 use super::said::Said;
 use super::share::Seen;
-use crate::boot::{Candidate, Failure, GenerationId, Origin, PairSource, Trials, choose};
-use crate::files::{Deadline, Root, Share};
+use crate::boot::{
+    Candidate, Failure, GenerationId, INSTALLED, Origin, PairSource, Trials, choose,
+};
+use crate::files::{BootShare, Deadline, Directory, OwnFileError, chain};
 use crate::mark::{Record, Wanted};
-use crate::paths;
+use crate::values::HostPath;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,20 +18,25 @@ use std::time::Duration;
 const VERIFYING_TIME: Duration = Duration::from_secs(10);
 
 /// What choosing looks at, and what it has to say.
-pub(super) struct Choosing<'a> {
-    pub(super) root: &'a Root,
-    pub(super) record: &'a Record,
-    pub(super) generations: &'a Generations,
-    pub(super) share: Option<&'a Share>,
-    pub(super) rules: Rules,
-    pub(super) trials: &'a mut Trials,
-    pub(super) said: &'a mut Said,
+pub struct Choosing<'a, D, S> {
+    /// The VM's.
+    pub record: &'a Record,
+    /// What is staged.
+    pub generations: &'a Generations<D>,
+    /// The VM's share, if it can be opened.
+    pub share: Option<&'a S>,
+    /// What holds for a pair that is staged.
+    pub rules: Rules,
+    /// What is known of the pairs that ran.
+    pub trials: &'a mut Trials,
+    /// What there is to say.
+    pub said: &'a mut Said,
 }
 
-impl Choosing<'_> {
+impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
     /// What the user chose; else what the share has; else what is staged or worked before; else the seed. A staged seed
     /// is replaced by another one.
-    pub(super) fn choose(&mut self) -> Option<GenerationId> {
+    pub fn choose(&mut self) -> Option<GenerationId> {
         if let Some(id) = self.wanted_pair().or_else(|| self.share_pair()) {
             return Some(id);
         }
@@ -181,7 +188,7 @@ impl Choosing<'_> {
 
     fn stage_candidate(
         &self,
-        share: &Share,
+        share: &S,
         pair: &Candidate,
         kernel: Origin,
         initrd: Origin,
@@ -208,9 +215,7 @@ impl Choosing<'_> {
             self.say("seed: the fleet file gives none");
             return None;
         }
-        let folder = paths::seed_folder(&self.record.vm);
-        let folder = (self.root, folder.as_str());
-        match stage_seed(self.generations, folder, staged, self.rules, self.trials) {
+        match stage_seed(self.generations, staged, self.rules, self.trials) {
             Ok(id) => {
                 self.say("boots its seed");
                 Some(id)
@@ -237,10 +242,53 @@ impl Choosing<'_> {
 }
 
 /// The generation that the record asks for.
-pub(super) fn wanted_id(record: &Record) -> Option<GenerationId> {
+pub fn wanted_id(record: &Record) -> Option<GenerationId> {
     match &record.boot.wanted {
         Wanted::Auto => None,
         Wanted::Generation(id) => GenerationId::try_from(id.clone()).ok(),
+    }
+}
+
+/// Why nothing may be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum MayNotInstall {
+    /// The guest says so.
+    #[error("it is installed, and must not be installed again")]
+    Installed,
+    /// The installer has begun.
+    #[error(
+        "its installation ended without a kernel in its boot share, and its disk {0} is no longer empty"
+    )]
+    Failed(HostPath),
+    /// The guest may have said so.
+    #[error("nobody can tell whether it is installed, since its boot share cannot be read")]
+    ShareUnreadable(#[source] io::Error),
+    /// Something of the host.
+    #[error(transparent)]
+    Own(#[from] OwnFileError),
+}
+
+/// Fails unless the installer would begin on an empty disk. Nothing else says as surely that a VM was not installed:
+/// neither a record nor a share, which may be lost.
+///
+/// # Errors
+/// Why it may not.
+pub fn may_install(
+    share: &impl BootShare,
+    disk: &HostPath,
+    is_blank: impl FnOnce(&Path) -> io::Result<bool>,
+) -> Result<(), MayNotInstall> {
+    match share.see(INSTALLED.as_bytes()) {
+        Ok(Some(_)) => return Err(MayNotInstall::Installed),
+        Ok(None) => {}
+        Err(error) => return Err(MayNotInstall::ShareUnreadable(error)),
+    }
+    let path = Path::new(disk.as_str());
+    let blank = is_blank(path).map_err(OwnFileError::new("look at the disk", path))?;
+    if blank {
+        Ok(())
+    } else {
+        Err(MayNotInstall::Failed(disk.clone()))
     }
 }
 

@@ -4,21 +4,20 @@
 //! So a generation is always new inodes, nothing in it is changed afterwards, and `current` is only switched here,
 //! before a start.
 
-use super::files::{LaterFile, NotOurs, OwnFileError, create, read_named, sync_folder};
 use crate::boot::{
     Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT, KernelError,
     KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel, read_pair_note,
     render_pair_note, walk_initrd,
 };
-use crate::files::{ChangedMeanwhile, Deadline, Folder, Root, Timed, copy_hashed, digest};
+use crate::files::{
+    ChangedMeanwhile, Deadline, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, Timed,
+    copy_hashed, create, digest, read_named, sync_folder,
+};
 use crate::fleet::Arch;
 use crate::format::FormatError;
 use crate::paths;
-use crate::values::VmName;
 use rustix::fs::{FileType, RenameFlags};
-use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::PathBuf;
 
 const FOLDER: &str = "g";
@@ -39,41 +38,48 @@ const STAGED_MODE: u32 = 0o640;
 const NOTE_MODE: u32 = 0o644;
 
 /// The generations of one VM.
-pub(super) struct Generations {
-    boot: Folder,
-    all: Folder,
+pub struct Generations<D> {
+    boot: D,
+    all: D,
 }
 
 /// A generation that is there, by its note.
-pub(super) struct Staged {
-    pub(super) id: GenerationId,
-    pub(super) note: PairNote,
+pub struct Staged {
+    /// Its name.
+    pub id: GenerationId,
+    /// Its note.
+    pub note: PairNote,
 }
 
 /// A pair to be copied and checked.
-pub(super) struct Incoming {
-    pub(super) source: PairSource,
-    pub(super) version: Option<KernelVersion>,
-    pub(super) kernel: (Origin, File),
-    pub(super) initrd: (Origin, File),
+pub struct Incoming<F> {
+    /// What it was chosen for.
+    pub source: PairSource,
+    /// The kernel's version, if its name tells.
+    pub version: Option<KernelVersion>,
+    /// What the kernel is, and where it is read.
+    pub kernel: (Origin, F),
+    /// The same of the initrd.
+    pub initrd: (Origin, F),
     /// What its bytes must be, if that is known.
-    pub(super) expected: Option<GenerationId>,
+    pub expected: Option<GenerationId>,
 }
 
 /// What holds for every pair that is staged for one start.
 #[derive(Clone, Copy)]
-pub(super) struct Rules {
+pub struct Rules {
     /// What its kernel must run on.
-    pub(super) arch: Arch,
+    pub arch: Arch,
     /// The group that may read the copies.
-    pub(super) group: u32,
+    pub group: u32,
     /// When copying and checking must be over.
-    pub(super) deadline: Deadline,
+    pub deadline: Deadline,
 }
 
 /// Why a pair was not staged.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StageError {
+#[allow(missing_docs)]
+pub enum StageError {
     #[error("cannot copy {name}")]
     Copy {
         name: String,
@@ -106,7 +112,7 @@ pub(super) enum StageError {
 
 impl StageError {
     /// Whether the pair may be good all the same: the host could not take its copy.
-    pub(super) fn is_the_hosts(&self) -> bool {
+    pub fn is_the_hosts(&self) -> bool {
         match self {
             Self::Own(_) => true,
             Self::Copy { source, .. } => matches!(
@@ -120,7 +126,8 @@ impl StageError {
 
 /// Why a staged generation is not to be trusted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unverified {
+#[allow(missing_docs)]
+pub enum Unverified {
     #[error("cannot read {}", path.display())]
     Unreadable {
         path: PathBuf,
@@ -131,33 +138,45 @@ pub(super) enum Unverified {
     Differs(PathBuf),
 }
 
-impl Generations {
-    /// Opens a VM's generations, making what is missing.
-    pub(super) fn open(root: &Root, vm: &VmName) -> Result<Self, OwnFileError> {
-        let path = paths::boot_folder(vm);
-        let open = || {
-            let (folder, name) = root.holding(&path)?;
-            let boot = folder.sub_or_make(name, paths::PASSAGE)?;
-            let all = boot.sub_or_make(FOLDER, paths::PASSAGE)?;
-            Ok(Self { boot, all })
-        };
-        open().map_err(OwnFileError::new("open the folders of", &root.below(&path)))
-    }
-
-    /// Opens them where they are there; nothing is made.
-    fn existing(root: &Root, vm: &VmName) -> io::Result<Self> {
-        let boot = root.folder(&paths::boot_folder(vm))?;
-        let all = boot.sub(FOLDER)?;
+impl<D: Directory> Generations<D> {
+    /// Opens the generations in a VM's folder of staged kernels, making what is missing.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open(boot: D) -> Result<Self, OwnFileError> {
+        let all = boot.sub_or_make(FOLDER, paths::PASSAGE);
+        let all = all.map_err(OwnFileError::new("open the folders of", boot.path()))?;
         Ok(Self { boot, all })
     }
 
+    /// Whether there is something staged to boot; an installer is nothing to fall back on.
+    pub fn is_bootable(boot: &D) -> bool {
+        let staged = || {
+            let all = boot.sub(FOLDER).ok()?;
+            all.sub(named_by(boot, CURRENT)?.as_str()).ok()
+        };
+        staged().is_some_and(|folder: D| {
+            let has = |name| size_in(&folder, name).is_some_and(|size| size > 0);
+            has(KERNEL) && has(INITRD) && matches!(folder.kind(INSTALLER_MARK), Ok(None))
+        })
+    }
+
+    /// A folder beside them.
+    pub(super) fn beside(&self, name: &str) -> io::Result<D> {
+        self.boot.sub(name)
+    }
+
+    pub(super) fn path_beside(&self, name: &str) -> PathBuf {
+        self.boot.at(name)
+    }
+
     /// The generation that `current` names, if its note can be read.
-    pub(super) fn current(&self) -> Option<Staged> {
-        self.get(self.named_by(CURRENT)?)
+    pub fn current(&self) -> Option<Staged> {
+        self.get(named_by(&self.boot, CURRENT)?)
     }
 
     /// A generation, if it is there and its note describes it.
-    pub(super) fn get(&self, id: GenerationId) -> Option<Staged> {
+    pub fn get(&self, id: GenerationId) -> Option<Staged> {
         let folder = self.all.sub(id.as_str()).ok()?;
         let text = read_named(&folder, NOTE).ok()??;
         let note = read_pair_note(&text).ok()?;
@@ -165,7 +184,7 @@ impl Generations {
     }
 
     /// The note of a generation that a later version of armfleet staged, if there is one.
-    pub(super) fn later_note(&self) -> Option<LaterFile> {
+    pub fn later_note(&self) -> Option<LaterFile> {
         let mut names = self.all.names().ok()?.into_iter();
         names.find_map(|name| {
             let folder = self.all.sub(&name).ok()?;
@@ -176,7 +195,7 @@ impl Generations {
 
     /// Whether a generation's files are there with their sizes. Only root changes them, so this is enough for
     /// every day; [`Self::verify`] reads them.
-    pub(super) fn is_whole(&self, staged: &Staged) -> bool {
+    pub fn is_whole(&self, staged: &Staged) -> bool {
         let Ok(folder) = self.all.sub(staged.id.as_str()) else {
             return false;
         };
@@ -186,11 +205,11 @@ impl Generations {
     }
 
     /// Compares a generation's bytes with its note.
-    pub(super) fn verify(&self, staged: &Staged, deadline: Deadline) -> Result<(), Unverified> {
+    pub fn verify(&self, staged: &Staged, deadline: Deadline) -> Result<(), Unverified> {
         for (name, file) in files(staged) {
             let path = self.all.at(staged.id.as_str()).join(name);
             let open = self.open_file(staged, name);
-            match open.and_then(|open| digest(&open, deadline)) {
+            match open.and_then(|open| digest(open, deadline)) {
                 Ok(sha256) if sha256 == file.sha256 => {}
                 Ok(_) => return Err(Unverified::Differs(path)),
                 Err(source) => return Err(Unverified::Unreadable { path, source }),
@@ -200,21 +219,24 @@ impl Generations {
     }
 
     /// Opens a file of a generation.
-    pub(super) fn open_file(&self, staged: &Staged, name: &str) -> io::Result<File> {
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open_file(&self, staged: &Staged, name: &str) -> io::Result<D::File> {
         self.all.sub(staged.id.as_str())?.open_file(name)
     }
 
     /// Copies a pair, checks the copy, and makes it a generation. `current` stays as it is.
-    pub(super) fn stage(
+    pub fn stage(
         &self,
-        incoming: Incoming,
+        mut incoming: Incoming<D::File>,
         rules: Rules,
         trials: &Trials,
     ) -> Result<GenerationId, StageError> {
         let draft = self.folder_of_draft()?;
         let copy = |of, name, limit| copy_in(of, &draft, name, limit, rules.deadline);
-        let (kernel_copy, kernel) = copy(&incoming.kernel, KERNEL, KERNEL_LIMIT)?;
-        let (initrd_copy, initrd) = copy(&incoming.initrd, INITRD, INITRD_LIMIT)?;
+        let (mut kernel_copy, kernel) = copy(&mut incoming.kernel, KERNEL, KERNEL_LIMIT)?;
+        let (mut initrd_copy, initrd) = copy(&mut incoming.initrd, INITRD, INITRD_LIMIT)?;
         let note = PairNote {
             version: incoming.version,
             source: incoming.source,
@@ -228,9 +250,9 @@ impl Generations {
         if let Some(failure) = trials.failure(&id) {
             return Err(StageError::Failed(id, failure));
         }
-        check_copies(&note, &kernel_copy, &initrd_copy, rules)?;
+        check_copies(&note, &mut kernel_copy, &mut initrd_copy, rules)?;
         for (copy, name) in [(&kernel_copy, KERNEL), (&initrd_copy, INITRD)] {
-            finish(copy, Some(rules.group), STAGED_MODE)
+            copy.finish(Some(rules.group), STAGED_MODE)
                 .map_err(OwnFileError::new("finish", &draft.at(name)))?;
         }
         if note.source == PairSource::Installer {
@@ -243,8 +265,8 @@ impl Generations {
     }
 
     /// Makes `current` name a generation, and `previous` the one that it named before.
-    pub(super) fn switch(&self, to: &GenerationId) -> Result<(), OwnFileError> {
-        let from = self.named_by(CURRENT);
+    pub fn switch(&self, to: &GenerationId) -> Result<(), OwnFileError> {
+        let from = named_by(&self.boot, CURRENT);
         if from.as_ref() == Some(to) {
             return Ok(());
         }
@@ -256,15 +278,15 @@ impl Generations {
     }
 
     /// The generations that a link names.
-    pub(super) fn linked(&self) -> impl Iterator<Item = GenerationId> {
+    pub fn linked(&self) -> impl Iterator<Item = GenerationId> {
         [CURRENT, PREVIOUS]
             .into_iter()
-            .filter_map(|link| self.named_by(link))
+            .filter_map(|link| named_by(&self.boot, link))
     }
 
     /// Removes the generations that are not to be kept, and what a killed run left. Everything else that lies there stays;
     /// the answer says what.
-    pub(super) fn tidy(&self, kept: &[GenerationId]) -> Result<Vec<String>, OwnFileError> {
+    pub fn tidy(&self, kept: &[GenerationId]) -> Result<Vec<String>, OwnFileError> {
         self.remove_link_draft()?;
         let names = self.all.names();
         let names = names.map_err(OwnFileError::new("list", self.all.path()))?;
@@ -295,19 +317,12 @@ impl Generations {
         Ok(stays.into_iter().map(remark).collect())
     }
 
-    /// The generation that a link names.
-    fn named_by(&self, link: &str) -> Option<GenerationId> {
-        let target = String::from_utf8(self.boot.read_link(link).ok()?).ok()?;
-        let id = target.strip_prefix(FOLDER)?.strip_prefix('/')?;
-        GenerationId::try_from(id.to_owned()).ok()
-    }
-
     /// Makes a link name a generation, by a rename. Nothing but a link is replaced.
     fn link(&self, name: &str, to: &GenerationId) -> Result<(), OwnFileError> {
         self.remove_link_draft()?;
         let switch = || {
             only_link(&self.boot, name)?;
-            self.boot.link(&format!("{FOLDER}/{to}"), LINK_DRAFT)?;
+            self.boot.link(&to.link_text(), LINK_DRAFT)?;
             self.boot
                 .rename(LINK_DRAFT, &self.boot, name, RenameFlags::empty())
         };
@@ -324,7 +339,7 @@ impl Generations {
     }
 
     /// An empty draft.
-    fn folder_of_draft(&self) -> Result<Folder, OwnFileError> {
+    fn folder_of_draft(&self) -> Result<D, OwnFileError> {
         let path = self.all.at(DRAFT);
         let make = || {
             let left = self.all.remove_folder(DRAFT, &paths::GENERATION_FILES)?;
@@ -353,33 +368,23 @@ impl Generations {
     }
 }
 
-/// Whether a VM has something staged to boot; an installer is nothing to fall back on.
-pub(super) fn is_bootable(root: &Root, vm: &VmName) -> bool {
-    let staged = || {
-        let generations = Generations::existing(root, vm).ok()?;
-        let current = generations.named_by(CURRENT)?;
-        generations.all.sub(current.as_str()).ok()
-    };
-    staged().is_some_and(|folder| {
-        let has = |name| size_in(&folder, name).is_some_and(|size| size > 0);
-        has(KERNEL) && has(INITRD) && size_in(&folder, INSTALLER_MARK).is_none()
-    })
+/// The generation that a link names.
+fn named_by(boot: &impl Directory, link: &str) -> Option<GenerationId> {
+    GenerationId::of_link(&boot.read_link(link).ok()?)
 }
 
 /// A generation's kernel and initrd by their names in it, and what is known of them.
-pub(super) fn files(staged: &Staged) -> [(&'static str, &FileNote); 2] {
+pub fn files(staged: &Staged) -> [(&'static str, &FileNote); 2] {
     [(KERNEL, &staged.note.kernel), (INITRD, &staged.note.initrd)]
 }
 
 /// The size of a regular file, if it is there.
-fn size_in(folder: &Folder, name: &str) -> Option<u64> {
-    let stat = folder.stat(name).ok()?;
-    let plain = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
-    plain.then_some(stat.stx_size)
+fn size_in(folder: &impl Directory, name: &str) -> Option<u64> {
+    Some(folder.open_file(name).ok()?.identity().ok()?.size)
 }
 
 /// Fails if something that is no link has this name.
-fn only_link(folder: &Folder, name: &str) -> io::Result<()> {
+fn only_link(folder: &impl Directory, name: &str) -> io::Result<()> {
     match folder.kind(name)? {
         None | Some(FileType::Symlink) => Ok(()),
         Some(kind) => Err(io::Error::other(NotOurs {
@@ -394,16 +399,16 @@ fn only_link(folder: &Folder, name: &str) -> io::Result<()> {
 }
 
 /// Copies a file and describes the copy. What it was copied from must have been the same before and after.
-fn copy_in(
-    (origin, file): &(Origin, File),
-    draft: &Folder,
+fn copy_in<D: Directory>(
+    (origin, file): &mut (Origin, D::File),
+    draft: &D,
     to: &str,
     limit: u64,
     deadline: Deadline,
-) -> Result<(File, FileNote), StageError> {
-    let into = create(draft, to)?;
+) -> Result<(D::File, FileNote), StageError> {
+    let mut into = create(draft, to)?;
     let name = || origin.name.clone();
-    match copy_hashed(file, &origin.file, &into, limit, deadline) {
+    match copy_hashed(file, &origin.file, &mut into, limit, deadline) {
         Err(error) if ChangedMeanwhile::is(&error) => Err(StageError::Changed(name())),
         Err(source) => Err(StageError::Copy {
             name: name(),
@@ -419,8 +424,8 @@ fn copy_in(
 /// Checks the copies, not what they were copied from: those the guest cannot change any more.
 fn check_copies(
     note: &PairNote,
-    kernel: &File,
-    initrd: &File,
+    kernel: &mut impl OpenFile,
+    initrd: &mut impl OpenFile,
     Rules { arch, deadline, .. }: Rules,
 ) -> Result<(), StageError> {
     let mut kernel = Timed {
@@ -442,26 +447,11 @@ fn check_copies(
     Ok(())
 }
 
-fn write_note(draft: &Folder, note: &PairNote) -> Result<(), StageError> {
+fn write_note(draft: &impl Directory, note: &PairNote) -> Result<(), StageError> {
     let text = render_pair_note(note).map_err(StageError::Note)?;
     let mut file = create(draft, NOTE)?;
     file.write_all(text.as_bytes())
-        .and_then(|()| finish(&file, None, NOTE_MODE))
+        .and_then(|()| file.finish(None, NOTE_MODE))
         .map_err(OwnFileError::new("write", &draft.at(NOTE)))?;
     Ok(())
-}
-
-/// Gives a new file its group and mode, whatever the umask is, and puts it on disk.
-fn finish(file: &File, group: Option<u32>, mode: u32) -> io::Result<()> {
-    fchown(file, None, group)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.sync_all()
-}
-
-/// Whether a VM has something to boot that only armfleet can have made.
-pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
-    let linked = root
-        .holding(&paths::linked(vm))
-        .and_then(|(folder, name)| folder.kind(name));
-    matches!(linked, Ok(None)) && is_bootable(root, vm)
 }

@@ -1,9 +1,10 @@
 //! What the hook says of a start.
 
 /// Lines in their order.
-#[derive(Default)]
-pub(super) struct Said(Vec<Line>);
+#[derive(Debug, Default)]
+pub struct Said(Vec<Line>);
 
+#[derive(Debug)]
 struct Line {
     text: String,
     /// Whether `status` shows it until the next start.
@@ -12,12 +13,12 @@ struct Line {
 
 impl Said {
     /// Something that happened.
-    pub(super) fn say(&mut self, text: impl Into<String>) {
+    pub fn say(&mut self, text: impl Into<String>) {
         self.add(text.into(), false);
     }
 
     /// Something that a person should look at.
-    pub(super) fn warn(&mut self, text: impl Into<String>) {
+    pub fn warn(&mut self, text: impl Into<String>) {
         self.add(text.into(), true);
     }
 
@@ -29,12 +30,12 @@ impl Said {
     }
 
     /// All lines.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|line| line.text.as_str())
     }
 
     /// Those that call for attention.
-    pub(super) fn attention(&self) -> impl Iterator<Item = &str> {
+    pub fn attention(&self) -> impl Iterator<Item = &str> {
         let calling = self.0.iter().filter(|line| line.calls_for_attention);
         calling.map(|line| line.text.as_str())
     }

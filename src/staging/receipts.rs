@@ -1,20 +1,21 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::files::{LaterFile, OwnFileError, read_owned};
 use super::generations::{Generations, Incoming, Rules, StageError, Staged};
 use crate::boot::{
     GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
     SeedReceipt, Trials,
 };
-use crate::files::{Folder, Root, identity};
+use crate::files::{Directory, LaterFile, OpenFile as _, OwnFileError, read_owned};
 use crate::format::{Format, FormatError};
+use crate::paths;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::PathBuf;
 
 /// Why a provided pair cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReceiptError {
+#[allow(missing_docs)]
+pub enum ReceiptError {
     #[error("{} is not there; run `armfleet apply`", .0.display())]
     NoReceipt(PathBuf),
     #[error("{} is damaged; run `armfleet apply`", path.display())]
@@ -40,14 +41,13 @@ const SEED: &str = "seed.json";
 const INSTALLER: &str = "installer.json";
 
 /// Stages the seed, unless it is staged.
-pub(super) fn stage_seed(
-    generations: &Generations,
-    (root, folder): (&Root, &str),
+pub(super) fn stage_seed<D: Directory>(
+    generations: &Generations<D>,
     staged: Option<&Staged>,
     rules: Rules,
     trials: &Trials,
 ) -> Result<GenerationId, ReceiptError> {
-    let folder = &open_folder(root, folder)?;
+    let folder = &open_folder(generations, paths::SEED_FOLDER)?;
     let receipt: SeedReceipt = read_receipt(folder, SEED, SEED_FORMAT)?;
     let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
     if let Some(staged) = staged.filter(same) {
@@ -64,12 +64,14 @@ pub(super) fn stage_seed(
 }
 
 /// Stages the installer.
-pub(super) fn stage_installer(
-    generations: &Generations,
-    (root, folder): (&Root, &str),
+///
+/// # Errors
+/// Why it is not staged.
+pub fn stage_installer<D: Directory>(
+    generations: &Generations<D>,
     rules: Rules,
 ) -> Result<GenerationId, ReceiptError> {
-    let folder = &open_folder(root, folder)?;
+    let folder = &open_folder(generations, paths::INSTALLER_FOLDER)?;
     let receipt: InstallerReceipt = read_receipt(folder, INSTALLER, INSTALLER_FORMAT)?;
     let incoming = Incoming {
         source: PairSource::Installer,
@@ -83,21 +85,24 @@ pub(super) fn stage_installer(
     staged_as(folder, INSTALLER, staged)
 }
 
-fn open_folder(root: &Root, path: &str) -> Result<Folder, ReceiptError> {
-    root.folder(path).map_err(|fault| match fault.kind() {
-        io::ErrorKind::NotFound => ReceiptError::NoReceipt(root.below(path)),
-        _ => OwnFileError::new("open", &root.below(path))(fault).into(),
-    })
+fn open_folder<D: Directory>(generations: &Generations<D>, name: &str) -> Result<D, ReceiptError> {
+    let path = generations.path_beside(name);
+    generations
+        .beside(name)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ReceiptError::NoReceipt(path),
+            _ => OwnFileError::new("open", &path)(error).into(),
+        })
 }
 
-fn open(
-    folder: &Folder,
+fn open<D: Directory>(
+    folder: &D,
     name: &str,
     part: &SeedPart,
-) -> Result<(Origin, std::fs::File), ReceiptError> {
+) -> Result<(Origin, D::File), ReceiptError> {
     let opened = folder
         .open_file(name)
-        .and_then(|file| Ok((identity(&file)?, file)));
+        .and_then(|file| Ok((file.identity()?, file)));
     let (identity, file) = opened.map_err(OwnFileError::new("open", &folder.at(name)))?;
     let origin = Origin {
         name: part.path.to_string(),
@@ -108,7 +113,7 @@ fn open(
 }
 
 fn read_receipt<T: DeserializeOwned>(
-    folder: &Folder,
+    folder: &impl Directory,
     name: &str,
     format: Format,
 ) -> Result<T, ReceiptError> {
@@ -130,7 +135,7 @@ fn read_receipt<T: DeserializeOwned>(
 /// What came of staging what a receipt describes. A copy of other bytes has no receipt from here on: who plans compares
 /// sizes and times alone.
 fn staged_as(
-    folder: &Folder,
+    folder: &impl Directory,
     receipt: &str,
     staged: Result<GenerationId, StageError>,
 ) -> Result<GenerationId, ReceiptError> {

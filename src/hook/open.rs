@@ -1,0 +1,33 @@
+//! A VM's staged kernels on the file system.
+
+use crate::files::{Directory as _, Folder, OwnFileError, Root};
+use crate::paths;
+use crate::staging::Generations;
+use crate::values::VmName;
+
+/// Opens a VM's generations, making what is missing.
+pub(super) fn open_generations(
+    root: &Root,
+    vm: &VmName,
+) -> Result<Generations<Folder>, OwnFileError> {
+    let path = paths::boot_folder(vm);
+    let boot = root
+        .holding(&path)
+        .and_then(|(folder, name)| folder.sub_or_make(name, paths::PASSAGE));
+    let boot = boot.map_err(OwnFileError::new("open the folders of", &root.below(&path)))?;
+    Generations::open(boot)
+}
+
+/// Whether a VM has something staged to boot; an installer is nothing to fall back on.
+pub(super) fn is_bootable(root: &Root, vm: &VmName) -> bool {
+    let boot = root.folder(&paths::boot_folder(vm));
+    boot.is_ok_and(|boot| Generations::is_bootable(&boot))
+}
+
+/// Whether a VM has something to boot that is nobody's but armfleet's.
+pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
+    let linked = root
+        .holding(&paths::linked(vm))
+        .and_then(|(folder, name)| folder.kind(name));
+    matches!(linked, Ok(None)) && is_bootable(root, vm)
+}
