@@ -76,7 +76,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         Codec::Kib,
         |input| Want::Value(Some(Value::Kib(input.vm.memory.kib()))),
         |seen| seen.of_vm("memory"),
-        "a running ARM guest takes no more memory",
+        "a running ARM guest cannot get more memory",
     )
     .couples(&[
         Couple::Fixed {
@@ -112,7 +112,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         Codec::Count,
         |input| Want::Value(Some(Value::Count(input.vm.vcpus.into()))),
         |seen| seen.of_vm("vcpus"),
-        "QEMU's virt machine takes no vCPU while it runs",
+        "QEMU's virt machine has no vCPU hotplug",
     )
     .couples(&[Couple::Drop {
         path: &["vcpu"],

@@ -156,7 +156,7 @@ words! {
 words! {
     /// What becomes of a change that a running VM gets at a boot only.
     pub enum Restart {
-        /// It waits for the VM's next boot, whoever brings that about.
+        /// It waits for the VM's next boot.
         Never = "never",
         /// The VM is stopped gracefully and started again.
         WhenRequired = "when-required",
