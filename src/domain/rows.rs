@@ -1,6 +1,6 @@
 //! The domain's own properties.
 //!
-//! What becomes of a property that was changed outside armfleet ([`Outside`]), by kind, and why:
+//! What becomes of a property that was changed outside armfleet ([`Outside`](super::row::Outside)), by kind, and why:
 //!
 //! | property | then | reason |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | disk: serial, bus; share: access mode; a device that is gone | restored | no byte is lost; what is at the path is checked first |
 //! | kernel, initrd, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
 //! | console log | restored | it is only appended to; both files stay |
-//! | memory, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
+//! | memory and its backing, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
 //! | transport | refused | the guest's devices would change their names |
 //! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
 

@@ -40,7 +40,7 @@ map! {
             absent: "an error, since `boot.cmdline` must be given", effect: NextBoot,
             example: "{ cmdline: console=ttyAMA0 root=/dev/vda1 }",
         },
-        /// What installs the VM, once: its kernel and initrd boot only while the first disk is empty, and never again
+        /// What installs the VM, once: its kernel and initrd boot only while the system disk is empty, and never again
         /// after that. `apply --wait` waits until the VM runs the kernel that it installed; `apply --reinstall VM`
         /// erases the disk and installs again.
         install: Option<Install> {
@@ -66,8 +66,8 @@ map! {
         transport: Option<Transport> {
             absent: "an existing domain keeps its own; a new armhf VM gets `mmio`", effect: NextBoot, example: "mmio",
         },
-        /// The disks, in the order in which the guest numbers them: the first is its /dev/vda. Their identity is their
-        /// name, so the order of existing entries may change without renaming anything in the guest.
+        /// The disks, in the order in which the guest numbers them: the first is the system disk, its /dev/vda. Their
+        /// identity is their name, so the order of existing entries may change without renaming anything in the guest.
         disks: Vec<Disk> {
             absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
         },
