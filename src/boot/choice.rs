@@ -123,7 +123,7 @@ pub enum Unusable {
     #[error("`{0}` is empty")]
     Empty(String),
     /// A file is larger than any of its kind.
-    #[error("`{name}` has {size} bytes, more than the {limit} that are staged")]
+    #[error("`{name}` has {size} bytes, more than the limit of {limit}")]
     TooLarge {
         /// The file.
         name: String,
@@ -449,7 +449,7 @@ mod tests {
                 "vmlinuz -> vmlinuz-1",
                 &["vmlinuz-1 99999999999", "initrd.img-1 5"]
             )
-            .contains("more than the 67108864")
+            .contains("more than the limit of 67108864")
         );
         assert!(
             with_link("vmlinuz -> vmlinuz-1", &["vmlinuz-1", "initrd.img-1 5"])

@@ -18,6 +18,6 @@ pub struct Generation {
     pub current: bool,
     /// Whether the one that was current before is this.
     pub previous: bool,
-    /// Whether the next start boots it because somebody asked for it.
+    /// Whether the next start boots it because the user chose it.
     pub wanted: bool,
 }

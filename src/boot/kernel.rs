@@ -21,7 +21,7 @@ pub enum KernelError {
     #[error("it is empty")]
     Empty,
     /// It is larger than any kernel.
-    #[error("it has {0} bytes, more than the {KERNEL_LIMIT} that are staged")]
+    #[error("it has {0} bytes, more than the limit of {KERNEL_LIMIT}")]
     TooLarge(u64),
     /// It is something else.
     #[error("it is {found}, not a kernel for {}", wanted.libvirt)]

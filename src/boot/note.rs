@@ -232,7 +232,7 @@ impl PairNote {
     }
 }
 
-/// What the staged seed is: the file `seed.json` beside it, written by whoever put it there.
+/// What the staged seed is: the file `seed.json` beside it, written with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedReceipt {
     /// The kernel.
@@ -269,7 +269,7 @@ impl SeedReceipt {
     }
 }
 
-/// What the staged installer is: the file `installer.json` beside it, written by whoever put it there.
+/// What the staged installer is: the file `installer.json` beside it, written with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallerReceipt {
     /// The kernel.

@@ -1,4 +1,4 @@
-//! What a guest writes into its share about how it means to stop: for the time in which nobody on the host listens.
+//! What a guest writes into its share about how it means to stop: for the time in which no watcher runs on the host.
 
 /// The file in the share, as the guest sees it in `/boot`.
 pub const STOP_NOTE: &str = "armfleet-stop";

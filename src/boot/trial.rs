@@ -1,7 +1,7 @@
 //! Trials: whether the pairs that a guest installed prove themselves, and which of them are not booted again.
 //!
 //! Everything is decided at the next start, from what the run before left behind: stamps of libvirt's hook, and what the
-//! guest itself wrote into its share. Nobody needs to have watched.
+//! guest itself wrote into its share. No watcher needs to have run.
 
 use super::KernelVersion;
 use super::note::{GenerationId, Identity, PairNote, PairSource};
@@ -15,7 +15,7 @@ use std::time::Duration;
 pub const TRIALS_FORMAT: Format = Format::new("armfleet-trials", 64 << 10);
 /// After so many unproved runs a pair has failed.
 pub const STRIKES: u32 = 3;
-/// A run that took so long proves its pair, unless the guest is to speak for itself.
+/// A run of this length proves its pair, unless the guest has to confirm it itself.
 pub const PROVING_TIME: Duration = Duration::from_secs(600);
 /// How many failed pairs are remembered; the share rarely holds more than three.
 const FAILED_KEPT: usize = 16;
@@ -32,7 +32,7 @@ pub const CONFIRMATION_LIMIT: u64 = 256;
 pub struct Trials {
     /// Each pair's trial.
     pub pairs: BTreeMap<GenerationId, Trial>,
-    /// The pair that proved itself last: what a failed one gives way to.
+    /// The pair that worked last: it boots in place of a failed one.
     pub proved: Option<GenerationId>,
     /// The last start, until it is known how its run went.
     pub last: Option<LastStart>,
@@ -66,7 +66,7 @@ pub enum Standing {
     },
     /// It works.
     Proved(Proof),
-    /// It is not booted again until its bytes change or somebody asks for it.
+    /// It is not booted again until its bytes change or the user chooses it.
     Failed(Failure),
 }
 
@@ -109,7 +109,7 @@ pub struct LastStart {
     pub id: GenerationId,
     /// The guest's confirmation as it lay in the share before.
     pub before: Option<Identity>,
-    /// Whether somebody asked for this very pair: then its failing is not held against it.
+    /// Whether the user chose this very pair: then its failing does not count.
     pub asked_for: bool,
 }
 
@@ -128,7 +128,7 @@ pub enum Ran {
     /// QEMU did not come up: that says nothing about the kernel.
     #[default]
     NotAtAll,
-    /// Nobody saw its end: the host went down with it, or it runs still.
+    /// Its end was not seen: the host went down with it, or it runs still.
     Unknown,
     /// So long.
     For(Duration),
@@ -261,7 +261,7 @@ impl Trials {
             Some(within) if time >= within => Some(Failure::Silent(within.as_secs())),
             _ => (strikes >= STRIKES).then_some(Failure::Strikes),
         };
-        // Without a pair that works there is nothing to give way to.
+        // Without a pair that works there is nothing to boot instead.
         match failure.filter(|_| gives_way) {
             Some(failure) => {
                 trial.standing = Standing::Failed(failure);

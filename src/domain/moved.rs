@@ -1,7 +1,7 @@
 //! Devices whose data was moved outside armfleet: by a domain snapshot, a block copy, a backup, or `virsh edit`.
 //!
 //! What the last apply wrote is in the record. A value that differs from it, and that the fleet file does not name, tells
-//! that somebody moved the data on purpose; putting the former value back would lose every write since.
+//! that the data was moved on purpose; putting the former value back would lose every write since.
 
 use super::edit::DeviceRef;
 use super::kind::{DeviceKind, WantedDevice, devices, find_device};
@@ -138,7 +138,7 @@ impl Found<'_> {
         self.with(differences, Some(node))
     }
 
-    /// A device that is gone while others came that nobody knows: one of them may be what it became.
+    /// A device that is gone while unknown others came: one of them may be what it became.
     fn replaced(&self, strays: &[(String, String)]) -> Option<Moved> {
         let seen = |(key, source): &(String, String)| format!("{key} ({source})");
         let difference = Difference {

@@ -33,7 +33,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A row of which nothing special is to be known.
+    /// A row without anything special.
     pub(super) const fn new(
         id: PropertyId,
         path: &'static [&'static str],
@@ -95,7 +95,7 @@ pub(super) enum Want {
     Leave,
     /// What armfleet put there goes; whatever else is there stays.
     Withdraw,
-    /// This value, or with none that nothing is there, whoever put it there.
+    /// This value, or with none that nothing is there, also where armfleet did not put it there.
     Value(Option<Value>),
 }
 

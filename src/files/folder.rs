@@ -41,7 +41,7 @@ const READING: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// Enough to reach what is in a folder: whoever may pass through one may not always list it.
+/// Enough to reach what is in a folder: a right to pass through one is not always one to list it.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 fn plain(opened: Result<OwnedFd, Errno>) -> io::Result<File> {

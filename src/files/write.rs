@@ -18,7 +18,7 @@ pub struct Draft<'a> {
 }
 
 /// The name of a file's draft. It follows from the file's, so that what a killed process left goes when the file is written
-/// again; nobody else writes it meanwhile, since whoever does holds a lock.
+/// again; it is not written by another process meanwhile, since writers hold a lock.
 fn draft_of(name: &str) -> String {
     format!(".{name}.armfleet")
 }

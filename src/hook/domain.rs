@@ -80,7 +80,7 @@ impl Starting {
 
     /// Says why this is not the domain that the record is about; `None` if it is.
     ///
-    /// A clone carries its original's mark and another UUID; a domain that somebody defined anew under a known name
+    /// A clone carries its original's mark and another UUID; a domain that was defined anew under a known name
     /// carries no mark.
     pub(super) fn foreign_to(&self, record: &Record, name: &VmName) -> Option<&'static str> {
         let Some(mark) = &self.mark else {

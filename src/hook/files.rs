@@ -18,7 +18,7 @@ pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), Own
         .map_err(OwnFileError::new("write", &folder.at(name)))
 }
 
-/// Takes a lock, held until the file is dropped; `None` if somebody else keeps it for longer than the limit.
+/// Takes a lock, held until the file is dropped; `None` if another process keeps it for longer than the limit.
 pub(super) fn lock(root: &Root, path: &str, limit: Duration) -> Result<Option<File>, OwnFileError> {
     let (folder, name) = holding(root, path)?;
     let file = folder

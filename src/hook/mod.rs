@@ -9,7 +9,7 @@
 //! reached only by names that were checked and through folders that are no links; of them it removes what has the form of
 //! its own, a generation or a draft, and reports everything else.
 //!
-//! Killed at any moment it leaves `current` as it was or as it is to be: a generation is complete and on disk before it
+//! Killed at any moment it leaves `current` as it was or as it will be: a generation is complete and on disk before it
 //! gets its name, and both the name and `current` appear by a rename.
 
 mod domain;

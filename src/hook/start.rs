@@ -25,7 +25,7 @@ use std::os::unix::fs::MetadataExt;
 
 use std::time::{Duration, SystemTime};
 
-/// How long to wait for whoever else has the staging lock; an apply holds it while it copies a seed.
+/// How long to wait for another process with the staging lock; an apply holds it while it copies a seed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How soon after its `restore` hook libvirt calls the `prepare` hook, at the most: other hooks may run between.
 const RESTORE_TIME: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ const RESTORE_TIME: Duration = Duration::from_secs(60);
 enum StartError {
     #[error("there is no pair of kernel and initrd to boot")]
     NoPair,
-    #[error("somebody else holds the staging lock for too long")]
+    #[error("another process holds the staging lock for too long")]
     Locked,
     #[error("its architecture is `{0}`; armfleet boots {bootable}", bootable = bootable())]
     UnknownArch(String),
@@ -56,7 +56,7 @@ fn bootable() -> String {
     Arch::ALL.map(|arch| arch.facts().libvirt).join(" and ")
 }
 
-/// One start, and what is to be said about it.
+/// One start, and what the hook says about it.
 pub(super) struct Start<'a> {
     root: &'a Root,
     record: &'a Record,

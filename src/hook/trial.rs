@@ -24,14 +24,13 @@ pub(super) fn recall(root: &Root, vm: &VmName) -> (Trials, Option<String>) {
     match Trials::read(&text) {
         Ok(trials) => (trials, None),
         Err(fault) => {
-            let why = format!("{path} is damaged and begun anew: {}", chain(&fault));
+            let why = format!("{path} is damaged; a new one is begun: {}", chain(&fault));
             (Trials::default(), Some(why))
         }
     }
 }
 
-/// Writes what is to be remembered. Only a judgement is worth waiting for the disk: a start that a power cut forgets is
-/// one that nobody can judge.
+/// Writes the trials. Only a verdict is worth waiting for the disk: a start that a power cut forgets has no verdict.
 pub(super) fn remember(
     root: &Root,
     vm: &VmName,

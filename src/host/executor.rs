@@ -10,7 +10,7 @@ use crate::paths;
 use crate::values::{Secrets, VmName};
 use std::time::Duration;
 
-/// How long to wait for somebody else's short work on a VM.
+/// How long to wait for another process's short work on a VM.
 pub(super) const VM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// For whom a host is changed.
@@ -27,7 +27,7 @@ pub struct Executor<P> {
     pub(super) calls: P,
     /// For whom.
     pub(super) caller: Caller,
-    /// How many guests boot at once, if somebody has said so.
+    /// How many guests boot at once, if the user gave it.
     pub(super) boots_at_once: Option<usize>,
     /// Held as long as this host: one apply at a time.
     _apply_lock: Option<Box<dyn Held>>,
@@ -108,7 +108,7 @@ impl<P: Primitives> Executor<P> {
         Ok(lock)
     }
 
-    /// Fails if somebody has come to hold the VM since it was planned.
+    /// Fails if the VM has been held since it was planned.
     fn not_held(&self, vm: &VmName) -> Result<(), HostError> {
         leave_later(&self.calls, &paths::hold(vm), HOLD_FORMAT)?;
         let seen = self.calls.look(&paths::hold(vm), Look::Text);

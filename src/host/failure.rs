@@ -18,7 +18,7 @@ pub(super) fn cannot(doing: String) -> impl FnOnce(CallError) -> HostError {
     }
 }
 
-/// A lock that was not taken: only one that is held says that somebody is at work.
+/// A lock that was not taken: only one that is held says that another process is at work.
 pub(super) fn not_locked(
     error: CallError,
     held: impl FnOnce() -> String,

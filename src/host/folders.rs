@@ -9,7 +9,7 @@ use crate::inventory::{Fact, FileKind, Look, RawStat};
 use crate::paths;
 use crate::values::VmName;
 
-/// Folders on the way to staged kernels: QEMU passes through them, nobody else lists them.
+/// Folders on the way to staged kernels: QEMU passes through them, and only root lists them.
 pub(super) const PASSAGE: u32 = paths::PASSAGE;
 
 impl<P: Primitives> Executor<P> {

@@ -23,7 +23,7 @@ pub enum Event {
 /// What happened to a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
-    /// QEMU said `SHUTDOWN`: the guest, or somebody, wants this run to end.
+    /// QEMU said `SHUTDOWN`: the guest, or a user, wants this run to end.
     Shutdown(Cause),
     /// It runs.
     Started,
@@ -34,7 +34,7 @@ pub enum Happening {
 /// Who ended a run, as QEMU tells (`ShutdownCause`, `qapi/run-state.json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The guest rebooted, panicked with `panic=N`, or somebody pressed its reset button (`virsh reset`).
+    /// The guest rebooted, panicked with `panic=N`, or a user pressed its reset button (`virsh reset`).
     Reset,
     /// The guest powered off, by itself or asked to.
     PowerOff,
@@ -70,7 +70,7 @@ pub enum Off {
     Unknown,
     /// Its guest ended it: a power-off and a reboot look alike.
     Shutdown,
-    /// Somebody cut its power (`virsh destroy`).
+    /// A user cut its power (`virsh destroy`).
     Destroyed,
     /// QEMU or the guest crashed.
     Crashed,

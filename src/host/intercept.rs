@@ -18,7 +18,7 @@ pub trait Intercept: Send + Sync {
     /// Sees one call after it was made.
     ///
     /// # Errors
-    /// The call was made, and whoever made it gets this for an answer.
+    /// The call was made, and its caller gets this for an answer.
     fn after(&self, _: Call<'_>) -> Result<(), CallError> {
         Ok(())
     }

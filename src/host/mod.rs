@@ -33,7 +33,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// A host that can be looked at. Whoever holds no more than this cannot change anything.
+/// A host that can be looked at. Code that has no more than this cannot change anything.
 pub trait Inspect: Sync {
     /// Sees what the query asks for. What cannot be seen is in the answer, fact by fact.
     ///

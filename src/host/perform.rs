@@ -253,7 +253,7 @@ impl<P: Primitives> Executor<P> {
         });
         let path = paths::record(vm);
         let mut record = record.clone();
-        // What somebody asked for meanwhile stands: no plan decides that.
+        // What the user chose meanwhile stands: no plan decides that.
         if let Ok(present) = recorded(&self.calls, vm) {
             record.boot.wanted = present.boot.wanted;
         }

@@ -38,7 +38,7 @@ pub enum CallErrorKind {
     Exists,
     /// A hook ended the operation (`VIR_ERR_HOOK_SCRIPT_FAILED`).
     Hook,
-    /// Somebody else holds the lock.
+    /// Another process holds the lock.
     Locked,
     /// No answer came in time. What was asked for may have been done, or be done yet.
     Unanswered,
@@ -304,7 +304,7 @@ calls! {
     /// # Errors
     /// As the system says.
     changes AppendLine: fn append_line(path: &'a str, line: &'a str) -> Result<(), CallError>, on path;
-    /// Takes a lock, waiting at most `patience`, and leaves `note` in its file for whoever meets it. Folders that the file
+    /// Takes a lock, waiting at most `patience`, and leaves `note` in its file for those who meet it. Folders that the file
     /// needs are made, mode 0700.
     ///
     /// # Errors
@@ -399,7 +399,7 @@ impl CallError {
         }
     }
 
-    /// A failure that nobody tells apart.
+    /// A failure that callers do not tell apart.
     pub fn other(why: impl Into<String>) -> Self {
         Self {
             kind: CallErrorKind::Other,

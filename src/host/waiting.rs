@@ -1,6 +1,6 @@
 //! Starting and stopping VMs: what libvirt is asked, and what is waited for after that.
 //!
-//! No step waits by itself. What it waits for is a [`Waiting`], and whoever performs steps looks at all of them from time to
+//! No step waits by itself. What it waits for is a [`Waiting`], and the engine looks at all of them from time to
 //! time: a guest that takes minutes to power off keeps nothing else waiting.
 
 use super::executor::VM_PATIENCE;
@@ -41,7 +41,7 @@ pub struct Waiting {
 enum Until {
     /// It has run for long enough to count as started.
     Up,
-    /// It is off; nobody asks it.
+    /// It is off; there is nothing to wait for.
     Off,
     /// It is off, and asked to be from this moment on.
     OffWhenAsked(Moment),

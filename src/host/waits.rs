@@ -50,7 +50,7 @@ impl Pace {
         self.0
     }
 
-    /// Whether a wait of so long is to be said now; if so, the next time is later.
+    /// Whether a wait of this length is announced now; if so, the next time is later.
     pub fn is_due(&mut self, already: Duration) -> bool {
         let due = already >= self.0;
         while self.0 <= already {
@@ -67,7 +67,7 @@ pub fn listen(listener: fn(&Wait)) {
     *LISTENER.write().unwrap_or_else(PoisonError::into_inner) = Some(listener);
 }
 
-/// Tells whoever listens.
+/// Tells the listener.
 pub(super) fn say(wait: &Wait) {
     let listener = *LISTENER.read().unwrap_or_else(PoisonError::into_inner);
     match listener {

@@ -1,4 +1,4 @@
-//! What is known about a VM's present run and how it ended (`/run/armfleet/runs/<vm>.json`): so that whoever comes later
+//! What is known about a VM's present run and how it ended (`/run/armfleet/runs/<vm>.json`): so that a later watcher
 //! can tell a reboot from a power-off. It ends with the host's uptime.
 
 use crate::format::{Format, FormatError};

@@ -34,8 +34,8 @@ pub struct Choosing<'a, D, S> {
 }
 
 impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
-    /// What somebody asked for; else what the share has; else what is staged or worked before; else the seed. A staged
-    /// seed gives way to another one.
+    /// What the user chose; else what the share has; else what is staged or worked before; else the seed. A staged seed
+    /// is replaced by another one.
     pub fn choose(&mut self) -> Option<GenerationId> {
         if let Some(id) = self.wanted_pair().or_else(|| self.share_pair()) {
             return Some(id);
@@ -105,7 +105,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         match verified {
             Ok(()) => {
                 let line = format!("boots {}, {why}", described(staged));
-                // Whoever reads what went wrong wants to know what boots instead.
+                // A reader of what went wrong wants to know what boots instead.
                 if self.said.calls_for_attention() {
                     self.said.warn(line);
                 } else {

@@ -193,7 +193,7 @@ impl<D: Directory> Generations<D> {
         })
     }
 
-    /// Whether a generation's files are there with their sizes. Nobody but root changes them, so this is enough for
+    /// Whether a generation's files are there with their sizes. Only root changes them, so this is enough for
     /// every day; [`Self::verify`] reads them.
     pub fn is_whole(&self, staged: &Staged) -> bool {
         let Ok(folder) = self.all.sub(staged.id.as_str()) else {

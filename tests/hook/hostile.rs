@@ -264,12 +264,12 @@ fn what_is_not_a_kernel_or_not_an_initrd_is_named() {
     );
     is_passed_over(
         "text",
-        "no part of an initrd",
+        "on it is not an initrd",
         put(INITRD, b"root:x:0:0".to_vec()),
     );
     is_passed_over(
         "garbage behind",
-        "no part of an initrd",
+        "on it is not an initrd",
         put(INITRD, [cpio("init", b""), b"more".to_vec()].concat()),
     );
 }

@@ -221,7 +221,7 @@ fn damaged_trials_are_begun_anew() {
     fail(&world);
     fs::write(world.path(paths::trials), "{").unwrap();
     let said = world.start();
-    assert!(said.contains("is damaged and begun anew"), "{said}");
+    assert!(said.contains("is damaged; a new one is begun"), "{said}");
     assert_eq!(world.booted(), NEW);
 }
 

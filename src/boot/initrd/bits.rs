@@ -12,7 +12,7 @@ const CRC_BITS: u32 = 32;
 pub(super) fn bzip2<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let [.., level] = source.array::<4>()?;
     if !level.is_ascii_digit() || level == b'0' {
-        return Err(WalkError::Damaged("its header names no block size"));
+        return Err(WalkError::Damaged("its header gives no block size"));
     }
     let mut window = 0u64;
     loop {

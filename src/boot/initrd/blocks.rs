@@ -28,7 +28,7 @@ const ZSTD_BLOCK_LIMIT: u64 = 128 << 10;
 pub(super) fn zstd<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let [.., descriptor] = source.array::<5>()?;
     if descriptor & 0x08 != 0 {
-        return Err(WalkError::Damaged("its header has a bit that is reserved"));
+        return Err(WalkError::Damaged("its header sets a reserved bit"));
     }
     let single_segment = descriptor & 0x20 != 0;
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
@@ -48,9 +48,7 @@ pub(super) fn zstd<R: Read + Seek>(source: &mut Source<R>) -> Walk {
             0 | 2 => source.skip(size)?,
             1 => source.skip(1)?,
             _ => {
-                return Err(WalkError::Damaged(
-                    "a block is of a kind that does not exist",
-                ));
+                return Err(WalkError::Damaged("a block has an unknown type"));
             }
         }
         if header & 1 != 0 {
@@ -148,7 +146,7 @@ pub(super) fn lzma<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     let [_, _, _, _, _, size @ .., first] = header;
     let size = u64::from_le_bytes(size);
     if first != 0 || (size != u64::MAX && size > INFLATED_LIMIT) {
-        return Err(WalkError::Damaged("its header is impossible"));
+        return Err(WalkError::Damaged("its header is invalid"));
     }
     source.skip_rest()
 }

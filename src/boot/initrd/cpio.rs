@@ -20,7 +20,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Walk {
         let (size, name_size) = (field(&header, 6)?, field(&header, 11)?);
         if !(1..=NAME_LIMIT).contains(&name_size) {
             return Err(WalkError::Damaged(
-                "an entry has no name, or an impossible one",
+                "an entry has no name, or an invalid one",
             ));
         }
         if name_size == TRAILER.len() as u64 {
@@ -49,7 +49,7 @@ fn field(header: &[u8; HEADER], n: usize) -> Walk<u64> {
         digit
             .map(|digit| value << 4 | u64::from(digit))
             .ok_or(WalkError::Damaged(
-                "an entry's header has a field that is no number",
+                "an entry's header has a field that is not a number",
             ))
     })
 }

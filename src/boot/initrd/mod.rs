@@ -85,7 +85,7 @@ pub enum InitrdError {
     #[error("it is empty")]
     Empty,
     /// It is larger than any initrd.
-    #[error("it has {0} bytes, more than the {INITRD_LIMIT} that are staged")]
+    #[error("it has {0} bytes, more than the limit of {INITRD_LIMIT}")]
     TooLarge(u64),
     /// It ends within a part.
     #[error("it is cut off: the {format} part that begins at byte {at} does not end")]
@@ -109,7 +109,7 @@ pub enum InitrdError {
     #[error("no kernel unpacks it: {0}")]
     NotUnpackable(&'static str),
     /// Something begins that is no part of an initrd.
-    #[error("at byte {at} begins what is no part of an initrd: {found}")]
+    #[error("from byte {at} on it is not an initrd: {found}")]
     Foreign {
         /// Where.
         at: u64,
@@ -135,7 +135,7 @@ fn recognise(head: &[u8]) -> Start {
         (b"070702", Start::Part(F::Cpio)),
         (
             b"0707",
-            Start::NotUnpackable("it is a cpio archive of an old kind, not \"newc\""),
+            Start::NotUnpackable("it is a cpio archive in an old format, not \"newc\""),
         ),
         (b"\x1f\x8b", Start::Part(F::Gzip)),
         (b"BZh", Start::Part(F::Bzip2)),
@@ -189,7 +189,7 @@ fn walk_part<R: Read + Seek>(source: &mut Source<R>) -> Result<InitrdFormat, Ini
         // A kernel sees a plain archive only where a word begins.
         Start::Part(InitrdFormat::Cpio) if !at.is_multiple_of(4) => {
             return Err(InitrdError::NotUnpackable(
-                "a plain cpio part begins at an offset that is no multiple of 4",
+                "a plain cpio part begins at an offset that is not a multiple of 4",
             ));
         }
         Start::Part(format) => format,

@@ -206,12 +206,12 @@ fn what_no_kernel_would_unpack_is_refused() {
     assert!(why(b"").contains("empty"));
     assert!(why(&[0; 5000]).contains("empty"));
     assert!(why(LZ4_FRAME).contains("lz4 -l"));
-    assert!(why(b"070707000000").contains("old kind"));
+    assert!(why(b"070707000000").contains("old format"));
     let archive = cpio(&[("init", b"x")]);
     let garbage = [archive.clone(), b"garbage\x1b[2J".to_vec()].concat();
     assert_eq!(
         why(&garbage),
-        r#"at byte 512 begins what is no part of an initrd: "garbage\x1b[2J""#
+        r#"from byte 512 on it is not an initrd: "garbage\x1b[2J""#
     );
     let askew = [gzip(b"x"), archive].concat();
     assert_eq!(gzip(b"x").len() % 4, 1);
@@ -250,9 +250,9 @@ fn a_claimed_size_is_not_believed() {
     archive[54..62].copy_from_slice(b"ffffffff");
     assert!(why(&archive).contains("cut off"));
     archive[94..102].copy_from_slice(b"ffffffff");
-    assert!(why(&archive).contains("an impossible one"));
+    assert!(why(&archive).contains("an invalid one"));
     archive[94..102].copy_from_slice(b"+0000005");
-    assert!(why(&archive).contains("no number"));
+    assert!(why(&archive).contains("not a number"));
 }
 
 proptest! {

@@ -41,7 +41,7 @@ fn check_size(flags: [u8; 2]) -> Walk<u64> {
     match flags {
         [0, 0] => Ok(0),
         [0, kind @ 1..=15] => Ok([4, 8, 16, 32, 64][usize::from((kind - 1) / 3)]),
-        _ => Err(WalkError::Damaged("its header has a bit that is reserved")),
+        _ => Err(WalkError::Damaged("its header sets a reserved bit")),
     }
 }
 
@@ -54,8 +54,8 @@ fn block<R: Read + Seek>(source: &mut Source<R>, size: u8, check_size: u64) -> W
     if !crc_matches(fields, crc) {
         return Err(WalkError::Damaged("a block header's CRC is wrong"));
     }
-    let declared = compressed_size(&fields[1..])
-        .ok_or(WalkError::Damaged("a block's header is impossible"))?;
+    let declared =
+        compressed_size(&fields[1..]).ok_or(WalkError::Damaged("a block's header is invalid"))?;
     let begin = source.at();
     lzma2(source)?;
     let compressed = source.at() - begin;
@@ -118,9 +118,7 @@ fn lzma2<R: Read + Seek>(source: &mut Source<R>) -> Walk {
                 source.skip(u64::from(u16::from_be_bytes([high, low])) + 1 + properties)?;
             }
             _ => {
-                return Err(WalkError::Damaged(
-                    "a chunk is of a kind that does not exist",
-                ));
+                return Err(WalkError::Damaged("a chunk has an unknown type"));
             }
         }
     }
@@ -186,7 +184,7 @@ impl<'a, R: Read + Seek> Summed<'a, R> {
                 return Ok(value);
             }
             if bytes.len() == 9 {
-                return Err(WalkError::Damaged("its index has an impossible number"));
+                return Err(WalkError::Damaged("its index has an invalid number"));
             }
         }
     }

@@ -47,7 +47,7 @@ pub fn applied_sources<'a>(
     devices.filter_map(|(id, device)| applied_source(id, device))
 }
 
-/// Whether a device of these kinds, whoever put it into a domain, is on PCI.
+/// Whether a device of these kinds is on PCI, armfleet's or not.
 #[must_use]
 pub fn has_devices_on_pci(definition: &str) -> bool {
     xml::parse(definition).is_ok_and(|document| {

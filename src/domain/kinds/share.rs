@@ -13,7 +13,7 @@ pub const SHARE: KindId = KindId::new("share");
 /// The tag under which the guest mounts its boot share.
 const BOOT_TAG: &str = "virtio-boot";
 const FOLDER: PropertyId = PropertyId::new("folder");
-const NO_HOTPLUG: &str = "only a start attaches a 9p share";
+const NO_HOTPLUG: &str = "a 9p share is attached only at a start";
 
 pub(super) static KIND: DeviceKind = DeviceKind {
     id: SHARE,

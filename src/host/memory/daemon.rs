@@ -153,7 +153,7 @@ impl Daemon {
             .ok_or_else(|| CallError::other("unreachable"))
     }
 
-    /// The domain of this name, for whoever is no client.
+    /// The domain of this name, for code that is not a client.
     pub(super) fn named(&mut self, name: &str) -> Option<&mut Domain> {
         self.domains.values_mut().find(|domain| domain.name == name)
     }

@@ -108,7 +108,7 @@ impl Memory {
         memory
     }
 
-    /// Another host that is as this one is now, and goes its own way from here. Nobody holds its locks.
+    /// Another host that is as this one is now, and goes its own way from here. Its locks are free.
     #[must_use]
     pub fn fork(&self) -> Self {
         let world = World {
@@ -166,7 +166,7 @@ impl Reads for Memory {
 }
 
 impl Memory {
-    /// Patience is real time: the clock of this host stands still while somebody waits.
+    /// Patience is real time: the clock of this host stands still during a wait.
     fn take_lock(
         &self,
         world: MutexGuard<'_, World>,

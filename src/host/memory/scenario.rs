@@ -283,7 +283,7 @@ impl Memory {
         self.meanwhile().files.remove(path);
     }
 
-    /// Nobody can look at a path any more.
+    /// A path cannot be looked at any more.
     pub fn make_unreadable(&self, path: &str, why: &str) {
         let files = &mut self.meanwhile().files;
         files.unreadable.insert(path.to_owned(), why.to_owned());

@@ -247,7 +247,7 @@ unsafe fn name_of(domain: sys::virDomainPtr) -> Option<String> {
 }
 
 unsafe fn text_of(text: *const c_char) -> Option<Vec<u8>> {
-    // SAFETY: whoever calls has a text that ends in a zero byte, or none.
+    // SAFETY: callers have a text that ends in a zero byte, or none.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec())
 }
 

@@ -1,5 +1,5 @@
 //! What keeps libvirt from answering, as far as the process table shows it: libvirtd waits for its hooks without a limit,
-//! and a stopped process answers nobody.
+//! and a stopped process answers nothing.
 
 use super::files::process::DAEMONS;
 use crate::host::waits::spoken;
@@ -153,7 +153,7 @@ mod tests {
         let script = ["/bin/sh", hook, "obs-02", "prepare", "begin", "-"];
         process(proc, 11, &stat(11, "10-sleep", 'S', 10, 935), &script);
         process(proc, 12, &stat(12, "10-sleep", 'S', 10, 998), &script);
-        // Somebody who tries the hook by hand keeps libvirt from nothing.
+        // A hook that a user runs by hand does not block libvirt.
         process(proc, 13, &stat(13, "10-sleep", 'S', 1, 900), &script);
         let name = ["qemu-system-arm", "-name", "guest=obs-03,debug-threads=on"];
         process(proc, 14, &stat(14, "qemu-system-arm", 'T', 1, 900), &name);

@@ -108,7 +108,7 @@ impl Request {
         call: impl FnOnce() -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         let (sender, receiver) = mpsc::channel();
-        // Nobody listens any more when the answer comes too late.
+        // The receiver is gone when the answer comes too late.
         spawn(move || drop(sender.send(call())))?;
         self.receive(&receiver)?.unwrap_or_else(|| {
             Err(CallError::other(format!(

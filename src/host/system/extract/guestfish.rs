@@ -29,7 +29,7 @@ pub(super) struct Guestfish {
     process: Child,
     input: ChildStdin,
     output: Receiver<String>,
-    /// What it is told to say after each answer; unforeseeable, since some of what it prints is a guest's.
+    /// What it prints after each answer; unforeseeable, since some of what it prints is a guest's.
     end: String,
 }
 

@@ -18,7 +18,7 @@ impl Held for Lock {}
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The note is only for whoever meets the lock; a stale one misleads nobody, so a failure is none.
+        // The note is only for those who meet the lock; a stale one does no harm, so a failure is ignored.
         let _ = self.0.set_len(0);
     }
 }

@@ -84,7 +84,7 @@ fn outside(
                     ..RawFile::only(stat)
                 })
             }
-            // Whoever is not root plans, too; what matters of these is not seen then, and said where it does.
+            // Users other than root plan, too; what they cannot see is named where it matters.
             Err(_) => Ok(RawFile::only(stat)),
         },
         (Look::Share, FileKind::Folder) => share::look(path),

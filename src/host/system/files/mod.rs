@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Opens a regular file for reading. Never follows a link, and never waits for whoever would open the other end of a FIFO.
+/// Opens a regular file for reading. Never follows a link, and never waits for the other end of a FIFO to be opened.
 fn open_plain(path: &Path) -> io::Result<(File, RawStat)> {
     let file = files::open_plain(path)?;
     let stat = stat_of(&file)?;

@@ -73,7 +73,7 @@ pub(in super::super) fn rename(root: &Root, from: &str, to: &str) -> Result<(), 
     rename().map_err(at(&root.below(from)))
 }
 
-/// Removes one file, if it is there. One may be in a share, in whose place somebody may have put a link meanwhile.
+/// Removes one file, if it is there. One may be in a share, in whose place there may be a link meanwhile.
 pub(in super::super) fn remove(root: &Root, path: &str) -> Result<(), CallError> {
     let remove = || {
         let (parent, name) = parent_and_name(path);
