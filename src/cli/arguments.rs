@@ -64,14 +64,14 @@ pub(super) struct PlanOptions {
     /// Show how the definition of each domain changes, too
     #[arg(long)]
     pub(super) diff: bool,
-    /// Erase the first disk of this VM, and install it again
+    /// Erase the system disk of this VM, its first, and install it again
     #[arg(long, value_name = "VM")]
     pub(super) reinstall: Option<VmName>,
     /// Accept this VM's images and boot share as they are now, although they are not those of the last apply; may be
     /// given several times
     #[arg(long, value_name = "VM")]
     pub(super) accept: Vec<VmName>,
-    /// Replace this VM's first disk or boot share by an empty one, as the file says; the old one stays where it is. May
+    /// Replace this VM's system disk or boot share by an empty one, as the file says; the old one stays where it is. May
     /// be given several times
     #[arg(long, value_name = "VM")]
     pub(super) allow_replace: Vec<VmName>,

@@ -1,6 +1,6 @@
 //! The domain's own properties.
 //!
-//! What becomes of a property that was changed outside armfleet ([`Outside`]), by kind, and why:
+//! What becomes of a property that was changed outside armfleet ([`Outside`](super::row::Outside)), by kind, and why:
 //!
 //! | property | then | reason |
 //! |---|---|---|
@@ -10,13 +10,13 @@
 //! | disk: serial, bus; share: access mode; a device that is gone | restored | no byte is lost; what is at the path is checked first |
 //! | kernel, initrd, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
 //! | console log | restored | it is only appended to; both files stay |
-//! | memory, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
+//! | memory and its backing, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
 //! | transport | refused | the guest's devices would change their names |
 //! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
 
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
-use crate::fleet::{Accel, Arch, GuestReboot, Handover};
+use crate::fleet::{Accel, Arch, GuestReboot, Handover, MemoryBacking};
 use crate::mark::{CMDLINE, PropertyId};
 use crate::paths;
 use crate::xml::{Part, descend};
@@ -95,6 +95,16 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         },
     ])
     .refuse(numa_cells),
+    // Only this element is armfleet's: <memoryBacking> may have others, and it pages of certain sizes, by hand.
+    Row::new(
+        PropertyId::new("memory_backing"),
+        &["memoryBacking", "hugepages"],
+        Part::Presence(MemoryBacking::Hugepages.as_str()),
+        Codec::Text,
+        want_memory_backing,
+        |seen| seen.of_vm("memory_backing"),
+        "QEMU allocates the guest's memory when it starts",
+    ),
     Row::new(
         PropertyId::new("vcpus"),
         &["vcpu"],
@@ -243,6 +253,13 @@ fn give_on_reboot(seen: &Seen<'_>) -> Option<Given> {
         _ => return None,
     };
     Some(Given::OfVm("on_guest_reboot", does.to_string()))
+}
+
+fn want_memory_backing(input: &RowInput<'_>) -> Want {
+    match input.vm.memory_backing {
+        MemoryBacking::Default => Want::Value(None),
+        MemoryBacking::Hugepages => Want::text(MemoryBacking::Hugepages),
+    }
 }
 
 fn numa_cells(domain: Node<'_, '_>) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use crate::{fleet::*, values::*};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
+mod memory_backing;
 mod round_trip;
 
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";

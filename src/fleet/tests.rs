@@ -34,6 +34,7 @@ fn what_is_left_out_has_the_documented_default() {
     let expected = [
         ("arch", "armhf"),
         ("memory", "512MiB"),
+        ("memory_backing", "default"),
         ("boot.cmdline", "console=ttyAMA0 root=/dev/vda1"),
         ("boot.from", "share"),
         ("boot.share", "/srv/armhf-vm-boot"),
@@ -140,7 +141,7 @@ fn an_installer_is_read_with_its_files() {
 }
 
 /// Keys with texts that may stand there, as they are written again, and when a VM has the key.
-const KEYS: [(&str, &str, When); 26] = [
+const KEYS: [(&str, &str, When); 27] = [
     ("arch", "armhf", Always),
     ("memory", "[1-9][0-9]{2}MiB", Always),
     ("boot.cmdline", "[!-~é][ -~é]{0,200}", Always),
@@ -164,6 +165,7 @@ const KEYS: [(&str, &str, When); 26] = [
     ("accel", "auto|kvm|tcg", Maybe),
     ("machine", NAME, Maybe),
     ("vcpus", "[1-8]", Maybe),
+    ("memory_backing", "default|hugepages", Maybe),
     ("transport", "mmio|pci", Maybe),
     ("state", "running|stopped", Maybe),
     ("autostart", "true|false", Maybe),

@@ -28,13 +28,19 @@ map! {
         },
         /// The guest's memory, in whole MiB. An armhf guest has from 32MiB to 3GiB.
         memory: Size { required, effect: NextBoot, example: "512MiB", also_called: ["ram"] },
+        /// Where the guest's memory comes from. `hugepages`: from the host's huge pages, as many as `memory` needs. They must
+        /// be reserved on the host (`sysctl vm.nr_hugepages`) before the VM starts: QEMU does not start without them.
+        /// `default`: from the host's ordinary memory, whatever else asked for huge pages.
+        memory_backing: MemoryBacking {
+            default: "default", effect: NextBoot, example: "hugepages", also_called: ["hugepages"],
+        },
         /// How the VM boots: from the kernel and initrd that its guest installed into its boot share, the folder on the
         /// host that the guest sees as /boot.
         boot: Boot {
             absent: "an error, since `boot.cmdline` must be given", effect: NextBoot,
             example: "{ cmdline: console=ttyAMA0 root=/dev/vda1 }",
         },
-        /// What installs the VM, once: its kernel and initrd boot only while the first disk is empty, and never again
+        /// What installs the VM, once: its kernel and initrd boot only while the system disk is empty, and never again
         /// after that. `apply --wait` waits until the VM runs the kernel that it installed; `apply --reinstall VM`
         /// erases the disk and installs again.
         install: Option<Install> {
@@ -60,8 +66,8 @@ map! {
         transport: Option<Transport> {
             absent: "an existing domain keeps its own; a new armhf VM gets `mmio`", effect: NextBoot, example: "mmio",
         },
-        /// The disks, in the order in which the guest numbers them: the first is its /dev/vda. Their identity is their
-        /// name, so the order of existing entries may change without renaming anything in the guest.
+        /// The disks, in the order in which the guest numbers them: the first is the system disk, its /dev/vda. Their
+        /// identity is their name, so the order of existing entries may change without renaming anything in the guest.
         disks: Vec<Disk> {
             absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
         },
@@ -97,6 +103,16 @@ map! {
         memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, install_and_seed, install_disk,
         stop_timeout,
     ]
+}
+
+words! {
+    /// Where a guest's memory comes from.
+    pub enum MemoryBacking {
+        /// The host's ordinary memory.
+        Default = "default",
+        /// The host's huge pages, of the size that is its default.
+        Hugepages = "hugepages",
+    }
 }
 
 words! {

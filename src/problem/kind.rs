@@ -248,7 +248,7 @@ codes! {
     /// An installer without a disk that is created for it.
     InstallDisk = "install-disk" {
         why: "An installer runs only over a disk that armfleet creates empty, so that it never destroys anything.",
-        remedy: "Give the VM a first disk with a `path` and a `size`.",
+        remedy: "Give the VM a system disk, the first of `disks`, with a `path` and a `size`.",
     }
     /// A time to confirm outside its bounds.
     ConfirmWithin = "confirm-within" {
