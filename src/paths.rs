@@ -214,7 +214,7 @@ pub fn pair(vm: &VmName, generation: &str) -> String {
     format!("{VMS}/{vm}/boot/g/{generation}/pair.json")
 }
 
-/// Why somebody else than root could have written a file of armfleet's own with this owner and these permission bits; none if
+/// Why another user than root could have written a file of armfleet's own with this owner and these permission bits; none if
 /// only root could. Who plans and the hook judge by it: what one takes as written, the other does not pass over.
 pub(crate) fn not_roots(uid: u32, mode: u32) -> Option<String> {
     if uid != 0 {

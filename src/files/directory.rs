@@ -33,7 +33,7 @@ pub struct OwnFile {
 }
 
 impl OwnFile {
-    /// Why somebody else than root could have written it; none if only root could.
+    /// Why another user than root could have written it; none if only root could.
     #[must_use]
     pub fn not_roots(&self) -> Option<String> {
         paths::not_roots(self.uid, self.mode & 0o7777)

@@ -261,7 +261,7 @@ pub enum MayNotInstall {
     )]
     Failed(HostPath),
     /// The guest may have said so.
-    #[error("nobody can tell whether it is installed, since its boot share cannot be read")]
+    #[error("its boot share cannot be read, so whether it is installed is not known")]
     ShareUnreadable(#[source] io::Error),
     /// Something of the host.
     #[error(transparent)]
