@@ -1,18 +1,40 @@
-//! What the hook leaves about a start for `status`: what it said, and beneath it, once more, what calls for attention.
+//! What the hook leaves about a start, for `status` and for the watcher.
 
-/// Before each line that calls for attention.
-const MARK: &str = "! ";
+use crate::format::Format;
+use serde::{Deserialize, Serialize};
 
-/// The note's text.
-#[must_use]
-pub fn render_hook_note<'a>(said: &str, attention: impl Iterator<Item = &'a str>) -> String {
-    let marked = attention.map(|line| format!("{MARK}{}\n", line.replace('\n', " ")));
-    marked.fold(said.to_owned(), |text, line| text + &line)
+const FORMAT: Format = Format::new("armfleet-hook-note", 1 << 20);
+
+/// What the hook said of a VM's last start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HookNote {
+    /// All lines.
+    pub said: Vec<String>,
+    /// Those of them that a person should look at until the next start.
+    pub attention: Vec<String>,
+    /// Those of them that say which pair of the guest's was passed over.
+    pub passed_over: Vec<String>,
 }
 
-/// The lines that call for attention. Notes of version 0.1.0 have none.
-pub fn attention_of(note: &str) -> impl Iterator<Item = &str> {
-    note.lines().filter_map(|line| line.strip_prefix(MARK))
+impl HookNote {
+    /// The note's text, empty where there is nothing to say.
+    #[must_use]
+    pub fn render(&self) -> String {
+        if *self == Self::default() {
+            return String::new();
+        }
+        // Strings alone: that can always be written.
+        FORMAT.render(self).unwrap_or_default()
+    }
+
+    /// Reads a note. One of version 0.1.0 has the lines alone, and the stamp of a start under way has none yet.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        FORMAT.read(text.as_bytes()).unwrap_or_else(|_| Self {
+            said: text.lines().map(str::to_owned).collect(),
+            ..Self::default()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -20,12 +42,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_calls_for_attention_reads_back() {
-        let said = "armfleet: a: boots 6.1\n";
-        let note = render_hook_note(said, ["no room", "two\nlines"].into_iter());
-        assert!(note.starts_with(said));
-        let lines: Vec<_> = attention_of(&note).collect();
-        assert_eq!(lines, ["no room", "two lines"]);
-        assert_eq!(attention_of(said).count(), 0);
+    fn a_note_reads_back_and_one_of_0_1_0_has_its_lines() {
+        let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        let note = HookNote {
+            said: owned(&["newest: no initrd", "no room", "boots 6.1"]),
+            attention: owned(&["no room"]),
+            passed_over: owned(&["newest: no initrd"]),
+        };
+        assert_eq!(HookNote::read(&note.render()), note);
+        let old = HookNote::read("armfleet: a: boots 6.1\n");
+        assert_eq!(old.said, ["armfleet: a: boots 6.1"]);
+        assert!(old.attention.is_empty() && old.passed_over.is_empty());
+        assert_eq!(HookNote::read(""), HookNote::default());
+        assert_eq!(HookNote::default().render(), "");
     }
 }

@@ -22,7 +22,7 @@ use crate::paths;
 
 pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
-pub use hook_note::{attention_of, render_hook_note};
+pub use hook_note::HookNote;
 pub use initrd::{Initrd, InitrdError, InitrdFormat, walk_initrd};
 pub use kernel::{KernelError, check_kernel};
 pub use mapped_link::{

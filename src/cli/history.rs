@@ -6,7 +6,7 @@ use super::terminal;
 use crate::files::open_plain;
 use crate::host::system::SystemFiles;
 use crate::inventory::Look;
-use crate::mark::read_entry;
+use crate::mark::{LockNote, read_entry};
 use crate::paths;
 use crate::plan::Failure;
 use crate::report::{HistoryReport, JournalLine, render_history};
@@ -120,8 +120,8 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 fn is_under_way() -> bool {
     let note = SystemFiles::new(Path::new("/")).look(paths::APPLY_LOCK, Look::Text);
     let note = note.present().and_then(|file| file.text.as_deref());
-    let process = note.and_then(|note| note.strip_prefix("pid ")?.split(',').next());
-    process.is_some_and(|process| Path::new("/proc").join(process).is_dir())
+    let process = note.and_then(LockNote::pid_in);
+    process.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).is_dir())
 }
 
 #[derive(Debug, thiserror::Error)]

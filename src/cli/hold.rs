@@ -1,6 +1,7 @@
 //! `armfleet hold` and `armfleet release`
 
 use super::exit::Exit;
+use super::local::lock_note;
 use super::plan::failed;
 use super::terminal;
 use crate::format::UPGRADE;
@@ -126,9 +127,8 @@ fn lock(files: &SystemFiles, vm: &VmName) -> Result<Box<dyn Held>, HostError> {
             );
         }
     }
-    let note = format!("pid {}, user {}", std::process::id(), files.user());
     files
-        .lock(&paths::vm_lock(vm), &note, LOCK_PATIENCE)
+        .lock(&paths::vm_lock(vm), &lock_note(files), LOCK_PATIENCE)
         .map_err(|error| {
             HostError::new(format!("cannot lock {vm}"), error)
                 .with_remedy("run it as root, or again when the other command has ended")

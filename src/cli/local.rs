@@ -3,7 +3,8 @@
 use super::exit::Exit;
 use super::terminal;
 use crate::host::primitives::CallError;
-use crate::host::system::{SystemHost, SystemReads};
+use crate::host::system::{SystemFiles, SystemHost, SystemReads};
+use crate::mark::LockNote;
 use std::path::Path;
 
 /// The one libvirt of a host that runs build machines.
@@ -17,6 +18,16 @@ pub(super) fn reads() -> Result<SystemReads, Exit> {
 /// The host, to change.
 pub(super) fn host() -> Result<SystemHost, Exit> {
     SystemHost::open(LIBVIRT, Path::new("/")).map_err(unreachable)
+}
+
+/// What a command leaves in the locks that it takes without libvirt.
+pub(super) fn lock_note(files: &SystemFiles) -> String {
+    let note = LockNote {
+        pid: std::process::id(),
+        user: &files.user(),
+        since: files.now(),
+    };
+    note.to_string()
 }
 
 fn unreachable(error: CallError) -> Exit {

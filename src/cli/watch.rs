@@ -1,7 +1,7 @@
 //! `armfleet watch`
 
 use super::exit::Exit;
-use super::local::LIBVIRT;
+use super::local::{LIBVIRT, lock_note};
 use super::plan::failed;
 use super::signals::on_signals;
 use super::systemd::Systemd;
@@ -21,13 +21,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn run() -> Result<Exit, Exit> {
     let files = SystemFiles::new(Path::new("/"));
-    let note = format!(
-        "pid {}, user {}, since {}",
-        std::process::id(),
-        files.user(),
-        crate::values::render_time(files.now())
-    );
-    let lock = files.lock(paths::WATCH_LOCK, &note, LOCK_PATIENCE);
+    let lock = files.lock(paths::WATCH_LOCK, &lock_note(&files), LOCK_PATIENCE);
     let _only = lock.map_err(|error| {
         failed(match error.kind {
             CallErrorKind::Locked => {

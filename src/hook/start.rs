@@ -6,7 +6,7 @@ use super::open::{can_boot_unchecked, is_bootable, open_generations};
 use super::outcome::Outcome;
 use super::share;
 use super::trial;
-use crate::boot::{GenerationId, TRIALS_FORMAT, Trials, render_hook_note};
+use crate::boot::{GenerationId, TRIALS_FORMAT, Trials};
 use crate::files::{
     Deadline, Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding,
     is_blank, later, open_plain, remove_file,
@@ -87,7 +87,7 @@ impl<'a> Start<'a> {
         let switched = self.switch().and_then(|()| self.hand_over());
         let outcome = self.outcome(switched);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
-        let note = render_hook_note(&outcome.text, self.said.attention());
+        let note = self.said.note().render();
         let _ = write_stamp(self.root, &paths::hook_seen(&self.record.vm), &note);
         outcome
     }
@@ -268,7 +268,11 @@ impl<'a> Start<'a> {
                 .warn(format!("{why}; boots what was staged before"));
             return Outcome::done(vm, self.said.lines());
         }
-        Outcome::refused(vm, &why, self.said.lines(), &self.remedy(&error))
+        let remedy = self.remedy(&error);
+        let outcome = Outcome::refused(vm, &why, self.said.lines(), &remedy);
+        self.say(format!("cannot start: {why}"));
+        self.say(format!("To do: {remedy}"));
+        outcome
     }
 
     fn remedy(&self, error: &StartError) -> String {

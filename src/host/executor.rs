@@ -5,7 +5,7 @@ use super::failure::{cannot, not_locked};
 use super::formats::leave_later;
 use super::primitives::{CallErrorKind, Held, Primitives};
 use crate::inventory::{Fact, Look};
-use crate::mark::{CalledFrom, HOLD_FORMAT, RECORD_FORMAT, read_hold};
+use crate::mark::{CalledFrom, HOLD_FORMAT, LockNote, RECORD_FORMAT, read_hold};
 use crate::paths;
 use crate::values::{Secrets, VmName};
 use std::time::Duration;
@@ -135,11 +135,11 @@ impl<P: Primitives> Executor<P> {
     }
 
     fn lock_note(&self) -> String {
-        format!(
-            "pid {}, user {}, since {}",
-            std::process::id(),
-            self.calls.user(),
-            self.calls.now()
-        )
+        let note = LockNote {
+            pid: std::process::id(),
+            user: &self.calls.user(),
+            since: self.calls.now(),
+        };
+        note.to_string()
     }
 }

@@ -4,6 +4,7 @@
 mod hold;
 mod ids;
 mod journal;
+mod lock_note;
 mod owner;
 mod record;
 mod run;
@@ -14,6 +15,7 @@ pub use journal::{
     Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
     render_entry,
 };
+pub use lock_note::LockNote;
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
     Applied, AppliedBy, AppliedDevice, BootRecord, ImageState, Phase, Place, RECORD_FORMAT, Record,

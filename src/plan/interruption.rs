@@ -4,6 +4,9 @@ use super::Plan;
 use super::step::{Act, Step};
 use crate::values::VmName;
 
+/// Why a VM is stopped for good.
+pub(super) const STATE_STOPPED: &str = "state: stopped";
+
 /// A running VM that a plan stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interruption {
@@ -62,9 +65,10 @@ impl Plan {
         Some(Interruption {
             vm: stop.vm.clone()?,
             fate: fate.unwrap_or(Fate::Stopped),
-            why: match stop.reason.strip_prefix("state: ") {
-                Some(state) => format!("the file says state: {state}"),
-                None => stop.reason.clone(),
+            why: if stop.reason == STATE_STOPPED {
+                format!("the file says {STATE_STOPPED}")
+            } else {
+                stop.reason.clone()
             },
         })
     }

@@ -3,8 +3,8 @@
 use super::builder::PlanInput;
 use super::copies::{Expected, damage};
 use crate::boot::{
-    BootFileName, Candidate, Considered, Failure, FileNote, GenerationId, Identity, PairNote,
-    PairSource, Trials, attention_of, choose, read_pair_note,
+    BootFileName, Candidate, Considered, Failure, FileNote, GenerationId, HookNote, Identity,
+    PairNote, PairSource, Trials, choose, read_pair_note,
 };
 use crate::fleet::Vm;
 use crate::inventory::{Fact, Inventory, RawEntry, RawFile};
@@ -76,9 +76,9 @@ pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
 }
 
 /// What the hook left about the VM's last start.
-pub(super) fn hook_note<'a>(inventory: &'a Inventory, vm: &Vm) -> Option<&'a str> {
+pub(super) fn hook_note(inventory: &Inventory, vm: &Vm) -> Option<HookNote> {
     let said = inventory.path(&paths::hook_seen(&vm.name)).present()?;
-    said.text.as_deref()
+    said.text.as_deref().map(HookNote::read)
 }
 
 fn no_kernel(vm: &Vm, detail: &str) -> Bootable {
@@ -127,22 +127,8 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
 pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
     let fell_back = staged_pair(inventory, vm)
         .is_some_and(|note| matches!(note.source, PairSource::OldLinks | PairSource::Newest));
-    let Some(text) = hook_note(inventory, vm).filter(|_| fell_back) else {
-        return Vec::new();
-    };
-    let said_already: Vec<_> = attention_of(text).collect();
-    let prefix = format!("armfleet: {}: ", vm.name);
-    let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
-    lines
-        .filter(|line| {
-            let sources = [PairSource::Links, PairSource::OldLinks, PairSource::Newest];
-            sources
-                .iter()
-                .any(|source| line.starts_with(source.describe()))
-                && !said_already.contains(line)
-        })
-        .map(str::to_owned)
-        .collect()
+    let note = hook_note(inventory, vm).filter(|_| fell_back);
+    note.unwrap_or_default().passed_over
 }
 
 /// The version that the share would boot, if its files are not those that were staged.

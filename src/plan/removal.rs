@@ -11,6 +11,7 @@ use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState};
 use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
 use crate::values::VmName;
+use crate::xml;
 
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals {
     let mut removals = Removals::new();
@@ -121,7 +122,7 @@ fn remove(
         .raw
         .inactive
         .present()
-        .is_some_and(|text| text.contains("<nvram"));
+        .is_some_and(|text| has_nvram(text));
     let uuid = domain.raw.uuid.parse().ok()?;
     let act = Act::Undefine {
         uuid,
@@ -252,4 +253,9 @@ fn forget_orphans(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
             );
         }
     }
+}
+
+fn has_nvram(definition: &str) -> bool {
+    xml::parse(definition)
+        .is_ok_and(|document| xml::descend(document.root_element(), &["os", "nvram"]).is_some())
 }

@@ -122,7 +122,28 @@ pub struct PastStep {
     #[schemars(with = "Option<String>")]
     pub diff: Option<Diff>,
     /// The command that would undo it; null where none does.
-    pub way_back: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub way_back: Option<WayBack>,
+}
+
+/// What would undo a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum WayBack {
+    /// A command of virsh: the next apply does the step again.
+    Virsh(String),
+    /// A change of the fleet file.
+    Apply(String),
+}
+
+impl WayBack {
+    /// The command, or what to do.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        match self {
+            Self::Virsh(command) | Self::Apply(command) => command,
+        }
+    }
 }
 
 /// A line of a journal that cannot be used.
@@ -329,29 +350,29 @@ impl PastStep {
 }
 
 /// The command that would undo a step.
-fn way_back(step: &StepTrace) -> Option<String> {
+fn way_back(step: &StepTrace) -> Option<WayBack> {
     let vm = step.vm.as_ref()?;
     if !step.error.is_empty() {
         return None;
     }
     let before = step.before.as_ref();
     let file = before.map(|kept| (paths::kept_definition(vm, &kept.sha256), kept.whole));
-    match (step.kind.as_str(), step.action, file) {
-        ("domain", Action::Change, Some((file, true))) => Some(format!("virsh define {file}")),
-        ("domain", Action::Change, Some((file, false))) => Some(format!(
-            "virsh edit {vm}, to what {file} has; secrets are not in it"
-        )),
-        ("domain", Action::Remove, _) => Some(format!(
-            "armfleet apply, once {vm} is in the fleet file again"
-        )),
-        ("autostart", ..) if step.changes == ["on"] => {
-            Some(format!("virsh autostart --disable {vm}"))
+    let command = match (step.kind.as_str(), step.action, file) {
+        ("domain", Action::Change, Some((file, true))) => format!("virsh define {file}"),
+        ("domain", Action::Change, Some((file, false))) => {
+            format!("virsh edit {vm}, to what {file} has; secrets are not in it")
         }
-        ("autostart", ..) => Some(format!("virsh autostart {vm}")),
-        ("start", ..) => Some(format!("virsh shutdown {vm}")),
-        ("stop", ..) => Some(format!("virsh start {vm}")),
-        _ => None,
-    }
+        ("domain", Action::Remove, _) => {
+            let command = format!("armfleet apply, once {vm} is in the fleet file again");
+            return Some(WayBack::Apply(command));
+        }
+        ("autostart", ..) if step.changes == ["on"] => format!("virsh autostart --disable {vm}"),
+        ("autostart", ..) => format!("virsh autostart {vm}"),
+        ("start", ..) => format!("virsh shutdown {vm}"),
+        ("stop", ..) => format!("virsh start {vm}"),
+        _ => return None,
+    };
+    Some(WayBack::Virsh(command))
 }
 
 fn why(error: &dyn Error) -> String {
@@ -379,10 +400,7 @@ pub fn render_applied(act: &PastAct) -> String {
 pub fn render_history(report: &HistoryReport, paint: Paint) -> String {
     let acts = report.acts.iter().map(|act| render_act(act, paint));
     let mut text = acts.collect::<Vec<_>>().join("\n");
-    let comes_back = |step: &PastStep| {
-        let way = step.way_back.as_deref();
-        way.is_some_and(|way| way.starts_with("virsh"))
-    };
+    let comes_back = |step: &PastStep| matches!(step.way_back, Some(WayBack::Virsh(_)));
     if report
         .acts
         .iter()
@@ -426,7 +444,7 @@ fn render_act(act: &PastAct, paint: Paint) -> String {
             text += &indented(&diff.text(paint));
         }
         if let Some(way) = &step.way_back {
-            let _ = writeln!(text, "      to undo it: {}", printable(way));
+            let _ = writeln!(text, "      to undo it: {}", printable(way.command()));
         }
     }
     if let Some(apply) = &act.apply {

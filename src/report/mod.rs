@@ -27,7 +27,7 @@ pub use generations::render_generations;
 pub use graph::{render_dot, render_mermaid};
 pub use history::{
     ApplyEnd, DamagedLine, HistoryFormat, HistoryReport, JournalLine, PastAct, PastApply, PastStep,
-    render_applied, render_history,
+    WayBack, render_applied, render_history,
 };
 pub use json::{render_json, schemas};
 pub use markdown::{MARKDOWN_LIMIT, render_markdown};

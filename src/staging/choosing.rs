@@ -106,7 +106,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             Ok(()) => {
                 let line = format!("boots {}, {why}", described(staged));
                 // A reader of what went wrong wants to know what boots instead.
-                if self.said.attention().next().is_some() {
+                if self.said.calls_for_attention() {
                     self.said.warn(line);
                 } else {
                     self.say(line);
@@ -131,7 +131,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             let pair = match considered {
                 Ok(pair) => pair,
                 Err(passed_over) => {
-                    self.say(passed_over.to_string());
+                    self.said.pass_over(passed_over.to_string());
                     continue;
                 }
             };
@@ -171,7 +171,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                     if fault.is_the_hosts() {
                         self.said.warn(why);
                     } else {
-                        self.say(why);
+                        self.said.pass_over(why);
                     }
                 }
             }

@@ -2,16 +2,16 @@
 
 use super::decide::{Act, Heard, Holding, OnTrial, Seen, begun, decide, failed};
 use crate::boot::{
-    CONFIRMATION, Confirmation, Evidence, GuestStop, Identity, Judged, Ran, STOP_NOTE, Trials,
-    read_uptime,
+    CONFIRMATION, Confirmation, Evidence, GuestStop, HookNote, Identity, Judged, Ran, STOP_NOTE,
+    Trials, read_uptime,
 };
 use crate::format::UPGRADE;
 use crate::host::guests::{Guests, Happening};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, Look, RawStat, chain};
 use crate::mark::{
-    Action, Entry, Event, Moment, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp, StepTrace,
-    read_hold, read_record, read_run_note, render_entry, render_run_note,
+    Action, Entry, Event, LockNote, Moment, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp,
+    StepTrace, read_hold, read_record, read_run_note, render_entry, render_run_note,
 };
 use crate::paths;
 use crate::values::VmName;
@@ -54,7 +54,12 @@ impl Worker<'_> {
     /// # Errors
     /// When something could not be seen or done: the same is to be decided once more.
     pub(super) fn handle(&self, heard: Heard) -> Result<Option<Moment>, CallError> {
-        let note = format!("pid {}, {USER}", std::process::id());
+        let note = LockNote {
+            pid: std::process::id(),
+            user: USER,
+            since: self.guests.now(),
+        };
+        let note = note.to_string();
         let path = paths::vm_lock(self.vm);
         let _lock = self.guests.lock(&path, &note, LOCK_PATIENCE)?;
         let Some(record) = self.record()? else {
@@ -309,8 +314,9 @@ impl Worker<'_> {
     /// Which kernel the hook chose, and why: a line for each reason.
     fn say_what_the_hook_said(&self) {
         let said = self.text(&paths::hook_seen(self.vm));
-        for line in said.present().into_iter().flat_map(|text| text.lines()) {
-            tracing::info!("{}", line.trim_start_matches("armfleet: "));
+        let note = HookNote::read(said.present().map_or("", |text| text));
+        for line in note.said {
+            tracing::info!("{}: {line}", self.vm);
         }
     }
 

@@ -12,7 +12,9 @@ use armfleet::inventory::{Look, digest};
 use armfleet::mark::{CalledFrom, read_entry};
 use armfleet::paths;
 use armfleet::plan::Policy;
-use armfleet::report::{ApplyEnd, HistoryReport, JournalLine, Paint, PastAct, render_history};
+use armfleet::report::{
+    ApplyEnd, HistoryReport, JournalLine, Paint, PastAct, WayBack, render_history,
+};
 use armfleet::values::{Secrets, VmName};
 use std::collections::BTreeMap;
 
@@ -145,7 +147,10 @@ fn a_definition_is_kept_before_and_after_each_change() {
     let folder = host.look("/var/lib/armfleet/history/armhf-vm", Look::Stat);
     assert_eq!(folder.present().unwrap().stat.mode, 0o700);
     step.compare(&before, &after);
-    assert_eq!(step.way_back, Some(format!("virsh define {old}")));
+    assert_eq!(
+        step.way_back,
+        Some(WayBack::Virsh(format!("virsh define {old}")))
+    );
     assert_eq!(step.changes, ["memory 512 MiB -> 1 GiB"]);
     let text = render_history(&report, Paint::Plain);
     assert!(
@@ -184,7 +189,7 @@ fn a_password_is_never_kept_and_that_is_said() {
         let text = String::from_utf8(host.bytes(path).unwrap()).unwrap();
         assert!(!text.contains("hunter2"), "{path}: {text}");
     }
-    let way = step.way_back.clone().unwrap();
+    let way = step.way_back.as_ref().unwrap().command();
     assert!(
         way.starts_with("virsh edit armhf-vm") && way.ends_with("secrets are not in it"),
         "{way}"
@@ -311,6 +316,7 @@ fn a_removed_vm_is_remembered() {
         step.way_back
             .as_ref()
             .unwrap()
+            .command()
             .contains("in the fleet file again")
     );
     // It is no leftover: the VM can come again.

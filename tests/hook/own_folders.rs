@@ -1,7 +1,7 @@
 //! armfleet's own folders in which something else lies: nothing is removed that is not armfleet's, and no link is followed.
 
 use crate::world::World;
-use armfleet::boot::attention_of;
+use armfleet::boot::HookNote;
 use armfleet::paths;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -137,7 +137,8 @@ fn what_is_not_armfleets_among_the_generations_stays_and_is_reported() {
         let remark = format!("g/{stays} is none of armfleet's files, and stays");
         assert!(text.contains(&remark), "{stays}: {text}");
         let note = fs::read_to_string(world.path(paths::hook_seen)).unwrap();
-        assert!(attention_of(&note).any(|line| line.contains(&remark)));
+        let lines = HookNote::read(&note).attention;
+        assert!(lines.iter().any(|line| line.contains(&remark)));
     }
     assert!(all.join("backup/notes").exists());
     assert!(

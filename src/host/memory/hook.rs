@@ -2,7 +2,7 @@
 
 use super::definition;
 use super::files::{Files, Tree};
-use crate::boot::{PairSource, Trials, read_pair_note, render_hook_note};
+use crate::boot::{PairSource, Trials, read_pair_note};
 use crate::files::{Deadline, Directory as _, chain};
 use crate::fleet::Arch;
 use crate::host::primitives::CallError;
@@ -47,8 +47,10 @@ pub(super) fn prepare(
             chain(error.as_ref())
         ),
     };
-    let note = render_hook_note(&text, said.attention());
-    stamp(files, &vm, &note).map_err(|error| error.why)?;
+    if let Err(error) = &staged {
+        said.say(format!("cannot start: {}", chain(error.as_ref())));
+    }
+    stamp(files, &vm, &said.note().render()).map_err(|error| error.why)?;
     staged.map_err(|_| text)
 }
 

@@ -9,6 +9,7 @@ use super::pool::{Daemon, Places, Pool, Request, limit, spawn};
 use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{Fact, RawDomain, RawLibvirt, RunState};
+use crate::xml;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -498,9 +499,7 @@ fn dump(domain: &Domain, flags: sys::virDomainXMLFlags) -> Option<Fact<String>> 
 
 /// Whether this is the XML of a process: only that has the number that libvirt gave it.
 fn has_id(xml: &str) -> bool {
-    xml.split_once("<domain ")
-        .and_then(|(_, rest)| rest.split_once('>'))
-        .is_some_and(|(attributes, _)| attributes.contains(" id='"))
+    xml::parse(xml).is_ok_and(|document| document.root_element().has_attribute("id"))
 }
 
 /// `virDomainState` and the reason beside it. Why a domain runs or is off decides nothing, cannot be had for all at once,

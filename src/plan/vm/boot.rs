@@ -1,6 +1,6 @@
 //! What there is to know about the kernels of a VM.
 
-use crate::boot::{GenerationId, attention_of, choose};
+use crate::boot::{GenerationId, choose};
 use crate::fleet::Vm;
 use crate::inventory::Inventory;
 use crate::mark::{Record, Wanted};
@@ -64,10 +64,8 @@ pub(super) fn notices(input: &PlanInput<'_>, vm: &Vm, builder: &mut PlanBuilder)
             outlook,
         );
     }
-    for line in hook_note(input.inventory, vm)
-        .into_iter()
-        .flat_map(attention_of)
-    {
+    let last_start = hook_note(input.inventory, vm).unwrap_or_default();
+    for line in last_start.attention {
         builder.notice(&vm.name, format!("its last start: {line}"), "");
     }
 }

@@ -6,6 +6,7 @@ use crate::fleet::Restart;
 use crate::inventory::{Domain, RunState};
 use crate::mark::Phase;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
+use crate::plan::interruption::STATE_STOPPED;
 use crate::plan::kernels::{Bootable, bootable};
 use crate::plan::run::{Calls, calls};
 use crate::plan::step::{Act, StepId};
@@ -52,7 +53,7 @@ impl VmPlanner<'_> {
             }
             Calls::Stop => {
                 self.stop(
-                    "state: stopped",
+                    STATE_STOPPED,
                     cause,
                     Act::Stop { uuid, timeout },
                     needs,

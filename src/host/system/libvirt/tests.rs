@@ -33,9 +33,9 @@ fn a_domain_that_is_not_dumped_in_time_is_listed_as_unreadable() {
 
 #[test]
 fn only_the_xml_of_a_process_has_an_id() {
-    assert!(has_id("<domain type='kvm' id='7' xmlns:qemu='urn:x'>"));
-    assert!(!has_id("<domain type='kvm'>\n  <memory id='7'/>"));
-    assert!(!has_id("<domain type='kvm' uuid='7'>"));
+    assert!(has_id("<domain type='kvm' id='7' xmlns:qemu='urn:x'/>"));
+    assert!(!has_id("<domain type='kvm'>\n  <memory id='7'/></domain>"));
+    assert!(!has_id("<domain type='kvm' uuid='7'/>"));
     assert!(!has_id("<domain/>"));
 }
 
