@@ -57,42 +57,21 @@ pub const SEED_FOLDER: &str = "seed";
 pub const INSTALLER_FOLDER: &str = "installer";
 /// The draft of a generation, beside the generations.
 pub const GENERATION_DRAFT: &str = ".draft";
-/// All that a VM's folder itself holds, with the drafts of what is written whole or not at all.
-pub const VM_FILES: [&str; 7] = [
-    "started",
-    "stopped",
-    "restoring",
-    ".hold.json.armfleet",
-    "hold.json",
-    ".record.json.armfleet",
-    "record.json",
-];
+/// Names of files; those after `whole` are written whole or not at all, so that their drafts may be there, too.
+macro_rules! files {
+    ($($file:literal)* whole $($whole:literal)+) => {
+        [$($file,)* $(concat!(".", $whole, ".armfleet"), $whole,)+]
+    };
+}
+
+/// All that a VM's folder itself holds; its record goes last.
+pub const VM_FILES: [&str; 7] =
+    files!("started" "stopped" "restoring" whole "hold.json" "record.json");
 /// All that a VM's folder of staged kernels holds.
-const BOOT_FILES: [&str; 7] = [
-    "current",
-    "previous",
-    ".link",
-    "linked",
-    "trials.json",
-    "trials.new",
-    ".trials.json.armfleet",
-];
-const SEED_FILES: [&str; 6] = [
-    "seed.json",
-    "vmlinuz",
-    "initrd.img",
-    ".seed.json.armfleet",
-    ".vmlinuz.armfleet",
-    ".initrd.img.armfleet",
-];
-const INSTALLER_FILES: [&str; 6] = [
-    "installer.json",
-    "vmlinuz",
-    "initrd.img",
-    ".installer.json.armfleet",
-    ".vmlinuz.armfleet",
-    ".initrd.img.armfleet",
-];
+const BOOT_FILES: [&str; 7] =
+    files!("current" "previous" ".link" "linked" "trials.new" whole "trials.json");
+const SEED_FILES: [&str; 6] = files!(whole "seed.json" "vmlinuz" "initrd.img");
+const INSTALLER_FILES: [&str; 6] = files!(whole "installer.json" "vmlinuz" "initrd.img");
 /// All that is in the folder where an extracted pair is checked.
 pub const EXTRACTED_FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 

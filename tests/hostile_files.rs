@@ -102,13 +102,13 @@ fn answered(bytes: &[u8]) {
     let Err(problems) = read_fleet(bytes, "fleet.yaml", "/home/me/fleet") else {
         return;
     };
-    assert!(problems.len() > 0);
+    assert!(!problems.is_empty());
     let starts: Vec<_> = problems
         .iter()
         .map(|problem| problem.place.range.start)
         .collect();
     assert!(starts.is_sorted());
-    for problem in &problems {
+    for problem in problems.iter() {
         for label in problem.others.iter().chain([&problem.place]) {
             assert!(label.range.start <= label.range.end && label.range.end <= bytes.len());
         }

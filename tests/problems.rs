@@ -67,7 +67,7 @@ fn lines_columns_and_offsets_agree() {
         let report = serde_json::to_value(ProblemsReport::new(&problems)).unwrap();
         let listed = report["problems"].as_array().unwrap();
         assert_eq!(listed.len(), problems.len());
-        for (listed, problem) in listed.iter().zip(&problems) {
+        for (listed, problem) in listed.iter().zip(problems.iter()) {
             assert_eq!(listed["at"]["start"]["offset"], problem.place.range.start);
             assert_eq!(listed["at"]["end"]["offset"], problem.place.range.end);
             assert_eq!(listed["at"]["file"], "fleet.yaml");
@@ -113,7 +113,7 @@ fn a_report_is_what_its_schema_says() {
 fn every_correction_corrects() {
     let mut corrections = 0;
     for (path, bytes, problems) in wrong_files() {
-        for problem in &problems {
+        for problem in problems.iter() {
             let Some(fix) = &problem.fix else {
                 continue;
             };
@@ -123,7 +123,7 @@ fn every_correction_corrects() {
                 other.code == problem.code && other.place.range.start == problem.place.range.start
             };
             let after = read(&mended);
-            let left = after.iter().flatten().find(same);
+            let left = after.iter().flat_map(|left| left.iter()).find(same);
             assert_eq!(left, None, "{}: {fix:?}", path.display());
             corrections += 1;
         }

@@ -3,7 +3,7 @@
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
-    Declared, Field, Fields, Layered, Map, Placeholders, Readable, Room, Scope, Typed, ValueType,
+    Declared, Field, Fields, Layered, Map, Placeholders, Readable, Room, Scope, VAR, ValueType,
     Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
@@ -16,42 +16,32 @@ pub(crate) static FILE: &Map = keys! {
     "file": "a fleet file", "", "it belongs at the top of the file";
     /// The fleet's name, which marks its VMs as its own: armfleet changes and removes only domains with this mark.
     /// Choose one for each fleet file, and keep it.
-    fleet: FleetName {
+    fleet: ValueType::Name => {
         required, effect: Told("with another name, the VMs made so far are another fleet's, and are refused"),
         example: "obs-workers", also_called: ["name"],
     }
     /// The VMs by name. A VM's name is also that of its libvirt domain. A VM that leaves the file is stopped and its
     /// domain removed, when that is confirmed; its disks and its boot share stay.
-    vms: Vms {
+    vms: ValueType::Entries(Vm::MAP) => {
         required, effect: Now,
         example: "{ armhf-vm: { arch: armhf, memory: 512MiB, boot: { cmdline: console=ttyAMA0 root=/dev/vda1 } } }",
     }
     /// The keys of all VMs. A VM's profile, its range and its own entry override them, in this order. Maps are merged
     /// key by key, lists are replaced as a whole, and `null` removes a key.
-    defaults: Vm {
+    defaults: Vm::TYPE => {
         absent: "each VM has all its keys itself", effect: Now, example: "{ arch: armhf, memory: 2GiB }",
     }
     /// Named sets of a VM's keys. A VM gets those of the one that it names under `profile`.
-    profiles: Profiles {
+    profiles: ValueType::Named(Vm::MAP, "worker") => {
         absent: "there are no profiles", effect: Now, example: "{ worker: { vcpus: 4, autostart: true } }",
     }
     /// Variables: `{var.NAME}` in a text is replaced by the value that `--var NAME=VALUE` gives, or else by the
     /// default.
-    vars: Vars { absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }" }
+    vars: ValueType::Named(VAR, "release") => {
+        absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }",
+    }
     planned ["hosts"]
 };
-
-struct Vms;
-
-impl Typed for Vms {
-    const TYPE: ValueType = ValueType::Entries(Vm::MAP);
-}
-
-struct Profiles;
-
-impl Typed for Profiles {
-    const TYPE: ValueType = ValueType::Named(Vm::MAP, "worker");
-}
 
 /// A whole fleet file after validation and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]

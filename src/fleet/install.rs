@@ -1,6 +1,6 @@
 //! What installs a VM: its keys.
 
-use crate::fleetfile::{Beside, Field, Missing, Readable, Spanned, Typed, ValueType, map};
+use crate::fleetfile::{Beside, Field, Fields, Key, Readable, Spanned, ValueType, map};
 use crate::problem::{Checked, ProblemKind};
 use crate::values::{Cmdline, HostPath};
 use std::collections::BTreeMap;
@@ -36,13 +36,10 @@ pub(crate) struct PartialFile {
     pub(crate) source: Checked<Spanned<HostPath>>,
 }
 
-impl Typed for Files {
-    const TYPE: ValueType = ValueType::Files;
-}
-
 impl Readable for Files {
     type Value = BTreeMap<HostPath, HostPath>;
     type Partial = Vec<PartialFile>;
+    const TYPE: ValueType = ValueType::Files;
 
     fn read(field: &Field<'_>) -> Checked<Vec<PartialFile>> {
         const WANTED: &str =
@@ -69,7 +66,7 @@ impl Readable for Files {
         Ok(files.collect())
     }
 
-    fn absent(_: &Missing<'_, '_>) -> Checked<Vec<PartialFile>> {
+    fn absent(_: &Fields<'_>, _: &Key) -> Checked<Vec<PartialFile>> {
         Ok(Vec::new())
     }
 

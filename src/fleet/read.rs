@@ -34,7 +34,7 @@ pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Proble
         .read(&found)
         .and_then(|files| unite(files, &found))
         .and_then(|root| spec(&root, &sources, given, &found));
-    found.outcome(spec, sources.owned())
+    found.outcome(spec, sources.into_owned())
 }
 
 /// The names of the environment variables that a fleet file asks for, with `{env.NAME}`.

@@ -78,7 +78,7 @@ struct Ranges<'n> {
     members: BTreeMap<String, (usize, Member)>,
     /// Which ranges meet: the first VM of both, and how many there are.
     meetings: BTreeMap<(usize, usize), (String, usize)>,
-    vms: usize,
+    vms: u64,
 }
 
 impl<'n> Ranges<'n> {
@@ -95,16 +95,12 @@ impl<'n> Ranges<'n> {
             Ok(range) => range,
             Err(wrong) => {
                 let mut problem = at(ProblemKind::Range, key, wrong.message).help(wrong.help);
-                problem.place.range = scope.sources.part(key, written, &wrong.part);
+                problem.place.range = scope.sources.parts(key, written)(&wrong.part);
                 problem.report(scope.found);
                 return Ok(());
             }
         };
-        self.count(
-            usize::try_from(range.count().unwrap_or(u64::MAX)).unwrap_or(usize::MAX),
-            key,
-            scope.found,
-        )?;
+        self.count(range.count(), key, scope.found)?;
         for member in range.members() {
             match self.members.entry(member.name.clone()) {
                 Entry::Vacant(entry) => {
@@ -120,14 +116,14 @@ impl<'n> Ranges<'n> {
     }
 
     /// Counts the VMs of another range; so many that it would take long to look at them are not looked at.
-    fn count(&mut self, vms: usize, key: &Node, found: &Diagnostics) -> Checked<()> {
+    fn count(&mut self, vms: u64, key: &Node, found: &Diagnostics) -> Checked<()> {
         self.vms = self.vms.saturating_add(vms);
-        if self.vms <= VM_LIMIT {
+        if self.vms <= VM_LIMIT as u64 {
             return Ok(());
         }
         let message = match vms {
-            usize::MAX => "this range has more VMs than can be counted".to_owned(),
-            vms if vms > VM_LIMIT => format!("this range has {vms} VMs"),
+            u64::MAX => "this range has more VMs than can be counted".to_owned(),
+            vms if vms > VM_LIMIT as u64 => format!("this range has {vms} VMs"),
             _ => format!("with this, the fleet has {} VMs or more", self.vms),
         };
         Err(too_many(key, message).report(found))

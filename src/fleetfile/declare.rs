@@ -10,7 +10,7 @@ macro_rules! keys {
         $id:literal: $owner:literal, $prefix:literal, $place:literal $(, name: $named:literal)?;
         $(
             $(#[doc = $text:literal])+
-            $key:ident: $reader:ty {
+            $key:ident: $value_type:expr => {
                 $absence:ident $(($by:path))? $(: $said:literal)?,
                 effect: $effect:expr, example: $example:literal $(, also_called: $other:tt)? $(,)?
             }
@@ -21,7 +21,7 @@ macro_rules! keys {
             #[allow(unused_imports, reason = "not every map has each")]
             use $crate::fleetfile::declare::{absence, list, optional};
             #[allow(unused_imports, reason = "not every map has each")]
-            use $crate::fleetfile::{Effect::*, Key, Map, Typed};
+            use $crate::fleetfile::{Effect::*, Key, Map};
 
             &Map {
                 id: $id,
@@ -32,8 +32,7 @@ macro_rules! keys {
                 keys: &[$(Key {
                     name: stringify!($key),
                     text: concat!($($text),+),
-                    is_name: <$reader as Typed>::IS_NAME,
-                    value_type: <$reader as Typed>::TYPE,
+                    value_type: $value_type,
                     absence: absence!($absence $($said)?),
                     effect: $effect,
                     example: $example,
@@ -128,7 +127,7 @@ macro_rules! map {
 
         const _: () = {
             use $crate::fleetfile::declare::{keys, optional, reader};
-            use $crate::fleetfile::{Declared, Field, Fields, Map, Missing, Readable, Typed, ValueType};
+            use $crate::fleetfile::{Declared, Field, Fields, Key, Map, Readable, ValueType};
             use $crate::problem::{Checked, Diagnostics, Problem};
 
             impl Declared for $map {
@@ -136,7 +135,7 @@ macro_rules! map {
                     $id: $owner, $prefix, $place $(, name: $named)?;
                     $(
                         $(#[doc = $text])+
-                        $key: reader!($type $(, $reader)?) {
+                        $key: <reader!($type $(, $reader)?) as Readable>::TYPE => {
                             $absence $(($by))? $(: $said)?,
                             effect: $effect, example: $example $(, also_called: $other)?
                         }
@@ -145,13 +144,10 @@ macro_rules! map {
                 };
             }
 
-            impl Typed for $map {
-                const TYPE: ValueType = ValueType::Nested(<Self as Declared>::MAP);
-            }
-
             impl Readable for $map {
                 type Value = Self;
                 type Partial = $partial;
+                const TYPE: ValueType = ValueType::Nested(Self::MAP);
 
                 fn read(field: &Field<'_>) -> Checked<$partial> {
                     let fields = Fields::read(field, Self::MAP)?;
@@ -169,8 +165,8 @@ macro_rules! map {
                     Ok(partial)
                 }
 
-                fn absent(missing: &Missing<'_, '_>) -> Checked<$partial> {
-                    missing.as_empty::<Self>()
+                fn absent(fields: &Fields<'_>, key: &Key) -> Checked<$partial> {
+                    fields.as_empty::<Self>(key)
                 }
 
                 fn finish(partial: $partial) -> Checked<Self> {

@@ -15,8 +15,6 @@ use std::ops::Range;
 const SECRET_KEYS: [&str; 1] = ["cmdline"];
 /// The most values of all VMs together, each VM's with those of its profile. A long text counts as several.
 const VALUE_LIMIT: usize = 600_000;
-/// So many bytes of text count as a value.
-const VALUE_LENGTH: usize = 64;
 
 /// What placeholders stand for at some place; `None`: nothing there.
 #[derive(Clone, Copy)]
@@ -50,8 +48,8 @@ impl Room {
         self.0.get()
     }
 
-    fn take(&self, text: &str, node: &Node, found: &Diagnostics) -> Checked<()> {
-        let left = self.check()?.checked_sub(1 + text.len() / VALUE_LENGTH);
+    fn take(&self, weight: usize, node: &Node, found: &Diagnostics) -> Checked<()> {
+        let left = self.check()?.checked_sub(weight);
         let left = left.ok_or_else(|| {
             let message = format!("with this, the fleet's VMs have more than {VALUE_LIMIT} values");
             Problem::new(ProblemKind::FileTooLarge, &node.range, message)
@@ -82,10 +80,8 @@ impl<'a> Placeholders<'a> {
                 node.with(Value::Map(entries.collect::<Checked<_>>()?))
             }
         };
-        match &expanded.value {
-            Value::Scalar(text, _) => self.room.take(text, node, self.scope.found)?,
-            _ => self.room.take("", node, self.scope.found)?,
-        }
+        let weight = expanded.value.weight();
+        self.room.take(weight, node, self.scope.found)?;
         Ok(expanded)
     }
 
@@ -131,10 +127,9 @@ impl<'a> Placeholders<'a> {
             (Ok(text), None) => Ok(text),
             (Ok(_), Some(reported)) => Err(reported),
             (Err(wrong), _) => {
-                let start = sources.verbatim(node, written);
+                let place_of = sources.parts(node, written);
                 let reports = wrong.into_iter().map(|part| {
-                    let at = |start: usize| start + part.start..start + part.end;
-                    let place = start.map_or_else(|| node.range.clone(), at);
+                    let place = place_of(&part);
                     let told = found.is_told(&place);
                     let tell = || self.problem(&written[part], place, node).report(found);
                     told.unwrap_or_else(tell)
@@ -144,27 +139,28 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    fn name(&self) -> Option<Checked<&'a str>> {
-        let vm = self.scope.vm?;
-        Some(vm.map(|vm| vm.value.as_str()))
+    /// The words that stand for one thing each.
+    fn words(&self) -> [(&'static str, Option<Checked<&'a str>>); 4] {
+        let name = self.scope.vm.map(|vm| vm.map(|vm| vm.value.as_str()));
+        [
+            ("name", name),
+            ("index", self.index),
+            ("fleet", self.fleet),
+            ("host", self.host.map(Ok)),
+        ]
     }
 
     /// What a word stands for, if for anything.
     fn value(&self, word: &str) -> Option<Checked<&'a str>> {
-        match word {
-            "name" => self.name(),
-            "index" => self.index,
-            "host" => self.host.map(Ok),
-            "fleet" => self.fleet,
-            _ => {
-                if let Some(name) = word.strip_prefix("var.") {
-                    let var = self.vars?.known.get(name)?.as_ref();
-                    return Some(var.map(|var| var.value.as_str()).map_err(|why| *why));
-                }
-                let value = self.secrets.get(word.strip_prefix("env.")?)?;
-                (self.secret && value.len() >= SHORTEST).then_some(Ok(value))
-            }
+        if let Some((_, value)) = self.words().into_iter().find(|(known, _)| *known == word) {
+            return value;
         }
+        if let Some(name) = word.strip_prefix("var.") {
+            let var = self.vars?.known.get(name)?.as_ref();
+            return Some(var.map(|var| var.value.as_str()).map_err(|why| *why));
+        }
+        let value = self.secrets.get(word.strip_prefix("env.")?)?;
+        (self.secret && value.len() >= SHORTEST).then_some(Ok(value))
     }
 
     fn problem(&self, word: &str, place: Range<usize>, node: &Node) -> Problem {
@@ -244,15 +240,12 @@ impl<'a> Placeholders<'a> {
     }
 
     fn known(&self) -> Vec<&'static str> {
-        let words = [
-            ("name", self.scope.vm.is_some()),
-            ("index", self.index.is_some()),
-            ("fleet", self.fleet.is_some()),
-            ("host", self.host.is_some()),
-            ("var.NAME", self.vars.is_some()),
-            ("env.NAME", self.secret),
-        ];
-        let known = words.into_iter().filter(|(_, known)| *known);
+        let words = self.words().map(|(word, value)| (word, value.is_some()));
+        let families = [("var.NAME", self.vars.is_some()), ("env.NAME", self.secret)];
+        let known = words
+            .into_iter()
+            .chain(families)
+            .filter(|(_, known)| *known);
         known.map(|(word, _)| word).collect()
     }
 }

@@ -63,8 +63,14 @@ impl Topic {
 pub(crate) fn topics(root: &'static Map) -> Vec<Topic> {
     let maps = root.all();
     let keys = maps.iter().flat_map(|map| {
-        let done = map.keys.iter().map(|key| key_topic(&maps, map, key));
-        done.chain(map.planned.iter().map(|name| planned(map, name)))
+        let done = map.keys.iter();
+        let done = done.map(|key| (key.name, Some(key_text(&maps, map, key))));
+        let planned = map.planned.iter().map(|name| (*name, None));
+        done.chain(planned).map(|(name, about)| KeyTopic {
+            key: format!("{}{name}", map.prefix),
+            of: map.owner,
+            about,
+        })
     });
     let problems = ProblemKind::ALL.iter();
     let problems = problems.map(|code| Topic::Problem(code.topic()));
@@ -122,15 +128,7 @@ fn near(word: &str, topics: &[Topic]) -> Option<String> {
     nearest(word, ends.chain(names)).map(str::to_owned)
 }
 
-fn planned(map: &Map, name: &str) -> KeyTopic {
-    KeyTopic {
-        key: format!("{}{name}", map.prefix),
-        of: map.owner,
-        about: None,
-    }
-}
-
-fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
+pub(super) fn key_text(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyText {
     let value_type = key.value_type;
     let described = value_type.described();
     let (default, absence) = match key.absence {
@@ -138,7 +136,7 @@ fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
         Absence::Value(text) => (Some(text), Some(format!("`{text}`"))),
         Absence::Means(text) => (None, Some(text.to_owned())),
     };
-    let about = KeyText {
+    KeyText {
         meaning: key.text.trim_start(),
         value: match value_type.placeholders() {
             Some(placeholders) => format!("{described}; {placeholders}"),
@@ -152,11 +150,6 @@ fn key_topic(maps: &[&'static Map], map: &'static Map, key: &Key) -> KeyTopic {
             Effect::Told(text) => text,
         },
         example: example(maps, map, &format!("{}: {}", key.name, key.example)),
-    };
-    KeyTopic {
-        key: format!("{}{}", map.prefix, key.name),
-        of: map.owner,
-        about: Some(about),
     }
 }
 

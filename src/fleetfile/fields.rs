@@ -243,7 +243,7 @@ impl<'n> Fields<'n> {
                 ..Field::of_map(&key.range, value, self.of.scope)
             };
             self.given.insert(known.name, field);
-        } else if known.is_name {
+        } else if known.is_name() {
             let message = format!("`{name}` has no value");
             let problem = Problem::new(ProblemKind::MissingKey, &key.range, message);
             self.of

@@ -8,8 +8,6 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// What it says, in whole sentences.
     pub(crate) text: &'static str,
-    /// Whether something is called by it, so that `null` is no way to leave it out.
-    pub(crate) is_name: bool,
     pub(crate) value_type: ValueType,
     pub(crate) absence: Absence,
     pub(crate) effect: Effect,
@@ -22,6 +20,11 @@ pub(crate) struct Key {
 impl Key {
     pub(crate) const fn is_required(&self) -> bool {
         matches!(self.absence, Absence::Error)
+    }
+
+    /// Whether something is called by it, so that `null` is no way to leave it out.
+    pub(crate) fn is_name(&self) -> bool {
+        self.name == "name"
     }
 }
 

@@ -21,16 +21,11 @@ pub(crate) struct Layered<P> {
 
 /// What VMs are made of, besides their own keys.
 struct Layers<'n> {
-    defaults: Option<&'n Field<'n>>,
+    defaults: Option<&'n Node>,
     profiles: BTreeMap<&'n str, (&'n Node, &'n Node)>,
     /// What is said about all VMs with a certain profile that are of a certain range, by where these begin.
     merged: BTreeMap<[Option<usize>; 2], Node>,
     words: Placeholders<'n>,
-}
-
-struct Profile<'n> {
-    used: Range<usize>,
-    body: &'n Node,
 }
 
 /// Reads all VMs. `words` are what placeholders stand for, apart from the VM's own name.
@@ -49,7 +44,7 @@ pub(crate) fn layered<T: Readable>(
         is_map
     });
     let mut layers = Layers {
-        defaults,
+        defaults: defaults.map(|field| field.node),
         profiles: file.get("profiles").map(profiles).unwrap_or_default(),
         merged: BTreeMap::new(),
         words,
@@ -59,7 +54,7 @@ pub(crate) fn layered<T: Readable>(
     words.scope.found.turn(None, &[]);
     // So many are not checked, either.
     words.room.check()?;
-    layers.read_alone::<T>(ranges);
+    layers.read_alone::<T>(ranges, defaults);
     declared.map(|_| vms)
 }
 
@@ -109,11 +104,11 @@ impl<'n> Layers<'n> {
         found.turn(Some(number), &layers);
         let profile = self.profile(declared, words);
         let known = profile.as_ref().ok().and_then(Option::as_ref);
-        if let Some(Profile { used, body }) = known {
-            layers.push(declared.layer(body.extent(), used));
+        if let Some((layer, _)) = known {
+            layers.push(layer.clone());
             found.turn(Some(number), &layers);
         }
-        let base = self.base(known.map(|profile| profile.body), declared.range);
+        let base = self.base(known.map(|(_, body)| *body), declared.range);
         let own = declared.own.filter(|own| !matches!(own.value, Value::Null));
         let merged = own.map_or_else(|| base.clone(), |own| merge(base, own));
         let node = words.expand(&merged)?;
@@ -129,21 +124,23 @@ impl<'n> Layers<'n> {
     /// The parts of the files that a VM is made of, besides its own and its profile.
     fn parts(&self, declared: &DeclaredVm<'_>) -> Vec<Layer> {
         let vars = self.words.vars.map_or(0..0, |vars| vars.extent.clone());
-        let defaults = self.defaults.map(|defaults| defaults.node);
         let range = declared.range.filter(|_| declared.own.is_some());
-        let bodies = [defaults, range].into_iter().flatten().map(Node::extent);
+        let bodies = [self.defaults, range]
+            .into_iter()
+            .flatten()
+            .map(Node::extent);
         let extents = [vars].into_iter().chain(bodies);
         let layer = |extent| declared.layer(extent, &declared.key.range);
         extents.map(layer).collect()
     }
 
+    /// The VM's profile, as a layer and what it says.
     fn profile(
         &self,
         declared: &DeclaredVm<'n>,
         words: Placeholders<'_>,
-    ) -> Checked<Option<Profile<'n>>> {
-        let defaults = self.defaults.map(|defaults| defaults.node);
-        let mut strongest = [declared.own, declared.range, defaults]
+    ) -> Checked<Option<(Layer, &'n Node)>> {
+        let mut strongest = [declared.own, declared.range, self.defaults]
             .into_iter()
             .flatten();
         let Some((key, value)) = strongest.find_map(|layer| layer.entry("profile")) else {
@@ -160,10 +157,7 @@ impl<'n> Layers<'n> {
             }
         };
         match self.profiles.get(written.as_str()) {
-            Some((_, body)) => Ok(Some(Profile {
-                used: node.range.clone(),
-                body,
-            })),
+            Some((_, body)) => Ok(Some((declared.layer(body.extent(), &node.range), body))),
             None => Err(self
                 .unknown_profile(written, &node)
                 .report(words.scope.found)),
@@ -185,7 +179,7 @@ impl<'n> Layers<'n> {
 
     /// What is said about every VM with a certain profile that is of a certain range.
     fn base(&mut self, profile: Option<&'n Node>, range: Option<&'n Node>) -> &Node {
-        let defaults = self.defaults.map(|defaults| defaults.node);
+        let defaults = self.defaults;
         let begin = [profile, range].map(|body| body.map(|body| body.range.start));
         self.merged.entry(begin).or_insert_with(|| {
             let nothing = Node {
@@ -201,7 +195,7 @@ impl<'n> Layers<'n> {
 
     /// Reads each layer for itself, too: what is wrong with a profile is told even if no VM has it, and what every VM
     /// says differently can still be wrong.
-    fn read_alone<T: Readable>(&self, ranges: &[(&Node, &Node)]) {
+    fn read_alone<T: Readable>(&self, ranges: &[(&Node, &Node)], defaults: Option<&Field<'_>>) {
         let open = Some(Err(Diagnostics::left_open()));
         let scope = Scope {
             vm: open,
@@ -214,7 +208,7 @@ impl<'n> Layers<'n> {
         };
         let entries = self.profiles.values().chain(ranges);
         let entries = entries.map(|(key, body)| (&key.range, *body));
-        let layers = entries.chain(self.defaults.map(|field| (&field.key, field.node)));
+        let layers = entries.chain(defaults.map(|field| (&field.key, field.node)));
         for (key, body) in layers.filter(|(_, body)| matches!(body.value, Value::Map(_))) {
             if scope.found.patience().is_err() {
                 return;

@@ -23,6 +23,7 @@ pub(crate) use expand::{Placeholders, Room, Vars, environment_names};
 pub(crate) use fields::{Field, Fields, Scope, Spanned};
 pub(crate) use key::{Absence, Effect, Key, Map, ValueType};
 pub(crate) use layers::{Layered, layered};
-pub(crate) use readable::{Declared, Listed, Missing, Readable, Scalar, Typed};
+pub(crate) use readable::{Declared, Listed, Readable, Scalar};
 pub(crate) use scalars::{Beside, Words};
+pub(crate) use vars::VAR;
 pub(crate) use written::written;

@@ -80,14 +80,11 @@ impl NameRange {
         self.brackets.iter().map(bracket).sum::<usize>() + self.end.chars().count()
     }
 
-    /// How many names it has; `None`: more than can be counted.
-    pub(crate) fn count(&self) -> Option<u64> {
-        let sum = |runs: &[Run]| {
-            let mut counts = runs.iter().map(Run::count);
-            counts.try_fold(0u64, u64::checked_add)
-        };
-        let mut sums = self.brackets.iter().map(|(_, runs)| sum(runs));
-        sums.try_fold(1u64, |product, sum| product.checked_mul(sum?))
+    /// How many names it has; `u64::MAX`: more than can be counted.
+    pub(crate) fn count(&self) -> u64 {
+        let counts = |runs: &[Run]| runs.iter().map(Run::count).fold(0, u64::saturating_add);
+        let sums = self.brackets.iter().map(|(_, runs)| counts(runs));
+        sums.fold(1, u64::saturating_mul)
     }
 
     /// Its VMs. There are [`count`](Self::count) of them.
@@ -214,7 +211,7 @@ mod tests {
     fn names(text: &str) -> String {
         let range = NameRange::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
         let members = range.members();
-        assert_eq!(range.count(), Some(members.len() as u64));
+        assert_eq!(range.count(), members.len() as u64);
         let names: Vec<_> = members.into_iter().map(|member| member.name).collect();
         names.join(" ")
     }
@@ -238,52 +235,31 @@ mod tests {
         assert_eq!(names("a[1][2]"), "a12");
     }
 
-    #[test]
-    fn an_index_is_the_text_as_written() {
-        let indices = |text: &str| {
-            let members = NameRange::parse(text).unwrap().members();
-            members
-                .into_iter()
-                .map(|member| member.index)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(indices("a[08-10]"), ["08", "09", "10"]);
-        assert_eq!(indices("r[1-2]n[03]"), ["1-03", "2-03"]);
-    }
-
+    /// What `tests/invalid/range` has not.
     #[test]
     fn the_wrong_part_is_named() {
-        assert_eq!(wrong("a[1-2"), "[");
-        assert_eq!(wrong("a1-2]"), "]");
         assert_eq!(wrong("a[1-2]]"), "]");
         assert_eq!(wrong("a[[1-2]"), "[");
-        assert_eq!(wrong("a[]"), "[]");
         assert_eq!(wrong("a[1,]"), "[1,]");
-        assert_eq!(wrong("a[1,b]"), "b");
-        assert_eq!(wrong("a[1, 2]"), " 2");
         assert_eq!(wrong("a[1-2-3]"), "1-2-3");
         assert_eq!(wrong("a[1-]"), "1-");
-        assert_eq!(wrong("a[5-1]"), "5-1");
         assert_eq!(wrong("a[3,1-9/0]"), "1-9/0");
-        assert_eq!(wrong("a[1/2]"), "1/2");
-        assert_eq!(wrong("a[01-100]"), "01-100");
         assert_eq!(wrong("a[1-010]"), "1-010");
-        assert_eq!(wrong("a[1-9999999999999999999]"), "1-9999999999999999999");
     }
 
     #[test]
     fn a_range_beyond_count_is_not_counted() {
         let many = NameRange::parse(&"[0-999999999999]".repeat(9)).unwrap();
-        assert_eq!(many.count(), None);
+        assert_eq!(many.count(), u64::MAX);
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in "[a\\[\\]0-9,/é-]{0,20}") {
             if let Ok(range) = NameRange::parse(&text)
-                && range.count().is_some_and(|count| count <= 1000)
+                && range.count() <= 1000
             {
-                prop_assert_eq!(range.members().len() as u64, range.count().unwrap_or(0));
+                prop_assert_eq!(range.members().len() as u64, range.count());
             }
         }
 

@@ -6,22 +6,17 @@ use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::yaml::{Kind, Node, Value, at};
 use std::ops::Range;
 
-pub(crate) trait Typed {
-    /// Whether something is called by it, so that `null` is no way to leave it out.
-    const IS_NAME: bool = false;
-    const TYPE: ValueType;
-}
-
 /// What may stand at a key, and how it is read.
-pub(crate) trait Readable: Typed {
+pub(crate) trait Readable {
     type Value;
     /// What could be read, with places.
     type Partial;
+    const TYPE: ValueType;
 
     fn read(field: &Field<'_>) -> Checked<Self::Partial>;
     /// What it means that nothing is given.
-    fn absent(missing: &Missing<'_, '_>) -> Checked<Self::Partial> {
-        Err(missing.fields.missing(missing.key))
+    fn absent(fields: &Fields<'_>, key: &Key) -> Checked<Self::Partial> {
+        Err(fields.missing(key))
     }
     fn finish(partial: Self::Partial) -> Checked<Self::Value>;
     /// Finds what is wrong with a value whose parts are all of the right type.
@@ -47,14 +42,8 @@ pub(crate) trait Listed: Declared {
 /// What is one text, number or truth in the file.
 pub(crate) trait Scalar {
     type Value;
-    const IS_NAME: bool = false;
     const TYPE: ValueType;
     fn scalar(field: &Field<'_>) -> Checked<Self::Value>;
-}
-
-pub(crate) struct Missing<'f, 'n> {
-    fields: &'f Fields<'n>,
-    key: &'static Key,
 }
 
 /// What follows from the other keys of the same map.
@@ -71,36 +60,34 @@ impl<'n> Fields<'n> {
             return T::read(field);
         }
         let key = self.map.find(name).ok_or(Diagnostics::left_open())?;
-        let missing = Missing { fields: self, key };
         match (derived, key.absence) {
             (Some(derived), _) => derived(self.of.scope.found),
             (None, Absence::Error) => Err(self.missing(key)),
-            (None, Absence::Value(text)) => missing.default::<T>(text),
-            (None, Absence::Means(_)) => T::absent(&missing),
+            (None, Absence::Value(text)) => self.default::<T>(key, text),
+            (None, Absence::Means(_)) => T::absent(self, key),
         }
     }
-}
 
-impl Missing<'_, '_> {
-    fn default<T: Readable>(&self, text: &str) -> Checked<T::Partial> {
+    fn default<T: Readable>(&self, key: &Key, text: &str) -> Checked<T::Partial> {
         // What follows from the VM's name is said where the VM is declared.
         let (text, place) = if text.contains("{name}") {
-            let vm = self.fields.of.scope.vm;
-            let vm = vm.ok_or(Diagnostics::left_open())??;
+            let vm = self.of.scope.vm.ok_or(Diagnostics::left_open())??;
             (&*text.replace("{name}", vm.value.as_str()), &vm.range)
         } else {
-            (text, &self.fields.of.key)
+            (text, &self.of.key)
         };
         let value = Value::Scalar(text.to_owned(), Kind::of(text));
-        self.read::<T>(value, place, None)
+        self.implied::<T>(key, value, place, None)
     }
 
-    pub(crate) fn as_empty<T: Readable>(&self) -> Checked<T::Partial> {
-        self.read::<T>(Value::Null, &self.fields.of.key, Some(self.fields.map))
+    /// A map that is not given, as one with nothing in it.
+    pub(crate) fn as_empty<T: Readable>(&self, key: &Key) -> Checked<T::Partial> {
+        self.implied::<T>(key, Value::Null, &self.of.key, Some(self.map))
     }
 
-    fn read<T: Readable>(
+    fn implied<T: Readable>(
         &self,
+        key: &Key,
         value: Value,
         place: &Range<usize>,
         missing_in: Option<&'static Map>,
@@ -111,30 +98,18 @@ impl Missing<'_, '_> {
             value,
         };
         T::read(&Field {
-            name: format!("{}{}", self.fields.map.prefix, self.key.name),
-            example: self.key.example,
+            name: format!("{}{}", self.map.prefix, key.name),
+            example: key.example,
             missing_in,
-            ..Field::of_map(place, &node, self.fields.of.scope)
+            ..Field::of_map(place, &node, self.of.scope)
         })
     }
-}
-
-impl<T: Scalar> Typed for T {
-    const IS_NAME: bool = <T as Scalar>::IS_NAME;
-    const TYPE: ValueType = <T as Scalar>::TYPE;
-}
-
-impl<T: Typed> Typed for Option<T> {
-    const TYPE: ValueType = T::TYPE;
-}
-
-impl<T: Listed> Typed for Vec<T> {
-    const TYPE: ValueType = ValueType::List(T::MAP);
 }
 
 impl<T: Scalar> Readable for T {
     type Value = T::Value;
     type Partial = Spanned<T::Value>;
+    const TYPE: ValueType = <T as Scalar>::TYPE;
 
     fn read(field: &Field<'_>) -> Checked<Self::Partial> {
         let value = T::scalar(field)?;
@@ -149,12 +124,13 @@ impl<T: Scalar> Readable for T {
 impl<T: Readable> Readable for Option<T> {
     type Value = Option<T::Value>;
     type Partial = Option<T::Partial>;
+    const TYPE: ValueType = T::TYPE;
 
     fn read(field: &Field<'_>) -> Checked<Self::Partial> {
         T::read(field).map(Some)
     }
 
-    fn absent(_: &Missing<'_, '_>) -> Checked<Self::Partial> {
+    fn absent(_: &Fields<'_>, _: &Key) -> Checked<Self::Partial> {
         Ok(None)
     }
 
@@ -172,6 +148,7 @@ impl<T: Readable> Readable for Option<T> {
 impl<T: Listed> Readable for Vec<T> {
     type Value = Vec<T::Value>;
     type Partial = Vec<Checked<T::Partial>>;
+    const TYPE: ValueType = ValueType::List(T::MAP);
 
     fn read(field: &Field<'_>) -> Checked<Self::Partial> {
         let Value::List(entries) = &field.node.value else {
@@ -192,7 +169,7 @@ impl<T: Listed> Readable for Vec<T> {
         Ok(entries.collect())
     }
 
-    fn absent(_: &Missing<'_, '_>) -> Checked<Self::Partial> {
+    fn absent(_: &Fields<'_>, _: &Key) -> Checked<Self::Partial> {
         Ok(Vec::new())
     }
 

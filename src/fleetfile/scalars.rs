@@ -159,10 +159,9 @@ impl Scalar for Duration {
 
 /// Names: all have the same rule.
 macro_rules! name {
-    ($name:ty, $is_name:literal) => {
+    ($name:ty) => {
         impl Scalar for $name {
             type Value = Self;
-            const IS_NAME: bool = $is_name;
             const TYPE: ValueType = ValueType::Name;
             fn scalar(field: &Field<'_>) -> Checked<Self> {
                 field.parsed("a name", str::parse)
@@ -171,9 +170,9 @@ macro_rules! name {
     };
 }
 
-name!(FleetName, false);
-name!(MachineName, false);
-name!(DiskName, true);
+name!(FleetName);
+name!(MachineName);
+name!(DiskName);
 
 impl Scalar for HostPath {
     type Value = Self;

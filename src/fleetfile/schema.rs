@@ -1,19 +1,16 @@
 //! The JSON Schema of fleet files, for editors. It is made from the tables of keys.
 
-use super::explain::{self, KeyText, Topic};
+use super::explain::{KeyText, key_text};
 use super::key::{Absence, Key, Map, ValueType};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// The schema as text. It is of draft 07, the newest that editors' YAML servers know in full.
 #[must_use]
 pub(crate) fn schema(root: &'static Map) -> String {
-    let texts: BTreeMap<String, KeyText> =
-        explain::topics(root).into_iter().filter_map(text).collect();
     let maps = root.all();
-    let mut whole = object(&maps, root, &texts);
+    let mut whole = object(&maps, root);
     let inner = maps.iter().skip(1);
-    let definitions = inner.map(|map| (map.id.to_owned(), object(&maps, map, &texts)));
+    let definitions = inner.map(|map| (map.id.to_owned(), object(&maps, map)));
     whole["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     whole["title"] = "armfleet fleet file".into();
     whole["definitions"] = definitions.collect();
@@ -21,19 +18,12 @@ pub(crate) fn schema(root: &'static Map) -> String {
     serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n"
 }
 
-fn text(topic: Topic) -> Option<(String, KeyText)> {
-    match topic {
-        Topic::Key(topic) => Some((topic.key, topic.about?)),
-        Topic::Problem(_) | Topic::HostCheck(_) => None,
-    }
-}
-
-fn object(maps: &[&'static Map], map: &Map, texts: &BTreeMap<String, KeyText>) -> Value {
+fn object(maps: &[&'static Map], map: &'static Map) -> Value {
     let whole = is_whole(maps, map);
     let properties = map.keys.iter().map(|key| {
-        let text = texts.get(&format!("{}{}", map.prefix, key.name));
-        let nullable = !(key.is_name || whole && key.is_required());
-        (key.name.to_owned(), property(nullable, key, text))
+        let text = key_text(maps, map, key);
+        let nullable = !(key.is_name() || whole && key.is_required());
+        (key.name.to_owned(), property(nullable, key, &text))
     });
     let mut object = json!({
         "type": if whole { json!("object") } else { json!(["object", "null"]) },
@@ -54,7 +44,7 @@ fn is_whole(maps: &[&'static Map], map: &Map) -> bool {
     keys.any(|key| matches!(key.value_type, ValueType::List(inner) if inner.id == map.id))
 }
 
-fn property(nullable: bool, key: &Key, text: Option<&KeyText>) -> Value {
+fn property(nullable: bool, key: &Key, text: &KeyText) -> Value {
     let mut property = key.value_type.schema(nullable);
     if property.get("$ref").is_some() {
         // In draft 07, what stands beside a reference is not read; and without a type, editors complete the key only.
@@ -63,20 +53,13 @@ fn property(nullable: bool, key: &Key, text: Option<&KeyText>) -> Value {
     if let Absence::Value(default) = key.absence {
         property["default"] = default_value(key.value_type, default);
     }
-    if let Some(KeyText {
-        meaning,
-        absence,
-        effect,
-        ..
-    }) = text
-    {
-        let absence = match absence {
-            Some(absence) => format!("Left out: {absence}."),
-            None => "Must be given.".to_owned(),
-        };
-        let description = format!("{meaning}\n\n{absence}\n\nA change takes effect {effect}.");
-        property["description"] = description.into();
-    }
+    let absence = match &text.absence {
+        Some(absence) => format!("Left out: {absence}."),
+        None => "Must be given.".to_owned(),
+    };
+    let (meaning, effect) = (text.meaning, text.effect);
+    let description = format!("{meaning}\n\n{absence}\n\nA change takes effect {effect}.");
+    property["description"] = description.into();
     property
 }
 

@@ -4,38 +4,22 @@ use super::declare::keys;
 use super::expand::{Placeholders, Var, Vars, undeclared};
 use super::fields::{Field, Fields, Spanned};
 use super::key::{Map, ValueType};
-use super::readable::Typed;
 use super::scalars::LONGEST;
 use crate::problem::{Checked, Problem, ProblemKind};
 use crate::yaml::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-static VAR: &Map = keys! {
+pub(crate) static VAR: &Map = keys! {
     "var": "a variable", "vars.", "it belongs to a variable, under its name in `vars`";
     /// The variable's value unless `--var` gives one. It is taken as it is; `{{` stands for `{`.
-    default: AnyValue { absent: "`--var` must give the value", effect: Now, example: "bookworm" }
+    default: ValueType::Value => { absent: "`--var` must give the value", effect: Now, example: "bookworm" }
     /// Whether `--var` must give the value. A variable without a default is required anyway, and one with a default is
     /// not; the key only says so.
-    required: bool { absent: "required without a default, and only then", effect: Now, example: "false" }
+    required: ValueType::Boolean => { absent: "required without a default, and only then", effect: Now, example: "false" }
     /// What the variable is for; it is shown where a value is missing.
-    description: String { absent: "nothing is shown", effect: Now, example: "the Debian release of the guests" }
+    description: ValueType::Text => { absent: "nothing is shown", effect: Now, example: "the Debian release of the guests" }
 };
-
-impl Typed for Vars {
-    const TYPE: ValueType = ValueType::Named(VAR, "release");
-}
-
-/// What is taken as it is: any text, number or truth.
-struct AnyValue;
-
-impl Typed for AnyValue {
-    const TYPE: ValueType = ValueType::Value;
-}
-
-impl Typed for String {
-    const TYPE: ValueType = ValueType::Text;
-}
 
 impl Vars {
     /// Reads `vars`, and gives them their values. `words` are what defaults may hold.

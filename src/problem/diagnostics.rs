@@ -4,7 +4,7 @@ use super::kind::ProblemKind;
 use crate::values::Secrets;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// A file in which there is a problem, or could be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,25 +158,12 @@ impl Problems {
         let end = range.end.max(range.start) - start;
         (number, range.start - start..end)
     }
-
-    /// The problems.
-    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.list.iter()
-    }
-
-    /// How many there are.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "never empty")]
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
 }
 
-impl<'a> IntoIterator for &'a Problems {
-    type Item = &'a Problem;
-    type IntoIter = std::slice::Iter<'a, Problem>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
+impl Deref for Problems {
+    type Target = [Problem];
+    fn deref(&self) -> &[Problem] {
+        &self.list
     }
 }
 

@@ -127,6 +127,15 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
+/// Numbers that no key takes.
+macro_rules! visit_numbers {
+    ($($visit:ident: $number:ty),*) => {$(
+        fn $visit<E: Error>(self, _: $number) -> Result<Node, E> {
+            self.scalar(Kind::Number)
+        }
+    )*};
+}
+
 impl<'de> Visitor<'de> for Reader<'_> {
     type Value = Node;
 
@@ -147,21 +156,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         self.scalar(Kind::Whole(value))
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Node, E> {
-        self.scalar(Kind::Number)
-    }
-
-    fn visit_u128<E: Error>(self, _: u128) -> Result<Node, E> {
-        self.scalar(Kind::Number)
-    }
-
-    fn visit_i128<E: Error>(self, _: i128) -> Result<Node, E> {
-        self.scalar(Kind::Number)
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Node, E> {
-        self.scalar(Kind::Number)
-    }
+    visit_numbers! { visit_i64: i64, visit_u128: u128, visit_i128: i128, visit_f64: f64 }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
         match &self.place.value {

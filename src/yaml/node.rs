@@ -35,6 +35,19 @@ pub(crate) enum Kind {
     Text,
 }
 
+/// So many bytes of text count as a value.
+const VALUE_LENGTH: usize = 64;
+
+impl Value {
+    /// How many values it counts as by itself.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Scalar(text, _) => 1 + text.len() / VALUE_LENGTH,
+            _ => 1,
+        }
+    }
+}
+
 impl Kind {
     /// What a text would be taken for that stands in the place of a placeholder.
     pub(crate) fn of(text: &str) -> Self {

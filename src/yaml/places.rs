@@ -13,8 +13,6 @@ use std::ops::Range;
 const DEPTH_LIMIT: usize = 32;
 /// The most values, counted as often as aliases repeat them; ten thousand VMs have less. A long text counts as several.
 const VALUE_LIMIT: usize = 250_000;
-/// So many bytes of text count as a value.
-const VALUE_LENGTH: usize = 64;
 
 /// Finds the places of the first document's values, all of whose scalars are taken for texts.
 ///
@@ -165,7 +163,7 @@ impl Builder<'_> {
     }
 
     fn close(&mut self, range: Range<usize>, anchor: usize, value: Value) -> Checked<()> {
-        self.count_in(own_count(&value), || {
+        self.count_in(value.weight(), || {
             let message = format!("the file has more than {VALUE_LIMIT} values");
             Problem::new(ProblemKind::FileTooLarge, &range, message)
                 .help("make several fleet files of it, each with a fleet name of its own")
@@ -234,22 +232,14 @@ impl Builder<'_> {
     }
 }
 
-/// How many values a value counts as by itself.
-fn own_count(value: &Value) -> usize {
-    match value {
-        Value::Scalar(text, _) => 1 + text.len() / VALUE_LENGTH,
-        _ => 1,
-    }
-}
-
-/// The same with everything in it.
+/// How many values a value counts as, with everything in it.
 fn count(node: &Node) -> usize {
     let inner: usize = match &node.value {
         Value::List(entries) => entries.iter().map(count).sum(),
         Value::Map(entries) => entries.iter().map(|(key, of)| count(key) + count(of)).sum(),
         _ => 0,
     };
-    own_count(&node.value) + inner
+    node.value.weight() + inner
 }
 
 /// The first character of a map or list: what there is to point at.

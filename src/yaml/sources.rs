@@ -16,80 +16,74 @@ pub struct FleetFile<'a> {
     pub bytes: &'a [u8],
 }
 
-/// All files, each with the position that its first byte counts as.
+/// All files, each with its folder.
 #[derive(Debug)]
-pub(crate) struct Sources<'a>(Vec<(usize, FleetFile<'a>)>);
+pub(crate) struct Sources<'a>(Vec<(&'a str, Source)>);
 
 impl<'a> Sources<'a> {
     pub(crate) fn new(files: &[FleetFile<'a>]) -> Self {
         let mut start = 0;
         let place = |file: &FleetFile<'a>| {
-            let placed = (start, *file);
+            let (name, bytes) = (file.name.to_owned(), file.bytes.to_owned());
+            let source = Source { name, bytes, start };
             // The end of a file is a place of its own.
             start += file.bytes.len() + 1;
-            placed
+            (file.folder, source)
         };
         Self(files.iter().map(place).collect())
     }
 
     /// The values of all files that can be read as YAML; fails unless all can.
     pub(crate) fn read(&self, found: &Diagnostics) -> Checked<Vec<Node>> {
-        let read = |(start, file): &(usize, FleetFile<'_>)| {
-            if start + file.bytes.len() > FILES_LIMIT {
+        let read = |(_, source): &(&str, Source)| {
+            let start = source.start;
+            if start + source.bytes.len() > FILES_LIMIT {
                 let message =
                     format!("with this file, the fleet has more than {FILES_LIMIT} bytes");
-                let place = *start..*start;
-                let problem = Problem::new(ProblemKind::FileTooLarge, &place, message);
+                let problem = Problem::new(ProblemKind::FileTooLarge, &(start..start), message);
                 return Err(problem.report(found));
             }
-            let text = document::decode(file.bytes, *start, found)?;
-            document::read(text, *start, found)
+            let text = document::decode(&source.bytes, start, found)?;
+            document::read(text, start, found)
         };
         let nodes: Vec<_> = self.0.iter().map(read).collect();
         nodes.into_iter().collect()
     }
 
     pub(crate) fn folder(&self, at: usize) -> &'a str {
-        self.file(at).map_or("/", |(_, file)| file.folder)
+        self.file(at).map_or("/", |(folder, _)| folder)
     }
 
-    pub(crate) fn text(&self, range: &Range<usize>) -> &'a str {
-        let text = self.file(range.start).and_then(|(start, file)| {
-            let bytes = file.bytes.get(range.start - start..range.end - start)?;
+    pub(crate) fn text(&self, range: &Range<usize>) -> &str {
+        let text = self.file(range.start).and_then(|(_, source)| {
+            let place = range.start - source.start..range.end - source.start;
+            let bytes = source.bytes.get(place)?;
             std::str::from_utf8(bytes).ok()
         });
         text.unwrap_or_default()
     }
 
-    /// The place of a part of a value, if the value stands in its file as it is; otherwise all of it.
-    pub(crate) fn part(&self, node: &Node, written: &str, part: &Range<usize>) -> Range<usize> {
-        self.verbatim(node, written).map_or_else(
-            || node.range.clone(),
-            |start| start + part.start..start + part.end,
-        )
+    /// The places of parts of a value, if the value stands in its file as it is; otherwise all of it for each.
+    pub(crate) fn parts(
+        &self,
+        node: &Node,
+        written: &str,
+    ) -> impl Fn(&Range<usize>) -> Range<usize> {
+        let whole = node.range.clone();
+        let at = self.text(&whole).find(written);
+        move |part| match at.map(|at| whole.start + at) {
+            Some(start) => start + part.start..start + part.end,
+            None => whole.clone(),
+        }
     }
 
-    /// Where a value's text begins, if it stands in its file as it is.
-    pub(crate) fn verbatim(&self, node: &Node, written: &str) -> Option<usize> {
-        let at = self.text(&node.range).find(written)?;
-        Some(node.range.start + at)
+    /// The files, for those who show problems.
+    pub(crate) fn into_owned(self) -> Vec<Source> {
+        self.0.into_iter().map(|(_, source)| source).collect()
     }
 
-    /// The same for those who show problems.
-    pub(crate) fn owned(&self) -> Vec<Source> {
-        let owned = self.0.iter().map(|(start, file)| Source {
-            name: file.name.to_owned(),
-            bytes: file.bytes.to_owned(),
-            start: *start,
-        });
-        owned.collect()
-    }
-
-    fn file(&self, at: usize) -> Option<(usize, &FleetFile<'a>)> {
-        let number = self
-            .0
-            .partition_point(|(start, _)| *start <= at)
-            .checked_sub(1)?;
-        self.0.get(number).map(|(start, file)| (*start, file))
+    fn file(&self, at: usize) -> Option<&(&'a str, Source)> {
+        let after = self.0.partition_point(|(_, source)| source.start <= at);
+        self.0.get(after.checked_sub(1)?)
     }
 }

@@ -69,7 +69,7 @@ fn a_plan_that_others_can_write_is_known_by_its_digest_only() {
     for mode in ["0620", "0602", "0666"] {
         host.run("chmod", &[mode, SAVED]).success();
         let why = [
-            "others than its owner can write it",
+            "users other than its owner can write it",
             mode,
             "chmod go-w saved.plan",
             "--plan-sha256",
