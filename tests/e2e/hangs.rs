@@ -17,8 +17,8 @@ const FOREIGN_HOOK: &str = "/etc/libvirt/hooks/qemu.d/10-foreign";
 const DAEMON: &str = "/run/libvirtd.pid";
 const QEMU: &str = "/run/libvirt/qemu/armhf-vm.pid";
 
-/// A wait is said after ten seconds; a little later it has been.
-const SAID: Duration = Duration::from_secs(12);
+/// How a wait of ten seconds is announced.
+const WAITING: &str = "waiting for libvirt";
 
 fn begin_apply(host: &TestHost) -> Running {
     host.spawn(ARMFLEET, &["apply", "--auto-approve", "--parallel", "2"])
@@ -54,8 +54,8 @@ fn a_foreign_hook_that_hangs_is_named_and_the_apply_can_be_left() {
     let host = TestHost::with_applied(&stopped_recipe());
     hang_in_a_hook(&host);
     host.write_fleet(&recipe());
-    let apply = begin_apply(&host);
-    sleep(SAID);
+    let mut apply = begin_apply(&host);
+    apply.wait_for_line(WAITING);
     let ended = interrupt_twice(apply);
     assert_data_eq!(
         ended.stderr,
@@ -88,8 +88,8 @@ fn a_libvirtd_that_hangs_is_named_and_the_apply_can_be_left() {
     let host = TestHost::with_applied(&stopped_recipe());
     host.write_fleet(&stopped_recipe().replace("512MiB", "256MiB"));
     signal(&host, DAEMON, "STOP");
-    let plan = host.spawn(ARMFLEET, &["plan"]);
-    sleep(SAID);
+    let mut plan = host.spawn(ARMFLEET, &["plan"]);
+    plan.wait_for_line(WAITING);
     plan.signal(Signal::INT);
     let ended = plan.wait();
     assert_eq!(ended.code, None);

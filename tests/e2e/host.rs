@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -235,8 +235,15 @@ impl TestHost {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut pid).unwrap();
         let pid = self.outer_pid(pid.trim());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
         child.stdin.take().unwrap().write_all(b"\n").unwrap();
-        Running { child, stdout, pid }
+        Running {
+            child,
+            stdout,
+            stderr,
+            said: String::new(),
+            pid,
+        }
     }
 
     /// A process of the host as the test numbers it.
@@ -326,6 +333,9 @@ impl TestHost {
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    stderr: BufReader<ChildStderr>,
+    /// What was read of its standard error already.
+    said: String,
     pid: Pid,
 }
 
@@ -347,12 +357,29 @@ impl Running {
         }
     }
 
+    /// Waits until a line of its standard error has this text, or it ends.
+    pub(crate) fn wait_for_line(&mut self, text: &str) {
+        let mut read = self.said.len();
+        while !self.said[read..].contains(text) {
+            read = self.said.len();
+            if self.stderr.read_line(&mut self.said).unwrap() == 0 {
+                return;
+            }
+        }
+    }
+
     /// Waits for its end; what was killed has no exit code.
     pub(crate) fn wait(mut self) -> Output {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
+        let mut stderr = self.said;
+        self.stderr.read_to_string(&mut stderr).unwrap();
         let rest: Output = self.child.wait_with_output().unwrap().into();
-        Output { stdout, ..rest }
+        Output {
+            stdout,
+            stderr,
+            ..rest
+        }
     }
 }
 
