@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
     kind: &'static str,
-    /// The version that is written; the first, and so far the only one.
+    /// The version that is written, and the only one that is read.
     version: u32,
     /// Far above any such file, in bytes; a larger one is damaged.
     limit: usize,
@@ -73,6 +73,12 @@ impl Format {
             version: 1,
             limit,
         }
+    }
+
+    /// The same in a later version, of which the earlier ones are not read.
+    #[must_use]
+    pub const fn in_version(self, version: u32) -> Self {
+        Self { version, ..self }
     }
 
     /// What a file of this format says: its kind and version.

@@ -14,7 +14,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    let paint = terminal::paint(&std::io::stdout());
+    let paint = terminal::paint();
     let Some(word) = &arguments.topic else {
         terminal::result(&render_topic_list(&topics(), paint));
         return Ok(Exit::Success);

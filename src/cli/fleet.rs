@@ -44,7 +44,7 @@ pub(super) fn read_with_source(
 
 /// Prints what is wrong with fleet files.
 pub(super) fn invalid(problems: &Problems) -> Exit {
-    let colours = terminal::paint(&std::io::stderr()) == Paint::Colours;
+    let colours = terminal::remark_paint() == Paint::Colours;
     terminal::remark(&render_problems(problems, colours));
     Exit::Invalid
 }

@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
             None => "nothing was applied on this host yet\n".to_owned(),
         }),
         Format::Text => {
-            let paint = terminal::paint(&io::stdout());
+            let paint = terminal::paint();
             terminal::result(&render_history(&report, paint));
         }
     }

@@ -94,9 +94,7 @@ pub fn main() -> Exit {
     let command = match CommandLine::try_parse() {
         Ok(CommandLine { command }) => command,
         Err(message) => {
-            // Help and version are asked for; everything else is a mistake. A closed pipe is silent.
-            let _ = message.print();
-            return if message.use_stderr() {
+            return if terminal::usage(&message) {
                 Exit::Invalid
             } else {
                 Exit::Success

@@ -60,7 +60,7 @@ pub(super) fn print(report: &PlanReport, format: PlanFormat) -> Result<(), Exit>
         PlanFormat::Json => terminal::json(report)?,
         PlanFormat::Markdown => terminal::result(&render_markdown(report)),
         PlanFormat::Text => {
-            let paint = terminal::paint(&std::io::stdout());
+            let paint = terminal::paint();
             terminal::result(&render_plan(report, paint));
         }
     }

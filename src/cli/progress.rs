@@ -10,7 +10,6 @@ use crate::plan::{Act, Step};
 use crate::report::{Paint, render_begin, render_step};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -49,8 +48,8 @@ impl Progress {
         )?;
         Ok(Self {
             shared,
-            on_terminal: std::io::stderr().is_terminal(),
-            paint: terminal::paint(&std::io::stderr()),
+            on_terminal: terminal::shows_remarks(),
+            paint: terminal::remark_paint(),
         })
     }
 
@@ -63,7 +62,7 @@ impl Progress {
 
     /// How to print results.
     pub(super) fn paint(&self) -> Paint {
-        terminal::paint(&std::io::stdout())
+        terminal::paint()
     }
 
     /// Whether the user interrupted it.

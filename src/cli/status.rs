@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     match arguments.format {
         Format::Json => terminal::json(&report)?,
         Format::Text => {
-            let paint = terminal::paint(&std::io::stdout());
+            let paint = terminal::paint();
             terminal::result(&render_status(&report, paint));
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn warning(failure: &Failure) {
 }
 
 fn tell(tone: Tone, what: &str, failure: &Failure) {
-    let mut text = format!("{} {failure}\n", paint(&stderr()).tone(tone, what));
+    let mut text = format!("{} {failure}\n", remark_paint().tone(tone, what));
     for cause in failure.causes.iter().skip(1) {
         text += &format!("  caused by: {}\n", cause.replace('\n', "\n    "));
     }
@@ -103,8 +103,35 @@ impl Write for Traces {
     }
 }
 
-/// Whether what is printed there has colour: on a terminal, unless `NO_COLOR` or `CLICOLOR` forbid it.
-pub(super) fn paint(stream: &impl anstream::stream::RawStream) -> Paint {
+/// How results are printed: in colour on a terminal, unless `NO_COLOR` or `CLICOLOR` forbid it.
+pub(super) fn paint() -> Paint {
+    paint_on(&stdout())
+}
+
+/// The same for what is printed by the way.
+pub(super) fn remark_paint() -> Paint {
+    paint_on(&stderr())
+}
+
+/// Whether somebody sees at once what is printed by the way.
+pub(super) fn shows_remarks() -> bool {
+    stderr().is_terminal()
+}
+
+/// The device and the inode that remarks go to.
+pub(super) fn remarks_are() -> Option<(u64, u64)> {
+    let stat = rustix::fs::fstat(stderr()).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// Prints what the reader of the command line has to say, and tells whether that is a mistake: help and version are asked
+/// for. A closed pipe is silent.
+pub(super) fn usage(message: &clap::Error) -> bool {
+    let _ = message.print();
+    message.use_stderr()
+}
+
+fn paint_on(stream: &impl anstream::stream::RawStream) -> Paint {
     match anstream::AutoStream::choice(stream) {
         anstream::ColorChoice::Never => Paint::Plain,
         _ => Paint::Colours,
@@ -113,7 +140,7 @@ pub(super) fn paint(stream: &impl anstream::stream::RawStream) -> Paint {
 
 /// Whether there is a terminal to ask on.
 pub(super) fn can_ask() -> bool {
-    stdin().is_terminal() && stderr().is_terminal()
+    stdin().is_terminal() && shows_remarks()
 }
 
 /// Asks for a plain `yes`; anything else, and the end of input, is no.

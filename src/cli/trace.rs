@@ -2,7 +2,6 @@
 
 use super::terminal;
 use crate::report::Paint;
-use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -19,7 +18,7 @@ pub(super) fn init(level: &str) {
             let lines = tracing_subscriber::fmt::layer()
                 .with_writer(|| terminal::Traces)
                 .with_target(false)
-                .with_ansi(terminal::paint(&stderr()) == Paint::Colours);
+                .with_ansi(terminal::remark_paint() == Paint::Colours);
             traces.with(lines).init();
         }
     }
@@ -28,8 +27,8 @@ pub(super) fn init(level: &str) {
 /// The journal, if systemd says that it is what standard error is (`JOURNAL_STREAM`, `systemd.exec(5)`).
 fn journal() -> Option<tracing_journald::Layer> {
     let stream = std::env::var("JOURNAL_STREAM").ok()?;
-    let stat = rustix::fs::fstat(stderr()).ok()?;
-    (stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    let (device, inode) = terminal::remarks_are()?;
+    (stream == format!("{device}:{inode}"))
         .then(tracing_journald::layer)?
         .ok()
 }

@@ -1,7 +1,7 @@
 //! What people ask of a VM's generations. The hook obeys at the next start; until then nothing changes.
 
-use super::failure::cannot;
 use super::formats::leave_later;
+use super::kept::{PRIVATE, SHOWN};
 use super::primitives::{Primitives, Reads};
 use super::recorded::{recorded, trials};
 use super::{Executor, Host as _, HostError};
@@ -64,11 +64,7 @@ impl<P: Primitives> Executor<P> {
         }
         record.boot.wanted = wanted;
         let path = paths::record(vm);
-        let text = render_record(&record)
-            .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
-        self.calls()
-            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
-            .map_err(cannot(format!("write {path}")))?;
+        self.keep(&path, PRIVATE, render_record(&record))?;
         self.note_boot(vm, "use", &reason)
     }
 
@@ -86,12 +82,7 @@ impl<P: Primitives> Executor<P> {
             return Ok(Vec::new());
         }
         let path = paths::trials(vm);
-        let text = trials
-            .render()
-            .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
-        self.calls()
-            .write_file(&path, &paths::boot_folder(vm), text.as_bytes(), 0o644)
-            .map_err(cannot(format!("write {path}")))?;
+        self.keep(&path, SHOWN, trials.render())?;
         let names: Vec<_> = retried.iter().map(|id| trials.name_of(id)).collect();
         self.note_boot(vm, "retry", &names.join(", "))?;
         Ok(names)

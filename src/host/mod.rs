@@ -10,6 +10,7 @@ mod formats;
 mod generations;
 pub mod guests;
 pub mod intercept;
+mod kept;
 pub mod memory;
 mod observe;
 mod perform;

@@ -3,6 +3,7 @@
 
 use super::executor::Executor;
 use super::failure::{cannot, stale};
+use super::kept::PRIVATE;
 use super::observe::observe;
 use super::primitives::{CallErrorKind, Owner, Primitives};
 use super::recorded::recorded;
@@ -165,10 +166,7 @@ impl<P: Primitives> Executor<P> {
             HostError::new("cannot make libvirtd look for hooks", error)
                 .with_remedy("systemctl reload libvirtd")
         })?;
-        let doing = cannot(format!("write {}", paths::RELOADED));
-        self.calls
-            .write_file(paths::RELOADED, paths::RUN, b"", 0o600)
-            .map_err(doing)
+        self.keep(paths::RELOADED, PRIVATE, Ok(String::new()))
     }
 
     fn create_share(
@@ -261,12 +259,8 @@ impl<P: Primitives> Executor<P> {
         let text = render_record(&Record {
             applied_by,
             ..record
-        })
-        .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
-        let doing = cannot(format!("write {path}"));
-        self.calls
-            .write_file(&path, &paths::vm_folder(vm), text.as_bytes(), 0o600)
-            .map_err(doing)
+        });
+        self.keep(&path, PRIVATE, text)
     }
 
     /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.

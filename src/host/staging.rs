@@ -3,6 +3,7 @@
 use super::failure::{cannot, stale};
 use super::folders::PASSAGE;
 use super::formats::leave_later;
+use super::kept::PRIVATE;
 use super::primitives::{Copied, Held, Primitives};
 use super::{Executor, HostError};
 use crate::boot::{
@@ -28,12 +29,8 @@ impl<P: Primitives> Executor<P> {
         let _locks = self.replacing(vm, &folder, (&receipt, SEED_FORMAT))?;
         let kernel = self.stage(kernel, &format!("{folder}/vmlinuz"), KERNEL_LIMIT)?;
         let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
-        let text = render_seed_receipt(&SeedReceipt { kernel, initrd })
-            .map_err(|error| HostError::new(format!("cannot write {receipt}"), error))?;
-        let doing = cannot(format!("write {receipt}"));
-        self.calls()
-            .write_file(&receipt, &folder, text.as_bytes(), 0o600)
-            .map_err(doing)
+        let text = render_seed_receipt(&SeedReceipt { kernel, initrd });
+        self.keep(&receipt, PRIVATE, text)
     }
 
     /// Takes away the receipt of what is replaced, as long as the locks are held. Without one the hook takes nothing from the
@@ -81,15 +78,8 @@ impl<P: Primitives> Executor<P> {
             &format!("{folder}/vmlinuz"),
             KERNEL_LIMIT,
         )?;
-        let text = self
-            .extended(installer, kernel, &format!("{folder}/initrd.img"))
-            .and_then(|receipt| {
-                render_installer_receipt(&receipt)
-                    .map_err(|error| HostError::new("cannot describe the installer", error))
-            })?;
-        self.calls()
-            .write_file(&receipt, &folder, text.as_bytes(), 0o600)
-            .map_err(cannot(format!("write {receipt}")))
+        let made = self.extended(installer, kernel, &format!("{folder}/initrd.img"))?;
+        self.keep(&receipt, PRIVATE, render_installer_receipt(&made))
     }
 
     /// Writes the initrd with its files, and describes what was made of what.

@@ -2,6 +2,7 @@
 
 use super::failure::cannot;
 use super::folders::PASSAGE;
+use super::kept::PRIVATE;
 use super::primitives::Primitives;
 use super::{Executor, HostError, Traces};
 use crate::inventory::{Fact, Look, digest};
@@ -25,12 +26,7 @@ impl<P: Primitives> Executor<P> {
             by: self.calls().user(),
             event,
         };
-        let doing = || format!("write {}", paths::JOURNAL);
-        let line = render_entry(&entry)
-            .map_err(|error| HostError::new(format!("cannot {}", doing()), error))?;
-        self.calls()
-            .append_line(paths::JOURNAL, &self.caller.secrets.redact(&line))
-            .map_err(cannot(doing()))
+        self.keep_line(paths::JOURNAL, render_entry(&entry))
     }
 
     /// Makes room for a new journal if this one is large; the oldest goes.
@@ -58,7 +54,7 @@ impl<P: Primitives> Executor<P> {
     /// Keeps what a domain is before it is changed: as everybody sees it, and as root does.
     pub(super) fn keep_before(&self, vm: &VmName, shown: &str, whole: &str) -> Traces {
         let mut traces = Traces::default();
-        match self.keep(vm, shown, shown == whole) {
+        match self.keep_definition(vm, shown, shown == whole) {
             Ok(kept) => traces.before = Some(kept),
             Err(error) => traces.warnings.push(error),
         }
@@ -75,7 +71,7 @@ impl<P: Primitives> Executor<P> {
             .domain(uuid.as_str())
             .map_err(cannot(format!("read domain {vm}")));
         let kept = seen.and_then(|domain| match domain.inactive {
-            Fact::Present(text) => self.keep(vm, &text, whole),
+            Fact::Present(text) => self.keep_definition(vm, &text, whole),
             _ => Err(HostError::plain(format!("cannot read domain {vm}"))),
         });
         match kept {
@@ -85,7 +81,7 @@ impl<P: Primitives> Executor<P> {
     }
 
     /// Keeps a definition without what is secret in it.
-    fn keep(&self, vm: &VmName, shown: &str, whole: bool) -> Result<Kept, HostError> {
+    fn keep_definition(&self, vm: &VmName, shown: &str, whole: bool) -> Result<Kept, HostError> {
         let text = self.caller.secrets.redact(shown);
         let kept = Kept {
             sha256: digest(shown),
@@ -96,9 +92,7 @@ impl<P: Primitives> Executor<P> {
             self.ensure_folder(paths::STATE, PASSAGE)?;
             self.ensure_folder(paths::HISTORY, 0o700)?;
             self.ensure_folder(&folder, 0o700)?;
-            self.calls()
-                .write_file(&path, &folder, text.as_bytes(), 0o600)
-                .map_err(cannot(format!("write {path}")))?;
+            self.keep(&path, PRIVATE, Ok(text.into_owned()))?;
         }
         Ok(kept)
     }

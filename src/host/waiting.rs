@@ -6,6 +6,7 @@
 use super::executor::VM_PATIENCE;
 use super::failure::cannot;
 use super::formats::leave_later;
+use super::kept::PRIVATE;
 use super::primitives::{CallError, CallErrorKind, Primitives};
 use super::waits::{Wait, spoken};
 use super::{Begun, Executor, HostError};
@@ -162,12 +163,9 @@ impl<P: Primitives> Executor<P> {
         let text = render_run_note(&RunNote {
             end: Some(RunEnd::Asked),
             ..note
-        })
-        .map_err(|error| HostError::new(format!("cannot write {path}"), error))?;
+        });
         self.ensure_folder(paths::RUNS, 0o700)?;
-        self.calls()
-            .write_file(&path, paths::RUNS, text.as_bytes(), 0o600)
-            .map_err(cannot(format!("write {path}")))
+        self.keep(&path, PRIVATE, text)
     }
 
     pub(super) fn state(&self, vm: &VmName, uuid: &Uuid) -> Result<RunState, HostError> {

@@ -4,12 +4,15 @@ use super::step::{Act, Base, Step};
 use super::{Plan, Policy};
 use crate::domain::properties;
 use crate::fleet::FleetSource;
+use crate::format::{Format, FormatError};
 use crate::inventory::{Fact, Facts, Inventory};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version this program writes, and the only one it reads.
-const FORMAT: &str = "armfleet-saved-plan/2";
+const FORMAT: Format = Format::new("armfleet-saved-plan", SIZE_LIMIT).in_version(2);
+/// Above a plan for all that a host can run, with its definitions.
+const SIZE_LIMIT: usize = 64 << 20;
 /// The version of this program. Another may plan other steps for the same host.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -45,7 +48,7 @@ pub enum SaveError {
     Secret(#[source] serde_json::Error),
     /// It cannot be written as JSON.
     #[error("the plan cannot be written as JSON")]
-    Json(#[source] serde_json::Error),
+    Json(#[source] FormatError),
 }
 
 /// Why a file is no plan to apply.
@@ -53,24 +56,33 @@ pub enum SaveError {
 pub enum SavedPlanError {
     /// It is not a saved plan at all.
     #[error("it is not a saved plan")]
-    NotAPlan(#[source] serde_json::Error),
+    NotAPlan(#[source] FormatError),
     /// It has another format.
-    #[error("its format is `{0}`, this version reads `{FORMAT}`")]
+    #[error("its format is `{0}`, this version reads `{known}`", known = FORMAT.name())]
     OtherFormat(String),
     /// Another version of armfleet made it.
     #[error("armfleet {0} made it, this is {VERSION}")]
     OtherVersion(String),
 }
 
+impl SavedPlanError {
+    fn of(error: FormatError) -> Self {
+        match error {
+            FormatError::OtherKind { found, .. } | FormatError::Later { found, .. } => {
+                Self::OtherFormat(found)
+            }
+            error => Self::NotAPlan(error),
+        }
+    }
+}
+
 #[derive(Deserialize)]
-struct Envelope {
-    format: String,
+struct MadeBy {
     armfleet: String,
 }
 
 #[derive(Serialize)]
 struct Enveloped<'a> {
-    format: &'static str,
     armfleet: &'static str,
     #[serde(flatten)]
     saved: &'a SavedPlan,
@@ -109,13 +121,10 @@ impl SavedPlan {
     /// None in practice: every part of a plan can be written as JSON.
     pub fn render(&self) -> Result<String, SaveError> {
         let enveloped = Enveloped {
-            format: FORMAT,
             armfleet: VERSION,
             saved: self,
         };
-        let mut text = serde_json::to_string_pretty(&enveloped).map_err(SaveError::Json)?;
-        text.push('\n');
-        Ok(text)
+        FORMAT.render(&enveloped).map_err(SaveError::Json)
     }
 
     /// Reads a file. What the fleet files say is checked when [`FleetSource::read`] reads them again.
@@ -123,15 +132,11 @@ impl SavedPlan {
     /// # Errors
     /// Says why the text is not a plan that this version can apply.
     pub fn read(text: &[u8]) -> Result<Self, SavedPlanError> {
-        let Envelope { format, armfleet } =
-            serde_json::from_slice(text).map_err(SavedPlanError::NotAPlan)?;
-        if format != FORMAT {
-            return Err(SavedPlanError::OtherFormat(format));
-        }
+        let MadeBy { armfleet } = FORMAT.read(text).map_err(SavedPlanError::of)?;
         if armfleet != VERSION {
             return Err(SavedPlanError::OtherVersion(armfleet));
         }
-        serde_json::from_slice(text).map_err(SavedPlanError::NotAPlan)
+        FORMAT.read(text).map_err(SavedPlanError::of)
     }
 }
 

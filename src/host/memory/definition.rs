@@ -61,7 +61,7 @@ pub(super) fn normalise(
     machine(&mut domain, capabilities)?;
     devices(&mut domain);
     domain.sort(DOMAIN);
-    let text = domain.print();
+    let text = domain.render();
     Ok(Definition { name, uuid, text })
 }
 
@@ -134,7 +134,7 @@ fn edited(definition: &str, edit: impl FnOnce(&mut Element)) -> String {
     };
     let mut domain = Element::read(document.root_element());
     edit(&mut domain);
-    domain.print()
+    domain.render()
 }
 
 fn read(xml: &str) -> Result<Element, CallError> {

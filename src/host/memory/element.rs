@@ -66,13 +66,13 @@ impl Element {
         }
     }
 
-    pub(super) fn print(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let mut text = String::new();
-        self.print_below("", &mut text);
+        self.render_below("", &mut text);
         text
     }
 
-    fn print_below(&self, indentation: &str, text: &mut String) {
+    fn render_below(&self, indentation: &str, text: &mut String) {
         *text += indentation;
         if let Some(source) = &self.verbatim {
             *text += &format!("{source}\n");
@@ -89,7 +89,7 @@ impl Element {
         } else {
             *text += ">\n";
             for child in &self.children {
-                child.print_below(&format!("{indentation}  "), text);
+                child.render_below(&format!("{indentation}  "), text);
             }
             *text += &format!("{indentation}</{}>\n", self.name);
         }

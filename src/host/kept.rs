@@ -1,0 +1,44 @@
+//! Everything that a command keeps on a host in files of armfleet's own goes through here.
+
+use super::failure::cannot;
+use super::primitives::Primitives;
+use super::{Executor, HostError};
+use crate::files::parent_and_name;
+use crate::format::FormatError;
+
+/// What is kept as root's alone.
+pub(super) const PRIVATE: u32 = 0o600;
+/// What `status` shows to whoever is not root, too.
+pub(super) const SHOWN: u32 = 0o644;
+
+impl<P: Primitives> Executor<P> {
+    /// Keeps a text as a file, whole or not at all.
+    pub(super) fn keep(
+        &self,
+        path: &str,
+        mode: u32,
+        text: Result<String, FormatError>,
+    ) -> Result<(), HostError> {
+        let text = text.map_err(not_written(path))?;
+        let (folder, _) = parent_and_name(path);
+        self.calls()
+            .write_file(path, folder, text.as_bytes(), mode)
+            .map_err(cannot(format!("write {path}")))
+    }
+
+    /// Keeps a line at the end of a file.
+    pub(super) fn keep_line(
+        &self,
+        path: &str,
+        line: Result<String, FormatError>,
+    ) -> Result<(), HostError> {
+        let line = line.map_err(not_written(path))?;
+        self.calls()
+            .append_line(path, &self.caller.secrets.redact(&line))
+            .map_err(cannot(format!("write {path}")))
+    }
+}
+
+fn not_written(path: &str) -> impl FnOnce(FormatError) -> HostError {
+    move |error| HostError::new(format!("cannot write {path}"), error)
+}
