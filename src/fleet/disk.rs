@@ -36,7 +36,6 @@ words! {
 }
 
 impl Listed for Disk {
-    const LIST: &'static str = "a list of disks";
     const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
 
     /// A path that is no raw image: a device, or a file whose suffix is another format's.

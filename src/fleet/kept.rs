@@ -43,7 +43,12 @@ impl FleetSource {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn read(&self, secrets: Secrets) -> Result<Spec, Problems> {
-        let files: Vec<_> = self.files.iter().map(KeptFile::file).collect();
+        let files = self.files.iter().map(|kept| FleetFile {
+            name: &kept.name,
+            folder: &kept.folder,
+            bytes: kept.text.as_bytes(),
+        });
+        let files: Vec<_> = files.collect();
         let vars = self.vars.clone();
         read_files(&files, &Given { vars, secrets })
     }
@@ -54,15 +59,5 @@ impl FleetSource {
     /// Everything that is wrong with the files.
     pub fn read_templates(&self) -> Result<Spec, Problems> {
         self.read(Secrets::templates(self.environment()))
-    }
-}
-
-impl KeptFile {
-    fn file(&self) -> FleetFile<'_> {
-        FleetFile {
-            name: &self.name,
-            folder: &self.folder,
-            bytes: self.text.as_bytes(),
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry;
 const VM_LIMIT: usize = 10_000;
 
 #[derive(Debug)]
-pub(crate) struct Declared<'n> {
+pub(crate) struct DeclaredVm<'n> {
     /// Its name, if it can be one, and the key that declares it: its own, or its range's.
     pub(crate) name: Checked<Spanned<VmName>>,
     pub(crate) key: &'n Node,
@@ -24,7 +24,7 @@ pub(crate) struct Declared<'n> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Declarations<'n> {
-    pub(crate) vms: Vec<Declared<'n>>,
+    pub(crate) vms: Vec<DeclaredVm<'n>>,
     /// The ranges: key and value.
     pub(crate) ranges: Vec<(&'n Node, &'n Node)>,
 }
@@ -47,7 +47,7 @@ pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
         let range = of
             .as_ref()
             .and_then(|(range, _)| ranges.entries.get(*range));
-        Declared {
+        DeclaredVm {
             name: name
                 .map_err(|why: Unacceptable| at(ProblemKind::WrongValue, key, why.0).report(found)),
             key,

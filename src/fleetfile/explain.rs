@@ -58,8 +58,6 @@ impl Topic {
     }
 }
 
-/// Everything that can be explained: keys in the order of their tables, then problems, then checks of the host.
-#[must_use]
 pub(crate) fn topics(root: &'static Map) -> Vec<Topic> {
     let maps = root.all();
     let keys = maps.iter().flat_map(|map| {
@@ -79,11 +77,8 @@ pub(crate) fn topics(root: &'static Map) -> Vec<Topic> {
     keys.map(Topic::Key).chain(problems).chain(checks).collect()
 }
 
-/// Explains a key or a problem. The end of a key's name will do (`cmdline`), and then there may be several; so will a key
+/// Explains a key or a problem, or gives what was probably meant, if there is something near. The end of a key's name will do (`cmdline`), and then there may be several; so will a key
 /// as it stands in a file (`vms.armhf-vm.disks[0].path`), and a problem as it is shown (`error[unknown-key]`).
-///
-/// # Errors
-/// When there is no such thing; with what was probably meant, if there is something near.
 pub(crate) fn explain(root: &'static Map, word: &str) -> Result<Vec<Topic>, Option<String>> {
     let word = plain(word);
     let topics = topics(root);

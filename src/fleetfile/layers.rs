@@ -1,6 +1,6 @@
 //! What a VM is made of, the weakest first: `defaults`, its profile, the range that it is of, and its own keys.
 
-use super::declarations::{Declarations, Declared as DeclaredVm, declarations};
+use super::declarations::{Declarations, DeclaredVm, declarations};
 use super::expand::Placeholders;
 use super::fields::{Field, Fields, Scope, listed};
 use super::merge::merge;

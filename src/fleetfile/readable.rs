@@ -29,8 +29,6 @@ pub(crate) trait Declared: Readable {
 
 /// A map that stands in lists.
 pub(crate) trait Listed: Declared {
-    /// What the list is called (`a list of disks`).
-    const LIST: &'static str;
     /// What is said where there are several, if this version does only one.
     const SEVERAL: Option<&'static str>;
     /// Finds what is wrong with an entry, in whatever layer it is.
@@ -152,7 +150,7 @@ impl<T: Listed> Readable for Vec<T> {
 
     fn read(field: &Field<'_>) -> Checked<Self::Partial> {
         let Value::List(entries) = &field.node.value else {
-            return Err(field.wrong_type(T::LIST));
+            return Err(field.wrong_type(&format!("a list of {}", field.name)));
         };
         if let (Some(second), Some(message)) = (entries.get(1), T::SEVERAL) {
             field.report(at(ProblemKind::NotSupportedYet, second, message));

@@ -87,6 +87,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Checked<()> {
         let range = self.bytes.range(span);
+        let is_map = matches!(event, Event::MappingStart(..));
         match event {
             Event::DocumentStart(_) => self.document(&range),
             _ if self.documents > 1 => Ok(()),
@@ -96,13 +97,9 @@ impl Builder<'_> {
                 let value = Value::Scalar(text.into_owned(), Kind::Text);
                 self.close(range, anchor, value)
             }
-            Event::SequenceStart(anchor, tag) => {
+            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
                 self.tag(tag, &range);
-                self.enter(range, anchor, false)
-            }
-            Event::MappingStart(anchor, tag) => {
-                self.tag(tag, &range);
-                self.enter(range, anchor, true)
+                self.enter(range, anchor, is_map)
             }
             Event::SequenceEnd | Event::MappingEnd => self.leave(),
             Event::Alias(anchor) => self.alias(anchor, range),
