@@ -26,7 +26,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 
 fn told(problems: &Problems, parts: &[&[u8]]) {
     assert!(problems.len() > 0);
-    for problem in problems {
+    for problem in problems.iter() {
         let fix = problem.fix.as_ref().map(|fix| &fix.range);
         let others = problem.others.iter().map(|other| &other.range);
         for range in others.chain([&problem.place.range]).chain(fix) {
