@@ -92,7 +92,7 @@ fn a_libvirtd_that_hangs_is_named_and_the_apply_can_be_left() {
     plan.wait_for_line(WAITING);
     plan.signal(Signal::INT);
     let ended = plan.wait();
-    assert_eq!(ended.code, None);
+    assert_eq!(ended.code, None, "{}", ended.stderr);
     assert_data_eq!(
         ended.stderr,
         snapbox::str![[r#"

@@ -413,10 +413,7 @@ No changes.
     let watcher = host.watch();
     host.assert_converged();
     let status = host.armfleet(&["status"]).success();
-    assert!(
-        status.contains("i armfleet watch: at work (pid "),
-        "{status}"
-    );
+    assert!(status.contains("i armfleet watch: runs (pid "), "{status}");
     // What is left of a watcher that was killed deceives nobody.
     watcher.signal(Signal::KILL);
     watcher.wait();
