@@ -113,7 +113,7 @@ pub(super) fn remark_paint() -> Paint {
     paint_on(&stderr())
 }
 
-/// Whether somebody sees at once what is printed by the way.
+/// Whether standard error is a terminal, which shows remarks at once.
 pub(super) fn shows_remarks() -> bool {
     stderr().is_terminal()
 }

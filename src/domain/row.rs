@@ -112,7 +112,7 @@ pub(super) struct RowInput<'a> {
     pub(super) vm: &'a Vm,
     /// The host.
     pub(super) libvirt: &'a Libvirt,
-    /// Whether the domain, or for a device's rows the device, is to be created.
+    /// Whether the domain is new, or for a device's rows the device.
     pub(super) new: bool,
     /// The device, for rows of devices.
     pub(super) device: Option<&'a DeviceId>,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// So long from now.
+    /// This duration from now.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         Self(Instant::now().checked_add(limit))

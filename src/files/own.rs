@@ -47,7 +47,7 @@ impl OwnFileError {
     }
 }
 
-/// Something that armfleet did not make where something of its own is to be.
+/// Something that armfleet did not make, in the place of something of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is {what}, which armfleet did not make", path.display())]
 pub struct NotOurs {

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
 
-/// What is to be known about an architecture.
+/// What differs between architectures.
 #[derive(Debug)]
 pub struct ArchFacts {
     /// The word for it in a fleet file.
@@ -72,7 +72,7 @@ words! {
     also_called ["virtio-mmio" = "mmio", "virtio-pci" = "pci"]
 }
 
-/// A guest's architecture. It is what is to be known about it.
+/// A guest's architecture, by its facts.
 #[derive(Clone, Copy)]
 pub struct Arch(&'static ArchFacts);
 
@@ -193,7 +193,7 @@ impl Arch {
         Self::ALL.into_iter().find(|arch| arch.libvirt == name)
     }
 
-    /// What is to be known about it, for as long as the program runs.
+    /// Its facts.
     #[must_use]
     pub const fn facts(self) -> &'static ArchFacts {
         self.0

@@ -8,7 +8,7 @@ use crate::format::FormatError;
 
 /// What is kept as root's alone.
 pub(super) const PRIVATE: u32 = 0o600;
-/// What `status` shows to whoever is not root, too.
+/// What `status` also shows to users other than root.
 pub(super) const SHOWN: u32 = 0o644;
 
 impl<P: Primitives> Executor<P> {
