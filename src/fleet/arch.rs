@@ -18,9 +18,6 @@ pub struct ArchFacts {
     pub is_supported: bool,
     /// libvirt's name (`<os><type arch=…>`).
     pub libvirt: &'static str,
-    /// What a new domain has beside its name and metadata, before its rows are written: what no row manages, and what libvirt
-    /// would otherwise choose.
-    pub skeleton: &'static str,
     /// How the devices of a new VM are attached unless the file says.
     pub transport: Transport,
     /// Whether its Debian kernels come with and without LPAE; those without do not reach PCI.
@@ -79,40 +76,11 @@ pub struct Arch(&'static ArchFacts);
 /// The processors that a GICv2 serves (`GIC_NCPU` in QEMU's `arm_gic_common.h`): the interrupt controller of an emulated guest.
 pub const GICV2_VCPUS: u32 = 8;
 
-/// No memory balloon, since nothing would drive it. Everything virtio gets its address from the transport row: libvirt
-/// attaches a 9p share to PCI, where an ARM kernel without LPAE finds nothing, even beside devices on virtio-mmio
-/// (`qemuDomainAssignVirtioMMIOAddresses`).
-macro_rules! virt_machine {
-    ($arch:literal) => {
-        concat!(
-            "  <memory unit='KiB'>0</memory>
-  <currentMemory unit='KiB'>0</currentMemory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='",
-            $arch,
-            "' machine='virt'>hvm</type>
-  </os>
-  <clock offset='utc'/>
-  <on_poweroff>destroy</on_poweroff>
-  <on_reboot>destroy</on_reboot>
-  <on_crash>destroy</on_crash>
-  <devices>
-    <serial type='pty'/>
-    <console type='pty'/>
-    <memballoon model='none'/>
-  </devices>
-"
-        )
-    };
-}
-
 static ARMHF: ArchFacts = ArchFacts {
     word: "armhf",
     also_called: &["armv7l", "armv7", "armel", "arm"],
     is_supported: true,
     libvirt: "armv7l",
-    skeleton: virt_machine!("armv7l"),
     transport: Transport::Mmio,
     has_lpae_kernels: true,
     // QEMU's `virt` machine puts RAM at 1 GiB, and a kernel without LPAE, such as Debian's `armmp`, addresses 4 GiB.
@@ -137,7 +105,6 @@ static ARM64: ArchFacts = ArchFacts {
     also_called: &["aarch64"],
     is_supported: false,
     libvirt: "aarch64",
-    skeleton: virt_machine!("aarch64"),
     transport: Transport::Pci,
     has_lpae_kernels: false,
     memory: None,
