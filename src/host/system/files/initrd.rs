@@ -1,8 +1,9 @@
 //! An installer's initrd with files for the installation.
 
+use super::write::copy_into;
 use super::{at, open_plain};
 use crate::boot::{AddedFile, appended_files};
-use crate::files::{Deadline, Draft, OpenFile as _, Root, copy_hashed, digest, read_hashed};
+use crate::files::{Deadline, Draft, OpenFile as _, Root, digest, read_hashed};
 use crate::host::primitives::{CallError, Copied, Extended};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
@@ -37,18 +38,7 @@ pub(in super::super) fn extend(
     let (mut file, source) = open_plain(base).map_err(at(base))?;
     let (folder, name) = root.holding(to).map_err(at(&place))?;
     let mut draft = Draft::begin(name, &folder).map_err(at(&place))?;
-    let base_sha256 = file
-        .identity()
-        .and_then(|before| {
-            copy_hashed(
-                &mut file,
-                &before,
-                &mut draft.file,
-                limit,
-                Deadline::never(),
-            )
-        })
-        .map_err(at(base))?;
+    let base_sha256 = copy_into(&mut draft, &mut file, limit).map_err(at(base))?;
     let mut append = || {
         if !added.is_empty() {
             draft.file.write_all(&appended_files(source.size, &added))?;

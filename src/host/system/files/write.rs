@@ -1,12 +1,14 @@
 //! The calls that write files, whole or not at all, and give them other names.
 
 use super::{at, is_missing};
+use crate::boot::Sha256Hex;
 use crate::files::{
     self, Deadline, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
 };
 use crate::host::primitives::{CallError, Copied};
 use rustix::fs::RenameFlags;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 
 /// Writes a file whole or not at all; its draft lies in `scratch`.
 pub(in super::super) fn write(
@@ -28,6 +30,16 @@ pub(in super::super) fn write(
     draft.replace(&into, name, mode).map_err(at(&place))
 }
 
+/// Copies a file into a draft, and tells its SHA-256.
+pub(super) fn copy_into(
+    draft: &mut Draft<'_>,
+    file: &mut File,
+    limit: u64,
+) -> io::Result<Sha256Hex> {
+    let before = file.identity()?;
+    copy_hashed(file, &before, &mut draft.file, limit, Deadline::never())
+}
+
 /// Copies a regular file whole or not at all.
 pub(in super::super) fn copy(
     root: &Root,
@@ -40,21 +52,10 @@ pub(in super::super) fn copy(
     let (mut file, source) = super::open_plain(&from).map_err(at(&from))?;
     let (folder, name) = root.holding(to).map_err(at(&place))?;
     let mut draft = Draft::begin(name, &folder).map_err(at(&place))?;
-    let sha256 = file
-        .identity()
-        .and_then(|before| {
-            copy_hashed(
-                &mut file,
-                &before,
-                &mut draft.file,
-                limit,
-                Deadline::never(),
-            )
-        })
-        .map_err(|error| CallError {
-            why: format!("copying {} to {}: {error}", from.display(), place.display()),
-            ..at(&from)(error)
-        })?;
+    let sha256 = copy_into(&mut draft, &mut file, limit).map_err(|error| CallError {
+        why: format!("copying {} to {}: {error}", from.display(), place.display()),
+        ..at(&from)(error)
+    })?;
     draft.replace(&folder, name, mode).map_err(at(&place))?;
     Ok(Copied {
         source,
