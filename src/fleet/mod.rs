@@ -56,6 +56,3 @@ pub mod schema {
         crate::fleetfile::schema::schema(super::file::FILE)
     }
 }
-
-#[cfg(test)]
-mod tests;
