@@ -36,7 +36,7 @@ words! {
 }
 
 impl Listed for Disk {
-    const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
+    const SEVERAL: &'static str = "more than one disk is not supported yet";
 
     /// A path that is no raw image: a device, or a file whose suffix is another format's.
     fn check_entry(disk: &PartialDisk) -> Option<Problem> {

@@ -173,12 +173,9 @@ impl<'a> Placeholders<'a> {
         };
         // In a text with escapes the word itself has no place.
         let whole = self.scope.sources.text(&place) == word;
-        let fix = problem.fix.take().filter(|_| whole);
+        problem.fix = problem.fix.filter(|_| whole);
         problem.place.range = place;
-        match fix {
-            Some(fix) => problem.fix(fix.replacement),
-            None => problem,
-        }
+        problem
     }
 
     fn unknown(&self, word: &str, node: &Node) -> Problem {

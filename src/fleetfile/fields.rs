@@ -198,11 +198,8 @@ impl<'n> Fields<'n> {
 
     /// A field that must be given.
     pub(crate) fn required(&self, name: &str) -> Checked<&Field<'n>> {
-        match (self.get(name), self.map.find(name)) {
-            (Some(field), _) => Ok(field),
-            (None, Some(key)) => Err(self.missing(key)),
-            (None, None) => Err(Diagnostics::left_open()),
-        }
+        let key = self.map.find(name).ok_or(Diagnostics::left_open())?;
+        self.get(name).ok_or_else(|| self.missing(key))
     }
 
     pub(crate) fn missing(&self, key: &Key) -> ErrorReported {
@@ -258,10 +255,8 @@ impl<'n> Fields<'n> {
             Some(Suggestion::Here(name)) => Some(name),
             _ => None,
         });
-        let reported = match found.is_told(&key.range) {
-            Some(reported) => reported,
-            None => self.unknown(written, key).report(found),
-        };
+        let report = || self.unknown(written, key).report(found);
+        let reported = found.is_told(&key.range).unwrap_or_else(report);
         self.meant.extend(meant.map(|name| (name, reported)));
     }
 

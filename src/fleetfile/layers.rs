@@ -147,16 +147,13 @@ impl<'n> Layers<'n> {
             return Ok(None);
         };
         let node = words.expand(value)?;
-        let written = match &node.value {
-            Value::Null => return Ok(None),
-            Value::Scalar(text, _) => text,
-            _ => {
-                let name = "profile".to_owned();
-                let field = Field::of_map(&key.range, &node, words.scope);
-                return Err(Field { name, ..field }.wrong_type("a profile's name"));
-            }
-        };
-        match self.profiles.get(written.as_str()) {
+        if matches!(node.value, Value::Null) {
+            return Ok(None);
+        }
+        let mut field = Field::of_map(&key.range, &node, words.scope);
+        "profile".clone_into(&mut field.name);
+        let written = field.text("a profile's name")?;
+        match self.profiles.get(written) {
             Some((_, body)) => Ok(Some((declared.layer(body.extent(), &node.range), body))),
             None => Err(self
                 .unknown_profile(written, &node)
@@ -182,11 +179,7 @@ impl<'n> Layers<'n> {
         let defaults = self.defaults;
         let begin = [profile, range].map(|body| body.map(|body| body.range.start));
         self.merged.entry(begin).or_insert_with(|| {
-            let nothing = Node {
-                range: 0..0,
-                alias: None,
-                value: Value::Map([].into()),
-            };
+            let nothing = Node::new(0..0, Value::Map([].into()));
             let layers = [defaults, profile, range].into_iter().flatten();
             let said = layers.filter(|body| !matches!(body.value, Value::Null));
             said.fold(nothing, |weak, strong| merge(&weak, strong))

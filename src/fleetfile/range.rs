@@ -29,14 +29,7 @@ struct Run {
     width: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) name: String,
-    /// Its numbers as they are written in the name; `-` is between those of several brackets.
-    pub(crate) index: String,
-}
-
-/// More digits are no number that anybody counts to.
+/// The most digits of a number; all of these fit into 64 bits.
 const DIGITS: usize = 18;
 
 pub(crate) fn is_range(name: &str) -> bool {
@@ -87,29 +80,23 @@ impl NameRange {
         sums.fold(1, u64::saturating_mul)
     }
 
-    /// Its VMs. There are [`count`](Self::count) of them.
-    pub(crate) fn members(&self) -> Vec<Member> {
-        let mut members = vec![Member {
-            name: String::new(),
-            index: String::new(),
-        }];
+    /// Its [`count`](Self::count) VMs, each with its index: its numbers as they are written in the name, with `-` between
+    /// those of several brackets.
+    pub(crate) fn members(&self) -> Vec<(String, String)> {
+        let mut members = vec![(String::new(), String::new())];
         for (before, runs) in &self.brackets {
             let numbers: Vec<String> = runs.iter().flat_map(Run::numbers).collect();
-            let with = |member: &Member, number: &String| Member {
-                name: format!("{}{before}{number}", member.name),
-                index: match member.index.as_str() {
-                    "" => number.clone(),
-                    index => format!("{index}-{number}"),
-                },
+            let with = |(name, index): &(String, String), number: &String| {
+                let dash = if index.is_empty() { "" } else { "-" };
+                let name = format!("{name}{before}{number}");
+                (name, format!("{index}{dash}{number}"))
             };
             let each = members.iter();
             members = each
                 .flat_map(|member| numbers.iter().map(move |number| with(member, number)))
                 .collect();
         }
-        members
-            .iter_mut()
-            .for_each(|member| member.name += &self.end);
+        members.iter_mut().for_each(|(name, _)| *name += &self.end);
         members
     }
 }

@@ -29,12 +29,10 @@ pub(crate) trait Declared: Readable {
 
 /// A map that stands in lists.
 pub(crate) trait Listed: Declared {
-    /// What is said where there are several, if this version does only one.
-    const SEVERAL: Option<&'static str>;
-    /// Finds what is wrong with an entry, in whatever layer it is.
-    fn check_entry(_: &Self::Partial) -> Option<Problem> {
-        None
-    }
+    /// The message where there are several, which this version does not do.
+    const SEVERAL: &'static str;
+    /// Finds what is wrong with an entry, also in a layer that no VM uses.
+    fn check_entry(_: &Self::Partial) -> Option<Problem>;
 }
 
 /// What is one text, number or truth in the file.
@@ -90,11 +88,7 @@ impl<'n> Fields<'n> {
         place: &Range<usize>,
         missing_in: Option<&'static Map>,
     ) -> Checked<T::Partial> {
-        let node = Node {
-            range: place.clone(),
-            alias: None,
-            value,
-        };
+        let node = Node::new(place.clone(), value);
         T::read(&Field {
             name: format!("{}{}", self.map.prefix, key.name),
             example: key.example,
@@ -152,8 +146,8 @@ impl<T: Listed> Readable for Vec<T> {
         let Value::List(entries) = &field.node.value else {
             return Err(field.wrong_type(&format!("a list of {}", field.name)));
         };
-        if let (Some(second), Some(message)) = (entries.get(1), T::SEVERAL) {
-            field.report(at(ProblemKind::NotSupportedYet, second, message));
+        if let Some(second) = entries.get(1) {
+            field.report(at(ProblemKind::NotSupportedYet, second, T::SEVERAL));
         }
         let entries = entries.iter().map(|node| {
             let entry = T::read(&Field {

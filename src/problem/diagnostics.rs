@@ -33,15 +33,6 @@ impl Label {
     }
 }
 
-/// A change of the file that would mend a problem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fix {
-    /// The part to replace.
-    pub range: Range<usize>,
-    /// What to write there.
-    pub replacement: String,
-}
-
 /// One mistake in a fleet file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -55,8 +46,8 @@ pub struct Problem {
     pub others: Vec<Label>,
     /// What to do about it, where the message does not say so already.
     pub help: Option<String>,
-    /// The change that was most probably meant, where it is a change of a word.
-    pub fix: Option<Fix>,
+    /// What was most probably meant in the place of the problem, where that is a word.
+    pub fix: Option<String>,
 }
 
 impl Problem {
@@ -88,10 +79,7 @@ impl Problem {
 
     /// Proposes to write something else in the place of the problem.
     pub(crate) fn fix(mut self, replacement: impl Into<String>) -> Self {
-        self.fix = Some(Fix {
-            range: self.place.range.clone(),
-            replacement: replacement.into(),
-        });
+        self.fix = Some(replacement.into());
         self
     }
 

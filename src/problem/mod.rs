@@ -4,5 +4,5 @@ mod diagnostics;
 mod kind;
 
 pub(crate) use diagnostics::{Checked, Diagnostics, ErrorReported, Layer};
-pub use diagnostics::{Fix, Label, Problem, Problems, Source};
+pub use diagnostics::{Label, Problem, Problems, Source};
 pub use kind::{HostCheck, ProblemKind, ProblemTopic};

@@ -60,6 +60,14 @@ impl Kind {
 }
 
 impl Node {
+    pub(crate) const fn new(range: Range<usize>, value: Value) -> Self {
+        Self {
+            range,
+            alias: None,
+            value,
+        }
+    }
+
     /// The value of a key, if this is a map that has it.
     pub(crate) fn entry(&self, name: &str) -> Option<&(Self, Self)> {
         let Value::Map(entries) = &self.value else {

@@ -165,11 +165,7 @@ impl Builder<'_> {
             Problem::new(ProblemKind::FileTooLarge, &range, message)
                 .help("make several fleet files of it, each with a fleet name of its own")
         })?;
-        let node = Node {
-            range,
-            alias: None,
-            value,
-        };
+        let node = Node::new(range, value);
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
