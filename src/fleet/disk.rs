@@ -62,7 +62,7 @@ impl Listed for Disk {
     }
 }
 
-/// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
+/// Suffixes of images that are not raw.
 const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
 
 /// A disk's name where none is given: its file's, without the suffix.

@@ -182,7 +182,6 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
     refused(message, help)
 }
 
-/// A boot share belongs to its guest alone: its folder gets QEMU's user as its owner, and the guest writes what it likes.
 fn too_general(claim: &Claim<'_>) -> Option<Problem> {
     let path = claim.path.value.as_str();
     let top = !path[1..].contains('/');

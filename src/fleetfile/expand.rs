@@ -202,7 +202,7 @@ impl<'a> Placeholders<'a> {
         let problem = match near.map(|near| format!("{{{near}}}")) {
             Some(near) => {
                 let problem = problem.label(format!("did you mean `{near}`?"));
-                // Of a variable the name is still to be said.
+                // The name of the variable is still missing in `{var.NAME}`.
                 match near.contains('.') {
                     true => problem,
                     false => problem.fix(near),
@@ -261,7 +261,6 @@ pub(crate) struct Var {
 }
 
 impl Vars {
-    /// What somebody who wrote another name probably meant.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.known.keys().map(String::as_str))
     }

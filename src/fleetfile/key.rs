@@ -95,7 +95,7 @@ pub(crate) struct Map {
     pub(crate) place: &'static str,
     /// What its keys are called in full (`boot.`).
     pub(crate) prefix: &'static str,
-    /// What is to be said to whoever gives it a `name`.
+    /// The label of a `name` among its keys.
     pub(crate) named: Option<&'static str>,
     pub(crate) keys: &'static [Key],
     /// Keys that belong to the language, but that this version does not do.
@@ -127,7 +127,7 @@ impl Map {
         self.keys.iter().map(|key| key.name)
     }
 
-    /// What somebody who wrote an unknown key probably meant, in a language that begins with the map `root`.
+    /// The correction of an unknown key, where it can be guessed, in a language that begins with the map `root`.
     pub(crate) fn suggestion(&self, written: &str, root: &'static Self) -> Option<Suggestion> {
         let mut keys = self.keys.iter();
         let other = keys.find(|key| key.also_called.contains(&written));
@@ -137,7 +137,7 @@ impl Map {
             .or_else(|| nearest(written, self.names()).map(Suggestion::Here))
     }
 
-    /// What is to be said of a key that is right in another place.
+    /// The label of a key that is right in another place.
     fn elsewhere(&self, written: &str, root: &'static Self) -> Option<&'static str> {
         if written == "name" {
             return self.named;
@@ -150,10 +150,10 @@ impl Map {
     }
 }
 
-/// What somebody who wrote an unknown key probably meant.
+/// What an unknown key was probably meant as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suggestion {
     Here(&'static str),
-    /// Something else, and what is to be said of it.
+    /// A key of another place, with the label that says so.
     Elsewhere(&'static str),
 }

@@ -1,4 +1,4 @@
-//! What somebody probably meant.
+//! Suggestions for misspelled words.
 
 use strsim::osa_distance;
 

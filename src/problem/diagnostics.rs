@@ -17,7 +17,7 @@ pub struct Source {
     pub(crate) start: usize,
 }
 
-/// A part of the file, in bytes, with what is to be said about it there.
+/// A part of the file, in bytes, with what is said about it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The part; empty where something is missing.
@@ -158,7 +158,7 @@ impl Deref for Problems {
 /// Where a problem is: problems are told in this order, and two that agree in it are one.
 type Order = (usize, usize, ProblemKind, String);
 
-/// The problems found so far. Whoever reads or checks a part of the files has it at hand and adds to it.
+/// The problems found so far. Every reader and every check adds to it through a shared reference.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     secrets: Secrets,
@@ -221,7 +221,7 @@ impl Diagnostics {
         ErrorReported(())
     }
 
-    /// Whether something is wrong with just this place that was told in another VM's turn, so that nobody need find out what.
+    /// The proof that a problem of just this place was reported in another VM's turn: it need not be worked out again.
     pub(crate) fn is_told(&self, range: &Range<usize>) -> Option<ErrorReported> {
         let mut told = self.told.borrow_mut();
         let (start, end) = (range.start, range.end);
@@ -264,7 +264,7 @@ impl Diagnostics {
         ErrorReported(())
     }
 
-    /// Fails as soon as there are more problems than anybody wants to know.
+    /// Fails as soon as there are too many problems to look for more.
     pub(crate) fn patience(&self) -> Checked<()> {
         match self.told.borrow().is_enough() {
             true => Err(ErrorReported(())),

@@ -1,4 +1,4 @@
-//! What can be wrong with a fleet file or a host, and what is to be known about it.
+//! What can be wrong with a fleet file or a host, each kind with its explanation.
 
 mod diagnostics;
 mod kind;

@@ -120,7 +120,7 @@ pub(crate) fn mend(problem: Problem, node: &Node, replacement: &str) -> Problem 
     }
 }
 
-/// Says what somebody probably meant by a value.
+/// Suggests a word for a value, and proposes to write it.
 pub(crate) fn suggest(problem: Problem, node: &Node, word: &str) -> Problem {
     mend(problem.label(format!("did you mean `{word}`?")), node, word)
 }

@@ -235,7 +235,7 @@ fn count(node: &Node) -> usize {
     node.value.weight() + inner
 }
 
-/// The first character of a map or list: what there is to point at.
+/// The first character of a map or list, which is underlined for all of it.
 fn first_of(range: &Range<usize>) -> Range<usize> {
     range.start..range.end.min(range.start + 1)
 }

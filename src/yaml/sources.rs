@@ -1,9 +1,12 @@
 //! The files that a fleet is read from. Positions count through all of them, so that one number says file and place.
 
-use super::document::{self, FILES_LIMIT};
+use super::document;
 use super::node::Node;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind, Source};
 use std::ops::Range;
+
+/// The most bytes of all files of a fleet.
+const FILES_LIMIT: usize = 4 << 20;
 
 /// A fleet file as it was found.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +46,7 @@ impl<'a> Sources<'a> {
                 let problem = Problem::new(ProblemKind::FileTooLarge, &(start..start), message);
                 return Err(problem.report(found));
             }
-            let text = document::decode(&source.bytes, start, found)?;
-            document::read(text, start, found)
+            document::read(&source.bytes, start, found)
         };
         let nodes: Vec<_> = self.0.iter().map(read).collect();
         nodes.into_iter().collect()
@@ -77,7 +79,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// The files, for those who show problems.
+    /// The files without their folders.
     pub(crate) fn into_owned(self) -> Vec<Source> {
         self.0.into_iter().map(|(_, source)| source).collect()
     }
