@@ -34,7 +34,7 @@ pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Proble
         .read(&found)
         .and_then(|files| unite(files, &sections(), &found))
         .and_then(|root| spec(&root, &sources, given, &found));
-    found.outcome(spec, sources.into_owned())
+    found.outcome(spec, sources.0)
 }
 
 /// The keys of the file that hold maps, or will in a later version.

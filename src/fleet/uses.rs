@@ -92,7 +92,6 @@ impl Claim<'_> {
         format!("the {} of {vm}", self.purpose())
     }
 
-    /// Whether it is only read.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self.purpose, Purpose::Seed | Purpose::Installer)
     }

@@ -190,7 +190,7 @@ impl Scalar for Host {
     }
 }
 
-/// A VM's profile. Whether there is one of that name is told when the layers are put together.
+/// A VM's profile. Whether there is one of that name is checked when the layers are merged.
 pub(crate) struct Profile;
 
 impl Scalar for Profile {
@@ -358,17 +358,14 @@ impl PartialVm {
         self.arch.as_ref().ok().map(|arch| arch.value)
     }
 
-    /// The disks that could be read at all.
     pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
         self.disks.iter().flatten().flatten()
     }
 
-    /// The seed, if there is one that could be read at all.
     pub(crate) fn readable_seed(&self) -> Option<&PartialSeed> {
         self.boot.as_ref().ok()?.seed.as_ref().ok()?.as_ref()
     }
 
-    /// What is to install it, if that could be read at all.
     pub(crate) fn readable_install(&self) -> Option<&PartialInstall> {
         self.install.as_ref().ok()?.as_ref()
     }

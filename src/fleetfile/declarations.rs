@@ -18,9 +18,9 @@ pub(crate) struct DeclaredVm<'n> {
     /// Its name, if it can be one, and the key that declares it: its own, or its range's.
     pub(crate) name: Checked<Spanned<VmName>>,
     pub(crate) key: &'n Node,
-    /// Its place in its range.
+    /// What `{index}` stands for in it.
     pub(crate) index: Option<String>,
-    /// What is said about the range that it is of.
+    /// The value of its range.
     pub(crate) range: Option<&'n Node>,
     pub(crate) own: Option<&'n Node>,
 }
@@ -117,7 +117,7 @@ impl<'n> Ranges<'n> {
         Ok(())
     }
 
-    /// Counts the VMs of another range; so many that it would take long to look at them are not looked at.
+    /// Counts the VMs of another range, before they are written out.
     fn count(&mut self, vms: u64, key: &Node, found: &Diagnostics) -> Checked<()> {
         self.vms = self.vms.saturating_add(vms);
         if self.vms <= VM_LIMIT as u64 {
@@ -131,7 +131,7 @@ impl<'n> Ranges<'n> {
         Err(too_many(key, message).report(found))
     }
 
-    /// Counts the VMs that are declared by their own names and are of no range, too.
+    /// Counts also the VMs that no range names.
     fn count_with(&self, own: &[(&str, &Node, &Node)], found: &Diagnostics) -> Checked<()> {
         let mut alone = own
             .iter()

@@ -22,7 +22,7 @@ impl Key {
         matches!(self.absence, Absence::Error)
     }
 
-    /// Whether something is called by it, so that `null` is no way to leave it out.
+    /// Whether the key names its map: then `null` is an error, and not the same as leaving it out.
     pub(crate) fn is_name(&self) -> bool {
         self.name == "name"
     }
@@ -33,7 +33,7 @@ pub(crate) enum Absence {
     Error,
     /// The same as this value.
     Value(&'static str),
-    /// Something that no value says.
+    /// What no value expresses, in words.
     Means(&'static str),
 }
 
@@ -89,9 +89,9 @@ impl ValueType {
 pub(crate) struct Map {
     /// What the schema calls it.
     pub(crate) id: &'static str,
-    /// Whose map it is, as a sentence begins (`a VM`).
+    /// The subject of messages about it (`a VM`).
     pub(crate) owner: &'static str,
-    /// Says of a key of it where it belongs.
+    /// The label of one of its keys that is given elsewhere.
     pub(crate) place: &'static str,
     /// What its keys are called in full (`boot.`).
     pub(crate) prefix: &'static str,

@@ -37,7 +37,6 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// A text in a form of its own.
     fn parsed<T>(
         &self,
         wanted: &str,
@@ -49,7 +48,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// What became of the text, or a report of why it cannot be.
+    /// The parsed value, or the report of why there is none.
     pub(crate) fn accept<T>(&self, parsed: Result<T, Unacceptable>) -> Checked<T> {
         parsed.map_err(|why| self.report(self.problem(ProblemKind::WrongValue, why.0)))
     }

@@ -13,8 +13,19 @@ pub struct Source {
     pub name: String,
     /// What it holds.
     pub bytes: Vec<u8>,
+    /// The absolute path of its folder.
+    pub(crate) folder: String,
     /// The position that its first byte counts as.
     pub(crate) start: usize,
+}
+
+impl Source {
+    /// The file that a position is in, with its number.
+    pub(crate) fn at(sources: &[Self], at: usize) -> Option<(usize, &Self)> {
+        let after = sources.partition_point(|source| source.start <= at);
+        let number = after.checked_sub(1)?;
+        Some((number, sources.get(number)?))
+    }
 }
 
 /// A part of the file, in bytes, with what is said about it there.
@@ -140,9 +151,8 @@ impl Problems {
     /// The number among the [sources](Self#structfield.sources) of the file that a label is in, and the label's part of that file.
     #[must_use]
     pub fn locate(&self, range: &Range<usize>) -> (usize, Range<usize>) {
-        let after = |source: &Source| source.start <= range.start;
-        let number = self.sources.partition_point(after).saturating_sub(1);
-        let start = self.sources.get(number).map_or(0, |source| source.start);
+        let source = Source::at(&self.sources, range.start);
+        let (number, start) = source.map_or((0, 0), |(number, source)| (number, source.start));
         let end = range.end.max(range.start) - start;
         (number, range.start - start..end)
     }
@@ -155,7 +165,7 @@ impl Deref for Problems {
     }
 }
 
-/// Where a problem is: problems are told in this order, and two that agree in it are one.
+/// The order of problems; two that are equal in it are the same problem.
 type Order = (usize, usize, ProblemKind, String);
 
 /// The problems found so far. Every reader and every check adds to it through a shared reference.
@@ -191,12 +201,12 @@ pub(crate) struct Layer {
     pub(crate) by: String,
 }
 
-/// So many problems are kept; files with more are no fleet files.
+/// The most problems that are kept; a file with more is hardly a fleet file.
 const LIMIT: usize = 1000;
-/// So many reports are heard: enough for twenty-five mistakes that each of ten thousand VMs takes from a profile.
+/// The most reports: enough for twenty-five mistakes in the profile of ten thousand VMs.
 const HEARD: usize = 250_000;
 
-/// Proof that a problem was reported: the error of whatever could not be read because of it.
+/// Proof that a problem was reported, as the error of each value that could not be read because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ErrorReported(());
 
@@ -211,7 +221,7 @@ impl Diagnostics {
         }
     }
 
-    /// Adds a problem. What is wrong with a place for one VM is not told again for others that it is a part of.
+    /// What is wrong with a place for one VM is not reported again for others that share it.
     fn add(&self, problem: Problem) -> ErrorReported {
         let mut told = self.told.borrow_mut();
         let missing = problem.code == ProblemKind::MissingKey;

@@ -20,7 +20,7 @@ pub struct Secrets {
 /// How what is shown in the place of a former value begins.
 const FORMER: &str = "{a former env.";
 
-/// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
+/// A shorter value would be redacted where its few characters occur by chance, which would reveal it.
 pub(crate) const SHORTEST: usize = 4;
 
 impl Secrets {

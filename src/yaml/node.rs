@@ -49,7 +49,7 @@ impl Value {
 }
 
 impl Kind {
-    /// What a text would be taken for that stands in the place of a placeholder.
+    /// What YAML takes a text for that was put in the place of a placeholder.
     pub(crate) fn of(text: &str) -> Self {
         match (text.parse(), text.parse()) {
             (Ok(number), _) => Self::Whole(number),

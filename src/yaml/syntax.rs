@@ -120,7 +120,6 @@ pub(crate) fn empty(range: &Range<usize>) -> Problem {
         .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`")
 }
 
-/// The problem of nesting deeper than any fleet file needs.
 pub(crate) fn too_deep(range: &Range<usize>) -> Problem {
     let message = "maps and lists are nested too deeply";
     Problem::new(ProblemKind::TooDeep, range, message)
