@@ -4,14 +4,16 @@ use crate::domain::{Cause, Edit, RowChange};
 use crate::mark::{Action, Record};
 use crate::paths;
 use crate::values::{HostPath, Size, Uuid, VmName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 /// What a step is called, uniquely within a plan (`domain/armhf-vm`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct StepId(String);
 
 impl StepId {
@@ -49,6 +51,27 @@ pub struct Step {
 }
 
 impl Step {
+    /// SHA-256 of the stored definition that it edits, if it edits one. Its reason is then its cause, where that is known.
+    #[must_use]
+    pub fn edited(&self) -> Option<&str> {
+        match &self.act {
+            Act::Define {
+                base: Base::Stored(digest),
+                ..
+            } => Some(digest),
+            _ => None,
+        }
+    }
+
+    /// SHA-256 of what it was planned on; none where that follows from the steps before.
+    #[must_use]
+    pub fn planned_on(&self) -> Option<&str> {
+        match &self.act {
+            Act::Undefine { digest, .. } => Some(digest),
+            _ => self.edited().or(self.expects.as_deref()),
+        }
+    }
+
     /// What it is done to: a VM or a path.
     #[must_use]
     pub fn subject(&self) -> String {
