@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | [`values`] | sizes, names, paths, times and secrets: no meaning of libvirt or YAML |  |
 //! | [`paths`] | where everything is on a host | values |
-//! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it | values |
+//! | [`problem`] | what can be wrong with a fleet file or a host, each kind with its explanation | values |
 //! | [`yaml`] | text to a tree with places; several files as one | problem |
 //! | [`fleetfile`] | the language of fleet files: how keys are declared, read, layered and explained | values problem yaml |
 //! | [`fleet`] | what a fleet is: one file per map of keys, each with its checks | values paths problem yaml fleetfile |

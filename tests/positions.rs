@@ -110,6 +110,18 @@ const TABLE: &[(ProblemKind, &str)] = &[
     ),
     (
         ProblemKind::Placeholder,
+        "vm: console: { log: '/log/«{}»' }",
+    ),
+    (
+        ProblemKind::Placeholder,
+        "vm: console: { log: '/log/a«}»b' }",
+    ),
+    (
+        ProblemKind::Placeholder,
+        "vm: console: { log: '/log/«{»a {name}' }",
+    ),
+    (
+        ProblemKind::Placeholder,
         "vm: console: { log: «\"/log\\x2f{nmae}\"» }",
     ),
     (
@@ -142,6 +154,16 @@ const TABLE: &[(ProblemKind, &str)] = &[
         ProblemKind::Range,
         "fleet: f\nvms: { 'é[1,«9-2»,3]': {} }\n",
     ),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[1-2]«]»': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a«[»[1-2]': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a«[1,]»': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[«1-2-3»]': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[«1-»]': {} }\n"),
+    (
+        ProblemKind::Range,
+        "fleet: f\nvms: { 'a[3,«1-9/0»]': {} }\n",
+    ),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[«1-010»]': {} }\n"),
     (
         ProblemKind::RangesMeet,
         "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a[1-3]: ~\n  «a[3-4]»: ~\n",

@@ -25,14 +25,14 @@ pub(crate) struct Placeholders<'a> {
     pub(crate) fleet: Option<Checked<&'a str>>,
     pub(crate) vars: Option<&'a Vars>,
     pub(crate) secrets: &'a Secrets,
-    /// Whether the text may hold one.
+    /// Whether the text may hold a secret.
     pub(crate) secret: bool,
     pub(crate) room: &'a Room,
-    /// Where they stand; its VM is whose name they may stand for.
+    /// Its VM is the one that `{name}` stands for.
     pub(crate) scope: Scope<'a>,
 }
 
-/// How many more values there may be.
+/// The number of values that the limit still allows.
 #[derive(Debug)]
 pub(crate) struct Room(Cell<Checked<usize>>);
 
@@ -43,7 +43,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Fails if there were more values than there may be.
+    /// Fails once the limit was exceeded.
     pub(crate) fn check(&self) -> Checked<usize> {
         self.0.get()
     }
@@ -106,7 +106,7 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    /// Where the default stands that a text is nothing but a placeholder for.
+    /// The place of a variable's default, if the text is only the variable's placeholder.
     fn default_of(&self, written: &str) -> Option<Range<usize>> {
         let name = written.strip_prefix("{var.")?.strip_suffix('}')?;
         self.vars?.known.get(name)?.as_ref().ok()?.default.clone()
@@ -173,12 +173,9 @@ impl<'a> Placeholders<'a> {
         };
         // In a text with escapes the word itself has no place.
         let whole = self.scope.sources.text(&place) == word;
-        let fix = problem.fix.take().filter(|_| whole);
+        problem.fix = problem.fix.filter(|_| whole);
         problem.place.range = place;
-        match fix {
-            Some(fix) => problem.fix(fix.replacement),
-            None => problem,
-        }
+        problem
     }
 
     fn unknown(&self, word: &str, node: &Node) -> Problem {
@@ -205,7 +202,7 @@ impl<'a> Placeholders<'a> {
         let problem = match near.map(|near| format!("{{{near}}}")) {
             Some(near) => {
                 let problem = problem.label(format!("did you mean `{near}`?"));
-                // Of a variable the name is still to be said.
+                // The name of the variable is still missing in `{var.NAME}`.
                 match near.contains('.') {
                     true => problem,
                     false => problem.fix(near),
@@ -264,7 +261,6 @@ pub(crate) struct Var {
 }
 
 impl Vars {
-    /// What somebody who wrote another name probably meant.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.known.keys().map(String::as_str))
     }

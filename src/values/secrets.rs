@@ -20,7 +20,7 @@ pub struct Secrets {
 /// How what is shown in the place of a former value begins.
 const FORMER: &str = "{a former env.";
 
-/// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
+/// A shorter value would be redacted where its few characters occur by chance, which would reveal it.
 pub(crate) const SHORTEST: usize = 4;
 
 impl Secrets {
@@ -67,7 +67,7 @@ impl Secrets {
         }
     }
 
-    /// Keeps the values of which a command line was made with a template, spaces and all. Keeps none if it was not.
+    /// Keeps the values, with their spaces, that stand in a command line made from a template; none if it was made otherwise.
     pub fn keep_applied(&mut self, template: &str, applied: &str) {
         for (name, value) in values_between(template, applied).unwrap_or_default() {
             self.keep(name, value);
