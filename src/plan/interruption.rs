@@ -13,6 +13,7 @@ pub(super) const STATE_STOPPED: &str = "state: stopped";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Interruption {
     /// The VM.
+    #[schemars(with = "String")]
     pub vm: VmName,
     /// What becomes of it.
     pub fate: Fate,

@@ -4,16 +4,14 @@ use crate::domain::{Cause, Edit, RowChange};
 use crate::mark::{Action, Record};
 use crate::paths;
 use crate::values::{HostPath, Size, Uuid, VmName};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 /// What a step is called, uniquely within a plan (`domain/armhf-vm`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-#[schemars(inline)]
 pub struct StepId(String);
 
 impl StepId {

@@ -13,6 +13,7 @@ pub struct ApplyReport<'a> {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
     pub format: ApplyFormat,
     /// The fleet.
+    #[schemars(with = "String")]
     pub fleet: &'a FleetName,
     /// The host.
     pub host: &'a str,
@@ -35,6 +36,7 @@ pub struct ApplyReport<'a> {
     /// The steps, in their order.
     pub steps: Vec<AppliedStep<'a>>,
     /// The ids of the steps that a plan made afterwards has.
+    #[schemars(with = "Vec<String>")]
     pub residual: Vec<&'a StepId>,
     /// Why something is missing in the journal or the history, and what steps left lying; what was done was done nevertheless.
     pub untold: Vec<String>,

@@ -21,6 +21,7 @@ pub struct PlanReport<'a> {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
     pub format: PlanFormat,
     /// The fleet.
+    #[schemars(with = "String")]
     pub fleet: &'a FleetName,
     /// The host.
     pub host: &'a str,
@@ -89,10 +90,12 @@ pub struct OnHost<'a, T> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NamedStep<'a> {
     /// What it is called, uniquely within the plan.
+    #[schemars(with = "String")]
     pub id: &'a StepId,
     /// The host on which it is performed.
     pub host: &'a str,
     /// The VM it belongs to; null for steps of the host.
+    #[schemars(with = "Option<String>")]
     pub vm: Option<&'a VmName>,
     /// What it does.
     pub action: Action,
@@ -121,6 +124,7 @@ pub struct StepReport<'a> {
     /// Whether a running VM is interrupted by this step.
     pub interrupts: bool,
     /// The steps that must have been done before.
+    #[schemars(with = "Vec<String>")]
     pub needs: &'a [StepId],
     /// SHA-256 of what the step was planned on; it is not performed on anything else. Null where that follows from the
     /// steps before.
