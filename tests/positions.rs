@@ -351,3 +351,14 @@ fn what_fits_in_no_table_is_underlined_exactly_too() {
         assert_eq!(underlined(bytes), (code, part.to_owned()));
     }
 }
+
+/// In a text with escapes a word has no place of its own, so nothing is proposed for it.
+#[test]
+fn a_correction_stands_in_the_place_of_its_word() {
+    let fix = |log: &str| {
+        let (text, _) = unmarked(&format!("vm: console: {{ log: {log} }}"));
+        problems(text.as_bytes())[0].fix.clone()
+    };
+    assert_eq!(fix("'/log/«{nmae}»'"), Some("{name}".to_owned()));
+    assert_eq!(fix("«\"/log\\x2f{nmae}\"»"), None);
+}
