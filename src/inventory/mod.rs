@@ -3,6 +3,7 @@
 //! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
 //! keeps fields, digests and raw text, and no trees.
 
+mod claims;
 mod facts;
 mod image;
 mod libvirt;
@@ -10,7 +11,9 @@ mod lifecycle;
 mod query;
 mod raw;
 
+pub use claims::claims;
 pub use facts::{Facts, SeenFact};
+pub use image::{LOG_HEAD_LENGTH, begins_as};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
@@ -25,6 +28,7 @@ use crate::paths;
 use crate::values::{FleetName, Secrets, VmName};
 use crate::xml;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
 
@@ -55,6 +59,8 @@ pub struct Domain {
     pub mark: Fact<OwnerMark>,
     /// The images, devices and folders that its definition names as sources.
     pub sources: Vec<String>,
+    /// Every file and folder that it uses, by its definition or its process.
+    pub claims: Vec<String>,
 }
 
 /// A record as it was found.
@@ -221,6 +227,7 @@ impl Domain {
                 sources_in(&document),
             ))
         });
+        let claims = claims(&raw).into_iter().map(Cow::into_owned).collect();
         let digest = raw.inactive.present().map(|text| digest(text));
         let state = RunState::read(raw.state, raw.reason);
         let (mark, sources) = match parsed {
@@ -233,6 +240,7 @@ impl Domain {
             digest,
             mark,
             sources,
+            claims,
             raw,
         }
     }

@@ -1,6 +1,7 @@
 //! One VM: what it needs on its host, part by part.
 
 mod boot;
+mod console_log;
 mod host_checks;
 mod identity;
 mod install;
@@ -161,6 +162,7 @@ impl VmPlanner<'_> {
     ) -> Result<Vec<StepId>, Blocked> {
         let mut needs = self.freed(domain, builder)?;
         needs.extend(self.folders(builder)?);
+        self.console_log(domain, remembered.record, builder)?;
         let stays = |kind: KindId| moved.iter().any(|moved| moved.id.kind == kind);
         if !stays(SHARE) {
             let share = self.share(remembered.record, builder)?;
