@@ -69,16 +69,15 @@ fn has_at(head: &[u8], offset: usize, magic: &[u8]) -> bool {
 /// What a file begins as, if that is a disk image and no console log. Of a log a few bytes may be secret, so this is all
 /// that is kept of them.
 #[must_use]
-pub fn begins_as(head: &[u8]) -> Option<String> {
+pub fn begins_as(head: &[u8]) -> Option<Box<str>> {
     if let Some(format) = foreign_format(head) {
-        return Some(format!("a {format} image"));
+        return Some(format!("a {format} image").into());
     }
     let raw = RAW_MAGICS.iter();
     let mut raw = raw.filter(|(offset, magic, _)| has_at(head, *offset, magic));
     let is_blank = !head.is_empty() && head.iter().all(|byte| *byte == 0);
     let what = raw.next().map(|(_, _, what)| *what);
-    what.or(is_blank.then_some("an empty disk"))
-        .map(str::to_owned)
+    what.or(is_blank.then_some("an empty disk")).map(Box::from)
 }
 
 /// The bytes of a text in hexadecimal, as far as it is one.

@@ -10,6 +10,7 @@ mod libvirt;
 mod lifecycle;
 mod query;
 mod raw;
+mod way;
 
 pub use claims::claims;
 pub use facts::{Facts, SeenFact};
@@ -21,6 +22,8 @@ pub use raw::{
     Fact, FileKind, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile, RawInventory,
     RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
+
+pub use way::{Spot, Way, follow};
 
 use crate::fleet::Spec;
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};
@@ -44,6 +47,7 @@ pub struct Inventory {
     /// When all this was seen, in seconds since 1970-01-01 UTC.
     at: u64,
     paths: BTreeMap<String, Fact<RawFile>>,
+    claims: BTreeMap<String, Fact<RawFile>>,
 }
 
 /// One domain as it was seen.
@@ -121,6 +125,7 @@ impl Inventory {
                     .collect()
             }),
             paths: raw.paths,
+            claims: raw.claims,
         }
     }
 

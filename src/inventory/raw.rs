@@ -123,6 +123,10 @@ pub struct RawInventory {
     pub domains: Fact<Vec<RawDomain>>,
     /// The paths of the query, and what they led to.
     pub paths: BTreeMap<String, Fact<RawFile>>,
+    /// What domains use, and the folders on the way there, where the query does not name it. No more than `lstat` and the
+    /// targets of links.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Fact<RawFile>>,
 }
 
 /// What libvirt says of itself and the host.
@@ -185,7 +189,7 @@ pub struct RawFile {
     pub head: Option<String>,
     /// What a file that is no console log begins as, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub begins_as: Option<String>,
+    pub begins_as: Option<Box<str>>,
     /// How many bytes its file system has left for users without privileges, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
@@ -227,7 +231,7 @@ pub struct RawStat {
     pub acl: Option<Vec<Writer>>,
     /// How many names a file has; none of anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub links: Option<u64>,
+    pub links: Option<u32>,
 }
 
 impl RawFile {

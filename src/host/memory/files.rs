@@ -37,7 +37,7 @@ struct Node {
     dev: u64,
     ino: u64,
     /// How many names it has.
-    links: u64,
+    links: u32,
     mtime_ns: i64,
     ctime_ns: i64,
     /// The attribute in which QEMU keeps the mode that the guest gave it.

@@ -72,7 +72,7 @@ impl VmPlanner<'_> {
 }
 
 /// Whether the last apply gave the VM this log; where the record is lost, whether its domain has it.
-fn is_applied(log: &HostPath, domain: Option<&Domain>, record: Option<&Record>) -> bool {
+pub(super) fn is_applied(log: &HostPath, domain: Option<&Domain>, record: Option<&Record>) -> bool {
     match (record, domain) {
         (Some(record), _) => {
             let applied = record.applied.rows.get(&CONSOLE_LOG);

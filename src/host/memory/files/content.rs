@@ -54,7 +54,7 @@ impl Content {
     }
 
     /// What a file that is no console log begins as.
-    pub(super) fn begins_as(&self) -> Option<String> {
+    pub(super) fn begins_as(&self) -> Option<Box<str>> {
         let Self::File { bytes, size } = self else {
             return None;
         };

@@ -42,7 +42,7 @@ pub(super) fn head(image: &File) -> io::Result<String> {
 }
 
 /// What a console's log begins as, if that is no log.
-pub(super) fn log_head(log: &File) -> io::Result<Option<String>> {
+pub(super) fn log_head(log: &File) -> io::Result<Option<Box<str>>> {
     let mut bytes = [0; LOG_HEAD_LENGTH];
     let count = log.read_at(&mut bytes, 0)?;
     Ok(begins_as(&bytes[..count]))
