@@ -38,7 +38,6 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     // A saved plan is applied without confirmation.
     let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_secret(&plan.secrets);
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let mut report = PlanReport::new(&plan, definitions.as_ref());
     if arguments.out.is_some() {

@@ -29,7 +29,7 @@ pub(super) fn write(path: &Path, saved: Result<SavedPlan, SaveError>) -> Result<
     let text = saved.and_then(|saved| saved.render()).map_err(|error| {
         terminal::error(&error, Some(save_remedy(&error)));
         match error {
-            SaveError::Secret(_) => Exit::Refused,
+            SaveError::WithoutSecrets(_) => Exit::Refused,
             SaveError::Incomplete(_) | SaveError::Json(_) => Exit::Failed,
         }
     })?;
@@ -43,7 +43,7 @@ pub(super) fn write(path: &Path, saved: Result<SavedPlan, SaveError>) -> Result<
 
 const fn save_remedy(error: &SaveError) -> &'static str {
     match error {
-        SaveError::Secret(_) => "give the variable a longer value, or apply the fleet file itself",
+        SaveError::WithoutSecrets(_) => "set them, and plan without --no-secrets",
         SaveError::Incomplete(_) | SaveError::Json(_) => {
             "resolve the lines marked `?`, then plan again"
         }

@@ -48,9 +48,9 @@ pub(crate) static FILE: &Map = keys! {
 pub struct Spec {
     /// The ownership name that marks this file's domains.
     pub fleet: FleetName,
-    /// The VMs, by name. All are on the host `local`.
+    /// The VMs, by name. All are on the host `local`. Where their command lines have secrets, `{env.NAME}` stands for each.
     pub vms: BTreeMap<VmName, Vm>,
-    /// The secrets that are in it.
+    /// The secrets that are in it, which nothing else of it holds.
     pub secrets: Secrets,
 }
 
@@ -108,7 +108,8 @@ pub(super) fn spec(
     let vms = layered::<Vm>(&fields, words)?;
     check(&vms, found);
     let vms = vms.into_iter().map(|layered| {
-        let vm = Vm::finish(layered?.vm)?;
+        let mut vm = Vm::finish(layered?.vm)?;
+        name_secrets(&mut vm, &given.secrets);
         Ok((vm.name.clone(), vm))
     });
     Ok(Spec {
@@ -116,6 +117,17 @@ pub(super) fn spec(
         vms: vms.collect::<Checked<_>>()?,
         secrets: given.secrets.clone(),
     })
+}
+
+/// Has `{env.NAME}` stand for each secret from here on: only whoever defines the domain needs the value.
+fn name_secrets(vm: &mut Vm, secrets: &Secrets) {
+    let install = vm.install.as_mut().map(|install| &mut install.cmdline);
+    for cmdline in install.into_iter().chain([&mut vm.boot.cmdline]) {
+        // A template is as printable as its text.
+        if let Ok(template) = secrets.template_of(cmdline.as_str()).parse() {
+            *cmdline = template;
+        }
+    }
 }
 
 /// Reports what is wrong though all values are of the right type.

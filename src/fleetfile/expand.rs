@@ -93,6 +93,12 @@ impl<'a> Placeholders<'a> {
             Ok(text) => text,
             Err(reported) => return node.with(Value::Unreadable(reported)),
         };
+        if self.secret && self.secrets.filled(&self.secrets.template_of(&text)) != text {
+            let message = "`{env.NAME}` as a literal is what stands for a secret of this fleet";
+            let problem = at(ProblemKind::Environment, node, message);
+            let problem = problem.help("name the environment variable of the secret otherwise");
+            return node.with(Value::Unreadable(problem.report(self.scope.found)));
+        }
         let kind = match written.contains("{{") || written.contains("}}") {
             true => Kind::Text,
             false => Kind::of(&text),

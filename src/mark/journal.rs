@@ -100,7 +100,7 @@ pub struct StepTrace {
 /// A definition in the history (`/var/lib/armfleet/history/<vm>/<sha256>.xml`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Kept {
-    /// SHA-256 of the definition as libvirt shows it to everybody, in lower-case hexadecimal.
+    /// SHA-256 of the definition as it is kept, in lower-case hexadecimal.
     pub sha256: String,
     /// Whether it is the whole definition: passwords, and what the fleet file takes from the environment, are never kept.
     pub whole: bool,

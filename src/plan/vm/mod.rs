@@ -378,6 +378,7 @@ impl VmPlanner<'_> {
             uuid: uuid.clone(),
             applied,
             secret_cmdlines,
+            cmdline_digest: None,
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
@@ -435,12 +436,13 @@ impl VmPlanner<'_> {
         let cmdline = applied.cmdline();
         let seen = self.input.inventory.cmdlines(&self.vm.name);
         let is_same = seen.iter().all(|seen| Some(seen.as_str()) == cmdline);
-        let template = cmdline.and_then(|cmdline| self.input.spec.secrets.template_of(cmdline));
+        let secrets = &self.input.spec.secrets;
+        let template = cmdline.filter(|cmdline| secrets.is_named_in(cmdline));
         let earlier = record.filter(|_| !is_same);
         let earlier = earlier
             .into_iter()
             .flat_map(|record| record.secret_cmdlines.clone());
-        earlier.chain(template).collect()
+        earlier.chain(template.map(str::to_owned)).collect()
     }
 
     /// The share that the hook is to read: one that was moved outside armfleet is not replaced.
