@@ -213,7 +213,9 @@ fn secrets_are_asked_for_and_never_told() {
         secrets: Secrets::new(texts(&[("TOKEN", value)])),
     };
     let spec = read_with(&[("a", text)], &given("hunter2")).unwrap();
-    assert_eq!(vm(&spec, "a").boot.cmdline.as_str(), "k=hunter2");
+    assert_eq!(vm(&spec, "a").boot.cmdline.as_str(), "k={env.TOKEN}");
+    assert_eq!(spec.secrets.filled("k={env.TOKEN}"), "k=hunter2");
+    assert!(!format!("{spec:?}").contains("hunter2"));
     let long = format!("hunter2{}", "é".repeat(1000));
     let problems = read_with(&[("a", text)], &given(&long)).unwrap_err();
     assert!(!format!("{problems:?}").contains("hunter2"));

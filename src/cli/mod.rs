@@ -29,7 +29,7 @@ mod watch;
 
 pub use exit::Exit;
 
-use crate::host::{secrets, waits};
+use crate::host::{redactor, waits};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps ARM virtual machines on libvirt as a YAML file describes them.
@@ -101,7 +101,7 @@ pub fn main() -> Exit {
             };
         }
     };
-    secrets::listen(terminal::keep_secret);
+    redactor::listen(terminal::keep_secret);
     trace::init(match command {
         Command::Watch => "info",
         _ => "warn",

@@ -3,6 +3,7 @@
 
 use super::caller::STDIN;
 use super::exit::Exit;
+use super::fleet::Unset;
 use super::{fleet, output, terminal};
 use crate::fleet::Spec;
 use crate::inventory::digest;
@@ -54,7 +55,7 @@ const fn save_remedy(error: &SaveError) -> &'static str {
 pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedPlan, Spec), Exit> {
     let text = trusted(path, sha256).map_err(|error| unusable(path, error))?;
     let saved = parse(path, &text)?;
-    let secrets = fleet::secrets(saved.source.environment());
+    let secrets = fleet::secrets(saved.source.environment(), Unset::Refused);
     let spec = saved.source.read(secrets);
     let spec = spec.map_err(|problems| refused(path, &problems))?;
     if let Some(vm) = &saved.policy.reinstall {

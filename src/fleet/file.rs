@@ -3,8 +3,8 @@
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
-    Declared, Field, Fields, Layered, Map, Placeholders, Readable, Room, Scope, VAR, ValueType,
-    Vars, keys, layered,
+    Declared, DeclaredSecrets, Field, Fields, Layered, Map, Placeholders, Readable, Room, SECRET,
+    Scope, VAR, ValueType, Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
 use crate::values::{FleetName, Secrets, VmName};
@@ -39,6 +39,12 @@ pub(crate) static FILE: &Map = keys! {
     /// default.
     vars: ValueType::Named(VAR, "release") => {
         absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }",
+    }
+    /// The secrets that command lines have as `{env.NAME}`, by the names of their environment variables. Where there is
+    /// such a map, a secret that is not in it is refused; one that no VM has need not be set.
+    secrets: ValueType::Named(SECRET, "CACHE_KEY") => {
+        absent: "any environment variable can be a secret", effect: Now,
+        example: "{ CACHE_KEY: { description: the key of the build cache } }",
     }
     planned ["hosts"]
 };
@@ -83,13 +89,17 @@ pub(super) fn spec(
         fleet: None,
         vars: None,
         secrets: &given.secrets,
+        declared: None,
         secret: false,
         room: &Room::default(),
         scope,
     };
+    let declared = fields.get("secrets").map(DeclaredSecrets::read);
+    let declared = declared.and_then(Result::ok);
     let vars = &Vars::read(fields.get("vars"), &given.vars, &none);
     let words = Placeholders {
         vars: Some(vars),
+        declared: declared.as_ref(),
         ..none
     };
     let fleet = fields.required("fleet").and_then(|field| {

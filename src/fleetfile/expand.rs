@@ -3,6 +3,7 @@
 use super::fields::{Scope, listed};
 use super::placeholder::expand;
 use super::scalars::LONGEST;
+use super::secrets::DeclaredSecrets;
 use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
@@ -25,6 +26,8 @@ pub(crate) struct Placeholders<'a> {
     pub(crate) fleet: Option<Checked<&'a str>>,
     pub(crate) vars: Option<&'a Vars>,
     pub(crate) secrets: &'a Secrets,
+    /// The secrets that there may be; without a declaration, all.
+    pub(crate) declared: Option<&'a DeclaredSecrets>,
     /// Whether the text may hold one.
     pub(crate) secret: bool,
     pub(crate) room: &'a Room,
@@ -93,7 +96,10 @@ impl<'a> Placeholders<'a> {
             Ok(text) => text,
             Err(reported) => return node.with(Value::Unreadable(reported)),
         };
-        if self.secret && self.secrets.filled(&self.secrets.template_of(&text)) != text {
+        if self.secret
+            && text.contains("{env.")
+            && self.secrets.filled(&self.secrets.template_of(&text)) != text
+        {
             let message = "`{env.NAME}` as a literal is what stands for a secret of this fleet";
             let problem = at(ProblemKind::Environment, node, message);
             let problem = problem.help("name the environment variable of the secret otherwise");
@@ -165,7 +171,12 @@ impl<'a> Placeholders<'a> {
             let var = self.vars?.known.get(name)?.as_ref();
             return Some(var.map(|var| var.value.as_str()).map_err(|why| *why));
         }
-        let value = self.secrets.get(word.strip_prefix("env.")?)?;
+        let name = word.strip_prefix("env.")?;
+        let declared = self.declared;
+        if declared.is_some_and(|declared| declared.describe(name).is_none()) {
+            return None;
+        }
+        let value = self.secrets.get(name)?;
         (self.secret && value.len() >= SHORTEST).then_some(Ok(value))
     }
 
@@ -235,9 +246,17 @@ impl<'a> Placeholders<'a> {
             let message = format!("`{{env.{name}}}` is secret, and this would be shown");
             return problem(message).help("only `cmdline` may hold a secret; for what need not be hidden, use `{var.NAME}` and `--var`");
         }
+        let described = self.declared.map(|declared| declared.describe(name));
+        if let (Some(declared), Some(None)) = (self.declared, described) {
+            return declared.undeclared(
+                problem(format!("the secret `{name}` is not declared")),
+                name,
+            );
+        }
         let variable = format!("the environment variable `{name}`");
         match self.secrets.get(name) {
             None => problem(format!("{variable} is not set"))
+                .label(described.flatten().unwrap_or_default())
                 .help("set it where armfleet is called; its value is never shown"),
             Some(_) => problem(format!("{variable} is too short for a secret")).help(format!(
                 "it needs at least {SHORTEST} bytes; a shorter one would be hidden wherever it occurs by chance"

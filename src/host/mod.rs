@@ -16,7 +16,8 @@ mod observe;
 mod perform;
 pub mod primitives;
 mod recorded;
-pub mod secrets;
+pub mod redactor;
+mod secrets;
 mod staging;
 pub mod system;
 mod trail;
@@ -46,7 +47,7 @@ pub trait Inspect: Sync {
 
     /// From now on, whatever is printed or kept shows nothing of the secrets that this knows.
     fn redact(&self, redaction: &Arc<Redaction>) {
-        secrets::tell(redaction);
+        redactor::tell(redaction);
     }
 }
 

@@ -8,7 +8,7 @@ use super::observe::observe;
 use super::primitives::{CallErrorKind, Owner, Primitives};
 use super::recorded::recorded;
 use super::waiting::Waiting;
-use super::{Begun, Host, HostError, Inspect, Traces, secrets};
+use super::{Begun, Host, HostError, Inspect, Traces, redactor};
 use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
 use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, Redaction, RunState, digest};
@@ -30,7 +30,7 @@ impl<P: Primitives> Inspect for Executor<P> {
             .redaction
             .write()
             .unwrap_or_else(PoisonError::into_inner) = known;
-        secrets::tell(redaction);
+        redactor::tell(redaction);
     }
 }
 

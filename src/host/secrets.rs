@@ -1,30 +1,16 @@
-//! The secrets of hosts: who prints is told of them as soon as they are seen, and whoever keeps anything has the digests of
-//! texts that hold them keyed.
+//! What is kept of texts that hold secrets: definitions as plans know them, and keyed digests.
 
 use super::failure::cannot;
 use super::folders::PASSAGE;
 use super::kept::PRIVATE;
 use super::primitives::Primitives;
+use super::recorded::recorded;
 use super::{Executor, HostError};
 use crate::inventory::{Fact, Look, Redaction};
 use crate::mark::{Record, read_key, render_key};
 use crate::paths;
-use crate::values::{HostKey, Secrets, VmName, is_disguised};
-use std::sync::{Arc, OnceLock, PoisonError};
-
-static LISTENER: OnceLock<fn(&Secrets)> = OnceLock::new();
-
-/// Has every secret that is seen on a host told to the one who prints.
-pub fn listen(listener: fn(&Secrets)) {
-    // The first stays: a process prints in one way.
-    let _ = LISTENER.set(listener);
-}
-
-pub(super) fn tell(redaction: &Redaction) {
-    if let Some(listener) = LISTENER.get() {
-        listener(redaction.secrets());
-    }
-}
+use crate::values::{HostKey, VmName, is_disguised};
+use std::sync::{Arc, PoisonError};
 
 impl<P: Primitives> Executor<P> {
     /// What is known of the host's secrets.
@@ -36,7 +22,7 @@ impl<P: Primitives> Executor<P> {
     /// A domain's definition with templates for its secrets, as plans know it.
     pub(super) fn shown(&self, vm: &VmName, uuid: &str, text: &str) -> String {
         let redaction = self.redaction().unwrap_or_else(|| {
-            let record = super::recorded::recorded(self.calls(), vm);
+            let record = recorded(self.calls(), vm);
             Arc::new(record.map_or_else(
                 |_| Redaction::default(),
                 |record| Redaction::of_record(&record),

@@ -89,6 +89,7 @@ impl<P: Primitives> Executor<P> {
         let kept = Kept {
             sha256: digest(&text),
             whole: whole && text == shown,
+            templates: true,
         };
         let (folder, path) = (paths::history(vm), paths::kept_definition(vm, &kept.sha256));
         if self.calls().look(&path, Look::Stat).present().is_none() {

@@ -266,7 +266,9 @@ pub fn sources(domain: &str) -> Vec<String> {
     xml::parse(domain).map_or_else(|_| Vec::new(), |document| sources_in(&document))
 }
 
-fn cmdline(domain: &str) -> Option<String> {
+/// The kernel command line in a domain's definition.
+#[must_use]
+pub fn cmdline(domain: &str) -> Option<String> {
     let document = xml::parse(domain).ok()?;
     let cmdline = xml::descend(document.root_element(), &["os", "cmdline"])?;
     cmdline.text().map(str::to_owned)

@@ -82,6 +82,15 @@ impl Redaction {
         redaction
     }
 
+    /// As far as former command lines of a VM tell that had templates.
+    #[must_use]
+    pub fn of_templates(vm: &str, templates: impl IntoIterator<Item = String>) -> Self {
+        let mut redaction = Self::default();
+        let known = redaction.vms.entry(vm.to_owned()).or_default();
+        known.recorded.extend(templates);
+        redaction
+    }
+
     fn remember(&mut self, record: &Record) {
         let name = record.vm.to_string();
         self.uuids
@@ -127,7 +136,7 @@ impl Redaction {
     }
 
     /// Has secrets redacted, too, that a domain has.
-    pub(super) fn learn(&mut self, name: &str, uuid: &str, text: &str) {
+    pub fn learn(&mut self, name: &str, uuid: &str, text: &str) {
         let seen = || {
             let document = xml::parse(text).ok()?;
             let root = document.root_element();

@@ -104,6 +104,10 @@ pub struct Kept {
     pub sha256: String,
     /// Whether it is the whole definition: passwords, and what the fleet file takes from the environment, are never kept.
     pub whole: bool,
+    /// Whether templates stand in it for what the fleet file took from the environment, then and before. A version before
+    /// 0.2 knew the values of then only.
+    #[serde(default)]
+    pub templates: bool,
 }
 
 /// What a step does, in a word.
@@ -205,6 +209,7 @@ mod tests {
         let kept = Kept {
             sha256: "0".repeat(64),
             whole: true,
+            templates: true,
         };
         Entry {
             at: 1,

@@ -70,6 +70,9 @@ impl Secrets {
     /// A text with `{env.NAME}` for each secret in it, of which [`filled`](Self::filled) makes the text again.
     #[must_use]
     pub fn template_of(&self, text: &str) -> String {
+        if self.values.is_empty() {
+            return text.to_owned();
+        }
         let mut template = String::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {

@@ -5,7 +5,7 @@ use super::syntax;
 use crate::problem::{Checked, Diagnostics, ProblemKind};
 
 /// The keys whose maps may be written in several files, each entry in one of them.
-const SECTIONS: [&str; 5] = ["vms", "defaults", "profiles", "vars", "hosts"];
+const SECTIONS: [&str; 6] = ["vms", "defaults", "profiles", "vars", "secrets", "hosts"];
 
 /// The values of all files as if one file held them.
 pub(crate) fn unite(files: Vec<Node>, found: &Diagnostics) -> Checked<Node> {

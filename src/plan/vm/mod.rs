@@ -145,6 +145,7 @@ impl VmPlanner<'_> {
         self.handover_notice(remembered.record, builder);
         if let Some(domain) = domain {
             boot::notices(self.input, self.vm, builder);
+            self.not_compared(builder);
             self.notices(domain, &comparison, &pending, builder);
         }
         Ok(())
@@ -443,6 +444,15 @@ impl VmPlanner<'_> {
             .into_iter()
             .flat_map(|record| record.secret_cmdlines.clone());
         earlier.chain(template.map(str::to_owned)).collect()
+    }
+
+    /// Says which secrets may have other values in the domain.
+    fn not_compared(&self, builder: &mut PlanBuilder) {
+        let secrets = &self.input.spec.secrets;
+        for name in secrets.unknown_in(self.vm.boot.cmdline.as_str()) {
+            let what = format!("its cmdline was compared without the value of {{env.{name}}}");
+            builder.notice(&self.vm.name, what, "that is not set here");
+        }
     }
 
     /// The share that the hook is to read: one that was moved outside armfleet is not replaced.
