@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | [`values`] | sizes, names, paths, times and secrets: no meaning of libvirt or YAML |  |
 //! | [`paths`] | where everything is on a host | values |
-//! | [`problem`] | what can be wrong with a fleet file or a host, and what is to be known about it | values |
+//! | [`problem`] | what can be wrong with a fleet file or a host, each kind with its explanation | values |
 //! | [`yaml`] | text to a tree with places; several files as one | problem |
 //! | [`fleetfile`] | the language of fleet files: how keys are declared, read, layered and explained | values problem yaml |
 //! | [`fleet`] | what a fleet is: one file per map of keys, each with its checks | values paths problem yaml fleetfile |
@@ -42,7 +42,7 @@
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths format boot |
 //! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths fleet format boot mark files |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths fleet format xml boot mark inventory domain plan files staging |
-//! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
+//! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
 //! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan report files host engine watch |

@@ -1,7 +1,6 @@
 //! Where armfleet's own things are on a host. Constant: hooks, AppArmor and other tools rely on it.
 
-use crate::values::HostPath;
-use crate::values::VmName;
+use crate::values::{HostPath, VmName};
 
 /// armfleet's folder.
 pub const STATE: &str = "/var/lib/armfleet";
@@ -21,7 +20,7 @@ pub const RUN: &str = "/run/armfleet";
 pub const APPLY_LOCK: &str = "/run/armfleet/apply.lock";
 /// The folder of locks of VMs.
 pub const VM_LOCKS: &str = "/run/armfleet/vm";
-/// The folder of locks of those who change generations or seeds.
+/// The folder of locks for changes of generations and seeds.
 pub const STAGING_LOCKS: &str = "/run/armfleet/staging";
 /// The folder of the hook's proofs that it ran.
 pub const HOOK_SEEN: &str = "/run/armfleet/hook-seen";
@@ -169,7 +168,7 @@ of_vm! { vm;
     seed_folder = "{VMS}/{vm}/boot/seed";
     /// What was staged as the seed.
     seed_receipt = "{VMS}/{vm}/boot/seed/seed.json";
-    /// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is to be staged then.
+    /// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is staged then.
     restoring = "{VMS}/{vm}/restoring";
     /// The proof that the hook ran for a VM.
     hook_seen = "{HOOK_SEEN}/{vm}";
@@ -195,8 +194,8 @@ pub fn pair(vm: &VmName, generation: &str) -> String {
     format!("{VMS}/{vm}/boot/g/{generation}/pair.json")
 }
 
-/// Why another user than root could have written a file of armfleet's own with this owner and these permission bits; none if
-/// only root could. Who plans and the hook judge by it: what one takes as written, the other does not pass over.
+/// Why a user other than root could have written a file of armfleet's own with this owner and these permission bits; none if
+/// only root could. The planner and the hook share this rule, so that both trust the same files.
 pub(crate) fn not_roots(uid: u32, mode: u32) -> Option<String> {
     if uid != 0 {
         return Some(format!("it belongs to user {uid}, not to root"));

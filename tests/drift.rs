@@ -174,7 +174,7 @@ fn a_pattern_that_chooses_nothing_is_refused() {
     let spec = fleet(&[vm("a", "1GiB", "")]);
     let plan = with(&only("b*"), &spec, &applied(&spec));
     assert!(plan.is_empty());
-    assert_eq!(plan.refusals[0].subject, "--vm b*");
+    assert_eq!(plan.refusals[0].subject.to_string(), "--vm b*");
 }
 
 #[test]

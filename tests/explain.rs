@@ -234,6 +234,9 @@ fn a_topic_is_found_as_people_write_it() {
     assert_eq!(explain("memroy"), Err(Some("memory".to_owned())));
     assert_eq!(explain("unknown_key"), Err(Some("unknown-key".to_owned())));
     assert_eq!(explain("cmdlin"), Err(Some("cmdline".to_owned())));
+    assert_eq!(explain("mem"), Err(Some("memory".to_owned())));
+    assert_eq!(explain("stopTimeout"), Err(Some("stop_timeout".to_owned())));
+    assert_eq!(explain(&"memory".repeat(1000)), Err(None));
     for nothing in ["", "quux", "vms.", "[", "]", "[[", ".", "error[]", "é["] {
         assert!(explain(nothing).is_err(), "{nothing:?}");
     }

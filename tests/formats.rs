@@ -8,7 +8,7 @@ mod harness;
 
 use armfleet::host::memory::Memory;
 use armfleet::mark::{Action, Beginning, CalledFrom, Entry, Event, Kept, StepTrace, read_entry};
-use armfleet::plan::{Notice, Plan, Refusal, touched_paths};
+use armfleet::plan::{About, HostPart, Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
     ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint, PlanReport,
     StatusReport, render_dot, render_history, render_json, render_markdown, render_mermaid,
@@ -203,11 +203,30 @@ fn a_schema_refuses_what_is_no_report() {
         .find(|(name, _)| *name == "plan.schema.json")
         .unwrap();
     let validator = jsonschema::draft7::new(schema.as_value()).unwrap();
-    let report = PlanReport::new(&plan_on(&example().0, &empty_host()), None);
+    let plan = plan_on(&example().0, &empty_host());
+    let report = PlanReport::new(&plan, None);
     let mut document = serde_json::to_value(&report).unwrap();
     assert!(validator.is_valid(&document));
     document["steps"][0]["action"] = "explode".into();
     assert!(!validator.is_valid(&document));
+}
+
+#[test]
+fn a_vm_that_is_called_as_a_part_of_the_host_is_not_told_of_that_part() {
+    let spec = spec(&format!("fleet: obs\nvms:\n{}", vm("hook", "512MiB", "")));
+    let host = applied(&spec);
+    let mut plan = plan_on(&spec, &host);
+    for subject in [About::Part(HostPart::Hook), About::Path("hook".to_owned())] {
+        plan.notices.push(Notice {
+            subject,
+            what: "it is not there".to_owned(),
+            outlook: String::new(),
+            pending_restart: false,
+        });
+    }
+    let vms: Vec<_> = spec.vms.values().collect();
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    assert!(status.vms[0].notices.is_empty(), "{status:#?}");
 }
 
 /// 500 VMs, of which 20 get more memory.
@@ -275,13 +294,13 @@ fn hostile_text_stays_text() {
     let (spec, host) = example();
     let mut plan: Plan = plan_on(&spec, &host);
     plan.notices.push(Notice {
-        subject: hostile.to_owned(),
+        subject: About::Vm(hostile.to_owned()),
         what: hostile.to_owned(),
         outlook: hostile.to_owned(),
         pending_restart: true,
     });
     plan.refusals.push(Refusal {
-        subject: hostile.to_owned(),
+        subject: About::Vm(hostile.to_owned()),
         why: hostile.to_owned(),
         remedy: hostile.to_owned(),
         check: None,
@@ -330,7 +349,8 @@ fn a_word_that_differs_is_marked_within_its_line() {
 #[test]
 fn an_interrupted_vm_is_named_with_reason_and_remedy() {
     let (spec, host) = example();
-    let report = PlanReport::new(&plan_on(&spec, &host), None);
+    let plan = plan_on(&spec, &host);
+    let report = PlanReport::new(&plan, None);
     let named: Vec<_> = report
         .interruptions
         .iter()

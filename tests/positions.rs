@@ -110,6 +110,18 @@ const TABLE: &[(ProblemKind, &str)] = &[
     ),
     (
         ProblemKind::Placeholder,
+        "vm: console: { log: '/log/«{}»' }",
+    ),
+    (
+        ProblemKind::Placeholder,
+        "vm: console: { log: '/log/a«}»b' }",
+    ),
+    (
+        ProblemKind::Placeholder,
+        "vm: console: { log: '/log/«{»a {name}' }",
+    ),
+    (
+        ProblemKind::Placeholder,
         "vm: console: { log: «\"/log\\x2f{nmae}\"» }",
     ),
     (
@@ -142,6 +154,16 @@ const TABLE: &[(ProblemKind, &str)] = &[
         ProblemKind::Range,
         "fleet: f\nvms: { 'é[1,«9-2»,3]': {} }\n",
     ),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[1-2]«]»': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a«[»[1-2]': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a«[1,]»': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[«1-2-3»]': {} }\n"),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[«1-»]': {} }\n"),
+    (
+        ProblemKind::Range,
+        "fleet: f\nvms: { 'a[3,«1-9/0»]': {} }\n",
+    ),
+    (ProblemKind::Range, "fleet: f\nvms: { 'a[«1-010»]': {} }\n"),
     (
         ProblemKind::RangesMeet,
         "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a[1-3]: ~\n  «a[3-4]»: ~\n",
@@ -328,4 +350,15 @@ fn what_fits_in_no_table_is_underlined_exactly_too() {
     for (bytes, code, part) in cases {
         assert_eq!(underlined(bytes), (code, part.to_owned()));
     }
+}
+
+/// In a text with escapes a word has no place of its own, so nothing is proposed for it.
+#[test]
+fn a_correction_stands_in_the_place_of_its_word() {
+    let fix = |log: &str| {
+        let (text, _) = unmarked(&format!("vm: console: {{ log: {log} }}"));
+        problems(text.as_bytes())[0].fix.clone()
+    };
+    assert_eq!(fix("'/log/«{nmae}»'"), Some("{name}".to_owned()));
+    assert_eq!(fix("«\"/log\\x2f{nmae}\"»"), None);
 }

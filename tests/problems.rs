@@ -118,7 +118,7 @@ fn every_correction_corrects() {
                 continue;
             };
             let mut mended = bytes.clone();
-            mended.splice(fix.range.clone(), fix.replacement.bytes());
+            mended.splice(problem.place.range.clone(), fix.bytes());
             let same = |other: &&Problem| {
                 other.code == problem.code && other.place.range.start == problem.place.range.start
             };

@@ -249,7 +249,10 @@ fn a_vm_with_a_file_of_a_later_version_is_refused_and_no_other() {
         let left = steps(&plan);
         assert_eq!(of(vm, &left), 0, "{path}: {left:?}");
         assert_eq!(left.len(), all.len() - of(vm, &all), "{path}: {left:?}");
-        let refusal = plan.refusals.iter().find(|refusal| refusal.subject == vm);
+        let refusal = plan
+            .refusals
+            .iter()
+            .find(|refusal| refusal.subject.to_string() == vm);
         let refusal = refusal.unwrap_or_else(|| panic!("{path}: {plan:#?}"));
         let kind = path.rsplit('/').next().unwrap().trim_end_matches(".json");
         for part in [&path, "/2; this armfleet ", "reads up to armfleet-", kind] {

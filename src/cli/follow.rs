@@ -10,7 +10,7 @@ use crate::engine::{apply, observe_and_plan};
 use crate::fleet::Spec;
 use crate::host::system::SystemHost;
 use crate::host::{Executor, Observer};
-use crate::plan::{Plan, Policy, installing};
+use crate::plan::{About, Plan, Policy, installing};
 use crate::report::{PlanReport, render_outcome, render_plan};
 use crate::values::{VmName, render_duration};
 use std::collections::BTreeSet;
@@ -99,7 +99,7 @@ fn boot_own(
 
 /// Of a plan what is about these VMs, and the host.
 fn about(mut plan: Plan, vms: &BTreeSet<VmName>) -> Plan {
-    let is_meant = |subject: &str| vms.iter().any(|vm| vm.as_str() == subject);
+    let is_meant = |subject: &About| vms.iter().any(|vm| subject.is_vm(vm));
     plan.refusals.retain(|refusal| is_meant(&refusal.subject));
     plan.unknowns.retain(|unknown| is_meant(&unknown.subject));
     plan.notices.retain(|notice| is_meant(&notice.subject));

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
 }
 
 /// Prints a plan.
-pub(super) fn print(report: &PlanReport, format: PlanFormat) -> Result<(), Exit> {
+pub(super) fn print(report: &PlanReport<'_>, format: PlanFormat) -> Result<(), Exit> {
     match format {
         PlanFormat::Json => terminal::json(report)?,
         PlanFormat::Markdown => terminal::result(&render_markdown(report)),
@@ -74,7 +74,7 @@ pub(super) fn print(report: &PlanReport, format: PlanFormat) -> Result<(), Exit>
 /// A picture of the steps' order to be drawn into a file.
 struct Picture<'a> {
     path: &'a Path,
-    render: fn(&PlanReport) -> String,
+    render: fn(&PlanReport<'_>) -> String,
 }
 
 impl<'a> Picture<'a> {
@@ -92,7 +92,7 @@ impl<'a> Picture<'a> {
         Ok(Self { path, render })
     }
 
-    fn draw(&self, report: &PlanReport) -> Result<(), Exit> {
+    fn draw(&self, report: &PlanReport<'_>) -> Result<(), Exit> {
         let text = (self.render)(report);
         output::write(self.path, terminal::redacted(&text).as_bytes())
     }

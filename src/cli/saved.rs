@@ -85,7 +85,7 @@ pub(super) fn read_to_show(path: &Path) -> Result<(SavedPlan, Spec), Exit> {
 }
 
 /// A saved plan's report, with every path that it touches.
-pub(super) fn report(saved: &SavedPlan, spec: &Spec, diff: bool) -> PlanReport {
+pub(super) fn report<'a>(saved: &'a SavedPlan, spec: &Spec, diff: bool) -> PlanReport<'a> {
     let definitions = diff.then_some(&saved.definitions);
     let mut report = PlanReport::new(&saved.plan, definitions);
     report.paths = Some(touched_paths(&saved.plan, spec));

@@ -15,8 +15,10 @@ use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId, Record};
 use crate::values::{FleetName, domain_uuid};
 use crate::xml::{self, XmlError};
 use roxmltree::{Document, Node};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What is recorded of a device that the last apply did not know.
 static NOTHING: BTreeMap<PropertyId, String> = BTreeMap::new();
@@ -37,22 +39,22 @@ pub struct Comparison {
 }
 
 /// One property that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RowChange {
-    /// What changes.
+    /// The property, with its device.
     pub what: Subject,
-    /// What is there.
+    /// What is there; null if nothing is.
     pub before: Option<String>,
-    /// What will be there.
+    /// What will be there; null if nothing will be.
     pub after: Option<String>,
-    /// Why the VM gets it at its next boot only, where that is so.
+    /// Why a running VM does not get it at once; null where it does, or is off.
     pub waits: Option<String>,
-    /// Why they differ; unknown where nothing was applied before.
+    /// Whether the file changed, or the host; null where nothing was applied before.
     pub cause: Option<Cause>,
 }
 
 /// Why what is seen is not what is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// The fleet file wants something else than it did at the last apply.
@@ -61,6 +63,14 @@ pub enum Cause {
     Drifted,
     /// Both.
     Both,
+}
+
+impl fmt::Display for RowChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value| Option::unwrap_or(value, "nothing");
+        let (before, after) = (self.before.as_deref(), self.after.as_deref());
+        write!(f, "{} {} -> {}", self.what, text(before), text(after))
+    }
 }
 
 impl Cause {
@@ -79,6 +89,16 @@ impl Cause {
     #[must_use]
     pub fn together(self, other: Self) -> Self {
         if self == other { self } else { Self::Both }
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::FileChanged => "file changed",
+            Self::Drifted => "drifted",
+            Self::Both => "changed in the file, and drifted",
+        }
     }
 
     /// Whether the host has something else than the last apply left.

@@ -2,12 +2,14 @@
 
 use super::kinds::find_kind;
 use crate::mark::{DeviceId, PropertyId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What changes, or differs: a property of what a step is about, a device, or a property of a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
+#[schemars(inline)]
 pub enum Subject {
     /// Of the domain itself, or of the folder that a step makes.
     Property(PropertyId),

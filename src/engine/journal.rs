@@ -1,6 +1,5 @@
 //! What the journal says of an apply.
 
-use crate::domain::RowChange;
 use crate::host::Traces;
 use crate::mark::{Beginning, CalledFrom, Event, StepTrace};
 use crate::plan::{Act, Ended, Plan, Step};
@@ -49,16 +48,6 @@ fn changes(step: &Step) -> Vec<String> {
     match &step.act {
         Act::GrowDisk { from, to, .. } => vec![format!("{from} -> {to}")],
         Act::SetAutostart { on, .. } => vec![if *on { "on" } else { "off" }.to_owned()],
-        _ => step.changes.iter().map(words).collect(),
+        _ => step.changes.iter().map(ToString::to_string).collect(),
     }
-}
-
-fn words(change: &RowChange) -> String {
-    let (before, after) = (change.before.as_deref(), change.after.as_deref());
-    format!(
-        "{} {} -> {}",
-        change.what,
-        before.unwrap_or("nothing"),
-        after.unwrap_or("nothing")
-    )
 }

@@ -83,7 +83,6 @@ words! {
     }
 }
 
-/// A guest needs some seconds to boot, and one that takes a day is down.
 fn confirm_within(boot: &PartialBoot) -> Option<Problem> {
     let message = "a guest gets from 10s to 24h to confirm that its kernel works";
     let time = boot.confirm_within.as_ref().ok()?.as_ref()?;

@@ -36,7 +36,7 @@ words! {
 }
 
 impl Listed for Disk {
-    const SEVERAL: Option<&'static str> = Some("more than one disk is not supported yet");
+    const SEVERAL: &'static str = "more than one disk is not supported yet";
 
     /// A path that is no raw image: a device, or a file whose suffix is another format's.
     fn check_entry(disk: &PartialDisk) -> Option<Problem> {
@@ -62,7 +62,7 @@ impl Listed for Disk {
     }
 }
 
-/// Suffixes of images that are not raw. Attached as a raw disk, such a file's first sectors would be overwritten.
+/// Suffixes of images that are not raw.
 const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
 
 /// A disk's name where none is given: its file's, without the suffix.

@@ -71,7 +71,7 @@ pub struct Given {
 
 pub(super) fn spec(
     root: &Node,
-    sources: &Sources<'_>,
+    sources: &Sources,
     given: &Given,
     found: &Diagnostics,
 ) -> Checked<Spec> {

@@ -26,7 +26,7 @@ pub use kept::{FleetSource, KeptFile};
 pub use read::{environment, read_files, read_fleet};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 
-/// What is to be known about keys and problems, for whoever asks.
+/// Explanations of keys and problems.
 pub mod explain {
     use super::file::FILE;
     use crate::fleetfile::explain as of;
@@ -56,6 +56,3 @@ pub mod schema {
         crate::fleetfile::schema::schema(super::file::FILE)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! From the bytes of fleet files to what is wanted.
 
-use super::file::{Given, Spec, spec};
+use super::file::{FILE, Given, Spec, spec};
 use crate::fleetfile::environment_names;
 use crate::problem::{Diagnostics, Problems};
 use crate::yaml::{FleetFile, Sources, unite};
@@ -32,9 +32,19 @@ pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Proble
     let found = Diagnostics::new(given.secrets.clone());
     let spec = sources
         .read(&found)
-        .and_then(|files| unite(files, &found))
+        .and_then(|files| unite(files, &sections(), &found))
         .and_then(|root| spec(&root, &sources, given, &found));
-    found.outcome(spec, sources.into_owned())
+    found.outcome(spec, sources.0)
+}
+
+/// The keys of the file that hold maps, or will in a later version.
+fn sections() -> Vec<&'static str> {
+    let maps = FILE
+        .keys
+        .iter()
+        .filter(|key| key.value_type.map().is_some());
+    let names = maps.map(|key| key.name);
+    names.chain(FILE.planned.iter().copied()).collect()
 }
 
 /// The names of the environment variables that a fleet file asks for, with `{env.NAME}`.

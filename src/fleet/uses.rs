@@ -92,7 +92,6 @@ impl Claim<'_> {
         format!("the {} of {vm}", self.purpose())
     }
 
-    /// Whether it is only read.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self.purpose, Purpose::Seed | Purpose::Installer)
     }
@@ -140,20 +139,17 @@ fn is_inside_or_same(path: &str, folder: &str) -> bool {
 
 /// Finds the paths of a VM that no VM can be given.
 pub(super) fn path_problems(vm: &PartialVm) -> Vec<Problem> {
-    let claims = claims_of(vm);
-    let refused = claims.iter().filter_map(refusal);
-    refused
-        .chain(claims.iter().filter_map(too_general))
-        .collect()
+    let claims = claims_of(vm).into_iter();
+    let problems = claims.flat_map(|claim| [refusal(&claim), too_general(&claim)]);
+    problems.flatten().collect()
 }
 
 fn refusal(claim: &Claim<'_>) -> Option<Problem> {
-    let (message, help) = why_refused(claim, claim.path.value.as_str())?;
-    let problem = Problem::new(ProblemKind::PathRefused, &claim.path.range, message);
-    Some(problem.help(help))
-}
-
-fn why_refused(claim: &Claim<'_>, path: &str) -> Option<(String, &'static str)> {
+    let path = claim.path.value.as_str();
+    let refused = |message: String, help| {
+        let problem = Problem::new(ProblemKind::PathRefused, &claim.path.range, message);
+        Some(problem.help(help))
+    };
     let inside = |folders: &[&'static str]| {
         let mut folders = folders.iter().copied();
         folders.find(|folder| is_inside_or_same(path, folder))
@@ -161,7 +157,7 @@ fn why_refused(claim: &Claim<'_>, path: &str) -> Option<(String, &'static str)> 
     let what = claim.described();
     if inside(&[paths::STATE, paths::RUN]).is_some() {
         let message = format!("{what} is in armfleet's own folder");
-        return Some((message, "choose another folder, such as one in /srv"));
+        return refused(message, "choose another folder, such as one in /srv");
     }
     if claim.is_read_only() {
         return None;
@@ -170,7 +166,7 @@ fn why_refused(claim: &Claim<'_>, path: &str) -> Option<(String, &'static str)> 
     if let Some(prefix) = forbidden.find(|prefix| path.starts_with(**prefix)) {
         let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
         let help = "its AppArmor profiles protect the system's folders; use one in /srv or /var";
-        return Some((message, help));
+        return refused(message, help);
     }
     // A disk that is a device has a message of its own.
     let is_device = claim.purpose == Purpose::Disk && inside(&["/dev"]).is_some();
@@ -182,10 +178,9 @@ fn why_refused(claim: &Claim<'_>, path: &str) -> Option<(String, &'static str)> 
         inside(&ROOT_FOLDERS)?
     );
     let help = "use a folder for VMs, such as one in /srv, /var/lib/libvirt or /var/log";
-    Some((message, help))
+    refused(message, help)
 }
 
-/// A boot share belongs to its guest alone: its folder gets QEMU's user as its owner, and the guest writes what it likes.
 fn too_general(claim: &Claim<'_>) -> Option<Problem> {
     let path = claim.path.value.as_str();
     let top = !path[1..].contains('/');

@@ -190,7 +190,7 @@ impl Scalar for Host {
     }
 }
 
-/// A VM's profile. Whether there is one of that name is told when the layers are put together.
+/// A VM's profile. Whether there is one of that name is checked when the layers are merged.
 pub(crate) struct Profile;
 
 impl Scalar for Profile {
@@ -240,7 +240,6 @@ fn memory_range(vm: &PartialVm) -> Option<Problem> {
     Some(new(message).help(limit.why))
 }
 
-/// libvirt rounds a guest's memory up to whole MiB when it starts, so anything else would always look changed.
 fn memory_fraction(vm: &PartialVm) -> Option<Problem> {
     let memory = vm.memory.as_ref().ok()?;
     let bytes = memory.value.bytes();
@@ -254,7 +253,6 @@ fn memory_fraction(vm: &PartialVm) -> Option<Problem> {
     })
 }
 
-/// QEMU emulates a GICv2; under KVM it may be a GICv3.
 fn vcpu_range(vm: &PartialVm) -> Option<Problem> {
     let vcpus = vm.vcpus.as_ref().ok()?;
     let count = vcpus.value;
@@ -278,7 +276,6 @@ fn vcpu_range(vm: &PartialVm) -> Option<Problem> {
     }
 }
 
-/// The kernel would cut off what is too long, whichever of the two boots.
 fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {
     let Some(arch) = vm.readable_arch() else {
         return Vec::new();
@@ -316,7 +313,6 @@ fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
     problems
 }
 
-/// Two answers to the same question: what boots first.
 fn install_and_seed(vm: &PartialVm) -> Option<Problem> {
     let (install, seed) = (vm.readable_install()?, vm.readable_seed()?);
     let message = "a VM has an installer or a seed, not both";
@@ -328,7 +324,6 @@ fn install_and_seed(vm: &PartialVm) -> Option<Problem> {
     })
 }
 
-/// An installer needs a disk that is created for it.
 fn install_disk(vm: &PartialVm) -> Option<Problem> {
     let (install, system) = (vm.readable_install()?, vm.system_disk()?);
     let Some(disk) = system else {
@@ -347,7 +342,6 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
     )
 }
 
-/// Without any time a stop always fails; with days, a failed stop is noticed too late.
 fn stop_timeout(vm: &PartialVm) -> Option<Problem> {
     let message = "a graceful stop takes from 1s to 24h";
     let time = vm.stop_timeout.as_ref().ok()?;
@@ -364,17 +358,14 @@ impl PartialVm {
         self.arch.as_ref().ok().map(|arch| arch.value)
     }
 
-    /// The disks that could be read at all.
     pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
         self.disks.iter().flatten().flatten()
     }
 
-    /// The seed, if there is one that could be read at all.
     pub(crate) fn readable_seed(&self) -> Option<&PartialSeed> {
         self.boot.as_ref().ok()?.seed.as_ref().ok()?.as_ref()
     }
 
-    /// What is to install it, if that could be read at all.
     pub(crate) fn readable_install(&self) -> Option<&PartialInstall> {
         self.install.as_ref().ok()?.as_ref()
     }

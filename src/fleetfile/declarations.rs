@@ -1,7 +1,7 @@
 //! Which VMs the files declare: each name with its place, the range that it is of, and what is said about it alone.
 
 use super::fields::{Field, Scope, Spanned};
-use super::range::{Member, NameRange, is_range};
+use super::range::{NameRange, is_range};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{Unacceptable, VmName};
 use crate::yaml::{Node, at};
@@ -10,14 +10,17 @@ use std::collections::btree_map::Entry;
 
 const VM_LIMIT: usize = 10_000;
 
+/// A range: its key and its value.
+type Declared<'n> = (&'n Node, &'n Node);
+
 #[derive(Debug)]
 pub(crate) struct DeclaredVm<'n> {
     /// Its name, if it can be one, and the key that declares it: its own, or its range's.
     pub(crate) name: Checked<Spanned<VmName>>,
     pub(crate) key: &'n Node,
-    /// Its place in its range.
+    /// What `{index}` stands for in it.
     pub(crate) index: Option<String>,
-    /// What is said about the range that it is of.
+    /// The value of its range.
     pub(crate) range: Option<&'n Node>,
     pub(crate) own: Option<&'n Node>,
 }
@@ -25,8 +28,7 @@ pub(crate) struct DeclaredVm<'n> {
 #[derive(Debug, Default)]
 pub(crate) struct Declarations<'n> {
     pub(crate) vms: Vec<DeclaredVm<'n>>,
-    /// The ranges: key and value.
-    pub(crate) ranges: Vec<(&'n Node, &'n Node)>,
+    pub(crate) ranges: Vec<Declared<'n>>,
 }
 
 pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
@@ -42,42 +44,42 @@ pub(crate) fn declarations<'n>(field: &Field<'n>) -> Checked<Declarations<'n>> {
     }
     ranges.report_meetings(found);
     ranges.count_with(&own, found)?;
-    let declared = |written: &str, key: &'n Node, of: Option<(usize, Member)>, own| {
+    let declared = |written: &str, key: &'n Node, of: Option<(Declared<'n>, String)>, own| {
         let name = written.parse().map(|name| Spanned::new(name, &key.range));
-        let range = of
-            .as_ref()
-            .and_then(|(range, _)| ranges.entries.get(*range));
         DeclaredVm {
             name: name
                 .map_err(|why: Unacceptable| at(ProblemKind::WrongValue, key, why.0).report(found)),
             key,
-            range: range.map(|(_, body)| *body),
-            index: of.map(|(_, member)| member.index),
+            range: of.as_ref().map(|((_, body), _)| *body),
+            index: of.map(|(_, index)| index),
             own,
         }
     };
-    let mut members = std::mem::take(&mut ranges.members);
+    let Ranges {
+        entries,
+        mut members,
+        ..
+    } = ranges;
     let own = own.into_iter().map(|(written, key, node)| {
         let of = members.remove(written);
         declared(written, key, of, Some(node))
     });
     let mut vms: Vec<_> = own.collect();
-    for (name, (range, member)) in members {
-        if let Some((key, _)) = ranges.entries.get(range) {
-            vms.push(declared(&name, key, Some((range, member)), None));
-        }
-    }
-    let ranges = ranges.entries;
-    Ok(Declarations { vms, ranges })
+    let rest = members.into_iter();
+    vms.extend(rest.map(|(name, of)| declared(&name, of.0.0, Some(of), None)));
+    Ok(Declarations {
+        vms,
+        ranges: entries,
+    })
 }
 
 #[derive(Default)]
 struct Ranges<'n> {
-    entries: Vec<(&'n Node, &'n Node)>,
-    /// Their VMs, each with its range's number.
-    members: BTreeMap<String, (usize, Member)>,
-    /// Which ranges meet: the first VM of both, and how many there are.
-    meetings: BTreeMap<(usize, usize), (String, usize)>,
+    entries: Vec<Declared<'n>>,
+    /// Their VMs, each with its range and its index in that.
+    members: BTreeMap<String, (Declared<'n>, String)>,
+    /// The keys of ranges that meet, by where they begin, with the first VM of both and the number of VMs.
+    meetings: BTreeMap<[usize; 2], ([&'n Node; 2], String, usize)>,
     vms: u64,
 }
 
@@ -89,7 +91,6 @@ impl<'n> Ranges<'n> {
         node: &'n Node,
         scope: Scope<'_>,
     ) -> Checked<()> {
-        let number = self.entries.len();
         self.entries.push((key, node));
         let range = match NameRange::parse(written) {
             Ok(range) => range,
@@ -101,21 +102,22 @@ impl<'n> Ranges<'n> {
             }
         };
         self.count(range.count(), key, scope.found)?;
-        for member in range.members() {
-            match self.members.entry(member.name.clone()) {
+        for (name, index) in range.members() {
+            match self.members.entry(name) {
                 Entry::Vacant(entry) => {
-                    entry.insert((number, member));
+                    entry.insert(((key, node), index));
                 }
                 Entry::Occupied(first) => {
-                    let meeting = self.meetings.entry((first.get().0, number));
-                    meeting.or_insert((member.name, 0)).1 += 1;
+                    let keys = [first.get().0.0, key];
+                    let meeting = self.meetings.entry(keys.map(|key| key.range.start));
+                    meeting.or_insert((keys, first.key().clone(), 0)).2 += 1;
                 }
             }
         }
         Ok(())
     }
 
-    /// Counts the VMs of another range; so many that it would take long to look at them are not looked at.
+    /// Counts the VMs of another range, before they are written out.
     fn count(&mut self, vms: u64, key: &Node, found: &Diagnostics) -> Checked<()> {
         self.vms = self.vms.saturating_add(vms);
         if self.vms <= VM_LIMIT as u64 {
@@ -129,7 +131,7 @@ impl<'n> Ranges<'n> {
         Err(too_many(key, message).report(found))
     }
 
-    /// Counts the VMs that are declared by their own names and are of no range, too.
+    /// Counts also the VMs that no range names.
     fn count_with(&self, own: &[(&str, &Node, &Node)], found: &Diagnostics) -> Checked<()> {
         let mut alone = own
             .iter()
@@ -144,18 +146,13 @@ impl<'n> Ranges<'n> {
     }
 
     fn report_meetings(&self, found: &Diagnostics) {
-        for ((first, second), (name, count)) in &self.meetings {
-            let (Some((one, _)), Some((other, _))) =
-                (self.entries.get(*first), self.entries.get(*second))
-            else {
-                continue;
-            };
+        for ([one, other], name, count) in self.meetings.values() {
             let more = match count - 1 {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
             let problem = |message| at(ProblemKind::RangesMeet, other, message);
-            let problem = match first == second {
+            let problem = match one.range == other.range {
                 true => problem(format!("this range names `{name}` twice")),
                 false => {
                     problem(format!("two ranges name `{name}`{more}")).also(&one.range, "the first")

@@ -31,11 +31,11 @@ pub(crate) struct Placeholders<'a> {
     /// Whether the text may hold one.
     pub(crate) secret: bool,
     pub(crate) room: &'a Room,
-    /// Where they stand; its VM is whose name they may stand for.
+    /// Its VM is the one that `{name}` stands for.
     pub(crate) scope: Scope<'a>,
 }
 
-/// How many more values there may be.
+/// The number of values that the limit still allows.
 #[derive(Debug)]
 pub(crate) struct Room(Cell<Checked<usize>>);
 
@@ -46,7 +46,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Fails if there were more values than there may be.
+    /// Fails once the limit was exceeded.
     pub(crate) fn check(&self) -> Checked<usize> {
         self.0.get()
     }
@@ -118,7 +118,7 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    /// Where the default stands that a text is nothing but a placeholder for.
+    /// The place of a variable's default, if the text is only the variable's placeholder.
     fn default_of(&self, written: &str) -> Option<Range<usize>> {
         let name = written.strip_prefix("{var.")?.strip_suffix('}')?;
         self.vars?.known.get(name)?.as_ref().ok()?.default.clone()
@@ -190,12 +190,9 @@ impl<'a> Placeholders<'a> {
         };
         // In a text with escapes the word itself has no place.
         let whole = self.scope.sources.text(&place) == word;
-        let fix = problem.fix.take().filter(|_| whole);
+        problem.fix = problem.fix.filter(|_| whole);
         problem.place.range = place;
-        match fix {
-            Some(fix) => problem.fix(fix.replacement),
-            None => problem,
-        }
+        problem
     }
 
     fn unknown(&self, word: &str, node: &Node) -> Problem {
@@ -222,7 +219,7 @@ impl<'a> Placeholders<'a> {
         let problem = match near.map(|near| format!("{{{near}}}")) {
             Some(near) => {
                 let problem = problem.label(format!("did you mean `{near}`?"));
-                // Of a variable the name is still to be said.
+                // The name of the variable is still missing in `{var.NAME}`.
                 match near.contains('.') {
                     true => problem,
                     false => problem.fix(near),
@@ -289,7 +286,6 @@ pub(crate) struct Var {
 }
 
 impl Vars {
-    /// What somebody who wrote another name probably meant.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.known.keys().map(String::as_str))
     }

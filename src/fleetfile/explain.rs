@@ -1,4 +1,4 @@
-//! What is to be known about the keys of a fleet file and the problems of one, for whoever asks.
+//! Explanations of the keys of a fleet file, and of its problems.
 
 use super::key::{Absence, Effect, Key, Map, ValueType};
 use super::suggest::nearest;
@@ -26,11 +26,11 @@ pub struct KeyTopic {
     pub key: String,
     /// Whose key it is (`a VM`).
     pub of: &'static str,
-    /// What is to be known; `None` where this version does not do the key.
+    /// The explanation; `None` where this version does not support the key.
     pub about: Option<KeyText>,
 }
 
-/// What is to be known about a key.
+/// The explanation of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyText {
     /// What it says, in whole sentences.
@@ -77,8 +77,9 @@ pub(crate) fn topics(root: &'static Map) -> Vec<Topic> {
     keys.map(Topic::Key).chain(problems).chain(checks).collect()
 }
 
-/// Explains a key or a problem, or gives what was probably meant, if there is something near. The end of a key's name will do (`cmdline`), and then there may be several; so will a key
-/// as it stands in a file (`vms.armhf-vm.disks[0].path`), and a problem as it is shown (`error[unknown-key]`).
+/// Explains a key or a problem, or gives the nearest name. A key may be given by the end of its name (`cmdline`), which may
+/// be that of several, or as it stands in a file (`vms.armhf-vm.disks[0].path`); a problem as it is shown
+/// (`error[unknown-key]`).
 pub(crate) fn explain(root: &'static Map, word: &str) -> Result<Vec<Topic>, Option<String>> {
     let word = plain(word);
     let topics = topics(root);
@@ -150,27 +151,20 @@ pub(super) fn key_text(maps: &[&'static Map], map: &'static Map, key: &Key) -> K
 
 /// A line of a map with these keys, with all that is above it in a file.
 fn example(maps: &[&'static Map], map: &'static Map, line: &str) -> String {
-    let mut lines = vec![line.to_owned()];
+    let mut text = line.to_owned();
     let mut map = map;
     while let Some((parent, key, value_type)) = parent(maps, map) {
-        let (above, indent) = match value_type {
-            ValueType::Entries(_) => (vec![format!("{key}:"), format!("  {EXAMPLE_VM}:")], 4),
-            ValueType::Named(_, name) => (vec![format!("{key}:"), format!("  {name}:")], 4),
-            ValueType::List(_) => (vec![format!("{key}:")], 4),
-            _ => (vec![format!("{key}:")], 2),
+        let (above, first, others) = match value_type {
+            ValueType::Entries(_) => (format!("{key}:\n  {EXAMPLE_VM}:"), "    ", "    "),
+            ValueType::Named(_, name) => (format!("{key}:\n  {name}:"), "    ", "    "),
+            ValueType::List(_) => (format!("{key}:"), "  - ", "    "),
+            _ => (format!("{key}:"), "  ", "  "),
         };
-        let mut inside: Vec<String> = lines
-            .iter()
-            .map(|line| format!("{:indent$}{line}", ""))
-            .collect();
-        if let (ValueType::List(_), Some(first)) = (value_type, inside.first_mut()) {
-            first.replace_range(2..3, "-");
-        }
-        lines = above;
-        lines.append(&mut inside);
+        let inside = text.replace('\n', &format!("\n{others}"));
+        text = format!("{above}\n{first}{inside}");
         map = parent;
     }
-    lines.join("\n")
+    text
 }
 
 /// The map that maps of this kind are in, at which key, and as what.

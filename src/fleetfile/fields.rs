@@ -24,7 +24,7 @@ impl<T> Spanned<T> {
 /// What a value is read with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope<'a> {
-    pub(crate) sources: &'a Sources<'a>,
+    pub(crate) sources: &'a Sources,
     pub(crate) found: &'a Diagnostics,
     /// The map that the language begins with.
     pub(crate) root: &'static Map,
@@ -42,13 +42,13 @@ pub(crate) struct Field<'n> {
     pub(crate) key: Range<usize>,
     /// The value; nothing only where the key must be given.
     pub(crate) node: &'n Node,
-    /// The map in which the key is not given: then there is nothing in the value.
+    /// The map that the key is missing in, if the value stands for an absent one.
     pub(crate) missing_in: Option<&'static Map>,
     pub(crate) scope: Scope<'n>,
 }
 
 impl<'n> Field<'n> {
-    /// A map that is no other's, such as a VM with all its layers.
+    /// A map that is not the value of a key, such as a VM with all its layers.
     pub(crate) fn of_map(key: &Range<usize>, node: &'n Node, scope: Scope<'n>) -> Self {
         Self {
             name: String::new(),
@@ -196,13 +196,9 @@ impl<'n> Fields<'n> {
         self.given.get(name)
     }
 
-    /// A field that must be given.
     pub(crate) fn required(&self, name: &str) -> Checked<&Field<'n>> {
-        match (self.get(name), self.map.find(name)) {
-            (Some(field), _) => Ok(field),
-            (None, Some(key)) => Err(self.missing(key)),
-            (None, None) => Err(Diagnostics::left_open()),
-        }
+        let key = self.map.find(name).ok_or(Diagnostics::left_open())?;
+        self.get(name).ok_or_else(|| self.missing(key))
     }
 
     pub(crate) fn missing(&self, key: &Key) -> ErrorReported {
@@ -258,10 +254,8 @@ impl<'n> Fields<'n> {
             Some(Suggestion::Here(name)) => Some(name),
             _ => None,
         });
-        let reported = match found.is_told(&key.range) {
-            Some(reported) => reported,
-            None => self.unknown(written, key).report(found),
-        };
+        let report = || self.unknown(written, key).report(found);
+        let reported = found.is_told(&key.range).unwrap_or_else(report);
         self.meant.extend(meant.map(|name| (name, reported)));
     }
 

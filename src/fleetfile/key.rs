@@ -22,7 +22,7 @@ impl Key {
         matches!(self.absence, Absence::Error)
     }
 
-    /// Whether something is called by it, so that `null` is no way to leave it out.
+    /// Whether the key names its map: then `null` is an error, and not the same as leaving it out.
     pub(crate) fn is_name(&self) -> bool {
         self.name == "name"
     }
@@ -33,7 +33,7 @@ pub(crate) enum Absence {
     Error,
     /// The same as this value.
     Value(&'static str),
-    /// Something that no value says.
+    /// What no value expresses, in words.
     Means(&'static str),
 }
 
@@ -89,13 +89,13 @@ impl ValueType {
 pub(crate) struct Map {
     /// What the schema calls it.
     pub(crate) id: &'static str,
-    /// Whose map it is, as a sentence begins (`a VM`).
+    /// The subject of messages about it (`a VM`).
     pub(crate) owner: &'static str,
-    /// Says of a key of it where it belongs.
+    /// The label of one of its keys that is given elsewhere.
     pub(crate) place: &'static str,
     /// What its keys are called in full (`boot.`).
     pub(crate) prefix: &'static str,
-    /// What is to be said to whoever gives it a `name`.
+    /// The label of a `name` among its keys.
     pub(crate) named: Option<&'static str>,
     pub(crate) keys: &'static [Key],
     /// Keys that belong to the language, but that this version does not do.
@@ -127,7 +127,7 @@ impl Map {
         self.keys.iter().map(|key| key.name)
     }
 
-    /// What somebody who wrote an unknown key probably meant, in a language that begins with the map `root`.
+    /// The correction of an unknown key, where it can be guessed, in a language that begins with the map `root`.
     pub(crate) fn suggestion(&self, written: &str, root: &'static Self) -> Option<Suggestion> {
         let mut keys = self.keys.iter();
         let other = keys.find(|key| key.also_called.contains(&written));
@@ -137,7 +137,7 @@ impl Map {
             .or_else(|| nearest(written, self.names()).map(Suggestion::Here))
     }
 
-    /// What is to be said of a key that is right in another place.
+    /// The label of a key that is right in another place.
     fn elsewhere(&self, written: &str, root: &'static Self) -> Option<&'static str> {
         if written == "name" {
             return self.named;
@@ -150,10 +150,10 @@ impl Map {
     }
 }
 
-/// What somebody who wrote an unknown key probably meant.
+/// What an unknown key was probably meant as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suggestion {
     Here(&'static str),
-    /// Something else, and what is to be said of it.
+    /// A key of another place, with the label that says so.
     Elsewhere(&'static str),
 }

@@ -23,7 +23,7 @@ pub(crate) struct Layered<P> {
 struct Layers<'n> {
     defaults: Option<&'n Node>,
     profiles: BTreeMap<&'n str, (&'n Node, &'n Node)>,
-    /// What is said about all VMs with a certain profile that are of a certain range, by where these begin.
+    /// `defaults`, a profile and a range merged, by where profile and range begin.
     merged: BTreeMap<[Option<usize>; 2], Node>,
     words: Placeholders<'n>,
 }
@@ -147,16 +147,13 @@ impl<'n> Layers<'n> {
             return Ok(None);
         };
         let node = words.expand(value)?;
-        let written = match &node.value {
-            Value::Null => return Ok(None),
-            Value::Scalar(text, _) => text,
-            _ => {
-                let name = "profile".to_owned();
-                let field = Field::of_map(&key.range, &node, words.scope);
-                return Err(Field { name, ..field }.wrong_type("a profile's name"));
-            }
-        };
-        match self.profiles.get(written.as_str()) {
+        if matches!(node.value, Value::Null) {
+            return Ok(None);
+        }
+        let mut field = Field::of_map(&key.range, &node, words.scope);
+        "profile".clone_into(&mut field.name);
+        let written = field.text("a profile's name")?;
+        match self.profiles.get(written) {
             Some((_, body)) => Ok(Some((declared.layer(body.extent(), &node.range), body))),
             None => Err(self
                 .unknown_profile(written, &node)
@@ -177,24 +174,20 @@ impl<'n> Layers<'n> {
         }
     }
 
-    /// What is said about every VM with a certain profile that is of a certain range.
+    /// `defaults`, a profile and a range merged, once for all VMs that share them.
     fn base(&mut self, profile: Option<&'n Node>, range: Option<&'n Node>) -> &Node {
         let defaults = self.defaults;
         let begin = [profile, range].map(|body| body.map(|body| body.range.start));
         self.merged.entry(begin).or_insert_with(|| {
-            let nothing = Node {
-                range: 0..0,
-                alias: None,
-                value: Value::Map([].into()),
-            };
+            let nothing = Node::new(0..0, Value::Map([].into()));
             let layers = [defaults, profile, range].into_iter().flatten();
             let said = layers.filter(|body| !matches!(body.value, Value::Null));
             said.fold(nothing, |weak, strong| merge(&weak, strong))
         })
     }
 
-    /// Reads each layer for itself, too: what is wrong with a profile is told even if no VM has it, and what every VM
-    /// says differently can still be wrong.
+    /// Reads each layer by itself, too: a mistake in a profile is reported even if no VM has it, or if every VM overrides
+    /// what is wrong.
     fn read_alone<T: Readable>(&self, ranges: &[(&Node, &Node)], defaults: Option<&Field<'_>>) {
         let open = Some(Err(Diagnostics::left_open()));
         let scope = Scope {
@@ -222,7 +215,7 @@ impl<'n> Layers<'n> {
 }
 
 impl DeclaredVm<'_> {
-    /// A part of the files that it takes values from, because it says so there.
+    /// A part of the files that it takes values from; `used` is where it says so.
     fn layer(&self, extent: Range<usize>, used: &Range<usize>) -> Layer {
         let name = self.name.as_ref().map(|name| name.value.to_string());
         Layer {

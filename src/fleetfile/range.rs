@@ -29,14 +29,7 @@ struct Run {
     width: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) name: String,
-    /// Its numbers as they are written in the name; `-` is between those of several brackets.
-    pub(crate) index: String,
-}
-
-/// More digits are no number that anybody counts to.
+/// The most digits of a number; all of these fit into 64 bits.
 const DIGITS: usize = 18;
 
 pub(crate) fn is_range(name: &str) -> bool {
@@ -87,29 +80,23 @@ impl NameRange {
         sums.fold(1, u64::saturating_mul)
     }
 
-    /// Its VMs. There are [`count`](Self::count) of them.
-    pub(crate) fn members(&self) -> Vec<Member> {
-        let mut members = vec![Member {
-            name: String::new(),
-            index: String::new(),
-        }];
+    /// Its [`count`](Self::count) VMs, each with its index: its numbers as they are written in the name, with `-` between
+    /// those of several brackets.
+    pub(crate) fn members(&self) -> Vec<(String, String)> {
+        let mut members = vec![(String::new(), String::new())];
         for (before, runs) in &self.brackets {
             let numbers: Vec<String> = runs.iter().flat_map(Run::numbers).collect();
-            let with = |member: &Member, number: &String| Member {
-                name: format!("{}{before}{number}", member.name),
-                index: match member.index.as_str() {
-                    "" => number.clone(),
-                    index => format!("{index}-{number}"),
-                },
+            let with = |(name, index): &(String, String), number: &String| {
+                let dash = if index.is_empty() { "" } else { "-" };
+                let name = format!("{name}{before}{number}");
+                (name, format!("{index}{dash}{number}"))
             };
             let each = members.iter();
             members = each
                 .flat_map(|member| numbers.iter().map(move |number| with(member, number)))
                 .collect();
         }
-        members
-            .iter_mut()
-            .for_each(|member| member.name += &self.end);
+        members.iter_mut().for_each(|(name, _)| *name += &self.end);
         members
     }
 }
@@ -200,76 +187,4 @@ fn number(digits: &str) -> Result<u64, Reason> {
         "`{}` has more digits than any count",
         "write smaller numbers",
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    fn names(text: &str) -> String {
-        let range = NameRange::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
-        let members = range.members();
-        assert_eq!(range.count(), members.len() as u64);
-        let names: Vec<_> = members.into_iter().map(|member| member.name).collect();
-        names.join(" ")
-    }
-
-    fn wrong(text: &str) -> &str {
-        let wrong = NameRange::parse(text).expect_err(text);
-        &text[wrong.part]
-    }
-
-    /// As `nodeset -e` of ClusterShell expands them.
-    #[test]
-    fn ranges_name_what_cluster_shell_says() {
-        assert_eq!(names("obs-[08-11]"), "obs-08 obs-09 obs-10 obs-11");
-        assert_eq!(names("a[9-11]b"), "a9b a10b a11b");
-        assert_eq!(names("a[1-9/2,15]"), "a1 a3 a5 a7 a9 a15");
-        assert_eq!(names("a[1-10/4]"), "a1 a5 a9");
-        assert_eq!(names("r[1-2]n[01-02]"), "r1n01 r1n02 r2n01 r2n02");
-        assert_eq!(names("a[5]"), "a5");
-        assert_eq!(names("a[007,3]"), "a007 a3");
-        assert_eq!(names("a[0-2]"), "a0 a1 a2");
-        assert_eq!(names("a[1][2]"), "a12");
-    }
-
-    /// What `tests/invalid/range` has not.
-    #[test]
-    fn the_wrong_part_is_named() {
-        assert_eq!(wrong("a[1-2]]"), "]");
-        assert_eq!(wrong("a[[1-2]"), "[");
-        assert_eq!(wrong("a[1,]"), "[1,]");
-        assert_eq!(wrong("a[1-2-3]"), "1-2-3");
-        assert_eq!(wrong("a[1-]"), "1-");
-        assert_eq!(wrong("a[3,1-9/0]"), "1-9/0");
-        assert_eq!(wrong("a[1-010]"), "1-010");
-    }
-
-    #[test]
-    fn a_range_beyond_count_is_not_counted() {
-        let many = NameRange::parse(&"[0-999999999999]".repeat(9)).unwrap();
-        assert_eq!(many.count(), u64::MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in "[a\\[\\]0-9,/é-]{0,20}") {
-            if let Ok(range) = NameRange::parse(&text)
-                && range.count() <= 1000
-            {
-                prop_assert_eq!(range.members().len() as u64, range.count());
-            }
-        }
-
-        #[test]
-        fn a_run_has_each_of_its_numbers_once(first in 0u64..2000, more in 0u64..200, step in 1u64..20) {
-            let text = format!("a[{first}-{}/{step}]", first + more);
-            let members = NameRange::parse(&text).unwrap().members();
-            let names: BTreeSet<_> = members.iter().map(|member| member.name.clone()).collect();
-            let expected = (first..=first + more).step_by(usize::try_from(step).unwrap());
-            prop_assert_eq!(names, expected.map(|number| format!("a{number}")).collect());
-        }
-    }
 }

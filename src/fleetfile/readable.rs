@@ -14,7 +14,7 @@ pub(crate) trait Readable {
     const TYPE: ValueType;
 
     fn read(field: &Field<'_>) -> Checked<Self::Partial>;
-    /// What it means that nothing is given.
+    /// The meaning of an absent key.
     fn absent(fields: &Fields<'_>, key: &Key) -> Checked<Self::Partial> {
         Err(fields.missing(key))
     }
@@ -27,17 +27,15 @@ pub(crate) trait Declared: Readable {
     const MAP: &'static Map;
 }
 
-/// A map that stands in lists.
+/// A map that is an entry of a list.
 pub(crate) trait Listed: Declared {
-    /// What is said where there are several, if this version does only one.
-    const SEVERAL: Option<&'static str>;
-    /// Finds what is wrong with an entry, in whatever layer it is.
-    fn check_entry(_: &Self::Partial) -> Option<Problem> {
-        None
-    }
+    /// The message where there are several, which this version does not do.
+    const SEVERAL: &'static str;
+    /// Finds what is wrong with an entry, also in a layer that no VM uses.
+    fn check_entry(_: &Self::Partial) -> Option<Problem>;
 }
 
-/// What is one text, number or truth in the file.
+/// A value that is a single text, number or boolean in the file.
 pub(crate) trait Scalar {
     type Value;
     const TYPE: ValueType;
@@ -48,7 +46,7 @@ pub(crate) trait Scalar {
 type Derived<'d, T> = &'d dyn Fn(&Diagnostics) -> Checked<<T as Readable>::Partial>;
 
 impl<'n> Fields<'n> {
-    /// What stands at a key, or what it means that nothing does. That may follow from the keys before it.
+    /// The value of a key, or the meaning of its absence, which may be `derived` from the keys before it.
     pub(crate) fn field<T: Readable>(
         &self,
         name: &str,
@@ -78,7 +76,7 @@ impl<'n> Fields<'n> {
         self.implied::<T>(key, value, place, None)
     }
 
-    /// A map that is not given, as one with nothing in it.
+    /// An absent map, read as an empty one.
     pub(crate) fn as_empty<T: Readable>(&self, key: &Key) -> Checked<T::Partial> {
         self.implied::<T>(key, Value::Null, &self.of.key, Some(self.map))
     }
@@ -90,11 +88,7 @@ impl<'n> Fields<'n> {
         place: &Range<usize>,
         missing_in: Option<&'static Map>,
     ) -> Checked<T::Partial> {
-        let node = Node {
-            range: place.clone(),
-            alias: None,
-            value,
-        };
+        let node = Node::new(place.clone(), value);
         T::read(&Field {
             name: format!("{}{}", self.map.prefix, key.name),
             example: key.example,
@@ -152,8 +146,8 @@ impl<T: Listed> Readable for Vec<T> {
         let Value::List(entries) = &field.node.value else {
             return Err(field.wrong_type(&format!("a list of {}", field.name)));
         };
-        if let (Some(second), Some(message)) = (entries.get(1), T::SEVERAL) {
-            field.report(at(ProblemKind::NotSupportedYet, second, message));
+        if let Some(second) = entries.get(1) {
+            field.report(at(ProblemKind::NotSupportedYet, second, T::SEVERAL));
         }
         let entries = entries.iter().map(|node| {
             let entry = T::read(&Field {

@@ -23,7 +23,7 @@ pub(crate) struct Words<'w, T> {
 }
 
 impl<'n> Field<'n> {
-    /// A text, which is to be something `wanted`.
+    /// A text; `wanted` is what it stands for.
     pub(crate) fn text(&self, wanted: &str) -> Checked<&'n str> {
         match &self.node.value {
             Value::Scalar(text, _) if text.len() > LONGEST => {
@@ -37,7 +37,6 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// A text in a form of its own.
     fn parsed<T>(
         &self,
         wanted: &str,
@@ -49,7 +48,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// What became of the text, or a report of why it cannot be.
+    /// The parsed value, or the report of why there is none.
     pub(crate) fn accept<T>(&self, parsed: Result<T, Unacceptable>) -> Checked<T> {
         parsed.map_err(|why| self.report(self.problem(ProblemKind::WrongValue, why.0)))
     }
@@ -95,16 +94,7 @@ impl<'n> Field<'n> {
         Err(self.misread(meant, "a number, and this is a text", "a whole number"))
     }
 
-    pub(crate) fn boolean(&self) -> Checked<bool> {
-        let meant = match &self.node.value {
-            Value::Scalar(_, Kind::Bool(value)) => return Ok(*value),
-            Value::Scalar(text, _) => truth(text),
-            _ => None,
-        };
-        Err(self.misread(meant, "`true` or `false`", "`true` or `false`"))
-    }
-
-    /// Reports a value of the wrong shape; where it stands for one of the right shape, that is to be written.
+    /// Reports a value of the wrong shape, and proposes `meant`, if it could be told what was meant.
     fn misread<T: ToString>(&self, meant: Option<T>, is: &str, wanted: &str) -> ErrorReported {
         let Some(meant) = meant.map(|meant| meant.to_string()) else {
             return self.wrong_type(wanted);
@@ -128,7 +118,12 @@ impl Scalar for bool {
     type Value = Self;
     const TYPE: ValueType = ValueType::Boolean;
     fn scalar(field: &Field<'_>) -> Checked<Self> {
-        field.boolean()
+        let meant = match &field.node.value {
+            Value::Scalar(_, Kind::Bool(value)) => return Ok(*value),
+            Value::Scalar(text, _) => truth(text),
+            _ => None,
+        };
+        Err(field.misread(meant, "`true` or `false`", "`true` or `false`"))
     }
 }
 

@@ -51,7 +51,8 @@ fn property(nullable: bool, key: &Key, text: &KeyText) -> Value {
         property = json!({ "type": ["object", "null"], "allOf": [property] });
     }
     if let Absence::Value(default) = key.absence {
-        property["default"] = default_value(key.value_type, default);
+        // What is not a number, `true` or `false` is a text.
+        property["default"] = serde_json::from_str(default).unwrap_or_else(|_| default.into());
     }
     let absence = match &text.absence {
         Some(absence) => format!("Left out: {absence}."),
@@ -61,13 +62,4 @@ fn property(nullable: bool, key: &Key, text: &KeyText) -> Value {
     let description = format!("{meaning}\n\n{absence}\n\nA change takes effect {effect}.");
     property["description"] = description.into();
     property
-}
-
-/// A default as the schema's `default` has it.
-fn default_value(value_type: ValueType, text: &str) -> Value {
-    match value_type {
-        ValueType::Boolean => Value::Bool(text == "true"),
-        ValueType::Whole(..) => text.parse::<u64>().map_or(Value::Null, Value::from),
-        _ => text.into(),
-    }
 }

@@ -1,4 +1,4 @@
-//! What somebody probably meant.
+//! Suggestions for misspelled words.
 
 use strsim::osa_distance;
 
@@ -55,23 +55,5 @@ fn slips(written: &str, candidate: &str) -> usize {
         distance.min(1)
     } else {
         distance
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slips_of_the_finger_find_what_was_meant() {
-        let near = |word| nearest(word, ["memory", "vcpus", "stop_timeout", "boot", "host"]);
-        assert_eq!(near("memroy"), Some("memory"));
-        assert_eq!(near("Memory"), Some("memory"));
-        assert_eq!(near("cpus"), Some("vcpus"));
-        assert_eq!(near("stopTimeout"), Some("stop_timeout"));
-        assert_eq!(near("boots"), Some("boot"));
-        assert_eq!(near("mem"), Some("memory"));
-        assert_eq!(near("colour"), None);
-        assert_eq!(near(&"memory".repeat(1000)), None);
     }
 }

@@ -37,7 +37,7 @@ impl ValueType {
         }
     }
 
-    /// What is to be said of placeholders in it.
+    /// A sentence about placeholders in it.
     pub(crate) fn placeholders(&self) -> Option<&'static str> {
         match self {
             Self::Name | Self::HostPath | Self::Path | Self::Line | Self::Files => {

@@ -4,6 +4,7 @@ use super::declare::keys;
 use super::expand::{Placeholders, Var, Vars, undeclared};
 use super::fields::{Field, Fields, Spanned};
 use super::key::{Map, ValueType};
+use super::readable::Scalar;
 use super::scalars::LONGEST;
 use crate::problem::{Checked, Problem, ProblemKind};
 use crate::yaml::Value;
@@ -70,7 +71,7 @@ fn variable(
     let description = description.transpose()?.unwrap_or_default();
     let default = default(fields, words)?;
     if let Some(required) = fields.get("required") {
-        let must = required.boolean()?;
+        let must = bool::scalar(required)?;
         if let Some(problem) = contradiction(name, default.as_ref(), must, &required.node.range) {
             return Err(field.report(problem));
         }

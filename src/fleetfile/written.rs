@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The keys of a map in full, each with the text that stands there (`disks[0].path`). What is left out is none of them.
+/// The full names of the keys that are given in a map (`disks[0].path`), each with its value as text.
 pub(crate) fn written(map: &Map, value: &impl Serialize) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    // What was read from texts is texts, numbers and maps of these, all of which JSON has.
+    // Maps, texts and numbers can always be serialised.
     keys(
         map,
         "",

@@ -95,20 +95,12 @@ pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), O
     let entry = Entry {
         at: at.map_or(0, |since| since.as_secs()),
         by: "armfleet-hook".to_owned(),
-        event: Event::Step(StepTrace {
-            plan: None,
-            id: format!("trial/{vm}"),
-            vm: Some(vm.clone()),
-            action: Action::Change,
-            kind: "trial".to_owned(),
-            subject: vm.to_string(),
-            reason: judged.to_string(),
-            changes: Vec::new(),
-            milliseconds: 0,
-            error: Vec::new(),
-            before: None,
-            after: None,
-        }),
+        event: Event::Step(StepTrace::of_vm(
+            vm,
+            "trial",
+            Action::Change,
+            judged.to_string(),
+        )),
     };
     let line = render_entry(&entry).map_err(io::Error::other);
     let line = line.map_err(failed())?;

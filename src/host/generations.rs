@@ -92,20 +92,9 @@ impl<P: Primitives> Executor<P> {
 impl<P: Primitives> Executor<P> {
     /// Notes what a command has done to what a VM boots.
     pub(super) fn note_boot(&self, vm: &VmName, doing: &str, what: &str) -> Result<(), HostError> {
-        self.note(Event::Step(StepTrace {
-            plan: None,
-            id: format!("boot/{vm}"),
-            vm: Some(vm.clone()),
-            action: Action::Change,
-            kind: "boot".to_owned(),
-            subject: vm.to_string(),
-            reason: format!("{doing} {what}"),
-            changes: Vec::new(),
-            milliseconds: 0,
-            error: Vec::new(),
-            before: None,
-            after: None,
-        }))
+        let reason = format!("{doing} {what}");
+        let step = StepTrace::of_vm(vm, "boot", Action::Change, reason);
+        self.note(Event::Step(step))
     }
 }
 

@@ -1,4 +1,7 @@
-//! Everything that a command keeps on a host in files of armfleet's own goes through here.
+//! Everything that an apply or `armfleet boot` keeps on a host in files of armfleet's own goes through here.
+//!
+//! What `armfleet hold`, `armfleet watch` and the hook keep has nothing of a fleet file or a definition in it, so there is
+//! nothing to redact; they write by the functions of `files`, as this does.
 
 use super::failure::cannot;
 use super::primitives::Primitives;

@@ -186,6 +186,25 @@ pub fn read_entry(line: &[u8]) -> Result<Entry, LineError> {
 }
 
 impl StepTrace {
+    /// What was done to a VM outside any apply, by its own name and with no more to tell.
+    #[must_use]
+    pub fn of_vm(vm: &VmName, kind: &str, action: Action, reason: String) -> Self {
+        Self {
+            plan: None,
+            id: format!("{kind}/{vm}"),
+            vm: Some(vm.clone()),
+            action,
+            kind: kind.to_owned(),
+            subject: vm.to_string(),
+            reason,
+            changes: Vec::new(),
+            milliseconds: 0,
+            error: Vec::new(),
+            before: None,
+            after: None,
+        }
+    }
+
     /// The definitions in the history that it names.
     pub fn kept(&self) -> impl Iterator<Item = &Kept> {
         self.before.iter().chain(&self.after)

@@ -1,7 +1,7 @@
 //! What all parts of planning share: what they look at, and what they add to the plan.
 
 use super::step::{Act, Step, StepId};
-use super::{Notice, Policy, Refusal, Unknown};
+use super::{About, Notice, Policy, Refusal, Unknown};
 use crate::domain::{Cause, RowChange};
 use crate::fleet::{Spec, Vm};
 use crate::inventory::{Domain, Inventory, Libvirt, Ownership};
@@ -86,12 +86,12 @@ impl PlanBuilder {
     /// Says that something wanted will not be done.
     pub(super) fn refuse(
         &mut self,
-        subject: impl ToString,
+        subject: impl Into<About>,
         why: impl Into<String>,
         remedy: impl Into<String>,
     ) {
         self.refusals.push(Refusal {
-            subject: subject.to_string(),
+            subject: subject.into(),
             why: why.into(),
             remedy: remedy.into(),
             check: None,
@@ -107,7 +107,7 @@ impl PlanBuilder {
         remedy: impl Into<String>,
     ) {
         self.refusals.push(Refusal {
-            subject: vm.to_string(),
+            subject: vm.into(),
             why: why.into(),
             remedy: remedy.into(),
             check: Some(check),
@@ -115,9 +115,9 @@ impl PlanBuilder {
     }
 
     /// Says that something could not be seen.
-    pub(super) fn unknown(&mut self, subject: impl ToString, why: impl Into<String>) {
+    pub(super) fn unknown(&mut self, subject: impl Into<About>, why: impl Into<String>) {
         self.unknowns.push(Unknown {
-            subject: subject.to_string(),
+            subject: subject.into(),
             why: why.into(),
         });
     }
@@ -137,12 +137,12 @@ impl PlanBuilder {
     /// Says something worth knowing.
     pub(super) fn notice(
         &mut self,
-        subject: impl ToString,
+        subject: impl Into<About>,
         what: impl Into<String>,
         outlook: impl Into<String>,
     ) {
         self.notices.push(Notice {
-            subject: subject.to_string(),
+            subject: subject.into(),
             what: what.into(),
             outlook: outlook.into(),
             pending_restart: false,
@@ -157,7 +157,7 @@ impl PlanBuilder {
         outlook: impl Into<String>,
     ) {
         self.notices.push(Notice {
-            subject: vm.to_string(),
+            subject: vm.into(),
             what: what.into(),
             outlook: outlook.into(),
             pending_restart: true,

@@ -4,6 +4,7 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::Act;
+use super::{About, HostPart};
 use crate::fleet::{DesiredState, Vm};
 use crate::values::Size;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
         let what =
             format!("VMs that should run request {wanted} of memory together; this host has {has}");
-        builder.notice("memory", what, "armfleet explain host-memory");
+        builder.notice(HostPart::Memory, what, "armfleet explain host-memory");
     }
 }
 
@@ -58,6 +59,6 @@ fn images(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     for (bytes, free, folder) in wanted.into_values().filter(|(bytes, free, _)| bytes > free) {
         let (bytes, free) = (Size::from_bytes(bytes), Size::from_bytes(free));
         let what = format!("the new images may grow to {bytes} together; {free} are free there");
-        builder.notice(folder, what, "armfleet explain free-space");
+        builder.notice(About::Path(folder), what, "armfleet explain free-space");
     }
 }

@@ -1,5 +1,6 @@
 //! armfleet's own folders: root's, passable for QEMU, and no links.
 
+use super::About;
 use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, VmPlanner};
 use super::step::{Act, StepId};
 use crate::domain::Cause;
@@ -67,7 +68,7 @@ fn folder(
     may_be_link: bool,
     builder: &mut PlanBuilder,
 ) -> Result<Option<StepId>, Blocked> {
-    let subject = vm.map_or_else(|| path.to_owned(), ToString::to_string);
+    let subject = vm.map_or_else(|| About::Path(path.to_owned()), About::from);
     let stat = match input.inventory.path(path) {
         Fact::Present(file) => &file.stat,
         // It is made by who needs it; of a host that was looked at by an older version nothing is known.

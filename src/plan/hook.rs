@@ -2,6 +2,7 @@
 
 use super::builder::{Hook, PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
+use super::{About, HostPart};
 use crate::boot::{EARLIER_SHIMS, SHIM};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
@@ -9,8 +10,6 @@ use crate::paths;
 
 /// libvirt runs the files of `qemu.d` since 6.5.0.
 const FIRST_WITH_FOLDER: u32 = 6_005_000;
-/// What the plan calls the hook.
-const SUBJECT: &str = "hook";
 
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     let nothing = Hook {
@@ -26,7 +25,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
             input.libvirt.version_text(),
             paths::HOOK_FOLDER
         );
-        builder.refuse(SUBJECT, why, "upgrade libvirt to 6.5.0 or newer");
+        builder.refuse(HostPart::Hook, why, "upgrade libvirt to 6.5.0 or newer");
         return Hook {
             blocked: true,
             ..nothing
@@ -38,14 +37,14 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     };
     let shim = input.inventory.path(paths::SHIM);
     if let Some(why) = shim.unknown() {
-        builder.unknown(paths::SHIM, why);
+        builder.unknown(About::Path(paths::SHIM.to_owned()), why);
         hook.blocked = true;
         return hook;
     }
     let installed = shim.present();
     if installed.is_some_and(|file| file.stat.kind != FileKind::File) {
         builder.refuse(
-            SUBJECT,
+            HostPart::Hook,
             format!("{} is not a plain file", paths::SHIM),
             "move it away",
         );
@@ -72,7 +71,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
         }
         Err(why) => {
             builder.unknown(
-                "libvirtd",
+                HostPart::Daemon,
                 format!("whether it knows the hook could not be seen: {why}"),
             );
             hook.blocked = true;
@@ -146,7 +145,7 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
         Fact::Present(file) if is_executable(file) || file.stat.kind == FileKind::Symlink => true,
         Fact::Present(_) => {
             builder.refuse(
-                SUBJECT,
+                HostPart::Hook,
                 format!("{} cannot be executed", paths::HOOK_BINARY),
                 remedy,
             );
@@ -154,7 +153,7 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
         }
         Fact::Absent => {
             builder.refuse(
-                SUBJECT,
+                HostPart::Hook,
                 format!(
                     "{} is not there, so no kernel can be handed over",
                     paths::HOOK_BINARY
@@ -164,7 +163,10 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
             false
         }
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => {
-            builder.unknown(paths::HOOK_BINARY, fact.unknown().unwrap_or_default());
+            builder.unknown(
+                About::Path(paths::HOOK_BINARY.to_owned()),
+                fact.unknown().unwrap_or_default(),
+            );
             false
         }
     }
@@ -205,7 +207,11 @@ fn reload(input: &PlanInput<'_>, needs: Vec<StepId>, builder: &mut PlanBuilder) 
             "libvirt's daemon has no pid file {}, so it cannot be reloaded to find the hook",
             paths::DAEMON_PID_FILES[0]
         );
-        builder.refuse("libvirtd", why, "systemctl reload libvirtd, or restart it");
+        builder.refuse(
+            HostPart::Daemon,
+            why,
+            "systemctl reload libvirtd, or restart it",
+        );
         return None;
     };
     let act = Act::ReloadDaemon {

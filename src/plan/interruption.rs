@@ -3,36 +3,50 @@
 use super::Plan;
 use super::step::{Act, Step};
 use crate::values::VmName;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Why a VM is stopped for good.
 pub(super) const STATE_STOPPED: &str = "state: stopped";
 
 /// A running VM that a plan stops.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Interruption {
     /// The VM.
+    #[schemars(with = "String")]
     pub vm: VmName,
     /// What becomes of it.
     pub fate: Fate,
     /// Why.
     pub why: String,
+    /// What to change so that it does not happen.
+    pub avoid: &'static str,
 }
 
 /// What becomes of a VM that a plan stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It is started again by the same plan.
     Restarted,
     /// It stays off.
     Stopped,
-    /// Its domain goes, too.
+    /// Its domain goes, too; disks and boot share stay.
     Removed,
 }
 
 impl Fate {
-    /// What to change so that it does not happen.
+    /// The word for it.
     #[must_use]
-    pub const fn avoidance(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Restarted => "restarted",
+            Self::Stopped => "stopped",
+            Self::Removed => "removed",
+        }
+    }
+
+    const fn avoidance(self) -> &'static str {
         match self {
             Self::Restarted => {
                 "set restart: never in the file; what changed then waits for the VM's next boot"
@@ -62,14 +76,15 @@ impl Plan {
             Act::Start { .. } => Some(Fate::Restarted),
             _ => None,
         });
+        let fate = fate.unwrap_or(Fate::Stopped);
         Some(Interruption {
             vm: stop.vm.clone()?,
-            fate: fate.unwrap_or(Fate::Stopped),
-            why: if stop.reason == STATE_STOPPED {
-                format!("the file says {STATE_STOPPED}")
-            } else {
-                stop.reason.clone()
+            fate,
+            why: match fate {
+                Fate::Stopped => format!("the file says {STATE_STOPPED}"),
+                Fate::Restarted | Fate::Removed => stop.reason.clone(),
             },
+            avoid: fate.avoidance(),
         })
     }
 }

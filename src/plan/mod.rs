@@ -3,6 +3,7 @@
 //! [`plan`] is a pure function of spec, inventory and policy. Every decision of armfleet is made here; a step leaves no
 //! choice to whoever performs it.
 
+mod about;
 mod builder;
 mod capacity;
 mod copies;
@@ -25,6 +26,7 @@ mod touched;
 mod vm;
 mod watch;
 
+pub use about::{About, HostPart};
 pub use extraction::{Extraction, NoExtraction, extraction};
 pub use interruption::{Fate, Interruption};
 pub use kernels::{Kernels, kernels, trials};
@@ -40,6 +42,7 @@ pub use vm::installing;
 use crate::inventory::{Redaction, digest};
 use crate::problem::HostCheck;
 use crate::values::{FleetName, Pattern, VmName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -108,33 +111,34 @@ pub struct Plan {
 }
 
 /// Something wanted that will not be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// What it is about: a VM, or a part of the host.
-    pub subject: String,
+    pub subject: About,
     /// Why.
     pub why: String,
     /// What to do about it.
     pub remedy: String,
-    /// The check of the host that failed.
+    /// The check of the host that failed, which `armfleet explain` explains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub check: Option<HostCheck>,
 }
 
 /// Something that could not be seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unknown {
     /// What it is about: a VM, or a part of the host.
-    pub subject: String,
+    pub subject: About,
     /// What could not be seen, and why.
     pub why: String,
 }
 
 /// Something worth knowing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// What it is about.
-    pub subject: String,
+    pub subject: About,
     /// What there is to know.
     pub what: String,
     /// When or how it will change, if it will.

@@ -2,7 +2,7 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
-use super::{Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
+use super::{About, HostPart, Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
 use crate::domain::Cause;
 use crate::fleet::Spec;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
@@ -35,7 +35,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
                 .unknown()
                 .or(domains.unknown())
                 .unwrap_or("it is not there");
-            builder.unknown("libvirt", why);
+            builder.unknown(HostPart::Libvirt, why);
         }
     }
     Plan {
@@ -127,7 +127,7 @@ fn refuse_idle_patterns(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         if !names.iter().any(|name| pattern.matches(name)) {
             let why = "no VM of the file or of this host has such a name".to_owned();
             builder.refuse(
-                format!("--vm {pattern}"),
+                About::Pattern(pattern.clone()),
                 why,
                 "armfleet status lists the VMs",
             );
@@ -146,7 +146,7 @@ fn note_clones(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
             && input.ownership(domain) == Ownership::CopiedMark
         {
             builder.notice(
-                name,
+                About::Vm(name.clone()),
                 format!("foreign, with a copied mark of {}", mark.vm),
                 "left alone",
             );

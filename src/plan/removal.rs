@@ -5,7 +5,7 @@ use super::formats;
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
 use super::vm::renaming;
-use super::{Removal, rename};
+use super::{About, Removal, rename};
 use crate::domain::Cause;
 use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState};
 use crate::format::UPGRADE;
@@ -35,13 +35,16 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals
                     "{vm} left the file, but its domain was renamed to {name} by hand: not removed"
                 );
                 builder.refuse(
-                    name,
+                    About::Vm(name.clone()),
                     why,
                     format!("{}, then apply again", renaming(domain, vm.as_str())),
                 );
             }
             Ownership::Unknown(why) if !input.in_file(name) => {
-                builder.unknown(name, format!("this domain could not be read: {why}"));
+                builder.unknown(
+                    About::Vm(name.clone()),
+                    format!("this domain could not be read: {why}"),
+                );
             }
             _ => {}
         }

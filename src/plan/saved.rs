@@ -1,6 +1,6 @@
 //! Plans in files: made and reviewed at one time, applied at another, and only if nothing has moved in between.
 
-use super::step::{Act, Base, Step};
+use super::step::Step;
 use super::{Plan, Policy};
 use crate::domain::properties;
 use crate::fleet::FleetSource;
@@ -151,15 +151,7 @@ impl Plan {
         let Fact::Present(domains) = &seen.domains else {
             return Definitions::new();
         };
-        let edited = self.steps.iter().filter(|step| {
-            matches!(
-                step.act,
-                Act::Define {
-                    base: Base::Stored(_),
-                    ..
-                }
-            )
-        });
+        let edited = self.steps.iter().filter(|step| step.edited().is_some());
         let definition = |step: &Step| {
             let vm = step.vm.as_ref()?.to_string();
             let text = domains.get(&vm)?.raw.inactive.present()?.clone();

@@ -49,6 +49,27 @@ pub struct Step {
 }
 
 impl Step {
+    /// SHA-256 of the stored definition that it edits, if it edits one. Its reason is then its cause, where that is known.
+    #[must_use]
+    pub fn edited(&self) -> Option<&str> {
+        match &self.act {
+            Act::Define {
+                base: Base::Stored(digest),
+                ..
+            } => Some(digest),
+            _ => None,
+        }
+    }
+
+    /// SHA-256 of what it was planned on; none where that follows from the steps before.
+    #[must_use]
+    pub fn planned_on(&self) -> Option<&str> {
+        match &self.act {
+            Act::Undefine { digest, .. } => Some(digest),
+            _ => self.edited().or(self.expects.as_deref()),
+        }
+    }
+
     /// What it is done to: a VM or a path.
     #[must_use]
     pub fn subject(&self) -> String {

@@ -13,11 +13,22 @@ pub struct Source {
     pub name: String,
     /// What it holds.
     pub bytes: Vec<u8>,
+    /// The absolute path of its folder.
+    pub(crate) folder: String,
     /// The position that its first byte counts as.
     pub(crate) start: usize,
 }
 
-/// A part of the file, in bytes, with what is to be said about it there.
+impl Source {
+    /// The file that a position is in, with its number.
+    pub(crate) fn at(sources: &[Self], at: usize) -> Option<(usize, &Self)> {
+        let after = sources.partition_point(|source| source.start <= at);
+        let number = after.checked_sub(1)?;
+        Some((number, sources.get(number)?))
+    }
+}
+
+/// A part of the file, in bytes, with what is said about it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The part; empty where something is missing.
@@ -33,15 +44,6 @@ impl Label {
     }
 }
 
-/// A change of the file that would mend a problem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fix {
-    /// The part to replace.
-    pub range: Range<usize>,
-    /// What to write there.
-    pub replacement: String,
-}
-
 /// One mistake in a fleet file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -55,8 +57,8 @@ pub struct Problem {
     pub others: Vec<Label>,
     /// What to do about it, where the message does not say so already.
     pub help: Option<String>,
-    /// The change that was most probably meant, where it is a change of a word.
-    pub fix: Option<Fix>,
+    /// What was most probably meant in the place of the problem, where that is a word.
+    pub fix: Option<String>,
 }
 
 impl Problem {
@@ -88,10 +90,7 @@ impl Problem {
 
     /// Proposes to write something else in the place of the problem.
     pub(crate) fn fix(mut self, replacement: impl Into<String>) -> Self {
-        self.fix = Some(Fix {
-            range: self.place.range.clone(),
-            replacement: replacement.into(),
-        });
+        self.fix = Some(replacement.into());
         self
     }
 
@@ -152,9 +151,8 @@ impl Problems {
     /// The number among the [sources](Self#structfield.sources) of the file that a label is in, and the label's part of that file.
     #[must_use]
     pub fn locate(&self, range: &Range<usize>) -> (usize, Range<usize>) {
-        let after = |source: &Source| source.start <= range.start;
-        let number = self.sources.partition_point(after).saturating_sub(1);
-        let start = self.sources.get(number).map_or(0, |source| source.start);
+        let source = Source::at(&self.sources, range.start);
+        let (number, start) = source.map_or((0, 0), |(number, source)| (number, source.start));
         let end = range.end.max(range.start) - start;
         (number, range.start - start..end)
     }
@@ -167,10 +165,10 @@ impl Deref for Problems {
     }
 }
 
-/// Where a problem is: problems are told in this order, and two that agree in it are one.
+/// The order of problems; two that are equal in it are the same problem.
 type Order = (usize, usize, ProblemKind, String);
 
-/// The problems found so far. Whoever reads or checks a part of the files has it at hand and adds to it.
+/// The problems found so far. Every reader and every check adds to it through a shared reference.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     secrets: Secrets,
@@ -203,12 +201,12 @@ pub(crate) struct Layer {
     pub(crate) by: String,
 }
 
-/// So many problems are kept; files with more are no fleet files.
+/// The most problems that are kept; a file with more is hardly a fleet file.
 const LIMIT: usize = 1000;
-/// So many reports are heard: enough for twenty-five mistakes that each of ten thousand VMs takes from a profile.
+/// The most reports: enough for twenty-five mistakes in the profile of ten thousand VMs.
 const HEARD: usize = 250_000;
 
-/// Proof that a problem was reported: the error of whatever could not be read because of it.
+/// Proof that a problem was reported, as the error of each value that could not be read because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ErrorReported(());
 
@@ -223,7 +221,7 @@ impl Diagnostics {
         }
     }
 
-    /// Adds a problem. What is wrong with a place for one VM is not told again for others that it is a part of.
+    /// What is wrong with a place for one VM is not reported again for others that share it.
     fn add(&self, problem: Problem) -> ErrorReported {
         let mut told = self.told.borrow_mut();
         let missing = problem.code == ProblemKind::MissingKey;
@@ -233,7 +231,7 @@ impl Diagnostics {
         ErrorReported(())
     }
 
-    /// Whether something is wrong with just this place that was told in another VM's turn, so that nobody need find out what.
+    /// The proof that a problem of just this place was reported in another VM's turn: it need not be worked out again.
     pub(crate) fn is_told(&self, range: &Range<usize>) -> Option<ErrorReported> {
         let mut told = self.told.borrow_mut();
         let (start, end) = (range.start, range.end);
@@ -276,7 +274,7 @@ impl Diagnostics {
         ErrorReported(())
     }
 
-    /// Fails as soon as there are more problems than anybody wants to know.
+    /// Fails as soon as there are too many problems to look for more.
     pub(crate) fn patience(&self) -> Checked<()> {
         match self.told.borrow().is_enough() {
             true => Err(ErrorReported(())),

@@ -1,4 +1,4 @@
-//! The kinds of problems of a fleet file and the checks of a host, with what is to be known about each.
+//! The kinds of problems of a fleet file and the checks of a host, each with its explanation.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -44,7 +44,7 @@ macro_rules! codes {
                 self.topic().code
             }
 
-            /// What is to be known about it.
+            /// Its explanation.
             #[must_use]
             pub const fn topic(self) -> &'static ProblemTopic {
                 match self {

@@ -1,8 +1,8 @@
-//! What can be wrong with a fleet file or a host, and what is to be known about it.
+//! What can be wrong with a fleet file or a host, each kind with its explanation.
 
 mod diagnostics;
 mod kind;
 
 pub(crate) use diagnostics::{Checked, Diagnostics, ErrorReported, Layer};
-pub use diagnostics::{Fix, Label, Problem, Problems, Source};
+pub use diagnostics::{Label, Problem, Problems, Source};
 pub use kind::{HostCheck, ProblemKind, ProblemTopic};

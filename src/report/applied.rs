@@ -1,21 +1,22 @@
 //! What an apply came to, for programs.
 
-use super::model::{Refusal, Unknown};
-use crate::mark::Action;
-use crate::plan::{Ended, Outcome, Plan, Step};
+use super::model::{NamedStep, OnHost};
+use crate::plan::{About, Ended, Outcome, Plan, Refusal, Step, StepId, Unknown};
+use crate::values::FleetName;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What an apply came to.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(title = "armfleet-apply/1")]
-pub struct ApplyReport {
+pub struct ApplyReport<'a> {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
     pub format: ApplyFormat,
     /// The fleet.
-    pub fleet: String,
+    #[schemars(with = "String")]
+    pub fleet: &'a FleetName,
     /// The host.
-    pub host: String,
+    pub host: &'a str,
     /// The digest of the plan that was applied.
     pub plan: String,
     /// Whether at least one step was done.
@@ -27,15 +28,16 @@ pub struct ApplyReport {
     /// Whether a plan made afterwards has no steps.
     pub settled: bool,
     /// What is wanted and was not done.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<OnHost<'a, Refusal>>,
     /// What could not be seen.
-    pub unknowns: Vec<Unknown>,
+    pub unknowns: Vec<OnHost<'a, Unknown>>,
     /// What running VMs get at their next boot only.
-    pub pending_restart: Vec<Pending>,
+    pub pending_restart: Vec<Pending<'a>>,
     /// The steps, in their order.
-    pub steps: Vec<AppliedStep>,
+    pub steps: Vec<AppliedStep<'a>>,
     /// The ids of the steps that a plan made afterwards has.
-    pub residual: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub residual: Vec<&'a StepId>,
     /// Why something is missing in the journal or the history, and what steps left lying; what was done was done nevertheless.
     pub untold: Vec<String>,
 }
@@ -50,40 +52,31 @@ pub enum ApplyFormat {
 
 /// What a running VM gets at its next boot only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Pending {
+pub struct Pending<'a> {
     /// The host.
-    pub host: String,
+    pub host: &'a str,
     /// The VM.
-    pub vm: String,
+    pub vm: &'a About,
     /// What waits.
-    pub what: String,
+    pub what: &'a str,
     /// Until when.
-    pub outlook: String,
+    pub outlook: &'a str,
 }
 
 /// One step, and how it ended.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct AppliedStep {
-    /// The step's id.
-    pub id: String,
-    /// The host.
-    pub host: String,
-    /// The VM it belongs to; null for steps of the host.
-    pub vm: Option<String>,
-    /// What it does.
-    pub action: Action,
-    /// The kind of thing that it does it to.
-    pub kind: String,
-    /// Which one.
-    pub subject: String,
+pub struct AppliedStep<'a> {
+    /// What it is.
+    #[serde(flatten)]
+    pub named: NamedStep<'a>,
     /// How it ended.
     pub result: StepResult,
     /// How long it took; null if it was not begun.
     pub seconds: Option<f64>,
     /// Why it failed, the outermost error first; empty unless it failed.
-    pub error: Vec<String>,
+    pub error: &'a [String],
     /// What to do about the failure; null where there is nothing to say.
-    pub remedy: Option<String>,
+    pub remedy: Option<&'a str>,
 }
 
 /// How a step ended.
@@ -98,42 +91,34 @@ pub enum StepResult {
     NotTried,
 }
 
-impl ApplyReport {
+impl<'a> ApplyReport<'a> {
     /// The report of an apply; without an outcome, of a plan that was not begun.
     #[must_use]
-    pub fn new(plan: &Plan, outcome: Option<&Outcome>) -> Self {
+    pub fn new(plan: &'a Plan, outcome: Option<&'a Outcome>) -> Self {
         let after = outcome.map_or(plan, |outcome| &outcome.residual);
-        let step = |step| AppliedStep::new(step, &plan.host, outcome);
+        let step = |step: &'a Step| AppliedStep::new(step, &plan.host, outcome);
         let steps: Vec<_> = plan.steps.iter().map(step).collect();
         let any = |result| steps.iter().any(|step| step.result == result);
         let pending = after.notices.iter().filter(|notice| notice.pending_restart);
         let pending = pending.map(|notice| Pending {
-            host: plan.host.clone(),
-            vm: notice.subject.clone(),
-            what: notice.what.clone(),
-            outlook: notice.outlook.clone(),
+            host: &plan.host,
+            vm: &notice.subject,
+            what: &notice.what,
+            outlook: &notice.outlook,
         });
         Self {
             format: ApplyFormat::V1,
-            fleet: plan.fleet.to_string(),
-            host: plan.host.clone(),
+            fleet: &plan.fleet,
+            host: &plan.host,
             plan: plan.digest(),
             changed: any(StepResult::Done),
             failed: any(StepResult::Failed) || !after.is_complete(),
             interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
             settled: after.is_empty(),
-            refused: after
-                .refusals
-                .iter()
-                .map(|refusal| Refusal::new(refusal, &plan.host))
-                .collect(),
-            unknowns: after
-                .unknowns
-                .iter()
-                .map(|unknown| Unknown::new(unknown, &plan.host))
-                .collect(),
+            refused: OnHost::all(&plan.host, &after.refusals),
+            unknowns: OnHost::all(&plan.host, &after.unknowns),
             pending_restart: pending.collect(),
-            residual: after.steps.iter().map(|step| step.id.to_string()).collect(),
+            residual: after.steps.iter().map(|step| &step.id).collect(),
             untold: outcome.map(untold).unwrap_or_default(),
             steps,
         }
@@ -145,8 +130,8 @@ fn untold(outcome: &Outcome) -> Vec<String> {
     errors.map(|error| error.causes.join(": ")).collect()
 }
 
-impl AppliedStep {
-    fn new(step: &Step, host: &str, outcome: Option<&Outcome>) -> Self {
+impl<'a> AppliedStep<'a> {
+    fn new(step: &'a Step, host: &'a str, outcome: Option<&'a Outcome>) -> Self {
         let ended = outcome.and_then(|outcome| outcome.ended.get(&step.id));
         let took = outcome.and_then(|outcome| outcome.took.get(&step.id));
         let error = match ended {
@@ -154,12 +139,7 @@ impl AppliedStep {
             _ => None,
         };
         Self {
-            id: step.id.to_string(),
-            host: host.to_owned(),
-            vm: step.vm.as_ref().map(ToString::to_string),
-            action: step.act.action(),
-            kind: step.act.kind().to_owned(),
-            subject: step.subject(),
+            named: NamedStep::new(step, host),
             result: match ended {
                 Some(Ended::Done) => StepResult::Done,
                 Some(Ended::Failed(_)) => StepResult::Failed,
@@ -167,8 +147,8 @@ impl AppliedStep {
             },
             // To the millisecond: more would only be noise.
             seconds: took.map(|took| (took.as_secs_f64() * 1000.0).round() / 1000.0),
-            error: error.map(|error| error.causes.clone()).unwrap_or_default(),
-            remedy: error.and_then(|error| error.remedy.clone()),
+            error: error.map_or(&[], |error| &error.causes),
+            remedy: error.and_then(|error| error.remedy.as_deref()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::model::{PlanReport, StepReport};
 use super::style::printable;
 use crate::mark::Action;
+use crate::plan::StepId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -12,26 +13,23 @@ const MERMAID_LIMIT: usize = 40;
 const LABEL_LIMIT: usize = 34;
 /// The steps and their needs, without those that follow from others.
 struct Graph<'a> {
-    steps: Vec<&'a StepReport>,
+    steps: Vec<&'a StepReport<'a>>,
     /// Of each step: the places of the steps that it needs directly.
     needs: Vec<BTreeSet<usize>>,
 }
 
 impl<'a> Graph<'a> {
     /// The graph of some steps, which are in their order.
-    fn new(steps: Vec<&'a StepReport>) -> Self {
-        let places: BTreeMap<&str, usize> = steps
+    fn new(steps: Vec<&'a StepReport<'a>>) -> Self {
+        let places: BTreeMap<&StepId, usize> = steps
             .iter()
             .enumerate()
-            .map(|(at, step)| (step.id.as_str(), at))
+            .map(|(at, step)| (step.named.id, at))
             .collect();
         let mut before: Vec<BTreeSet<usize>> = Vec::with_capacity(steps.len());
         let mut needs = Vec::with_capacity(steps.len());
         for (at, step) in steps.iter().enumerate() {
-            let named = step
-                .needs
-                .iter()
-                .filter_map(|need| places.get(need.as_str()));
+            let named = step.needs.iter().filter_map(|need| places.get(need));
             let named: BTreeSet<usize> = named.copied().filter(|need| *need < at).collect();
             let implied: BTreeSet<usize> = named
                 .iter()
@@ -66,9 +64,9 @@ impl<'a> Graph<'a> {
 
 /// The order of the steps as a Mermaid picture, where it is worth one: where steps of one VM wait for something other
 /// than that VM's own.
-pub(super) fn mermaid_in_markdown(report: &PlanReport) -> Option<String> {
+pub(super) fn mermaid_in_markdown(report: &PlanReport<'_>) -> Option<String> {
     let whole = Graph::new(report.steps.iter().collect());
-    let owner = |at: usize| whole.steps[at].vm.as_deref();
+    let owner = |at: usize| whole.steps[at].named.vm;
     let crossing: Vec<_> = whole
         .edges()
         .filter(|(from, to)| owner(*from) != owner(*to))
@@ -82,8 +80,8 @@ pub(super) fn mermaid_in_markdown(report: &PlanReport) -> Option<String> {
     let of_owners = report
         .steps
         .iter()
-        .filter(|step| owners.contains(&step.vm.as_deref()));
-    let mut shown: Vec<&StepReport> = of_owners.collect();
+        .filter(|step| owners.contains(&step.named.vm));
+    let mut shown: Vec<&StepReport<'_>> = of_owners.collect();
     if shown.len() > MERMAID_LIMIT {
         shown = ends.iter().map(|at| whole.steps[*at]).collect();
     }
@@ -101,13 +99,13 @@ pub(super) fn mermaid_in_markdown(report: &PlanReport) -> Option<String> {
 
 /// The order of the steps as Mermaid reads it.
 #[must_use]
-pub fn render_mermaid(report: &PlanReport) -> String {
+pub fn render_mermaid(report: &PlanReport<'_>) -> String {
     Graph::new(report.steps.iter().collect()).flowchart()
 }
 
 /// The order of the steps as Graphviz reads it.
 #[must_use]
-pub fn render_dot(report: &PlanReport) -> String {
+pub fn render_dot(report: &PlanReport<'_>) -> String {
     let graph = Graph::new(report.steps.iter().collect());
     let mut text =
         "digraph plan {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n".to_owned();
@@ -116,7 +114,7 @@ pub fn render_dot(report: &PlanReport) -> String {
         let _ = writeln!(
             text,
             "  s{at} [label=\"{label}\", color=\"{}\"];",
-            colour(step.action)
+            colour(step.named.action)
         );
     }
     for (from, to) in graph.edges() {
@@ -133,7 +131,8 @@ fn colour(action: Action) -> &'static str {
     }
 }
 
-fn label(step: &StepReport) -> String {
+fn label(step: &StepReport<'_>) -> String {
+    let step = &step.named;
     let label = printable(&format!(
         "{} {} {}",
         step.action.sign(),

@@ -5,9 +5,11 @@
 
 use super::graph;
 use super::markdown_text::{code, html, prose};
-use super::model::{Effect, FateReport, PlanReport, StepReport};
+use super::model::{Effect, NamedStep, OnHost, PlanReport, StepReport};
 use super::style::Paint;
 use super::text::{described, when};
+use crate::mark::Action;
+use crate::plan::Fate;
 use std::fmt::Write as _;
 
 /// The longest text, in characters. GitHub takes 65,536 for a comment; what posts it may add some.
@@ -17,7 +19,7 @@ const CUT_RESERVE: usize = 400;
 
 /// A plan as Markdown of at most [`MARKDOWN_LIMIT`] characters; what does not fit is left out whole, and counted.
 #[must_use]
-pub fn render_markdown(report: &PlanReport) -> String {
+pub fn render_markdown(report: &PlanReport<'_>) -> String {
     let mut page = Page::default();
     page.always(&heading(report));
     interruptions(&mut page, report);
@@ -62,7 +64,7 @@ impl Page {
         }
     }
 
-    fn finish(mut self, report: &PlanReport) -> String {
+    fn finish(mut self, report: &PlanReport<'_>) -> String {
         if !self.cut.is_empty() {
             let cut = self.cut.iter().map(|(kind, count)| match count {
                 1 => format!("1 {kind}"),
@@ -88,16 +90,16 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-fn heading(report: &PlanReport) -> String {
+fn heading(report: &PlanReport<'_>) -> String {
     let libvirt = report.libvirt.as_ref().map_or_else(
         || ", whose libvirt could not be seen".to_owned(),
         |version| format!(", libvirt {}", prose(version)),
     );
     let mut text = format!(
         "### armfleet plan for fleet {}\n\n**{}.** On host {}{libvirt}.\n",
-        code(&report.fleet),
+        code(report.fleet.as_str()),
         report.summary.words(),
-        code(&report.host),
+        code(report.host),
     );
     if !report.complete {
         text += "\n**This plan is incomplete**: something could not be seen, and nothing was planned that rests on it.\n";
@@ -105,7 +107,7 @@ fn heading(report: &PlanReport) -> String {
     text
 }
 
-fn interruptions(page: &mut Page, report: &PlanReport) {
+fn interruptions(page: &mut Page, report: &PlanReport<'_>) {
     if report.interruptions.is_empty() {
         page.always("\nNo running VM is interrupted.\n");
         return;
@@ -120,30 +122,34 @@ fn interruptions(page: &mut Page, report: &PlanReport) {
     for interruption in &report.interruptions {
         let row = format!(
             "| {} | **{}** | {} | {} |\n",
-            code(&interruption.vm),
+            code(interruption.vm.as_str()),
             fate(interruption.fate),
             prose(&interruption.why),
-            prose(&interruption.avoid)
+            prose(interruption.avoid)
         );
         page.block("interruption", &row);
     }
 }
 
-fn fate(fate: FateReport) -> &'static str {
+fn fate(fate: Fate) -> &'static str {
     match fate {
-        FateReport::Removed => "stopped and removed; its disks and boot share stay",
-        FateReport::Restarted | FateReport::Stopped => fate.word(),
+        Fate::Removed => "stopped and removed; its disks and boot share stay",
+        Fate::Restarted | Fate::Stopped => fate.word(),
     }
 }
 
-fn remarks(page: &mut Page, report: &PlanReport) {
+fn remarks(page: &mut Page, report: &PlanReport<'_>) {
     if !report.refusals.is_empty() {
         page.always("\n#### Refused\n\n");
     }
-    for refusal in &report.refusals {
-        let mut line = format!("- {}: {}", code(&refusal.subject), prose(&refusal.why));
+    for OnHost { part: refusal, .. } in &report.refusals {
+        let mut line = format!(
+            "- {}: {}",
+            code(&refusal.subject.to_string()),
+            prose(&refusal.why)
+        );
         if let Some(check) = refusal.check {
-            let _ = write!(line, " ({})", code(check));
+            let _ = write!(line, " ({})", code(check.name()));
         }
         if !refusal.remedy.is_empty() {
             let _ = write!(line, ". To do: {}", prose(&refusal.remedy));
@@ -153,13 +159,17 @@ fn remarks(page: &mut Page, report: &PlanReport) {
     if !report.unknowns.is_empty() {
         page.always("\n#### Could not be seen\n\n");
     }
-    for unknown in &report.unknowns {
-        let line = format!("- {}: {}\n", code(&unknown.subject), prose(&unknown.why));
+    for OnHost { part: unknown, .. } in &report.unknowns {
+        let line = format!(
+            "- {}: {}\n",
+            code(&unknown.subject.to_string()),
+            prose(&unknown.why)
+        );
         page.block("unseen thing", &line);
     }
 }
 
-fn steps(page: &mut Page, report: &PlanReport) {
+fn steps(page: &mut Page, report: &PlanReport<'_>) {
     if report.steps.is_empty() {
         return;
     }
@@ -170,25 +180,30 @@ fn steps(page: &mut Page, report: &PlanReport) {
 }
 
 /// A step in a line: what it does to what, and what changes.
-fn step_line(step: &StepReport) -> String {
-    let action = step.action.word();
-    let mut text = format!("**{action}** ");
+fn step_line(step: &StepReport<'_>) -> String {
+    let NamedStep {
+        action,
+        kind,
+        subject,
+        ..
+    } = &step.named;
+    let mut text = format!("**{}** ", action.word());
     // A VM is started and stopped, not its start or stop.
-    if step.kind != action {
-        let _ = write!(text, "{} ", step.kind);
+    if !matches!(action, Action::Start | Action::Stop) {
+        let _ = write!(text, "{kind} ");
     }
     let described = prose(&described(step));
     let _ = match changed(step) {
-        changed if changed.is_empty() => write!(text, "{} — {described}", code(&step.subject)),
-        changed => write!(text, "{} — {changed} {described}", code(&step.subject)),
+        changed if changed.is_empty() => write!(text, "{} — {described}", code(subject)),
+        changed => write!(text, "{} — {changed} {described}", code(subject)),
     };
     text
 }
 
 /// What changes, in the step's own line.
-fn changed(step: &StepReport) -> String {
+fn changed(step: &StepReport<'_>) -> String {
     let changes = step.changes.iter().map(|change| {
-        let (what, values) = (prose(&change.what), prose(&change.values()));
+        let (what, values) = (prose(&change.row.what.to_string()), prose(&change.values()));
         match change.effect {
             Effect::AtNextBoot => format!("{what} {values} at its next boot"),
             Effect::Now | Effect::AtPlannedStart => format!("{what} {values}"),
@@ -197,15 +212,15 @@ fn changed(step: &StepReport) -> String {
     changes.collect::<Vec<_>>().join("; ")
 }
 
-fn details(page: &mut Page, report: &PlanReport) {
+fn details(page: &mut Page, report: &PlanReport<'_>) {
     for step in &report.steps {
         if step.changes.is_empty() && step.diff.is_none() {
             continue;
         }
         let mut block = format!(
             "\n<details><summary>{} <code>{}</code>{}</summary>\n\n",
-            step.kind,
-            html(&step.subject),
+            step.named.kind,
+            html(&step.named.subject),
             html(&contents(step))
         );
         if !step.changes.is_empty() {
@@ -220,9 +235,9 @@ fn details(page: &mut Page, report: &PlanReport) {
             let _ = writeln!(
                 block,
                 "| {} | {} | {} | {} |",
-                prose(&change.what),
-                value(&change.before),
-                value(&change.after),
+                prose(&change.row.what.to_string()),
+                value(&change.row.before),
+                value(&change.row.after),
                 prose(&when)
             );
         }
@@ -235,13 +250,17 @@ fn details(page: &mut Page, report: &PlanReport) {
 }
 
 /// What a step's details are about, as the line that unfolds them.
-fn contents(step: &StepReport) -> String {
-    let mut names: Vec<&str> = step.changes.iter().map(|change| &*change.what).collect();
-    names.extend(step.diff.as_ref().map(|_| "XML"));
+fn contents(step: &StepReport<'_>) -> String {
+    let names = step
+        .changes
+        .iter()
+        .map(|change| change.row.what.to_string());
+    let mut names: Vec<String> = names.collect();
+    names.extend(step.diff.as_ref().map(|_| "XML".to_owned()));
     format!(": {}", names.join(", "))
 }
 
-fn notices(page: &mut Page, report: &PlanReport) {
+fn notices(page: &mut Page, report: &PlanReport<'_>) {
     if report.notices.is_empty() {
         return;
     }
@@ -249,8 +268,12 @@ fn notices(page: &mut Page, report: &PlanReport) {
     page.always(&format!(
         "\n<details><summary>Worth knowing ({count})</summary>\n\n"
     ));
-    for notice in &report.notices {
-        let mut line = format!("- {}: {}", code(&notice.subject), prose(&notice.what));
+    for OnHost { part: notice, .. } in &report.notices {
+        let mut line = format!(
+            "- {}: {}",
+            code(&notice.subject.to_string()),
+            prose(&notice.what)
+        );
         if !notice.outlook.is_empty() {
             let _ = write!(line, "; {}", prose(&notice.outlook));
         }
@@ -260,7 +283,7 @@ fn notices(page: &mut Page, report: &PlanReport) {
 }
 
 /// What a saved plan touches; in full view, since it is applied without a question.
-fn paths(page: &mut Page, report: &PlanReport) {
+fn paths(page: &mut Page, report: &PlanReport<'_>) {
     let Some(paths) = report.paths.as_ref().filter(|paths| !paths.is_empty()) else {
         return;
     };

@@ -31,10 +31,7 @@ pub use history::{
 };
 pub use json::{render_json, schemas};
 pub use markdown::{MARKDOWN_LIMIT, render_markdown};
-pub use model::{
-    CauseReport, Change, Effect, FateReport, Interruption, Notice, PlanFormat, PlanReport, Refusal,
-    StepReport, Summary, Unknown,
-};
+pub use model::{Change, Effect, NamedStep, OnHost, PlanFormat, PlanReport, StepReport, Summary};
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;
 pub use show::{VmReport, render_vm};

@@ -1,10 +1,15 @@
 //! The one model behind every format of a plan: what text and Markdown show is what the JSON holds.
+//!
+//! The parts of a plan are the plan's own, in an envelope with what is worked out for the report. A step's act is not
+//! reported: it may be as long as a definition, and is for whoever performs it.
 
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
 use crate::mark::Action;
-use crate::plan::{self, Act, Base, Definitions, Fate, Plan, Step, TouchedPath};
-use crate::problem::HostCheck;
+use crate::plan::{
+    Act, Definitions, Interruption, Notice, Plan, Refusal, Step, StepId, TouchedPath, Unknown,
+};
+use crate::values::{FleetName, VmName};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -12,15 +17,16 @@ use std::collections::BTreeSet;
 /// A plan as it is reported.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(title = "armfleet-plan/1")]
-pub struct PlanReport {
+pub struct PlanReport<'a> {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
     pub format: PlanFormat,
     /// The fleet.
-    pub fleet: String,
+    #[schemars(with = "String")]
+    pub fleet: &'a FleetName,
     /// The host.
-    pub host: String,
+    pub host: &'a str,
     /// libvirt's version there; null if libvirt was not seen.
-    pub libvirt: Option<String>,
+    pub libvirt: Option<&'a str>,
     /// What the plan is known by: SHA-256 of its fleet, host and steps. Equal plans have equal digests.
     pub digest: String,
     /// Whether everything that matters could be seen.
@@ -30,13 +36,13 @@ pub struct PlanReport {
     /// The running VMs that the plan stops.
     pub interruptions: Vec<Interruption>,
     /// The steps, in the order in which they are performed.
-    pub steps: Vec<StepReport>,
+    pub steps: Vec<StepReport<'a>>,
     /// What is wanted and will not be done.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<OnHost<'a, Refusal>>,
     /// What could not be seen, so that nothing was planned that rests on it.
-    pub unknowns: Vec<Unknown>,
+    pub unknowns: Vec<OnHost<'a, Unknown>>,
     /// What is worth knowing, and changes nothing.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<OnHost<'a, Notice>>,
     /// Every path of the host that the plan touches; of saved plans only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<TouchedPath>>,
@@ -69,96 +75,77 @@ pub struct Summary {
     pub unseen: usize,
 }
 
-/// A running VM that the plan stops.
+/// A part of a plan, with its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Interruption {
-    /// The VM.
-    pub vm: String,
-    /// What becomes of it.
-    pub fate: FateReport,
-    /// Why.
-    pub why: String,
-    /// What to change so that it does not happen.
-    pub avoid: String,
+#[schemars(rename = "{T}", description = "")]
+pub struct OnHost<'a, T> {
+    /// The host.
+    pub host: &'a str,
+    /// The part.
+    #[serde(flatten)]
+    pub part: &'a T,
 }
 
-/// What becomes of a VM that the plan stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FateReport {
-    /// It is started again by the same plan.
-    Restarted,
-    /// It stays off.
-    Stopped,
-    /// Its domain goes, too; disks and boot share stay.
-    Removed,
+/// What a step is, in the report of a plan and in that of an apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NamedStep<'a> {
+    /// What it is called, uniquely within the plan.
+    #[schemars(with = "String")]
+    pub id: &'a StepId,
+    /// The host on which it is performed.
+    pub host: &'a str,
+    /// The VM it belongs to; null for steps of the host.
+    #[schemars(with = "Option<String>")]
+    pub vm: Option<&'a VmName>,
+    /// What it does.
+    pub action: Action,
+    /// The kind of thing that it does it to: hook, libvirtd, share, seed, disk, domain, record, autostart, start, stop.
+    pub kind: &'static str,
+    /// Which one: a VM or a path.
+    pub subject: String,
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct StepReport {
-    /// What it is called, uniquely within the plan.
-    pub id: String,
-    /// The host on which it is performed.
-    pub host: String,
-    /// The VM it belongs to; null for steps of the host.
-    pub vm: Option<String>,
-    /// What it does.
-    pub action: Action,
-    /// The kind of thing that it does it to: hook, libvirtd, share, seed, disk, domain, record, autostart, start, stop.
-    pub kind: String,
-    /// Which one: a VM or a path.
-    pub subject: String,
+pub struct StepReport<'a> {
+    /// What it is.
+    #[serde(flatten)]
+    pub named: NamedStep<'a>,
     /// The same in a few words, with the reason.
     pub detail: String,
     /// Why it is taken.
-    pub reason: String,
+    pub reason: &'a str,
     /// Whether the file changed since the last apply, or the host; null where neither did, or that is not known.
-    pub cause: Option<CauseReport>,
+    pub cause: Option<Cause>,
     /// What changes, property by property; empty for things that come or go as a whole.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Change<'a>>,
     /// When all that it changes takes effect.
     pub effect: Effect,
     /// Whether a running VM is interrupted by this step.
     pub interrupts: bool,
     /// The steps that must have been done before.
-    pub needs: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub needs: &'a [StepId],
     /// SHA-256 of what the step was planned on; it is not performed on anything else. Null where that follows from the
     /// steps before.
-    pub planned_on: Option<String>,
+    pub planned_on: Option<&'a str>,
     /// The unified diff of the domain's definition; null unless asked for, and for steps that edit none.
     #[serde(serialize_with = "Diff::serialize")]
     #[schemars(with = "Option<String>")]
     pub diff: Option<Diff>,
-}
-
-/// Whether the file changed since the last apply, or the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CauseReport {
-    /// The fleet file wants something else than at the last apply.
-    FileChanged,
-    /// The host has something else than the last apply left there.
-    Drifted,
-    /// Both.
-    Both,
+    /// The cause where the detail does not say it, and it has to be said: drift is not expected.
+    #[serde(skip)]
+    pub(super) untold_cause: Option<Cause>,
 }
 
 /// One property that changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Change {
-    /// The property, with its device.
-    pub what: String,
-    /// What is there; null if nothing is.
-    pub before: Option<String>,
-    /// What will be there; null if nothing will be.
-    pub after: Option<String>,
-    /// Whether the file changed, or the host.
-    pub cause: Option<CauseReport>,
+pub struct Change<'a> {
+    /// What changes, and how.
+    #[serde(flatten)]
+    pub row: &'a RowChange,
     /// When it takes effect.
     pub effect: Effect,
-    /// Why a running VM does not get it at once; null where it does, or is off.
-    pub waits: Option<String>,
 }
 
 /// When a change takes effect, the soonest first.
@@ -173,97 +160,49 @@ pub enum Effect {
     AtNextBoot,
 }
 
-/// Something wanted that will not be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Refusal {
-    /// The host.
-    pub host: String,
-    /// What it is about: a VM, or a part of the host.
-    pub subject: String,
-    /// Why.
-    pub why: String,
-    /// What to do about it.
-    pub remedy: String,
-    /// The check of the host that failed, which `armfleet explain` explains.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub check: Option<&'static str>,
-}
-
-/// Something that could not be seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Unknown {
-    /// The host.
-    pub host: String,
-    /// What it is about: a VM, or a part of the host.
-    pub subject: String,
-    /// What could not be seen, and why.
-    pub why: String,
-}
-
-/// Something worth knowing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Notice {
-    /// The host.
-    pub host: String,
-    /// What it is about.
-    pub subject: String,
-    /// What there is to know.
-    pub what: String,
-    /// When or how it will change, if it will.
-    pub outlook: String,
-    /// Whether it waits for the VM's next boot.
-    pub pending_restart: bool,
-}
-
-impl PlanReport {
+impl<'a> PlanReport<'a> {
     /// The report of a plan. With the definitions that the plan edits, it holds their diffs.
     #[must_use]
-    pub fn new(plan: &Plan, definitions: Option<&Definitions>) -> Self {
+    pub fn new(plan: &'a Plan, definitions: Option<&Definitions>) -> Self {
         let starting = plan
             .steps
             .iter()
             .filter(|step| matches!(step.act, Act::Start { .. }));
         let starting: BTreeSet<_> = starting.filter_map(|step| step.vm.as_ref()).collect();
-        let report = |step: &Step| {
+        let report = |step: &'a Step| {
             let starts = step.vm.as_ref().is_some_and(|vm| starting.contains(vm));
-            let mut report = StepReport::new(step, &plan.host, starts);
-            report.diff = definitions.and_then(|definitions| Diff::of(step, definitions));
-            report
+            let diff = definitions.and_then(|definitions| Diff::of(step, definitions));
+            StepReport::new(step, &plan.host, starts, diff)
         };
         let steps: Vec<_> = plan.steps.iter().map(report).collect();
         Self {
             format: PlanFormat::V1,
-            fleet: plan.fleet.to_string(),
-            host: plan.host.clone(),
-            libvirt: plan.libvirt.clone(),
+            fleet: &plan.fleet,
+            host: &plan.host,
+            libvirt: plan.libvirt.as_deref(),
             digest: plan.digest(),
             complete: plan.is_complete(),
-            summary: Summary::new(&steps, plan),
-            interruptions: plan.interruptions().iter().map(Interruption::new).collect(),
+            summary: Summary::new(plan),
+            interruptions: plan.interruptions(),
             steps,
-            refusals: plan
-                .refusals
-                .iter()
-                .map(|refusal| Refusal::new(refusal, &plan.host))
-                .collect(),
-            unknowns: plan
-                .unknowns
-                .iter()
-                .map(|unknown| Unknown::new(unknown, &plan.host))
-                .collect(),
-            notices: plan
-                .notices
-                .iter()
-                .map(|notice| Notice::new(notice, &plan.host))
-                .collect(),
+            refusals: OnHost::all(&plan.host, &plan.refusals),
+            unknowns: OnHost::all(&plan.host, &plan.unknowns),
+            notices: OnHost::all(&plan.host, &plan.notices),
             paths: None,
         }
     }
 }
 
+impl<'a, T> OnHost<'a, T> {
+    pub(super) fn all(host: &'a str, parts: &'a [T]) -> Vec<Self> {
+        parts.iter().map(|part| Self { host, part }).collect()
+    }
+}
+
 impl Summary {
-    fn new(steps: &[StepReport], plan: &Plan) -> Self {
-        let count = |action| steps.iter().filter(|step| step.action == action).count();
+    fn new(plan: &Plan) -> Self {
+        let steps = || plan.steps.iter();
+        let count = |action| steps().filter(|step| step.act.action() == action).count();
         Self {
             create: count(Action::Create),
             change: count(Action::Change),
@@ -302,99 +241,55 @@ impl Summary {
     }
 }
 
-impl Interruption {
-    fn new(interruption: &plan::Interruption) -> Self {
+impl<'a> NamedStep<'a> {
+    pub(super) fn new(step: &'a Step, host: &'a str) -> Self {
         Self {
-            vm: interruption.vm.to_string(),
-            fate: match interruption.fate {
-                Fate::Restarted => FateReport::Restarted,
-                Fate::Stopped => FateReport::Stopped,
-                Fate::Removed => FateReport::Removed,
-            },
-            why: interruption.why.clone(),
-            avoid: interruption.fate.avoidance().to_owned(),
+            id: &step.id,
+            host,
+            vm: step.vm.as_ref(),
+            action: step.act.action(),
+            kind: step.act.kind(),
+            subject: step.subject(),
         }
     }
 }
 
-impl FateReport {
-    /// The word for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Restarted => "restarted",
-            Self::Stopped => "stopped",
-            Self::Removed => "removed",
-        }
-    }
-}
-
-impl StepReport {
-    fn new(step: &Step, host: &str, starts: bool) -> Self {
-        let change = |change| Change::new(change, starts);
+impl<'a> StepReport<'a> {
+    fn new(step: &'a Step, host: &'a str, starts: bool, diff: Option<Diff>) -> Self {
+        let change = |row| Change::new(row, starts);
         let changes: Vec<_> = step.changes.iter().map(change).collect();
         let effects = changes.iter().map(|change| change.effect);
+        let drift = step.cause.filter(|cause| cause.is_drift());
         Self {
-            id: step.id.to_string(),
-            host: host.to_owned(),
-            vm: step.vm.as_ref().map(ToString::to_string),
-            action: step.act.action(),
-            kind: step.act.kind().to_owned(),
-            subject: step.subject(),
+            named: NamedStep::new(step, host),
             detail: detail(step),
-            reason: step.reason.clone(),
-            cause: step.cause.map(CauseReport::new),
+            reason: &step.reason,
+            cause: step.cause,
             effect: effects.max().unwrap_or(Effect::Now),
             changes,
             interrupts: matches!(step.act, Act::Stop { .. }),
-            needs: step.needs.iter().map(ToString::to_string).collect(),
-            planned_on: planned_on(step),
-            diff: None,
+            needs: &step.needs,
+            planned_on: step.planned_on(),
+            diff,
+            untold_cause: drift.filter(|_| step.edited().is_none()),
         }
     }
 }
 
-impl CauseReport {
-    const fn new(cause: Cause) -> Self {
-        match cause {
-            Cause::FileChanged => Self::FileChanged,
-            Cause::Drifted => Self::Drifted,
-            Cause::Both => Self::Both,
-        }
-    }
-
-    /// In words.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::FileChanged => "file changed",
-            Self::Drifted => "drifted",
-            Self::Both => "changed in the file, and drifted",
-        }
-    }
-}
-
-impl Change {
-    fn new(change: &RowChange, starts: bool) -> Self {
-        let effect = match &change.waits {
+impl<'a> Change<'a> {
+    fn new(row: &'a RowChange, starts: bool) -> Self {
+        let effect = match &row.waits {
             None => Effect::Now,
             Some(_) if starts => Effect::AtPlannedStart,
             Some(_) => Effect::AtNextBoot,
         };
-        Self {
-            what: change.what.to_string(),
-            before: change.before.clone(),
-            after: change.after.clone(),
-            cause: change.cause.map(CauseReport::new),
-            effect,
-            waits: change.waits.clone(),
-        }
+        Self { row, effect }
     }
 
     /// From what to what.
     #[must_use]
     pub fn values(&self) -> String {
-        match (&self.before, &self.after) {
+        match (&self.row.before, &self.row.after) {
             (Some(before), Some(after)) => format!("{before} -> {after}"),
             (None, Some(after)) => format!("+ {after}"),
             (Some(before), None) => format!("- {before}"),
@@ -405,44 +300,10 @@ impl Change {
     /// When it takes effect, and why not at once; empty if it does at once.
     #[must_use]
     pub fn when(&self) -> String {
-        match (self.effect, &self.waits) {
+        match (self.effect, &self.row.waits) {
             (Effect::AtNextBoot, Some(why)) => format!("at next boot: {why}"),
             (Effect::AtPlannedStart, _) => "when this plan starts it".to_owned(),
             _ => String::new(),
-        }
-    }
-}
-
-impl Refusal {
-    pub(super) fn new(refusal: &plan::Refusal, host: &str) -> Self {
-        Self {
-            host: host.to_owned(),
-            subject: refusal.subject.clone(),
-            why: refusal.why.clone(),
-            remedy: refusal.remedy.clone(),
-            check: refusal.check.map(HostCheck::name),
-        }
-    }
-}
-
-impl Unknown {
-    pub(super) fn new(unknown: &plan::Unknown, host: &str) -> Self {
-        Self {
-            host: host.to_owned(),
-            subject: unknown.subject.clone(),
-            why: unknown.why.clone(),
-        }
-    }
-}
-
-impl Notice {
-    pub(super) fn new(notice: &plan::Notice, host: &str) -> Self {
-        Self {
-            host: host.to_owned(),
-            subject: notice.subject.clone(),
-            what: notice.what.clone(),
-            outlook: notice.outlook.clone(),
-            pending_restart: notice.pending_restart,
         }
     }
 }
@@ -457,24 +318,9 @@ fn detail(step: &Step) -> String {
         }
         Act::CreateDisk { size, .. } => format!("{size} raw, {reason}"),
         Act::GrowDisk { from, to, .. } => format!("{from} -> {to}"),
-        Act::Define {
-            base: Base::Stored(_),
-            ..
-        } => format!("({reason})"),
+        Act::Define { .. } if step.edited().is_some() => format!("({reason})"),
         Act::SetAutostart { on, .. } => format!("{}: {reason}", if *on { "on" } else { "off" }),
         Act::Undefine { .. } => "disks and boot share stay".to_owned(),
         _ => reason.clone(),
-    }
-}
-
-/// SHA-256 of what a step was planned on.
-fn planned_on(step: &Step) -> Option<String> {
-    match &step.act {
-        Act::Define {
-            base: Base::Stored(digest),
-            ..
-        }
-        | Act::Undefine { digest, .. } => Some(digest.clone()),
-        _ => step.expects.clone(),
     }
 }

@@ -145,9 +145,9 @@ impl<'p> Files<'p> {
             at: self.location(&other.range),
             label: other.text.clone(),
         });
-        let fix = problem.fix.as_ref().map(|fix| ReportedFix {
-            at: self.location(&fix.range),
-            replacement: fix.replacement.clone(),
+        let fix = problem.fix.as_ref().map(|replacement| ReportedFix {
+            at: self.location(&problem.place.range),
+            replacement: replacement.clone(),
         });
         ReportedProblem {
             severity: "error",

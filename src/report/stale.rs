@@ -1,7 +1,6 @@
 //! Why a saved plan is not applied.
 
 use super::style::printable;
-use crate::domain::RowChange;
 use crate::plan::{MovedFact, MovedStep, Staleness};
 use std::fmt::Write as _;
 
@@ -14,11 +13,8 @@ pub fn render_staleness(staleness: &Staleness) -> String {
     let mut steps = |what: &str, steps: &[MovedStep]| {
         for step in steps {
             lines.push(format!("{} {what}", step.id));
-            lines.extend(
-                step.changes
-                    .iter()
-                    .map(|change| format!("    {}", values(change))),
-            );
+            let changes = step.changes.iter();
+            lines.extend(changes.map(|change| format!("    {change}")));
         }
     };
     steps("was not planned, and is needed now", &staleness.new);
@@ -34,12 +30,6 @@ pub fn render_staleness(staleness: &Staleness) -> String {
         let _ = writeln!(text, "  {}", printable(&moved(fact)));
     }
     text
-}
-
-fn values(change: &RowChange) -> String {
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-    let (before, after) = (text(&change.before), text(&change.after));
-    format!("{} {before} -> {after}", change.what)
 }
 
 fn moved(fact: &MovedFact) -> String {

@@ -131,16 +131,19 @@ impl StatusReport {
 
 impl VmStatus {
     fn new(vm: &Vm, plan: &Plan, inventory: &Inventory) -> Self {
-        let name = vm.name.as_str();
         let steps = || {
             plan.steps
                 .iter()
                 .filter(|step| step.vm.as_ref() == Some(&vm.name))
         };
-        let notices = || plan.notices.iter().filter(|notice| notice.subject == name);
+        let notices = || {
+            plan.notices
+                .iter()
+                .filter(|notice| notice.subject.is_vm(&vm.name))
+        };
         let kernels = kernels(inventory, vm);
         Self {
-            name: name.to_owned(),
+            name: vm.name.to_string(),
             state: state(vm, inventory),
             kernel: kernels.staged,
             next_kernel: kernels.offered,
@@ -150,13 +153,13 @@ impl VmStatus {
             refusals: plan
                 .refusals
                 .iter()
-                .filter(|refusal| refusal.subject == name)
+                .filter(|refusal| refusal.subject.is_vm(&vm.name))
                 .map(|refusal| refusal.why.clone())
                 .collect(),
             unknowns: plan
                 .unknowns
                 .iter()
-                .filter(|unknown| unknown.subject == name)
+                .filter(|unknown| unknown.subject.is_vm(&vm.name))
                 .map(|unknown| unknown.why.clone())
                 .collect(),
             notices: notices()

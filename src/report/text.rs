@@ -1,16 +1,17 @@
 //! A plan as text, for people.
 
-use super::model::{CauseReport, Change, PlanReport, StepReport};
+use super::model::{Change, OnHost, PlanReport, StepReport};
 use super::style::{Paint, Tone, printable};
 use crate::mark::Action;
-use crate::plan::TouchedPath;
+use crate::plan::{About, TouchedPath};
 use std::fmt::Write as _;
 
 /// A plan as text, with the diffs that its report holds at the end.
 #[must_use]
-pub fn render_plan(report: &PlanReport, paint: Paint) -> String {
+pub fn render_plan(report: &PlanReport<'_>, paint: Paint) -> String {
     let mut text = header(report);
-    let subjects = report.steps.iter().map(|step| step.subject.chars().count());
+    let subjects = report.steps.iter();
+    let subjects = subjects.map(|step| step.named.subject.chars().count());
     let width = subjects.max().unwrap_or(0);
     for step in &report.steps {
         render_step_line(&mut text, step, width, paint);
@@ -24,7 +25,7 @@ pub fn render_plan(report: &PlanReport, paint: Paint) -> String {
 }
 
 /// The paths that a plan's report names.
-fn paths(report: &PlanReport) -> String {
+fn paths(report: &PlanReport<'_>) -> String {
     let Some(paths) = report.paths.as_ref().filter(|paths| !paths.is_empty()) else {
         return String::new();
     };
@@ -40,14 +41,14 @@ fn paths(report: &PlanReport) -> String {
 
 /// The diffs that a plan's report holds.
 #[must_use]
-pub fn render_diffs(report: &PlanReport, paint: Paint) -> String {
+pub fn render_diffs(report: &PlanReport<'_>, paint: Paint) -> String {
     let diffs = report.steps.iter().filter_map(|step| step.diff.as_ref());
     diffs
         .map(|diff| format!("\n{}", diff.text(paint)))
         .collect()
 }
 
-fn header(report: &PlanReport) -> String {
+fn header(report: &PlanReport<'_>) -> String {
     let libvirt = report
         .libvirt
         .as_ref()
@@ -64,43 +65,41 @@ fn tone(action: Action) -> Tone {
     }
 }
 
-fn render_step_line(text: &mut String, step: &StepReport, width: usize, paint: Paint) {
-    let sign = paint.tone(tone(step.action), step.action.sign());
-    let subject = printable(&step.subject);
+fn render_step_line(text: &mut String, step: &StepReport<'_>, width: usize, paint: Paint) {
+    let sign = paint.tone(tone(step.named.action), step.named.action.sign());
+    let subject = printable(&step.named.subject);
     let line = format!(
         "  {sign} {:<9} {subject:<width$}    {}",
-        step.kind,
+        step.named.kind,
         printable(&described(step))
     );
     let _ = writeln!(text, "{}", line.trim_end());
 }
 
 /// A step's detail; drift is named, since it is not expected.
-pub(super) fn described(step: &StepReport) -> String {
-    let drifted = step
-        .cause
-        .filter(|cause| *cause != CauseReport::FileChanged);
-    match drifted {
-        Some(cause) if step.detail != format!("({})", cause.words()) => {
-            format!("{} ({})", step.detail, cause.words())
-        }
-        _ => step.detail.clone(),
+pub(super) fn described(step: &StepReport<'_>) -> String {
+    match step.untold_cause {
+        Some(cause) => format!("{} ({})", step.detail, cause.words()),
+        None => step.detail.clone(),
     }
 }
 
-fn render_changes(text: &mut String, step: &StepReport) {
-    let width = |shown: fn(&Change) -> String| {
+fn render_changes(text: &mut String, step: &StepReport<'_>) {
+    let width = |shown: fn(&Change<'_>) -> String| {
         let widths = step
             .changes
             .iter()
             .map(|change| shown(change).chars().count());
         widths.max().unwrap_or(0)
     };
-    let (names, values) = (width(|change| change.what.clone()), width(Change::values));
+    let (names, values) = (
+        width(|change| change.row.what.to_string()),
+        width(|change| change.values()),
+    );
     for change in &step.changes {
         let line = format!(
             "      {:<names$}  {:<values$}    {}",
-            change.what,
+            change.row.what.to_string(),
             change.values(),
             when(change, step)
         );
@@ -109,8 +108,8 @@ fn render_changes(text: &mut String, step: &StepReport) {
 }
 
 /// When a change takes effect, and its cause where that is not its whole step's.
-pub(super) fn when(change: &Change, step: &StepReport) -> String {
-    let cause = change.cause.filter(|_| change.cause != step.cause);
+pub(super) fn when(change: &Change<'_>, step: &StepReport<'_>) -> String {
+    let cause = change.row.cause.filter(|cause| Some(*cause) != step.cause);
     let cause = cause.map(|cause| cause.words().to_owned());
     let parts = cause
         .into_iter()
@@ -120,15 +119,20 @@ pub(super) fn when(change: &Change, step: &StepReport) -> String {
 }
 
 /// Refusals, unknowns and notices.
-fn render_remarks(text: &mut String, report: &PlanReport, paint: Paint) {
-    let mut remark = |tone, sign, subject: &str, what: &str, more: &str| {
+fn render_remarks(text: &mut String, report: &PlanReport<'_>, paint: Paint) {
+    let mut remark = |tone, sign, subject: &About, what: &str, more: &str| {
         let sign = paint.tone(tone, sign);
-        let _ = writeln!(text, "  {sign} {}: {}", printable(subject), printable(what));
+        let _ = writeln!(
+            text,
+            "  {sign} {}: {}",
+            printable(&subject.to_string()),
+            printable(what)
+        );
         if !more.is_empty() {
             let _ = writeln!(text, "      {}", printable(more));
         }
     };
-    for refusal in &report.refusals {
+    for OnHost { part: refusal, .. } in &report.refusals {
         let remedy = match refusal.remedy.as_str() {
             "" => String::new(),
             remedy => format!("-> {remedy}"),
@@ -139,11 +143,11 @@ fn render_remarks(text: &mut String, report: &PlanReport, paint: Paint) {
         let why = format!("{}{check}", refusal.why);
         remark(Tone::Bad, "!", &refusal.subject, &why, &remedy);
     }
-    for unknown in &report.unknowns {
+    for OnHost { part: unknown, .. } in &report.unknowns {
         let rests = "nothing is planned that rests on it";
         remark(Tone::Bad, "?", &unknown.subject, &unknown.why, rests);
     }
-    for notice in &report.notices {
+    for OnHost { part: notice, .. } in &report.notices {
         remark(
             Tone::Quiet,
             "i",
@@ -154,7 +158,7 @@ fn render_remarks(text: &mut String, report: &PlanReport, paint: Paint) {
     }
 }
 
-fn summary(report: &PlanReport) -> String {
+fn summary(report: &PlanReport<'_>) -> String {
     let interrupted = report.interruptions.iter();
     let interrupted: Vec<String> = interrupted
         .map(|interruption| format!("{} ({})", interruption.vm, interruption.fate.word()))

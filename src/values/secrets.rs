@@ -17,7 +17,7 @@ pub struct Secrets {
     seen: BTreeMap<String, String>,
 }
 
-/// A shorter value would be redacted wherever its few characters happen to be, and tell itself by that.
+/// A shorter value would be redacted where its few characters occur by chance, which would reveal it.
 pub(crate) const SHORTEST: usize = 4;
 
 impl Secrets {

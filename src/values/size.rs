@@ -37,7 +37,7 @@ pub(crate) fn pattern() -> String {
 }
 
 impl Size {
-    /// What somebody probably meant who wrote this, which is no size.
+    /// The correction of a text that is not a size, where it can be guessed.
     pub(crate) fn meant(text: &str) -> Option<String> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = text.split_at(digits);
@@ -105,7 +105,7 @@ fn bytes_of(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is larger than any file can be"))
 }
 
-/// What somebody probably meant by a unit that is none: `G`, `gb` and `Gib` are taken for binary units.
+/// A guess at a misspelled unit: `G`, `gb` and `Gib` are taken for binary units.
 fn near_unit(unit: &str) -> Option<&'static str> {
     match unit.to_ascii_lowercase().as_str() {
         "k" | "kib" | "kb" => Some("KiB"),

@@ -1,4 +1,4 @@
-//! Points in time as people write and read them: UTC, because a host's time zone is no business of a fleet.
+//! Points in time as people write and read them, in UTC: the hosts of a fleet may be in several time zones.
 
 use std::time::{Duration, UNIX_EPOCH};
 

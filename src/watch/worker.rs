@@ -329,18 +329,10 @@ impl Worker<'_> {
             at: self.guests.now(),
             by: USER.to_owned(),
             event: Event::Step(StepTrace {
-                plan: None,
                 id: format!("{act}/{}", self.vm),
-                vm: Some(self.vm.clone()),
-                action,
-                kind: action.word().to_owned(),
-                subject: self.vm.to_string(),
-                reason: reason.to_owned(),
-                changes: Vec::new(),
                 milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 error: error.map(ToString::to_string).into_iter().collect(),
-                before: None,
-                after: None,
+                ..StepTrace::of_vm(self.vm, action.word(), action, reason.to_owned())
             }),
         };
         let line = match render_entry(&entry) {

@@ -15,11 +15,11 @@ use std::cell::Cell;
 use std::fmt;
 
 const FILE_LIMIT: usize = 1 << 20;
-pub(crate) const FILES_LIMIT: usize = 4 << 20;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Reads the text of a file, whose positions count from `base`.
-pub(crate) fn read(text: &str, base: usize, found: &Diagnostics) -> Checked<Node> {
+/// Reads a file, whose positions count from `base`.
+pub(crate) fn read(bytes: &[u8], base: usize, found: &Diagnostics) -> Checked<Node> {
+    let text = decode(bytes, base, found)?;
     control_characters(text, base, found)?;
     let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let offset = base + text.len() - body.len();
@@ -41,7 +41,7 @@ pub(crate) fn read(text: &str, base: usize, found: &Diagnostics) -> Checked<Node
 }
 
 /// The text of a file, if it is one of a reasonable size.
-pub(crate) fn decode<'a>(bytes: &'a [u8], base: usize, found: &Diagnostics) -> Checked<&'a str> {
+fn decode<'a>(bytes: &'a [u8], base: usize, found: &Diagnostics) -> Checked<&'a str> {
     if bytes.len() > FILE_LIMIT {
         let length = bytes.len();
         let message =

@@ -49,7 +49,7 @@ impl Value {
 }
 
 impl Kind {
-    /// What a text would be taken for that stands in the place of a placeholder.
+    /// What YAML takes a text for that was put in the place of a placeholder.
     pub(crate) fn of(text: &str) -> Self {
         match (text.parse(), text.parse()) {
             (Ok(number), _) => Self::Whole(number),
@@ -60,6 +60,14 @@ impl Kind {
 }
 
 impl Node {
+    pub(crate) const fn new(range: Range<usize>, value: Value) -> Self {
+        Self {
+            range,
+            alias: None,
+            value,
+        }
+    }
+
     /// The value of a key, if this is a map that has it.
     pub(crate) fn entry(&self, name: &str) -> Option<&(Self, Self)> {
         let Value::Map(entries) = &self.value else {
@@ -112,7 +120,7 @@ pub(crate) fn mend(problem: Problem, node: &Node, replacement: &str) -> Problem 
     }
 }
 
-/// Says what somebody probably meant by a value.
+/// Suggests a word for a value, and proposes to write it.
 pub(crate) fn suggest(problem: Problem, node: &Node, word: &str) -> Problem {
     mend(problem.label(format!("did you mean `{word}`?")), node, word)
 }

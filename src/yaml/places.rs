@@ -165,11 +165,7 @@ impl Builder<'_> {
             Problem::new(ProblemKind::FileTooLarge, &range, message)
                 .help("make several fleet files of it, each with a fleet name of its own")
         })?;
-        let node = Node {
-            range,
-            alias: None,
-            value,
-        };
+        let node = Node::new(range, value);
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -239,7 +235,7 @@ fn count(node: &Node) -> usize {
     node.value.weight() + inner
 }
 
-/// The first character of a map or list: what there is to point at.
+/// The first character of a map or list, which is underlined for all of it.
 fn first_of(range: &Range<usize>) -> Range<usize> {
     range.start..range.end.min(range.start + 1)
 }

@@ -1,9 +1,12 @@
 //! The files that a fleet is read from. Positions count through all of them, so that one number says file and place.
 
-use super::document::{self, FILES_LIMIT};
+use super::document;
 use super::node::Node;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind, Source};
 use std::ops::Range;
+
+/// The most bytes of all files of a fleet.
+const FILES_LIMIT: usize = 4 << 20;
 
 /// A fleet file as it was found.
 #[derive(Debug, Clone, Copy)]
@@ -16,26 +19,29 @@ pub struct FleetFile<'a> {
     pub bytes: &'a [u8],
 }
 
-/// All files, each with its folder.
 #[derive(Debug)]
-pub(crate) struct Sources<'a>(Vec<(&'a str, Source)>);
+pub(crate) struct Sources(pub(crate) Vec<Source>);
 
-impl<'a> Sources<'a> {
-    pub(crate) fn new(files: &[FleetFile<'a>]) -> Self {
+impl Sources {
+    pub(crate) fn new(files: &[FleetFile<'_>]) -> Self {
         let mut start = 0;
-        let place = |file: &FleetFile<'a>| {
-            let (name, bytes) = (file.name.to_owned(), file.bytes.to_owned());
-            let source = Source { name, bytes, start };
+        let place = |file: &FleetFile<'_>| {
+            let source = Source {
+                name: file.name.to_owned(),
+                folder: file.folder.to_owned(),
+                bytes: file.bytes.to_owned(),
+                start,
+            };
             // The end of a file is a place of its own.
             start += file.bytes.len() + 1;
-            (file.folder, source)
+            source
         };
         Self(files.iter().map(place).collect())
     }
 
     /// The values of all files that can be read as YAML; fails unless all can.
     pub(crate) fn read(&self, found: &Diagnostics) -> Checked<Vec<Node>> {
-        let read = |(_, source): &(&str, Source)| {
+        let read = |source: &Source| {
             let start = source.start;
             if start + source.bytes.len() > FILES_LIMIT {
                 let message =
@@ -43,19 +49,18 @@ impl<'a> Sources<'a> {
                 let problem = Problem::new(ProblemKind::FileTooLarge, &(start..start), message);
                 return Err(problem.report(found));
             }
-            let text = document::decode(&source.bytes, start, found)?;
-            document::read(text, start, found)
+            document::read(&source.bytes, start, found)
         };
         let nodes: Vec<_> = self.0.iter().map(read).collect();
         nodes.into_iter().collect()
     }
 
-    pub(crate) fn folder(&self, at: usize) -> &'a str {
-        self.file(at).map_or("/", |(folder, _)| folder)
+    pub(crate) fn folder(&self, at: usize) -> &str {
+        Source::at(&self.0, at).map_or("/", |(_, source)| &source.folder)
     }
 
     pub(crate) fn text(&self, range: &Range<usize>) -> &str {
-        let text = self.file(range.start).and_then(|(_, source)| {
+        let text = Source::at(&self.0, range.start).and_then(|(_, source)| {
             let place = range.start - source.start..range.end - source.start;
             let bytes = source.bytes.get(place)?;
             std::str::from_utf8(bytes).ok()
@@ -75,15 +80,5 @@ impl<'a> Sources<'a> {
             Some(start) => start + part.start..start + part.end,
             None => whole.clone(),
         }
-    }
-
-    /// The files, for those who show problems.
-    pub(crate) fn into_owned(self) -> Vec<Source> {
-        self.0.into_iter().map(|(_, source)| source).collect()
-    }
-
-    fn file(&self, at: usize) -> Option<&(&'a str, Source)> {
-        let after = self.0.partition_point(|(_, source)| source.start <= at);
-        self.0.get(after.checked_sub(1)?)
     }
 }

@@ -4,7 +4,7 @@ use crate::problem::{Problem, ProblemKind};
 use std::ops::Range;
 
 macro_rules! meanings {
-    ($($part:literal: $message:literal, $remedy:literal;)*) => { &[$(($part, $message, $remedy)),*] };
+    ($($($part:literal)|+: $message:literal, $remedy:literal;)*) => { &[$($(($part, $message, $remedy)),+),*] };
 }
 
 /// A part of a parser's complaint, what it means, and what to do. The first that fits is taken.
@@ -28,8 +28,7 @@ const MEANINGS: &[(&str, &str, &str)] = meanings! {
     "misplaced bracket": "this bracket closes nothing", "remove it, or open it before";
     "unknown anchor": "this alias refers to nothing before it",
         "name the value with `&`, as in `&small 512MiB`, before using it with `*`";
-    "unexpected character": "a value cannot begin like this", "put it between quotes";
-    "cannot start any token": "a value cannot begin like this", "put it between quotes";
+    "unexpected character" | "cannot start any token": "a value cannot begin like this", "put it between quotes";
     "mapping values are not allowed": "there cannot be a key here",
         "put a text that contains `: ` between quotes; keys of one map begin in the same column";
     "block sequence entries are not allowed": "there cannot be a list here", "begin the list on a line of its own";
@@ -45,9 +44,7 @@ const MEANINGS: &[(&str, &str, &str)] = meanings! {
         "a fleet file is one map of keys, which begin in the first column";
     "did not find expected node content": "a value is missing here",
         "write one; or is a bracket or a quote before it not closed?";
-    "hexadecimal number": "this escape names no character",
-        "write the character itself, or an escape such as `\\u00e9`";
-    "unicode character escape": "this escape names no character",
+    "hexadecimal number" | "unicode character escape": "this escape names no character",
         "write the character itself, or an escape such as `\\u00e9`";
     "wrongly indented line in block": "this line is not indented as the first line of its block",
         "indent all lines of the block alike";
@@ -64,8 +61,7 @@ const MEANINGS: &[(&str, &str, &str)] = meanings! {
         "a fleet file is one map of keys: remove the `...`";
     "directive": "lines that begin with `%` are YAML directives, and a fleet file has none",
         "remove the line, or put a text that begins with `%` between quotes";
-    "handle": "this is not a YAML tag", "put a text that begins with `!` between quotes";
-    "tag": "this is not a YAML tag", "put a text that begins with `!` between quotes";
+    "handle" | "tag": "this is not a YAML tag", "put a text that begins with `!` between quotes";
     "unexpected eof": "the file ends in the middle of a value", "close what was opened before";
 };
 
@@ -124,7 +120,6 @@ pub(crate) fn empty(range: &Range<usize>) -> Problem {
         .help("a fleet file begins with `fleet: NAME`, and lists its VMs under `vms:`")
 }
 
-/// The problem of nesting deeper than any fleet file needs.
 pub(crate) fn too_deep(range: &Range<usize>) -> Problem {
     let message = "maps and lists are nested too deeply";
     Problem::new(ProblemKind::TooDeep, range, message)

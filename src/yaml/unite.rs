@@ -4,11 +4,9 @@ use super::node::{Node, Value, at, describe};
 use super::syntax;
 use crate::problem::{Checked, Diagnostics, ProblemKind};
 
-/// The keys whose maps may be written in several files, each entry in one of them.
-const SECTIONS: [&str; 6] = ["vms", "defaults", "profiles", "vars", "secrets", "hosts"];
-
-/// The values of all files as if one file held them.
-pub(crate) fn unite(files: Vec<Node>, found: &Diagnostics) -> Checked<Node> {
+/// The values of all files as if one file held them. The maps of `sections` may be written in several files, each entry in
+/// one of them.
+pub(crate) fn unite(files: Vec<Node>, sections: &[&str], found: &Diagnostics) -> Checked<Node> {
     let mut files = files.into_iter();
     let Some(first) = files.next() else {
         return Err(syntax::empty(&(0..0)).report(found));
@@ -25,22 +23,21 @@ pub(crate) fn unite(files: Vec<Node>, found: &Diagnostics) -> Checked<Node> {
             at(ProblemKind::WrongType, &file, message).report(found);
             continue;
         };
-        let known = whole.len();
+        let before = whole.len();
         for (key, value) in entries.iter() {
-            add(&mut whole, known, key, value, found);
+            let mut known = whole.iter_mut().take(before);
+            let name = sections.iter().find(|name| key.is(name));
+            match name.and_then(|name| Some((name, known.find(|(known, _)| known.is(name))?))) {
+                Some((name, (_, section))) => add(section, name, value, found),
+                None => whole.push((key.clone(), value.clone())),
+            }
         }
     }
     Ok(first.with(Value::Map(whole.into())))
 }
 
-/// Adds an entry of another file to the first `known` ones.
-fn add(whole: &mut Vec<(Node, Node)>, known: usize, key: &Node, value: &Node, found: &Diagnostics) {
-    let name = SECTIONS.into_iter().find(|name| key.is(name));
-    let mut known = whole.iter_mut().take(known);
-    let same = known.find(|(known, _)| name.is_some_and(|name| known.is(name)));
-    let (Some(name), Some((_, section))) = (name, same) else {
-        return whole.push((key.clone(), value.clone()));
-    };
+/// Adds what another file has in a section.
+fn add(section: &mut Node, name: &str, value: &Node, found: &Diagnostics) {
     match (&section.value, &value.value) {
         (_, Value::Null) => {}
         (Value::Null, content) => section.value = content.clone(),

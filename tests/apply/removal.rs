@@ -173,7 +173,9 @@ fn a_vm_that_appears_with_the_keys_of_one_that_left_is_named_as_a_rename() {
     assert!(host.uuid_of(VM).is_ok() && host.uuid_of("other").is_ok());
     let after = &applied.outcome.residual.notices;
     assert!(
-        after.iter().all(|notice| notice.subject != "other"),
+        after
+            .iter()
+            .all(|notice| notice.subject.to_string() != "other"),
         "{after:?}"
     );
 }

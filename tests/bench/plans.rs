@@ -62,7 +62,7 @@ fn planned(file: &str, snapshot: &str) -> Planned {
     Planned { plan, definitions }
 }
 
-fn report(planned: &Planned) -> PlanReport {
+fn report(planned: &Planned) -> PlanReport<'_> {
     PlanReport::new(&planned.plan, Some(&planned.definitions))
 }
 

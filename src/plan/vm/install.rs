@@ -1,6 +1,6 @@
 //! Installing a VM: the way from an empty disk to a kernel of its own, walked once.
 
-use super::seed::seed_source;
+use super::seed::{INSTALLER, INSTALLER_FILE, seed_source};
 use crate::boot::{INSTALLED, InstallerReceipt, SeedPart, read_installer_receipt};
 use crate::fleet::{Disk, GuestReboot, Handover, Install, Restart, Spec, Vm};
 use crate::inventory::{Domain, Fact, Inventory, RawFile};
@@ -309,14 +309,14 @@ impl VmPlanner<'_> {
             )
         });
         let whole = receipt.is_some() && damage.is_none();
-        let mut source = |path, what: &str| seed_source(input, vm, path, what, whole, builder);
+        let mut source = |path, name| seed_source(input, vm, path, name, whole, builder);
         let (kernel, initrd) = (
-            source(&install.kernel, "installer")?,
-            source(&install.initrd, "installer")?,
+            source(&install.kernel, &INSTALLER)?,
+            source(&install.initrd, &INSTALLER)?,
         );
         let mut files = Vec::new();
         for (target, path) in &install.files {
-            files.push(source(path, "installer's file")?.map(|source| (target.clone(), source)));
+            files.push(source(path, &INSTALLER_FILE)?.map(|source| (target.clone(), source)));
         }
         let files: Option<Vec<_>> = files.into_iter().collect();
         let (Some(kernel), Some(initrd), Some(files)) = (kernel, initrd, files) else {

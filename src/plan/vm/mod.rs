@@ -509,10 +509,5 @@ fn cause_of(comparison: &Comparison) -> Option<Cause> {
 }
 
 fn reason_of(cause: Option<Cause>) -> &'static str {
-    match cause {
-        Some(Cause::FileChanged) => "file changed",
-        Some(Cause::Drifted) => "drifted",
-        Some(Cause::Both) => "changed in the file, and drifted",
-        None => "differs from the file",
-    }
+    cause.map_or("differs from the file", Cause::words)
 }

@@ -21,7 +21,7 @@ pub(super) fn seed(
     let receipt = staged_seed(input, vm, builder)?;
     let damage = seed_damage(input.inventory, vm);
     let staged = receipt.is_some() && damage.is_none();
-    let mut source = |path| seed_source(input, vm, path, "seed", staged, builder);
+    let mut source = |path| seed_source(input, vm, path, &SEED, staged, builder);
     let (kernel, initrd) = (source(&seed.kernel)?, source(&seed.initrd)?);
     let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
         return Ok(None);
@@ -91,20 +91,35 @@ fn staged_seed(
     }
 }
 
+/// What a file of a seed or an installer is called.
+pub(super) struct SourceName {
+    what: &'static str,
+    /// The key that names it.
+    key: &'static str,
+}
+
+const SEED: SourceName = SourceName {
+    what: "seed",
+    key: "boot.seed",
+};
+pub(super) const INSTALLER: SourceName = SourceName {
+    what: "installer",
+    key: "install",
+};
+pub(super) const INSTALLER_FILE: SourceName = SourceName {
+    what: "installer's file",
+    ..INSTALLER
+};
+
 /// One file of a seed or an installer; none where it is gone and no longer needed.
 pub(super) fn seed_source(
     input: &PlanInput<'_>,
     vm: &Vm,
     path: &HostPath,
-    what: &str,
+    SourceName { what, key }: &SourceName,
     staged: bool,
     builder: &mut PlanBuilder,
 ) -> Result<Option<SeedSource>, Blocked> {
-    let key = if what == "seed" {
-        "boot.seed"
-    } else {
-        "install"
-    };
     match input.inventory.path(path.as_str()) {
         Fact::Present(file) if file.stat.kind != FileKind::File => {
             builder.refuse(

@@ -7,11 +7,13 @@
     reason = "tests"
 )]
 
+mod keys;
+
 use armfleet::fleet::{FleetFile, Given, Spec, Vm, environment, read_files};
 use armfleet::problem::Problems;
 use armfleet::values::Secrets;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Reads files, each with its name, from a folder that is called after it.
@@ -159,6 +161,30 @@ vms:
     assert_eq!(vm(&spec, "r2n4").boot.cmdline.as_str(), "2-4");
 }
 
+/// The VMs of a range.
+fn members(range: &str) -> Spec {
+    read(&format!(
+        "fleet: f\nvms: {{ '{range}': {{ arch: armhf, memory: 1GiB, boot: {{ cmdline: a }} }} }}\n"
+    ))
+}
+
+/// As `nodeset -e` of ClusterShell expands them; the names are sorted.
+#[test]
+fn ranges_name_what_cluster_shell_says() {
+    for (range, expected) in [
+        ("a[9-11]b", "a10b a11b a9b"),
+        ("a[1-9/2,15]", "a1 a15 a3 a5 a7 a9"),
+        ("a[1-10/4]", "a1 a5 a9"),
+        ("r[1-2]n[01-02]", "r1n01 r1n02 r2n01 r2n02"),
+        ("a[5]", "a5"),
+        ("a[007,3]", "a007 a3"),
+        ("a[0-2]", "a0 a1 a2"),
+        ("a[1][2]", "a12"),
+    ] {
+        assert_eq!(names(&members(range)).join(" "), expected);
+    }
+}
+
 #[test]
 fn placeholders_stand_for_values_of_every_kind() {
     let given = Given {
@@ -200,6 +226,15 @@ vms:
     let quoted =
         "fleet: f\nvms: { a: { arch: armhf, memory: 1GiB, vcpus: '3', boot: { cmdline: a } } }\n";
     assert_eq!(underlined(quoted)[0].0, "wrong-type");
+}
+
+/// The longest text has 8192 bytes, and no value of a placeholder is added to a longer one.
+#[test]
+fn a_text_does_not_grow_without_end() {
+    let (value, uses) = ("y".repeat(8000), "{var.x}".repeat(1000));
+    let text = format!("fleet: '{uses}'\nvms: {{}}\nvars: {{ x: {{ default: {value} }} }}\n");
+    let problems = read_with(&[("a", &text)], &Given::default()).unwrap_err();
+    assert!(problems[0].message.contains("has 16000 bytes"));
 }
 
 #[test]
@@ -248,6 +283,12 @@ fn several_files_are_one_fleet() {
         &Given::default(),
     );
     assert_eq!(other_order, Ok(spec));
+    // A map that a later version reads is not a key that is given twice.
+    let hosts = "hosts: { h: {} }\n";
+    let one = format!("fleet: f\nvms: {{}}\n{hosts}");
+    let problems = read_with(&[("one", &one), ("two", hosts)], &Given::default()).unwrap_err();
+    let codes: Vec<_> = problems.iter().map(|problem| problem.code.name()).collect();
+    assert_eq!(codes, ["not-supported-yet"]);
 }
 
 #[test]
@@ -544,6 +585,13 @@ const COVERED: [&str; 9] = [
 ];
 
 proptest! {
+    #[test]
+    fn a_run_has_each_of_its_numbers_once(first in 0usize..2000, more in 0usize..200, step in 1usize..20) {
+        let spec = members(&format!("a[{first}-{}/{step}]", first + more));
+        let numbers: BTreeSet<_> = (first..=first + more).step_by(step).map(|number| format!("a{number}")).collect();
+        prop_assert!(names(&spec).into_iter().eq(&numbers));
+    }
+
     /// Wherever something is said, and whatever weaker layers said before, it is the same VM.
     #[test]
     fn layers_can_be_chosen_freely(places in prop::collection::vec((0usize..4, 0usize..4), 9)) {

@@ -1,23 +1,10 @@
-//! What a fleet file means, and that no file brings the reader down. What is said about wrong files is in
-//! `tests/invalid`.
+//! What a VM's keys mean, and that what was read can be written and read again.
 
-use super::*;
-use crate::problem::Problems;
-use crate::values::Size;
+use super::{read, read_with, vm};
+use armfleet::fleet::{DEFAULT_STOP_TIMEOUT, Given, Vm};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-fn read(text: &str) -> Result<Spec, Problems> {
-    read_fleet(text.as_bytes(), "fleet.yaml", "/home/me/fleet")
-}
-
-/// The VM of a file with only one.
-fn vm(text: &str) -> Vm {
-    let spec = read(text).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    spec.vms.into_values().next().unwrap()
-}
-
-/// The VM of design section 1, in as few words as it takes.
 const SHORTEST: &str = "
 fleet: obs-workers
 vms:
@@ -28,47 +15,49 @@ vms:
     disks: [{ path: \"/srv/{name}.img\", size: 8GiB }]
 ";
 
+/// The VM of the shortest file with these lines more.
+fn with(lines: &str) -> Vm {
+    vm(&read(&format!("{SHORTEST}{lines}")), "armhf-vm").clone()
+}
+
 /// That keys have the defaults that they declare is in `tests/explain.rs`.
 #[test]
-fn what_is_left_out_follows_from_the_name_and_the_other_keys() {
-    let vm = vm(SHORTEST);
-    assert_eq!(vm.boot.share.as_str(), "/srv/armhf-vm-boot");
-    assert_eq!(vm.disks[0].path.as_str(), "/srv/armhf-vm.img");
+fn what_is_left_out_follows_from_the_other_keys() {
+    let vm = with("");
     assert_eq!(vm.disks[0].name.as_str(), "armhf-vm");
-    assert!(vm.autostart);
     assert_eq!(vm.stop_timeout, DEFAULT_STOP_TIMEOUT);
+    assert!(vm.autostart);
+    assert!(!with("    state: stopped\n").autostart);
+    assert!(with("    state: stopped\n    autostart: true\n").autostart);
+    assert!(!with("    autostart: false\n").autostart);
 }
 
 #[test]
 fn null_is_as_good_as_nothing() {
-    let with_nulls = format!(
-        "{SHORTEST}    accel: ~\n    machine: null\n    vcpus:\n    console: {{ log: ~ }}\n    state: ~\n    stop_timeout: ~\n"
-    );
-    assert_eq!(vm(&with_nulls), vm(SHORTEST));
-    assert!(read("fleet: f\nvms:\n").unwrap().vms.is_empty());
-    assert!(read("fleet: f\nvms: {}\n").unwrap().vms.is_empty());
+    let nulls = "    accel: ~\n    machine: null\n    vcpus:\n    console: { log: ~ }\n    state: ~\n    stop_timeout: ~\n";
+    assert_eq!(with(nulls), with(""));
+    assert!(read("fleet: f\nvms:\n").vms.is_empty());
+    assert!(read("fleet: f\nvms: {}\n").vms.is_empty());
 }
 
 #[test]
-fn a_stopped_vm_does_not_start_with_its_host_unless_told_to() {
-    let stopped = format!("{SHORTEST}    state: stopped\n");
-    assert!(!vm(&stopped).autostart);
-    assert!(vm(&format!("{stopped}    autostart: true\n")).autostart);
-    assert!(!vm(&format!("{SHORTEST}    autostart: false\n")).autostart);
-}
-
-#[test]
-fn seeds_are_on_the_host_or_beside_the_file() {
-    let seed = |kernel: &str| {
-        let seed = format!("boot: {{ seed: {{ kernel: {kernel}, initrd: /srv/initrd }}, ");
-        let vm = vm(&SHORTEST.replace("boot: { ", &seed));
-        vm.boot.seed.unwrap().kernel.as_str().to_owned()
-    };
-    assert_eq!(seed("/srv/vmlinuz"), "/srv/vmlinuz");
-    assert_eq!(seed("seed/vmlinuz"), "/home/me/fleet/seed/vmlinuz");
-    assert_eq!(seed("./vmlinuz"), "/home/me/fleet/vmlinuz");
-    assert_eq!(seed("../../vmlinuz"), "/home/vmlinuz");
-    assert_eq!(seed("../../../../vmlinuz"), "/vmlinuz");
+fn paths_are_on_the_host_or_beside_the_file() {
+    for (written, path) in [
+        ("/srv/vmlinuz", "/srv/vmlinuz"),
+        ("seed/{name}", "/home/a/seed/armhf-vm"),
+        ("./vmlinuz", "/home/a/vmlinuz"),
+        ("../vmlinuz", "/home/vmlinuz"),
+        ("../../../../vmlinuz", "/vmlinuz"),
+    ] {
+        let files = format!("{{ /preseed.cfg: '{written}' }}");
+        let install = with(&format!(
+            "    install: {{ kernel: '{written}', initrd: /i, cmdline: a, files: {files} }}\n"
+        ));
+        let install = install.install.unwrap();
+        assert_eq!(install.kernel.as_str(), path);
+        let target = "/preseed.cfg".parse().unwrap();
+        assert_eq!(install.files[&target].as_str(), path);
+    }
 }
 
 #[test]
@@ -76,47 +65,19 @@ fn aliases_anchors_marks_and_line_ends_change_nothing() {
     let expected = read(SHORTEST);
     let windows = format!("\u{feff}{}", SHORTEST.replace('\n', "\r\n"));
     assert_eq!(read(&windows), expected);
-    let document = format!("---{SHORTEST}...\n");
-    assert_eq!(read(&document), expected);
-    let aliased = SHORTEST.replace(
-        "memory: 512MiB",
-        "memory: &m 512MiB\n    stop_timeout: &t 2min",
-    ) + "  other: { arch: armhf, memory: *m, stop_timeout: *t, boot: { cmdline: a } }\n";
-    let spec = read(&aliased).unwrap();
-    assert_eq!(
-        spec.vms[&"other".parse().unwrap()].memory,
-        Size::from_bytes(512 << 20)
-    );
+    assert_eq!(read(&format!("---{SHORTEST}...\n")), expected);
+    let aliased = SHORTEST.replace("512MiB", "&m 512MiB")
+        + "  other: { arch: armhf, memory: *m, boot: { cmdline: a } }\n";
+    assert_eq!(vm(&read(&aliased), "other").memory.bytes(), 512 << 20);
 }
 
 #[test]
 fn words_that_other_languages_take_for_truth_are_texts() {
     let text = "fleet: no\nvms:\n  yes: { arch: armhf, memory: 1GiB, boot: { cmdline: on } }\n  012: { arch: armhf, memory: 1GiB, boot: { cmdline: 1.10 } }\n";
-    let spec = read(text).unwrap();
+    let spec = read(text);
     assert_eq!(spec.fleet.as_str(), "no");
-    assert!(spec.vms.contains_key(&"yes".parse().unwrap()));
-    assert_eq!(
-        spec.vms[&"012".parse().unwrap()].boot.cmdline.as_str(),
-        "1.10"
-    );
-}
-
-#[test]
-fn an_installer_is_read_with_its_files() {
-    let file = format!(
-        "{SHORTEST}    install:\n      kernel: netboot/vmlinuz\n      initrd: /srv/initrd.gz\n      cmdline: auto {{name}}\n      \
-         files:\n        /preseed.cfg: \"{{name}}.cfg\"\n        /etc/late: ../late\n"
-    );
-    let path = |text: &str| text.parse().unwrap();
-    let install = vm(&file).install.unwrap();
-    assert_eq!(install.kernel, path("/home/me/fleet/netboot/vmlinuz"));
-    assert_eq!(install.initrd, path("/srv/initrd.gz"));
-    assert_eq!(install.cmdline.as_str(), "auto armhf-vm");
-    let files = [
-        (path("/etc/late"), path("/home/me/late")),
-        (path("/preseed.cfg"), path("/home/me/fleet/armhf-vm.cfg")),
-    ];
-    assert_eq!(install.files, BTreeMap::from(files));
+    assert_eq!(vm(&spec, "yes").boot.cmdline.as_str(), "on");
+    assert_eq!(vm(&spec, "012").boot.cmdline.as_str(), "1.10");
 }
 
 /// Keys with texts that may stand there, as they are written again, and when a VM has the key.
@@ -225,7 +186,7 @@ proptest! {
     ) {
         let vms = names.iter().zip([&keys.0, &keys.1, &keys.2]);
         let some = file(vms.clone());
-        let spec = read(&some);
+        let spec = read_with(&[("a", &some)], &Given::default());
         let mut whole: BTreeMap<String, Entries> = BTreeMap::new();
         for (name, vm) in spec.iter().flat_map(|spec| &spec.vms) {
             whole.insert(name.to_string(), vm.written());
@@ -234,6 +195,7 @@ proptest! {
             let lost = keys.iter().find(|entry| !whole.get(name).is_some_and(|all| all.contains(entry)));
             prop_assert_eq!(lost, None, "{}{:?}", some, spec);
         }
-        prop_assert_eq!(read(&file(whole.iter())), spec, "{}", some);
+        let again = file(whole.iter());
+        prop_assert_eq!(read_with(&[("a", &again)], &Given::default()), spec, "{}", some);
     }
 }

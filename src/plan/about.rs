@@ -1,0 +1,140 @@
+//! What a refusal, an unknown or a notice is about.
+
+use crate::values::{HostPath, Pattern, VmName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a refusal, an unknown or a notice is about. Reports and saved plans hold its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(inline)]
+pub enum About {
+    /// A VM, or a domain that is none of armfleet's, by the domain's name.
+    Vm(String),
+    /// A path of the host.
+    Path(String),
+    /// A part of the host.
+    Part(HostPart),
+    /// A pattern of `--vm`.
+    Pattern(Pattern),
+}
+
+/// A part of the host that no path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostPart {
+    /// libvirt's hook.
+    Hook,
+    /// libvirt, whatever part of it.
+    Libvirt,
+    /// libvirt's daemon.
+    Daemon,
+    /// The memory of all VMs together.
+    Memory,
+    /// `armfleet watch`.
+    Watch,
+}
+
+/// Before the pattern, as on the command line.
+const VM_OPTION: &str = "--vm ";
+
+impl About {
+    /// Whether it is this VM.
+    #[must_use]
+    pub fn is_vm(&self, vm: &VmName) -> bool {
+        matches!(self, Self::Vm(name) if name == vm.as_str())
+    }
+}
+
+impl HostPart {
+    const ALL: [Self; 5] = [
+        Self::Hook,
+        Self::Libvirt,
+        Self::Daemon,
+        Self::Memory,
+        Self::Watch,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Libvirt => "libvirt",
+            Self::Daemon => "libvirtd",
+            Self::Memory => "memory",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+impl From<&VmName> for About {
+    fn from(vm: &VmName) -> Self {
+        Self::Vm(vm.to_string())
+    }
+}
+
+impl From<&HostPath> for About {
+    fn from(path: &HostPath) -> Self {
+        Self::Path(path.to_string())
+    }
+}
+
+impl From<HostPart> for About {
+    fn from(part: HostPart) -> Self {
+        Self::Part(part)
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vm(text) | Self::Path(text) => f.pad(text),
+            Self::Part(part) => f.pad(part.word()),
+            Self::Pattern(pattern) => write!(f, "{VM_OPTION}{pattern}"),
+        }
+    }
+}
+
+impl From<About> for String {
+    fn from(about: About) -> Self {
+        about.to_string()
+    }
+}
+
+/// From a saved plan, of which a remark is only shown: a VM that is called as a part of the host is is taken for that part.
+impl From<String> for About {
+    fn from(text: String) -> Self {
+        let part = HostPart::ALL.into_iter().find(|part| part.word() == text);
+        let pattern = text.strip_prefix(VM_OPTION).map(str::parse);
+        match (part, pattern) {
+            (Some(part), _) => Self::Part(part),
+            (_, Some(Ok(pattern))) => Self::Pattern(pattern),
+            _ if text.starts_with('/') => Self::Path(text),
+            _ => Self::Vm(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_it_reads_back_from_its_text() {
+        let others = [
+            About::Vm("obs-01".to_owned()),
+            About::Vm("a domain of others".to_owned()),
+            About::Path("/srv".to_owned()),
+            About::Pattern("b*".parse().unwrap()),
+        ];
+        for about in HostPart::ALL.map(About::Part).into_iter().chain(others) {
+            assert_eq!(About::from(about.to_string()), about);
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_host_is_no_vm_of_its_name() {
+        let vm: VmName = "hook".parse().unwrap();
+        assert!(About::from(&vm).is_vm(&vm));
+        assert!(!About::from(HostPart::Hook).is_vm(&vm));
+    }
+}
