@@ -100,7 +100,7 @@ impl<'a> Placeholders<'a> {
             && text.contains("{env.")
             && self.secrets.filled(&self.secrets.template_of(&text)) != text
         {
-            let message = "`{env.NAME}` as a literal is what stands for a secret of this fleet";
+            let message = "`{{env.NAME}}` here would be taken for the secret of that name";
             let problem = at(ProblemKind::Environment, node, message);
             let problem = problem.help("name the environment variable of the secret otherwise");
             return node.with(Value::Unreadable(problem.report(self.scope.found)));
@@ -303,9 +303,14 @@ pub(crate) fn undeclared(problem: Problem, name: &str, vars: &Vars) -> Problem {
 
 /// The names of the environment variables that a file asks for.
 pub(crate) fn environment_names(text: &str) -> impl Iterator<Item = &str> {
-    let parts = text.split("{env.").skip(1);
-    parts
-        .filter_map(|part| part.split_once('}').map(|(name, _)| name))
+    let places = text.match_indices("{env.").filter(|(at, _)| {
+        let before = text[..*at].bytes().rev();
+        // Two of them are a literal one.
+        before.take_while(|byte| *byte == b'{').count() % 2 == 0
+    });
+    let names = places.filter_map(|(at, open)| text[at + open.len()..].split_once('}'));
+    names
+        .map(|(name, _)| name)
         .filter(|name| !name.is_empty() && name.bytes().all(is_name_byte))
 }
 

@@ -243,6 +243,8 @@ fn secrets_are_asked_for_and_never_told() {
     let asked: Vec<_> = environment(text.as_bytes()).into_iter().collect();
     assert_eq!(asked, ["COMMENT", "TOKEN"]);
     assert!(environment(b"\xff{env.X}").is_empty());
+    let literal: Vec<_> = environment(b"{{env.X}} {{{env.Y}}}").into_iter().collect();
+    assert_eq!(literal, ["Y"]);
     let given = |value: &str| Given {
         vars: BTreeMap::new(),
         secrets: Secrets::new(texts(&[("TOKEN", value)])),
