@@ -40,6 +40,8 @@ pub const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
 pub const HOOK_BINARY: &str = "/usr/bin/armfleet-hook";
 /// Where libvirt's daemons, monolithic and modular, keep their process numbers.
 pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pid"];
+/// Where libvirt's daemons take orders; whoever may write to such a socket is root's equal.
+pub const LIBVIRT_SOCKETS: [&str; 2] = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
 
 /// The name of the kernel to boot inside a share, with the handover `link`.
 pub const LINKED_KERNEL: &str = "virtio-vmlinuz";

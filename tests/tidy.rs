@@ -85,9 +85,10 @@ fn is_test(name: &str) -> bool {
         .any(|part| matches!(part, "tests.rs" | "tests"))
 }
 
-const CORE: [&str; 14] = [
+const CORE: [&str; 15] = [
     "values",
     "paths",
+    "trust",
     "problem",
     "yaml",
     "fleetfile",

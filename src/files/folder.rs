@@ -8,7 +8,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -97,6 +97,16 @@ impl Folder {
         Ok(rustix::fs::statx(&self.fd, name, flags, STATX)?)
     }
 
+    /// The access control list of a folder in it, as the kernel keeps it; none where it has none.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn acl(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let flags = FOLDER | OFlags::NOFOLLOW;
+        let folder = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        acl(&folder)
+    }
+
     /// What a regular file holds, cut to one byte more than the limit, and what it is.
     ///
     /// # Errors
@@ -117,6 +127,23 @@ impl Folder {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::from_bits_truncate(mode);
         plain(rustix::fs::openat(&self.fd, name, flags, mode))
+    }
+}
+
+/// What was opened without the right to read it is asked through the process's own table of files.
+fn acl(opened: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
+    const ACL: &str = "system.posix_acl_access";
+    /// As large as any attribute is (`XATTR_SIZE_MAX`).
+    const LIMIT: usize = 64 << 10;
+    let mut list = vec![0; LIMIT];
+    let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    match rustix::fs::getxattr(path, ACL, &mut list[..]) {
+        Ok(length) => {
+            list.truncate(length);
+            Ok(Some(list))
+        }
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

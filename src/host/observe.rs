@@ -3,6 +3,7 @@
 use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
 use crate::inventory::{Fact, FileKind, Look, Query, RawFile, RawInventory, SNAPSHOT_FORMAT};
+use crate::trust::{Rules, StopKind, Walk};
 use std::collections::BTreeMap;
 
 /// A host that can only be looked at, by type.
@@ -43,12 +44,42 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         }
         paths.insert(path.clone(), seen);
     }
+    for (path, look) in &query.paths {
+        see_way(reads, path, *look, &mut paths);
+    }
     RawInventory {
         format: SNAPSHOT_FORMAT.to_owned(),
         at: reads.now(),
         libvirt,
         domains,
         paths,
+    }
+}
+
+/// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead.
+fn see_way(
+    reads: &impl Reads,
+    path: &str,
+    look: Look,
+    paths: &mut BTreeMap<String, Fact<RawFile>>,
+) {
+    let Some(end) = look.end_of(path) else {
+        return;
+    };
+    let mut walk = Walk::to(path, end, Rules::default());
+    while let Some(next) = walk.next() {
+        if !paths.contains_key(&next.path) {
+            let seen = reads.look(&next.path, Look::Link);
+            paths.insert(next.path.clone(), seen);
+        }
+        let Some(stop) = paths[&next.path].present().and_then(RawFile::stop) else {
+            return;
+        };
+        // Where another's link leads is that user's business.
+        if stop.uid != 0 && matches!(stop.kind, StopKind::Link(_)) {
+            return;
+        }
+        walk.see(Some(stop));
     }
 }
 

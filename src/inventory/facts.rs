@@ -139,6 +139,10 @@ fn file(file: &RawFile) -> SeenFact {
     if stat.kind == FileKind::File {
         fact = fact.value("size", Size::from_bytes(stat.size));
     }
+    if let Some(writers) = &stat.acl {
+        let writers: Vec<_> = writers.iter().map(|writer| writer.describe(None)).collect();
+        fact = fact.value("access control list", writers.join(", "));
+    }
     let contents = file.sha256.as_deref().or(file.text.as_deref());
     let entries = file.entries.as_deref().map(listing);
     fact.digest("contents", contents)

@@ -73,6 +73,7 @@ mod tests {
             mtime_ns: 3,
             ctime_ns: 4,
             born_ns: None,
+            acl: None,
         };
         RawFile {
             head: Some(head.iter().map(|byte| format!("{byte:02x}")).collect()),

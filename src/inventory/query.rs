@@ -20,7 +20,10 @@ pub fn query(spec: &Spec) -> Query {
     look(paths::SHIM, Look::Digest);
     look(paths::HOOK_BINARY, Look::Stat);
     look(paths::RELOADED, Look::Stat);
-    for path in paths::DAEMON_PID_FILES {
+    for path in paths::DAEMON_PID_FILES
+        .iter()
+        .chain(&paths::LIBVIRT_SOCKETS)
+    {
         look(path, Look::Stat);
     }
     look(paths::STATE, Look::Stat);
@@ -70,7 +73,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((disk.path.parent().to_owned(), Look::Room));
     }
     if let Some(log) = &vm.console.log {
-        looks.push(stat(log.parent()));
+        looks.extend([stat(log.as_str()), stat(log.parent())]);
     }
     looks
 }

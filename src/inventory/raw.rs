@@ -7,6 +7,7 @@ use crate::boot::{
     BootFileName, Entry, Identity, LINK_TEXT_LIMIT, Listing, ShareContents, Timestamp, Unusual,
 };
 use crate::paths;
+use crate::trust::{End, Stop, StopKind, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,7 +24,8 @@ pub struct Query {
     pub paths: BTreeMap<String, Look>,
 }
 
-/// How closely to look at a path. The path's last component is never followed when it is a symbolic link.
+/// How closely to look at a path. The path's last component is never followed when it is a symbolic link; outside of
+/// armfleet's own files, its target is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Look {
@@ -53,6 +55,36 @@ pub enum Look {
     Image,
     /// A folder, and how much room its file system has.
     Room,
+}
+
+impl Look {
+    /// Whether the target of a symbolic link is told.
+    #[must_use]
+    pub const fn tells_target(self) -> bool {
+        match self {
+            Self::Stat | Self::Digest | Self::Link | Self::Share | Self::Image | Self::Room => true,
+            Self::Text
+            | Self::Folder
+            | Self::Generation
+            | Self::Records
+            | Self::Lock
+            | Self::Seed => false,
+        }
+    }
+
+    /// What the end of the way is to a path that is looked at like this; none where who decides about the way does not
+    /// matter: what is copied from a source was planned by its digest.
+    #[must_use]
+    pub fn end_of(self, path: &str) -> Option<End> {
+        let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
+        match self {
+            Self::Seed => None,
+            Self::Share => Some(End::Share),
+            Self::Image => Some(End::Image),
+            _ if is_own => Some(End::RootsOwn),
+            _ => Some(End::Roots),
+        }
+    }
 }
 
 /// One thing that was looked at.
@@ -178,6 +210,10 @@ pub struct RawStat {
     /// Birth, nanoseconds since 1970, where the file system keeps it and the look can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born_ns: Option<i64>,
+    /// Whom besides owner and everyone a folder's access control list lets write, where the list matters: without the
+    /// group's right to write in `mode`, it lets nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Vec<Writer>>,
 }
 
 impl RawFile {
@@ -207,6 +243,25 @@ impl RawFile {
             return Some(format!("it is {}", stat.kind.describe()));
         }
         paths::not_roots(stat.uid, stat.mode)
+    }
+}
+
+impl RawFile {
+    /// What it is on the way of a path; none where a link's target was not seen.
+    #[must_use]
+    pub fn stop(&self) -> Option<Stop> {
+        let stat = &self.stat;
+        Some(Stop {
+            kind: match stat.kind {
+                FileKind::Folder => StopKind::Folder,
+                FileKind::Symlink => StopKind::Link(self.text.clone()?),
+                FileKind::File | FileKind::Special => StopKind::Other,
+            },
+            uid: stat.uid,
+            gid: stat.gid,
+            mode: stat.mode,
+            acl: stat.acl.clone(),
+        })
     }
 }
 

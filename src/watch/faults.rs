@@ -124,6 +124,7 @@ impl State {
             mtime_ns: time,
             ctime_ns: time,
             born_ns: None,
+            acl: None,
         };
         Fact::Present(RawFile {
             text: Some(text.clone()),

@@ -11,12 +11,15 @@ mod folders;
 #[path = "../harness/kernels.rs"]
 mod kernels;
 mod shares;
+mod ways;
 
 use armfleet::files::Folder;
+use armfleet::host::Observer;
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};
+use armfleet::host::primitives::{CallErrorKind, Owner, Primitives, Reads};
 use armfleet::host::system::{SystemHost, SystemReads};
 use armfleet::inventory::{RawDomain, RawLibvirt};
+use armfleet::trust::Writer;
 use domains::{Subject, contract};
 use std::path::Path;
 use std::time::Duration;
@@ -68,6 +71,63 @@ fn real_files_hold_the_contract() {
         std::fs::create_dir_all(root.path().join(folder)).unwrap();
     }
     files::contract(&SystemHost::open("test:///default", root.path()).unwrap());
+}
+
+#[test]
+fn ways_in_memory_hold_the_contract() {
+    let host = memory();
+    ways::contract(
+        &Observer(host.clone()),
+        &ways::Shell {
+            link: &|path, target| host.put_link(path, target).unwrap(),
+            give_link: &|path, uid| host.own(path, 0o777, Owner { uid, gid: 0 }).unwrap(),
+            set_acl: &|path, writers| host.give_acl(path, writers).unwrap(),
+        },
+    );
+    ways::each_folder_is_looked_at_once(host);
+}
+
+#[test]
+fn real_ways_hold_the_contract() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("srv")).unwrap();
+    let host = || SystemHost::open("test:///default", root.path()).unwrap();
+    let below = |path: &str| root.path().join(path.trim_start_matches('/'));
+    ways::contract(
+        &Observer(host()),
+        &ways::Shell {
+            link: &|path, target| std::os::unix::fs::symlink(target, below(path)).unwrap(),
+            give_link: &|path, uid| {
+                std::os::unix::fs::lchown(below(path), Some(uid), None).unwrap();
+            },
+            set_acl: &|path, writers| set_acl(&below(path), writers),
+        },
+    );
+    ways::each_folder_is_looked_at_once(host());
+}
+
+/// As `setfacl -m` does.
+fn set_acl(folder: &Path, writers: &[Writer]) {
+    const NOBODY: u32 = u32::MAX;
+    let mut entries = vec![
+        (1, 7, NOBODY),
+        (4, 5, NOBODY),
+        (0x10, 7, NOBODY),
+        (0x20, 5, NOBODY),
+    ];
+    entries.extend(writers.iter().map(|writer| match writer {
+        Writer::User(uid) => (2, 7, *uid),
+        Writer::Group(gid) => (8, 7, *gid),
+        Writer::Everyone => panic!("not in a list"),
+    }));
+    entries.sort();
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend([u16::to_le_bytes(tag), u16::to_le_bytes(permissions)].concat());
+        list.extend(u32::to_le_bytes(id));
+    }
+    let name = "system.posix_acl_access";
+    rustix::fs::setxattr(folder, name, &list, rustix::fs::XattrFlags::empty()).unwrap();
 }
 
 /// libvirt's own driver for tests: its domains end with this process.

@@ -10,7 +10,8 @@ pub use tree::{TreeFile, TreeFolder};
 use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
-use crate::inventory::{Fact, FileKind, HEAD_LENGTH, Look, RawEntry, RawFile, RawStat};
+use crate::inventory::{Fact, FileKind, HEAD_LENGTH, Look, RawFile, RawStat};
+use crate::trust::Writer;
 use crate::values::HostPath;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,6 +50,8 @@ struct Node {
     ctime_ns: i64,
     /// The attribute in which QEMU keeps the mode that the guest gave it.
     guest_mode: Option<Vec<u8>>,
+    /// Whom its access control list lets write.
+    acl: Option<Vec<Writer>>,
 }
 
 /// A file system with its clock.
@@ -135,6 +138,7 @@ impl Node {
             mtime_ns: self.mtime_ns,
             ctime_ns: self.ctime_ns,
             born_ns: None,
+            acl: self.acl.clone().filter(|_| self.mode & 0o020 != 0),
         }
     }
 
@@ -187,7 +191,8 @@ impl Files {
             (Look::Text, FileKind::File) if node.content.size() > TEXT_LIMIT => {
                 seen.no_text = Some("it is larger than 1 MiB".to_owned());
             }
-            (Look::Text, FileKind::File) | (Look::Link, FileKind::Symlink) => match node.text() {
+            (_, FileKind::Symlink) if look.tells_target() => seen.text = node.text(),
+            (Look::Text, FileKind::File) => match node.text() {
                 Some(text) => seen.text = Some(text),
                 None => seen.no_text = Some("it is not UTF-8 text".to_owned()),
             },
@@ -209,21 +214,6 @@ impl Files {
             _ => {}
         }
         Fact::Present(seen)
-    }
-
-    fn entries(&self, folder: &str) -> Vec<RawEntry> {
-        let entry = |(name, node): (&str, &Node)| RawEntry::only(name.to_owned(), node.stat());
-        self.children(folder).map(entry).collect()
-    }
-
-    pub(super) fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
-        if let Some(why) = self.unreadable.get(folder) {
-            return Err(fails(CallErrorKind::Other, folder, why));
-        }
-        let records = self
-            .children(folder)
-            .map(|(name, _)| format!("{folder}/{name}/record.json"));
-        Ok(records.filter(|path| self.find(path).is_some()).collect())
     }
 
     pub(super) fn bytes(&self, path: &str) -> Option<&[u8]> {
@@ -319,6 +309,7 @@ impl Files {
             mtime_ns: self.now_ns,
             ctime_ns: self.now_ns,
             guest_mode: None,
+            acl: None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::files::Content;
 use super::{Memory, World};
 use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
 use crate::paths;
+use crate::trust::Writer;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
@@ -244,6 +245,14 @@ impl Memory {
     /// When it is not there.
     pub fn give_guest_mode(&self, path: &str, mode: &[u8]) -> Result<(), CallError> {
         self.meanwhile().files.give_guest_mode(path, mode)
+    }
+
+    /// Gives a folder an access control list that lets these write, as `setfacl -m` does.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn give_acl(&self, path: &str, writers: &[Writer]) -> Result<(), CallError> {
+        self.meanwhile().files.give_acl(path, writers)
     }
 
     /// A guest writes to its disk.

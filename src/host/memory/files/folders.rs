@@ -3,7 +3,9 @@
 use super::{Content, Files, Node, fails, missing, parent};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind};
+use crate::inventory::RawEntry;
 use crate::paths;
+use crate::trust::Writer;
 
 impl Files {
     /// The names in a folder with what they stand for, sorted.
@@ -17,6 +19,21 @@ impl Files {
         // Their paths have their beginning in common, and so stand together.
         let from = self.nodes.range(folder.clone()..);
         from.map_while(move |(path, node)| Some((path.strip_prefix(&folder)?, node)))
+    }
+
+    pub(super) fn entries(&self, folder: &str) -> Vec<RawEntry> {
+        let entry = |(name, node): (&str, &Node)| RawEntry::only(name.to_owned(), node.stat());
+        self.children(folder).map(entry).collect()
+    }
+
+    pub(in super::super) fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
+        if let Some(why) = self.unreadable.get(folder) {
+            return Err(fails(CallErrorKind::Other, folder, why));
+        }
+        let records = self
+            .children(folder)
+            .map(|(name, _)| format!("{folder}/{name}/record.json"));
+        Ok(records.filter(|path| self.find(path).is_some()).collect())
     }
 
     /// The first link on the way to a path within armfleet's own folders, where none is followed but the one that names the
@@ -91,6 +108,19 @@ impl Files {
 
 /// What happens to a file system behind armfleet's back.
 impl Files {
+    /// Gives a folder an access control list that lets these write, and its mode the bit that goes with it.
+    pub(in super::super) fn give_acl(
+        &mut self,
+        path: &str,
+        writers: &[Writer],
+    ) -> Result<(), CallError> {
+        let place = self.resolve(path).ok_or_else(|| missing(path))?;
+        let node = self.nodes.get_mut(&place).ok_or_else(|| missing(path))?;
+        node.mode |= 0o020;
+        node.acl = Some(writers.to_vec());
+        Ok(())
+    }
+
     /// Gives a file the attribute in which QEMU keeps the mode that a guest gave it.
     pub(in super::super) fn give_guest_mode(
         &mut self,

@@ -10,6 +10,7 @@ use crate::files::{
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
 use crate::paths;
+use crate::trust::acl_writers;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -36,11 +37,20 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
     let through = if own { staged_in(root, name)? } else { None };
     let name = through.as_deref().unwrap_or(name);
     let (folder, in_folder) = root.holding(name)?;
-    let stat = raw_stat(&folder.stat(in_folder)?);
+    let in_folder = if in_folder.is_empty() { "." } else { in_folder };
+    let mut stat = raw_stat(&folder.stat(in_folder)?);
+    // Without this bit the list's mask lets nobody write.
+    if stat.kind == FileKind::Folder && stat.mode & 0o020 != 0 {
+        let list = folder.acl(in_folder)?;
+        stat.acl = list.and_then(|list| acl_writers(&list, stat.gid));
+    }
     match (look, stat.kind) {
         (Look::Text, FileKind::File) => text_in(&folder, in_folder),
-        (Look::Link, FileKind::Symlink) => Ok(RawFile {
+        (_, FileKind::Symlink) if look.tells_target() => Ok(RawFile {
             text: Some(utf8(folder.read_link(in_folder)?)?),
+            free: (look == Look::Room)
+                .then(|| room(&root.below(name)))
+                .flatten(),
             ..RawFile::only(stat)
         }),
         (Look::Folder, FileKind::Folder) => Ok(RawFile {
@@ -88,16 +98,18 @@ fn outside(
             Err(_) => Ok(RawFile::only(stat)),
         },
         (Look::Share, FileKind::Folder) => share::look(path),
-        (Look::Room, FileKind::Folder | FileKind::Symlink) => {
-            // A file system that cannot tell, and a link to nowhere, have nothing to compare with.
-            let room = rustix::fs::statvfs(path).ok();
-            Ok(RawFile {
-                free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),
-                ..RawFile::only(stat)
-            })
-        }
+        (Look::Room, FileKind::Folder) => Ok(RawFile {
+            free: room(path),
+            ..RawFile::only(stat)
+        }),
         _ => Ok(RawFile::only(stat)),
     }
+}
+
+/// How much room a folder's file system has. One that cannot tell, and a link to nowhere, have nothing to compare with.
+fn room(path: &Path) -> Option<u64> {
+    let room = rustix::fs::statvfs(path).ok()?;
+    Some(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 /// The folder of the generation that a link in a folder names; none if it is no such link.

@@ -52,6 +52,7 @@ fn raw_stat(stat: &Statx) -> RawStat {
         mtime_ns: time_ns(&stat.stx_mtime),
         ctime_ns: time_ns(&stat.stx_ctime),
         born_ns: born.then(|| time_ns(&stat.stx_btime)),
+        acl: None,
     }
 }
 

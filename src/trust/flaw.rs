@@ -1,0 +1,87 @@
+//! What makes a path no place, in words.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Who can change what is in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Writer {
+    /// A user, by number.
+    User(u32),
+    /// A group, by number.
+    Group(u32),
+    /// Every user of the host.
+    Everyone,
+}
+
+impl Writer {
+    /// In words; `qemu` is QEMU's user and group.
+    #[must_use]
+    pub fn describe(self, qemu: Option<(u32, u32)>) -> String {
+        match self {
+            Self::User(uid) if qemu.is_some_and(|(user, _)| user == uid) => {
+                format!("QEMU's user ({uid})")
+            }
+            Self::User(uid) => format!("user {uid}"),
+            Self::Group(gid) if qemu.is_some_and(|(_, group)| group == gid) => {
+                format!("QEMU's group ({gid})")
+            }
+            Self::Group(gid) => format!("group {gid}"),
+            Self::Everyone => "every user".to_owned(),
+        }
+    }
+}
+
+/// A place on a way where another than root decides where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The folder.
+    pub folder: String,
+    /// What is wrong there.
+    pub weakness: Weakness,
+}
+
+/// What is wrong with a folder on a way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Weakness {
+    /// Another than root can replace what is in it.
+    Writers(Vec<Writer>),
+    /// A link in it, by its name, belongs to another than root.
+    Link(String, u32),
+    /// What should be in it, by its name, is a symbolic link, and none is followed there.
+    LinkAtEnd(String),
+    /// More links lead on than Linux follows.
+    Endless,
+}
+
+impl Flaw {
+    /// In words, after "since"; `qemu` is QEMU's user and group.
+    #[must_use]
+    pub fn describe(&self, qemu: Option<(u32, u32)>) -> String {
+        let folder = &self.folder;
+        let inside = |name: &str| match folder.as_str() {
+            "/" => format!("/{name}"),
+            folder => format!("{folder}/{name}"),
+        };
+        match &self.weakness {
+            Weakness::Writers(writers) => {
+                let writers = writers.iter().map(|writer| writer.describe(qemu));
+                let writers: Vec<_> = writers.collect();
+                format!("{} can replace what is in {folder}", writers.join(" and "))
+            }
+            Weakness::Link(name, uid) => {
+                let owner = Writer::User(*uid).describe(qemu);
+                format!("the symbolic link {} belongs to {owner}", inside(name))
+            }
+            Weakness::LinkAtEnd(name) => format!("{} is a symbolic link", inside(name)),
+            Weakness::Endless => format!("too many symbolic links lead on from {folder}"),
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe(None))
+    }
+}
