@@ -89,8 +89,9 @@ impl KeptDefinitions {
                 continue;
             };
             let texts = [&step.before, &step.after].into_iter().flatten();
-            let texts = texts.filter_map(|kept| Some((kept.templates, definition(&vm, kept)?)));
-            definitions.entry(vm.clone()).or_default().extend(texts);
+            let texts =
+                texts.filter_map(|kept| Some((kept.templates, definition(vm.as_str(), kept)?)));
+            definitions.entry(vm.to_string()).or_default().extend(texts);
         }
         definitions.retain(|_, texts| texts.iter().any(|(templates, _)| !templates));
         let earlier = definitions.into_iter().map(|(vm, texts)| {
@@ -111,7 +112,7 @@ impl KeptDefinitions {
 
     /// The definitions before and after a step, where both are kept.
     fn around(&mut self, step: &PastStep) -> Option<(String, String)> {
-        let vm = step.vm.as_deref()?;
+        let vm = step.vm.as_ref()?.as_str();
         let shown = |kept: &Kept| {
             let text = definition(vm, kept)?;
             let has_template = || cmdline(&text).is_some_and(|text| is_template(&text));

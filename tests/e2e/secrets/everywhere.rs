@@ -408,3 +408,29 @@ fn a_plan_needs_no_secrets() {
     assert_eq!(applied.code, Some(4), "{}", applied.stderr);
     assert_eq!(secretive.say(&["validate", "--no-secrets"]).code, Some(0));
 }
+
+/// A version before 0.2 kept what a variable had held before, in history and journal.
+#[test]
+fn the_history_of_an_earlier_version_is_told_without_secrets() {
+    let host = TestHost::with_fleet(&fleet(" key={env.KEY}"));
+    let mut secretive = Secretive {
+        host,
+        key: Some(KEYS[0]),
+    };
+    secretive.apply(0);
+    secretive.key = Some(KEYS[1]);
+    secretive.apply(0);
+    let make_earlier = format!(
+        "cd /var/lib/armfleet && sed -i 's/{{a former env.KEY}}/{ONE}/' journal.jsonl history/{VM}/*.xml && \
+         sed -i 's/,\"templates\":true//' journal.jsonl && grep -l {ONE} journal.jsonl history/{VM}/*.xml | wc -l"
+    );
+    let count = secretive.host.run("sh", &["-c", &make_earlier]).success();
+    assert_eq!(count, "2\n");
+    // The file names none any more either.
+    secretive.key = None;
+    secretive.host.write_fleet(&fleet(" quiet"));
+    let told = secretive.say(&["history", VM]).success();
+    assert!(told.contains("key={a former env.KEY}"), "{told}");
+    secretive.say(&["history", "--format", "json"]).success();
+    secretive.say(&["history"]).success();
+}
