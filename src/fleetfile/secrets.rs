@@ -40,9 +40,7 @@ impl DeclaredSecrets {
     /// What to do about a secret that is not declared.
     pub(crate) fn undeclared(&self, problem: Problem, name: &str) -> Problem {
         match nearest(name, self.0.keys().map(String::as_str)) {
-            Some(near) => problem
-                .label(format!("did you mean `{near}`?"))
-                .fix(format!("{{env.{near}}}")),
+            Some(near) => problem.label(format!("did you mean `{near}`?")),
             None => problem.help(format!("declare it: `secrets: {{ {name}: {{}} }}`")),
         }
     }
