@@ -19,6 +19,7 @@ mod outside;
 mod places;
 mod property;
 mod removal;
+mod secrets;
 mod state;
 mod storage;
 mod trail;
