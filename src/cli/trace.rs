@@ -61,3 +61,56 @@ fn journal() -> Option<tracing_journald::Layer> {
         .then(tracing_journald::layer)?
         .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::Secrets;
+    use std::collections::BTreeMap;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_holds_a_secret_goes_where_it_is_redacted() {
+        let value = ("TRACED".to_owned(), "swordfish-of-a-trace".to_owned());
+        terminal::keep_secret(&Secrets::new(BTreeMap::from([value])));
+        let (plain, redacted) = (Lines::default(), Lines::default());
+        let layer = |lines: &Lines, of_secrets| {
+            let lines = lines.clone();
+            let layer = tracing_subscriber::fmt::layer().with_writer(move || lines.clone());
+            layer.with_filter(OfSecrets(Some(of_secrets)))
+        };
+        let first = tracing_subscriber::registry().with(layer(&plain, false));
+        tracing::subscriber::with_default(first, || {
+            tracing::warn!("nothing");
+            tracing::warn!(error = ?"swordfish-of-a-trace", "in a field");
+            tracing::warn!("a swordfish-of-a-trace in the message");
+        });
+        let second = tracing_subscriber::registry().with(layer(&redacted, true));
+        tracing::subscriber::with_default(second, || {
+            tracing::warn!("nothing");
+            tracing::warn!(error = ?"swordfish-of-a-trace", "in a field");
+        });
+        assert!(plain.text().contains("nothing") && !plain.text().contains("swordfish"));
+        assert!(redacted.text().contains("in a field") && !redacted.text().contains("nothing"));
+    }
+}

@@ -9,7 +9,7 @@ use super::{Executor, HostError};
 use crate::inventory::{Fact, Look, Redaction};
 use crate::mark::{Record, read_key, render_key};
 use crate::paths;
-use crate::values::{HostKey, VmName, is_disguised};
+use crate::values::{HostKey, VmName};
 use std::sync::{Arc, PoisonError};
 
 impl<P: Primitives> Executor<P> {
@@ -31,8 +31,8 @@ impl<P: Primitives> Executor<P> {
         redaction.definition(vm.as_str(), uuid, text)
     }
 
-    /// Puts the digest of the applied command line into a record, if that has secrets. `present` is the record that is
-    /// there: it is right where the plan leaves the command line as it is.
+    /// Puts the digest of the applied command line into a record, if that has secrets. Where the plan has one, that of an
+    /// earlier apply stays, as `present` has it: the record that is there.
     pub(super) fn note_cmdline(
         &self,
         record: &mut Record,
@@ -44,18 +44,25 @@ impl<P: Primitives> Executor<P> {
         if record.secret_cmdlines.is_empty() {
             return Ok(());
         }
-        if is_disguised(&cmdline) {
+        if record.cmdline_digest.is_some() {
             let present = present.ok_or_else(|| HostError::plain("its record is gone"))?;
             record.keep_cmdline(present);
             return Ok(());
         }
         let redaction = self.redaction().unwrap_or_default();
-        record.cmdline_digest = Some(redaction.digest(&self.key()?, &cmdline));
+        let filled = redaction.secrets().filled(&cmdline);
+        record.cmdline_digest = Some(self.keyed_digest(&filled)?);
         Ok(())
     }
 
+    /// The digest of a text that may hold secrets, by the host's key. Plans compare it with
+    /// [`Redaction::keyed_digest`].
+    pub(super) fn keyed_digest(&self, text: &str) -> Result<String, HostError> {
+        Ok(self.key()?.digest(text))
+    }
+
     /// The key of this host's digests. It is made when it is needed first.
-    pub(super) fn key(&self) -> Result<HostKey, HostError> {
+    fn key(&self) -> Result<HostKey, HostError> {
         let path = paths::KEY;
         let unusable = |why| Err(HostError::plain(format!("{path} cannot be used: {why}")));
         let remedy = |error: HostError| error.with_remedy(format!("mv {path} {path}.old"));

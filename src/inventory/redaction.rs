@@ -7,6 +7,7 @@ use crate::values::{
     HostKey, Secrets, is_template, literals_of, values_between, values_by_word, values_of_words,
 };
 use crate::xml::{self, Part};
+use roxmltree::Node;
 use std::collections::BTreeMap;
 
 /// How a fleet's and a host's command lines are shown. It holds secrets, and shows none of them.
@@ -17,6 +18,8 @@ pub struct Redaction {
     vms: BTreeMap<String, Cmdlines>,
     /// The VM of each domain that has a record.
     uuids: BTreeMap<String, String>,
+    /// Whether any of them has or had a secret; most fleets have none, and no definition is looked at for one.
+    needed: bool,
 }
 
 /// The command lines of one VM.
@@ -71,7 +74,12 @@ impl Redaction {
         for record in records {
             redaction.remember(record);
         }
-        redaction
+        redaction.finish()
+    }
+
+    fn finish(mut self) -> Self {
+        self.needed = self.vms.values().any(|known| self.has_secrets(known));
+        self
     }
 
     /// As far as a record tells.
@@ -79,7 +87,7 @@ impl Redaction {
     pub fn of_record(record: &Record) -> Self {
         let mut redaction = Self::default();
         redaction.remember(record);
-        redaction
+        redaction.finish()
     }
 
     /// As far as former command lines of a VM tell that had templates.
@@ -88,7 +96,7 @@ impl Redaction {
         let mut redaction = Self::default();
         let known = redaction.vms.entry(vm.to_owned()).or_default();
         known.recorded.extend(templates);
-        redaction
+        redaction.finish()
     }
 
     fn remember(&mut self, record: &Record) {
@@ -123,30 +131,40 @@ impl Redaction {
     /// A domain's definition with templates for its secrets.
     #[must_use]
     pub fn definition(&self, name: &str, uuid: &str, text: &str) -> String {
-        let replaced = || {
-            let document = xml::parse(text).ok()?;
-            let root = document.root_element();
-            let known = self.known(name, uuid, || Some(OwnerMark::find(root)?.vm))?;
-            let cmdline = xml::descend(root, &["os", "cmdline"])?;
-            let seen = xml::read(cmdline, Part::Text)?;
-            let shown = self.show(known, &seen);
+        let replace = |known: &Cmdlines, cmdline: Node<'_, '_>, seen: &str| {
+            let shown = self.show(known, seen);
             (shown != seen).then(|| xml::set_text(text, cmdline, &shown))
         };
-        replaced().unwrap_or_else(|| text.to_owned())
+        let replaced = self.with_cmdline(name, uuid, text, replace).flatten();
+        replaced.unwrap_or_else(|| text.to_owned())
     }
 
     /// Has secrets redacted, too, that a domain has.
     pub fn learn(&mut self, name: &str, uuid: &str, text: &str) {
-        let seen = || {
-            let document = xml::parse(text).ok()?;
-            let root = document.root_element();
-            let known = self.known(name, uuid, || Some(OwnerMark::find(root)?.vm))?;
-            let cmdline = xml::descend(root, &["os", "cmdline"])?;
-            Some((known.clone(), xml::read(cmdline, Part::Text)?))
-        };
-        if let Some((known, seen)) = seen() {
+        let clone =
+            |known: &Cmdlines, _: Node<'_, '_>, seen: &str| (known.clone(), seen.to_owned());
+        if let Some((known, seen)) = self.with_cmdline(name, uuid, text, clone) {
             self.learn_cmdline(&known, &seen);
         }
+    }
+
+    /// Does something with a domain's command line and what is known of its VM, where secrets may be in it.
+    fn with_cmdline<T>(
+        &self,
+        name: &str,
+        uuid: &str,
+        text: &str,
+        make: impl FnOnce(&Cmdlines, Node<'_, '_>, &str) -> T,
+    ) -> Option<T> {
+        if !self.needed {
+            return None;
+        }
+        let document = xml::parse(text).ok()?;
+        let root = document.root_element();
+        let known = self.known(name, uuid, || Some(OwnerMark::find(root)?.vm))?;
+        let cmdline = xml::descend(root, &["os", "cmdline"])?;
+        let seen = xml::read(cmdline, Part::Text)?;
+        Some(make(known, cmdline, &seen))
     }
 
     /// A record with templates for its secrets.
@@ -163,10 +181,10 @@ impl Redaction {
         record.applied.rows.insert(CMDLINE, applied.shown);
     }
 
-    /// The digest of what a template becomes.
+    /// The digest of a text that may hold secrets, by the host's key; none where there is no key, and nothing to compare.
     #[must_use]
-    pub fn digest(&self, key: &HostKey, template: &str) -> String {
-        key.digest(&self.secrets.filled(template))
+    pub fn keyed_digest(&self, text: &str) -> Option<String> {
+        Some(self.key.as_ref()?.digest(text))
     }
 
     fn known(
@@ -220,18 +238,18 @@ impl Redaction {
     }
 
     fn is_applied(&self, applied: &Applied, seen: &str) -> bool {
-        match (&applied.recorded, &self.key) {
-            (AppliedText::Whole(text), _) => text == seen,
-            (AppliedText::Template { digest, .. }, Some(key)) => key.digest(seen) == *digest,
-            (AppliedText::Template { template, .. }, None) => {
-                values_by_word(template, seen).is_some()
-            }
+        match &applied.recorded {
+            AppliedText::Whole(text) => text == seen,
+            AppliedText::Template { template, digest } => match self.keyed_digest(seen) {
+                Some(of_seen) => of_seen == *digest,
+                None => values_by_word(template, seen).is_some(),
+            },
         }
     }
 
     /// The template that was applied last, if its secrets have their values of then.
     fn show_applied(&self, template: &str, digest: &str) -> String {
-        let now = self.key.as_ref().map(|key| self.digest(key, template));
+        let now = self.keyed_digest(&self.secrets.filled(template));
         if now.as_deref() == Some(digest) {
             template.to_owned()
         } else {
@@ -244,7 +262,6 @@ impl Redaction {
         if shown == seen {
             return;
         }
-        self.secrets.keep(seen, shown);
         for template in known.recorded.iter().chain(&known.wanted) {
             let whole = values_between(template, seen).unwrap_or_default();
             let by_word = values_by_word(template, seen).unwrap_or_default();
@@ -252,6 +269,10 @@ impl Redaction {
             for (name, value) in values.chain(values_of_words(template, seen)) {
                 self.secrets.keep_former(name, value);
             }
+        }
+        // What the values alone do not hide.
+        if self.secrets.redact(seen) != shown {
+            self.secrets.keep(seen, shown);
         }
     }
 }

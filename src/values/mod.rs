@@ -18,7 +18,6 @@ pub(crate) use secrets::SHORTEST;
 pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};
 pub use template::{
-    ageless, is_disguised, is_template, literals_of, values_between, values_by_word,
-    values_of_words,
+    ageless, is_template, literals_of, values_between, values_by_word, values_of_words,
 };
 pub use time::{parse_time, render_time};

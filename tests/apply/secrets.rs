@@ -322,3 +322,14 @@ fn a_value_that_was_changed_after_the_plan_is_noticed() {
     assert!(!outcome.all_done());
     assert!(defines(&outcome.residual));
 }
+
+/// What stands for a hidden word means nothing in a fleet file.
+#[test]
+fn words_that_look_hidden_are_words() {
+    let host = settled_host();
+    let keyed = spec(" key={env.KEY} {{hidden}}", &[("KEY", "hunter2")]);
+    applied(&host, &keyed);
+    let cmdline = record(&host).applied.cmdline().map(str::to_owned);
+    assert!(cmdline.unwrap().ends_with(" key={env.KEY} {hidden}"));
+    assert_eq!(change(&host, &keyed), None);
+}

@@ -376,13 +376,17 @@ impl VmPlanner<'_> {
         let mut applied = comparison.applied.clone();
         self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
         let secret_cmdlines = self.secret_cmdlines(&applied, remembered.record);
+        // Not what is wanted, but what an earlier apply left: the text of it is on the host only.
+        let stays = applied.cmdline() != Some(vm.boot.cmdline.as_str());
+        let digest = remembered.record.map(|record| &record.cmdline_digest);
+        let digest = digest.cloned().flatten().unwrap_or_default();
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
             applied,
+            cmdline_digest: (stays && !secret_cmdlines.is_empty()).then_some(digest),
             secret_cmdlines,
-            cmdline_digest: None,
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
