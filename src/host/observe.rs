@@ -59,6 +59,8 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         domains,
         paths,
         claims,
+        // Without them nothing is told apart by its file system.
+        file_systems: reads.file_systems().unwrap_or_default(),
     }
 }
 
