@@ -1,11 +1,13 @@
-//! Names, paths, sizes and times, each checked where it enters. They mean nothing of libvirt or YAML.
+//! Names, paths, sizes and times, each checked where it enters, and what is known of architectures. They mean nothing of libvirt or YAML.
 
+mod arch;
 mod identity;
 mod name;
 mod secrets;
 pub(crate) mod size;
 mod time;
 
+pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use identity::domain_uuid;
 pub(crate) use name::NAME_LIMIT;
 pub use name::{
