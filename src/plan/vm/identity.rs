@@ -121,6 +121,7 @@ impl VmPlanner<'_> {
     pub(super) fn is_recorded(&self, wanted: &Record, record: &Record) -> bool {
         let mut compared = wanted.clone();
         compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
+        compared.cmdline_digest.clone_from(&record.cmdline_digest);
         for (id, device) in &mut compared.applied.devices {
             let Some(recorded) = record.applied.devices.get(id) else {
                 continue;
