@@ -23,6 +23,8 @@ use crate::values::Arch;
 use crate::xml::{Part, descend};
 use roxmltree::Node;
 
+/// The file to which the console's output is appended.
+pub const CONSOLE_LOG: PropertyId = PropertyId::new("console log");
 /// Whether a processor runs the guest, or QEMU's translator: libvirt's type of the domain.
 pub const ACCEL: PropertyId = PropertyId::new("accel");
 
@@ -157,7 +159,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         PROCESS,
     ),
     Row::new(
-        PropertyId::new("console log"),
+        CONSOLE_LOG,
         &["devices", "serial", "log"],
         Part::Attribute("file"),
         Codec::Text,

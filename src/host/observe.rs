@@ -2,9 +2,13 @@
 
 use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
-use crate::inventory::{Fact, FileKind, Look, Query, RawFile, RawInventory, SNAPSHOT_FORMAT};
+use crate::inventory::{
+    Fact, FileKind, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT, claims, follow,
+};
+use crate::paths::own_part;
 use crate::trust::{Rules, StopKind, Walk};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A host that can only be looked at, by type.
 pub struct Observer<R>(pub R);
@@ -47,13 +51,40 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     for (path, look) in &query.paths {
         see_way(reads, path, *look, &mut paths);
     }
+    let claims = see_claims(reads, &domains, &paths);
     RawInventory {
         format: SNAPSHOT_FORMAT.to_owned(),
         at: reads.now(),
         libvirt,
         domains,
         paths,
+        claims,
     }
+}
+
+/// Looks at what domains use and was not looked at yet, each thing and each folder once: two names of one thing, and a
+/// thing within another, are told by numbers. What armfleet stages for a domain is no user's.
+fn see_claims(
+    reads: &impl Reads,
+    domains: &Fact<Vec<RawDomain>>,
+    paths: &BTreeMap<String, Fact<RawFile>>,
+) -> BTreeMap<String, Fact<RawFile>> {
+    let mut claimed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
+    claimed.extend(domains.present().into_iter().flatten().flat_map(claims));
+    claimed.retain(|path| own_part(path).is_none());
+    let mut seen = BTreeMap::new();
+    for path in claimed {
+        let mut look = |path: &str| {
+            let known = paths.get(path).or_else(|| seen.get(path)).cloned();
+            known.unwrap_or_else(|| {
+                let fact = reads.look(path, Look::Link);
+                seen.insert(path.to_owned(), fact.clone());
+                fact
+            })
+        };
+        follow(&path, |next| Some(look(&next.path)));
+    }
+    seen
 }
 
 /// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead.

@@ -1,6 +1,8 @@
 //! One VM: what it needs on its host, part by part.
 
 mod boot;
+mod claims;
+mod console_log;
 mod host_checks;
 mod identity;
 mod install;
@@ -160,8 +162,9 @@ impl VmPlanner<'_> {
         moved: &[Moved],
         builder: &mut PlanBuilder,
     ) -> Result<Vec<StepId>, Blocked> {
-        let mut needs = self.freed(domain, builder)?;
+        let mut needs = self.freed(domain, remembered.record, builder)?;
         needs.extend(self.folders(builder)?);
+        self.console_log(domain, remembered.record, builder)?;
         let stays = |kind: KindId| moved.iter().any(|moved| moved.id.kind == kind);
         if !stays(SHARE) {
             let share = self.share(remembered.record, builder)?;

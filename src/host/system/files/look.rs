@@ -97,6 +97,13 @@ fn outside(
             // Users other than root plan, too; what they cannot see is named where it matters.
             Err(_) => Ok(RawFile::only(stat)),
         },
+        (Look::Log, FileKind::File) => match open_plain(path) {
+            Ok((file, stat)) => Ok(RawFile {
+                begins_as: image::log_head(&file)?,
+                ..RawFile::only(stat)
+            }),
+            Err(_) => Ok(RawFile::only(stat)),
+        },
         (Look::Share, FileKind::Folder) => share::look(path),
         (Look::Room, FileKind::Folder) => Ok(RawFile {
             free: room(path),

@@ -1,0 +1,79 @@
+//! Where a path leads, as the host's file systems number what is there: two names of one thing are told by that.
+
+use super::raw::{Fact, RawFile};
+use super::{Inventory, RawStat};
+use crate::trust::{End, Next, Rules, StopKind, Walk};
+use std::borrow::Borrow;
+
+/// A file or folder as its file system numbers it; of one that is not there yet, its folder's numbers and its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    dev: u64,
+    ino: u64,
+    name: String,
+}
+
+/// Where a path leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The folders that it leads through, the root first.
+    pub folders: Vec<Spot>,
+    /// What it leads to, if that much could be seen.
+    pub end: Option<Spot>,
+}
+
+/// Goes the way of a path, every link followed as the kernel does; `look` sees what is there.
+pub fn follow<F: Borrow<Fact<RawFile>>>(
+    path: &str,
+    mut look: impl FnMut(&Next) -> Option<F>,
+) -> Way {
+    let mut walk = Walk::to(path, End::Image, Rules::default());
+    let mut way = Way::default();
+    while let Some(next) = walk.next() {
+        way.folders.truncate(next.depth);
+        let seen = look(&next);
+        match seen.as_ref().map(Borrow::borrow) {
+            Some(Fact::Present(file)) => {
+                let Some(stop) = file.stop() else { break };
+                let is_link = matches!(stop.kind, StopKind::Link(_));
+                if next.is_last && !is_link {
+                    way.end = Some(Spot::of(&file.stat));
+                } else if !is_link {
+                    way.folders.push(Spot::of(&file.stat));
+                }
+                walk.see(Some(stop));
+            }
+            Some(Fact::Absent) => {
+                let folder = way.folders.last().filter(|_| next.is_last);
+                way.end = folder.map(|folder| Spot {
+                    name: next.name,
+                    ..folder.clone()
+                });
+                break;
+            }
+            _ => break,
+        }
+    }
+    way
+}
+
+impl Spot {
+    fn of(stat: &RawStat) -> Self {
+        Self {
+            dev: stat.dev,
+            ino: stat.ino,
+            name: String::new(),
+        }
+    }
+}
+
+impl Inventory {
+    /// Where a path leads, as far as it was seen.
+    #[must_use]
+    pub fn way(&self, path: &str) -> Way {
+        follow(path, |next| {
+            let seen = self.paths.get(&next.path);
+            seen.or_else(|| self.claims.get(&next.path))
+        })
+    }
+}
