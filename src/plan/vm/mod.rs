@@ -26,11 +26,11 @@ use super::step::{Act, Base, StepId};
 use crate::domain::{
     ACCEL, Cause, Comparison, DISK, Moved, SHARE, compare, compare_drift, skeleton,
 };
-use crate::fleet::{DesiredState, Transport, Vm};
+use crate::fleet::{DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{Applied, BootRecord, KindId, Phase, Record, Wanted};
 use crate::paths;
-use crate::values::{HostPath, Uuid};
+use crate::values::{HostPath, Transport, Uuid};
 use std::collections::BTreeSet;
 
 pub(super) fn plan(
