@@ -224,7 +224,7 @@ fn part_of_a_sector(file: &RawFile) -> Option<Size> {
     const SECTOR: u64 = 512;
     let size = Size::from_bytes(file.stat.size);
     let is_image = file.stat.kind == FileKind::File;
-    let is_whole = size.bytes() > 0 && size.bytes() % SECTOR == 0;
+    let is_whole = size.bytes() > 0 && size.bytes().is_multiple_of(SECTOR);
     (is_image && !is_whole).then_some(size)
 }
 

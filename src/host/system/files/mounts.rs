@@ -27,7 +27,7 @@ pub(in super::super) fn file_systems(root: &Root) -> Result<FileSystems, CallErr
     };
     let links = links(root);
     let uuid_of = |device: u64| udevs(root, device).or_else(|| links.get(&device).cloned());
-    let mounts = mounts.lines().filter_map(|line| Mount::read(line));
+    let mounts = mounts.lines().filter_map(Mount::read);
     let known = mounts.filter_map(|mount| {
         let (seen, holds) = mount.devices(root)?;
         Some((seen, uuid_of(holds)?))
