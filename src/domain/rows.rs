@@ -17,7 +17,7 @@
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
 use crate::fleet::{Accel, Arch, GuestReboot, Handover, MemoryBacking};
-use crate::mark::{CMDLINE, PropertyId};
+use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
 use crate::xml::{Part, descend};
 use roxmltree::Node;
@@ -156,7 +156,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         PROCESS,
     ),
     Row::new(
-        PropertyId::new("console log"),
+        CONSOLE_LOG,
         &["devices", "serial", "log"],
         Part::Attribute("file"),
         Codec::Text,

@@ -1,5 +1,6 @@
 //! The file as a whole: its keys, and how VMs come of them.
 
+use super::hosts::{HOST, trusted};
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
@@ -7,9 +8,9 @@ use crate::fleetfile::{
     Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
-use crate::values::{FleetName, Secrets, VmName};
+use crate::values::{FleetName, HostPath, Secrets, VmName};
 use crate::yaml::{Node, Sources};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The map that the language begins with.
 pub(crate) static FILE: &Map = keys! {
@@ -40,7 +41,10 @@ pub(crate) static FILE: &Map = keys! {
     vars: ValueType::Named(VAR, "release") => {
         absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }",
     }
-    planned ["hosts"]
+    /// What there is to say of hosts, by name. `local` is the one on which armfleet runs.
+    hosts: ValueType::Named(HOST, "local") => {
+        absent: "there is nothing to say", effect: Now, example: "{ local: { trust: [/home/me/vms] } }",
+    }
 };
 
 /// A whole fleet file after validation and defaults.
@@ -50,6 +54,8 @@ pub struct Spec {
     pub fleet: FleetName,
     /// The VMs, by name. All are on the host `local`.
     pub vms: BTreeMap<VmName, Vm>,
+    /// Folders of the host that are taken as they are, with all below them, whoever may write there.
+    pub trusted: BTreeSet<HostPath>,
     /// The secrets that are in it.
     pub secrets: Secrets,
 }
@@ -105,6 +111,7 @@ pub(super) fn spec(
         fleet: Some(name.map_err(|reported| *reported)),
         ..words
     };
+    let trusted = trusted(fields.get("hosts"), &words);
     let vms = layered::<Vm>(&fields, words)?;
     check(&vms, found);
     let vms = vms.into_iter().map(|layered| {
@@ -114,6 +121,7 @@ pub(super) fn spec(
     Ok(Spec {
         fleet: fleet?.value,
         vms: vms.collect::<Checked<_>>()?,
+        trusted: trusted?,
         secrets: given.secrets.clone(),
     })
 }

@@ -5,6 +5,7 @@
 
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState};
 use crate::mark::Moment;
+use crate::trust::{End, Rules};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -170,6 +171,12 @@ calls! {
     reads State: fn state(uuid: &'a str) -> Result<RunState, CallError>, on uuid;
     /// Looks at a path. [`Look::Records`] answers for the folder itself; its records are listed by [`Reads::records`].
     reads Look: fn look(path: &'a str, look: Look) -> Fact<RawFile>, on path;
+    /// Goes the way of a path, folder by folder, and tells where it leads: a path without links on it. The last name may
+    /// stand for nothing yet.
+    ///
+    /// # Errors
+    /// When others than root decide about that, or a folder on the way is not there.
+    reads Way: fn way(path: &'a str, end: End, rules: &'a Rules) -> Result<String, CallError>, on path;
     /// The paths of the records below a folder of VMs, sorted.
     ///
     /// # Errors

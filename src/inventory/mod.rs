@@ -9,6 +9,7 @@ mod libvirt;
 mod lifecycle;
 mod query;
 mod raw;
+mod way;
 
 pub use facts::{Facts, SeenFact};
 pub use libvirt::{GuestSupport, Libvirt};
@@ -18,6 +19,7 @@ pub use raw::{
     Fact, FileKind, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile, RawInventory,
     RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
+pub use way::{Unseen, way_rules};
 
 use crate::fleet::Spec;
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};

@@ -1,10 +1,12 @@
 //! The way of a path, one name after another.
 
 use super::{Flaw, LINK_LIMIT, Rules, STICKY, Stop, StopKind, Weakness, Writer};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// What is at the end of a way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// A folder that QEMU gets; a link is not followed there.
     Share,
@@ -42,7 +44,7 @@ pub struct Next {
 /// A way that is gone.
 #[derive(Debug)]
 pub struct Walk<'r> {
-    rules: Rules<'r>,
+    rules: &'r Rules,
     end: End,
     todo: VecDeque<String>,
     /// The folders that lead to where the walk is, the root first, whose name is empty.
@@ -70,7 +72,7 @@ pub enum Verdict<U> {
 pub fn judge<U>(
     path: &str,
     end: End,
-    rules: Rules<'_>,
+    rules: &Rules,
     mut look: impl FnMut(&str) -> Result<Option<Stop>, U>,
 ) -> Verdict<U> {
     let mut walk = Walk::to(path, end, rules);
@@ -91,7 +93,7 @@ pub fn judge<U>(
 impl<'r> Walk<'r> {
     /// The way to an absolute path.
     #[must_use]
-    pub fn to(path: &str, end: End, rules: Rules<'r>) -> Self {
+    pub fn to(path: &str, end: End, rules: &'r Rules) -> Self {
         Self {
             rules,
             end,
@@ -209,6 +211,7 @@ impl<'r> Walk<'r> {
             .rules
             .qemu
             .filter(|_| is_last && self.end.becomes_qemus());
+        let sticky = above.mode & STICKY != 0 && above.uid == 0;
         let writers = above.writers_of(stop, gets.map(|(uid, _)| uid));
         let is_equal = |writer: &Writer| match writer {
             Writer::Group(gid) => self.rules.equals.contains(gid),
@@ -223,7 +226,10 @@ impl<'r> Walk<'r> {
             }
         }
         if !writers.is_empty() {
-            self.blame(Weakness::Writers(writers));
+            self.blame(match sticky {
+                true => Weakness::Sticky(writers),
+                false => Weakness::Writers(writers),
+            });
         } else if let Some(link) = stop.filter(|stop| matches!(stop.kind, StopKind::Link(_)))
             && link.uid != 0
         {

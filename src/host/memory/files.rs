@@ -360,6 +360,7 @@ impl Files {
         mode: u32,
         owner: Option<Owner>,
     ) -> Result<(), CallError> {
+        self.no_links(path)?;
         let place = self.free_place(path)?;
         let folder = self.node(&place, Content::Folder, mode, owner.unwrap_or(ROOT));
         self.nodes.insert(place, folder);
@@ -393,7 +394,7 @@ impl Files {
         mode: u32,
         owner: Owner,
     ) -> Result<(), CallError> {
-        self.no_links_within_own(path)?;
+        self.no_links(path)?;
         match self.stat(path).map(|stat| stat.kind) {
             None => Err(missing(path)),
             Some(FileKind::Folder) => self.own(path, mode, owner),
@@ -443,6 +444,7 @@ impl Files {
     }
 
     pub(super) fn create_image(&mut self, path: &str, size: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
         let place = self.free_place(path)?;
         let bytes = Vec::new();
         let image = self.node(&place, Content::File { bytes, size }, 0o600, ROOT);
@@ -451,6 +453,7 @@ impl Files {
     }
 
     pub(super) fn grow_image(&mut self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
         self.edit_file(path, |_, size| {
             if *size != from || to < from {
                 let why = format!("it has {size} bytes and is not grown from {from} to {to}");
@@ -537,6 +540,7 @@ impl Files {
     }
 
     pub(super) fn erase_image(&mut self, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
         self.edit_file(path, |content, size| {
             content.clear();
             *size = bytes;

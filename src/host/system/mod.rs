@@ -89,6 +89,7 @@ impl Reads for SystemReads {
             Read::Domain { uuid } => libvirt.domain(uuid)?.into(),
             Read::State { uuid } => libvirt.state(uuid)?.into(),
             Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
+            Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),
             Read::Records { folder } => look::records(root, folder)?.into(),
         })
     }

@@ -121,6 +121,8 @@ impl VmPlanner<'_> {
     pub(super) fn is_recorded(&self, wanted: &Record, record: &Record) -> bool {
         let mut compared = wanted.clone();
         compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
+        let guarded = &record.applied.guarded;
+        compared.applied.guarded.clone_from(guarded);
         for (id, device) in &mut compared.applied.devices {
             let Some(recorded) = record.applied.devices.get(id) else {
                 continue;

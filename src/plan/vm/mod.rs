@@ -11,10 +11,12 @@ mod pending;
 mod power;
 mod seed;
 mod storage;
+mod ways;
 
 pub use install::installing;
 pub(super) use ownership::renaming;
 pub(super) use storage::runs_with;
+pub(super) use ways::of_host as ways_of_host;
 
 use self::install::Installation;
 use self::pending::await_boot;
@@ -93,7 +95,11 @@ impl VmPlanner<'_> {
             phase: installation.phase.clone(),
             ..*self
         };
-        planner.plan_parts(domain, &remembered, &installation, builder)
+        let ways = planner.ways(remembered.record, builder)?;
+        let first = builder.steps.len();
+        let planned = planner.plan_parts(domain, &remembered, &installation, builder);
+        ways::guard(&mut builder.steps[first..], &ways);
+        planned
     }
 
     fn plan_parts(
@@ -371,6 +377,7 @@ impl VmPlanner<'_> {
         let vm = self.vm;
         let mut applied = comparison.applied.clone();
         self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
+        self.note_guarded(&mut applied);
         let secret_cmdlines = self.secret_cmdlines(&applied, remembered.record);
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
