@@ -56,5 +56,6 @@ fn folders(field: &Field<'_>, words: &Placeholders<'_>) -> Checked<BTreeSet<Host
             ..field.clone()
         })
     });
-    folders.collect()
+    let folders: Vec<_> = folders.collect();
+    folders.into_iter().collect()
 }

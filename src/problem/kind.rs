@@ -301,7 +301,7 @@ codes! {
         remedy: "Make the folder, mount its file system, or correct the path.",
     }
     /// A path that others than root can have lead elsewhere.
-    UnsafeFolder = "unsafe-folder" {
+    WritableFolder = "writable-folder" {
         why: "Whoever can write to a folder on the way to an image, a boot share or a console log can put something else in its place between the plan and the start, such as a link to any file of the host; root and QEMU would then open, own or write that file.",
         remedy: "Give the folder to root alone (`chown root: DIR; chmod go-w DIR`), or move the VM's files to one that is. If all who can write there may do anything on this host anyway, list the folder under `hosts: { local: { trust: [DIR] } }` in the fleet file.",
     }

@@ -23,3 +23,4 @@ mod storage;
 mod trail;
 mod unknown;
 mod watch;
+mod ways;

@@ -238,12 +238,16 @@ impl Files {
     fn resolve(&self, path: &str) -> Option<String> {
         let split = |path: &str| -> VecDeque<String> {
             path.split('/')
-                .filter(|part| !part.is_empty())
+                .filter(|part| !matches!(*part, "" | "."))
                 .map(str::to_owned)
                 .collect()
         };
         let (mut place, mut parts, mut hops) = (String::new(), split(path), 0);
         while let Some(part) = parts.pop_front() {
+            if part == ".." {
+                place = parent(&place).to_owned();
+                continue;
+            }
             let next = format!("{place}/{part}");
             if parts.is_empty() {
                 return Some(next);

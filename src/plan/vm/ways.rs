@@ -22,7 +22,7 @@ pub(in crate::plan) fn of_host(input: &PlanInput<'_>, hook: &mut Hook, builder: 
         if let Verdict::Flawed(flaws) = input.inventory.way(path, End::Roots, &rules) {
             let why = format!("{path} can be swapped: {}", in_words(&flaws, &rules));
             let about = About::Path(path.to_owned());
-            builder.refuse_on(HostCheck::UnsafeFolder, about, why, mended(&flaws));
+            builder.refuse_on(HostCheck::WritableFolder, about, why, mended(&flaws));
             hook.blocked = true;
         }
     }
@@ -77,7 +77,7 @@ impl VmPlanner<'_> {
                 places.join(" and "),
                 in_words(flaws, &rules)
             );
-            builder.refuse_on(HostCheck::UnsafeFolder, &self.vm.name, why, mended(flaws));
+            builder.refuse_on(HostCheck::WritableFolder, &self.vm.name, why, mended(flaws));
         }
         if unseen || !refused.is_empty() {
             return Err(Blocked);
@@ -185,7 +185,7 @@ fn mended(flaws: &[Flaw]) -> String {
     } else if is(|weakness| matches!(weakness, Weakness::Sticky(_))) {
         "move it to a folder where only root can write".to_owned()
     } else if !links.is_empty() && links.len() == flaws.len() {
-        format!("chown -h root: {}", links.join(" "))
+        return format!("chown -h root: {}", links.join(" "));
     } else {
         let folders = folders.join(" ");
         format!("chown root: {folders}; chmod go-w {folders}")

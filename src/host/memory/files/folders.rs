@@ -30,8 +30,9 @@ impl Files {
         if let Some(why) = self.unreadable.get(folder) {
             return Err(fails(CallErrorKind::Other, folder, why));
         }
+        let place = self.resolve(folder).unwrap_or_default();
         let records = self
-            .children(folder)
+            .children(&place)
             .map(|(name, _)| format!("{folder}/{name}/record.json"));
         Ok(records.filter(|path| self.find(path).is_some()).collect())
     }
