@@ -8,7 +8,7 @@ mod harness;
 
 use armfleet::host::memory::Memory;
 use armfleet::mark::{Action, Beginning, CalledFrom, Entry, Event, Kept, StepTrace, read_entry};
-use armfleet::plan::{About, HostPart, Notice, Plan, Refusal, touched_paths};
+use armfleet::plan::{About, Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
     ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint, PlanReport,
     StatusReport, render_dot, render_history, render_json, render_markdown, render_mermaid,
@@ -216,7 +216,7 @@ fn a_vm_that_is_called_as_a_part_of_the_host_is_not_told_of_that_part() {
     let spec = spec(&format!("fleet: obs\nvms:\n{}", vm("hook", "512MiB", "")));
     let host = applied(&spec);
     let mut plan = plan_on(&spec, &host);
-    for subject in [About::Part(HostPart::Hook), About::Path("hook".to_owned())] {
+    for subject in [About::HOOK, About::Path("hook".to_owned())] {
         plan.notices.push(Notice {
             subject,
             what: "it is not there".to_owned(),

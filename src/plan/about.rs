@@ -1,8 +1,9 @@
 //! What a refusal, an unknown or a notice is about.
 
-use crate::values::{HostPath, Pattern, VmName};
+use crate::values::{Pattern, VmName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a refusal, an unknown or a notice is about. Reports and saved plans hold its text.
@@ -14,55 +15,39 @@ pub enum About {
     Vm(String),
     /// A path of the host.
     Path(String),
-    /// A part of the host.
-    Part(HostPart),
+    /// A part of the host that no path names.
+    Part(Cow<'static, str>),
     /// A pattern of `--vm`.
     Pattern(Pattern),
-}
-
-/// A part of the host that no path names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostPart {
-    /// libvirt's hook.
-    Hook,
-    /// libvirt, whatever part of it.
-    Libvirt,
-    /// libvirt's daemon.
-    Daemon,
-    /// The memory of all VMs together.
-    Memory,
-    /// `armfleet watch`.
-    Watch,
 }
 
 /// Before the pattern, as on the command line.
 const VM_OPTION: &str = "--vm ";
 
 impl About {
+    /// libvirt's hook.
+    pub const HOOK: Self = Self::Part(Cow::Borrowed("hook"));
+    /// libvirt, whatever part of it.
+    pub const LIBVIRT: Self = Self::Part(Cow::Borrowed("libvirt"));
+    /// libvirt's daemon.
+    pub const DAEMON: Self = Self::Part(Cow::Borrowed("libvirtd"));
+    /// The memory of all VMs together.
+    pub const MEMORY: Self = Self::Part(Cow::Borrowed("memory"));
+    /// `armfleet watch`.
+    pub const WATCH: Self = Self::Part(Cow::Borrowed("watch"));
+
+    const PARTS: [Self; 5] = [
+        Self::HOOK,
+        Self::LIBVIRT,
+        Self::DAEMON,
+        Self::MEMORY,
+        Self::WATCH,
+    ];
+
     /// Whether it is this VM.
     #[must_use]
     pub fn is_vm(&self, vm: &VmName) -> bool {
         matches!(self, Self::Vm(name) if name == vm.as_str())
-    }
-}
-
-impl HostPart {
-    const ALL: [Self; 5] = [
-        Self::Hook,
-        Self::Libvirt,
-        Self::Daemon,
-        Self::Memory,
-        Self::Watch,
-    ];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Hook => "hook",
-            Self::Libvirt => "libvirt",
-            Self::Daemon => "libvirtd",
-            Self::Memory => "memory",
-            Self::Watch => "watch",
-        }
     }
 }
 
@@ -72,23 +57,11 @@ impl From<&VmName> for About {
     }
 }
 
-impl From<&HostPath> for About {
-    fn from(path: &HostPath) -> Self {
-        Self::Path(path.to_string())
-    }
-}
-
-impl From<HostPart> for About {
-    fn from(part: HostPart) -> Self {
-        Self::Part(part)
-    }
-}
-
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vm(text) | Self::Path(text) => f.pad(text),
-            Self::Part(part) => f.pad(part.word()),
+            Self::Part(word) => f.pad(word),
             Self::Pattern(pattern) => write!(f, "{VM_OPTION}{pattern}"),
         }
     }
@@ -103,10 +76,11 @@ impl From<About> for String {
 /// From a saved plan, of which a remark is only shown: a VM that is called as a part of the host is is taken for that part.
 impl From<String> for About {
     fn from(text: String) -> Self {
-        let part = HostPart::ALL.into_iter().find(|part| part.word() == text);
+        let mut parts = Self::PARTS.into_iter();
+        let part = parts.find(|part| matches!(part, Self::Part(word) if **word == text));
         let pattern = text.strip_prefix(VM_OPTION).map(str::parse);
         match (part, pattern) {
-            (Some(part), _) => Self::Part(part),
+            (Some(part), _) => part,
             (_, Some(Ok(pattern))) => Self::Pattern(pattern),
             _ if text.starts_with('/') => Self::Path(text),
             _ => Self::Vm(text),
@@ -126,7 +100,7 @@ mod tests {
             About::Path("/srv".to_owned()),
             About::Pattern("b*".parse().unwrap()),
         ];
-        for about in HostPart::ALL.map(About::Part).into_iter().chain(others) {
+        for about in About::PARTS.into_iter().chain(others) {
             assert_eq!(About::from(about.to_string()), about);
         }
     }
@@ -135,6 +109,6 @@ mod tests {
     fn a_part_of_the_host_is_no_vm_of_its_name() {
         let vm: VmName = "hook".parse().unwrap();
         assert!(About::from(&vm).is_vm(&vm));
-        assert!(!About::from(HostPart::Hook).is_vm(&vm));
+        assert!(!About::HOOK.is_vm(&vm));
     }
 }

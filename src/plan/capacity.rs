@@ -2,9 +2,9 @@
 //!
 //! Both may be promised more than once and still be enough, so this is said, and nothing is refused.
 
+use super::About;
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::Act;
-use super::{About, HostPart};
 use crate::fleet::{DesiredState, Vm};
 use crate::values::Size;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
         let what =
             format!("VMs that should run request {wanted} of memory together; this host has {has}");
-        builder.notice(HostPart::Memory, what, "armfleet explain host-memory");
+        builder.notice(About::MEMORY, what, "armfleet explain host-memory");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The libvirt hook: installed, current, executable, and known to the daemon.
 
+use super::About;
 use super::builder::{Hook, PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
-use super::{About, HostPart};
 use crate::boot::{EARLIER_SHIMS, SHIM};
 use crate::domain::Cause;
 use crate::inventory::{Fact, FileKind, RawFile, digest};
@@ -25,7 +25,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
             input.libvirt.version_text(),
             paths::HOOK_FOLDER
         );
-        builder.refuse(HostPart::Hook, why, "upgrade libvirt to 6.5.0 or newer");
+        builder.refuse(About::HOOK, why, "upgrade libvirt to 6.5.0 or newer");
         return Hook {
             blocked: true,
             ..nothing
@@ -44,7 +44,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     let installed = shim.present();
     if installed.is_some_and(|file| file.stat.kind != FileKind::File) {
         builder.refuse(
-            HostPart::Hook,
+            About::HOOK,
             format!("{} is not a plain file", paths::SHIM),
             "move it away",
         );
@@ -71,7 +71,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
         }
         Err(why) => {
             builder.unknown(
-                HostPart::Daemon,
+                About::DAEMON,
                 format!("whether it knows the hook could not be seen: {why}"),
             );
             hook.blocked = true;
@@ -145,7 +145,7 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
         Fact::Present(file) if is_executable(file) || file.stat.kind == FileKind::Symlink => true,
         Fact::Present(_) => {
             builder.refuse(
-                HostPart::Hook,
+                About::HOOK,
                 format!("{} cannot be executed", paths::HOOK_BINARY),
                 remedy,
             );
@@ -153,7 +153,7 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
         }
         Fact::Absent => {
             builder.refuse(
-                HostPart::Hook,
+                About::HOOK,
                 format!(
                     "{} is not there, so no kernel can be handed over",
                     paths::HOOK_BINARY
@@ -208,7 +208,7 @@ fn reload(input: &PlanInput<'_>, needs: Vec<StepId>, builder: &mut PlanBuilder) 
             paths::DAEMON_PID_FILES[0]
         );
         builder.refuse(
-            HostPart::Daemon,
+            About::DAEMON,
             why,
             "systemctl reload libvirtd, or restart it",
         );

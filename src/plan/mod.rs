@@ -26,7 +26,7 @@ mod touched;
 mod vm;
 mod watch;
 
-pub use about::{About, HostPart};
+pub use about::About;
 pub use extraction::{Extraction, NoExtraction, extraction};
 pub use interruption::{Fate, Interruption};
 pub use kernels::{Kernels, kernels, trials};

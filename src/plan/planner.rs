@@ -2,7 +2,7 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
-use super::{About, HostPart, Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
+use super::{About, Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
 use crate::domain::Cause;
 use crate::fleet::Spec;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
@@ -34,7 +34,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
                 .unknown()
                 .or(domains.unknown())
                 .unwrap_or("it is not there");
-            builder.unknown(HostPart::Libvirt, why);
+            builder.unknown(About::LIBVIRT, why);
         }
     }
     let mut secrets = spec.secrets.clone();

@@ -1,6 +1,6 @@
 //! What `armfleet watch` has to do with a plan: whether it runs, and which VMs are held.
 
-use super::HostPart;
+use super::About;
 use super::builder::{PlanBuilder, PlanInput};
 use super::formats;
 use crate::fleet::GuestReboot;
@@ -17,12 +17,12 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     match input.inventory.watcher() {
         Fact::Present(_) => {}
         Fact::Absent => builder.notice(
-            HostPart::Watch,
+            About::WATCH,
             "armfleet watch does not run on this host: a VM whose guest reboots stays off",
             "systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop",
         ),
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => builder.notice(
-            HostPart::Watch,
+            About::WATCH,
             format!(
                 "whether armfleet watch runs on this host could not be seen: {}",
                 fact.unknown().unwrap_or_default()

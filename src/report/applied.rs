@@ -6,12 +6,15 @@ use crate::values::FleetName;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+const FORMAT: &str = "armfleet-apply/1";
+
 /// What an apply came to.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(title = "armfleet-apply/1")]
+#[schemars(title = FORMAT)]
 pub struct ApplyReport<'a> {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
-    pub format: ApplyFormat,
+    #[schemars(extend("const" = FORMAT))]
+    pub format: &'static str,
     /// The fleet.
     #[schemars(with = "String")]
     pub fleet: &'a FleetName,
@@ -40,14 +43,6 @@ pub struct ApplyReport<'a> {
     pub residual: Vec<&'a StepId>,
     /// Why something is missing in the journal or the history, and what steps left lying; what was done was done nevertheless.
     pub untold: Vec<String>,
-}
-
-/// The format of an apply's report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum ApplyFormat {
-    /// The first.
-    #[serde(rename = "armfleet-apply/1")]
-    V1,
 }
 
 /// What a running VM gets at its next boot only.
@@ -107,7 +102,7 @@ impl<'a> ApplyReport<'a> {
             outlook: &notice.outlook,
         });
         Self {
-            format: ApplyFormat::V1,
+            format: FORMAT,
             fleet: &plan.fleet,
             host: &plan.host,
             plan: plan.digest(),

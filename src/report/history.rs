@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 /// So many digits of a digest tell two plans apart for a reader.
 const DIGITS: usize = 12;
 
+const FORMAT: &str = "armfleet-history/1";
+
 /// A line of a journal.
 #[derive(Debug)]
 pub struct JournalLine {
@@ -26,22 +28,15 @@ pub struct JournalLine {
 
 /// What was done on a host.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(title = "armfleet-history/1")]
+#[schemars(title = FORMAT)]
 pub struct HistoryReport {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
-    pub format: HistoryFormat,
+    #[schemars(extend("const" = FORMAT))]
+    pub format: &'static str,
     /// What was done, the oldest first.
     pub acts: Vec<PastAct>,
     /// The lines of the journal that cannot be used.
     pub damaged: Vec<DamagedLine>,
-}
-
-/// The format of a history's report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum HistoryFormat {
-    /// The first.
-    #[serde(rename = "armfleet-history/1")]
-    V1,
 }
 
 /// An apply, or what another command did.
@@ -98,7 +93,8 @@ pub struct PastStep {
     /// Its id.
     pub id: String,
     /// The VM it belongs to; null for steps of the host.
-    pub vm: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub vm: Option<VmName>,
     /// What it did.
     pub action: Action,
     /// The kind of thing that it did it to.
@@ -162,7 +158,7 @@ impl HistoryReport {
     #[must_use]
     pub fn new(lines: Vec<JournalLine>, under_way: bool) -> Self {
         let mut report = Self {
-            format: HistoryFormat::V1,
+            format: FORMAT,
             acts: Vec::new(),
             damaged: Vec::new(),
         };
@@ -207,9 +203,10 @@ impl HistoryReport {
                 };
                 self.acts.push(PastAct::new(at, by, Some(apply)));
             }
-            Event::Step(step) => {
-                let past = PastStep::new(&step);
-                match step.plan {
+            Event::Step(mut step) => {
+                let plan = step.plan.take();
+                let past = PastStep::new(step);
+                match plan {
                     Some(plan) => self.act_of(plan, at, by).steps.push(past),
                     None => {
                         let mut act = PastAct::new(at, by, None);
@@ -253,8 +250,7 @@ impl HistoryReport {
     /// Only what was done to this VM.
     pub fn only(&mut self, vm: &VmName) {
         for act in &mut self.acts {
-            act.steps
-                .retain(|step| step.vm.as_deref() == Some(vm.as_str()));
+            act.steps.retain(|step| step.vm.as_ref() == Some(vm));
         }
         self.acts.retain(|act| !act.steps.is_empty());
     }
@@ -310,38 +306,39 @@ impl PastAct {
 }
 
 impl PastStep {
-    fn new(step: &StepTrace) -> Self {
+    fn new(step: StepTrace) -> Self {
         // Far below 2^52, where a number of milliseconds would lose some.
         #[allow(clippy::cast_precision_loss)]
         let seconds = step.milliseconds as f64 / 1000.0;
+        let way_back = way_back(&step);
         Self {
-            id: step.id.clone(),
-            vm: step.vm.as_ref().map(ToString::to_string),
+            id: step.id,
+            vm: step.vm,
             action: step.action,
-            kind: step.kind.clone(),
-            subject: step.subject.clone(),
-            reason: step.reason.clone(),
-            changes: step.changes.clone(),
+            kind: step.kind,
+            subject: step.subject,
+            reason: step.reason,
+            changes: step.changes,
             seconds,
-            error: step.error.clone(),
-            before: step.before.clone(),
-            after: step.after.clone(),
+            error: step.error,
+            before: step.before,
+            after: step.after,
             diff: None,
-            way_back: way_back(step),
+            way_back,
         }
     }
 
     /// The files of the definitions before and after, where both are kept.
     #[must_use]
     pub fn definitions(&self) -> Option<(String, String)> {
-        let vm: VmName = self.vm.as_deref()?.parse().ok()?;
-        let path = |kept: &Kept| paths::kept_definition(&vm, &kept.sha256);
+        let vm = self.vm.as_ref()?;
+        let path = |kept: &Kept| paths::kept_definition(vm, &kept.sha256);
         Some((path(self.before.as_ref()?), path(self.after.as_ref()?)))
     }
 
     /// Shows how the definition changed.
     pub fn compare(&mut self, before: &str, after: &str) {
-        let vm = self.vm.as_deref().unwrap_or_default();
+        let vm = self.vm.as_ref().map_or("", VmName::as_str);
         self.diff = Some(Diff::between(
             (&format!("{vm} before"), before),
             (&format!("{vm} after"), after),

@@ -5,7 +5,7 @@
 
 use super::graph;
 use super::markdown_text::{code, html, prose};
-use super::model::{Effect, NamedStep, OnHost, PlanReport, StepReport};
+use super::model::{Effect, OnHost, PlanReport, StepReport};
 use super::style::Paint;
 use super::text::{described, when};
 use crate::mark::Action;
@@ -181,16 +181,11 @@ fn steps(page: &mut Page, report: &PlanReport<'_>) {
 
 /// A step in a line: what it does to what, and what changes.
 fn step_line(step: &StepReport<'_>) -> String {
-    let NamedStep {
-        action,
-        kind,
-        subject,
-        ..
-    } = &step.named;
+    let (action, subject) = (step.named.action, &step.named.subject);
     let mut text = format!("**{}** ", action.word());
     // A VM is started and stopped, not its start or stop.
     if !matches!(action, Action::Start | Action::Stop) {
-        let _ = write!(text, "{kind} ");
+        let _ = write!(text, "{} ", step.named.kind);
     }
     let described = prose(&described(step));
     let _ = match changed(step) {

@@ -19,25 +19,23 @@ mod status;
 mod style;
 mod text;
 
-pub use applied::{AppliedStep, ApplyFormat, ApplyReport, Pending, StepResult};
+pub use applied::{AppliedStep, ApplyReport, Pending, StepResult};
 pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};
 pub use generations::render_generations;
 pub use graph::{render_dot, render_mermaid};
 pub use history::{
-    ApplyEnd, DamagedLine, HistoryFormat, HistoryReport, JournalLine, PastAct, PastApply, PastStep,
-    WayBack, render_applied, render_history,
+    ApplyEnd, DamagedLine, HistoryReport, JournalLine, PastAct, PastApply, PastStep, WayBack,
+    render_applied, render_history,
 };
 pub use json::{render_json, schemas};
 pub use markdown::{MARKDOWN_LIMIT, render_markdown};
-pub use model::{Change, Effect, NamedStep, OnHost, PlanFormat, PlanReport, StepReport, Summary};
+pub use model::{Change, Effect, NamedStep, OnHost, PlanReport, StepReport, Summary};
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;
 pub use show::{VmReport, render_vm};
 pub use stale::render_staleness;
-pub use status::{
-    StatusFormat, StatusReport, VmStatus, WatcherState, WatcherStatus, render_status,
-};
+pub use status::{StatusReport, VmStatus, WatcherState, WatcherStatus, render_status};
 pub use style::{Paint, Tone};
 pub use text::{render_diffs, render_plan};

@@ -14,12 +14,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+const FORMAT: &str = "armfleet-plan/1";
+
 /// A plan as it is reported.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(title = "armfleet-plan/1")]
+#[schemars(title = FORMAT)]
 pub struct PlanReport<'a> {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
-    pub format: PlanFormat,
+    #[schemars(extend("const" = FORMAT))]
+    pub format: &'static str,
     /// The fleet.
     #[schemars(with = "String")]
     pub fleet: &'a FleetName,
@@ -46,14 +49,6 @@ pub struct PlanReport<'a> {
     /// Every path of the host that the plan touches; of saved plans only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<TouchedPath>>,
-}
-
-/// The format of a plan's report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum PlanFormat {
-    /// The first.
-    #[serde(rename = "armfleet-plan/1")]
-    V1,
 }
 
 /// How many steps of each action a plan has, and how many remarks.
@@ -176,7 +171,7 @@ impl<'a> PlanReport<'a> {
         };
         let steps: Vec<_> = plan.steps.iter().map(report).collect();
         Self {
-            format: PlanFormat::V1,
+            format: FORMAT,
             fleet: &plan.fleet,
             host: &plan.host,
             libvirt: plan.libvirt.as_deref(),

@@ -9,12 +9,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
 
+const FORMAT: &str = "armfleet-status/1";
+
 /// The state of some VMs of a fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(title = "armfleet-status/1")]
+#[schemars(title = FORMAT)]
 pub struct StatusReport {
     /// The version of this format. Fields may be added to it; none changes its meaning or goes.
-    pub format: StatusFormat,
+    #[schemars(extend("const" = FORMAT))]
+    pub format: &'static str,
     /// The fleet.
     pub fleet: String,
     /// The host.
@@ -79,14 +82,6 @@ impl WatcherStatus {
     }
 }
 
-/// The format of a status report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum StatusFormat {
-    /// The first.
-    #[serde(rename = "armfleet-status/1")]
-    V1,
-}
-
 /// The state of one VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VmStatus {
@@ -117,7 +112,7 @@ impl StatusReport {
     #[must_use]
     pub fn new(vms: &[&Vm], plan: &Plan, inventory: &Inventory) -> Self {
         Self {
-            format: StatusFormat::V1,
+            format: FORMAT,
             fleet: plan.fleet.to_string(),
             host: plan.host.clone(),
             vms: vms

@@ -311,12 +311,12 @@ impl VmPlanner<'_> {
         let whole = receipt.is_some() && damage.is_none();
         let mut source = |path, name| seed_source(input, vm, path, name, whole, builder);
         let (kernel, initrd) = (
-            source(&install.kernel, &INSTALLER)?,
-            source(&install.initrd, &INSTALLER)?,
+            source(&install.kernel, INSTALLER)?,
+            source(&install.initrd, INSTALLER)?,
         );
         let mut files = Vec::new();
         for (target, path) in &install.files {
-            files.push(source(path, &INSTALLER_FILE)?.map(|source| (target.clone(), source)));
+            files.push(source(path, INSTALLER_FILE)?.map(|source| (target.clone(), source)));
         }
         let files: Option<Vec<_>> = files.into_iter().collect();
         let (Some(kernel), Some(initrd), Some(files)) = (kernel, initrd, files) else {

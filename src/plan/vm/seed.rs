@@ -21,7 +21,7 @@ pub(super) fn seed(
     let receipt = staged_seed(input, vm, builder)?;
     let damage = seed_damage(input.inventory, vm);
     let staged = receipt.is_some() && damage.is_none();
-    let mut source = |path| seed_source(input, vm, path, &SEED, staged, builder);
+    let mut source = |path| seed_source(input, vm, path, SEED, staged, builder);
     let (kernel, initrd) = (source(&seed.kernel)?, source(&seed.initrd)?);
     let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
         return Ok(None);
@@ -91,32 +91,19 @@ fn staged_seed(
     }
 }
 
-/// What a file of a seed or an installer is called.
-pub(super) struct SourceName {
-    what: &'static str,
-    /// The key that names it.
-    key: &'static str,
-}
+/// What a file of a seed or an installer is called, and the key that names it.
+pub(super) type SourceName = (&'static str, &'static str);
 
-const SEED: SourceName = SourceName {
-    what: "seed",
-    key: "boot.seed",
-};
-pub(super) const INSTALLER: SourceName = SourceName {
-    what: "installer",
-    key: "install",
-};
-pub(super) const INSTALLER_FILE: SourceName = SourceName {
-    what: "installer's file",
-    ..INSTALLER
-};
+const SEED: SourceName = ("seed", "boot.seed");
+pub(super) const INSTALLER: SourceName = ("installer", "install");
+pub(super) const INSTALLER_FILE: SourceName = ("installer's file", "install");
 
 /// One file of a seed or an installer; none where it is gone and no longer needed.
 pub(super) fn seed_source(
     input: &PlanInput<'_>,
     vm: &Vm,
     path: &HostPath,
-    SourceName { what, key }: &SourceName,
+    (what, key): SourceName,
     staged: bool,
     builder: &mut PlanBuilder,
 ) -> Result<Option<SeedSource>, Blocked> {
