@@ -52,6 +52,9 @@ impl Root {
             }
             walk.see(stop);
         }
+        if walk.is_endless() {
+            return Err(Errno::LOOP.into());
+        }
         match walk.flaws() {
             [] => Ok(place),
             flaws => Err(io::Error::other(Swappable(flaws.to_vec(), rules.qemu))),

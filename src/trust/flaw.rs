@@ -53,8 +53,6 @@ pub enum Weakness {
     Link(String, u32),
     /// What should be in it, by its name, is a symbolic link, and none is followed there.
     LinkAtEnd(String),
-    /// More links lead on than Linux follows.
-    Endless,
 }
 
 impl Flaw {
@@ -82,7 +80,6 @@ impl Flaw {
                 format!("the symbolic link {} belongs to {owner}", self.inside(name))
             }
             Weakness::LinkAtEnd(name) => format!("{} is a symbolic link", self.inside(name)),
-            Weakness::Endless => format!("too many symbolic links lead on from {folder}"),
         }
     }
 }

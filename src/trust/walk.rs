@@ -53,6 +53,7 @@ pub struct Walk<'r> {
     asked: Option<Next>,
     links: usize,
     over: bool,
+    is_endless: bool,
     flaws: Vec<Flaw>,
     allowed: Vec<(String, u32)>,
 }
@@ -102,6 +103,7 @@ impl<'r> Walk<'r> {
             asked: None,
             links: 0,
             over: false,
+            is_endless: false,
             flaws: Vec::new(),
             allowed: Vec::new(),
         }
@@ -111,6 +113,12 @@ impl<'r> Walk<'r> {
     #[must_use]
     pub fn flaws(&self) -> &[Flaw] {
         &self.flaws
+    }
+
+    /// Whether more links lead on than Linux follows.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.is_endless
     }
 
     /// What is to be looked at next; nothing at the end.
@@ -163,10 +171,7 @@ impl<'r> Walk<'r> {
     fn follow(&mut self, target: &str) {
         self.links += 1;
         if self.links > LINK_LIMIT || target.is_empty() {
-            self.over = true;
-            if !target.is_empty() {
-                self.blame(Weakness::Endless);
-            }
+            (self.over, self.is_endless) = (true, true);
             return;
         }
         if target.starts_with('/') {

@@ -180,8 +180,6 @@ fn mended(flaws: &[Flaw]) -> String {
     let is = |kind: fn(&Weakness) -> bool| flaws.iter().any(|flaw| kind(&flaw.weakness));
     let own = if is(|weakness| matches!(weakness, Weakness::LinkAtEnd(_))) {
         return "name the folder that it leads to".to_owned();
-    } else if is(|weakness| matches!(weakness, Weakness::Endless)) {
-        return "mend the links".to_owned();
     } else if is(|weakness| matches!(weakness, Weakness::Sticky(_))) {
         "move it to a folder where only root can write".to_owned()
     } else if !links.is_empty() && links.len() == flaws.len() {

@@ -73,6 +73,10 @@ impl Files {
                 .stop()
             }));
         }
+        if walk.is_endless() {
+            let why = "Too many levels of symbolic links";
+            return Err(fails(CallErrorKind::Other, path, why));
+        }
         let flaws = walk.flaws().iter().map(|flaw| flaw.describe(rules.qemu));
         match flaws.collect::<Vec<_>>() {
             flaws if flaws.is_empty() => Ok(place),
