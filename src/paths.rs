@@ -6,6 +6,8 @@ use crate::values::{HostPath, VmName};
 pub const STATE: &str = "/var/lib/armfleet";
 /// The folder of VMs.
 pub const VMS: &str = "/var/lib/armfleet/vms";
+/// The key of the digests of texts that may hold secrets.
+pub const KEY: &str = "/var/lib/armfleet/key.json";
 /// What was done, when, by whom.
 pub const JOURNAL: &str = "/var/lib/armfleet/journal.jsonl";
 /// So many older journals are kept beside it.

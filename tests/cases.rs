@@ -14,11 +14,11 @@
 #[expect(dead_code, reason = "the other part is for tests/apply")]
 mod harness;
 
-use armfleet::inventory::Inventory;
 use armfleet::problem::HostCheck;
 use armfleet::report::{Paint, PlanReport, render_diffs};
+use harness::applied::see;
 use harness::case::Case;
-use harness::{observe, plan, text};
+use harness::{plan, spec, text};
 use proptest::prelude::*;
 
 #[test]
@@ -30,7 +30,7 @@ fn every_case_is_planned_as_it_says() {
         let plan = case.plan(&host);
         case.assert("plan.txt", &text(&plan));
         if case.has("diff.txt") {
-            let definitions = plan.definitions(&Inventory::read(observe(&host, &case.fleet)));
+            let definitions = plan.definitions(&see(&spec(&case.fleet), &host));
             let report = PlanReport::new(&plan, Some(&definitions));
             case.assert("diff.txt", &render_diffs(&report, Paint::Plain));
         }

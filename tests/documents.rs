@@ -41,7 +41,7 @@ fn table_of_keys() -> String {
         else {
             continue;
         };
-        let of_no_vm = matches!(of, "a fleet file" | "a variable");
+        let of_no_vm = matches!(of, "a fleet file" | "a variable" | "a secret");
         let of_map = ["a map with", "a list of maps"];
         if of_no_vm || of_map.iter().any(|map| about.value.starts_with(map)) {
             continue;

@@ -385,7 +385,11 @@ fn a_stopped_domain_is_no_interruption() {
 fn journal() -> Vec<JournalLine> {
     let kept = |digit: &str, whole| {
         let sha256 = digit.repeat(64);
-        Some(Kept { sha256, whole })
+        Some(Kept {
+            sha256,
+            whole,
+            templates: true,
+        })
     };
     let began = |plan: &str| {
         Event::Began(Beginning {

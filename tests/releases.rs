@@ -76,7 +76,7 @@ impl Frozen {
             removal: Removal::UpTo(9),
             ..Policy::default()
         };
-        plan(&spec, &Inventory::read(seen), &policy)
+        plan(&spec, &Inventory::read(seen, &spec), &policy)
     }
 }
 

@@ -74,7 +74,6 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
     let host = Executor::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_secret(&plan.secrets);
     let host = host.called_by(caller(files.iter().map(String::as_str)));
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let report = PlanReport::new(&plan, definitions.as_ref());
@@ -97,7 +96,6 @@ fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
     let host = Executor::locked(host()?).map_err(failed)?;
     let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
-    terminal::keep_secret(&again.secrets);
     let host = host.called_by(caller(path.to_str()));
     if let Some(staleness) = saved.staleness(&again, &inventory) {
         refuse_stale(path, &saved.plan, &staleness);

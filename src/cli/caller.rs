@@ -1,6 +1,5 @@
 //! For whom a host is changed, as its journal has it.
 
-use super::terminal;
 use crate::host::Caller;
 use crate::mark::CalledFrom;
 use std::env;
@@ -25,7 +24,6 @@ pub(super) fn caller<'a>(files: impl IntoIterator<Item = &'a str>) -> Caller {
             files: files.into_iter().map(whole).collect(),
             client: client(),
         },
-        secrets: terminal::secrets(),
     }
 }
 

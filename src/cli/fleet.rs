@@ -16,6 +16,26 @@ const READ_LIMIT: u64 = (1 << 20) + 1;
 /// What is read unless files are named.
 const DEFAULT: &str = "fleet.yaml";
 
+/// What becomes of a secret whose variable is not set.
+#[derive(Clone, Copy)]
+pub(super) enum Unset {
+    /// It is a problem of the file.
+    Refused,
+    /// Its value is unknown, and compared with nothing.
+    Unknown,
+}
+
+impl Unset {
+    /// As `--no-secrets` says.
+    pub(super) const fn if_no_secrets(no_secrets: bool) -> Self {
+        if no_secrets {
+            Self::Unknown
+        } else {
+            Self::Refused
+        }
+    }
+}
+
 /// A fleet file, read.
 struct Loaded {
     name: String,
@@ -25,16 +45,17 @@ struct Loaded {
 
 /// Reads and checks the fleet files, and prints what is wrong with them.
 pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Exit> {
-    check(files, options)?.map_err(|problems| invalid(&problems))
+    check(files, options, Unset::Refused)?.map_err(|problems| invalid(&problems))
 }
 
 /// The same, with what the fleet was read from.
 pub(super) fn read_with_source(
     files: &[PathBuf],
     options: &FleetOptions,
+    unset: Unset,
 ) -> Result<(Spec, FleetSource), Exit> {
     let loaded = load_all(files, options)?;
-    let spec = read_loaded(&loaded, options).map_err(|problems| invalid(&problems))?;
+    let spec = read_loaded(&loaded, options, unset).map_err(|problems| invalid(&problems))?;
     let source = FleetSource {
         files: loaded.into_iter().map(Loaded::kept).collect(),
         vars: options.var.iter().cloned().collect(),
@@ -54,8 +75,9 @@ pub(super) fn invalid(problems: &Problems) -> Exit {
 pub(super) fn check(
     files: &[PathBuf],
     options: &FleetOptions,
+    unset: Unset,
 ) -> Result<Result<Spec, Problems>, Exit> {
-    Ok(read_loaded(&load_all(files, options)?, options))
+    Ok(read_loaded(&load_all(files, options)?, options, unset))
 }
 
 fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Exit> {
@@ -67,9 +89,9 @@ fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Ex
     paths(&named)?.iter().map(|path| load(path)).collect()
 }
 
-fn read_loaded(loaded: &[Loaded], options: &FleetOptions) -> Result<Spec, Problems> {
+fn read_loaded(loaded: &[Loaded], options: &FleetOptions, unset: Unset) -> Result<Spec, Problems> {
     let names = loaded.iter().flat_map(|file| environment(&file.bytes));
-    let secrets = secrets(names.collect());
+    let secrets = secrets(names.collect(), unset);
     let vars = options.var.iter().cloned().collect();
     let files: Vec<FleetFile<'_>> = loaded.iter().map(Loaded::file).collect();
     read_files(&files, &Given { vars, secrets })
@@ -166,10 +188,15 @@ impl Loaded {
 }
 
 /// The environment variables of these names, as far as they are set. From here on, nothing that is printed shows them.
-pub(super) fn secrets(names: BTreeSet<String>) -> Secrets {
-    let names = names.into_iter();
-    let set = names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value)));
-    let secrets = Secrets::new(set.collect());
+pub(super) fn secrets(names: BTreeSet<String>, unset: Unset) -> Secrets {
+    let set = names.iter().filter_map(|name| {
+        let value = std::env::var(name).ok()?;
+        Some((name.clone(), value))
+    });
+    let secrets = match unset {
+        Unset::Refused => Secrets::new(set.collect()),
+        Unset::Unknown => Secrets::new(set.collect()).or_unknown(names.iter().cloned()),
+    };
     terminal::keep_secret(&secrets);
     secrets
 }

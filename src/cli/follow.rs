@@ -37,7 +37,6 @@ pub(super) fn follow(
     loop {
         let observer = Observer(reads()?);
         let (plan, inventory) = observe_and_plan(&observer, spec, &policy).map_err(failed)?;
-        terminal::keep_former(spec, &inventory);
         let under_way = installing(spec, &inventory);
         for vm in &under_way {
             if followed.insert(vm.clone()) {

@@ -5,13 +5,14 @@ use super::exit::Exit;
 use super::terminal;
 use crate::files::open_plain;
 use crate::host::system::SystemFiles;
-use crate::inventory::Look;
-use crate::mark::{LockNote, read_entry};
+use crate::inventory::{Look, Redaction, cmdline};
+use crate::mark::{Kept, LockNote, read_entry, read_record};
 use crate::paths;
 use crate::plan::Failure;
-use crate::report::{HistoryReport, JournalLine, render_history};
-use crate::values::VmName;
+use crate::report::{HistoryReport, JournalLine, PastStep, render_history};
+use crate::values::{VmName, is_template};
 use clap::Args;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
@@ -44,16 +45,11 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
     }
     report.last(arguments.last);
     let compare = arguments.diff || arguments.vm.is_some() || arguments.format == Format::Json;
+    let mut kept = KeptDefinitions::of(&mut report);
     for step in report.steps_mut().filter(|_| compare) {
-        let Some((before, after)) = step.definitions() else {
-            continue;
-        };
         // What is not kept any more is not compared.
-        if let (Ok(before), Ok(after)) = (read(&before), read(&after)) {
-            step.compare(
-                &String::from_utf8_lossy(&before),
-                &String::from_utf8_lossy(&after),
-            );
+        if let Some((before, after)) = kept.around(step) {
+            step.compare(&before, &after);
         }
     }
     for line in &report.damaged {
@@ -76,6 +72,72 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
         }
     }
     Ok(Exit::Success)
+}
+
+/// The definitions that the history keeps, without secrets: a version before 0.2 kept those that a variable had before.
+struct KeptDefinitions {
+    /// By the VM, where an earlier version kept any.
+    earlier: BTreeMap<String, Redaction>,
+}
+
+impl KeptDefinitions {
+    /// Those that a report names. From here on, nothing that is printed shows what is secret in them.
+    fn of(report: &mut HistoryReport) -> Self {
+        let mut definitions: BTreeMap<String, Vec<(bool, String)>> = BTreeMap::new();
+        for step in report.steps_mut() {
+            let Some(vm) = step.vm.clone() else {
+                continue;
+            };
+            let texts = [&step.before, &step.after].into_iter().flatten();
+            let texts =
+                texts.filter_map(|kept| Some((kept.templates, definition(vm.as_str(), kept)?)));
+            definitions.entry(vm.to_string()).or_default().extend(texts);
+        }
+        definitions.retain(|_, texts| texts.iter().any(|(templates, _)| !templates));
+        let earlier = definitions.into_iter().map(|(vm, texts)| {
+            let cmdlines = texts.iter().filter_map(|(_, text)| cmdline(text));
+            let templates = cmdlines.filter(|text| is_template(text));
+            let recorded = recorded_templates(&vm).into_iter();
+            let mut redaction = Redaction::of_templates(&vm, templates.chain(recorded));
+            for (_, text) in texts.iter().filter(|(templates, _)| !templates) {
+                redaction.learn(&vm, "", text);
+            }
+            terminal::keep_secret(redaction.secrets());
+            (vm, redaction)
+        });
+        Self {
+            earlier: earlier.collect(),
+        }
+    }
+
+    /// The definitions before and after a step, where both are kept.
+    fn around(&mut self, step: &PastStep) -> Option<(String, String)> {
+        let vm = step.vm.as_ref()?.as_str();
+        let shown = |kept: &Kept| {
+            let text = definition(vm, kept)?;
+            let has_template = || cmdline(&text).is_some_and(|text| is_template(&text));
+            match self.earlier.get(vm) {
+                Some(earlier) if !kept.templates && !has_template() => {
+                    Some(earlier.definition(vm, "", &text))
+                }
+                _ => Some(text),
+            }
+        };
+        Some((shown(step.before.as_ref()?)?, shown(step.after.as_ref()?)?))
+    }
+}
+
+fn definition(vm: &str, kept: &Kept) -> Option<String> {
+    let path = paths::kept_definition(&vm.parse().ok()?, &kept.sha256);
+    Some(String::from_utf8_lossy(&read(&path).ok()?).into_owned())
+}
+
+/// The templates that a VM's record has.
+fn recorded_templates(vm: &str) -> BTreeSet<String> {
+    let path = vm.parse().map(|vm| paths::record(&vm));
+    let text = path.ok().and_then(|path| read(&path).ok());
+    let record = text.and_then(|text| read_record(&text).ok());
+    record.map_or_else(BTreeSet::new, |record| record.secret_cmdlines)
 }
 
 /// What the journals of this host tell.

@@ -29,7 +29,7 @@ mod watch;
 
 pub use exit::Exit;
 
-use crate::host::waits;
+use crate::host::{redactor, waits};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps ARM virtual machines on libvirt as a YAML file describes them.
@@ -101,6 +101,7 @@ pub fn main() -> Exit {
             };
         }
     };
+    redactor::listen(terminal::keep_secret);
     trace::init(match command {
         Command::Watch => "info",
         _ => "warn",

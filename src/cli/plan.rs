@@ -2,6 +2,7 @@
 
 use super::arguments::{FileArguments, PlanFormat, PlanOptions};
 use super::exit::Exit;
+use super::fleet::Unset;
 use super::local::reads;
 use super::{fleet, output, saved, terminal};
 use crate::engine::observe_and_plan;
@@ -26,11 +27,15 @@ pub(super) struct PlanArguments {
     /// Also draw the order of the steps: FILE.dot for Graphviz, FILE.mmd for Mermaid
     #[arg(long, value_name = "FILE.dot|FILE.mmd")]
     graph: Option<PathBuf>,
+    /// Plan without the secrets that are not set: their values are not compared, and the plan cannot be saved
+    #[arg(long)]
+    no_secrets: bool,
 }
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let FileArguments { files, options } = &arguments.fleet;
-    let (spec, source) = fleet::read_with_source(files, options)?;
+    let (spec, source) =
+        fleet::read_with_source(files, options, Unset::if_no_secrets(arguments.no_secrets))?;
     let picture = arguments.graph.as_deref().map(Picture::of).transpose()?;
     let options = &arguments.options;
     options.check_hosts()?;
@@ -38,7 +43,6 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     // A saved plan is applied without confirmation.
     let policy = options.policy(arguments.out.is_none());
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
-    terminal::keep_secret(&plan.secrets);
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let mut report = PlanReport::new(&plan, definitions.as_ref());
     if arguments.out.is_some() {

@@ -3,6 +3,7 @@
 
 use super::caller::STDIN;
 use super::exit::Exit;
+use super::fleet::Unset;
 use super::{fleet, output, terminal};
 use crate::fleet::Spec;
 use crate::inventory::digest;
@@ -29,7 +30,7 @@ pub(super) fn write(path: &Path, saved: Result<SavedPlan, SaveError>) -> Result<
     let text = saved.and_then(|saved| saved.render()).map_err(|error| {
         terminal::error(&error, Some(save_remedy(&error)));
         match error {
-            SaveError::Secret(_) => Exit::Refused,
+            SaveError::WithoutSecrets(_) => Exit::Refused,
             SaveError::Incomplete(_) | SaveError::Json(_) => Exit::Failed,
         }
     })?;
@@ -43,7 +44,7 @@ pub(super) fn write(path: &Path, saved: Result<SavedPlan, SaveError>) -> Result<
 
 const fn save_remedy(error: &SaveError) -> &'static str {
     match error {
-        SaveError::Secret(_) => "give the variable a longer value, or apply the fleet file itself",
+        SaveError::WithoutSecrets(_) => "set them, and plan without --no-secrets",
         SaveError::Incomplete(_) | SaveError::Json(_) => {
             "resolve the lines marked `?`, then plan again"
         }
@@ -54,7 +55,7 @@ const fn save_remedy(error: &SaveError) -> &'static str {
 pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedPlan, Spec), Exit> {
     let text = trusted(path, sha256).map_err(|error| unusable(path, error))?;
     let saved = parse(path, &text)?;
-    let secrets = fleet::secrets(saved.source.environment());
+    let secrets = fleet::secrets(saved.source.environment(), Unset::Refused);
     let spec = saved.source.read(secrets);
     let spec = spec.map_err(|problems| refused(path, &problems))?;
     if let Some(vm) = &saved.policy.reinstall {

@@ -37,7 +37,6 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     };
     let host = Observer(reads()?);
     let (plan, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
-    terminal::keep_former(&spec, &inventory);
     let report = StatusReport::new(&vms, &plan, &inventory);
     match arguments.format {
         Format::Json => terminal::json(&report)?,

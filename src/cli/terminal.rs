@@ -1,8 +1,6 @@
 //! Printing and asking: the only place that writes to standard output and standard error.
 
 use super::exit::Exit;
-use crate::fleet::Spec;
-use crate::inventory::Inventory;
 use crate::plan::Failure;
 use crate::report::{Paint, Tone, render_json};
 use crate::values::Secrets;
@@ -59,26 +57,13 @@ fn write(to: &mut dyn Write, text: &str) {
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
 
-/// What is never printed, of the one fleet that a process reads.
+/// What is never printed, of all that a process reads and sees.
 static SECRETS: RwLock<Option<Secrets>> = RwLock::new(None);
 
-/// From now on, shows `{env.NAME}` for each of these.
+/// From now on, shows none of these.
 pub(super) fn keep_secret(secrets: &Secrets) {
-    *SECRETS.write().unwrap_or_else(PoisonError::into_inner) = Some(secrets.clone());
-}
-
-/// From now on, shows nothing either of what the variables held when a host got its command lines.
-pub(super) fn keep_former(spec: &Spec, inventory: &Inventory) {
-    let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
-    if let Some(secrets) = secrets.as_mut() {
-        inventory.keep_former(spec, secrets);
-    }
-}
-
-/// What is never printed.
-pub(super) fn secrets() -> Secrets {
-    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
-    secrets.clone().unwrap_or_default()
+    let mut known = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    known.get_or_insert_default().add(secrets);
 }
 
 /// The text as it may be written to a file for everybody.

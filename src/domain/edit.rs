@@ -5,7 +5,8 @@ use super::kinds::find_kind;
 use super::row::{Couple, Row};
 use super::rows::DOMAIN_ROWS;
 use super::value::Value;
-use crate::mark::{KindId, PropertyId};
+use crate::mark::{CMDLINE, KindId, PropertyId};
+use crate::values::Secrets;
 use crate::xml::{self, Part, XmlError, child, descend};
 use roxmltree::Node;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,24 @@ pub fn apply_edits(domain: &str, edits: &[Edit]) -> Result<String, EditError> {
     edits
         .iter()
         .try_fold(domain.to_owned(), |text, edit| apply(&text, edit))
+}
+
+/// The same edits with the values of secrets where the command line has templates.
+#[must_use]
+pub fn with_secrets(edits: &[Edit], secrets: &Secrets) -> Vec<Edit> {
+    let mut edits = edits.to_vec();
+    for edit in &mut edits {
+        if let Edit::Set {
+            device: None,
+            row,
+            value: Value::Text(text),
+        } = edit
+            && *row == CMDLINE
+        {
+            *text = secrets.filled(text);
+        }
+    }
+    edits
 }
 
 fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {

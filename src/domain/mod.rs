@@ -20,7 +20,7 @@ mod value;
 pub use compare::{
     Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
 };
-pub use edit::{DeviceRef, Edit, EditError, apply_edits};
+pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{DISK, SHARE, applied_source, applied_sources, has_devices_on_pci};
 pub use moved::{Difference, Moved, running_overlays};

@@ -25,10 +25,18 @@ fn libvirt() -> Libvirt {
         domains: Fact::NotObserved,
         paths: Default::default(),
     };
-    Inventory::read(raw).libvirt.present().unwrap().clone()
+    Inventory::read(raw, &spec())
+        .libvirt
+        .present()
+        .unwrap()
+        .clone()
 }
 
 fn vm() -> Vm {
+    spec().vms.into_values().next().unwrap()
+}
+
+fn spec() -> Spec {
     let file = "
 fleet: obs
 vms:
@@ -40,8 +48,7 @@ vms:
     console: { log: /var/log/armhf-vm.log }
     on_guest_reboot: stop
 ";
-    let spec = read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap();
-    spec.vms.into_values().next().unwrap()
+    read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap()
 }
 
 fn base(vm: &Vm) -> String {
@@ -69,6 +76,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
         uuid: UUID.parse().unwrap(),
         applied,
         secret_cmdlines: BTreeSet::new(),
+        cmdline_digest: None,
         state: vm.state,
         autostart: vm.autostart,
         on_guest_reboot: vm.on_guest_reboot,

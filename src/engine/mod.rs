@@ -23,7 +23,8 @@ pub fn observe_and_plan(
     spec: &Spec,
     policy: &Policy,
 ) -> Result<(Plan, Inventory), HostError> {
-    let inventory = Inventory::read(host.observe(&query(spec))?);
+    let inventory = Inventory::read(host.observe(&query(spec))?, spec);
+    host.redact(&inventory.redaction);
     Ok((plan(spec, &inventory, policy), inventory))
 }
 
@@ -38,6 +39,7 @@ pub fn apply(
     plan: &Plan,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, HostError> {
+    host.redact(&plan.redaction);
     // An apply without steps is not journalled.
     let ran = if plan.is_empty() {
         Ran::default()

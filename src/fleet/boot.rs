@@ -9,8 +9,10 @@ map! {
     /// How a VM boots: from the kernel that its guest keeps in the boot share.
     pub struct Boot, PartialBoot, "boot": "`boot`", "boot.", "it belongs under `boot`" {
         /// The kernel's command line. It names the console, which is ttyAMA0, and the root file system. A 32-bit ARM
-        /// kernel keeps 1023 bytes of it. `{env.NAME}` is replaced by that environment variable of the caller, whose
-        /// value is never shown.
+        /// kernel keeps 1023 bytes of it. `{env.NAME}` is replaced by that environment variable of the caller. armfleet
+        /// shows and keeps its value nowhere. What it cannot hide: the host's users see a running VM's command line in
+        /// the process list and every VM's through libvirt's read-only socket, the guest's users see it in
+        /// /proc/cmdline, and its kernel prints it on the console.
         cmdline: Cmdline {
             required, effect: NextBoot, example: "console=ttyAMA0 root=/dev/vda1", also_called: ["append", "args"],
         },

@@ -4,8 +4,8 @@ use super::hosts::{HOST, trusted};
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
-    Declared, Field, Fields, Layered, Map, Placeholders, Readable, Room, Scope, VAR, ValueType,
-    Vars, keys, layered,
+    Declared, DeclaredSecrets, Field, Fields, Layered, Map, Placeholders, Readable, Room, SECRET,
+    Scope, VAR, ValueType, Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
 use crate::values::{FleetName, HostPath, Secrets, VmName};
@@ -45,6 +45,12 @@ pub(crate) static FILE: &Map = keys! {
     hosts: ValueType::Named(HOST, "local") => {
         absent: "there is nothing to say", effect: Now, example: "{ local: { trust: [/home/me/vms] } }",
     }
+    /// The secrets that command lines have as `{env.NAME}`, by the names of their environment variables. Where there is
+    /// such a map, a secret that is not in it is refused; one that no VM has need not be set.
+    secrets: ValueType::Named(SECRET, "CACHE_KEY") => {
+        absent: "any environment variable can be a secret", effect: Now,
+        example: "{ CACHE_KEY: { description: the key of the build cache } }",
+    }
 };
 
 /// A whole fleet file after validation and defaults.
@@ -52,11 +58,11 @@ pub(crate) static FILE: &Map = keys! {
 pub struct Spec {
     /// The ownership name that marks this file's domains.
     pub fleet: FleetName,
-    /// The VMs, by name. All are on the host `local`.
+    /// The VMs, by name. All are on the host `local`. Where their command lines have secrets, `{env.NAME}` stands for each.
     pub vms: BTreeMap<VmName, Vm>,
     /// Folders of the host that are taken as they are, with all below them, whoever may write there.
     pub trusted: BTreeSet<HostPath>,
-    /// The secrets that are in it.
+    /// The secrets that are in it, which nothing else of it holds.
     pub secrets: Secrets,
 }
 
@@ -89,13 +95,17 @@ pub(super) fn spec(
         fleet: None,
         vars: None,
         secrets: &given.secrets,
+        declared: None,
         secret: false,
         room: &Room::default(),
         scope,
     };
+    let declared = fields.get("secrets").map(DeclaredSecrets::read);
+    let declared = declared.and_then(Result::ok);
     let vars = &Vars::read(fields.get("vars"), &given.vars, &none);
     let words = Placeholders {
         vars: Some(vars),
+        declared: declared.as_ref(),
         ..none
     };
     let fleet = fields.required("fleet").and_then(|field| {
@@ -115,7 +125,8 @@ pub(super) fn spec(
     let vms = layered::<Vm>(&fields, words)?;
     check(&vms, found);
     let vms = vms.into_iter().map(|layered| {
-        let vm = Vm::finish(layered?.vm)?;
+        let mut vm = Vm::finish(layered?.vm)?;
+        name_secrets(&mut vm, &given.secrets);
         Ok((vm.name.clone(), vm))
     });
     Ok(Spec {
@@ -124,6 +135,17 @@ pub(super) fn spec(
         trusted: trusted?,
         secrets: given.secrets.clone(),
     })
+}
+
+/// Has `{env.NAME}` stand for each secret from here on: only whoever defines the domain needs the value.
+fn name_secrets(vm: &mut Vm, secrets: &Secrets) {
+    let install = vm.install.as_mut().map(|install| &mut install.cmdline);
+    for cmdline in install.into_iter().chain([&mut vm.boot.cmdline]) {
+        // A template is as printable as its text.
+        if let Ok(template) = secrets.template_of(cmdline.as_str()).parse() {
+            *cmdline = template;
+        }
+    }
 }
 
 /// Reports what is wrong though all values are of the right type.

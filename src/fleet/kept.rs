@@ -58,6 +58,6 @@ impl FleetSource {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn read_templates(&self) -> Result<Spec, Problems> {
-        self.read(Secrets::templates(self.environment()))
+        self.read(Secrets::default().or_unknown(self.environment()))
     }
 }

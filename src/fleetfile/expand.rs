@@ -3,6 +3,7 @@
 use super::fields::{Scope, listed};
 use super::placeholder::expand;
 use super::scalars::LONGEST;
+use super::secrets::DeclaredSecrets;
 use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
@@ -25,7 +26,9 @@ pub(crate) struct Placeholders<'a> {
     pub(crate) fleet: Option<Checked<&'a str>>,
     pub(crate) vars: Option<&'a Vars>,
     pub(crate) secrets: &'a Secrets,
-    /// Whether the text may hold a secret.
+    /// The secrets that there may be; without a declaration, all.
+    pub(crate) declared: Option<&'a DeclaredSecrets>,
+    /// Whether the text may hold one.
     pub(crate) secret: bool,
     pub(crate) room: &'a Room,
     /// Its VM is the one that `{name}` stands for.
@@ -93,6 +96,15 @@ impl<'a> Placeholders<'a> {
             Ok(text) => text,
             Err(reported) => return node.with(Value::Unreadable(reported)),
         };
+        if self.secret
+            && text.contains("{env.")
+            && self.secrets.filled(&self.secrets.template_of(&text)) != text
+        {
+            let message = "`{{env.NAME}}` here would be taken for the secret of that name";
+            let problem = at(ProblemKind::Environment, node, message);
+            let problem = problem.help("name the environment variable of the secret otherwise");
+            return node.with(Value::Unreadable(problem.report(self.scope.found)));
+        }
         let kind = match written.contains("{{") || written.contains("}}") {
             true => Kind::Text,
             false => Kind::of(&text),
@@ -159,7 +171,12 @@ impl<'a> Placeholders<'a> {
             let var = self.vars?.known.get(name)?.as_ref();
             return Some(var.map(|var| var.value.as_str()).map_err(|why| *why));
         }
-        let value = self.secrets.get(word.strip_prefix("env.")?)?;
+        let name = word.strip_prefix("env.")?;
+        let declared = self.declared;
+        if declared.is_some_and(|declared| declared.describe(name).is_none()) {
+            return None;
+        }
+        let value = self.secrets.get(name)?;
         (self.secret && value.len() >= SHORTEST).then_some(Ok(value))
     }
 
@@ -226,9 +243,17 @@ impl<'a> Placeholders<'a> {
             let message = format!("`{{env.{name}}}` is secret, and this would be shown");
             return problem(message).help("only `cmdline` may hold a secret; for what need not be hidden, use `{var.NAME}` and `--var`");
         }
+        let described = self.declared.map(|declared| declared.describe(name));
+        if let (Some(declared), Some(None)) = (self.declared, described) {
+            return declared.undeclared(
+                problem(format!("the secret `{name}` is not declared")),
+                name,
+            );
+        }
         let variable = format!("the environment variable `{name}`");
         match self.secrets.get(name) {
             None => problem(format!("{variable} is not set"))
+                .label(described.flatten().unwrap_or_default())
                 .help("set it where armfleet is called; its value is never shown"),
             Some(_) => problem(format!("{variable} is too short for a secret")).help(format!(
                 "it needs at least {SHORTEST} bytes; a shorter one would be hidden wherever it occurs by chance"
@@ -278,9 +303,14 @@ pub(crate) fn undeclared(problem: Problem, name: &str, vars: &Vars) -> Problem {
 
 /// The names of the environment variables that a file asks for.
 pub(crate) fn environment_names(text: &str) -> impl Iterator<Item = &str> {
-    let parts = text.split("{env.").skip(1);
-    parts
-        .filter_map(|part| part.split_once('}').map(|(name, _)| name))
+    let places = text.match_indices("{env.").filter(|(at, _)| {
+        let before = text[..*at].bytes().rev();
+        // Two of them are a literal one.
+        before.take_while(|byte| *byte == b'{').count() % 2 == 0
+    });
+    let names = places.filter_map(|(at, open)| text[at + open.len()..].split_once('}'));
+    names
+        .map(|(name, _)| name)
         .filter(|name| !name.is_empty() && name.bytes().all(is_name_byte))
 }
 

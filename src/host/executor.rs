@@ -4,10 +4,11 @@ use super::HostError;
 use super::failure::{cannot, not_locked};
 use super::formats::leave_later;
 use super::primitives::{CallErrorKind, Held, Primitives};
-use crate::inventory::{Fact, Look};
+use crate::inventory::{Fact, Look, Redaction};
 use crate::mark::{CalledFrom, HOLD_FORMAT, LockNote, RECORD_FORMAT, read_hold};
 use crate::paths;
-use crate::values::{Secrets, VmName};
+use crate::values::VmName;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// How long to wait for another process's short work on a VM.
@@ -18,8 +19,6 @@ pub(super) const VM_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Caller {
     /// Where the command was called.
     pub from: CalledFrom,
-    /// What neither journal nor history may hold.
-    pub secrets: Secrets,
 }
 
 /// A host that performs steps over primitive calls.
@@ -27,6 +26,8 @@ pub struct Executor<P> {
     pub(super) calls: P,
     /// For whom.
     pub(super) caller: Caller,
+    /// How the host is known without its secrets.
+    pub(super) redaction: RwLock<Option<Arc<Redaction>>>,
     /// How many guests boot at once, if the user gave it.
     pub(super) boots_at_once: Option<usize>,
     /// Held as long as this host: one apply at a time.
@@ -60,6 +61,7 @@ impl<P: Primitives> Executor<P> {
         Self {
             calls,
             caller: Caller::default(),
+            redaction: RwLock::default(),
             boots_at_once: None,
             _apply_lock: None,
         }

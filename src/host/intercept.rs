@@ -3,6 +3,7 @@
 
 use super::primitives::{Answer, Call, CallError, Change, Primitives, Read, Reads};
 use crate::mark::Moment;
+use crate::values::HostKey;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -209,6 +210,10 @@ impl<P: Primitives, I: Intercept> Primitives for Intercepted<P, I> {
 
     fn boots_at_once(&self) -> usize {
         self.calls.boots_at_once()
+    }
+
+    fn random(&self) -> Result<[u8; HostKey::LENGTH], CallError> {
+        self.calls.random()
     }
 
     fn pause(&self, time: Duration) {

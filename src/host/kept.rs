@@ -37,8 +37,16 @@ impl<P: Primitives> Executor<P> {
     ) -> Result<(), HostError> {
         let line = line.map_err(not_written(path))?;
         self.calls()
-            .append_line(path, &self.caller.secrets.redact(&line))
+            .append_line(path, &self.redacted(&line))
             .map_err(cannot(format!("write {path}")))
+    }
+}
+
+impl<P: Primitives> Executor<P> {
+    /// A text without the secrets that are known.
+    pub(super) fn redacted(&self, text: &str) -> String {
+        let redaction = self.redaction().unwrap_or_default();
+        redaction.secrets().redact(text).into_owned()
     }
 }
 

@@ -17,6 +17,8 @@ mod observe;
 mod perform;
 pub mod primitives;
 mod recorded;
+pub mod redactor;
+mod secrets;
 mod staging;
 pub mod system;
 mod trail;
@@ -28,11 +30,12 @@ pub use generations::generations;
 pub use observe::Observer;
 pub use waiting::Waiting;
 
-use crate::inventory::{Query, RawInventory};
+use crate::inventory::{Query, RawInventory, Redaction};
 use crate::mark::{Event, Kept, Moment};
 use crate::plan::{Failure, Step};
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A host that can be looked at. Code that has no more than this cannot change anything.
@@ -42,6 +45,11 @@ pub trait Inspect: Sync {
     /// # Errors
     /// When nothing at all could be seen.
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError>;
+
+    /// From now on, whatever is printed or kept shows nothing of the secrets that this knows.
+    fn redact(&self, redaction: &Arc<Redaction>) {
+        redactor::tell(redaction);
+    }
 }
 
 /// A host that can be changed.

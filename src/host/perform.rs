@@ -8,21 +8,31 @@ use super::observe::observe;
 use super::primitives::{CallErrorKind, Owner, Primitives};
 use super::recorded::recorded;
 use super::waiting::Waiting;
-use super::{Begun, Host, HostError, Inspect, Traces};
+use super::{Begun, Host, HostError, Inspect, Traces, redactor};
 use crate::boot::SHIM;
-use crate::domain::{Edit, applied_source, apply_edits};
+use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
 use crate::files::parent_and_name;
-use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, RunState, digest};
+use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, Redaction, RunState, digest};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
 use crate::paths;
 use crate::plan::{Act, Base, Step};
 use crate::trust::End;
 use crate::values::{HostPath, Uuid, VmName};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 impl<P: Primitives> Inspect for Executor<P> {
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
         Ok(observe(&self.calls, query))
+    }
+
+    fn redact(&self, redaction: &Arc<Redaction>) {
+        let known = Some(Arc::clone(redaction));
+        *self
+            .redaction
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = known;
+        redactor::tell(redaction);
     }
 }
 
@@ -238,7 +248,9 @@ impl<P: Primitives> Executor<P> {
                 (whole, traces)
             }
         };
-        let text = apply_edits(&text, edits)
+        let redaction = self.redaction().unwrap_or_default();
+        let edits = with_secrets(edits, redaction.secrets());
+        let text = apply_edits(&text, &edits)
             .map_err(|error| HostError::new(format!("cannot {doing}"), error))?;
         self.calls.define(&text).map_err(cannot(doing))?;
         self.keep_after(vm, uuid, &mut traces);
@@ -252,9 +264,13 @@ impl<P: Primitives> Executor<P> {
             .domain(uuid.as_str())
             .map_err(cannot(format!("read domain {vm}")))?;
         match seen.inactive {
-            Fact::Present(text) if digest(&text) == planned => Ok(text),
-            _ => Err(stale(format_args!("domain {vm}"))),
+            Fact::Present(text) => {
+                let shown = self.shown(vm, uuid.as_str(), &text);
+                (digest(&shown) == planned).then_some(shown)
+            }
+            _ => None,
         }
+        .ok_or_else(|| stale(format_args!("domain {vm}")))
     }
 
     fn write_record(&self, vm: &VmName, record: &Record) -> Result<(), HostError> {
@@ -266,10 +282,12 @@ impl<P: Primitives> Executor<P> {
         });
         let path = paths::record(vm);
         let mut record = record.clone();
+        let present = recorded(&self.calls, vm).ok();
         // What the user chose meanwhile stands: no plan decides that.
-        if let Ok(present) = recorded(&self.calls, vm) {
-            record.boot.wanted = present.boot.wanted;
+        if let Some(present) = &present {
+            record.boot.wanted.clone_from(&present.boot.wanted);
         }
+        self.note_cmdline(&mut record, present.as_ref())?;
         self.note_places(&mut record);
         let text = render_record(&Record {
             applied_by,

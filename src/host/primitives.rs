@@ -6,7 +6,7 @@
 use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState};
 use crate::mark::Moment;
 use crate::trust::{End, Rules};
-use crate::values::HostPath;
+use crate::values::{HostKey, HostPath};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -191,6 +191,11 @@ calls! {
         fn user(&self) -> String;
         /// How many guests the host can boot at once.
         fn boots_at_once(&self) -> usize;
+        /// Random bytes, for a key.
+        ///
+        /// # Errors
+        /// When the system gives none.
+        fn random(&self) -> Result<[u8; HostKey::LENGTH], CallError>;
         /// Waits.
         fn pause(&self, time: Duration);
         /// The present moment of the clock that waits are measured by.

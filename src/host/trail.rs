@@ -71,7 +71,10 @@ impl<P: Primitives> Executor<P> {
             .domain(uuid.as_str())
             .map_err(cannot(format!("read domain {vm}")));
         let kept = seen.and_then(|domain| match domain.inactive {
-            Fact::Present(text) => self.keep_definition(vm, &text, whole),
+            Fact::Present(text) => {
+                let shown = self.shown(vm, uuid.as_str(), &text);
+                self.keep_definition(vm, &shown, whole && shown == text)
+            }
             _ => Err(HostError::plain(format!("cannot read domain {vm}"))),
         });
         match kept {
@@ -82,17 +85,18 @@ impl<P: Primitives> Executor<P> {
 
     /// Keeps a definition without what is secret in it.
     fn keep_definition(&self, vm: &VmName, shown: &str, whole: bool) -> Result<Kept, HostError> {
-        let text = self.caller.secrets.redact(shown);
+        let text = self.redacted(shown);
         let kept = Kept {
-            sha256: digest(shown),
+            sha256: digest(&text),
             whole: whole && text == shown,
+            templates: true,
         };
         let (folder, path) = (paths::history(vm), paths::kept_definition(vm, &kept.sha256));
         if self.calls().look(&path, Look::Stat).present().is_none() {
             self.ensure_folder(paths::STATE, PASSAGE)?;
             self.ensure_folder(paths::HISTORY, 0o700)?;
             self.ensure_folder(&folder, 0o700)?;
-            self.keep(&path, PRIVATE, Ok(text.into_owned()))?;
+            self.keep(&path, PRIVATE, Ok(text))?;
         }
         Ok(kept)
     }

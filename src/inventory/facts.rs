@@ -2,7 +2,7 @@
 //! its apply.
 
 use super::{Domain, Fact, FileKind, Inventory, Ownership, RawEntry, RawFile, digest};
-use crate::values::{FleetName, Size};
+use crate::values::{FleetName, Size, ageless};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,7 +43,8 @@ impl SeenFact {
     }
 
     fn digest(mut self, what: &str, text: Option<&str>) -> Self {
-        let digest = text.map(|text| (what.to_owned(), digest(text)));
+        // Which value of a variable is the former one depends on the environment, not on the host.
+        let digest = text.map(|text| (what.to_owned(), digest(&ageless(text))));
         self.digests.extend(digest);
         self
     }

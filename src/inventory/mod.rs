@@ -9,6 +9,7 @@ mod libvirt;
 mod lifecycle;
 mod query;
 mod raw;
+mod redaction;
 mod way;
 
 pub use facts::{Facts, SeenFact};
@@ -21,14 +22,17 @@ pub use raw::{
 };
 pub use way::{Unseen, way_rules};
 
+pub use redaction::Redaction;
+
 use crate::fleet::Spec;
-use crate::mark::{Hold, OwnerMark, Record, read_hold, read_record};
+use crate::mark::{Hold, OwnerMark, Record, read_hold, read_key, read_record, render_record};
 use crate::paths;
-use crate::values::{FleetName, Secrets, VmName};
+use crate::values::{FleetName, HostKey, VmName};
 use crate::xml;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 
 /// What was seen on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub struct Inventory {
     pub domains: Fact<BTreeMap<String, Domain>>,
     /// The records found, by the folder's name.
     pub records: BTreeMap<String, Fact<SeenRecord>>,
+    /// How it is known without its secrets.
+    pub redaction: Arc<Redaction>,
     /// When all this was seen, in seconds since 1970-01-01 UTC.
     at: u64,
     paths: BTreeMap<String, Fact<RawFile>>,
@@ -47,11 +53,11 @@ pub struct Inventory {
 /// One domain as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// What libvirt told.
+    /// What libvirt told, with templates for its secrets.
     pub raw: RawDomain,
     /// What it is doing.
     pub state: RunState,
-    /// SHA-256 of its definition without secrets.
+    /// SHA-256 of its definition with templates for its secrets.
     pub digest: Option<String>,
     /// The mark in its definition.
     pub mark: Fact<OwnerMark>,
@@ -99,24 +105,36 @@ pub enum Ownership {
 }
 
 impl Inventory {
-    /// Reads what was seen. Facts that make no sense are unreadable, and say why.
+    /// Reads what was seen. Facts that make no sense are unreadable, and say why. Secrets of the spec and of the host's VMs
+    /// are left behind: their templates stand in definitions and records.
     #[must_use]
-    pub fn read(raw: RawInventory) -> Self {
+    pub fn read(mut raw: RawInventory, spec: &Spec) -> Self {
         let records = raw
             .paths
             .iter()
             .filter_map(|(path, fact)| Some((record_owner(path)?, fact.as_ref().map(seen_record))));
+        let mut records: BTreeMap<_, _> = records.collect();
+        let key = raw.paths.remove(paths::KEY);
+        let key = key.as_ref().and_then(|fact| key_in(fact.present()?));
+        let good = records.values().filter_map(|fact| fact.present()?.good());
+        let mut redaction = Redaction::new(spec, good, key);
+        let domains = raw.domains.map(|domains| {
+            let domains = domains.into_iter();
+            let read = domains.map(|raw| (raw.name.clone(), Domain::read(raw, &mut redaction)));
+            read.collect()
+        });
+        for (name, fact) in &mut records {
+            if let Fact::Present(SeenRecord::Good(record)) = fact {
+                redact_record(name, record, &mut redaction, &mut raw.paths);
+            }
+        }
         Self {
-            records: records.collect(),
+            records,
             at: raw.at,
             libvirt: raw.libvirt.try_map(|raw| Libvirt::read(&raw)),
-            domains: raw.domains.map(|domains| {
-                domains
-                    .into_iter()
-                    .map(|raw| (raw.name.clone(), Domain::read(raw)))
-                    .collect()
-            }),
+            domains,
             paths: raw.paths,
+            redaction: Arc::new(redaction),
         }
     }
 
@@ -141,32 +159,6 @@ impl Inventory {
         let record = record.present().and_then(|seen| seen.good());
         let applied = record.and_then(|record| record.applied.cmdline());
         told.chain(applied.map(str::to_owned)).collect()
-    }
-
-    /// Has secrets know what their variables seem to have held when this was seen, by the command lines of the fleet's VMs
-    /// and by those that records keep: the fleet file may name a variable no more, or the VM.
-    pub fn keep_former(&self, spec: &Spec, secrets: &mut Secrets) {
-        for vm in spec.vms.values() {
-            let install = vm.install.as_ref().map(|install| &install.cmdline);
-            let cmdlines = install.into_iter().chain([&vm.boot.cmdline]);
-            let templates = cmdlines.filter_map(|text| secrets.template_of(text.as_str()));
-            for template in templates.collect::<Vec<_>>() {
-                for seen in self.cmdlines(&vm.name) {
-                    secrets.keep_former(&template, &seen);
-                }
-            }
-        }
-        let records = self.records.values().filter_map(Fact::present);
-        for record in records.filter_map(SeenRecord::good) {
-            for template in &record.secret_cmdlines {
-                if let Some(applied) = record.applied.cmdline() {
-                    secrets.keep_applied(template, applied);
-                }
-                for seen in self.cmdlines(&record.vm) {
-                    secrets.keep_former(template, &seen);
-                }
-            }
-        }
     }
 
     /// Who holds a VM; absent where a hold has ended by itself.
@@ -215,7 +207,13 @@ impl Inventory {
 }
 
 impl Domain {
-    fn read(raw: RawDomain) -> Self {
+    fn read(mut raw: RawDomain, redaction: &mut Redaction) -> Self {
+        for text in [&mut raw.inactive, &mut raw.live] {
+            if let Fact::Present(text) = text {
+                redaction.learn(&raw.name, &raw.uuid, text);
+                *text = redaction.definition(&raw.name, &raw.uuid, text);
+            }
+        }
         let parsed = raw.inactive.as_ref().try_map(|text| {
             let document = xml::parse(text)?;
             Ok::<_, xml::XmlError>((
@@ -270,7 +268,9 @@ pub fn sources(domain: &str) -> Vec<String> {
     xml::parse(domain).map_or_else(|_| Vec::new(), |document| sources_in(&document))
 }
 
-fn cmdline(domain: &str) -> Option<String> {
+/// The kernel command line in a domain's definition.
+#[must_use]
+pub fn cmdline(domain: &str) -> Option<String> {
     let document = xml::parse(domain).ok()?;
     let cmdline = xml::descend(document.root_element(), &["os", "cmdline"])?;
     cmdline.text().map(str::to_owned)
@@ -314,6 +314,29 @@ fn seen_record(file: &RawFile) -> SeenRecord {
         Ok(record) => SeenRecord::Good(Box::new(record)),
         Err(error) if error.is_later() => SeenRecord::Later(chain(&error)),
         Err(error) => SeenRecord::Damaged(chain(&error)),
+    }
+}
+
+/// The key of the host's digests, if it can be read and is root's alone.
+fn key_in(file: &RawFile) -> Option<HostKey> {
+    if file.not_roots().is_some() {
+        return None;
+    }
+    read_key(file.text.as_deref()?.as_bytes()).ok()?
+}
+
+/// Has a record's file say, too, what the record says without its secrets: its digest is shown.
+fn redact_record(
+    name: &str,
+    record: &mut Record,
+    redaction: &mut Redaction,
+    paths: &mut BTreeMap<String, Fact<RawFile>>,
+) {
+    let before = record.clone();
+    redaction.record(record);
+    let file = paths.get_mut(&format!("{}/{name}/record.json", paths::VMS));
+    if let Some(Fact::Present(file)) = file.filter(|_| *record != before) {
+        file.text = render_record(record).ok();
     }
 }
 

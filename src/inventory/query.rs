@@ -31,6 +31,7 @@ pub fn query(spec: &Spec) -> Query {
     }
     look(paths::STATE, Look::Stat);
     look(paths::VMS, Look::Records);
+    look(paths::KEY, Look::Text);
     look(paths::WATCH_LOCK, Look::Lock);
     for vm in spec.vms.values() {
         for (path, closeness) in looks_of(vm) {

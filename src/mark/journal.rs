@@ -100,10 +100,14 @@ pub struct StepTrace {
 /// A definition in the history (`/var/lib/armfleet/history/<vm>/<sha256>.xml`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Kept {
-    /// SHA-256 of the definition as libvirt shows it to everybody, in lower-case hexadecimal.
+    /// SHA-256 of the definition as it is kept, in lower-case hexadecimal.
     pub sha256: String,
     /// Whether it is the whole definition: passwords, and what the fleet file takes from the environment, are never kept.
     pub whole: bool,
+    /// Whether templates stand in it for what the fleet file took from the environment, then and before. A version before
+    /// 0.2 knew the values of then only.
+    #[serde(default)]
+    pub templates: bool,
 }
 
 /// What a step does, in a word.
@@ -224,6 +228,7 @@ mod tests {
         let kept = Kept {
             sha256: "0".repeat(64),
             whole: true,
+            templates: true,
         };
         Entry {
             at: 1,

@@ -4,6 +4,7 @@
 mod hold;
 mod ids;
 mod journal;
+mod key;
 mod lock_note;
 mod owner;
 mod record;
@@ -15,6 +16,7 @@ pub use journal::{
     Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
     render_entry,
 };
+pub use key::{KEY_FORMAT, read_key, render_key};
 pub use lock_note::LockNote;
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{

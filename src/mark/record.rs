@@ -29,6 +29,10 @@ pub struct Record {
     /// ones until the domain has the applied one. Not compared; a version before 0.2 wrote none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub secret_cmdlines: BTreeSet<String>,
+    /// The digest of the applied command line with its secrets, by the host's key: what is recorded as applied is then the
+    /// template. None without templates, and where a version before 0.2 applied it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline_digest: Option<String>,
     /// Whether the VM should run.
     pub state: DesiredState,
     /// Whether libvirt starts it with the host.
@@ -172,6 +176,18 @@ pub struct AppliedBy {
     pub at: u64,
 }
 
+impl Record {
+    /// Takes over the command line that another record of the VM has as applied.
+    pub fn keep_cmdline(&mut self, other: &Self) {
+        let cmdline = other.applied.rows.get(&CMDLINE).cloned();
+        match cmdline {
+            Some(cmdline) => self.applied.rows.insert(CMDLINE, cmdline),
+            None => self.applied.rows.remove(&CMDLINE),
+        };
+        self.cmdline_digest.clone_from(&other.cmdline_digest);
+    }
+}
+
 /// Reads a record's file. Unknown fields are left alone: a later version of the same format may add some.
 ///
 /// # Errors
@@ -217,6 +233,7 @@ mod tests {
                 guarded: BTreeSet::from(["/srv/armhf-vm-boot".parse().unwrap()]),
             },
             secret_cmdlines: BTreeSet::from(["key={env.KEY}".to_owned()]),
+            cmdline_digest: Some("0".repeat(64)),
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,

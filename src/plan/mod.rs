@@ -39,11 +39,12 @@ pub use step::{Act, Base, InstallerSource, SeedSource, Step, StepId};
 pub use touched::{TouchedPath, touched_paths};
 pub use vm::installing;
 
-use crate::inventory::digest;
+use crate::inventory::{Redaction, digest};
 use crate::problem::HostCheck;
-use crate::values::{FleetName, Pattern, Secrets, VmName};
+use crate::values::{FleetName, Pattern, VmName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a user permits beyond the fleet file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,9 +105,9 @@ pub struct Plan {
     pub unknowns: Vec<Unknown>,
     /// What is worth knowing, and changes nothing.
     pub notices: Vec<Notice>,
-    /// The secrets that may be in it; they are never written anywhere.
+    /// How the host is known without its secrets. The plan has templates for them: whoever performs it fills them.
     #[serde(skip)]
-    pub secrets: Secrets,
+    pub redaction: Arc<Redaction>,
 }
 
 /// Something wanted that will not be done.
@@ -158,10 +159,8 @@ impl Plan {
     /// make no difference.
     #[must_use]
     pub fn digest(&self) -> String {
-        let steps = self.secrets.template(&self.steps);
-        let steps = steps.as_ref().unwrap_or(&self.steps);
         // Every part of a step can be written as JSON; a plan that could not would still not pass for another.
-        let steps = serde_json::to_string(&(&self.fleet, &self.host, steps));
+        let steps = serde_json::to_string(&(&self.fleet, &self.host, &self.steps));
         digest(&steps.unwrap_or_default())
     }
 

@@ -8,6 +8,7 @@ use crate::fleet::Spec;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
 use crate::values::VmName;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Plans: what differs between a spec and what was seen, and the steps that would end it.
 ///
@@ -37,8 +38,6 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
             builder.unknown(About::LIBVIRT, why);
         }
     }
-    let mut secrets = spec.secrets.clone();
-    inventory.keep_former(spec, &mut secrets);
     Plan {
         fleet: spec.fleet.clone(),
         host: "local".to_owned(),
@@ -47,7 +46,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
         refusals: builder.refusals,
         unknowns: builder.unknowns,
         notices: builder.notices,
-        secrets,
+        redaction: Arc::clone(&inventory.redaction),
     }
 }
 

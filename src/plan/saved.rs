@@ -41,11 +41,9 @@ pub enum SaveError {
     /// Something that it rests on could not be seen.
     #[error("an incomplete plan cannot be saved: {0}")]
     Incomplete(String),
-    /// Without its secrets it means nothing.
-    #[error(
-        "the value of a secret occurs in other texts of the plan, which cannot be saved without it"
-    )]
-    Secret(#[source] serde_json::Error),
+    /// It was made without the values of secrets.
+    #[error("a plan cannot be saved that was made without the values of {0}")]
+    WithoutSecrets(String),
     /// It cannot be written as JSON.
     #[error("the plan cannot be written as JSON")]
     Json(#[source] FormatError),
@@ -92,8 +90,7 @@ impl SavedPlan {
     /// A plan to be saved, with what it was made of.
     ///
     /// # Errors
-    /// When the plan is incomplete: what it does not rest on today, it may tomorrow. When a secret is so short that names
-    /// hold it, too.
+    /// When the plan is incomplete: what it does not rest on today, it may tomorrow.
     pub fn new(
         source: FleetSource,
         policy: &Policy,
@@ -104,14 +101,16 @@ impl SavedPlan {
             let (subject, why) = (&unknown.subject, &unknown.why);
             return Err(SaveError::Incomplete(format!("{subject}: {why}")));
         }
-        let secrets = &plan.secrets;
-        let definitions = plan.definitions(seen);
+        let unknown: Vec<&str> = plan.redaction.secrets().unknown().collect();
+        if !unknown.is_empty() {
+            return Err(SaveError::WithoutSecrets(unknown.join(", ")));
+        }
         Ok(Self {
             source,
             policy: policy.clone(),
-            plan: secrets.template(plan).map_err(SaveError::Secret)?,
+            plan: plan.clone(),
             facts: plan.facts(seen),
-            definitions: secrets.template(&definitions).map_err(SaveError::Secret)?,
+            definitions: plan.definitions(seen),
         })
     }
 
@@ -143,9 +142,7 @@ impl SavedPlan {
 impl Plan {
     /// What this plan was made on.
     pub(super) fn facts(&self, seen: &Inventory) -> Facts {
-        let facts = seen.facts(&self.fleet, properties);
-        // What cannot be written without its secrets is not shown either.
-        self.secrets.template(&facts).unwrap_or_default()
+        seen.facts(&self.fleet, properties)
     }
 
     /// The stored definitions that this plan edits, as they were seen.

@@ -41,13 +41,10 @@ pub struct MovedFact {
 }
 
 impl SavedPlan {
-    /// How a plan made again differs in its steps; none if they are the same, byte for byte, where `{env.NAME}` stands for
-    /// each secret.
+    /// How a plan made again differs in its steps; none if they are the same, byte for byte.
     #[must_use]
     pub fn staleness(&self, plan: &Plan, seen: &Inventory) -> Option<Staleness> {
-        let steps = plan.secrets.template(&plan.steps);
-        let steps = steps.as_ref().unwrap_or(&plan.steps);
-        let (then, now) = (in_bytes(&self.plan.steps), in_bytes(steps));
+        let (then, now) = (in_bytes(&self.plan.steps), in_bytes(&plan.steps));
         if then == now {
             return None;
         }

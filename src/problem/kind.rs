@@ -160,10 +160,10 @@ codes! {
         why: "A fleet file declares its variables under `vars`, so that a slip in a name is noticed. A variable has a default, or `--var` gives it a value.",
         remedy: "Declare it, as in `vars: { release: { default: bookworm } }`, or give its value with `--var release=bookworm`.",
     }
-    /// An environment variable that is not set, or that cannot be kept secret.
+    /// An environment variable that is not set, not declared, or that cannot be kept secret.
     Environment = "environment" {
-        why: "`{env.NAME}` is for secrets: it may stand in a kernel command line, and whatever armfleet prints shows `{env.NAME}` in place of the value. A value of fewer than four bytes would be hidden in other texts, too, where it occurs by chance.",
-        remedy: "Set the variable where armfleet is called. For what need not be hidden, declare a variable under `vars`.",
+        why: "`{env.NAME}` is for secrets: it may stand in a kernel command line, and whatever armfleet prints shows `{env.NAME}` in place of the value. A value of fewer than four bytes would be hidden in other texts, too, where it occurs by chance. Where the file has `secrets`, that names every one.",
+        remedy: "Set the variable where armfleet is called, and declare it, as in `secrets: { CACHE_KEY: {} }`. To see a plan without it: `armfleet plan --no-secrets`. For what need not be hidden, declare a variable under `vars`.",
     }
     /// A range of VMs that is not written as one.
     Range = "range" {

@@ -1,17 +1,23 @@
 //! Names, paths, sizes and times, each checked where it enters. They mean nothing of libvirt or YAML.
 
 mod identity;
+mod key;
 mod name;
 mod secrets;
 pub(crate) mod size;
+mod template;
 mod time;
 
 pub use identity::domain_uuid;
+pub use key::HostKey;
 pub(crate) use name::NAME_LIMIT;
 pub use name::{
     Cmdline, DiskName, FleetName, HostPath, MachineName, Pattern, Unacceptable, Uuid, VmName,
 };
 pub(crate) use secrets::SHORTEST;
-pub use secrets::{Secrets, ageless};
+pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};
+pub use template::{
+    ageless, is_template, literals_of, values_between, values_by_word, values_of_words,
+};
 pub use time::{parse_time, render_time};

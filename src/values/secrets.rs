@@ -1,24 +1,21 @@
 //! What must not be shown.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use super::template::{filled, former_placeholder, placeholder, placeholders};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
-/// The values of the environment variables that fleet files name as `{env.NAME}`, by name. They are in domains'
-/// definitions where the fleet file puts them, and nowhere in what armfleet shows.
+/// The values of the environment variables that fleet files name as `{env.NAME}`, by name, and what else was seen of them.
+/// They are in domains' definitions where the fleet file puts them, and nowhere in what armfleet shows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// What variables seem to have held before, each with the variable's name.
-    former: BTreeMap<String, String>,
+    /// Variables whose values are not known and not asked for, each with what stands for it.
+    unknown: BTreeMap<String, String>,
+    /// Texts that hold secrets, as hosts have them, each with what is shown instead.
+    seen: BTreeMap<String, String>,
 }
-
-/// How what is shown in the place of a former value begins.
-const FORMER: &str = "{a former env.";
 
 /// A shorter value would be redacted where its few characters occur by chance, which would reveal it.
 pub(crate) const SHORTEST: usize = 4;
@@ -29,56 +26,103 @@ impl Secrets {
     pub const fn new(values: BTreeMap<String, String>) -> Self {
         Self {
             values,
-            former: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            seen: BTreeMap::new(),
         }
     }
 
-    /// For each name its own template as the value, for where no value is known.
-    pub(crate) fn templates(names: impl IntoIterator<Item = String>) -> Self {
-        let template = |name: String| (name.clone(), template(&name));
-        Self::new(names.into_iter().map(template).collect())
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
-    }
-
-    /// A text with `{env.NAME}` for each secret in it; none if there is no secret.
+    /// The same, where these variables may be without a value: `{env.NAME}` stands for itself, and equals whatever a host
+    /// has in its place.
     #[must_use]
-    pub fn template_of(&self, text: &str) -> Option<String> {
-        let known = Self::new(self.values.clone());
-        let template = known.redact(text);
-        (template != text).then(|| template.into_owned())
+    pub fn or_unknown(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        let values = &self.values;
+        let names = names.into_iter().filter(|name| !values.contains_key(name));
+        let unknown = names.map(|name| (name.clone(), placeholder(&name)));
+        self.unknown.extend(unknown);
+        self
     }
 
-    /// Keeps what a command line that was seen has where a template has a secret: a value that the variable had before is
-    /// shown no more than its new one. Where the secret is a whole word, all that was seen is kept.
-    pub fn keep_former(&mut self, template: &str, seen: &str) {
-        for (at, name) in placeholders(template) {
-            match template[..at.start].rsplit(' ').next().unwrap_or_default() {
-                "" => self.keep(name, seen),
-                before => {
-                    let values = words(seen).filter_map(|word| word.strip_prefix(before));
-                    for value in values.map(|value| within_quotes(before, value)) {
-                        self.keep(name, value);
-                    }
-                }
-            }
+    /// What stands in a text for a variable.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.values.get(name).or_else(|| self.unknown.get(name));
+        value.map(String::as_str)
+    }
+
+    /// The variables that have no value here.
+    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+        self.unknown.keys().map(String::as_str)
+    }
+
+    /// The variables that a template names and that have no value here.
+    #[must_use]
+    pub fn unknown_in(&self, template: &str) -> BTreeSet<String> {
+        let names = placeholders(template).map(|(_, name)| name);
+        let unknown = names.filter(|name| self.unknown.contains_key(*name));
+        unknown.map(str::to_owned).collect()
+    }
+
+    /// Whether a text names one of these variables.
+    #[must_use]
+    pub fn is_named_in(&self, text: &str) -> bool {
+        placeholders(text).any(|(_, name)| self.get(name).is_some())
+    }
+
+    /// A text with `{env.NAME}` for each secret in it, of which [`filled`](Self::filled) makes the text again.
+    #[must_use]
+    pub fn template_of(&self, text: &str) -> String {
+        if self.values.is_empty() {
+            return text.to_owned();
+        }
+        let mut template = String::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let values = self.values.iter();
+            let values =
+                values.filter(|(_, value)| value.len() >= SHORTEST && rest.starts_with(*value));
+            // One secret may be a part of another.
+            let (shown, length) = match values.max_by_key(|(_, value)| value.len()) {
+                Some((name, value)) => (placeholder(name), value.len()),
+                None => (c.to_string(), c.len_utf8()),
+            };
+            template += &shown;
+            rest = &rest[length..];
+        }
+        template
+    }
+
+    /// A template with the value of each variable that is known.
+    #[must_use]
+    pub fn filled(&self, template: &str) -> String {
+        filled(template, |name| self.values.get(name).cloned())
+    }
+
+    /// The same with what a former value of each variable is shown as; one without a value stays as it is.
+    #[must_use]
+    pub fn former(&self, template: &str) -> String {
+        let is_known = |name: &str| !self.unknown.contains_key(name);
+        filled(template, |name| {
+            is_known(name).then(|| former_placeholder(name))
+        })
+    }
+
+    /// Redacts a text of a host, too, that holds secrets.
+    pub(crate) fn keep(&mut self, text: &str, shown: impl Into<String>) {
+        let known = self.values.values().any(|known| known == text);
+        if text.len() >= SHORTEST && !known {
+            self.seen.entry(text.to_owned()).or_insert(shown.into());
         }
     }
 
-    /// Keeps the values, with their spaces, that stand in a command line made from a template; none if it was made otherwise.
-    pub fn keep_applied(&mut self, template: &str, applied: &str) {
-        for (name, value) in values_between(template, applied).unwrap_or_default() {
-            self.keep(name, value);
-        }
+    /// Redacts what a variable seems to have held before.
+    pub(crate) fn keep_former(&mut self, name: &str, value: &str) {
+        self.keep(value, former_placeholder(name));
     }
 
-    fn keep(&mut self, name: &str, value: &str) {
-        let known = self.values.values().any(|known| known == value);
-        if value.len() >= SHORTEST && !known {
-            self.former.insert(value.to_owned(), name.to_owned());
-        }
+    /// Redacts all that others do, too.
+    pub fn add(&mut self, other: &Self) {
+        self.values.extend(other.values.clone());
+        self.unknown.extend(other.unknown.clone());
+        self.seen.extend(other.seen.clone());
     }
 
     /// The text with `{env.NAME}` for every secret in it, also where that is written as JSON, XML or Rust would escape it,
@@ -89,11 +133,11 @@ impl Secrets {
             .values
             .iter()
             .filter(|(_, value)| value.len() >= SHORTEST);
-        let values = values.map(|(name, value)| (value, template(name)));
-        let former = self.former.iter();
-        let former = former.map(|(value, name)| (value, format!("{FORMER}{name}}}")));
+        let values = values.map(|(name, value)| (value, placeholder(name)));
+        let seen = self.seen.iter();
+        let seen = seen.map(|(text, shown)| (text, shown.clone()));
         let mut forms: Vec<(String, String)> = Vec::new();
-        for (value, shown) in values.chain(former) {
+        for (value, shown) in values.chain(seen) {
             forms.extend(written(value).map(|form| (form, shown.clone())));
         }
         // One secret may be a part of another.
@@ -108,87 +152,6 @@ impl Secrets {
         }
         redacted
     }
-
-    /// A value with `{env.NAME}` for every secret in its texts. Keys and numbers stay.
-    ///
-    /// # Errors
-    /// When a text without its secret means nothing any more: it was the name of something, and the secret a part of that.
-    pub fn template<T: Clone + Serialize + DeserializeOwned>(
-        &self,
-        value: &T,
-    ) -> Result<T, serde_json::Error> {
-        if self.values.is_empty() && self.former.is_empty() {
-            return Ok(value.clone());
-        }
-        let mut json = serde_json::to_value(value)?;
-        self.redact_texts(&mut json);
-        serde_json::from_value(json)
-    }
-
-    fn redact_texts(&self, json: &mut Value) {
-        match json {
-            Value::String(text) => {
-                if let Cow::Owned(redacted) = self.redact(text) {
-                    *text = redacted;
-                }
-            }
-            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_texts(value)),
-            Value::Object(values) => values
-                .values_mut()
-                .for_each(|value| self.redact_texts(value)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-}
-
-/// Where a template has secrets, each with its variable's name.
-fn placeholders(template: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
-    template.match_indices("{env.").filter_map(|(start, open)| {
-        let name = template[start + open.len()..].split_once('}')?.0;
-        Some((start..start + open.len() + name.len() + 1, name))
-    })
-}
-
-/// What a text has where its template has secrets, with the names of their variables; none if it has another form.
-fn values_between<'t>(template: &'t str, text: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
-    let mut places = placeholders(template).peekable();
-    let before = &template[..places.peek()?.0.start];
-    let mut rest = text.strip_prefix(before)?;
-    let mut values = Vec::new();
-    while let Some((at, name)) = places.next() {
-        let (value, after) = match places.peek() {
-            Some((next, _)) => rest.split_once(&template[at.end..next.start])?,
-            None => (rest.strip_suffix(&template[at.end..])?, ""),
-        };
-        values.push((name, value));
-        rest = after;
-    }
-    Some(values)
-}
-
-/// The words of a command line, as the kernel divides it: a space between quotes is none (`next_arg`).
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    text.split(move |c| {
-        quoted ^= c == '"';
-        c == ' ' && !quoted
-    })
-}
-
-/// A value up to the quote that ends it, where what is before it begins one.
-fn within_quotes<'t>(before: &str, value: &'t str) -> &'t str {
-    let begins = before.matches('"').count() % 2 == 1;
-    value.split(|c| begins && c == '"').next().unwrap_or(value)
-}
-
-/// A redacted text with nothing in it that says which of a variable's values was redacted.
-#[must_use]
-pub fn ageless(redacted: &str) -> String {
-    redacted.replace(FORMER, "{env.")
-}
-
-fn template(name: &str) -> String {
-    format!("{{env.{name}}}")
 }
 
 /// Where a text without colours is, from some place on.
@@ -274,50 +237,43 @@ mod tests {
     }
 
     #[test]
-    fn what_a_variable_held_before_is_redacted_too() {
-        for (wanted, seen, shown) in [
-            (
-                "a=1 key=hunter2 b",
-                "key=geheim17 c",
-                "key={a former env.KEY} c",
-            ),
-            ("hunter2 b", "geheim17 b", "{a former env.KEY}"),
-            (
-                "key=\"hunter2\" b",
-                "key=\"geheim 17\" b",
-                "key=\"{a former env.KEY}\" b",
-            ),
-            ("key=hunter2", "console=ttyAMA0", "console=ttyAMA0"),
-            ("key=hunter2", "key=hunter2", "key={env.KEY}"),
-            ("key=hunter2", "key=abc", "key=abc"),
+    fn a_text_comes_of_its_template_again() {
+        let secrets = secrets(&[("A", "hunter2"), ("B", "hunter22"), ("C", "env.")]);
+        for (text, template) in [
+            ("a=hunter22:hunter2 b", "a={env.B}:{env.A} b"),
+            ("hunter2hunter2", "{env.A}{env.A}"),
+            ("{env.hunter2}", "{{env.C}{env.A}}"),
+            ("{hunter2", "{{env.A}"),
+            ("quiet", "quiet"),
         ] {
-            let mut secrets = secrets(&[("KEY", "hunter2")]);
-            let template = secrets.template_of(wanted).unwrap();
-            assert_eq!(template, wanted.replace("hunter2", "{env.KEY}"));
-            secrets.keep_former(&template, seen);
-            let redacted = secrets.redact(&format!("{seen} -> {wanted}")).into_owned();
-            assert_eq!(redacted, format!("{shown} -> {template}"));
+            assert_eq!(secrets.template_of(text), template);
+            assert_eq!(secrets.filled(template), text);
         }
+        assert_eq!(secrets.former("a={env.A}"), "a={a former env.A}");
     }
 
     #[test]
-    fn what_a_template_had_is_redacted_where_no_value_is_known() {
-        for (template, applied, shown) in [
-            (
-                "a key={env.KEY},ro b={env.B}",
-                "a key=one two,ro b=three four",
-                "a key={a former env.KEY},ro b={a former env.B}",
-            ),
-            ("{env.KEY}", "geheim17 b", "{a former env.KEY}"),
-            ("{env.A}{env.B}", "geheim17", "{a former env.B}"),
-            ("a key={env.KEY},ro", "key=one two", "key=one two"),
-            ("a key={env.KEY},ro", "a key=", "a key="),
-            ("a key={env.KEY},ro", "a quiet", "a quiet"),
-        ] {
-            let mut secrets = Secrets::default();
-            secrets.keep_applied(template, applied);
-            assert_eq!(secrets.redact(applied), shown);
-        }
+    fn a_variable_without_a_value_stands_for_itself() {
+        let names = ["A", "B"].map(str::to_owned);
+        let secrets = secrets(&[("A", "hunter2")]).or_unknown(names);
+        let template = "a={env.A} b={env.B}";
+        assert_eq!(secrets.get("B"), Some("{env.B}"));
+        assert_eq!(secrets.filled(template), "a=hunter2 b={env.B}");
+        assert_eq!(secrets.former(template), "a={a former env.A} b={env.B}");
+        let unknown: Vec<_> = secrets.unknown_in(template).into_iter().collect();
+        assert_eq!(unknown, ["B"]);
+    }
+
+    #[test]
+    fn what_a_host_has_is_redacted_unless_it_is_too_short() {
+        let mut secrets = secrets(&[("KEY", "hunter2")]);
+        secrets.keep_former("KEY", "geheim17");
+        secrets.keep_former("KEY", "hunter2");
+        secrets.keep_former("KEY", "abc");
+        secrets.keep("key=geheim17 abc", "key={a former env.KEY} {hidden}");
+        let text = "geheim17 abc hunter2, key=geheim17 abc";
+        let shown = "{a former env.KEY} abc {env.KEY}, key={a former env.KEY} {hidden}";
+        assert_eq!(secrets.redact(text), shown);
     }
 
     proptest! {

@@ -18,6 +18,7 @@ mod later;
 mod outside;
 mod property;
 mod removal;
+mod secrets;
 mod state;
 mod storage;
 mod trail;

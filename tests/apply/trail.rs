@@ -50,7 +50,6 @@ fn caller() -> Caller {
             files: vec!["/home/anna/fleet.yaml".to_owned()],
             client: Some("192.0.2.7".to_owned()),
         },
-        secrets: Secrets::default(),
     }
 }
 
@@ -220,10 +219,6 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
         let performer = Executor::locked(host.clone()).unwrap();
         let (plan, _) =
             armfleet::engine::observe_and_plan(&performer, &spec, &Policy::default()).unwrap();
-        let performer = performer.called_by(Caller {
-            secrets: plan.secrets.clone(),
-            ..caller()
-        });
         let outcome =
             armfleet::engine::apply(&performer, &spec, &Policy::default(), &plan, &()).unwrap();
         assert!(outcome.all_done(), "{:?}", outcome.ended);

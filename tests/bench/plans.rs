@@ -56,7 +56,7 @@ struct Planned {
 
 fn planned(file: &str, snapshot: &str) -> Planned {
     let spec = read_fleet(file.as_bytes(), "fleet.yaml", "/home/me/fleet").unwrap();
-    let seen = Inventory::read(serde_json::from_str(snapshot).unwrap());
+    let seen = Inventory::read(serde_json::from_str(snapshot).unwrap(), &spec);
     let plan = plan(&spec, &seen, &Policy::default());
     let definitions = plan.definitions(&seen);
     Planned { plan, definitions }

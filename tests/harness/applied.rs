@@ -31,7 +31,7 @@ pub(crate) fn empty_host() -> Memory {
 
 /// What planning sees of a host.
 pub(crate) fn see(spec: &Spec, host: &Memory) -> Inventory {
-    Inventory::read(observe_for(host, spec))
+    Inventory::read(observe_for(host, spec), spec)
 }
 
 pub(crate) fn plan_on(spec: &Spec, host: &Memory) -> Plan {

@@ -117,6 +117,7 @@ pub(crate) fn perform_in_order(host: &Memory, fleet: &str) {
 
 fn perform_steps(host: &Memory, plan: &Plan) {
     let performer = Executor::locked(host.clone()).unwrap();
+    performer.redact(&plan.redaction);
     for step in &plan.steps {
         performer.perform(step).unwrap();
     }

@@ -43,6 +43,7 @@ impl World {
             uuid: UUID.parse().unwrap(),
             applied: Applied::default(),
             secret_cmdlines: BTreeSet::new(),
+            cmdline_digest: None,
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,

@@ -243,12 +243,16 @@ fn secrets_are_asked_for_and_never_told() {
     let asked: Vec<_> = environment(text.as_bytes()).into_iter().collect();
     assert_eq!(asked, ["COMMENT", "TOKEN"]);
     assert!(environment(b"\xff{env.X}").is_empty());
+    let literal: Vec<_> = environment(b"{{env.X}} {{{env.Y}}}").into_iter().collect();
+    assert_eq!(literal, ["Y"]);
     let given = |value: &str| Given {
         vars: BTreeMap::new(),
         secrets: Secrets::new(texts(&[("TOKEN", value)])),
     };
     let spec = read_with(&[("a", text)], &given("hunter2")).unwrap();
-    assert_eq!(vm(&spec, "a").boot.cmdline.as_str(), "k=hunter2");
+    assert_eq!(vm(&spec, "a").boot.cmdline.as_str(), "k={env.TOKEN}");
+    assert_eq!(spec.secrets.filled("k={env.TOKEN}"), "k=hunter2");
+    assert!(!format!("{spec:?}").contains("hunter2"));
     let long = format!("hunter2{}", "é".repeat(1000));
     let problems = read_with(&[("a", text)], &given(&long)).unwrap_err();
     assert!(!format!("{problems:?}").contains("hunter2"));

@@ -18,9 +18,12 @@ pub use host_capabilities::{HostCapabilities, Network};
 use super::primitives::{Answer, CallError, Change, Primitives, Read, Reads};
 use crate::files::Root;
 use crate::mark::Moment;
+use crate::values::HostKey;
 use files::seed::Receipts;
 use files::{folder, image, initrd, lock, look, process, write};
 use libvirt::{ReadConnection, WriteConnection};
+use std::fs::File;
+use std::io::Read as _;
 use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -163,6 +166,13 @@ impl Primitives for SystemHost {
 
     fn user(&self) -> String {
         process::user(&self.root().below("/etc/passwd"))
+    }
+
+    fn random(&self) -> Result<[u8; HostKey::LENGTH], CallError> {
+        let mut bytes = [0; HostKey::LENGTH];
+        let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+        read.map_err(|error| CallError::other(format!("/dev/urandom: {error}")))?;
+        Ok(bytes)
     }
 
     // The field's type differs between architectures.

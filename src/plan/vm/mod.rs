@@ -151,6 +151,7 @@ impl VmPlanner<'_> {
         self.handover_notice(remembered.record, builder);
         if let Some(domain) = domain {
             boot::notices(self.input, self.vm, builder);
+            self.not_compared(builder);
             self.notices(domain, &comparison, &pending, builder);
         }
         Ok(())
@@ -379,11 +380,16 @@ impl VmPlanner<'_> {
         self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
         self.note_guarded(&mut applied);
         let secret_cmdlines = self.secret_cmdlines(&applied, remembered.record);
+        // Not what is wanted, but what an earlier apply left: the text of it is on the host only.
+        let stays = applied.cmdline() != Some(vm.boot.cmdline.as_str());
+        let digest = remembered.record.map(|record| &record.cmdline_digest);
+        let digest = digest.cloned().flatten().unwrap_or_default();
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
             uuid: uuid.clone(),
             applied,
+            cmdline_digest: (stays && !secret_cmdlines.is_empty()).then_some(digest),
             secret_cmdlines,
             state: vm.state,
             autostart: vm.autostart,
@@ -442,12 +448,22 @@ impl VmPlanner<'_> {
         let cmdline = applied.cmdline();
         let seen = self.input.inventory.cmdlines(&self.vm.name);
         let is_same = seen.iter().all(|seen| Some(seen.as_str()) == cmdline);
-        let template = cmdline.and_then(|cmdline| self.input.spec.secrets.template_of(cmdline));
+        let secrets = &self.input.spec.secrets;
+        let template = cmdline.filter(|cmdline| secrets.is_named_in(cmdline));
         let earlier = record.filter(|_| !is_same);
         let earlier = earlier
             .into_iter()
             .flat_map(|record| record.secret_cmdlines.clone());
-        earlier.chain(template).collect()
+        earlier.chain(template.map(str::to_owned)).collect()
+    }
+
+    /// Says which secrets may have other values in the domain.
+    fn not_compared(&self, builder: &mut PlanBuilder) {
+        let secrets = &self.input.spec.secrets;
+        for name in secrets.unknown_in(self.vm.boot.cmdline.as_str()) {
+            let what = format!("its cmdline was compared without the value of {{env.{name}}}");
+            builder.notice(&self.vm.name, what, "that is not set here");
+        }
     }
 
     /// The share that the hook is to read: one that was moved outside armfleet is not replaced.

@@ -15,6 +15,7 @@ pub(in crate::watch) fn record() -> Record {
         uuid: UUID.parse().unwrap(),
         applied: Applied::default(),
         secret_cmdlines: BTreeSet::new(),
+        cmdline_digest: None,
         state: DesiredState::Running,
         autostart: true,
         on_guest_reboot: GuestReboot::ColdBoot,

@@ -20,7 +20,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let (capabilities, definition) = text.split_once('\0').unwrap_or(("<capabilities/>", text));
-    let seen = || Inventory::read(raw(capabilities, definition));
+    let seen = || Inventory::read(raw(capabilities, definition), &SPEC);
     let first = plan(&SPEC, &seen(), &Policy::default());
     assert_eq!(first, plan(&SPEC, &seen(), &Policy::default()));
     for step in &first.steps {
