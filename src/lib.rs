@@ -25,7 +25,7 @@
 //!
 //! | module | holds | uses |
 //! |---|---|---|
-//! | [`values`] | sizes, names, paths, times and secrets: no meaning of libvirt or YAML |  |
+//! | [`values`] | sizes, names, paths, times, secrets, and what is known of architectures: no meaning of libvirt or YAML |  |
 //! | [`paths`] | where everything is on a host | values |
 //! | [`trust`] | who besides root can change what a path leads to |  |
 //! | [`problem`] | what can be wrong with a fleet file or a host, each kind with its explanation | values |
@@ -34,15 +34,15 @@
 //! | [`fleet`] | what a fleet is: one file per map of keys, each with its checks | values paths problem yaml fleetfile |
 //! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
-//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths fleet format |
+//! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths format |
 //! | [`mark`] | owner mark and record | values fleet format |
 //! | [`inventory`] | what planning asks of a host, and what was seen | values paths trust fleet xml boot mark |
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths trust problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths trust format boot |
-//! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths fleet format boot mark files |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths trust fleet format xml boot mark inventory domain plan files staging |
+//! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths format boot mark files |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths trust format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
@@ -69,7 +69,7 @@
 //! 5. What it needs on the host before the domain is defined, if anything, is planned in `plan/vm/storage.rs`.
 //! 6. The round trip in `domain/tests/round_trip.rs` gets its keys, `tests/contract` and `tests/e2e` the device on a libvirt.
 //!
-//! An architecture is one `ArchFacts` in `fleet/arch.rs`, whatever reads it.
+//! An architecture is one `ArchFacts` in `values/arch.rs`, whatever reads it.
 //!
 //! # How to add a problem of fleet files
 //!

@@ -70,7 +70,7 @@ macro_rules! files {
 /// All that a VM's folder itself holds; its record goes last.
 pub const VM_FILES: [&str; 7] =
     files!("started" "stopped" "restoring" whole "hold.json" "record.json");
-/// All that a VM's folder of staged kernels holds.
+/// All that a VM's folder of staged kernels holds; 0.1.0 left drafts called `trials.new`.
 const BOOT_FILES: [&str; 7] =
     files!("current" "previous" ".link" "linked" "trials.new" whole "trials.json");
 const SEED_FILES: [&str; 6] = files!(whole "seed.json" "vmlinuz" "initrd.img");
@@ -129,6 +129,13 @@ macro_rules! of_vm {
             format!($path)
         }
     )*};
+}
+
+/// Of a path through the link `current`: the folder that the link is in, and what is named beyond it.
+#[must_use]
+pub fn through_current(path: &str) -> Option<(&str, &str)> {
+    path.split_once("/current/")
+        .filter(|(boot, _)| boot.starts_with(VMS) && boot.ends_with("/boot"))
 }
 
 of_vm! { vm;

@@ -250,7 +250,7 @@ fn newest(listing: &Listing) -> Vec<Result<Candidate, Unusable>> {
     if kernels.is_empty() {
         return vec![Err(Unusable::NoKernel)];
     }
-    kernels.sort_by(|a, b| b.cmp(a));
+    kernels.sort_unstable_by(|a, b| b.cmp(a));
     kernels
         .into_iter()
         .take(NEWEST_TRIED)

@@ -6,7 +6,7 @@
 
 use super::KERNEL_LIMIT;
 use super::mapped_link::Quoted;
-use crate::fleet::{Arch, KernelFormat};
+use crate::values::{Arch, KernelFormat};
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// How much of a file tells what it is. An EFI stub keeps its section table in the first page.

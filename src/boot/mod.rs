@@ -40,8 +40,8 @@ pub use share::{
 };
 pub use stop_note::{GuestStop, STOP_NOTE};
 pub use trial::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Failure, INSTALLED, Judged,
-    LastStart, PROVING_TIME, Proof, Ran, STRIKES, Standing, TRIALS_FORMAT, Trial, Trials,
+    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Failure, INSTALLED, LastStart,
+    PROVING_TIME, Proof, Ran, STRIKES, Standing, TRIALS_FORMAT, Trial, TrialOutcome, Trials,
     read_uptime,
 };
 pub use version::KernelVersion;

@@ -102,7 +102,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A start whose run is not judged yet.
+/// A start whose run is not decided on yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastStart {
     /// The pair.
@@ -184,9 +184,9 @@ impl Confirmation {
     }
 }
 
-/// What the judgement of a run changed.
+/// What deciding on a run changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judged {
+pub enum TrialOutcome {
     /// A pair proved itself for the first time.
     Proved(String, Proof),
     /// A run ended without a proof: the n-th.
@@ -195,7 +195,7 @@ pub enum Judged {
     Failed(String, Failure),
 }
 
-impl fmt::Display for Judged {
+impl fmt::Display for TrialOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proved(what, Proof::Guest) => write!(f, "{what} works: its guest confirmed it"),
@@ -228,8 +228,12 @@ impl Trials {
         TRIALS_FORMAT.render(self)
     }
 
-    /// Judges the last run, once. `within` is `boot.confirm_within`: with it only the guest's word counts.
-    pub fn judge(&mut self, evidence: &Evidence, within: Option<Duration>) -> Option<Judged> {
+    /// Decides on the last run, once. `within` is `boot.confirm_within`: with it only the guest's word counts.
+    pub fn decide(
+        &mut self,
+        evidence: &Evidence,
+        within: Option<Duration>,
+    ) -> Option<TrialOutcome> {
         let last = self.last.take()?;
         let said = self.said_so(&last, evidence);
         if let Some(boot_id) = &said {
@@ -247,7 +251,7 @@ impl Trials {
             self.proved = Some(last.id);
             let known = matches!(trial.standing, Standing::Proved(_));
             trial.standing = Standing::Proved(proof);
-            return (!known).then_some(Judged::Proved(what, proof));
+            return (!known).then_some(TrialOutcome::Proved(what, proof));
         }
         let (Standing::OnTrial { strikes }, Ran::For(time)) = (&trial.standing, evidence.ran)
         else {
@@ -265,11 +269,11 @@ impl Trials {
         match failure.filter(|_| gives_way) {
             Some(failure) => {
                 trial.standing = Standing::Failed(failure);
-                Some(Judged::Failed(what, failure))
+                Some(TrialOutcome::Failed(what, failure))
             }
             None => {
                 trial.standing = Standing::OnTrial { strikes };
-                Some(Judged::Strike(what, strikes))
+                Some(TrialOutcome::Strike(what, strikes))
             }
         }
     }
@@ -287,13 +291,14 @@ impl Trials {
     #[must_use]
     pub fn is_proved_by(&self, evidence: &Evidence, within: Option<Duration>) -> bool {
         let mut after = self.clone();
-        let judged = after.judge(evidence, within);
+        let outcome = after.decide(evidence, within);
         let standing = self
             .last
             .as_ref()
             .and_then(|last| after.pairs.get(&last.id))
             .map(|trial| &trial.standing);
-        matches!(judged, Some(Judged::Proved(..))) || matches!(standing, Some(Standing::Proved(_)))
+        matches!(outcome, Some(TrialOutcome::Proved(..)))
+            || matches!(standing, Some(Standing::Proved(_)))
     }
 
     /// Begins the trial of the pair that is about to be booted. `before` is the guest's confirmation as it lies in the

@@ -3,9 +3,9 @@
 use super::exit::Exit;
 use super::local::reads;
 use super::terminal;
-use crate::fleet::Arch;
 use crate::host::system::{HostCapabilities, Network};
 use crate::inventory::{GuestSupport, Libvirt};
+use crate::values::Arch;
 use clap::Args;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};

@@ -16,9 +16,10 @@
 
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
-use crate::fleet::{Accel, Arch, GuestReboot, Handover, MemoryBacking};
+use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
 use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
+use crate::values::Arch;
 use crate::xml::{Part, descend};
 use roxmltree::Node;
 

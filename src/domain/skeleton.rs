@@ -1,8 +1,7 @@
 //! What a new domain begins as; the rows do the rest.
 
-use crate::fleet::Arch;
 use crate::mark::render_mark;
-use crate::values::{FleetName, Uuid, VmName};
+use crate::values::{Arch, FleetName, Uuid, VmName};
 
 /// The skeleton of a new domain: whose it is, what no row manages, and what libvirt would otherwise choose.
 ///

@@ -24,6 +24,7 @@ fn libvirt() -> Libvirt {
         }),
         domains: Fact::NotObserved,
         paths: Default::default(),
+        claims: Default::default(),
     };
     Inventory::read(raw, &spec())
         .libvirt

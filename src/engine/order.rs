@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a step keeps busy while it is begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum Queue {
     /// Files, or a short call of libvirt.
     Work,
     /// A start: libvirt, the hook and QEMU.
@@ -15,7 +15,7 @@ pub(super) enum Lane {
     Watch,
 }
 
-impl Lane {
+impl Queue {
     pub(super) const ALL: [Self; 3] = [Self::Work, Self::Boot, Self::Watch];
 
     pub(super) fn of(step: &Step) -> Self {
@@ -30,7 +30,7 @@ impl Lane {
 /// Steps by their place in the plan.
 #[derive(Debug)]
 pub(super) struct Order {
-    lanes: Vec<Lane>,
+    queues: Vec<Queue>,
     /// How many needs of a step are not done yet; none for one that was begun or left out.
     unmet: Vec<Option<usize>>,
     dependants: Vec<Vec<usize>>,
@@ -42,7 +42,7 @@ impl Order {
     pub(super) fn new(steps: &[Step]) -> Self {
         let places: BTreeMap<&StepId, usize> = steps.iter().map(|step| &step.id).zip(0..).collect();
         let mut order = Self {
-            lanes: steps.iter().map(Lane::of).collect(),
+            queues: steps.iter().map(Queue::of).collect(),
             unmet: Vec::with_capacity(steps.len()),
             dependants: vec![Vec::new(); steps.len()],
             ready: [const { BTreeSet::new() }; 3],
@@ -62,14 +62,14 @@ impl Order {
         order
     }
 
-    /// How many steps go through a lane.
-    pub(super) fn count(&self, lane: Lane) -> usize {
-        self.lanes.iter().filter(|of| **of == lane).count()
+    /// How many steps go through a queue.
+    pub(super) fn count(&self, queue: Queue) -> usize {
+        self.queues.iter().filter(|of| **of == queue).count()
     }
 
-    /// Takes the next step of a lane that can be begun.
-    pub(super) fn take(&mut self, lane: Lane) -> Option<usize> {
-        let place = self.ready[lane as usize].pop_first()?;
+    /// Takes the next step of a queue that can be begun.
+    pub(super) fn take(&mut self, queue: Queue) -> Option<usize> {
+        let place = self.ready[queue as usize].pop_first()?;
         self.unmet[place] = None;
         Some(place)
     }
@@ -114,7 +114,7 @@ impl Order {
 
     fn enlist(&mut self, place: usize) {
         if self.unmet[place] == Some(0) {
-            self.ready[self.lanes[place] as usize].insert(place);
+            self.ready[self.queues[place] as usize].insert(place);
         }
     }
 }
@@ -123,7 +123,7 @@ impl Order {
 mod tests {
     use super::*;
 
-    /// Steps that keep no lane but the first busy, with the needs of each by place.
+    /// Steps that keep no queue but the first busy, with the needs of each by place.
     fn steps(needs: &[&[usize]]) -> Vec<Step> {
         let step = |(place, needs): (usize, &&[usize])| {
             let needs: Vec<_> = needs
@@ -142,35 +142,35 @@ mod tests {
     #[test]
     fn a_step_is_ready_when_all_that_it_needs_is_done() {
         let mut order = Order::new(&steps(&[&[], &[0], &[0, 1], &[]]));
-        assert_eq!(order.take(Lane::Work), Some(0));
-        assert_eq!(order.take(Lane::Work), Some(3));
-        assert_eq!((order.take(Lane::Work), order.is_dry()), (None, true));
+        assert_eq!(order.take(Queue::Work), Some(0));
+        assert_eq!(order.take(Queue::Work), Some(3));
+        assert_eq!((order.take(Queue::Work), order.is_dry()), (None, true));
         order.done(0);
-        assert_eq!(order.take(Lane::Work), Some(1));
+        assert_eq!(order.take(Queue::Work), Some(1));
         order.done(3);
         assert!(order.is_dry());
         order.done(1);
-        assert_eq!(order.take(Lane::Work), Some(2));
+        assert_eq!(order.take(Queue::Work), Some(2));
         assert_eq!(order.stop(), Vec::<usize>::new());
     }
 
     #[test]
     fn what_needs_a_failed_step_is_left_out_once_and_nothing_else() {
         let mut order = Order::new(&steps(&[&[], &[0], &[0, 1], &[], &[3, 2], &[3]]));
-        assert_eq!(order.take(Lane::Work), Some(0));
+        assert_eq!(order.take(Queue::Work), Some(0));
         let mut out = order.failed(0);
         out.sort_unstable();
         assert_eq!(out, [1, 2, 4]);
-        assert_eq!(order.take(Lane::Work), Some(3));
+        assert_eq!(order.take(Queue::Work), Some(3));
         order.done(3);
-        assert_eq!(order.take(Lane::Work), Some(5));
+        assert_eq!(order.take(Queue::Work), Some(5));
         assert_eq!(order.stop(), Vec::<usize>::new());
     }
 
     #[test]
     fn a_stop_leaves_out_what_was_not_begun_also_what_never_could_be() {
         let mut order = Order::new(&steps(&[&[], &[], &[7], &[0]]));
-        assert_eq!(order.take(Lane::Work), Some(0));
+        assert_eq!(order.take(Queue::Work), Some(0));
         assert_eq!(order.stop(), [1, 2, 3]);
         order.done(0);
         assert!(order.is_dry());

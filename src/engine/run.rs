@@ -1,11 +1,11 @@
 //! Performing steps: in their order, some at once, and of a failed one only what needs it left out.
 //!
-//! Three lanes run beside each other. Files and short calls go four at a time; starts, each of which keeps libvirt busy for
+//! Three queues run beside each other. Files and short calls go four at a time; starts, each of which keeps libvirt busy for
 //! as long as the hook and QEMU take, as many as the host boots at once; and what waits for a guest is looked at when that
 //! is due, and keeps no other step from being begun.
 
 use super::journal::stepped;
-use super::order::{Lane, Order};
+use super::order::{Order, Queue};
 use super::{Interruption, Monitor};
 use crate::host::waits::{Pace, Wait};
 use crate::host::{Begun, Host, Traces, Waiting};
@@ -59,7 +59,7 @@ struct State {
     /// The waits that no thread looks at now, the first that is due first.
     queue: BTreeSet<(Moment, usize)>,
     /// Lanes that got no thread of their own.
-    orphaned: Vec<Lane>,
+    orphaned: Vec<Queue>,
     ended: Vec<Option<Ended>>,
     took: Vec<Option<Duration>>,
     untold: Vec<Failure>,
@@ -103,14 +103,14 @@ fn run_on_threads(
 }
 
 impl<'a> Run<'a> {
-    /// Makes the threads of each lane. Without any, the steps are performed right here, one after another.
+    /// Makes the threads of each queue. Without any, the steps are performed right here, one after another.
     fn spawn<'scope>(&'scope self, scope: &'scope Scope<'scope, 'a>, stack: usize) {
         let mut made = 0;
-        for lane in Lane::ALL {
+        for queue in Queue::ALL {
             let before = made;
-            for _ in 0..self.threads(lane) {
+            for _ in 0..self.threads(queue) {
                 let thread = Builder::new().name("step".to_owned()).stack_size(stack);
-                match thread.spawn_scoped(scope, move || self.work(lane)) {
+                match thread.spawn_scoped(scope, move || self.work(queue)) {
                     Ok(_) => made += 1,
                     Err(error) => {
                         tracing::warn!(%error, "too few threads: steps are performed one after another");
@@ -119,36 +119,36 @@ impl<'a> Run<'a> {
                 }
             }
             if made == before {
-                self.lock().orphaned.push(lane);
+                self.lock().orphaned.push(queue);
             }
         }
         self.changed.notify_all();
         if made == 0 {
-            self.work(Lane::Work);
+            self.work(Queue::Work);
         }
     }
 
-    /// How many threads a lane can use.
-    fn threads(&self, lane: Lane) -> usize {
+    /// How many threads a queue can use.
+    fn threads(&self, queue: Queue) -> usize {
         let state = self.lock();
         let (boots, watched) = (
-            state.order.count(Lane::Boot),
-            state.order.count(Lane::Watch),
+            state.order.count(Queue::Boot),
+            state.order.count(Queue::Watch),
         );
-        match lane {
-            Lane::Work => state.order.count(Lane::Work).min(WORK_AT_ONCE),
-            Lane::Boot => boots.min(self.host.boots_at_once()),
-            Lane::Watch => (boots + watched).min(WATCH_AT_ONCE),
+        match queue {
+            Queue::Work => state.order.count(Queue::Work).min(WORK_AT_ONCE),
+            Queue::Boot => boots.min(self.host.boots_at_once()),
+            Queue::Watch => (boots + watched).min(WATCH_AT_ONCE),
         }
     }
 
-    fn work(&self, lane: Lane) {
+    fn work(&self, queue: Queue) {
         let mut state = self.lock();
         loop {
             if self.monitor.interruption() != Interruption::None {
                 state.stop();
             }
-            match state.next(lane) {
+            match state.next(queue) {
                 Next::Finish => break,
                 Next::Rest => state = self.wait(state, TICK),
                 Next::Begin(place) => {
@@ -290,7 +290,7 @@ impl State {
         }
     }
 
-    fn next(&mut self, lane: Lane) -> Next {
+    fn next(&mut self, queue: Queue) -> Next {
         if self.order.is_dry() && self.begun == 0 {
             // What is left needs something that is no step.
             self.stop();
@@ -298,12 +298,12 @@ impl State {
         if self.left == 0 {
             return Next::Finish;
         }
-        for lane in [lane].into_iter().chain(self.orphaned.clone()) {
-            if let Some(place) = self.order.take(lane) {
+        for queue in [queue].into_iter().chain(self.orphaned.clone()) {
+            if let Some(place) = self.order.take(queue) {
                 self.begun += 1;
                 return Next::Begin(place);
             }
-            if lane == Lane::Watch
+            if queue == Queue::Watch
                 && let Some((_, place)) = self.queue.pop_first()
                 && let Some((waiting, _)) = self.waits.get(&place)
             {

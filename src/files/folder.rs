@@ -196,7 +196,7 @@ impl Directory for Folder {
                 names.push(name);
             }
         }
-        names.sort();
+        names.sort_unstable();
         Ok(names)
     }
 

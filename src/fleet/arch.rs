@@ -1,233 +1,53 @@
-//! The architectures of guests: all that differs between them is one [`ArchFacts`] each, and there is no other list of them.
+//! The keys `arch` and `transport`: the words for what [`values`](crate::values) knows of architectures.
 
-use crate::fleetfile::{Field, Scalar, ValueType, Words, words};
+use crate::fleetfile::{Field, Scalar, ValueType, Words};
 use crate::problem::Checked;
-use crate::values::Size;
-use serde::{Serialize, Serializer};
-use std::fmt;
-use std::ops::Deref;
+use crate::values::{Arch, Transport};
 
-/// What differs between architectures.
-#[derive(Debug)]
-pub struct ArchFacts {
-    /// The word for it in a fleet file.
-    pub word: &'static str,
-    /// What other programs call it.
-    pub also_called: &'static [&'static str],
-    /// Whether a fleet file may say it; otherwise the word is the language's, and a later version does it.
-    pub is_supported: bool,
-    /// libvirt's name (`<os><type arch=…>`).
-    pub libvirt: &'static str,
-    /// How the devices of a new VM are attached unless the file says.
-    pub transport: Transport,
-    /// Whether its Debian kernels come with and without LPAE; those without do not reach PCI.
-    pub has_lpae_kernels: bool,
-    /// The most memory of a guest.
-    pub memory: Option<Limit<Size>>,
-    /// The most virtual CPUs of a guest.
-    pub vcpus: Limit<u32>,
-    /// So many bytes of a command line the kernel keeps (COMMAND_LINE_SIZE without the final NUL).
-    pub cmdline: usize,
-    /// What its kernels are.
-    pub kernels: &'static [KernelFormat],
-    /// The PE/COFF machine number of its kernels' EFI stubs.
-    pub efi_machine: u16,
-    /// The numbers of other EFI programs for it.
-    pub other_efi_machines: &'static [u16],
-}
-
-/// A limit, and why there is one.
-#[derive(Debug)]
-pub struct Limit<T> {
-    /// The most.
-    pub most: T,
-    /// Why, for people.
-    pub why: &'static str,
-}
-
-/// A kernel's format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KernelFormat {
-    /// A 32-bit ARM zImage; a device tree may be appended.
-    ZImage,
-    /// An arm64 Image.
-    Image,
-    /// A gzip'd arm64 Image.
-    ImageGz,
-    /// An arm64 EFI zboot image with a gzip'd payload.
-    Zboot,
-}
-
-words! {
-    /// How virtio devices are attached.
-    pub enum Transport {
-        /// Memory-mapped; what a kernel without LPAE needs on QEMU's `virt` machine.
-        Mmio = "mmio",
-        /// On the PCI bus, which a 32-bit kernel without LPAE does not reach.
-        Pci = "pci",
-    }
-    also_called ["virtio-mmio" = "mmio", "virtio-pci" = "pci"]
-}
-
-/// A guest's architecture, by its facts.
-#[derive(Clone, Copy)]
-pub struct Arch(&'static ArchFacts);
-
-/// The processors that a GICv2 serves (`GIC_NCPU` in QEMU's `arm_gic_common.h`): the interrupt controller of an emulated guest.
-pub const GICV2_VCPUS: u32 = 8;
-
-static ARMHF: ArchFacts = ArchFacts {
-    word: "armhf",
-    also_called: &["armv7l", "armv7", "armel", "arm"],
-    is_supported: true,
-    libvirt: "armv7l",
-    transport: Transport::Mmio,
-    has_lpae_kernels: true,
-    // QEMU's `virt` machine puts RAM at 1 GiB, and a kernel without LPAE, such as Debian's `armmp`, addresses 4 GiB.
-    memory: Some(Limit {
-        most: Size::from_bytes(3 << 30),
-        why: "its memory begins at 1 GiB, and a 32-bit kernel without LPAE sees nothing above 4 GiB",
-    }),
-    // What a 32-bit ARM kernel is built for (NR_CPUS).
-    vcpus: Limit {
-        most: 32,
-        why: "32-bit ARM kernels support no more",
-    },
-    cmdline: 1023,
-    kernels: &[KernelFormat::ZImage],
-    // The stub of a 32-bit kernel is marked as Thumb.
-    efi_machine: 0x01c2,
-    other_efi_machines: &[0x01c0, 0x01c4],
-};
-
-static ARM64: ArchFacts = ArchFacts {
-    word: "arm64",
-    also_called: &["aarch64"],
-    is_supported: false,
-    libvirt: "aarch64",
-    transport: Transport::Pci,
-    has_lpae_kernels: false,
-    memory: None,
-    vcpus: Limit {
-        most: 512,
-        why: "QEMU's `virt` machine takes no more",
-    },
-    cmdline: 2047,
-    kernels: &[
-        KernelFormat::Image,
-        KernelFormat::ImageGz,
-        KernelFormat::Zboot,
-    ],
-    efi_machine: 0xaa64,
-    other_efi_machines: &[],
-};
-
-/// How many a fleet file may name.
+/// How many architectures a fleet file may name.
 const SUPPORTED: usize = {
     let (mut at, mut count) = (0, 0);
     while at < Arch::ALL.len() {
-        count += Arch::ALL[at].0.is_supported as usize;
+        count += Arch::ALL[at].facts().is_supported as usize;
         at += 1;
     }
     count
 };
 
-/// The words for them.
-const WORDS: [&str; SUPPORTED] = {
-    let mut words = [""; SUPPORTED];
+/// The words for them, and the most virtual CPUs of a guest of any of them.
+const NAMED: ([&str; SUPPORTED], u32) = {
+    let (mut words, mut most) = ([""; SUPPORTED], 0);
     let (mut at, mut count) = (0, 0);
     while at < Arch::ALL.len() {
-        if Arch::ALL[at].0.is_supported {
-            words[count] = Arch::ALL[at].0.word;
+        let facts = Arch::ALL[at].facts();
+        if facts.is_supported {
+            words[count] = facts.word;
             count += 1;
+            if facts.vcpus.most > most {
+                most = facts.vcpus.most;
+            }
         }
         at += 1;
     }
-    words
+    (words, most)
 };
 
-impl Arch {
-    /// 32-bit ARM with hardware floating point.
-    pub const ARMHF: Self = Self(&ARMHF);
-    /// 64-bit ARM.
-    pub const ARM64: Self = Self(&ARM64);
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::ARMHF, Self::ARM64];
-
-    /// The architecture that libvirt calls this; none if armfleet boots no such guests.
-    #[must_use]
-    pub fn from_libvirt(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|arch| arch.libvirt == name)
-    }
-
-    /// Its facts.
-    #[must_use]
-    pub const fn facts(self) -> &'static ArchFacts {
-        self.0
-    }
-
-    /// The most virtual CPUs of a guest of any architecture that a fleet file may name.
-    pub(crate) const MOST_VCPUS: u32 = {
-        let (mut at, mut most) = (0, 0);
-        while at < Self::ALL.len() {
-            let facts = Self::ALL[at].0;
-            if facts.is_supported && facts.vcpus.most > most {
-                most = facts.vcpus.most;
-            }
-            at += 1;
-        }
-        most
-    };
-}
-
-impl Deref for Arch {
-    type Target = ArchFacts;
-    fn deref(&self) -> &ArchFacts {
-        self.0
-    }
-}
-
-impl PartialEq for Arch {
-    fn eq(&self, other: &Self) -> bool {
-        self.word == other.word
-    }
-}
-
-impl Eq for Arch {}
-
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word)
-    }
-}
-
-impl fmt::Debug for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arch({})", self.word)
-    }
-}
-
-impl Serialize for Arch {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word)
-    }
-}
+/// The most virtual CPUs of a guest of any architecture that a fleet file may name.
+pub(super) const MOST_VCPUS: u32 = NAMED.1;
 
 impl Scalar for Arch {
     type Value = Self;
 
-    const TYPE: ValueType = ValueType::Word(&WORDS);
+    const TYPE: ValueType = ValueType::Word(&NAMED.0);
 
     fn scalar(field: &Field<'_>) -> Checked<Self> {
         let (known, planned): (Vec<Self>, Vec<Self>) =
             Self::ALL.into_iter().partition(|arch| arch.is_supported);
         let known: Vec<_> = known.into_iter().map(|arch| (arch.word, arch)).collect();
-        let planned: Vec<_> = planned.into_iter().map(|arch| arch.0.word).collect();
+        let planned: Vec<_> = planned.into_iter().map(|arch| arch.facts().word).collect();
         let others = |arch: Self| {
-            arch.0
-                .also_called
-                .iter()
-                .map(move |name| (*name, arch.0.word))
+            let names = arch.facts().also_called.iter();
+            names.map(move |name| (*name, arch.facts().word))
         };
         let also_called: Vec<_> = Self::ALL.into_iter().flat_map(others).collect();
         field.word(Words {
@@ -238,29 +58,16 @@ impl Scalar for Arch {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
+impl Scalar for Transport {
+    type Value = Self;
 
-    /// What tells architectures apart tells one from another.
-    #[test]
-    fn no_two_architectures_share_a_name_a_kernel_format_or_an_efi_machine() {
-        let mut names = BTreeSet::new();
-        let mut machines = BTreeSet::new();
-        let mut kernels = Vec::new();
-        for arch in Arch::ALL {
-            let all = [arch.word, arch.libvirt].into_iter();
-            let all: BTreeSet<&str> = all.chain(arch.also_called.iter().copied()).collect();
-            assert!(all.into_iter().all(|name| names.insert(name)), "{arch}");
-            let numbers = [&[arch.efi_machine], arch.other_efi_machines].concat();
-            assert!(numbers.into_iter().all(|number| machines.insert(number)));
-            for format in arch.kernels {
-                assert!(!kernels.contains(format), "{format:?}");
-                kernels.push(*format);
-            }
-            assert_eq!(Arch::from_libvirt(arch.libvirt), Some(arch));
-        }
-        assert_eq!(Arch::from_libvirt("x86_64"), None);
+    const TYPE: ValueType = ValueType::Word(&["mmio", "pci"]);
+
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        field.word(Words {
+            known: &[("mmio", Self::Mmio), ("pci", Self::Pci)],
+            planned: &[],
+            also_called: &[("virtio-mmio", "mmio"), ("virtio-pci", "pci")],
+        })
     }
 }

@@ -33,7 +33,7 @@ map! {
         /// installs its own.
         seed: Option<Seed> {
             absent: "no start until the boot share holds a kernel with its initrd",
-            effect: Told("at the VM's next start, if its boot share has no kernel then"),
+            effect: Described("at the VM's next start, if its boot share has no kernel then"),
             example: "{ kernel: seed/vmlinuz, initrd: seed/initrd.img }",
         },
         /// How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the
@@ -54,12 +54,12 @@ map! {
     pub struct Seed, PartialSeed, "seed": "`boot.seed`", "boot.seed.", "it belongs under `boot.seed`" {
         /// The seed's kernel. Many VMs may have the same.
         kernel: HostPath as Beside {
-            required, effect: Told("at the VM's next start, if its boot share has no kernel then"),
+            required, effect: Described("at the VM's next start, if its boot share has no kernel then"),
             example: "seed/vmlinuz",
         },
         /// The seed's initrd, made for the seed's kernel.
         initrd: HostPath as Beside {
-            required, effect: Told("at the VM's next start, if its boot share has no kernel then"),
+            required, effect: Described("at the VM's next start, if its boot share has no kernel then"),
             example: "seed/initrd.img",
         },
     }

@@ -18,7 +18,7 @@ pub(crate) static FILE: &Map = keys! {
     /// The fleet's name, which marks its VMs as its own: armfleet changes and removes only domains with this mark.
     /// Choose one for each fleet file, and keep it.
     fleet: ValueType::Name => {
-        required, effect: Told("with another name, the VMs made so far are another fleet's, and are refused"),
+        required, effect: Described("with another name, the VMs made so far are another fleet's, and are refused"),
         example: "obs-workers", also_called: ["name"],
     }
     /// The VMs by name. A VM's name is also that of its libvirt domain. A VM that leaves the file is stopped and its

@@ -9,18 +9,18 @@ map! {
     /// What boots until the VM has a kernel of its own, on an empty disk.
     pub struct Install, PartialInstall, "install": "`install`", "install.", "it belongs under `install`" {
         /// The installer's kernel. Many VMs may have the same.
-        kernel: HostPath as Beside { required, effect: Told("when the VM is installed"), example: "netboot/vmlinuz" },
+        kernel: HostPath as Beside { required, effect: Described("when the VM is installed"), example: "netboot/vmlinuz" },
         /// The installer's initrd. What boots is a copy, to which `files` are added.
-        initrd: HostPath as Beside { required, effect: Told("when the VM is installed"), example: "netboot/initrd.gz" },
+        initrd: HostPath as Beside { required, effect: Described("when the VM is installed"), example: "netboot/initrd.gz" },
         /// The kernel's command line during the installation.
         cmdline: Cmdline {
-            required, effect: Told("when the VM is installed"),
+            required, effect: Described("when the VM is installed"),
             example: "console=ttyAMA0 auto=true priority=critical preseed/file=/preseed.cfg", also_called: ["append", "args"],
         },
         /// Files that the installer gets in its initrd: where they are there, and which files they are. They keep their
         /// permission bits.
         files: BTreeMap<HostPath, HostPath> as Files {
-            absent: "the installer's initrd stays as it is", effect: Told("when the VM is installed"),
+            absent: "the installer's initrd stays as it is", effect: Described("when the VM is installed"),
             example: "{ /preseed.cfg: preseed.cfg }",
         },
     }

@@ -17,7 +17,6 @@ mod uses;
 mod vm;
 
 pub use crate::yaml::FleetFile;
-pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use console::Console;
 pub use disk::{Disk, DiskFormat};

@@ -1,13 +1,13 @@
 //! A VM: its keys, and what can be wrong with them.
 
-use super::arch::{Arch, GICV2_VCPUS, Transport};
+use super::arch::MOST_VCPUS;
 use super::boot::{Boot, PartialSeed, not_within};
 use super::console::Console;
 use super::disk::{Disk, PartialDisk};
 use super::install::{Install, PartialInstall};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
-use crate::values::{Cmdline, MachineName, Size, VmName};
+use crate::values::{Arch, Cmdline, GICV2_VCPUS, MachineName, Size, Transport, VmName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ map! {
     {
         /// The guest's instruction set. `armhf` is 32-bit ARM with hardware floating point, libvirt's `armv7l`.
         arch: Arch {
-            required, effect: Told("when the VM is created; it cannot be changed later"),
+            required, effect: Described("when the VM is created; it cannot be changed later"),
             example: "armhf", also_called: ["architecture"],
         },
         /// The guest's memory, in whole MiB. An armhf guest has from 32MiB to 3GiB.
@@ -44,11 +44,11 @@ map! {
         /// after that. `apply --wait` waits until the VM runs the kernel that it installed; `apply --reinstall VM`
         /// erases the disk and installs again.
         install: Option<Install> {
-            absent: "nothing is installed", effect: Told("when the VM is created"),
+            absent: "nothing is installed", effect: Described("when the VM is created"),
             example: "{ kernel: vmlinuz, initrd: initrd.gz, cmdline: console=ttyAMA0 auto=true }",
         },
         /// The host that the VM is on. `local` is the machine on which armfleet runs.
-        host: String as Host { default: "local", effect: Told("when the VM is created"), example: "local" },
+        host: String as Host { default: "local", effect: Described("when the VM is created"), example: "local" },
         /// The profile whose keys the VM gets. The keys of its range and its own override them.
         profile: Option<String> as Option<Profile> { absent: "the VM has no profile", effect: Now, example: "worker" },
         /// How the guest is executed: `kvm` by the host's processor, `tcg` by QEMU's translator, which runs any guest
@@ -205,7 +205,7 @@ pub(crate) struct Vcpus;
 
 impl Scalar for Vcpus {
     type Value = u32;
-    const TYPE: ValueType = ValueType::Whole(1, Arch::MOST_VCPUS as u64);
+    const TYPE: ValueType = ValueType::Whole(1, MOST_VCPUS as u64);
     fn scalar(field: &Field<'_>) -> Checked<u32> {
         let count = field.whole()?;
         u32::try_from(count).map_err(|_| {

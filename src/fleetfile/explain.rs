@@ -143,7 +143,7 @@ pub(super) fn key_text(maps: &[&'static Map], map: &'static Map, key: &Key) -> K
         effect: match key.effect {
             Effect::Now => "when it is applied, also while the VM runs",
             Effect::NextBoot => "when the VM next starts",
-            Effect::Told(text) => text,
+            Effect::Described(text) => text,
         },
         example: example(maps, map, &format!("{}: {}", key.name, key.example)),
     }

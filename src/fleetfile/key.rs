@@ -43,8 +43,8 @@ pub(crate) enum Effect {
     Now,
     /// When the VM next starts.
     NextBoot,
-    /// As this text says.
-    Told(&'static str),
+    /// As this text describes.
+    Described(&'static str),
 }
 
 #[derive(Debug, Clone, Copy)]

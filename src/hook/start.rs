@@ -11,7 +11,7 @@ use crate::files::{
     Deadline, Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding,
     is_blank, later, open_plain, remove_file,
 };
-use crate::fleet::{Arch, Handover};
+use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::paths;
@@ -19,6 +19,7 @@ use crate::staging::{
     Choosing, Generations, MayNotInstall, ReceiptError, Rules, Said, may_install, stage_installer,
     wanted_id,
 };
+use crate::values::Arch;
 use std::fs;
 
 use std::os::unix::fs::MetadataExt;
@@ -154,7 +155,7 @@ impl<'a> Start<'a> {
         let share = share::open(&self.record.boot.share)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
-        let (mut trials, judged) = self.judge(share.as_ref());
+        let (mut trials, outcome) = self.decide(share.as_ref());
         let mut choosing = Choosing {
             record: self.record,
             generations,
@@ -173,28 +174,28 @@ impl<'a> Start<'a> {
             let asked_for = self.record.boot.wanted != Wanted::Auto;
             trials.begin(&staged.id, &staged.note, before, asked_for);
         }
-        self.keep(generations, &mut trials, judged);
+        self.keep(generations, &mut trials, outcome);
         switched
     }
 
-    /// Judges the last run.
-    fn judge(&mut self, share: Option<&Share>) -> (Trials, bool) {
+    /// Decides on the last run.
+    fn decide(&mut self, share: Option<&Share>) -> (Trials, bool) {
         let vm = &self.record.vm;
         let (mut trials, complaint) = trial::recall(self.root, vm);
         complaint.into_iter().for_each(|line| self.said.warn(line));
         let evidence = trial::take_evidence(self.root, vm, share);
-        let judged = trials.judge(&evidence, self.record.boot.confirm_within);
-        if let Some(judged) = &judged {
-            self.say(judged.to_string());
-            if let Err(fault) = trial::journal(self.root, vm, judged) {
+        let outcome = trials.decide(&evidence, self.record.boot.confirm_within);
+        if let Some(outcome) = &outcome {
+            self.say(outcome.to_string());
+            if let Err(fault) = trial::journal(self.root, vm, outcome) {
                 self.say(chain(&fault));
             }
         }
-        (trials, judged.is_some())
+        (trials, outcome.is_some())
     }
 
     /// Keeps the generations that may be booted again with what is known of them, and removes the others.
-    fn keep(&mut self, generations: &Generations<Folder>, trials: &mut Trials, judged: bool) {
+    fn keep(&mut self, generations: &Generations<Folder>, trials: &mut Trials, outcome: bool) {
         let kept: Vec<GenerationId> = generations
             .linked()
             .chain(trials.proved.clone())
@@ -202,7 +203,7 @@ impl<'a> Start<'a> {
             .collect();
         trials.retain(&kept);
         let vm = &self.record.vm;
-        let remembered = trial::remember(self.root, vm, trials, judged);
+        let remembered = trial::remember(self.root, vm, trials, outcome);
         let tidied = generations.tidy(&kept).map(|stays| {
             stays.into_iter().for_each(|line| self.said.warn(line));
         });

@@ -1,7 +1,7 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
 use crate::boot::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Judged, Ran, Trials,
+    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Ran, TrialOutcome, Trials,
 };
 use crate::files::{
     Directory as _, Draft, OpenFile as _, OwnFileError, Root, Share, append_line, chain, holding,
@@ -54,7 +54,7 @@ pub(super) fn remember(
     write().map_err(failed())
 }
 
-/// What the last run left behind. The stamps are taken away, so that no run is judged twice.
+/// What the last run left behind. The stamps are taken away, so that no run is outcome twice.
 pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> Evidence {
     let take = |path: String| {
         let (folder, name) = holding(root, &path).ok()?;
@@ -87,8 +87,12 @@ fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
     Some((seen, Confirmation::read(&bytes)?))
 }
 
-/// Adds a judgement to the journal.
-pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), OwnFileError> {
+/// Adds a decision to the journal.
+pub(super) fn journal(
+    root: &Root,
+    vm: &VmName,
+    outcome: &TrialOutcome,
+) -> Result<(), OwnFileError> {
     let (folder, name) = holding(root, paths::JOURNAL)?;
     let failed = || OwnFileError::new("write", &folder.at(name));
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -99,7 +103,7 @@ pub(super) fn journal(root: &Root, vm: &VmName, judged: &Judged) -> Result<(), O
             vm,
             "trial",
             Action::Change,
-            judged.to_string(),
+            outcome.to_string(),
         )),
     };
     let line = render_entry(&entry).map_err(io::Error::other);

@@ -4,11 +4,14 @@ use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
 use crate::domain::applied_source;
 use crate::inventory::{
-    Fact, FileKind, Libvirt, Look, Query, RawFile, RawInventory, SNAPSHOT_FORMAT, way_rules,
+    Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT,
+    claims, follow, way_rules,
 };
 use crate::mark::read_record;
+use crate::paths::own_part;
 use crate::trust::{Rules, StopKind, Walk};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A host that can only be looked at, by type.
 pub struct Observer<R>(pub R);
@@ -63,13 +66,40 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     for (path, look) in &query.paths {
         see_way(reads, (path, *look), &rules, &mut paths);
     }
+    let claims = see_claims(reads, &domains, &paths);
     RawInventory {
         format: SNAPSHOT_FORMAT.to_owned(),
         at: reads.now(),
         libvirt,
         domains,
         paths,
+        claims,
     }
+}
+
+/// Looks at what domains use and was not looked at yet, each thing and each folder once: two names of one thing, and a
+/// thing within another, are told by numbers. What armfleet stages for a domain is no user's.
+fn see_claims(
+    reads: &impl Reads,
+    domains: &Fact<Vec<RawDomain>>,
+    paths: &BTreeMap<String, Fact<RawFile>>,
+) -> BTreeMap<String, Fact<RawFile>> {
+    let mut claimed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
+    claimed.extend(domains.present().into_iter().flatten().flat_map(claims));
+    claimed.retain(|path| own_part(path).is_none());
+    let mut seen = BTreeMap::new();
+    for path in claimed {
+        let mut look = |path: &str| {
+            let known = paths.get(path).or_else(|| seen.get(path)).cloned();
+            known.unwrap_or_else(|| {
+                let fact = reads.look(path, Look::Link);
+                seen.insert(path.to_owned(), fact.clone());
+                fact
+            })
+        };
+        follow(&path, |next| Some(look(&next.path)));
+    }
+    seen
 }
 
 /// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead. Tells whether
@@ -118,7 +148,7 @@ fn was_applied(path: &str, paths: &BTreeMap<String, Fact<RawFile>>) -> bool {
         record.is_ok_and(|record| {
             let devices = record.applied.devices.iter();
             let mut sources = devices.filter_map(|(id, device)| applied_source(id, device));
-            sources.any(|source| source == path)
+            (record.applied.console_log() == Some(path) || sources.any(|source| source == path))
                 && !record
                     .applied
                     .guarded

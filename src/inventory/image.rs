@@ -20,17 +20,23 @@ const VDI: (usize, [u8; 4]) = (0x40, [0x7f, 0x10, 0xda, 0xbe]);
 /// And nearly all of them begin so.
 const VDI_TEXT: &[u8] = b"<<< ";
 
+/// So many bytes tell a log from a disk image.
+pub const LOG_HEAD_LENGTH: usize = 4096;
+
+/// What a raw image has where, and what that makes it.
+const RAW_MAGICS: [(usize, &[u8], &str); 5] = [
+    (0, b"LUKS\xba\xbe", "an encrypted disk"),
+    (0, b"XFSB", "a file system"),
+    (0x1fe, b"\x55\xaa", "a disk with partitions"),
+    (0x200, b"EFI PART", "a disk with partitions"),
+    (0x438, b"\x53\xef", "a file system"),
+];
+
 impl RawFile {
     /// The format that an image begins as, if that is another one than raw.
     #[must_use]
     pub fn foreign_format(&self) -> Option<&'static str> {
-        let head = bytes(self.head.as_deref()?);
-        let is_vdi = head.starts_with(VDI_TEXT)
-            || head
-                .get(VDI.0..)
-                .is_some_and(|rest| rest.starts_with(&VDI.1));
-        let named = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
-        named.map(|(_, name)| *name).or(is_vdi.then_some("VDI"))
+        foreign_format(&bytes(self.head.as_deref()?))
     }
 
     /// What tells this file or folder from anything else that is put in its place.
@@ -47,6 +53,31 @@ impl RawFile {
             }),
         }
     }
+}
+
+fn foreign_format(head: &[u8]) -> Option<&'static str> {
+    let is_vdi = head.starts_with(VDI_TEXT) || has_at(head, VDI.0, &VDI.1);
+    let named = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
+    named.map(|(_, name)| *name).or(is_vdi.then_some("VDI"))
+}
+
+fn has_at(head: &[u8], offset: usize, magic: &[u8]) -> bool {
+    let rest = head.get(offset..);
+    rest.is_some_and(|rest| rest.starts_with(magic))
+}
+
+/// What a file begins as, if that is a disk image and no console log. Of a log a few bytes may be secret, so this is all
+/// that is kept of them.
+#[must_use]
+pub fn begins_as(head: &[u8]) -> Option<Box<str>> {
+    if let Some(format) = foreign_format(head) {
+        return Some(format!("a {format} image").into());
+    }
+    let raw = RAW_MAGICS.iter();
+    let mut raw = raw.filter(|(offset, magic, _)| has_at(head, *offset, magic));
+    let is_blank = !head.is_empty() && head.iter().all(|byte| *byte == 0);
+    let what = raw.next().map(|(_, _, what)| *what);
+    what.or(is_blank.then_some("an empty disk")).map(Box::from)
 }
 
 /// The bytes of a text in hexadecimal, as far as it is one.
@@ -74,6 +105,7 @@ mod tests {
             ctime_ns: 4,
             born_ns: None,
             acl: None,
+            links: Some(1),
         };
         RawFile {
             head: Some(head.iter().map(|byte| format!("{byte:02x}")).collect()),

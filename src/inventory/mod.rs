@@ -3,8 +3,10 @@
 //! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
 //! keeps fields, digests and raw text, and no trees.
 
+mod claims;
 mod facts;
 mod image;
+mod judged;
 mod libvirt;
 mod lifecycle;
 mod query;
@@ -12,7 +14,10 @@ mod raw;
 mod redaction;
 mod way;
 
+pub use claims::claims;
 pub use facts::{Facts, SeenFact};
+pub use image::{LOG_HEAD_LENGTH, begins_as};
+pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
@@ -20,9 +25,9 @@ pub use raw::{
     Fact, FileKind, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile, RawInventory,
     RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
-pub use way::{Unseen, way_rules};
 
 pub use redaction::Redaction;
+pub use way::{Spot, Way, follow};
 
 use crate::fleet::Spec;
 use crate::mark::{Hold, OwnerMark, Record, read_hold, read_key, read_record, render_record};
@@ -30,6 +35,7 @@ use crate::paths;
 use crate::values::{FleetName, HostKey, VmName};
 use crate::xml;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -48,6 +54,7 @@ pub struct Inventory {
     /// When all this was seen, in seconds since 1970-01-01 UTC.
     at: u64,
     paths: BTreeMap<String, Fact<RawFile>>,
+    claims: BTreeMap<String, Fact<RawFile>>,
 }
 
 /// One domain as it was seen.
@@ -63,6 +70,8 @@ pub struct Domain {
     pub mark: Fact<OwnerMark>,
     /// The images, devices and folders that its definition names as sources.
     pub sources: Vec<String>,
+    /// Every file and folder that it uses, by its definition or its process.
+    pub claims: Vec<String>,
 }
 
 /// A record as it was found.
@@ -134,6 +143,7 @@ impl Inventory {
             libvirt: raw.libvirt.try_map(|raw| Libvirt::read(&raw)),
             domains,
             paths: raw.paths,
+            claims: raw.claims,
             redaction: Arc::new(redaction),
         }
     }
@@ -221,6 +231,7 @@ impl Domain {
                 sources_in(&document),
             ))
         });
+        let claims = claims(&raw).into_iter().map(Cow::into_owned).collect();
         let digest = raw.inactive.present().map(|text| digest(text));
         let state = RunState::read(raw.state, raw.reason);
         let (mark, sources) = match parsed {
@@ -233,6 +244,7 @@ impl Domain {
             digest,
             mark,
             sources,
+            claims,
             raw,
         }
     }

@@ -76,7 +76,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((disk.path.parent().to_owned(), Look::Room));
     }
     if let Some(log) = &vm.console.log {
-        looks.extend([stat(log.as_str()), stat(log.parent())]);
+        looks.extend([(log.to_string(), Look::Log), stat(log.parent())]);
     }
     looks
 }

@@ -58,20 +58,28 @@ pub enum Look {
     Image,
     /// A folder, and how much room its file system has.
     Room,
+    /// A console's log: what it begins as, if that is no log. Of its text nothing is told.
+    Log,
 }
 
 impl Look {
     /// Whether what others than root may have put there is opened, and not only looked at from outside.
     #[must_use]
     pub const fn opens(self) -> bool {
-        matches!(self, Self::Share | Self::Image)
+        matches!(self, Self::Share | Self::Image | Self::Log)
     }
 
     /// Whether the target of a symbolic link is told.
     #[must_use]
     pub const fn tells_target(self) -> bool {
         match self {
-            Self::Stat | Self::Digest | Self::Link | Self::Share | Self::Image | Self::Room => true,
+            Self::Stat
+            | Self::Digest
+            | Self::Link
+            | Self::Share
+            | Self::Image
+            | Self::Room
+            | Self::Log => true,
             Self::Text
             | Self::Folder
             | Self::Generation
@@ -124,6 +132,10 @@ pub struct RawInventory {
     pub domains: Fact<Vec<RawDomain>>,
     /// The paths of the query, and what they led to.
     pub paths: BTreeMap<String, Fact<RawFile>>,
+    /// What domains use, and the folders on the way there, where the query does not name it. No more than `lstat` and the
+    /// targets of links.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Fact<RawFile>>,
 }
 
 /// What libvirt says of itself and the host.
@@ -184,6 +196,9 @@ pub struct RawFile {
     /// The first [`HEAD_LENGTH`] bytes of an image that holds any, in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// What a file that is no console log begins as, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins_as: Option<Box<str>>,
     /// How many bytes its file system has left for users without privileges, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
@@ -223,6 +238,9 @@ pub struct RawStat {
     /// group's right to write in `mode`, it lets nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl: Option<Vec<Writer>>,
+    /// How many names a file has; none of anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<u32>,
 }
 
 impl RawFile {
@@ -236,6 +254,7 @@ impl RawFile {
             no_text: None,
             blank: None,
             head: None,
+            begins_as: None,
             free: None,
             entries: None,
             cut: false,

@@ -1,55 +1,80 @@
-//! Who besides root decides where the paths of a VM lead.
+//! Where a path leads, as the host's file systems number what is there: two names of one thing are told by that.
 
-use super::{Fact, FileKind, Inventory, Libvirt, RawFile};
-use crate::paths;
-use crate::trust::{End, Rules, Verdict, judge};
-use std::collections::BTreeMap;
+use super::raw::{Fact, RawFile};
+use super::{Inventory, RawStat};
+use crate::trust::{End, Next, Rules, StopKind, Walk};
+use std::borrow::Borrow;
 
-/// Why something on a way was not seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unseen {
-    /// It was not looked at.
-    NotObserved,
-    /// It could not be; why.
-    Unreadable(String),
+/// A file or folder as its file system numbers it; of one that is not there yet, its folder's numbers and its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    dev: u64,
+    ino: u64,
+    name: String,
 }
 
-/// By what ways are judged on a host of which this was seen, with folders that are taken as they are.
-#[must_use]
-pub fn way_rules(
-    libvirt: Option<&Libvirt>,
-    paths: &BTreeMap<String, Fact<RawFile>>,
-    taken: impl IntoIterator<Item = String>,
-) -> Rules {
-    let sockets = paths::LIBVIRT_SOCKETS.iter();
-    let sockets = sockets.filter_map(|path| paths.get(*path)?.present());
-    let equals = sockets.filter_map(|socket| {
-        let stat = &socket.stat;
-        let takes_orders = stat.kind == FileKind::Special && stat.mode & 0o020 != 0;
-        takes_orders.then_some(stat.gid)
-    });
-    Rules {
-        qemu: libvirt.and_then(|libvirt| libvirt.qemu_owner),
-        equals: equals.collect(),
-        taken: taken.into_iter().collect(),
+/// Where a path leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The folders that it leads through, the root first.
+    pub folders: Vec<Spot>,
+    /// What it leads to, if that much could be seen.
+    pub end: Option<Spot>,
+}
+
+/// Goes the way of a path, every link followed as the kernel does; `look` sees what is there.
+pub fn follow<F: Borrow<Fact<RawFile>>>(
+    path: &str,
+    mut look: impl FnMut(&Next) -> Option<F>,
+) -> Way {
+    let rules = Rules::default();
+    let mut walk = Walk::to(path, End::Image, &rules);
+    let mut way = Way::default();
+    while let Some(next) = walk.next() {
+        way.folders.truncate(next.depth);
+        let seen = look(&next);
+        match seen.as_ref().map(Borrow::borrow) {
+            Some(Fact::Present(file)) => {
+                let Some(stop) = file.stop() else { break };
+                let is_link = matches!(stop.kind, StopKind::Link(_));
+                if next.is_last && !is_link {
+                    way.end = Some(Spot::of(&file.stat));
+                } else if !is_link {
+                    way.folders.push(Spot::of(&file.stat));
+                }
+                walk.see(Some(stop));
+            }
+            Some(Fact::Absent) => {
+                let folder = way.folders.last().filter(|_| next.is_last);
+                way.end = folder.map(|folder| Spot {
+                    name: next.name,
+                    ..folder.clone()
+                });
+                break;
+            }
+            _ => break,
+        }
+    }
+    way
+}
+
+impl Spot {
+    fn of(stat: &RawStat) -> Self {
+        Self {
+            dev: stat.dev,
+            ino: stat.ino,
+            name: String::new(),
+        }
     }
 }
 
 impl Inventory {
-    /// By what ways are judged on this host, with folders that are taken as they are.
+    /// Where a path leads, as far as it was seen.
     #[must_use]
-    pub fn way_rules(&self, taken: impl IntoIterator<Item = String>) -> Rules {
-        way_rules(self.libvirt.present(), &self.paths, taken)
-    }
-
-    /// Judges the way of a path by what was seen.
-    #[must_use]
-    pub fn way(&self, path: &str, end: End, rules: &Rules) -> Verdict<Unseen> {
-        judge(path, end, rules, |path| match self.path(path) {
-            Fact::Present(file) => file.stop().map(Some).ok_or(Unseen::NotObserved),
-            Fact::Absent => Ok(None),
-            Fact::NotObserved => Err(Unseen::NotObserved),
-            Fact::Unreadable(why) => Err(Unseen::Unreadable(why.clone())),
+    pub fn way(&self, path: &str) -> Way {
+        follow(path, |next| {
+            let seen = self.paths.get(&next.path);
+            seen.or_else(|| self.claims.get(&next.path))
         })
     }
 }

@@ -29,7 +29,7 @@ pub struct DeviceId {
 /// The kernel command line: the one property in which there may be secrets.
 pub const CMDLINE: PropertyId = PropertyId::new("cmdline");
 
-/// The file of the console log.
+/// The file to which the console's output is appended.
 pub const CONSOLE_LOG: PropertyId = PropertyId::new("console log");
 
 impl PropertyId {

@@ -1,5 +1,6 @@
 //! What all parts of planning share: what they look at, and what they add to the plan.
 
+use super::claims::Claims;
 use super::step::{Act, Step, StepId};
 use super::{About, Notice, Policy, Refusal, Unknown};
 use crate::domain::{Cause, RowChange};
@@ -16,8 +17,8 @@ pub(super) struct PlanInput<'a> {
     pub inventory: &'a Inventory,
     pub libvirt: &'a Libvirt,
     pub domains: &'a BTreeMap<String, Domain>,
-    /// Path to the names of the domains that use it.
-    pub users: BTreeMap<&'a str, Vec<&'a str>>,
+    /// What domains and VMs use.
+    pub claims: Claims<'a>,
     pub policy: &'a Policy,
 }
 

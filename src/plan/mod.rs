@@ -6,6 +6,7 @@
 mod about;
 mod builder;
 mod capacity;
+mod claims;
 mod copies;
 mod extraction;
 mod folders;

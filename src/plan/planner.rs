@@ -1,6 +1,7 @@
 //! The pure function: which parts plan what, in which order.
 
 use super::builder::{PlanBuilder, PlanInput};
+use super::claims::Claims;
 use super::step::{Act, Step, StepId};
 use super::{About, Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
 use crate::domain::Cause;
@@ -24,7 +25,7 @@ pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
                 inventory,
                 libvirt,
                 domains,
-                users: users(domains),
+                claims: Claims::new(spec, domains, inventory),
                 policy,
             };
             plan_host(&input, &mut builder);
@@ -153,14 +154,4 @@ fn note_clones(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
             );
         }
     }
-}
-
-fn users(domains: &BTreeMap<String, Domain>) -> BTreeMap<&str, Vec<&str>> {
-    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, domain) in domains {
-        for path in &domain.sources {
-            users.entry(path).or_default().push(name);
-        }
-    }
-    users
 }

@@ -305,4 +305,14 @@ codes! {
         why: "Whoever can write to a folder on the way to an image, a boot share or a console log can put something else in its place between the plan and the start, such as a link to any file of the host; root and QEMU would then open, own or write that file.",
         remedy: "Give the folder to root alone (`chown root: DIR; chmod go-w DIR`), or move the VM's files to one that is. If all who can write there may do anything on this host anyway, list the folder under `hosts: { local: { trust: [DIR] } }` in the fleet file.",
     }
+    /// A path of a VM that another domain uses, that is inside of one, or that has one in it.
+    PathInUse = "path-in-use" {
+        why: "Two guests that write one image destroy it, and a guest can change everything in its boot share. Paths are compared, and what they lead to: a hard link, a symbolic link or a bind mount is another name of the same thing. Every domain of the host counts, by its definition and by what it runs with: its disks with their backing files, shares, logs, kernels and firmware variables.",
+        remedy: "Give the VM a path of its own, or remove the other domain; the message names it.",
+    }
+    /// A console log that could be another file.
+    ConsoleLog = "console-log" {
+        why: "libvirt's log daemon, as root, opens whatever is at the path, appends what the guest prints, and renames it when it is large: an image would be lost, and a file that root's programs read would take the guest's words. So a log is a plain file of root's with one name, which ends in `.log` and is below /var/log or in the folder of one of the VM's images. The log that was applied before stays.",
+        remedy: "Set `console.log` to a path such as /var/log/NAME.log, or move what is there away; the message says which.",
+    }
 }

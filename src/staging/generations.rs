@@ -13,9 +13,9 @@ use crate::files::{
     ChangedMeanwhile, Deadline, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, Timed,
     copy_hashed, create, digest, read_named, sync_folder,
 };
-use crate::fleet::Arch;
 use crate::format::FormatError;
 use crate::paths;
+use crate::values::Arch;
 use rustix::fs::{FileType, RenameFlags};
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,30 +1,32 @@
 //! What is seen in a share.
 
-use crate::boot::{BootFileName, Candidate, Identity, Listing, Origin, is_of_interest, read_share};
+use crate::boot::{
+    BootFileName, Candidate, Identity, Listing, Origin, ShareContents, is_of_interest, read_share,
+};
 use crate::files::BootShare;
-use std::collections::BTreeMap;
 use std::io;
 
 /// What was seen in it.
-pub(super) struct Seen {
+pub(super) struct Seen<S: BootShare> {
     pub(super) listing: Listing,
-    identities: BTreeMap<BootFileName, Identity>,
+    contents: ShareContents<S::Stat>,
 }
 
-impl Seen {
+impl<S: BootShare> Seen<S> {
     /// Looks at everything that can matter for the choice of a pair.
-    pub(super) fn of<S: BootShare>(share: &S) -> io::Result<Self> {
-        let named = |name: &[u8]| BootFileName::new(name).ok();
+    pub(super) fn of(share: &S) -> io::Result<Self> {
         let contents = read_share(share, |name| {
-            named(name).is_some_and(|name| is_of_interest(&name))
+            BootFileName::new(name).is_ok_and(|name| is_of_interest(&name))
         })?;
-        let entries = contents.entries.iter();
-        let identities =
-            entries.filter_map(|(name, (stat, _))| Some((named(name)?, S::identity_of(stat))));
         Ok(Self {
             listing: contents.listing(),
-            identities: identities.collect(),
+            contents,
         })
+    }
+
+    fn identity(&self, name: &str) -> Option<Identity> {
+        let (stat, _) = self.contents.entries.get(name.as_bytes())?;
+        Some(S::identity_of(stat))
     }
 
     /// What a candidate's kernel and initrd were when they were chosen.
@@ -33,8 +35,8 @@ impl Seen {
         let origin = |name: &BootFileName, link: Option<&str>| {
             Some(Origin {
                 name: name.to_string(),
-                link: link.and_then(|link| self.identities.get(link)).copied(),
-                file: *self.identities.get(name)?,
+                link: link.and_then(|link| self.identity(link)),
+                file: self.identity(name.as_str())?,
             })
         };
         Some((

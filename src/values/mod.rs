@@ -1,5 +1,6 @@
-//! Names, paths, sizes and times, each checked where it enters. They mean nothing of libvirt or YAML.
+//! Names, paths, sizes and times, each checked where it enters, and what is known of architectures. They mean nothing of libvirt or YAML.
 
+mod arch;
 mod identity;
 mod key;
 mod name;
@@ -8,6 +9,7 @@ pub(crate) mod size;
 mod template;
 mod time;
 
+pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use identity::domain_uuid;
 pub use key::HostKey;
 pub(crate) use name::NAME_LIMIT;

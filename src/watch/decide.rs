@@ -116,7 +116,7 @@ pub enum Act {
     Again(Moment),
 }
 
-/// Judges.
+/// Decides.
 #[must_use]
 pub fn decide(seen: &Seen, heard: Heard, now: Moment) -> Decision {
     if seen.record.on_guest_reboot != GuestReboot::ColdBoot || seen.is_another_domain() {

@@ -125,6 +125,7 @@ impl State {
             ctime_ns: time,
             born_ns: None,
             acl: None,
+            links: Some(1),
         };
         Fact::Present(RawFile {
             text: Some(text.clone()),

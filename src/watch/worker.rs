@@ -2,8 +2,8 @@
 
 use super::decide::{Act, Heard, Holding, OnTrial, Seen, begun, decide, failed};
 use crate::boot::{
-    CONFIRMATION, Confirmation, Evidence, GuestStop, HookNote, Identity, Judged, Ran, STOP_NOTE,
-    Trials, read_uptime,
+    CONFIRMATION, Confirmation, Evidence, GuestStop, HookNote, Identity, Ran, STOP_NOTE,
+    TrialOutcome, Trials, read_uptime,
 };
 use crate::format::UPGRADE;
 use crate::host::guests::{Guests, Happening};
@@ -181,7 +181,7 @@ impl Worker<'_> {
         fresh.then(|| GuestStop::read(&text)).flatten()
     }
 
-    /// What the present run's kernel still has to show, as the next start will judge it.
+    /// What the present run's kernel still has to show, as the next start will decide on it.
     fn trial(&self, record: &Record) -> Result<Option<OnTrial>, CallError> {
         let Some(within) = record.boot.confirm_within else {
             return Ok(None);
@@ -199,8 +199,8 @@ impl Worker<'_> {
             ran: Ran::For(within),
             confirmation: self.confirmation(record),
         };
-        Ok(match trials.judge(&evidence, Some(within)) {
-            Some(Judged::Failed(kernel, _)) => Some(OnTrial {
+        Ok(match trials.decide(&evidence, Some(within)) {
+            Some(TrialOutcome::Failed(kernel, _)) => Some(OnTrial {
                 kernel,
                 within,
                 until: Moment(0).after(started.saturating_add(within)),

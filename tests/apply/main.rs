@@ -16,6 +16,7 @@ mod install;
 mod kept;
 mod later;
 mod outside;
+mod places;
 mod property;
 mod removal;
 mod secrets;

@@ -39,7 +39,7 @@ const ORDINARY: [Host; 30] = [
     ("an image that QEMU had", "/srv/vm.img file 64055:64055", "", ""),
     ("a log of before", "/var/log/vm.log file 0:0", "log=/var/log/vm.log", ""),
     ("root's folder in /tmp", "/tmp 0:0 1777, /tmp/vms 0:0 755", "disk=/tmp/vms/x.img share=/tmp/vms/b", ""),
-    ("root's log in /tmp", "/tmp 0:0 1777, /tmp/vm.log file 0:0", "log=/tmp/vm.log", ""),
+    ("root's log in everyone's folder", "/var/log/vms 0:0 1777, /var/log/vms/vm.log file 0:0", "log=/var/log/vms/vm.log", ""),
     ("a pair that CI built as another user", "/home/ci 1000:1000 755, /home/ci/k file 1000:1000, /home/ci/i file 1000:1000",
         "seed=/home/ci/k,/home/ci/i", ""),
     ("group libvirt, root's equal", "SOCKET/srv/vms 0:113 2775", "disk=/srv/vms/x.img",

@@ -4,8 +4,8 @@
 use crate::kernels::whole;
 use armfleet::boot::{FileNote, GenerationId, Origin, PairNote, PairSource, Sha256Hex, Trials};
 use armfleet::files::{Deadline, Directory, LinkInTheWay, OpenFile, copy_hashed, digest};
-use armfleet::fleet::Arch;
 use armfleet::staging::{Generations, Incoming, Rules, StageError};
+use armfleet::values::Arch;
 use rustix::fs::{FileType, RenameFlags};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 

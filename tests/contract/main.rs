@@ -88,6 +88,11 @@ fn ways_in_memory_hold_the_contract() {
 }
 
 #[test]
+fn what_domains_use_costs_a_look_each() {
+    ways::what_domains_use_costs_a_look_each(&memory());
+}
+
+#[test]
 fn real_ways_hold_the_contract() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("srv")).unwrap();

@@ -2,6 +2,7 @@
 
 use armfleet::fleet::read_fleet;
 use armfleet::host::intercept::{Intercepted, Recording};
+use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::host::{Inspect, Observer};
 use armfleet::inventory::{Fact, Look, Query, RawInventory, query};
@@ -110,4 +111,41 @@ fn names(seen: &RawInventory) -> Vec<&str> {
 
 fn target<'a>(seen: &'a RawInventory, path: &str) -> Option<&'a str> {
     seen.paths[path].present()?.text.as_deref()
+}
+
+/// What domains use is looked at once, and the folders that it is in.
+pub(crate) fn what_domains_use_costs_a_look_each(host: &Memory) {
+    let observer = Observer(Intercepted {
+        calls: host.clone(),
+        by: Recording::default(),
+    });
+    let looks = || {
+        let before = observer.0.by.calls().len();
+        let seen = observer.observe(&Query::default()).unwrap();
+        let calls = observer.0.by.calls();
+        let looks = calls[before..]
+            .iter()
+            .filter(|call| call.call.starts_with("look "));
+        (looks.count(), seen)
+    };
+    assert_eq!(looks().0, 0);
+    host.make_folder("/vms", 0o755, None).unwrap();
+    for number in 0..1000 {
+        host.put_file(&format!("/vms/{number}.img"), "").unwrap();
+        let disk = format!("<source file='/vms/{number}.img'/><target dev='vda' bus='virtio'/>");
+        host.define(&format!(
+            "<domain type='qemu'><name>d{number}</name><memory>1024</memory><os><type arch='armv7l' machine='virt'>hvm</type>\
+             </os><devices><disk type='file' device='disk'>{disk}</disk></devices></domain>"
+        ))
+        .unwrap();
+    }
+    let (count, seen) = looks();
+    // `/`, `/vms` and the images.
+    assert_eq!(count, 1002);
+    assert!(seen.paths.is_empty() && seen.claims.len() == 1002);
+    let image = seen.claims["/vms/7.img"].present().unwrap();
+    assert_eq!(
+        (&image.head, &image.sha256, image.blank),
+        (&None, &None, None)
+    );
 }

@@ -99,7 +99,7 @@ fn a_disk_that_another_domain_uses_is_refused() {
     assert_eq!(host.apply().code, Some(3));
     let planned = host.planned(3);
     assert!(
-        planned.contains("! armhf-vm: /srv/armhf-vm.img is used by domain theirs\n"),
+        planned.contains("! armhf-vm: /srv/armhf-vm.img is used by domain theirs [path-in-use]\n"),
         "{planned}"
     );
     assert_eq!(host.read(DISK), "theirs");

@@ -8,7 +8,7 @@ use crate::host::{GuestFiles, Output, TestHost, WORK};
 pub(crate) const VM: &str = "armhf-vm";
 pub(crate) const SHARE: &str = "/srv/armhf-vm-boot";
 pub(crate) const DISK: &str = "/srv/armhf-vm.img";
-pub(crate) const CONSOLE: &str = "/var/log/armhf-vm.console";
+pub(crate) const CONSOLE: &str = "/var/log/armhf-vm.log";
 pub(crate) const RECORD: &str = "/var/lib/armfleet/vms/armhf-vm/record.json";
 pub(crate) const JOURNAL: &str = "/var/lib/armfleet/journal.jsonl";
 pub(crate) const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";

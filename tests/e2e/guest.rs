@@ -70,7 +70,7 @@ fn it_reports_what_its_domain_gives_it() {
         );
     }
     assert!(
-        host.console("/var/log/armhf-vm.console")
+        host.console("/var/log/armhf-vm.log")
             .contains("guest: boot mounted\n")
     );
 }

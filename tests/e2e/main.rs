@@ -34,6 +34,7 @@ mod memory;
 mod moved;
 mod own_folders;
 mod ownership;
+mod places;
 mod plans;
 mod read_only;
 mod releases;

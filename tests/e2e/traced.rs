@@ -82,7 +82,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "/run/virtlogd.pid",
             "/var/log/libvirt/**",
             CONSOLE,
-            "/var/log/leaving.console",
+            "/var/log/leaving.log",
         ],
     ),
 ];

@@ -145,6 +145,11 @@ enum Event {
         of_qemu: bool,
     },
     CreateSocket(String),
+    /// `ln`, or of a folder `mount --bind`
+    Bind {
+        path: String,
+        to: String,
+    },
     /// A file or a folder with all in it
     Remove(String),
     /// `chown` to a user and their group of the same number, and `chmod`, in octal
@@ -326,6 +331,7 @@ impl Event {
                 };
                 host.make_folder(path, mode, Some(owner)).unwrap();
             }
+            Self::Bind { path, to } => host.bind(path, to).unwrap(),
             Self::CreateSocket(path) => host.put_special(path).unwrap(),
             Self::Remove(path) => host.remove(path),
             Self::Own { path, uid, mode } => {

@@ -67,7 +67,7 @@ fn said(kernel: &str, ino: u64) -> Evidence {
 fn with_proved() -> Trials {
     let mut trials = Trials::default();
     start(&mut trials, "1");
-    trials.judge(&ran(600), None);
+    trials.decide(&ran(600), None);
     trials
 }
 
@@ -76,14 +76,14 @@ fn a_pair_that_gives_no_sign_three_times_fails_and_gives_way() {
     let mut trials = with_proved();
     for strike in 1..STRIKES {
         let id = start(&mut trials, "2");
-        let judged = trials.judge(&ran(3), None);
-        assert_eq!(judged, Some(Judged::Strike("2".to_owned(), strike)));
+        let outcome = trials.decide(&ran(3), None);
+        assert_eq!(outcome, Some(TrialOutcome::Strike("2".to_owned(), strike)));
         assert_eq!(trials.failure(&id), None);
     }
     let id = start(&mut trials, "2");
-    let judged = trials.judge(&ran(3), None).unwrap();
+    let outcome = trials.decide(&ran(3), None).unwrap();
     assert_eq!(
-        judged.to_string(),
+        outcome.to_string(),
         "2 failed: 3 starts without a sign of life"
     );
     assert_eq!(trials.failure(&id), Some(Failure::Strikes));
@@ -96,7 +96,7 @@ fn without_a_pair_that_works_none_fails() {
     let mut trials = Trials::default();
     for _ in 0..5 {
         let id = start(&mut trials, "1");
-        trials.judge(&ran(3), Some(Duration::from_secs(2)));
+        trials.decide(&ran(3), Some(Duration::from_secs(2)));
         assert_eq!(trials.failure(&id), None);
     }
 }
@@ -107,7 +107,7 @@ fn a_pair_that_was_asked_for_does_not_fail() {
     for _ in 0..5 {
         let note = note("2");
         trials.begin(&note.id(), &note, None, true);
-        assert_eq!(trials.judge(&ran(3), None), None);
+        assert_eq!(trials.decide(&ran(3), None), None);
     }
 }
 
@@ -120,9 +120,9 @@ fn what_says_nothing_about_the_kernel_is_no_strike() {
             ran: evidence,
             confirmation: None,
         };
-        assert_eq!(trials.judge(&evidence, None), None);
+        assert_eq!(trials.decide(&evidence, None), None);
     }
-    assert_eq!(trials.judge(&ran(3), None), None, "judged twice");
+    assert_eq!(trials.decide(&ran(3), None), None, "decided twice");
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn with_a_time_limit_one_silent_run_is_enough_and_only_the_guest_proves() {
     let limit = Some(Duration::from_secs(300));
     let mut trials = with_proved();
     start(&mut trials, "2");
-    let judged = trials.judge(&ran(301), limit).unwrap();
-    assert_eq!(judged.to_string(), "2 failed: no sign of life within 5min");
+    let outcome = trials.decide(&ran(301), limit).unwrap();
+    assert_eq!(outcome.to_string(), "2 failed: no sign of life within 5min");
     start(&mut trials, "3");
     assert_eq!(
-        trials.judge(&said("3", 9), limit),
-        Some(Judged::Proved("3".to_owned(), Proof::Guest))
+        trials.decide(&said("3", 9), limit),
+        Some(TrialOutcome::Proved("3".to_owned(), Proof::Guest))
     );
 }
 
@@ -144,13 +144,13 @@ fn a_confirmation_counts_once_and_only_for_the_kernel_that_ran() {
     let mut trials = with_proved();
     start(&mut trials, "2");
     assert!(matches!(
-        trials.judge(&said("1", 9), None),
-        Some(Judged::Strike(..))
+        trials.decide(&said("1", 9), None),
+        Some(TrialOutcome::Strike(..))
     ));
     start(&mut trials, "2");
     assert!(matches!(
-        trials.judge(&said("2", 9), None),
-        Some(Judged::Proved(..))
+        trials.decide(&said("2", 9), None),
+        Some(TrialOutcome::Proved(..))
     ));
     // A copy of it, left by whom ever, under another kernel of the same version.
     let mut other = note("2");
@@ -158,13 +158,13 @@ fn a_confirmation_counts_once_and_only_for_the_kernel_that_ran() {
     other.kernel.sha256 = note("5").kernel.sha256;
     trials.begin(&other.id(), &other, Some(identity(9)), false);
     assert!(matches!(
-        trials.judge(&said("2", 9), None),
-        Some(Judged::Strike(..))
+        trials.decide(&said("2", 9), None),
+        Some(TrialOutcome::Strike(..))
     ));
     trials.begin(&other.id(), &other, Some(identity(9)), false);
     assert!(matches!(
-        trials.judge(&said("2", 10), None),
-        Some(Judged::Strike(..))
+        trials.decide(&said("2", 10), None),
+        Some(TrialOutcome::Strike(..))
     ));
 }
 
@@ -173,7 +173,7 @@ fn a_proved_pair_stays_proved() {
     let mut trials = with_proved();
     for _ in 0..5 {
         start(&mut trials, "1");
-        assert_eq!(trials.judge(&ran(3), Some(Duration::from_secs(1))), None);
+        assert_eq!(trials.decide(&ran(3), Some(Duration::from_secs(1))), None);
     }
     assert_eq!(trials.proved, Some(note("1").id()));
 }
@@ -182,7 +182,7 @@ fn a_proved_pair_stays_proved() {
 fn failed_pairs_are_remembered_and_known_by_their_files() {
     let mut trials = with_proved();
     let id = start(&mut trials, "22");
-    trials.judge(&ran(3), Some(Duration::from_secs(2)));
+    trials.decide(&ran(3), Some(Duration::from_secs(2)));
     trials.retain(&[]);
     assert_eq!(trials.pairs.keys().collect::<Vec<_>>(), [&id]);
     assert_eq!(trials.failed_files(&identity(2), &identity(2)), Some(&id));

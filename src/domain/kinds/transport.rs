@@ -2,8 +2,8 @@
 
 use crate::domain::row::{Given, Row, RowInput, Seen, Want};
 use crate::domain::value::Codec;
-use crate::fleet::Transport;
 use crate::mark::PropertyId;
+use crate::values::Transport;
 use crate::xml::{Part, child};
 use roxmltree::Node;
 

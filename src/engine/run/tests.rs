@@ -31,7 +31,7 @@ impl Host for Trivial {
         self.threads.lock().unwrap().push(thread::current().id());
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
-        if Lane::of(step) == Lane::Boot {
+        if Queue::of(step) == Queue::Boot {
             thread::sleep(self.start);
         }
         while self.hangs == Some(step.id.to_string().as_str())

@@ -1,23 +1,25 @@
 //! A file system: names, owners, modes, inodes, symbolic links, and times.
 
+mod content;
 mod folders;
 mod share;
 mod tree;
 
+pub(super) use content::Content;
 pub(super) use tree::Tree;
 pub use tree::{TreeFile, TreeFolder};
 
 use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
-use crate::inventory::{Fact, FileKind, HEAD_LENGTH, Look, RawFile, RawStat};
+use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
 use crate::trust::Writer;
 use crate::values::HostPath;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// The device number of everything here.
+/// The device number of everything made here.
 const DEVICE: u64 = 0xfd01;
 /// The clock's first moment: 2023-11-14 22:13:20 UTC.
 const EPOCH_NS: i64 = 1_700_000_000_000_000_000;
@@ -27,25 +29,15 @@ const ROOT: Owner = Owner { uid: 0, gid: 0 };
 /// The largest text that is read.
 const TEXT_LIMIT: u64 = 1 << 20;
 
-/// What a name stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Content {
-    Folder,
-    /// Its first bytes; those after them, up to its size, are zero.
-    File {
-        bytes: Vec<u8>,
-        size: u64,
-    },
-    Link(String),
-    Special,
-}
-
 #[derive(Debug, Clone)]
 struct Node {
     content: Content,
     mode: u32,
     owner: Owner,
+    dev: u64,
     ino: u64,
+    /// How many names it has.
+    links: u32,
     mtime_ns: i64,
     ctime_ns: i64,
     /// The attribute in which QEMU keeps the mode that the guest gave it.
@@ -70,61 +62,6 @@ pub(super) struct Files {
     pub(super) room: BTreeMap<String, u64>,
 }
 
-impl Content {
-    pub(super) fn file(bytes: impl Into<Vec<u8>>) -> Self {
-        let bytes = bytes.into();
-        let size = bytes.len() as u64;
-        Self::File { bytes, size }
-    }
-
-    fn kind(&self) -> FileKind {
-        match self {
-            Self::Folder => FileKind::Folder,
-            Self::File { .. } => FileKind::File,
-            Self::Link(_) => FileKind::Symlink,
-            Self::Special => FileKind::Special,
-        }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::File { size, .. } => *size,
-            Self::Link(target) => target.len() as u64,
-            Self::Folder | Self::Special => 0,
-        }
-    }
-
-    fn is_blank(&self) -> bool {
-        matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
-    }
-
-    /// The first bytes of a file that holds any.
-    fn head(&self) -> Option<String> {
-        let Self::File { bytes, .. } = self else {
-            return None;
-        };
-        let first = bytes.iter().take(HEAD_LENGTH);
-        (!self.is_blank()).then(|| first.map(|byte| format!("{byte:02x}")).collect())
-    }
-
-    fn sha256(&self) -> Option<String> {
-        let Self::File { bytes, size } = self else {
-            return None;
-        };
-        let mut hasher = Sha256::new();
-        hasher.update(bytes);
-        let zeros = [0; 4096];
-        let mut left = size - bytes.len() as u64;
-        while left > 0 {
-            let some = left.min(zeros.len() as u64);
-            hasher.update(&zeros[..usize::try_from(some).unwrap_or(zeros.len())]);
-            left -= some;
-        }
-        let digits = hasher.finalize();
-        Some(digits.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-}
-
 impl Node {
     fn stat(&self) -> RawStat {
         RawStat {
@@ -133,12 +70,13 @@ impl Node {
             mode: self.mode,
             uid: self.owner.uid,
             gid: self.owner.gid,
-            dev: DEVICE,
+            dev: self.dev,
             ino: self.ino,
             mtime_ns: self.mtime_ns,
             ctime_ns: self.ctime_ns,
             born_ns: None,
             acl: self.acl.clone().filter(|_| self.mode & 0o020 != 0),
+            links: (self.content.kind() == FileKind::File).then_some(self.links),
         }
     }
 
@@ -203,6 +141,7 @@ impl Files {
                 seen.blank = Some(node.content.is_blank());
                 seen.head = node.content.head();
             }
+            (Look::Log, FileKind::File) => seen.begins_as = node.content.begins_as(),
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
             (Look::Room, FileKind::Folder) => seen.free = self.room.get(&place).copied(),
             (Look::Folder, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
@@ -309,7 +248,9 @@ impl Files {
             content,
             mode,
             owner,
+            dev: DEVICE,
             ino: self.inode(place),
+            links: 1,
             mtime_ns: self.now_ns,
             ctime_ns: self.now_ns,
             guest_mode: None,

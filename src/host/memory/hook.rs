@@ -4,12 +4,11 @@ use super::definition;
 use super::files::{Files, Tree};
 use crate::boot::{PairSource, Trials, read_pair_note};
 use crate::files::{Deadline, Directory as _, chain};
-use crate::fleet::Arch;
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
 use crate::staging::{Choosing, Generations, Rules, Said, may_install, stage_installer, wanted_id};
-use crate::values::VmName;
+use crate::values::{Arch, VmName};
 use std::error::Error;
 
 /// Runs the hook for a domain; what it fails with is what it says.

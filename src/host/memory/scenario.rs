@@ -255,6 +255,15 @@ impl Memory {
         self.meanwhile().files.give_acl(path, writers)
     }
 
+    /// Gives a file another name, as `ln` does, or a folder another place, as `mount --bind` does. What is made later at
+    /// one of them is not seen at the other.
+    ///
+    /// # Errors
+    /// When it is not there, or something is where it shall be.
+    pub fn bind(&self, path: &str, to: &str) -> Result<(), CallError> {
+        self.meanwhile().files.bind(path, to)
+    }
+
     /// A guest writes to its disk.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! Whether a host can run what a VM is to be.
 
-use crate::fleet::{Accel, GICV2_VCPUS};
+use crate::fleet::Accel;
 use crate::inventory::{Domain, GuestSupport};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::problem::HostCheck;
-use crate::values::Size;
+use crate::values::{GICV2_VCPUS, Size};
 use crate::xml;
 
 /// A check that failed: why, and what to do.

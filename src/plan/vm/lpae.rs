@@ -5,10 +5,11 @@
 
 use crate::boot::{BootFileName, KernelVersion};
 use crate::domain::has_devices_on_pci;
-use crate::fleet::{Transport, Vm};
+use crate::fleet::Vm;
 use crate::inventory::{Domain, Inventory};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::kernels::{kernels, staged_pair};
+use crate::values::Transport;
 
 /// Says that a VM's kernel will not find what its domain has on PCI.
 pub(super) fn notice(

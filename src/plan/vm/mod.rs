@@ -1,6 +1,8 @@
 //! One VM: what it needs on its host, part by part.
 
 mod boot;
+mod claims;
+mod console_log;
 mod host_checks;
 mod identity;
 mod install;
@@ -26,11 +28,11 @@ use super::step::{Act, Base, StepId};
 use crate::domain::{
     ACCEL, Cause, Comparison, DISK, Moved, SHARE, compare, compare_drift, skeleton,
 };
-use crate::fleet::{DesiredState, Transport, Vm};
+use crate::fleet::{DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{Applied, BootRecord, KindId, Phase, Record, Wanted};
 use crate::paths;
-use crate::values::{HostPath, Uuid};
+use crate::values::{HostPath, Transport, Uuid};
 use std::collections::BTreeSet;
 
 pub(super) fn plan(
@@ -166,8 +168,9 @@ impl VmPlanner<'_> {
         moved: &[Moved],
         builder: &mut PlanBuilder,
     ) -> Result<Vec<StepId>, Blocked> {
-        let mut needs = self.freed(domain, builder)?;
+        let mut needs = self.freed(domain, remembered.record, builder)?;
         needs.extend(self.folders(builder)?);
+        self.console_log(domain, remembered.record, builder)?;
         let stays = |kind: KindId| moved.iter().any(|moved| moved.id.kind == kind);
         if !stays(SHARE) {
             let share = self.share(remembered.record, builder)?;

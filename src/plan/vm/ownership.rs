@@ -1,9 +1,7 @@
 //! Whether a VM's domain is this fleet's to change or to create.
 
 use crate::inventory::{self, Domain, Ownership};
-use crate::plan::builder::{Blocked, PlanBuilder, PlanInput, Removals, VmPlanner};
-use crate::plan::step::StepId;
-use crate::values::HostPath;
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 
 /// How a domain gets another name, which libvirt allows only while it is off.
 pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {
@@ -120,73 +118,4 @@ impl VmPlanner<'_> {
         builder.refuse(name, why, remedy);
         Err(Blocked)
     }
-
-    /// What the VM's disks and share wait for: domains that use them and are removed.
-    pub(super) fn freed(
-        &self,
-        domain: Option<&Domain>,
-        builder: &mut PlanBuilder,
-    ) -> Result<Vec<StepId>, Blocked> {
-        let mut needs = Vec::new();
-        let disks = self.vm.disks.iter().map(|disk| &disk.path);
-        for path in disks.chain([&self.vm.boot.share]) {
-            match users_of(self.input, path, self.vm.name.as_str(), self.removals) {
-                Ok(freed) => needs.extend(freed),
-                Err(user) => self.share_with(path, &user, domain, builder)?,
-            }
-        }
-        Ok(needs)
-    }
-
-    /// Another domain that stays uses a path of this VM, too. Most often it is a copy of this one:
-    /// what the VM has stays its own, but both never run, and nothing that another domain has is taken.
-    fn share_with(
-        &self,
-        path: &HostPath,
-        user: &str,
-        domain: Option<&Domain>,
-        builder: &mut PlanBuilder,
-    ) -> Result<(), Blocked> {
-        let name = &self.vm.name;
-        let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
-        let runs = |domain: &Domain| domain.state.has_process();
-        let other_runs = self.input.domains.get(user).is_some_and(runs);
-        if domain.is_some_and(|own| has(own) && (runs(own) || !other_runs)) {
-            builder.notice(
-                name,
-                format!("domain {user} uses {path}, too"),
-                "left alone; two guests would destroy each other's files, so never run both",
-            );
-            return Ok(());
-        }
-        builder.refuse(
-            name,
-            format!("{path} is used by domain {user}"),
-            "give this VM a path of its own; two guests would destroy each other's files",
-        );
-        Err(Blocked)
-    }
-}
-
-/// The steps that free a path which domains on their way out use, or the name of a domain that uses it and stays.
-fn users_of(
-    input: &PlanInput<'_>,
-    path: &HostPath,
-    own: &str,
-    removals: &Removals,
-) -> Result<Vec<StepId>, String> {
-    let users = input
-        .users
-        .get(path.as_str())
-        .into_iter()
-        .flatten()
-        .filter(|name| **name != own);
-    users
-        .map(|name| {
-            removals
-                .get(*name)
-                .cloned()
-                .ok_or_else(|| (*name).to_owned())
-        })
-        .collect()
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 pub(in crate::plan) fn of_host(input: &PlanInput<'_>, hook: &mut Hook, builder: &mut PlanBuilder) {
     let rules = rules(input);
     for path in [paths::STATE, paths::RELOADED, paths::SHIM] {
-        if let Verdict::Flawed(flaws) = input.inventory.way(path, End::Roots, &rules) {
+        if let Verdict::Flawed(flaws) = input.inventory.judged(path, End::Roots, &rules) {
             let why = format!("{path} can be swapped: {}", in_words(&flaws, &rules));
             let about = About::Path(path.to_owned());
             builder.refuse_on(HostCheck::WritableFolder, about, why, mended(&flaws));
@@ -44,7 +44,7 @@ impl VmPlanner<'_> {
         let mut refused: Vec<(Vec<String>, Vec<Flaw>)> = Vec::new();
         let mut unseen = false;
         for (what, path, end) in self.places() {
-            match self.input.inventory.way(path.as_str(), end, &rules) {
+            match self.input.inventory.judged(path.as_str(), end, &rules) {
                 Verdict::Sound(allowed) => note_equals(&allowed, builder),
                 Verdict::Unseen(_, Unseen::NotObserved) => {}
                 Verdict::Unseen(at, Unseen::Unreadable(why)) => {
@@ -113,7 +113,7 @@ impl VmPlanner<'_> {
         let rules = rules(self.input);
         let places = self.places().into_iter();
         let sound = places.filter(|(_, path, end)| {
-            let verdict = self.input.inventory.way(path.as_str(), *end, &rules);
+            let verdict = self.input.inventory.judged(path.as_str(), *end, &rules);
             matches!(verdict, Verdict::Sound(_))
         });
         applied.guarded = sound.map(|(_, path, _)| path.clone()).collect();

@@ -2,7 +2,7 @@
 #![no_main]
 
 use armfleet::boot::check_kernel;
-use armfleet::fleet::Arch;
+use armfleet::values::Arch;
 use std::io::Cursor;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -178,6 +178,22 @@ impl Files {
         Ok(())
     }
 
+    /// Gives a file another name, or a folder another place where all that is in it is found, too.
+    pub(in super::super) fn bind(&mut self, from: &str, to: &str) -> Result<(), CallError> {
+        let place = self.free_place(to)?;
+        let (from, node) = self.find(from).ok_or_else(|| missing(from))?;
+        let mut node = node.clone();
+        node.links += 1;
+        let inside = self.below(&from);
+        let inside: Vec<_> = inside
+            .map(|(name, node)| (format!("{place}/{name}"), node.clone()))
+            .collect();
+        self.nodes.insert(from, node.clone());
+        self.nodes.insert(place, node);
+        self.nodes.extend(inside);
+        Ok(())
+    }
+
     /// Gives a file the attribute in which QEMU keeps the mode that a guest gave it.
     pub(in super::super) fn give_guest_mode(
         &mut self,

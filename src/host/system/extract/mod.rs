@@ -8,13 +8,12 @@ use crate::boot::{
     MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest, walk_initrd,
 };
 use crate::files::Share;
-use crate::fleet::Arch;
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
 use crate::paths;
 use crate::plan::Extraction;
-use crate::values::HostPath;
+use crate::values::{Arch, HostPath};
 use guestfish::{Guestfish, GuestfishError};
 use rustix::fs::XattrFlags;
 use std::fs::File;

@@ -4,7 +4,7 @@
 use super::{at, stat_of};
 use crate::files::{Draft, Root};
 use crate::host::primitives::CallError;
-use crate::inventory::HEAD_LENGTH;
+use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
@@ -39,6 +39,13 @@ pub(super) fn head(image: &File) -> io::Result<String> {
     let count = image.read_at(&mut bytes, 0)?;
     let first = bytes.iter().take(count);
     Ok(first.map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What a console's log begins as, if that is no log.
+pub(super) fn log_head(log: &File) -> io::Result<Option<Box<str>>> {
+    let mut bytes = [0; LOG_HEAD_LENGTH];
+    let count = log.read_at(&mut bytes, 0)?;
+    Ok(begins_as(&bytes[..count]))
 }
 
 /// Grows an image that has this size.

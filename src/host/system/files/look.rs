@@ -97,6 +97,13 @@ fn outside(
             // Users other than root plan, too; what they cannot see is named where it matters.
             Err(_) => Ok(RawFile::only(stat)),
         },
+        (Look::Log, FileKind::File) => match open_plain(path) {
+            Ok((file, stat)) => Ok(RawFile {
+                begins_as: image::log_head(&file)?,
+                ..RawFile::only(stat)
+            }),
+            Err(_) => Ok(RawFile::only(stat)),
+        },
         (Look::Share, FileKind::Folder) => share::look(path),
         (Look::Room, FileKind::Folder) => Ok(RawFile {
             free: room(path),
@@ -125,11 +132,10 @@ fn named_generation(folder: &Folder, link: &str) -> io::Result<Option<String>> {
 /// The one link that is followed within armfleet's own folders, to nothing but a generation: where a path through
 /// `current` leads.
 fn staged_in(root: &Root, name: &str) -> io::Result<Option<String>> {
-    let Some((boot, file)) = name.split_once("/boot/current/") else {
+    let Some((boot, file)) = paths::through_current(name) else {
         return Ok(None);
     };
-    let boot = format!("{boot}/boot");
-    let target = named_generation(&root.folder(&boot)?, "current")?;
+    let target = named_generation(&root.folder(boot)?, "current")?;
     let none = || io::Error::from(ErrorKind::NotFound);
     Ok(Some(format!("{boot}/{}/{file}", target.ok_or_else(none)?)))
 }

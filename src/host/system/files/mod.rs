@@ -53,6 +53,7 @@ fn raw_stat(stat: &Statx) -> RawStat {
         ctime_ns: time_ns(&stat.stx_ctime),
         born_ns: born.then(|| time_ns(&stat.stx_btime)),
         acl: None,
+        links: (kind == FileKind::File).then_some(stat.stx_nlink),
     }
 }
 

@@ -105,6 +105,7 @@ fn a_closer_look_tells_more_of_what_it_is_for_and_only_the_stat_of_anything_else
         (Look::Link, ["/file", "/folder", "/fifo"]),
         (Look::Share, ["/file", "/link", "/fifo"]),
         (Look::Records, ["/file", "/folder", "/link"]),
+        (Look::Log, ["/folder", "/link", "/fifo"]),
     ];
     for (look, paths) in others {
         for path in paths {
@@ -113,6 +114,29 @@ fn a_closer_look_tells_more_of_what_it_is_for_and_only_the_stat_of_anything_else
             assert_eq!(seen(&sandbox, path, look), stat, "{path} {look:?}");
         }
     }
+}
+
+#[test]
+fn of_a_log_no_more_is_told_than_that_it_is_none() {
+    let sandbox = Sandbox::new();
+    let (mut disk, mut far) = (vec![b'x'; 512], vec![0; 5000]);
+    disk[510..].copy_from_slice(b"\x55\xaa");
+    far[4999] = 1;
+    for (bytes, begins_as) in [
+        (&b"[ 0.0] Kernel command line: key=secret"[..], None),
+        (b"", None),
+        (b"QFI\xfb", Some("a qcow2 image")),
+        (&disk, Some("a disk with partitions")),
+        (&far, Some("an empty disk")),
+    ] {
+        sandbox.file("/a.log", bytes);
+        let seen = seen(&sandbox, "/a.log", Look::Log);
+        assert_eq!(seen.begins_as.as_deref(), begins_as);
+        assert_eq!((seen.head, seen.text, seen.sha256), (None, None, None));
+        assert_eq!(seen.stat.links, Some(1));
+    }
+    fs::hard_link(sandbox.real("/a.log"), sandbox.real("/b.log")).unwrap();
+    assert_eq!(seen(&sandbox, "/a.log", Look::Log).stat.links, Some(2));
 }
 
 #[test]

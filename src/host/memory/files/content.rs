@@ -1,0 +1,83 @@
+//! What is in a file system in memory.
+
+use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
+use sha2::{Digest, Sha256};
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum Content {
+    Folder,
+    /// Its first bytes; those after them, up to its size, are zero.
+    File {
+        bytes: Vec<u8>,
+        size: u64,
+    },
+    Link(String),
+    Special,
+}
+
+impl Content {
+    pub(in super::super) fn file(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let size = bytes.len() as u64;
+        Self::File { bytes, size }
+    }
+
+    pub(super) fn kind(&self) -> FileKind {
+        match self {
+            Self::Folder => FileKind::Folder,
+            Self::File { .. } => FileKind::File,
+            Self::Link(_) => FileKind::Symlink,
+            Self::Special => FileKind::Special,
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::File { size, .. } => *size,
+            Self::Link(target) => target.len() as u64,
+            Self::Folder | Self::Special => 0,
+        }
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
+    }
+
+    /// The first bytes of a file that holds any.
+    pub(super) fn head(&self) -> Option<String> {
+        let Self::File { bytes, .. } = self else {
+            return None;
+        };
+        let first = bytes.iter().take(HEAD_LENGTH);
+        (!self.is_blank()).then(|| first.map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// What a file that is no console log begins as.
+    pub(super) fn begins_as(&self) -> Option<Box<str>> {
+        let Self::File { bytes, size } = self else {
+            return None;
+        };
+        let mut head = bytes.clone();
+        let length = usize::try_from(*size).unwrap_or(usize::MAX);
+        head.resize(length.min(LOG_HEAD_LENGTH), 0);
+        begins_as(&head)
+    }
+
+    pub(super) fn sha256(&self) -> Option<String> {
+        let Self::File { bytes, size } = self else {
+            return None;
+        };
+        let mut hasher = Sha256::new();
+        hasher.update(bytes);
+        let zeros = [0; 4096];
+        let mut left = size - bytes.len() as u64;
+        while left > 0 {
+            let some = left.min(zeros.len() as u64);
+            hasher.update(&zeros[..usize::try_from(some).unwrap_or(zeros.len())]);
+            left -= some;
+        }
+        let digits = hasher.finalize();
+        Some(digits.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}

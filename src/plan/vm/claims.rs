@@ -1,0 +1,84 @@
+//! Whether what a VM is to use is another's.
+
+use super::console_log::is_applied;
+use crate::inventory::Domain;
+use crate::mark::Record;
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::claims::{Claimant, Conflict, Meeting};
+use crate::plan::step::StepId;
+use crate::problem::HostCheck;
+use crate::values::HostPath;
+
+impl VmPlanner<'_> {
+    /// What the VM's disks, share and log wait for: domains that use them and are removed.
+    pub(super) fn freed(
+        &self,
+        domain: Option<&Domain>,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
+        let mut needs = Vec::new();
+        let disks = self.vm.disks.iter().map(|disk| ("disk", &disk.path));
+        let log = self.vm.console.log.iter();
+        let log = log.filter(|log| !is_applied(log, domain, record));
+        let paths = disks
+            .chain([("boot share", &self.vm.boot.share)])
+            .chain(log.map(|log| ("console log", log)));
+        for (what, path) in paths {
+            let way = self.input.inventory.way(path.as_str());
+            for conflict in self.input.claims.against(self.vm, path, &way) {
+                let user = conflict.claim.by;
+                match self.removals.get(user.name()) {
+                    Some(freed) if matches!(user, Claimant::Domain(_)) => needs.push(freed.clone()),
+                    _ => self.share_with(what, path, &conflict, domain, builder)?,
+                }
+            }
+        }
+        Ok(needs)
+    }
+
+    /// Another domain that stays uses a path of this VM, too. Most often it is a copy of this one:
+    /// what the VM has stays its own, but both never run, and nothing that another domain has is taken.
+    fn share_with(
+        &self,
+        what: &str,
+        path: &HostPath,
+        conflict: &Conflict<'_>,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let name = &self.vm.name;
+        let why = conflict.describe(name.as_str());
+        let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
+        let runs = |domain: &Domain| domain.state.has_process();
+        let user = match conflict.claim.by {
+            Claimant::Domain(user) => self.input.domains.get(user),
+            // What the VM has is refused to the other.
+            Claimant::Vm(user) if user != name.as_str() && domain.is_some_and(has) => return Ok(()),
+            Claimant::Vm(_) => None,
+        };
+        let stays =
+            |user: &Domain| domain.is_some_and(|own| has(own) && (runs(own) || !runs(user)));
+        if user.is_some_and(stays) {
+            let what = match (conflict.meeting, conflict.is_in_text) {
+                (Meeting::Same, true) => {
+                    format!("domain {} uses {path}, too", conflict.claim.by.name())
+                }
+                _ => format!("its {what} {path} {why}"),
+            };
+            builder.notice(
+                name,
+                what,
+                "left alone; two guests would destroy each other's files, so never run both",
+            );
+            return Ok(());
+        }
+        let why = match (conflict.meeting, conflict.is_in_text) {
+            (Meeting::Same, true) => format!("{path} {why}"),
+            _ => format!("its {what} {path} {why}"),
+        };
+        let remedy = "give this VM a path of its own; two guests would destroy each other's files";
+        builder.refuse_on(HostCheck::PathInUse, name, why, remedy);
+        Err(Blocked)
+    }
+}
