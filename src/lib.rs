@@ -40,7 +40,7 @@
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths trust problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
-//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths format boot |
+//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths trust format boot |
 //! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths format boot mark files |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths trust format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |

@@ -194,6 +194,7 @@ fn note_keys(value: &Value, prefix: &str, used: &mut BTreeSet<String>) {
                 match key.as_str() {
                     "vms" | "profiles" => named("", used),
                     "vars" => named("vars.", used),
+                    "hosts" => named("hosts.", used),
                     "secrets" => named("secrets.", used),
                     "defaults" => note_keys(value, "", used),
                     _ => note_keys(value, &format!("{key}."), used),

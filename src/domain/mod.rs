@@ -24,7 +24,7 @@ pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{DISK, SHARE, applied_source, applied_sources, has_devices_on_pci};
 pub use moved::{Difference, Moved, running_overlays};
-pub use rows::{ACCEL, CONSOLE_LOG};
+pub use rows::ACCEL;
 pub use seen::properties;
 pub use skeleton::skeleton;
 pub use subject::Subject;

@@ -17,14 +17,12 @@
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
 use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
-use crate::mark::{CMDLINE, PropertyId};
+use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
 use crate::values::Arch;
 use crate::xml::{Part, descend};
 use roxmltree::Node;
 
-/// The file to which the console's output is appended.
-pub const CONSOLE_LOG: PropertyId = PropertyId::new("console log");
 /// Whether a processor runs the guest, or QEMU's translator: libvirt's type of the domain.
 pub const ACCEL: PropertyId = PropertyId::new("accel");
 

@@ -42,7 +42,7 @@ const READING: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Enough to reach what is in a folder: a right to pass through one is not always one to list it.
-const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 fn plain(opened: Result<OwnedFd, Errno>) -> io::Result<File> {
     let file = match opened {
@@ -131,7 +131,7 @@ impl Folder {
 }
 
 /// What was opened without the right to read it is asked through the process's own table of files.
-fn acl(opened: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn acl(opened: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
     const ACL: &str = "system.posix_acl_access";
     /// As large as any attribute is (`XATTR_SIZE_MAX`).
     const LIMIT: usize = 64 << 10;

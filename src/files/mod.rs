@@ -7,6 +7,7 @@
 mod copy;
 mod directory;
 mod folder;
+mod guarded;
 mod own;
 mod share;
 mod write;
@@ -17,6 +18,7 @@ pub use copy::{
 };
 pub use directory::{BootShare, Directory, OpenFile, OwnFile};
 pub use folder::{Folder, NotPlain, STATX, open_plain};
+pub use guarded::Swappable;
 pub use own::{
     LaterFile, NotOurs, OwnFileError, chain, create, holding, later, read_named, read_own,
     read_owned, remove_file, sync_folder,

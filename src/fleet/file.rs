@@ -1,5 +1,6 @@
 //! The file as a whole: its keys, and how VMs come of them.
 
+use super::hosts::{HOST, trusted};
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
@@ -7,9 +8,9 @@ use crate::fleetfile::{
     Scope, VAR, ValueType, Vars, keys, layered,
 };
 use crate::problem::{Checked, Diagnostics};
-use crate::values::{FleetName, Secrets, VmName};
+use crate::values::{FleetName, HostPath, Secrets, VmName};
 use crate::yaml::{Node, Sources};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The map that the language begins with.
 pub(crate) static FILE: &Map = keys! {
@@ -40,13 +41,16 @@ pub(crate) static FILE: &Map = keys! {
     vars: ValueType::Named(VAR, "release") => {
         absent: "there are no variables", effect: Now, example: "{ release: { default: bookworm } }",
     }
+    /// What there is to say of hosts, by name. `local` is the one on which armfleet runs.
+    hosts: ValueType::Named(HOST, "local") => {
+        absent: "there is nothing to say", effect: Now, example: "{ local: { trust: [/home/me/vms] } }",
+    }
     /// The secrets that command lines have as `{env.NAME}`, by the names of their environment variables. Where there is
     /// such a map, a secret that is not in it is refused; one that no VM has need not be set.
     secrets: ValueType::Named(SECRET, "CACHE_KEY") => {
         absent: "any environment variable can be a secret", effect: Now,
         example: "{ CACHE_KEY: { description: the key of the build cache } }",
     }
-    planned ["hosts"]
 };
 
 /// A whole fleet file after validation and defaults.
@@ -56,6 +60,8 @@ pub struct Spec {
     pub fleet: FleetName,
     /// The VMs, by name. All are on the host `local`. Where their command lines have secrets, `{env.NAME}` stands for each.
     pub vms: BTreeMap<VmName, Vm>,
+    /// Folders of the host that are taken as they are, with all below them, whoever may write there.
+    pub trusted: BTreeSet<HostPath>,
     /// The secrets that are in it, which nothing else of it holds.
     pub secrets: Secrets,
 }
@@ -115,6 +121,7 @@ pub(super) fn spec(
         fleet: Some(name.map_err(|reported| *reported)),
         ..words
     };
+    let trusted = trusted(fields.get("hosts"), &words);
     let vms = layered::<Vm>(&fields, words)?;
     check(&vms, found);
     let vms = vms.into_iter().map(|layered| {
@@ -125,6 +132,7 @@ pub(super) fn spec(
     Ok(Spec {
         fleet: fleet?.value,
         vms: vms.collect::<Checked<_>>()?,
+        trusted: trusted?,
         secrets: given.secrets.clone(),
     })
 }

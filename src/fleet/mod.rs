@@ -9,6 +9,7 @@ mod conflicts;
 mod console;
 mod disk;
 mod file;
+mod hosts;
 mod install;
 mod kept;
 mod read;

@@ -58,6 +58,8 @@ pub(crate) enum ValueType {
     Duration,
     /// An absolute path on the VM's host, with placeholders.
     HostPath,
+    /// A list of such paths.
+    HostPaths,
     /// A path on the VM's host or beside the file, with placeholders.
     Path,
     /// A text of one line, with placeholders.

@@ -22,6 +22,7 @@ impl ValueType {
             Self::Size => "a size: a whole number with its unit, as in 512MiB or 8GiB".to_owned(),
             Self::Duration => "a duration: numbers with units, as in 90s, 2min or 1h30min".to_owned(),
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
+            Self::HostPaths => "a list of absolute paths on the host".to_owned(),
             Self::Path => "a path: on the VM's host if it begins with `/`, otherwise beside the fleet file".to_owned(),
             Self::Line => "a text of one line".to_owned(),
             Self::Text => "a text".to_owned(),
@@ -64,6 +65,10 @@ impl ValueType {
             Self::HostPath => {
                 json!({ "type": "string", "pattern": format!("^/[^\",{CONTROL}]*$") })
             }
+            Self::HostPaths => json!({
+                "type": "array",
+                "items": Self::HostPath.schema(false),
+            }),
             Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
             Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
             Self::Text | Self::Value => json!({ "type": ["string", "number", "boolean"] }),
@@ -91,7 +96,9 @@ impl ValueType {
             }),
         };
         let schema = match self.map() {
-            None if !matches!(self, Self::Files) => or_placeholder(schema, &self.described()),
+            None if !matches!(self, Self::Files | Self::HostPaths) => {
+                or_placeholder(schema, &self.described())
+            }
             _ => schema,
         };
         if nullable { or_null(schema) } else { schema }

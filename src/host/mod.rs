@@ -8,6 +8,7 @@ mod failure;
 mod folders;
 mod formats;
 mod generations;
+mod guard;
 pub mod guests;
 pub mod intercept;
 mod kept;

@@ -2,9 +2,12 @@
 
 use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
+use crate::domain::applied_source;
 use crate::inventory::{
-    Fact, FileKind, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT, claims, follow,
+    Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT,
+    claims, follow, way_rules,
 };
+use crate::mark::read_record;
 use crate::paths::own_part;
 use crate::trust::{Rules, StopKind, Walk};
 use std::borrow::Cow;
@@ -27,7 +30,11 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         unseen => unseen.clone().map(|_| Vec::new()),
     };
     let mut paths = BTreeMap::new();
-    for (path, look) in &query.paths {
+    let (inside, others) = query
+        .paths
+        .iter()
+        .partition::<Vec<_>, _>(|(_, look)| look.opens());
+    for (path, look) in others {
         let mut seen = reads.look(path, *look);
         let is_folder = |fact: &Fact<RawFile>| {
             fact.present()
@@ -48,8 +55,16 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         }
         paths.insert(path.clone(), seen);
     }
+    let read = libvirt.present().and_then(|raw| Libvirt::read(raw).ok());
+    let rules = way_rules(read.as_ref(), &paths, query.trusted.clone());
+    for (path, look) in inside {
+        // At a path that others have lead elsewhere nothing is opened, unless the VM has had it before anyone asked.
+        let opens = see_way(reads, (path, *look), &rules, &mut paths) || was_applied(path, &paths);
+        let seen = reads.look(path, if opens { *look } else { Look::Stat });
+        paths.insert(path.clone(), seen);
+    }
     for (path, look) in &query.paths {
-        see_way(reads, path, *look, &mut paths);
+        see_way(reads, (path, *look), &rules, &mut paths);
     }
     let claims = see_claims(reads, &domains, &paths);
     RawInventory {
@@ -89,31 +104,60 @@ fn see_claims(
     seen
 }
 
-/// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead.
+/// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead. Tells whether
+/// nobody but root decides about it, as far as it was seen.
 fn see_way(
     reads: &impl Reads,
-    path: &str,
-    look: Look,
+    (path, look): (&str, Look),
+    rules: &Rules,
     paths: &mut BTreeMap<String, Fact<RawFile>>,
-) {
+) -> bool {
     let Some(end) = look.end_of(path) else {
-        return;
+        return true;
     };
-    let mut walk = Walk::to(path, end, Rules::default());
+    let mut walk = Walk::to(path, end, rules);
     while let Some(next) = walk.next() {
         if !paths.contains_key(&next.path) {
+            if next.path == path {
+                // It is looked at as the query asks, if at all.
+                walk.see(None);
+                break;
+            }
             let seen = reads.look(&next.path, Look::Link);
             paths.insert(next.path.clone(), seen);
         }
         let Some(stop) = paths[&next.path].present().and_then(RawFile::stop) else {
-            return;
+            break;
         };
-        // Where another's link leads is that user's business.
-        if stop.uid != 0 && matches!(stop.kind, StopKind::Link(_)) {
-            return;
-        }
+        let is_others = stop.uid != 0 && matches!(stop.kind, StopKind::Link(_));
         walk.see(Some(stop));
+        // Where another's link leads is that user's business, unless the user is trusted.
+        if is_others && !walk.flaws().is_empty() {
+            break;
+        }
     }
+    walk.flaws().is_empty()
+}
+
+/// Whether a record has this path for an image or a share, of a version that did not ask about its way.
+fn was_applied(path: &str, paths: &BTreeMap<String, Fact<RawFile>>) -> bool {
+    let records = paths
+        .iter()
+        .filter(|(path, _)| path.ends_with("/record.json"));
+    let texts = records.filter_map(|(_, fact)| fact.present()?.text.as_deref());
+    texts.filter(|text| text.contains(path)).any(|text| {
+        let record = read_record(text.as_bytes());
+        record.is_ok_and(|record| {
+            let devices = record.applied.devices.iter();
+            let mut sources = devices.filter_map(|(id, device)| applied_source(id, device));
+            (record.applied.console_log() == Some(path) || sources.any(|source| source == path))
+                && !record
+                    .applied
+                    .guarded
+                    .iter()
+                    .any(|known| known.as_str() == path)
+        })
+    })
 }
 
 fn fact<T>(result: Result<T, CallError>) -> Fact<T> {

@@ -11,10 +11,12 @@ use super::waiting::Waiting;
 use super::{Begun, Host, HostError, Inspect, Traces, redactor};
 use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
+use crate::files::parent_and_name;
 use crate::inventory::{Fact, Look, Query, RawInventory, Redaction, RunState, digest};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
 use crate::paths;
 use crate::plan::{Act, Base, Step};
+use crate::trust::End;
 use crate::values::{HostPath, Uuid, VmName};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -40,6 +42,7 @@ impl<P: Primitives> Host for Executor<P> {
         {
             self.unchanged(vm, uuid, planned)?;
         }
+        self.guarded(step)?;
         match (&step.act, &step.vm) {
             (Act::AwaitOff { uuid, timeout }, Some(vm)) => Ok(self.await_off(vm, uuid, *timeout)),
             (Act::Stop { uuid, timeout }, Some(vm)) => Ok(self.stop(vm, uuid, *timeout)),
@@ -89,21 +92,26 @@ impl<P: Primitives> Executor<P> {
         match (&step.act, &step.vm) {
             (Act::InstallHook { sha256, .. }, _) => self.install_hook(sha256),
             (Act::ReloadDaemon { pid_file }, _) => self.reload(pid_file),
-            (Act::CreateShare { path, mode, owner }, _) => self.create_share(path, *mode, *owner),
+            (Act::CreateShare { path, mode, owner }, _) => {
+                let place = self.place_of(step, path, End::Share)?;
+                self.create_share(path, &place, *mode, *owner)
+            }
             (Act::OwnShare { path, mode, owner }, _) => {
                 let owner = Owner {
                     uid: owner.0,
                     gid: owner.1,
                 };
+                let place = self.place_of(step, path, End::Share)?;
                 self.calls
-                    .set_folder_owner(path.as_str(), *mode, owner)
+                    .set_folder_owner(&place, *mode, owner)
                     .map_err(cannot(format!("give {path} to QEMU")))
             }
             (Act::MendFolder { path, mode }, _) => self.mend_folder(path, *mode),
-            (Act::CreateDisk { path, size }, _) => self
-                .calls
-                .create_image(path.as_str(), size.bytes())
-                .map_err(cannot(format!("create {path}"))),
+            (Act::CreateDisk { path, size }, _) => {
+                let place = self.place_of(step, path, End::Image)?;
+                let created = self.calls.create_image(&place, size.bytes());
+                created.map_err(cannot(format!("create {path}")))
+            }
             (
                 Act::GrowDisk {
                     path,
@@ -112,22 +120,22 @@ impl<P: Primitives> Executor<P> {
                     running,
                 },
                 _,
-            ) => match running {
-                Some(uuid) => self
-                    .calls
-                    .block_resize(uuid.as_str(), path.as_str(), to.bytes()),
-                None => self
-                    .calls
-                    .grow_image(path.as_str(), from.bytes(), to.bytes()),
+            ) => {
+                let place = self.place_of(step, path, End::Image)?;
+                let (calls, path_of_libvirt) = (&self.calls, path.as_str());
+                let grown = match running {
+                    Some(uuid) => calls.block_resize(uuid.as_str(), path_of_libvirt, to.bytes()),
+                    None => calls.grow_image(&place, from.bytes(), to.bytes()),
+                };
+                grown.map_err(cannot(format!("grow {path}")))
             }
-            .map_err(cannot(format!("grow {path}"))),
-            (act, Some(vm)) => self.act_on_vm(act, vm),
+            (_, Some(vm)) => self.act_on_vm(step, vm),
             (_, None) => Err(HostError::plain("the step names no VM")),
         }
     }
 
-    fn act_on_vm(&self, act: &Act, vm: &VmName) -> Result<(), HostError> {
-        match act {
+    fn act_on_vm(&self, step: &Step, vm: &VmName) -> Result<(), HostError> {
+        match &step.act {
             Act::StageSeed { kernel, initrd, .. } => self.stage_seed(vm, kernel, initrd),
             Act::StageInstaller(installer) => self.stage_installer(vm, installer),
             Act::EraseDisk {
@@ -135,7 +143,12 @@ impl<P: Primitives> Executor<P> {
                 size,
                 mark,
                 uuid,
-            } => self.erase_disk(vm, uuid.as_ref(), (path, *size), mark),
+            } => {
+                // What is removed from the share goes by its way.
+                self.guarded(step)?;
+                let place = self.place_of(step, path, End::Image)?;
+                self.erase_disk(vm, uuid.as_ref(), (path, &place, *size), mark)
+            }
             Act::WriteRecord { record, .. } => self.write_record(vm, record),
             Act::SetAutostart { uuid, on } => {
                 let _lock = self.lock_vm(vm)?;
@@ -182,12 +195,14 @@ impl<P: Primitives> Executor<P> {
     fn create_share(
         &self,
         path: &HostPath,
+        place: &str,
         mode: u32,
         owner: Option<(u32, u32)>,
     ) -> Result<(), HostError> {
         // Asked of the parent, so that a file system that cannot serve is left as it was.
+        let (parent, _) = parent_and_name(place);
         self.calls
-            .probe_xattr(path.parent())
+            .probe_xattr(if parent.is_empty() { "/" } else { parent })
             .map_err(|error| {
                 match error.kind {
             CallErrorKind::Unsupported => HostError::new(
@@ -202,7 +217,7 @@ impl<P: Primitives> Executor<P> {
             })?;
         let owner = owner.map(|(uid, gid)| Owner { uid, gid });
         self.calls
-            .make_folder(path.as_str(), mode, owner)
+            .make_folder(place, mode, owner)
             .map_err(cannot(format!("make {path}")))
     }
 

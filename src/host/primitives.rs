@@ -7,6 +7,7 @@ use crate::inventory::{
     Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState,
 };
 use crate::mark::Moment;
+use crate::trust::{End, Rules};
 use crate::values::{HostKey, HostPath};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -177,6 +178,12 @@ calls! {
     /// # Errors
     /// When mounts cannot be listed.
     reads FileSystems: fn file_systems() -> Result<FileSystems, CallError>, on "";
+    /// Goes the way of a path, folder by folder, and tells where it leads: a path without links on it. The last name may
+    /// stand for nothing yet.
+    ///
+    /// # Errors
+    /// When others than root decide about that, or a folder on the way is not there.
+    reads Way: fn way(path: &'a str, end: End, rules: &'a Rules) -> Result<String, CallError>, on path;
     /// The paths of the records below a folder of VMs, sorted.
     ///
     /// # Errors

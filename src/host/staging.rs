@@ -131,7 +131,7 @@ impl<P: Primitives> Executor<P> {
         &self,
         vm: &VmName,
         uuid: Option<&Uuid>,
-        (path, size): (&HostPath, Size),
+        (path, place, size): (&HostPath, &str, Size),
         mark: &HostPath,
     ) -> Result<(), HostError> {
         let _lock = self.lock_vm(vm)?;
@@ -145,7 +145,7 @@ impl<P: Primitives> Executor<P> {
             .remove_file(mark.as_str())
             .map_err(cannot(format!("remove {mark}")))?;
         self.calls()
-            .erase_image(path.as_str(), size.bytes())
+            .erase_image(place, size.bytes())
             .map_err(cannot(format!("erase {path}")))
     }
 }

@@ -6,6 +6,7 @@
 mod claims;
 mod facts;
 mod image;
+mod judged;
 mod libvirt;
 mod lifecycle;
 mod query;
@@ -16,6 +17,7 @@ mod way;
 pub use claims::claims;
 pub use facts::{Facts, SeenFact};
 pub use image::{LOG_HEAD_LENGTH, begins_as};
+pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};

@@ -7,7 +7,10 @@ use crate::paths;
 /// The query for a spec. It depends on nothing else, so a plan never waits for a second round of questions.
 #[must_use]
 pub fn query(spec: &Spec) -> Query {
-    let mut query = Query::default();
+    let mut query = Query {
+        trusted: spec.trusted.iter().map(ToString::to_string).collect(),
+        ..Query::default()
+    };
     let mut look = |path: &str, look: Look| {
         let known = query.paths.entry(path.to_owned()).or_insert(look);
         // One folder may hold a share and an image: the closer look counts.

@@ -9,7 +9,7 @@ use crate::boot::{
 use crate::paths;
 use crate::trust::{End, Stop, StopKind, Writer};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The snapshot's version.
 pub const SNAPSHOT_FORMAT: &str = "armfleet-snapshot/1";
@@ -22,6 +22,9 @@ pub const HEAD_LENGTH: usize = 68;
 pub struct Query {
     /// Paths on the host, and how closely to look at each. Domains and libvirt itself are always looked at.
     pub paths: BTreeMap<String, Look>,
+    /// Folders that are taken as they are, whoever may write there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub trusted: BTreeSet<String>,
 }
 
 /// How closely to look at a path. The path's last component is never followed when it is a symbolic link; outside of
@@ -60,6 +63,12 @@ pub enum Look {
 }
 
 impl Look {
+    /// Whether what others than root may have put there is opened, and not only looked at from outside.
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        matches!(self, Self::Share | Self::Image | Self::Log)
+    }
+
     /// Whether the target of a symbolic link is told.
     #[must_use]
     pub const fn tells_target(self) -> bool {

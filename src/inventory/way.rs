@@ -27,7 +27,8 @@ pub fn follow<F: Borrow<Fact<RawFile>>>(
     path: &str,
     mut look: impl FnMut(&Next) -> Option<F>,
 ) -> Way {
-    let mut walk = Walk::to(path, End::Image, Rules::default());
+    let rules = Rules::default();
+    let mut walk = Walk::to(path, End::Image, &rules);
     let mut way = Way::default();
     while let Some(next) = walk.next() {
         way.folders.truncate(next.depth);

@@ -29,6 +29,9 @@ pub struct DeviceId {
 /// The kernel command line: the one property in which there may be secrets.
 pub const CMDLINE: PropertyId = PropertyId::new("cmdline");
 
+/// The file to which the console's output is appended.
+pub const CONSOLE_LOG: PropertyId = PropertyId::new("console log");
+
 impl PropertyId {
     /// A property of this name.
     #[must_use]

@@ -11,7 +11,7 @@ mod record;
 mod run;
 
 pub use hold::{HOLD_FORMAT, Hold, read_hold, render_hold};
-pub use ids::{CMDLINE, DeviceId, KindId, PropertyId};
+pub use ids::{CMDLINE, CONSOLE_LOG, DeviceId, KindId, PropertyId};
 pub use journal::{
     Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
     render_entry,

@@ -3,7 +3,7 @@
 //! It says what was last applied, so that a plan can tell a changed file from drift, and what the hook must know. The
 //! hook reads it as root before every start, so it is written whole or not at all.
 
-use super::ids::{CMDLINE, DeviceId, PropertyId};
+use super::ids::{CMDLINE, CONSOLE_LOG, DeviceId, PropertyId};
 use crate::fleet::{DesiredState, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
 use crate::values::{FleetName, HostPath, Uuid, VmName};
@@ -59,9 +59,19 @@ pub struct Applied {
     pub rows: BTreeMap<PropertyId, String>,
     /// Devices that armfleet put there.
     pub devices: BTreeMap<DeviceId, AppliedDevice>,
+    /// The paths to which nobody but root decided the way. A version before 0.2 did not ask. Not compared.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub guarded: BTreeSet<HostPath>,
 }
 
 impl Applied {
+    /// The file of the console log.
+    #[must_use]
+    pub fn console_log(&self) -> Option<&str> {
+        let row = self.rows.get(&CONSOLE_LOG);
+        row.map(String::as_str).filter(|log| log.starts_with('/'))
+    }
+
     /// The kernel command line.
     #[must_use]
     pub fn cmdline(&self) -> Option<&str> {
@@ -238,6 +248,7 @@ mod tests {
             applied: Applied {
                 rows,
                 devices: BTreeMap::from([(DeviceId::from("disk root".to_owned()), disk)]),
+                guarded: BTreeSet::from(["/srv/armhf-vm-boot".parse().unwrap()]),
             },
             secret_cmdlines: BTreeSet::from(["key={env.KEY}".to_owned()]),
             cmdline_digest: Some("0".repeat(64)),

@@ -69,6 +69,7 @@ impl PlanBuilder {
             needs: needs.to_vec(),
             expects: None,
             changes,
+            ways: None,
             act,
         };
         self.steps.push(step);
@@ -103,12 +104,12 @@ impl PlanBuilder {
     pub(super) fn refuse_on(
         &mut self,
         check: HostCheck,
-        vm: &VmName,
+        subject: impl Into<About>,
         why: impl Into<String>,
         remedy: impl Into<String>,
     ) {
         self.refusals.push(Refusal {
-            subject: vm.into(),
+            subject: subject.into(),
             why: why.into(),
             remedy: remedy.into(),
             check: Some(check),

@@ -62,6 +62,7 @@ mod tests {
             needs: needs.iter().map(|need| StepId::new("x", need)).collect(),
             expects: None,
             changes: Vec::new(),
+            ways: None,
             act: Act::Forget,
         }
     }

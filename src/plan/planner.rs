@@ -74,6 +74,7 @@ fn expecting(mut steps: Vec<Step>, domains: &Fact<BTreeMap<String, Domain>>) -> 
 fn plan_host(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let mut hook = hook::plan(input, builder);
     folders::plan(input, &mut hook, builder);
+    vm::ways_of_host(input, &mut hook, builder);
     // Removals are decided first, since creations wait for those that free what they need, and are shown last.
     let mut leaving = PlanBuilder::default();
     let removals = removal::plan(input, &mut leaving);

@@ -3,6 +3,7 @@
 use crate::domain::{Cause, Edit, RowChange};
 use crate::mark::{Action, Record};
 use crate::paths;
+use crate::trust::Ways;
 use crate::values::{HostPath, Size, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,6 +45,9 @@ pub struct Step {
     pub expects: Option<String>,
     /// What changes, property by property, where the step edits something.
     pub changes: Vec<RowChange>,
+    /// The paths that it rests on, and by what their ways are judged right before; the plan took them so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ways: Option<Ways>,
     /// What is done.
     pub act: Act,
 }
@@ -76,15 +80,11 @@ impl Step {
         match &self.act {
             Act::InstallHook { .. } => paths::SHIM.to_owned(),
             Act::ReloadDaemon { .. } => "reload".to_owned(),
-            Act::CreateShare { path, .. }
-            | Act::OwnShare { path, .. }
-            | Act::EraseDisk { path, .. }
-            | Act::CreateDisk { path, .. }
-            | Act::GrowDisk { path, .. } => path.to_string(),
             Act::MendFolder { path, .. } => path.clone(),
-            _ => {
-                let vm = self.vm.as_ref();
-                vm.map(ToString::to_string).unwrap_or_default()
+            act => {
+                let vm = self.vm.as_ref().map(ToString::to_string);
+                let path = act.works_at().map(ToString::to_string);
+                path.or(vm).unwrap_or_default()
             }
         }
     }
@@ -227,6 +227,19 @@ pub enum Act {
 }
 
 impl Act {
+    /// The image or share that root creates, owns or writes.
+    #[must_use]
+    pub const fn works_at(&self) -> Option<&HostPath> {
+        match self {
+            Self::CreateShare { path, .. }
+            | Self::OwnShare { path, .. }
+            | Self::EraseDisk { path, .. }
+            | Self::CreateDisk { path, .. }
+            | Self::GrowDisk { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// The kind of thing that it is done to.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -300,6 +300,11 @@ codes! {
         why: "armfleet makes images, boot shares and the file of a console log, but not the folders that these are in: a missing one is most likely a slip, or a file system that is not mounted.",
         remedy: "Make the folder, mount its file system, or correct the path.",
     }
+    /// A path that others than root can have lead elsewhere.
+    WritableFolder = "writable-folder" {
+        why: "Whoever can write to a folder on the way to an image, a boot share or a console log can put something else in its place between the plan and the start, such as a link to any file of the host; root and QEMU would then open, own or write that file.",
+        remedy: "Give the folder to root alone (`chown root: DIR; chmod go-w DIR`), or move the VM's files to one that is. If all who can write there may do anything on this host anyway, list the folder under `hosts: { local: { trust: [DIR] } }` in the fleet file.",
+    }
     /// A path of a VM that another domain uses, that is inside of one, or that has one in it.
     PathInUse = "path-in-use" {
         why: "Two guests that write one image destroy it, and a guest can change everything in its boot share. Paths are compared, and what they lead to: a hard link, a symbolic link or a bind mount is another name of the same thing. Every domain of the host counts, by its definition and by what it runs with: its disks with their backing files, shares, logs, kernels and firmware variables.",

@@ -47,35 +47,39 @@ pub struct Flaw {
 pub enum Weakness {
     /// Another than root can replace what is in it.
     Writers(Vec<Writer>),
+    /// The same, where each may replace only what is their own (`/tmp`).
+    Sticky(Vec<Writer>),
     /// A link in it, by its name, belongs to another than root.
     Link(String, u32),
     /// What should be in it, by its name, is a symbolic link, and none is followed there.
     LinkAtEnd(String),
-    /// More links lead on than Linux follows.
-    Endless,
 }
 
 impl Flaw {
+    /// The path of a name in the folder.
+    #[must_use]
+    pub fn inside(&self, name: &str) -> String {
+        match self.folder.as_str() {
+            "/" => format!("/{name}"),
+            folder => format!("{folder}/{name}"),
+        }
+    }
+
     /// In words, after "since"; `qemu` is QEMU's user and group.
     #[must_use]
     pub fn describe(&self, qemu: Option<(u32, u32)>) -> String {
         let folder = &self.folder;
-        let inside = |name: &str| match folder.as_str() {
-            "/" => format!("/{name}"),
-            folder => format!("{folder}/{name}"),
-        };
         match &self.weakness {
-            Weakness::Writers(writers) => {
+            Weakness::Writers(writers) | Weakness::Sticky(writers) => {
                 let writers = writers.iter().map(|writer| writer.describe(qemu));
                 let writers: Vec<_> = writers.collect();
                 format!("{} can replace what is in {folder}", writers.join(" and "))
             }
             Weakness::Link(name, uid) => {
                 let owner = Writer::User(*uid).describe(qemu);
-                format!("the symbolic link {} belongs to {owner}", inside(name))
+                format!("the symbolic link {} belongs to {owner}", self.inside(name))
             }
-            Weakness::LinkAtEnd(name) => format!("{} is a symbolic link", inside(name)),
-            Weakness::Endless => format!("too many symbolic links lead on from {folder}"),
+            Weakness::LinkAtEnd(name) => format!("{} is a symbolic link", self.inside(name)),
         }
     }
 }

@@ -13,6 +13,9 @@ mod tests;
 
 pub use acl::acl_writers;
 pub use flaw::{Flaw, Weakness, Writer};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
 pub use walk::{End, Next, Verdict, Walk, judge};
 
 /// As many links are followed as by Linux (`MAXSYMLINKS`).
@@ -47,14 +50,23 @@ pub enum StopKind {
 }
 
 /// By what a way is judged on one host.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Rules<'a> {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
     /// QEMU's user and group, where libvirt gives it what it works with.
     pub qemu: Option<(u32, u32)>,
     /// Groups whose members are root's equals, since libvirt's socket takes their orders.
-    pub equals: &'a [u32],
+    pub equals: BTreeSet<u32>,
     /// Folders that are taken as they are, with all below them.
-    pub taken: &'a [String],
+    pub taken: BTreeSet<String>,
+}
+
+/// Paths that root's work depends on, and by what their ways are judged right before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ways {
+    /// By what.
+    pub rules: Rules,
+    /// The paths, and what is at the end of each.
+    pub paths: BTreeMap<String, End>,
 }
 
 /// libvirt's own folders: who writes there is its business, as what it keeps there is. `/var/lib/libvirt` and those right
@@ -62,7 +74,7 @@ pub struct Rules<'a> {
 const LIBVIRTS: [&str; 3] = ["/run/libvirt", "/var/log/libvirt", "/var/log/libvirt/qemu"];
 const LIBVIRTS_STATE: &str = "/var/lib/libvirt";
 
-impl Rules<'_> {
+impl Rules {
     /// Whether nothing is asked about who writes in this folder.
     fn exempts(&self, folder: &str) -> bool {
         let below = |above: &str| {

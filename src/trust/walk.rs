@@ -1,10 +1,12 @@
 //! The way of a path, one name after another.
 
 use super::{Flaw, LINK_LIMIT, Rules, STICKY, Stop, StopKind, Weakness, Writer};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// What is at the end of a way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// A folder that QEMU gets; a link is not followed there.
     Share,
@@ -42,7 +44,7 @@ pub struct Next {
 /// A way that is gone.
 #[derive(Debug)]
 pub struct Walk<'r> {
-    rules: Rules<'r>,
+    rules: &'r Rules,
     end: End,
     todo: VecDeque<String>,
     /// The folders that lead to where the walk is, the root first, whose name is empty.
@@ -51,6 +53,7 @@ pub struct Walk<'r> {
     asked: Option<Next>,
     links: usize,
     over: bool,
+    is_endless: bool,
     flaws: Vec<Flaw>,
     allowed: Vec<(String, u32)>,
 }
@@ -70,7 +73,7 @@ pub enum Verdict<U> {
 pub fn judge<U>(
     path: &str,
     end: End,
-    rules: Rules<'_>,
+    rules: &Rules,
     mut look: impl FnMut(&str) -> Result<Option<Stop>, U>,
 ) -> Verdict<U> {
     let mut walk = Walk::to(path, end, rules);
@@ -91,7 +94,7 @@ pub fn judge<U>(
 impl<'r> Walk<'r> {
     /// The way to an absolute path.
     #[must_use]
-    pub fn to(path: &str, end: End, rules: Rules<'r>) -> Self {
+    pub fn to(path: &str, end: End, rules: &'r Rules) -> Self {
         Self {
             rules,
             end,
@@ -100,6 +103,7 @@ impl<'r> Walk<'r> {
             asked: None,
             links: 0,
             over: false,
+            is_endless: false,
             flaws: Vec::new(),
             allowed: Vec::new(),
         }
@@ -109,6 +113,12 @@ impl<'r> Walk<'r> {
     #[must_use]
     pub fn flaws(&self) -> &[Flaw] {
         &self.flaws
+    }
+
+    /// Whether more links lead on than Linux follows.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.is_endless
     }
 
     /// What is to be looked at next; nothing at the end.
@@ -161,10 +171,7 @@ impl<'r> Walk<'r> {
     fn follow(&mut self, target: &str) {
         self.links += 1;
         if self.links > LINK_LIMIT || target.is_empty() {
-            self.over = true;
-            if !target.is_empty() {
-                self.blame(Weakness::Endless);
-            }
+            (self.over, self.is_endless) = (true, true);
             return;
         }
         if target.starts_with('/') {
@@ -209,6 +216,7 @@ impl<'r> Walk<'r> {
             .rules
             .qemu
             .filter(|_| is_last && self.end.becomes_qemus());
+        let sticky = above.mode & STICKY != 0 && above.uid == 0;
         let writers = above.writers_of(stop, gets.map(|(uid, _)| uid));
         let is_equal = |writer: &Writer| match writer {
             Writer::Group(gid) => self.rules.equals.contains(gid),
@@ -223,7 +231,10 @@ impl<'r> Walk<'r> {
             }
         }
         if !writers.is_empty() {
-            self.blame(Weakness::Writers(writers));
+            self.blame(match sticky {
+                true => Weakness::Sticky(writers),
+                false => Weakness::Writers(writers),
+            });
         } else if let Some(link) = stop.filter(|stop| matches!(stop.kind, StopKind::Link(_)))
             && link.uid != 0
         {

@@ -25,3 +25,4 @@ mod storage;
 mod trail;
 mod unknown;
 mod watch;
+mod ways;

@@ -100,6 +100,7 @@ fn observe(host: &impl Inspect, paths: &[(&str, Look)]) -> RawInventory {
     let paths = paths.iter().map(|(path, look)| ((*path).to_owned(), *look));
     let query = Query {
         paths: paths.collect(),
+        ..Query::default()
     };
     host.observe(&query).unwrap()
 }

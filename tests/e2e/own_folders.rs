@@ -74,7 +74,7 @@ fn a_full_or_read_only_file_system_is_called_that() {
         TestHost::with_fleet(&stopped_recipe().replace("\"/srv/{name}-boot\"", "/srv/small/boot"));
     sh(
         &host,
-        "mkdir /srv/small && mount -t tmpfs -o nr_inodes=1 small /srv/small",
+        "mkdir /srv/small && mount -t tmpfs -o nr_inodes=1,mode=755 small /srv/small",
     );
     let apply = host.apply();
     assert_eq!(apply.code, Some(1), "{}{}", apply.stdout, apply.stderr);

@@ -182,12 +182,16 @@ impl Files {
     fn resolve(&self, path: &str) -> Option<String> {
         let split = |path: &str| -> VecDeque<String> {
             path.split('/')
-                .filter(|part| !part.is_empty())
+                .filter(|part| !matches!(*part, "" | "."))
                 .map(str::to_owned)
                 .collect()
         };
         let (mut place, mut parts, mut hops) = (String::new(), split(path), 0);
         while let Some(part) = parts.pop_front() {
+            if part == ".." {
+                place = parent(&place).to_owned();
+                continue;
+            }
             let next = format!("{place}/{part}");
             if parts.is_empty() {
                 return Some(next);
@@ -308,6 +312,7 @@ impl Files {
         mode: u32,
         owner: Option<Owner>,
     ) -> Result<(), CallError> {
+        self.no_links(path)?;
         let place = self.free_place(path)?;
         let folder = self.node(&place, Content::Folder, mode, owner.unwrap_or(ROOT));
         self.nodes.insert(place, folder);
@@ -341,7 +346,7 @@ impl Files {
         mode: u32,
         owner: Owner,
     ) -> Result<(), CallError> {
-        self.no_links_within_own(path)?;
+        self.no_links(path)?;
         match self.stat(path).map(|stat| stat.kind) {
             None => Err(missing(path)),
             Some(FileKind::Folder) => self.own(path, mode, owner),
@@ -391,6 +396,7 @@ impl Files {
     }
 
     pub(super) fn create_image(&mut self, path: &str, size: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
         let place = self.free_place(path)?;
         let bytes = Vec::new();
         let image = self.node(&place, Content::File { bytes, size }, 0o600, ROOT);
@@ -399,6 +405,7 @@ impl Files {
     }
 
     pub(super) fn grow_image(&mut self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
         self.edit_file(path, |_, size| {
             if *size != from || to < from {
                 let why = format!("it has {size} bytes and is not grown from {from} to {to}");
@@ -485,6 +492,7 @@ impl Files {
     }
 
     pub(super) fn erase_image(&mut self, path: &str, bytes: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
         self.edit_file(path, |content, size| {
             content.clear();
             *size = bytes;

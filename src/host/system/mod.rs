@@ -93,6 +93,7 @@ impl Reads for SystemReads {
             Read::State { uuid } => libvirt.state(uuid)?.into(),
             Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
             Read::FileSystems {} => mounts::file_systems(root)?.into(),
+            Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),
             Read::Records { folder } => look::records(root, folder)?.into(),
         })
     }

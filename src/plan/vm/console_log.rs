@@ -1,9 +1,8 @@
 //! Whether a file may be a console's log. virtlogd, as root, opens whatever has this path, appends what the guest prints
 //! and renames it when it is large: a log has no identity, and is known by these rules instead.
 
-use crate::domain::CONSOLE_LOG;
 use crate::inventory::{Domain, Fact, FileKind, RawFile};
-use crate::mark::Record;
+use crate::mark::{CONSOLE_LOG, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::problem::HostCheck;
 use crate::trust::Writer;

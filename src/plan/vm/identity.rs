@@ -170,6 +170,8 @@ impl VmPlanner<'_> {
     pub(super) fn is_recorded(&self, wanted: &Record, record: &Record) -> bool {
         let mut compared = wanted.clone();
         compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
+        let guarded = &record.applied.guarded;
+        compared.applied.guarded.clone_from(guarded);
         compared.cmdline_digest.clone_from(&record.cmdline_digest);
         for (id, device) in &mut compared.applied.devices {
             let Some(recorded) = record.applied.devices.get(id) else {

@@ -13,10 +13,12 @@ mod pending;
 mod power;
 mod seed;
 mod storage;
+mod ways;
 
 pub use install::installing;
 pub(super) use ownership::renaming;
 pub(super) use storage::runs_with;
+pub(super) use ways::of_host as ways_of_host;
 
 use self::install::Installation;
 use self::pending::await_boot;
@@ -95,7 +97,11 @@ impl VmPlanner<'_> {
             phase: installation.phase.clone(),
             ..*self
         };
-        planner.plan_parts(domain, &remembered, &installation, builder)
+        let ways = planner.ways(remembered.record, builder)?;
+        let first = builder.steps.len();
+        let planned = planner.plan_parts(domain, &remembered, &installation, builder);
+        ways::guard(&mut builder.steps[first..], &ways);
+        planned
     }
 
     fn plan_parts(
@@ -375,6 +381,7 @@ impl VmPlanner<'_> {
         let vm = self.vm;
         let mut applied = comparison.applied.clone();
         self.note_places(&mut applied, remembered.record, &comparison.moved, builder);
+        self.note_guarded(&mut applied);
         let secret_cmdlines = self.secret_cmdlines(&applied, remembered.record);
         // Not what is wanted, but what an earlier apply left: the text of it is on the host only.
         let stays = applied.cmdline() != Some(vm.boot.cmdline.as_str());

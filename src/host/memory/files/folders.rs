@@ -3,9 +3,9 @@
 use super::{Content, Files, Node, fails, missing, parent};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{FileSystems, RawEntry};
+use crate::inventory::{FileSystems, RawEntry, RawFile};
 use crate::paths;
-use crate::trust::Writer;
+use crate::trust::{End, Rules, Walk, Writer};
 
 impl Files {
     /// The names in a folder with what they stand for, sorted.
@@ -30,8 +30,9 @@ impl Files {
         if let Some(why) = self.unreadable.get(folder) {
             return Err(fails(CallErrorKind::Other, folder, why));
         }
+        let place = self.resolve(folder).unwrap_or_default();
         let records = self
-            .children(folder)
+            .children(&place)
             .map(|(name, _)| format!("{folder}/{name}/record.json"));
         Ok(records.filter(|path| self.find(path).is_some()).collect())
     }
@@ -47,6 +48,62 @@ impl Files {
             let allowed = way.ends_with("/boot/current");
             matches!(content, Some(Content::Link(_))) && !allowed
         })
+    }
+
+    /// Where a path leads to, if nobody but root decides about it.
+    pub(in super::super) fn way(
+        &self,
+        path: &str,
+        end: End,
+        rules: &Rules,
+    ) -> Result<String, CallError> {
+        let mut walk = Walk::to(path, end, rules);
+        let mut place = String::new();
+        while let Some(next) = walk.next() {
+            let node = self.nodes.get(next.path.trim_end_matches('/'));
+            if node.is_none() && !next.is_last {
+                return Err(missing(path));
+            }
+            place = next.path;
+            walk.see(node.and_then(|node| {
+                RawFile {
+                    text: node.text(),
+                    ..RawFile::only(node.stat())
+                }
+                .stop()
+            }));
+        }
+        if walk.is_endless() {
+            let why = "Too many levels of symbolic links";
+            return Err(fails(CallErrorKind::Other, path, why));
+        }
+        let flaws = walk.flaws().iter().map(|flaw| flaw.describe(rules.qemu));
+        match flaws.collect::<Vec<_>>() {
+            flaws if flaws.is_empty() => Ok(place),
+            flaws => {
+                let why = format!("it can be swapped: {}", flaws.join("; "));
+                Err(fails(CallErrorKind::Other, path, &why))
+            }
+        }
+    }
+
+    /// Fails where a link is on the way to a path of root's work, which knows where it leads.
+    pub(super) fn no_links(&self, path: &str) -> Result<(), CallError> {
+        if paths::own_part(path).is_some() {
+            return self.no_links_within_own(path);
+        }
+        let ends = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
+        let is_link = |way: &&str| {
+            let node = self.nodes.get(*way);
+            node.is_some_and(|node| matches!(node.content, Content::Link(_)))
+        };
+        match ends.into_iter().find(is_link) {
+            Some(link) => {
+                let why = LinkInTheWay(link.into()).to_string();
+                Err(fails(CallErrorKind::Other, path, &why))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn no_links_within_own(&self, path: &str) -> Result<(), CallError> {

@@ -22,7 +22,7 @@ pub(in super::super) fn make(
     owner: Option<Owner>,
 ) -> Result<(), CallError> {
     let make = || {
-        let (parent, name) = root.holding(path)?;
+        let (parent, name) = root.place(path)?;
         rustix::fs::mkdirat(&parent, name, Mode::RWXU)?;
         let finish = || {
             set(&parent, name, mode, owner)?;
@@ -44,7 +44,7 @@ pub(in super::super) fn set_owner(
     owner: Owner,
 ) -> Result<(), CallError> {
     let set = || {
-        let (parent, name) = root.holding(path)?;
+        let (parent, name) = root.place(path)?;
         set(&parent, name, mode, Some(owner))
     };
     set().map_err(at(&root.below(path)))

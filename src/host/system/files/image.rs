@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 /// Creates a sparse image of zero bytes, mode 0600.
 pub(in super::super) fn create(root: &Root, path: &str, bytes: u64) -> Result<(), CallError> {
     let create = || {
-        let (folder, name) = root.holding(path)?;
+        let (folder, name) = root.place(path)?;
         let draft = Draft::begin(name, &folder)?;
         draft.file.set_len(bytes)?;
         draft.place(&folder, name)
@@ -24,7 +24,7 @@ pub(in super::super) fn create(root: &Root, path: &str, bytes: u64) -> Result<()
 /// Erases every byte of an image, which has this size afterwards.
 pub(in super::super) fn erase(root: &Root, path: &str, bytes: u64) -> Result<(), CallError> {
     let erase = || {
-        let (folder, name) = root.holding(path)?;
+        let (folder, name) = root.place(path)?;
         let file = folder.open_with(name, OFlags::WRONLY, 0)?;
         file.set_len(0)?;
         file.set_len(bytes)?;
@@ -51,7 +51,7 @@ pub(super) fn log_head(log: &File) -> io::Result<Option<Box<str>>> {
 /// Grows an image that has this size.
 pub(in super::super) fn grow(root: &Root, path: &str, from: u64, to: u64) -> Result<(), CallError> {
     let grow = || {
-        let (folder, name) = root.holding(path)?;
+        let (folder, name) = root.place(path)?;
         let file = folder.open_with(name, OFlags::RDWR, 0)?;
         let stat = stat_of(&file)?;
         if stat.size != from || to < from {

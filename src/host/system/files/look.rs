@@ -10,7 +10,7 @@ use crate::files::{
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
 use crate::paths;
-use crate::trust::acl_writers;
+use crate::trust::{End, Rules, acl_writers};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -190,6 +190,16 @@ fn digest(path: &Path) -> io::Result<RawFile> {
         sha256: Some(sha256.into()),
         ..RawFile::only(stat)
     })
+}
+
+/// Where a path leads to, if nobody but root decides about it.
+pub(in super::super) fn way(
+    root: &Root,
+    path: &str,
+    end: End,
+    rules: &Rules,
+) -> Result<String, CallError> {
+    root.way(path, end, rules).map_err(at(&root.below(path)))
 }
 
 /// The `record.json` of each folder in a folder, sorted.

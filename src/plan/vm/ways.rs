@@ -1,0 +1,193 @@
+//! The ways to what a VM has on its host: nobody but root may decide where they lead.
+//!
+//! What root creates, owns, opens or hands to QEMU at a path that another can swap is whatever that other wants. A path that
+//! an earlier version applied without asking is a notice until it changes.
+
+use super::identity::applied_at;
+use crate::inventory::Unseen;
+use crate::mark::{Applied, Record};
+use crate::paths;
+use crate::plan::About;
+use crate::plan::builder::{Blocked, Hook, PlanBuilder, PlanInput, VmPlanner};
+use crate::plan::step::{Act, Step};
+use crate::problem::HostCheck;
+use crate::trust::{End, Flaw, Rules, Verdict, Ways, Weakness};
+use crate::values::HostPath;
+use std::collections::BTreeSet;
+
+/// Checks the ways to armfleet's own folders and to libvirt's hooks, without which nothing can be started.
+pub(in crate::plan) fn of_host(input: &PlanInput<'_>, hook: &mut Hook, builder: &mut PlanBuilder) {
+    let rules = rules(input);
+    for path in [paths::STATE, paths::RELOADED, paths::SHIM] {
+        if let Verdict::Flawed(flaws) = input.inventory.judged(path, End::Roots, &rules) {
+            let why = format!("{path} can be swapped: {}", in_words(&flaws, &rules));
+            let about = About::Path(path.to_owned());
+            builder.refuse_on(HostCheck::WritableFolder, about, why, mended(&flaws));
+            hook.blocked = true;
+        }
+    }
+}
+
+fn rules(input: &PlanInput<'_>) -> Rules {
+    let trusted = input.spec.trusted.iter().map(ToString::to_string);
+    input.inventory.way_rules(trusted)
+}
+
+impl VmPlanner<'_> {
+    /// Refuses a VM whose paths can be swapped, and answers by what they are judged when its steps are performed.
+    pub(super) fn ways(
+        &self,
+        record: Option<&Record>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Ways, Blocked> {
+        let mut rules = rules(self.input);
+        let mut refused: Vec<(Vec<String>, Vec<Flaw>)> = Vec::new();
+        let mut unseen = false;
+        for (what, path, end) in self.places() {
+            match self.input.inventory.judged(path.as_str(), end, &rules) {
+                Verdict::Sound(allowed) => note_equals(&allowed, builder),
+                Verdict::Unseen(_, Unseen::NotObserved) => {}
+                Verdict::Unseen(at, Unseen::Unreadable(why)) => {
+                    builder.unknown(&self.vm.name, format!("{at} could not be read: {why}"));
+                    unseen = true;
+                }
+                Verdict::Flawed(flaws) if applied_unguarded(record, path) => {
+                    let swapped = in_words(&flaws, &rules);
+                    builder.notice(
+                        &self.vm.name,
+                        format!("its {what} {path} can be swapped: {swapped}"),
+                        format!("refused as soon as its path changes; {}", mended(&flaws)),
+                    );
+                    rules
+                        .taken
+                        .extend(flaws.into_iter().map(|flaw| flaw.folder));
+                }
+                Verdict::Flawed(flaws) => {
+                    let place = format!("its {what} {path}");
+                    match refused.iter_mut().find(|(_, same)| *same == flaws) {
+                        Some((places, _)) => places.push(place),
+                        None => refused.push((vec![place], flaws)),
+                    }
+                }
+            }
+        }
+        for (places, flaws) in &refused {
+            let why = format!(
+                "{} can be swapped: {}",
+                places.join(" and "),
+                in_words(flaws, &rules)
+            );
+            builder.refuse_on(HostCheck::WritableFolder, &self.vm.name, why, mended(flaws));
+        }
+        if unseen || !refused.is_empty() {
+            return Err(Blocked);
+        }
+        let paths = self.places().into_iter();
+        Ok(Ways {
+            paths: paths
+                .map(|(_, path, end)| (path.to_string(), end))
+                .collect(),
+            rules,
+        })
+    }
+
+    /// What it has on its host, each by what the plan calls it.
+    fn places(&self) -> Vec<(&'static str, &HostPath, End)> {
+        let disks = self
+            .vm
+            .disks
+            .iter()
+            .map(|disk| ("disk", &disk.path, End::Image));
+        let share = [("boot share", &self.vm.boot.share, End::Share)];
+        let log = self
+            .vm
+            .console
+            .log
+            .iter()
+            .map(|log| ("console log", log, End::Roots));
+        share.into_iter().chain(disks).chain(log).collect()
+    }
+
+    /// Puts into a record the paths whose ways are sound.
+    pub(super) fn note_guarded(&self, applied: &mut Applied) {
+        let rules = rules(self.input);
+        let places = self.places().into_iter();
+        let sound = places.filter(|(_, path, end)| {
+            let verdict = self.input.inventory.judged(path.as_str(), *end, &rules);
+            matches!(verdict, Verdict::Sound(_))
+        });
+        applied.guarded = sound.map(|(_, path, _)| path.clone()).collect();
+    }
+}
+
+/// Has the steps that work at a VM's paths, or hand them to libvirt, judge the ways again right before.
+pub(super) fn guard(steps: &mut [Step], ways: &Ways) {
+    for step in steps {
+        let paths = match &step.act {
+            Act::Define { .. } | Act::Start { .. } | Act::EraseDisk { .. } => ways.paths.clone(),
+            act => {
+                let at = act.works_at().map(ToString::to_string);
+                let at = at.and_then(|path| ways.paths.get_key_value(&path));
+                at.map(|(path, end)| (path.clone(), *end))
+                    .into_iter()
+                    .collect()
+            }
+        };
+        if !paths.is_empty() {
+            step.ways = Some(Ways {
+                rules: ways.rules.clone(),
+                paths,
+            });
+        }
+    }
+}
+
+/// Whether an earlier version applied this path, which asked nothing about its way.
+fn applied_unguarded(record: Option<&Record>, path: &HostPath) -> bool {
+    record.is_some_and(|record| {
+        let logged = record.applied.console_log() == Some(path.as_str());
+        let applied = logged || applied_at(Some(record), path).is_some();
+        applied && !record.applied.guarded.contains(path)
+    })
+}
+
+fn note_equals(allowed: &[(String, u32)], builder: &mut PlanBuilder) {
+    for (folder, gid) in allowed {
+        let what = format!("group {gid} can replace what is in it");
+        let about = About::Path(folder.clone());
+        let mut notices = builder.notices.iter();
+        if !notices.any(|notice| notice.subject == about && notice.what == what) {
+            let outlook = "allowed: libvirt's socket makes its members root's equals";
+            builder.notice(about, what, outlook);
+        }
+    }
+}
+
+fn in_words(flaws: &[Flaw], rules: &Rules) -> String {
+    let flaws = flaws.iter().map(|flaw| flaw.describe(rules.qemu));
+    flaws.collect::<Vec<_>>().join("; ")
+}
+
+/// What to do about flaws.
+fn mended(flaws: &[Flaw]) -> String {
+    let folders: BTreeSet<&str> = flaws.iter().map(|flaw| flaw.folder.as_str()).collect();
+    let folders: Vec<_> = folders.into_iter().collect();
+    let links = flaws.iter().filter_map(|flaw| match &flaw.weakness {
+        Weakness::Link(name, _) => Some(flaw.inside(name)),
+        _ => None,
+    });
+    let links: Vec<_> = links.collect();
+    let is = |kind: fn(&Weakness) -> bool| flaws.iter().any(|flaw| kind(&flaw.weakness));
+    let own = if is(|weakness| matches!(weakness, Weakness::LinkAtEnd(_))) {
+        return "name the folder that it leads to".to_owned();
+    } else if is(|weakness| matches!(weakness, Weakness::Sticky(_))) {
+        "move it to a folder where only root can write".to_owned()
+    } else if !links.is_empty() && links.len() == flaws.len() {
+        return format!("chown -h root: {}", links.join(" "));
+    } else {
+        let folders = folders.join(" ");
+        format!("chown root: {folders}; chmod go-w {folders}")
+    };
+    let folders = folders.join(", ");
+    format!("{own}, or in the fleet file, hosts: {{ local: {{ trust: [{folders}] }} }}")
+}
