@@ -186,8 +186,8 @@ fn folder(host: &Memory, path: &str) {
 }
 
 fn image(host: &Memory, path: &str) {
-    host.create_image(path, 8 << 30).unwrap();
-    host.write_image(path, "data").unwrap();
+    host.put_file(path, "data").unwrap();
+    host.truncate(path, 8 << 30).unwrap();
 }
 
 #[test]
@@ -234,6 +234,19 @@ fn what_another_domain_uses_is_not_given_to_a_vm_whatever_it_is_called() {
             own(host, "/srv/o.img", 1000);
             foreign_disk(host, "/srv/o.img");
         }, "its disk /srv/armhf-vm.img is the same as /srv/o.img, which domain other uses: both paths lead to one place"),
+        ("a symbolic link to another's image", |host| {
+            image(host, "/srv/o.img");
+            foreign_disk(host, "/srv/o.img");
+            host.put_link(IMAGE, "o.img").unwrap();
+        }, "its disk /srv/armhf-vm.img is the same as /srv/o.img, which domain other uses: both paths lead to one place"),
+        ("all of the VM in another's share, through a link", |host| {
+            folder(host, "/data");
+            folder(host, "/data/vms");
+            host.bind("/srv/seed", "/data/vms/seed").unwrap();
+            host.remove("/srv");
+            host.put_link("/srv", "data/vms").unwrap();
+            foreign_share(host, "/data");
+        }, "its disk /srv/armhf-vm.img is inside /data, which domain other uses, through a link or a mount"),
         ("another's backing file", |host| {
             image(host, IMAGE);
             foreign(host, "", "<disk type='file' device='disk'><source file='/srv/o.qcow2'/><backingStore type='file'><format type='raw'/>\
@@ -342,6 +355,19 @@ fn two_vms_of_one_file_do_not_get_one_thing_by_two_names() {
         "its disk /vms/own.img is inside {SHARE}, which it uses as well, through a link or a mount {remedy}\n"
     );
     assert_eq!(refused(&host, &fleet), own);
+}
+
+#[test]
+fn vms_of_one_folder_have_it_together_whatever_it_is_called() {
+    let host = new_host();
+    apply(&host, &two_vms("/srv/second.img"), &Policy::default()).assert_converged();
+    apply(&host, &two_vms("/srv/second.img"), &Policy::default()).assert_did_nothing();
+
+    // One of them uses the folder by the name that it has where it is mounted again.
+    let host = new_host();
+    folder(&host, "/srv/vms");
+    host.bind("/srv/vms", "/vms").unwrap();
+    apply(&host, &two_vms("/vms/second.img"), &Policy::default()).assert_converged();
 }
 
 #[test]
