@@ -29,6 +29,8 @@ pub(super) enum Claimant<'a> {
     Domain(&'a str),
     /// A VM of the file.
     Vm(&'a str),
+    /// armfleet itself.
+    Armfleet,
 }
 
 /// How a path of a VM meets what another uses.
@@ -71,7 +73,11 @@ impl<'a> Claims<'a> {
             })
         });
         let mut claims = Self::default();
-        for claim in of_domains.chain(of_vms) {
+        let own = [paths::STATE, paths::RUN].map(|path| Claim {
+            by: Claimant::Armfleet,
+            path,
+        });
+        for claim in of_domains.chain(of_vms).chain(own) {
             claims.add(claim, inventory.way(claim.path));
         }
         claims
@@ -133,7 +139,8 @@ fn of_others<'a>(mut found: Vec<Conflict<'a>>, vm: &Vm, path: &str) -> Vec<Confl
     let name = vm.name.as_str();
     found.retain(|conflict| match conflict.claim.by {
         Claimant::Domain(domain) => domain != name,
-        // Its own disk may be its own log, too; what is wrong between paths of one file is said when it is read.
+        Claimant::Armfleet => true,
+        // By another name its own disk may be in its own share; what texts tell was said when the file was read.
         Claimant::Vm(other) => {
             !conflict.is_in_text && (other != name || conflict.claim.path != path)
         }
@@ -156,6 +163,7 @@ impl<'a> Claimant<'a> {
     pub(super) const fn name(self) -> &'a str {
         match self {
             Self::Domain(name) | Self::Vm(name) => name,
+            Self::Armfleet => "armfleet",
         }
     }
 }
@@ -168,6 +176,7 @@ impl Conflict<'_> {
             Claimant::Domain(name) => format!("domain {name} uses"),
             Claimant::Vm(name) if name == own => "it uses as well".to_owned(),
             Claimant::Vm(name) => format!("{name} uses in the fleet file"),
+            Claimant::Armfleet => "armfleet keeps its own files in".to_owned(),
         };
         let (how, why) = match self.meeting {
             Meeting::Same => ("is the same as", ": both paths lead to one place"),

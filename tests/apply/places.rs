@@ -358,6 +358,18 @@ fn two_vms_of_one_file_do_not_get_one_thing_by_two_names() {
 }
 
 #[test]
+fn armfleets_own_folders_are_no_vms_by_any_name() {
+    let host = new_host();
+    folder(&host, "/var/lib/armfleet");
+    host.bind("/var/lib/armfleet", SHARE).unwrap();
+    let expected = format!(
+        "its boot share {SHARE} is the same as /var/lib/armfleet, which armfleet keeps its own files in: both paths lead to one \
+         place [path-in-use] -> give this VM a path of its own\n"
+    );
+    assert_eq!(refused(&host, FLEET), expected);
+}
+
+#[test]
 fn vms_of_one_folder_have_it_together_whatever_it_is_called() {
     let host = new_host();
     apply(&host, &two_vms("/srv/second.img"), &Policy::default()).assert_converged();

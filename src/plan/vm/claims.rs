@@ -55,7 +55,7 @@ impl VmPlanner<'_> {
             Claimant::Domain(user) => self.input.domains.get(user),
             // What the VM has is refused to the other.
             Claimant::Vm(user) if user != name.as_str() && domain.is_some_and(has) => return Ok(()),
-            Claimant::Vm(_) => None,
+            Claimant::Vm(_) | Claimant::Armfleet => None,
         };
         let stays =
             |user: &Domain| domain.is_some_and(|own| has(own) && (runs(own) || !runs(user)));
@@ -77,7 +77,10 @@ impl VmPlanner<'_> {
             (Meeting::Same, true) => format!("{path} {why}"),
             _ => format!("its {what} {path} {why}"),
         };
-        let remedy = "give this VM a path of its own; two guests would destroy each other's files";
+        let remedy = match conflict.claim.by {
+            Claimant::Armfleet => "give this VM a path of its own",
+            _ => "give this VM a path of its own; two guests would destroy each other's files",
+        };
         builder.refuse_on(HostCheck::PathInUse, name, why, remedy);
         Err(Blocked)
     }
