@@ -26,6 +26,7 @@ fn libvirt() -> Libvirt {
         paths: Default::default(),
         claims: Default::default(),
         file_systems: Default::default(),
+        binds: Default::default(),
     };
     Inventory::read(raw, &spec())
         .libvirt

@@ -4,7 +4,7 @@ use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
 use crate::domain::applied_source;
 use crate::inventory::{
-    Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT,
+    Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT,
     claims, follow, way_rules,
 };
 use crate::mark::read_record;
@@ -66,7 +66,8 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     for (path, look) in &query.paths {
         see_way(reads, (path, *look), &rules, &mut paths);
     }
-    let claims = see_claims(reads, &domains, &paths);
+    let binds = reads.binds().unwrap_or_default();
+    let claims = see_claims(reads, &domains, &paths, &binds);
     RawInventory {
         format: SNAPSHOT_FORMAT.to_owned(),
         at: reads.now(),
@@ -74,6 +75,7 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         domains,
         paths,
         claims,
+        binds,
         // Without them nothing is told apart by its file system.
         file_systems: reads.file_systems().unwrap_or_default(),
     }
@@ -85,20 +87,30 @@ fn see_claims(
     reads: &impl Reads,
     domains: &Fact<Vec<RawDomain>>,
     paths: &BTreeMap<String, Fact<RawFile>>,
+    binds: &Binds,
 ) -> BTreeMap<String, Fact<RawFile>> {
     let mut claimed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
     claimed.extend(domains.present().into_iter().flatten().flat_map(claims));
     claimed.retain(|path| own_part(path).is_none());
     let mut seen = BTreeMap::new();
-    for path in claimed {
-        let mut look = |path: &str| {
-            if let Some(known) = paths.get(path) {
-                return Cow::Borrowed(known);
+    let go = |path: &str, seen: &mut BTreeMap<String, Fact<RawFile>>| {
+        follow(path, |next| {
+            if let Some(known) = paths.get(&next.path) {
+                return Some(Cow::Borrowed(known));
             }
-            let seen = seen.entry(path.to_owned());
-            Cow::Owned(seen.or_insert_with(|| reads.look(path, Look::Link)).clone())
-        };
-        follow(&path, |next| Some(look(&next.path)));
+            let seen = seen.entry(next.path.clone());
+            let look = || reads.look(&next.path, Look::Link);
+            Some(Cow::Owned(seen.or_insert_with(look).clone()))
+        });
+    };
+    for path in claimed {
+        go(&path, &mut seen);
+    }
+    // Others are nobody's, and may be on a server that does not answer.
+    for (point, source) in binds {
+        if paths.contains_key(point) || seen.contains_key(point) {
+            go(source, &mut seen);
+        }
     }
     seen
 }

@@ -4,7 +4,7 @@
 //! fail each are one function over the calls as values, [`Read`] and [`Change`].
 
 use crate::inventory::{
-    Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState,
+    Binds, Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState,
 };
 use crate::mark::Moment;
 use crate::trust::{End, Rules};
@@ -184,6 +184,11 @@ calls! {
     /// # Errors
     /// When others than root decide about that, or a folder on the way is not there.
     reads Way: fn way(path: &'a str, end: End, rules: &'a Rules) -> Result<String, CallError>, on path;
+    /// The folders at which a part of a file system is mounted that is found elsewhere, too, each with where.
+    ///
+    /// # Errors
+    /// When mounts cannot be listed.
+    reads Binds: fn binds() -> Result<Binds, CallError>, on "";
     /// The paths of the records below a folder of VMs, sorted.
     ///
     /// # Errors
@@ -366,6 +371,7 @@ answers! {
         Text(String),
         Names(Vec<String>),
         FileSystems(FileSystems),
+        Binds(Binds),
         Libvirt(RawLibvirt),
         Domains(Vec<RawDomain>),
         Domain(RawDomain),

@@ -22,7 +22,7 @@ pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile,
+    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile,
     RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
@@ -58,6 +58,7 @@ pub struct Inventory {
     paths: BTreeMap<String, Fact<RawFile>>,
     claims: BTreeMap<String, Fact<RawFile>>,
     file_systems: FileSystems,
+    binds: Binds,
 }
 
 /// One domain as it was seen.
@@ -148,6 +149,7 @@ impl Inventory {
             paths: raw.paths,
             claims: raw.claims,
             file_systems: raw.file_systems,
+            binds: raw.binds,
             redaction: Arc::new(redaction),
         }
     }

@@ -121,6 +121,9 @@ pub enum Fact<T> {
 /// The UUIDs of mounted file systems, by device number. Some file systems have none.
 pub type FileSystems = BTreeMap<u64, String>;
 
+/// Folders at which a part of a file system is mounted that is found elsewhere, too, each with where.
+pub type Binds = BTreeMap<String, String>;
+
 /// What was seen on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawInventory {
@@ -142,6 +145,9 @@ pub struct RawInventory {
     /// The UUIDs of its file systems.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub file_systems: FileSystems,
+    /// Folders at which a part of a file system is mounted once more, and where else that part is found.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub binds: Binds,
 }
 
 /// What libvirt says of itself and the host.

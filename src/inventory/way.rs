@@ -69,11 +69,21 @@ impl Spot {
 }
 
 impl Inventory {
-    /// Where a path leads, as far as it was seen.
+    /// Where a path leads, as far as it was seen. What is mounted on its way from within another folder is in that one, too.
     #[must_use]
     pub fn way(&self, path: &str) -> Way {
+        let mut mounts = Vec::new();
+        let mut way = self.one_way(path, |passed| mounts.extend(self.binds.get(passed)));
+        for source in mounts {
+            way.folders.extend(self.one_way(source, |_| ()).folders);
+        }
+        way
+    }
+
+    fn one_way<'s>(&'s self, path: &str, mut pass: impl FnMut(&str)) -> Way {
         follow(path, |next| {
-            let seen = self.paths.get(&next.path);
+            pass(&next.path);
+            let seen: Option<&'s _> = self.paths.get(&next.path);
             seen.or_else(|| self.claims.get(&next.path))
         })
     }

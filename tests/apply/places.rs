@@ -258,6 +258,12 @@ fn what_another_domain_uses_is_not_given_to_a_vm_whatever_it_is_called() {
             host.bind("/srv", "/mnt").unwrap();
             foreign_share(host, "/mnt");
         }, "its disk /srv/armhf-vm.img is inside /mnt, which domain other uses, through a link or a mount"),
+        ("a share from within another's share by a bind mount", |host| {
+            folder(host, "/theirs");
+            folder(host, "/theirs/b");
+            host.bind("/theirs/b", SHARE).unwrap();
+            foreign_share(host, "/theirs");
+        }, "its boot share /srv/armhf-vm-boot is inside /theirs, which domain other uses, through a link or a mount"),
         ("a share that holds another's disk", |host| {
             folder(host, SHARE);
             image(host, "/srv/armhf-vm-boot/o.img");

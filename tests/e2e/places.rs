@@ -59,6 +59,16 @@ fn what_a_foreign_domain_has_is_its_own_by_every_name() {
     host.write_fleet(&stopped_recipe());
     assert_refused(&host, &format!("its boot share {SHARE} holds /srv/vms/"));
     host.run("umount", &[SHARE]).success();
+    fs::create_dir_all(host.path("/srv/vms/boot/in")).unwrap();
+    host.run("mount", &["--bind", "/srv/vms/boot/in", SHARE])
+        .success();
+    assert_refused(
+        &host,
+        &format!(
+            "its boot share {SHARE} is inside /srv/vms/boot, which domain other uses, through"
+        ),
+    );
+    host.run("umount", &[SHARE]).success();
 
     host.write_fleet(&stopped_recipe().replace("/srv/{name}-boot", "/srv/vms"));
     assert_refused(

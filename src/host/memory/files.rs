@@ -12,7 +12,7 @@ pub use tree::{TreeFile, TreeFolder};
 use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
-use crate::inventory::{Fact, FileKind, Look, RawFile, RawStat};
+use crate::inventory::{Binds, Fact, FileKind, Look, RawFile, RawStat};
 use crate::trust::Writer;
 use crate::values::HostPath;
 use sha2::{Digest, Sha256};
@@ -55,6 +55,8 @@ pub(super) struct Files {
     now_ns: i64,
     /// The device number of everything here.
     device: u64,
+    /// Folders that were given another place.
+    pub(super) binds: Binds,
     /// The UUID of the file system.
     uuid: String,
     /// How many files each path has had.
@@ -221,6 +223,7 @@ impl Files {
         let mut files = Self {
             nodes: BTreeMap::new(),
             now_ns: EPOCH_NS,
+            binds: Binds::new(),
             device: DEVICE,
             uuid: UUID.to_owned(),
             made: BTreeMap::new(),

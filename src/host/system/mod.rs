@@ -92,6 +92,7 @@ impl Reads for SystemReads {
             Read::Domain { uuid } => libvirt.domain(uuid)?.into(),
             Read::State { uuid } => libvirt.state(uuid)?.into(),
             Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
+            Read::Binds {} => mounts::binds(root)?.into(),
             Read::FileSystems {} => mounts::file_systems(root)?.into(),
             Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),
             Read::Records { folder } => look::records(root, folder)?.into(),

@@ -200,6 +200,9 @@ impl Files {
         let inside: Vec<_> = inside
             .map(|(name, node)| (format!("{place}/{name}"), node.clone()))
             .collect();
+        if node.content == Content::Folder {
+            self.binds.insert(place.clone(), from.clone());
+        }
         self.nodes.insert(from, node.clone());
         self.nodes.insert(place, node);
         self.nodes.extend(inside);

@@ -4,7 +4,7 @@
 use super::at;
 use crate::files::Root;
 use crate::host::primitives::CallError;
-use crate::inventory::FileSystems;
+use crate::inventory::{Binds, FileSystems};
 use rustix::fs::{major, makedev, minor};
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,25 +20,45 @@ const UUID_LINE: &str = "E:ID_FS_UUID=";
 /// The UUIDs of the mounted file systems that have one and are on a block device: of NFS, tmpfs and where there is no udev
 /// nothing is known.
 pub(in super::super) fn file_systems(root: &Root) -> Result<FileSystems, CallError> {
-    let path = root.below(MOUNTS);
-    let mounts = match fs::read_to_string(&path) {
-        Err(error) if super::is_missing(&error) => return Ok(FileSystems::new()),
-        mounts => mounts.map_err(at(&path))?,
-    };
+    let mounts = listed(root)?;
     let links = links(root);
     let uuid_of = |device: u64| udevs(root, device).or_else(|| links.get(&device).cloned());
-    let mounts = mounts.lines().filter_map(Mount::read);
-    let known = mounts.filter_map(|mount| {
+    let known = mounts.iter().filter_map(|mount| {
         let (seen, holds) = mount.devices(root)?;
         Some((seen, uuid_of(holds)?))
     });
     Ok(known.collect())
 }
 
+/// The mounts of a part of a file system of which a larger part is mounted elsewhere, each with where it is there.
+pub(in super::super) fn binds(root: &Root) -> Result<Binds, CallError> {
+    let mounts = listed(root)?;
+    let binds = mounts.iter().filter_map(|mount| {
+        let around = mounts
+            .iter()
+            .filter_map(|other| Some((other, other.rest_of(mount)?)));
+        let (other, rest) = around.max_by_key(|(other, _)| other.root.len())?;
+        let source = format!("{}/{rest}", other.point.trim_end_matches('/'));
+        Some((mount.point.clone(), source))
+    });
+    Ok(binds.collect())
+}
+
+fn listed(root: &Root) -> Result<Vec<Mount>, CallError> {
+    let path = root.below(MOUNTS);
+    let mounts = match fs::read_to_string(&path) {
+        Err(error) if super::is_missing(&error) => return Ok(Vec::new()),
+        mounts => mounts.map_err(at(&path))?,
+    };
+    Ok(mounts.lines().filter_map(Mount::read).collect())
+}
+
 /// A line of `/proc/self/mountinfo` (proc(5)).
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
     device: (u32, u32),
+    /// The folder of the file system that is mounted.
+    root: String,
     point: String,
     source: String,
 }
@@ -48,13 +68,22 @@ impl Mount {
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(2);
         let (major, minor) = fields.next()?.split_once(':')?;
-        let point = fields.nth(1)?;
+        let part = fields.next()?;
+        let point = fields.next()?;
         let source = after.split(' ').nth(1)?;
         Some(Self {
             device: (major.parse().ok()?, minor.parse().ok()?),
+            root: unescaped(part)?,
             point: unescaped(point)?,
             source: unescaped(source)?,
         })
+    }
+
+    /// Where a smaller part of the same file system is within this one.
+    fn rest_of<'m>(&self, part: &'m Self) -> Option<&'m str> {
+        let rest = part.root.strip_prefix(self.root.trim_end_matches('/'))?;
+        let rest = rest.strip_prefix('/')?;
+        (self.device == part.device && !rest.is_empty()).then_some(rest)
     }
 
     /// The device number that files there have, and that of the block device which holds them. Of several devices of one
@@ -122,6 +151,24 @@ mod tests {
         ] {
             assert_eq!(Mount::read(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_bind_mount_is_known_by_where_else_its_files_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::at(folder.path());
+        fs::create_dir_all(folder.path().join("proc/self")).unwrap();
+        let mounts = "1 0 254:1 / / rw - ext4 /dev/a rw\n2 1 254:1 /srv/o/b /srv/vm rw - ext4 /dev/a rw\n\
+            3 1 254:2 / /data rw - xfs /dev/b rw\n4 1 254:2 /x /x rw - xfs /dev/b rw\n5 1 254:2 /x /again rw - xfs /dev/b rw\n\
+            6 1 0:9 /@srv /btrfs rw - btrfs /dev/c rw\n7 1 0:9 /@ /sub rw - btrfs /dev/c rw\n";
+        fs::write(root.below(MOUNTS), mounts).unwrap();
+        let expected = [
+            ("/srv/vm", "/srv/o/b"),
+            ("/x", "/data/x"),
+            ("/again", "/data/x"),
+        ];
+        let expected = expected.map(|(point, source)| (point.to_owned(), source.to_owned()));
+        assert_eq!(binds(&root).unwrap(), Binds::from(expected));
     }
 
     #[test]
