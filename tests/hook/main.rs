@@ -18,4 +18,5 @@ mod ownership;
 mod shim;
 mod staging;
 mod trial;
+mod way;
 mod world;
