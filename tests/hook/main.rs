@@ -15,6 +15,7 @@ mod later;
 mod linked;
 mod own_folders;
 mod ownership;
+mod race;
 mod shim;
 mod staging;
 mod trial;
