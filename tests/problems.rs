@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use armfleet::fleet::read_fleet;
+use armfleet::fleet::{FleetFile, Given, environment, read_files};
 use armfleet::problem::{Problem, Problems};
 use armfleet::report::{ProblemsReport, schemas};
+use armfleet::values::Secrets;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -27,8 +28,20 @@ fn wrong_files() -> Vec<(PathBuf, Vec<u8>, Problems)> {
     wrong
 }
 
+/// With a value for each secret that a file asks for.
 fn read(bytes: &[u8]) -> Option<Problems> {
-    read_fleet(bytes, "fleet.yaml", "/home/me/fleet").err()
+    let file = FleetFile {
+        name: "fleet.yaml",
+        folder: "/home/me/fleet",
+        bytes,
+    };
+    let values = environment(bytes).into_iter();
+    let values = values.map(|name| (name, "hunter2".to_owned()));
+    let given = Given {
+        secrets: Secrets::new(values.collect()),
+        ..Given::default()
+    };
+    read_files(&[file], &given).err()
 }
 
 fn armfleet(folder: &Path, arguments: &[&str]) -> Output {

@@ -25,6 +25,7 @@ fn libvirt() -> Libvirt {
         domains: Fact::NotObserved,
         paths: Default::default(),
         claims: Default::default(),
+        file_systems: Default::default(),
     };
     Inventory::read(raw, &spec())
         .libvirt

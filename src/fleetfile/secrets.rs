@@ -40,7 +40,9 @@ impl DeclaredSecrets {
     /// What to do about a secret that is not declared.
     pub(crate) fn undeclared(&self, problem: Problem, name: &str) -> Problem {
         match nearest(name, self.0.keys().map(String::as_str)) {
-            Some(near) => problem.label(format!("did you mean `{near}`?")),
+            Some(near) => problem
+                .label(format!("did you mean `{near}`?"))
+                .fix(format!("{{env.{near}}}")),
             None => problem.help(format!("declare it: `secrets: {{ {name}: {{}} }}`")),
         }
     }

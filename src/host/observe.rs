@@ -74,6 +74,8 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         domains,
         paths,
         claims,
+        // Without them nothing is told apart by its file system.
+        file_systems: reads.file_systems().unwrap_or_default(),
     }
 }
 
@@ -90,12 +92,11 @@ fn see_claims(
     let mut seen = BTreeMap::new();
     for path in claimed {
         let mut look = |path: &str| {
-            let known = paths.get(path).or_else(|| seen.get(path)).cloned();
-            known.unwrap_or_else(|| {
-                let fact = reads.look(path, Look::Link);
-                seen.insert(path.to_owned(), fact.clone());
-                fact
-            })
+            if let Some(known) = paths.get(path) {
+                return Cow::Borrowed(known);
+            }
+            let seen = seen.entry(path.to_owned());
+            Cow::Owned(seen.or_insert_with(|| reads.look(path, Look::Link)).clone())
         };
         follow(&path, |next| Some(look(&next.path)));
     }

@@ -12,7 +12,7 @@ use super::{Begun, Host, HostError, Inspect, Traces, redactor};
 use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
 use crate::files::parent_and_name;
-use crate::inventory::{Fact, Look, Query, RawFile, RawInventory, Redaction, RunState, digest};
+use crate::inventory::{Fact, Look, Query, RawInventory, Redaction, RunState, digest};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
 use crate::paths;
 use crate::plan::{Act, Base, Step};
@@ -298,13 +298,14 @@ impl<P: Primitives> Executor<P> {
 
     /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.
     fn note_places(&self, record: &mut Record) {
+        let file_systems = self.calls.file_systems().unwrap_or_default();
         for (id, device) in &mut record.applied.devices {
             let path = applied_source(id, device);
             let Some(path) = path.filter(|_| device.place.is_none()) else {
                 continue;
             };
             let seen = self.calls.look(path, Look::Image);
-            device.place = seen.present().map(RawFile::place);
+            device.place = seen.present().map(|file| file.place(&file_systems));
         }
     }
 

@@ -3,7 +3,9 @@
 //! [`Reads`] is all that planning may use. The real host, the in-memory host and the wrapper that records calls or lets one
 //! fail each are one function over the calls as values, [`Read`] and [`Change`].
 
-use crate::inventory::{Fact, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState};
+use crate::inventory::{
+    Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState,
+};
 use crate::mark::Moment;
 use crate::trust::{End, Rules};
 use crate::values::{HostKey, HostPath};
@@ -171,6 +173,11 @@ calls! {
     reads State: fn state(uuid: &'a str) -> Result<RunState, CallError>, on uuid;
     /// Looks at a path. [`Look::Records`] answers for the folder itself; its records are listed by [`Reads::records`].
     reads Look: fn look(path: &'a str, look: Look) -> Fact<RawFile>, on path;
+    /// The UUIDs of the mounted file systems, by device number.
+    ///
+    /// # Errors
+    /// When mounts cannot be listed.
+    reads FileSystems: fn file_systems() -> Result<FileSystems, CallError>, on "";
     /// Goes the way of a path, folder by folder, and tells where it leads: a path without links on it. The last name may
     /// stand for nothing yet.
     ///
@@ -358,6 +365,7 @@ answers! {
         Done(()),
         Text(String),
         Names(Vec<String>),
+        FileSystems(FileSystems),
         Libvirt(RawLibvirt),
         Domains(Vec<RawDomain>),
         Domain(RawDomain),

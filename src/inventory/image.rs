@@ -1,6 +1,6 @@
 //! Disk images: what their first bytes say, and what tells one from anything else that is put in its place.
 
-use super::raw::{FileKind, RawFile};
+use super::raw::{FileKind, FileSystems, RawFile};
 use crate::mark::{ImageState, Place};
 
 /// How images of other formats than raw begin, and their names (`block/*.c` of QEMU, each format's `probe`).
@@ -15,6 +15,8 @@ const MAGICS: [(&[u8], &str); 9] = [
     (b"WithoutFreeSpace", "Parallels"),
     (b"WithouFreSpacExt", "Parallels"),
 ];
+/// The format of an image that is its bytes.
+const RAW: &str = "raw";
 /// VirtualBox's images have this in them, after a text for people that begins differently with each version.
 const VDI: (usize, [u8; 4]) = (0x40, [0x7f, 0x10, 0xda, 0xbe]);
 /// And nearly all of them begin so.
@@ -41,13 +43,16 @@ impl RawFile {
 
     /// What tells this file or folder from anything else that is put in its place.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self, file_systems: &FileSystems) -> Place {
         let stat = &self.stat;
+        let format = self.blank.map(|_| self.foreign_format().unwrap_or(RAW));
         Place {
             ino: stat.ino,
             born_ns: stat.born_ns,
+            file_system: file_systems.get(&stat.dev).cloned(),
             image: (stat.kind == FileKind::File).then_some(ImageState {
                 size: stat.size,
+                format: format.map(str::to_owned),
                 blank: self.blank,
                 mtime_ns: stat.mtime_ns,
             }),

@@ -22,15 +22,17 @@ pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Fact, FileKind, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile, RawInventory,
-    RawLibvirt, RawStat, SNAPSHOT_FORMAT,
+    Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile,
+    RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;
 pub use way::{Spot, Way, follow};
 
 use crate::fleet::Spec;
-use crate::mark::{Hold, OwnerMark, Record, read_hold, read_key, read_record, render_record};
+use crate::mark::{
+    Hold, OwnerMark, Place, Record, read_hold, read_key, read_record, render_record,
+};
 use crate::paths;
 use crate::values::{FleetName, HostKey, VmName};
 use crate::xml;
@@ -55,6 +57,7 @@ pub struct Inventory {
     at: u64,
     paths: BTreeMap<String, Fact<RawFile>>,
     claims: BTreeMap<String, Fact<RawFile>>,
+    file_systems: FileSystems,
 }
 
 /// One domain as it was seen.
@@ -144,6 +147,7 @@ impl Inventory {
             domains,
             paths: raw.paths,
             claims: raw.claims,
+            file_systems: raw.file_systems,
             redaction: Arc::new(redaction),
         }
     }
@@ -152,6 +156,12 @@ impl Inventory {
     #[must_use]
     pub fn path(&self, path: &str) -> &Fact<RawFile> {
         self.paths.get(path).unwrap_or(&Fact::NotObserved)
+    }
+
+    /// What tells a file or folder that was seen from anything else at its path.
+    #[must_use]
+    pub fn place(&self, file: &RawFile) -> Place {
+        file.place(&self.file_systems)
     }
 
     /// Every kernel command line that was seen of a VM: its domain's, its process's, the last apply's.

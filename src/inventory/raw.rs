@@ -118,6 +118,9 @@ pub enum Fact<T> {
     Unreadable(String),
 }
 
+/// The UUIDs of mounted file systems, by device number. Some file systems have none.
+pub type FileSystems = BTreeMap<u64, String>;
+
 /// What was seen on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawInventory {
@@ -136,6 +139,9 @@ pub struct RawInventory {
     /// targets of links.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, Fact<RawFile>>,
+    /// The UUIDs of its file systems.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_systems: FileSystems,
 }
 
 /// What libvirt says of itself and the host.

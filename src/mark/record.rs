@@ -100,6 +100,9 @@ pub struct Place {
     /// Birth, nanoseconds since 1970, where the file system keeps it: inode numbers are given again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born_ns: Option<i64>,
+    /// The UUID of the file system that it is on, where that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_system: Option<String>,
     /// Of an image, what it held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageState>,
@@ -110,7 +113,16 @@ impl Place {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let born = self.born_ns.zip(other.born_ns);
-        self.ino == other.ino && born.is_none_or(|(one, other)| one == other)
+        self.ino == other.ino
+            && born.is_none_or(|(one, other)| one == other)
+            && !self.is_elsewhere(other)
+    }
+
+    /// Whether this is on another file system. One that was not recorded, or has no UUID, is no other.
+    #[must_use]
+    pub fn is_elsewhere(&self, other: &Self) -> bool {
+        let both = self.file_system.as_ref().zip(other.file_system.as_ref());
+        both.is_some_and(|(one, other)| one != other)
     }
 }
 
@@ -119,6 +131,10 @@ impl Place {
 pub struct ImageState {
     /// In bytes.
     pub size: u64,
+    /// The format that it began as; none where that was not seen. No more than a word about it: the guest of a raw image
+    /// writes what it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
     /// Whether it held no byte; none where that could not be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank: Option<bool>,
@@ -220,8 +236,10 @@ mod tests {
             place: Some(Place {
                 ino: 12,
                 born_ns: Some(34),
+                file_system: Some("0b1c".to_owned()),
                 image: Some(ImageState {
                     size: 56,
+                    format: Some("raw".to_owned()),
                     blank: Some(true),
                     mtime_ns: 78,
                 }),

@@ -3,7 +3,8 @@
 
 use crate::harness::{FLEET, IMAGE, RECORD, SHARE, VM, apply, new_host, plan, settled_host};
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{Owner, Primitives};
+use armfleet::host::primitives::{Owner, Primitives, Reads};
+use armfleet::inventory::Look;
 use armfleet::plan::{Plan, Policy};
 
 const LOG: &str = "/var/log/armhf-vm.log";
@@ -185,8 +186,8 @@ fn folder(host: &Memory, path: &str) {
 }
 
 fn image(host: &Memory, path: &str) {
-    host.create_image(path, 8 << 30).unwrap();
-    host.write_image(path, "data").unwrap();
+    host.put_file(path, "data").unwrap();
+    host.truncate(path, 8 << 30).unwrap();
 }
 
 #[test]
@@ -233,6 +234,19 @@ fn what_another_domain_uses_is_not_given_to_a_vm_whatever_it_is_called() {
             own(host, "/srv/o.img", 1000);
             foreign_disk(host, "/srv/o.img");
         }, "its disk /srv/armhf-vm.img is the same as /srv/o.img, which domain other uses: both paths lead to one place"),
+        ("a symbolic link to another's image", |host| {
+            image(host, "/srv/o.img");
+            foreign_disk(host, "/srv/o.img");
+            host.put_link(IMAGE, "o.img").unwrap();
+        }, "its disk /srv/armhf-vm.img is the same as /srv/o.img, which domain other uses: both paths lead to one place"),
+        ("all of the VM in another's share, through a link", |host| {
+            folder(host, "/data");
+            folder(host, "/data/vms");
+            host.bind("/srv/seed", "/data/vms/seed").unwrap();
+            host.remove("/srv");
+            host.put_link("/srv", "data/vms").unwrap();
+            foreign_share(host, "/data");
+        }, "its disk /srv/armhf-vm.img is inside /data, which domain other uses, through a link or a mount"),
         ("another's backing file", |host| {
             image(host, IMAGE);
             foreign(host, "", "<disk type='file' device='disk'><source file='/srv/o.qcow2'/><backingStore type='file'><format type='raw'/>\
@@ -344,6 +358,19 @@ fn two_vms_of_one_file_do_not_get_one_thing_by_two_names() {
 }
 
 #[test]
+fn vms_of_one_folder_have_it_together_whatever_it_is_called() {
+    let host = new_host();
+    apply(&host, &two_vms("/srv/second.img"), &Policy::default()).assert_converged();
+    apply(&host, &two_vms("/srv/second.img"), &Policy::default()).assert_did_nothing();
+
+    // One of them uses the folder by the name that it has where it is mounted again.
+    let host = new_host();
+    folder(&host, "/srv/vms");
+    host.bind("/srv/vms", "/vms").unwrap();
+    apply(&host, &two_vms("/vms/second.img"), &Policy::default()).assert_converged();
+}
+
+#[test]
 fn what_a_vm_has_already_is_its_own() {
     // Another domain gets the same image later: the VM stays as it is, and the user is told.
     let host = settled_host();
@@ -367,4 +394,199 @@ fn what_a_vm_has_already_is_its_own() {
         ..Policy::default()
     };
     assert!(refusals(&plan(&host, FLEET, &accepting)).contains("[path-in-use]"));
+}
+
+fn recorded(host: &Memory) -> String {
+    String::from_utf8(host.bytes(RECORD).unwrap()).unwrap()
+}
+
+fn accepting(replacing: bool) -> Policy {
+    let vms = || vec![VM.parse().unwrap()];
+    Policy {
+        accept: vms(),
+        allow_replace: if replacing { vms() } else { Vec::new() },
+        ..Policy::default()
+    }
+}
+
+/// The image was restored: other bytes under another inode.
+fn restore(host: &Memory, bytes: &[u8], size: u64) {
+    host.remove(IMAGE);
+    host.put_file(IMAGE, bytes).unwrap();
+    host.truncate(IMAGE, size).unwrap();
+}
+
+/// A running VM has what was applied, whatever is at its path now.
+fn off_host() -> Memory {
+    let host = settled_host();
+    host.destroy(VM).unwrap();
+    host
+}
+
+#[test]
+fn what_was_applied_is_known_again_and_nothing_else_is_taken_for_it() {
+    type Change = fn(&Memory);
+    #[rustfmt::skip]
+    let hosts: &[(&str, Change, &str)] = &[
+        // Ordinary hosts.
+        ("nothing", |_| {}, ""),
+        ("a reboot with other device numbers", |host| host.mount(0x801, "6d61-7465"), ""),
+        ("a file system whose UUID cannot be seen", |host| host.mount(0x801, ""), ""),
+        ("a record without UUIDs", |host| {
+            edit_places(host, |device| drop(device["place"].as_object_mut().unwrap().remove("file_system")));
+            host.mount(0x801, "other");
+        }, ""),
+        ("the guest writes another format's bytes", |host| host.write_image(IMAGE, "QFI\u{fb}").unwrap(), ""),
+        ("the images' folder is mounted elsewhere, too", |host| host.bind("/srv", "/mnt").unwrap(), ""),
+
+        // Another thing.
+        ("restored", |host| restore(host, b"from a backup", 8 << 30),
+            "disk /srv/armhf-vm.img is not the one that was applied (a raw image of 8 GiB, inode # then, a raw image of 8 GiB, inode # now) \
+             -> put the former one back, or armfleet apply --accept armhf-vm to use what is there now"),
+        ("another file system with the same inodes", |host| host.mount(0xfd01, "other"),
+            "boot share /srv/armhf-vm-boot is not the one that was applied (inode #, file system 6d61-7465 then, inode #, file system other now) \
+             -> put the former one back, or armfleet apply --accept armhf-vm --allow-replace armhf-vm to use what is there now"),
+        ("an empty folder in the place of the share", |host| {
+            host.remove(SHARE);
+            folder(host, SHARE);
+        },
+            "boot share /srv/armhf-vm-boot is not the one that was applied (inode # then, inode # now) \
+             -> put the former one back, or armfleet apply --accept armhf-vm --allow-replace armhf-vm to use what is there now"),
+        ("another's folder in the place of the share", |host| {
+            host.remove(SHARE);
+            folder(host, SHARE);
+            host.put_file("/srv/armhf-vm-boot/theirs", "data").unwrap();
+        },
+            "boot share /srv/armhf-vm-boot is not the one that was applied (inode # then, inode # now) \
+             -> put the former one back, or armfleet apply --accept armhf-vm to use what is there now"),
+        ("an empty image", |host| restore(host, b"", 8 << 30),
+            "disk /srv/armhf-vm.img is not the one that was applied (a raw image of 8 GiB, inode # then, a raw image of 8 GiB, inode # now) \
+             -> put the former one back, or armfleet apply --accept armhf-vm --allow-replace armhf-vm to use what is there now"),
+        ("an image of another format", |host| restore(host, b"QFI\xfb", 1 << 20),
+            "disk /srv/armhf-vm.img is not the one that was applied (a raw image of 8 GiB, inode # then, a qcow2 image of 1 MiB, inode # now) \
+             -> put the former one back, or armfleet apply --accept armhf-vm to use what is there now"),
+        ("an empty folder where an earlier version's share was", |host| {
+            without_places(host);
+            host.remove(SHARE);
+            folder(host, SHARE);
+        },
+            "boot share /srv/armhf-vm-boot is an empty folder of user 0, and not the one that was applied \
+             -> put the former one back, or armfleet apply --accept armhf-vm --allow-replace armhf-vm to use what is there now"),
+    ];
+    for (name, change, expected) in hosts {
+        let host = off_host();
+        apply(&host, FLEET, &Policy::default()).assert_converged();
+        host.destroy(VM).unwrap();
+        change(&host);
+        let refused = without_inodes(&refused(&host, FLEET));
+        let owner = |host: &Memory| {
+            host.look(SHARE, Look::Stat)
+                .present()
+                .map(|seen| seen.stat.uid)
+        };
+        let before = owner(&host);
+        let applied = apply(&host, FLEET, &Policy::default());
+        let started = applied
+            .changes
+            .iter()
+            .any(|change| change.starts_with("start "));
+        assert_eq!(
+            refused,
+            if expected.is_empty() {
+                String::new()
+            } else {
+                format!("its {expected}\n")
+            },
+            "{name}"
+        );
+        assert_eq!(started, expected.is_empty(), "{name}");
+        assert_eq!(owner(&host), before, "{name}");
+    }
+}
+
+fn without_inodes(text: &str) -> String {
+    let mut parts = text.split("inode ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let parts = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    parts.fold(first, |text, part| text + "inode #" + part)
+}
+
+/// As a version before 0.2 wrote it.
+fn without_places(host: &Memory) {
+    edit_places(host, |device| {
+        drop(device.as_object_mut().unwrap().remove("place"))
+    });
+}
+
+fn edit_places(host: &Memory, edit: fn(&mut serde_json::Value)) {
+    let mut record: serde_json::Value = serde_json::from_str(&recorded(host)).unwrap();
+    let devices = record["applied"]["devices"].as_object_mut().unwrap();
+    devices.values_mut().for_each(edit);
+    host.put_file(RECORD, record.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_accepted_is_looked_at_first_and_recorded() {
+    // A restored image is taken, and is the one from then on.
+    let host = off_host();
+    restore(&host, b"from a backup", 8 << 30);
+    apply(&host, FLEET, &accepting(false)).assert_converged();
+    apply(&host, FLEET, &Policy::default()).assert_did_nothing();
+
+    // So is what another file system has, where the guest's files are.
+    let host = off_host();
+    host.put_guest_file(SHARE, "config", "the guest's").unwrap();
+    host.mount(0xfd01, "other");
+    apply(&host, FLEET, &accepting(false)).assert_converged();
+    assert!(recorded(&host).contains("\"file_system\": \"other\""));
+    apply(&host, FLEET, &Policy::default()).assert_did_nothing();
+
+    // What is empty takes another word.
+    type Change = fn(&Memory);
+    let empties: [Change; 3] = [
+        |host| restore(host, b"", 8 << 30),
+        |host| {
+            host.remove(SHARE);
+            folder(host, SHARE);
+        },
+        |host| {
+            host.truncate(IMAGE, 0).unwrap();
+            host.truncate(IMAGE, 8 << 30).unwrap();
+        },
+    ];
+    for change in empties {
+        let host = settled_host();
+        apply(
+            &host,
+            &FLEET.replace("512MiB", "640MiB"),
+            &Policy::default(),
+        )
+        .assert_converged();
+        apply(&host, FLEET, &Policy::default()).assert_converged();
+        host.destroy(VM).unwrap();
+        change(&host);
+        let refused = refusals(&plan(&host, FLEET, &accepting(false)));
+        assert!(refused.contains(", and is empty -> put the former one back, or armfleet apply --accept armhf-vm --allow-replace armhf-vm"), "{refused}");
+        apply(&host, FLEET, &accepting(true)).assert_converged();
+        apply(&host, FLEET, &Policy::default()).assert_did_nothing();
+    }
+
+    // Neither another format nor a part of a sector is taken.
+    let host = off_host();
+    restore(&host, b"QFI\xfb", 1 << 20);
+    let refused = refusals(&plan(&host, FLEET, &accepting(true)));
+    assert!(
+        refused.contains("is a qcow2 image, and disks are attached as raw"),
+        "{refused}"
+    );
+    restore(&host, b"cut short", 1000);
+    let refused = refusals(&plan(&host, FLEET, &accepting(true)));
+    assert!(
+        refused.contains(", and has 1 kB, which is no whole number of sectors"),
+        "{refused}"
+    );
+    // What the guest wrote to its own image is no format.
+    let host = off_host();
+    host.write_image(IMAGE, "QFI\u{fb}").unwrap();
+    apply(&host, FLEET, &accepting(false)).assert_converged();
 }

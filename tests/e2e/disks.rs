@@ -62,7 +62,7 @@ fn an_image_that_vanished_is_not_made_again_in_silence() {
         host.planned(3),
         snapbox::str![[r#"
   ! armhf-vm: its disk /srv/armhf-vm.img is gone; it was there at the last apply
-      -> restore it, or begin anew: truncate -s 67108864 /srv/armhf-vm.img; then armfleet apply --accept armhf-vm
+      -> restore it and armfleet apply --accept armhf-vm, or begin anew: truncate -s 67108864 /srv/armhf-vm.img; armfleet apply --accept armhf-vm --allow-replace armhf-vm
 
 No changes, 1 refused.
 

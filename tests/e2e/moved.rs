@@ -192,8 +192,17 @@ fn what_is_put_in_an_images_place_is_used_only_when_it_is_accepted() {
     file.set_len(64 << 20).unwrap();
     assert!(host.planned(3).contains("has no data any more"));
     assert_eq!(host.apply().code, Some(3));
-    host.armfleet(&["apply", "--auto-approve", "--accept", VM])
-        .success();
+    let accepted = host.armfleet(&["apply", "--auto-approve", "--accept", VM]);
+    assert_eq!(accepted.code, Some(3));
+    host.armfleet(&[
+        "apply",
+        "--auto-approve",
+        "--accept",
+        VM,
+        "--allow-replace",
+        VM,
+    ])
+    .success();
     host.assert_converged();
 }
 

@@ -145,3 +145,48 @@ fn a_console_log_is_a_plain_file_of_its_own() {
     host.assert_converged();
     assert_eq!(host.read("/srv/c5.img"), "somebody's data");
 }
+
+/// Another file system at the same folder, whose files have the same inodes, is another thing; the same one under another
+/// device number is not.
+#[test]
+fn what_was_applied_is_known_by_its_file_system() {
+    let host = TestHost::with_fleet(&stopped_recipe().replace("/srv/{name}", "/srv/vms/{name}"));
+    let shell = |script: &str| host.run("sh", &["-ec", script]).success();
+    fs::create_dir(host.path("/srv/vms")).unwrap();
+    fs::create_dir(host.path("/srv/other")).unwrap();
+    // udev writes what it finds on a block device; in a private host nobody does.
+    let mount = |image: &str, uuid: &str| {
+        shell(&format!(
+            "mount -o loop {image} /srv/vms; device=$(findmnt -no SOURCE /srv/vms); mkdir -p /run/udev/data; \
+             echo E:ID_FS_UUID={uuid} > /run/udev/data/b$(stat -c %Hr:%Lr $device); echo $device"
+        ))
+    };
+    shell("truncate -s 128M /srv/a.ext4; mkfs.ext4 -q /srv/a.ext4");
+    let first = mount("/srv/a.ext4", "0a-0a");
+    host.apply().success();
+    host.assert_converged();
+    shell(
+        "umount /srv/vms; cp --sparse=always /srv/a.ext4 /srv/b.ext4; mount -o loop /srv/a.ext4 /srv/other",
+    );
+
+    // The same one as another device.
+    assert_ne!(mount("/srv/b.ext4", "0a-0a"), first);
+    host.assert_converged();
+    shell("umount /srv/vms");
+
+    // A copy with another UUID: all its inodes are those of the first.
+    mount("/srv/b.ext4", "0b-0b");
+    let planned = host.planned(3);
+    assert!(planned.contains("file system 0a-0a then"), "{planned}");
+    assert!(planned.contains("file system 0b-0b now"), "{planned}");
+    shell("umount /srv/vms");
+
+    // None is mounted: nothing is made or given to QEMU in the empty folder.
+    let planned = host.planned(3);
+    assert!(
+        planned.contains("is gone; it was there at the last apply"),
+        "{planned}"
+    );
+    assert_eq!(host.apply().code, Some(3));
+    assert_eq!(fs::read_dir(host.path("/srv/vms")).unwrap().count(), 0);
+}

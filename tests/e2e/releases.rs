@@ -21,10 +21,6 @@ const RAN: [(&str, &str); 7] = [
     ("installing", FIRST),
 ];
 
-fn console(vm: &str) -> String {
-    format!("/var/log/{vm}.console")
-}
-
 fn record(vm: &str) -> String {
     format!("/var/lib/armfleet/vms/{vm}/record.json")
 }
@@ -53,15 +49,26 @@ impl TestHost {
         host
     }
 
+    /// A VM's console log, which version 0.1.0 let end otherwise.
+    fn console_of(&self, vm: &str) -> String {
+        let names = ["log", "console"].map(|end| format!("/var/log/{vm}.{end}"));
+        let [log, console] = names;
+        if self.path(&log).exists() {
+            log
+        } else {
+            console
+        }
+    }
+
     /// How often this pair has booted, by what the VM's kernels said.
     fn boots(&self, vm: &str, kernel: &str) -> usize {
         let says = format!("boots kernel {kernel}, initrd {kernel}\n");
-        self.console(&console(vm)).matches(&says).count()
+        self.console(&self.console_of(vm)).matches(&says).count()
     }
 
     /// How many kernels have said anything.
     fn all_boots(&self, vm: &str) -> usize {
-        let text = self.console(&console(vm));
+        let text = self.console(&self.console_of(vm));
         let lines = text.split_inclusive('\n');
         lines
             .filter(|line| line.starts_with("boots kernel ") && line.ends_with('\n'))
@@ -78,7 +85,7 @@ impl TestHost {
             assert!(Instant::now() < deadline, "{vm} boots nothing");
             sleep(Duration::from_millis(100));
         }
-        let text = self.console(&console(vm));
+        let text = self.console(&self.console_of(vm));
         let log = self.log();
         assert_eq!(self.boots(vm, kernel), before + 1, "{vm}:\n{text}{log}");
     }

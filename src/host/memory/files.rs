@@ -19,8 +19,9 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// The device number of everything made here.
+/// The device number of everything here, at first, and its file system's UUID.
 const DEVICE: u64 = 0xfd01;
+const UUID: &str = "6d61-7465";
 /// The clock's first moment: 2023-11-14 22:13:20 UTC.
 const EPOCH_NS: i64 = 1_700_000_000_000_000_000;
 /// As Linux has it (`MAXSYMLINKS`).
@@ -52,6 +53,10 @@ pub(super) struct Files {
     /// By absolute path, the root's being empty.
     nodes: BTreeMap<String, Node>,
     now_ns: i64,
+    /// The device number of everything here.
+    device: u64,
+    /// The UUID of the file system.
+    uuid: String,
     /// How many files each path has had.
     made: BTreeMap<String, u64>,
     pub(super) unreadable: BTreeMap<String, String>,
@@ -216,6 +221,8 @@ impl Files {
         let mut files = Self {
             nodes: BTreeMap::new(),
             now_ns: EPOCH_NS,
+            device: DEVICE,
+            uuid: UUID.to_owned(),
             made: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
@@ -248,7 +255,7 @@ impl Files {
             content,
             mode,
             owner,
-            dev: DEVICE,
+            dev: self.device,
             ino: self.inode(place),
             links: 1,
             mtime_ns: self.now_ns,

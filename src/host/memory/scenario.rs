@@ -255,6 +255,12 @@ impl Memory {
         self.meanwhile().files.give_acl(path, writers)
     }
 
+    /// What its file system is known by from now on, as after a reboot with other disks: its device number, and its UUID, empty
+    /// for one that has none. Files and inodes stay.
+    pub fn mount(&self, device: u64, uuid: &str) {
+        self.meanwhile().files.mount(device, uuid);
+    }
+
     /// Gives a file another name, as `ln` does, or a folder another place, as `mount --bind` does. What is made later at
     /// one of them is not seen at the other.
     ///

@@ -20,7 +20,7 @@ use crate::files::Root;
 use crate::mark::Moment;
 use crate::values::HostKey;
 use files::seed::Receipts;
-use files::{folder, image, initrd, lock, look, process, write};
+use files::{folder, image, initrd, lock, look, mounts, process, write};
 use libvirt::{ReadConnection, WriteConnection};
 use std::fs::File;
 use std::io::Read as _;
@@ -92,6 +92,7 @@ impl Reads for SystemReads {
             Read::Domain { uuid } => libvirt.domain(uuid)?.into(),
             Read::State { uuid } => libvirt.state(uuid)?.into(),
             Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
+            Read::FileSystems {} => mounts::file_systems(root)?.into(),
             Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),
             Read::Records { folder } => look::records(root, folder)?.into(),
         })

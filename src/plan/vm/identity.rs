@@ -5,10 +5,11 @@
 //! the planned record; the step that writes the record looks at it then.
 
 use crate::domain::{Moved, applied_source};
-use crate::inventory::{Fact, RawFile};
+use crate::inventory::{Fact, FileKind, RawFile};
 use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::Act;
+use crate::trust::Writer;
 use crate::values::{HostPath, Size};
 
 /// What the last apply left at this path, whatever its device was called then.
@@ -38,30 +39,78 @@ impl VmPlanner<'_> {
         record: Option<&Record>,
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
-        let applied = applied_at(record, path).and_then(|device| device.place.as_ref());
-        let (Some(record), Some(applied), false) = (record, applied, self.accepts()) else {
-            return Ok(());
-        };
-        let Some(why) = self.difference(applied, &file.place(), record) else {
+        let Some(why) = self.change_at(path, file, record) else {
             return Ok(());
         };
         let name = &self.vm.name;
+        let is_emptied = is_empty(file) && self.holds_the_system(path, record);
+        let options = match is_emptied {
+            true => format!("--accept {name} --allow-replace {name}"),
+            false => format!("--accept {name}"),
+        };
+        let may_be_empty = self.input.policy.allow_replace.contains(name) || !is_emptied;
+        let why = match (self.accepts(), may_be_empty, part_of_a_sector(file)) {
+            (false, ..) => why,
+            (true, false, _) => format!("{why}, and is empty"),
+            (true, true, Some(size)) => {
+                format!("{why}, and has {size}, which is no whole number of sectors")
+            }
+            (true, true, None) => return Ok(()),
+        };
         builder.refuse(
             name,
             format!("its {what} {path} {why}"),
             format!(
-                "put the former one back, or armfleet apply --accept {name} to use what is there now"
+                "put the former one back, or armfleet apply {options} to use what is there now"
             ),
         );
         Err(Blocked)
     }
 
+    /// Whether what is at the path of an applied device is another thing, which the user accepted.
+    pub(super) fn accepts_another(
+        &self,
+        path: &HostPath,
+        file: &RawFile,
+        record: Option<&Record>,
+    ) -> bool {
+        let applied = applied_at(record, path).and_then(|device| device.place.as_ref());
+        let is_another = |applied: &Place| !applied.is_same(&self.input.inventory.place(file));
+        self.accepts() && applied.is_some_and(is_another)
+    }
+
+    /// In what the thing at a path differs from what was applied, as the end of a sentence about it.
+    fn change_at(
+        &self,
+        path: &HostPath,
+        file: &RawFile,
+        record: Option<&Record>,
+    ) -> Option<String> {
+        let device = applied_at(record, path)?;
+        match &device.place {
+            Some(applied) => self.difference(applied, &self.input.inventory.place(file), record?),
+            None => self.unowned(file),
+        }
+    }
+
+    /// What an earlier version applied is known by its owner alone: an empty folder of another's is most likely the place
+    /// where its file system is not mounted.
+    fn unowned(&self, file: &RawFile) -> Option<String> {
+        let (uid, _) = self.input.libvirt.qemu_owner?;
+        let is_folder = file.stat.kind == FileKind::Folder;
+        let is_others = is_folder && is_empty(file) && file.stat.uid != uid;
+        is_others.then(|| {
+            let owner = Writer::User(file.stat.uid).describe(None);
+            format!("is an empty folder of {owner}, and not the one that was applied")
+        })
+    }
+
     /// In what a thing differs from what was applied, as the end of a sentence about it.
     fn difference(&self, applied: &Place, seen: &Place, record: &Record) -> Option<String> {
         if !applied.is_same(seen) {
+            let (then, now) = (described(applied, seen), described(seen, applied));
             return Some(format!(
-                "is not the one that was applied (inode {} then, {} now)",
-                applied.ino, seen.ino
+                "is not the one that was applied ({then} then, {now} now)"
             ));
         }
         let (then, now) = (applied.image.as_ref()?, seen.image.as_ref()?);
@@ -111,7 +160,7 @@ impl VmPlanner<'_> {
         });
         match self.input.inventory.path(path.as_str()) {
             _ if changes => None,
-            Fact::Present(file) => Some(file.place()),
+            Fact::Present(file) => Some(self.input.inventory.place(file)),
             _ => kept,
         }
     }
@@ -144,6 +193,43 @@ impl VmPlanner<'_> {
         }
         compared == *record
     }
+}
+
+/// What a thing is, told from another.
+fn described(place: &Place, other: &Place) -> String {
+    let image = place.image.as_ref().map(|image| {
+        let format = image.format.as_deref().map_or("an", |format| match format {
+            "raw" => "a raw",
+            "qcow2" => "a qcow2",
+            _ => "another",
+        });
+        format!("{format} image of {}, ", Size::from_bytes(image.size))
+    });
+    let file_system = place
+        .file_system
+        .as_ref()
+        .filter(|_| place.is_elsewhere(other));
+    let file_system = file_system.map(|uuid| format!(", file system {uuid}"));
+    format!(
+        "{}inode {}{}",
+        image.unwrap_or_default(),
+        place.ino,
+        file_system.unwrap_or_default()
+    )
+}
+
+/// Whether there is nothing in a share, or no byte in an image.
+fn is_empty(file: &RawFile) -> bool {
+    file.blank == Some(true) || file.entries.as_ref().is_some_and(Vec::is_empty)
+}
+
+/// The size of an image that no disk can have.
+fn part_of_a_sector(file: &RawFile) -> Option<Size> {
+    const SECTOR: u64 = 512;
+    let size = Size::from_bytes(file.stat.size);
+    let is_image = file.stat.kind == FileKind::File;
+    let is_whole = size.bytes() > 0 && size.bytes().is_multiple_of(SECTOR);
+    (is_image && !is_whole).then_some(size)
 }
 
 /// Whether an image that holds nothing held something. Writing to one, or growing it, changes its time.

@@ -60,8 +60,9 @@ impl VmPlanner<'_> {
         let (name, path) = (&self.vm.name, &self.vm.boot.share);
         if applied_at(record, path).is_some() {
             let why = format!("its boot share {path} is gone; it was there at the last apply");
+            let accepted = self.acceptance(path, record);
             let remedy = format!(
-                "restore it, or begin anew with an empty /boot: mkdir {path}; then armfleet apply --accept {name}"
+                "restore it and armfleet apply --accept {name}, or begin anew with an empty /boot: mkdir {path}; {accepted}"
             );
             builder.refuse(name, why, remedy);
             return Err(Blocked);
@@ -126,11 +127,13 @@ impl VmPlanner<'_> {
             Fact::Absent => {
                 if applied_at(record, path).is_some() {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
+                    let accepted = self.acceptance(path, record);
                     let anew = disk.size.map(|size| {
-                        format!(", or begin anew: truncate -s {} {path}", size.bytes())
+                        let bytes = size.bytes();
+                        format!(", or begin anew: truncate -s {bytes} {path}; {accepted}")
                     });
                     let anew = anew.unwrap_or_default();
-                    let remedy = format!("restore it{anew}; then armfleet apply --accept {name}");
+                    let remedy = format!("restore it and armfleet apply --accept {name}{anew}");
                     builder.refuse(name, why, remedy);
                     return Err(Blocked);
                 }
@@ -211,7 +214,8 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
         let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
-        if applied_at(record, path).is_some() || domain.is_some_and(has) {
+        let was_there = applied_at(record, path).is_some() || domain.is_some_and(has);
+        if was_there && !self.accepts_another(path, file, record) {
             return Ok(());
         }
         let name = &self.vm.name;
@@ -251,10 +255,8 @@ impl VmPlanner<'_> {
             return Ok(());
         };
         let is_disk = *kind == DISK;
-        let system = self.vm.system_disk();
-        let holds_the_system = !is_disk || system.is_some_and(|disk| disk.path == *path);
         let mut left = applied_sources(&record.applied, kind).filter(|path| !self.has_path(path));
-        let (Some(old), true) = (left.next(), holds_the_system) else {
+        let (Some(old), true) = (left.next(), self.holds_the_system(path, Some(record))) else {
             return Ok(());
         };
         if self.input.policy.allow_replace.contains(name) {
@@ -270,6 +272,26 @@ impl VmPlanner<'_> {
             ),
         );
         Err(Blocked)
+    }
+
+    /// Whether a path is the share or the system disk of an installed VM.
+    pub(super) fn holds_the_system(&self, path: &HostPath, record: Option<&Record>) -> bool {
+        let is_installed = record.is_some_and(|record| record.phase == Phase::Own);
+        let system = self.vm.system_disk().map(|disk| &disk.path);
+        is_installed
+            && system
+                .into_iter()
+                .chain([&self.vm.boot.share])
+                .any(|own| own == path)
+    }
+
+    /// What accepts something empty in the place of what was applied.
+    fn acceptance(&self, path: &HostPath, record: Option<&Record>) -> String {
+        let name = &self.vm.name;
+        match self.holds_the_system(path, record) {
+            true => format!("armfleet apply --accept {name} --allow-replace {name}"),
+            false => format!("armfleet apply --accept {name}"),
+        }
     }
 
     /// Whether the file gives the VM this image or folder.

@@ -3,7 +3,7 @@
 use super::{Content, Files, Node, fails, missing, parent};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{RawEntry, RawFile};
+use crate::inventory::{FileSystems, RawEntry, RawFile};
 use crate::paths;
 use crate::trust::{End, Rules, Walk, Writer};
 
@@ -176,6 +176,18 @@ impl Files {
         node.mode |= 0o020;
         node.acl = Some(writers.to_vec());
         Ok(())
+    }
+
+    /// Gives the file system another device number and another UUID.
+    pub(in super::super) fn mount(&mut self, device: u64, uuid: &str) {
+        (self.device, self.uuid) = (device, uuid.to_owned());
+        self.nodes.values_mut().for_each(|node| node.dev = device);
+    }
+
+    pub(in super::super) fn file_systems(&self) -> FileSystems {
+        let uuid = Some(&self.uuid).filter(|uuid| !uuid.is_empty());
+        let known = uuid.map(|uuid| (self.device, uuid.clone()));
+        known.into_iter().collect()
     }
 
     /// Gives a file another name, or a folder another place where all that is in it is found, too.

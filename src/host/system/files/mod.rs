@@ -5,6 +5,7 @@ pub(super) mod image;
 pub(super) mod initrd;
 pub(super) mod lock;
 pub(super) mod look;
+pub(super) mod mounts;
 pub(super) mod process;
 pub(super) mod seed;
 pub(super) mod share;
