@@ -90,6 +90,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
+            guarded: false,
             confirm_within: None,
         },
         applied_by: None,

@@ -18,14 +18,6 @@ fn said(flaws: &[Flaw], qemu: Option<(u32, u32)>) -> String {
     flaws.collect::<Vec<_>>().join("; ")
 }
 
-impl Swappable {
-    /// Whether an error says so.
-    #[must_use]
-    pub fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Self>())
-    }
-}
-
 impl Root {
     /// Goes the way of a path, and tells where it leads: a path without links on it.
     ///

@@ -32,7 +32,7 @@ pub(super) enum HandOverError {
 /// Gives the pair that is staged for a VM its names inside this share.
 pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), HandOverError> {
     let generations = open_generations(root, vm)?;
-    let share = share::open(share)?;
+    let share = share::open_named(share)?;
     place(&generations, &share, Deadline::after(STAGING_TIME))
 }
 

@@ -1,14 +1,47 @@
 //! What the hook does with a share of the file system.
 
 use crate::boot::BootFileName;
-use crate::files::{BootShare as _, OpenFile as _, OwnFileError, Share};
+use crate::files::{BootShare as _, LinkInTheWay, OpenFile as _, OwnFileError, Root, Share};
+use crate::mark::BootRecord;
+use crate::paths;
+use crate::trust::{End, Rules};
 use crate::values::HostPath;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Opens a VM's share.
-pub(super) fn open(path: &HostPath) -> Result<Share, OwnFileError> {
+/// Opens a VM's share. Where the last apply found that nobody but root decides about its way, that must still be so: another
+/// VM's QEMU could have put the share in the place of another folder.
+pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
+    let path = Path::new(boot.share.as_str());
+    let open = || {
+        let root = Root::host();
+        let place = match boot.guarded {
+            true => root.way(boot.share.as_str(), End::Share, &rules(&root))?,
+            false => boot.share.to_string(),
+        };
+        match Share::open(Path::new(&place)) {
+            Err(_) if path.is_symlink() => Err(io::Error::other(LinkInTheWay(path.into()))),
+            opened => opened,
+        }
+    };
+    open().map_err(OwnFileError::new("open the share", path))
+}
+
+/// The groups that libvirt's sockets make root's equals.
+fn rules(root: &Root) -> Rules {
+    let sockets = paths::LIBVIRT_SOCKETS.iter();
+    let sockets = sockets.filter_map(|path| root.below(path).symlink_metadata().ok());
+    let open = sockets.filter(|stat| stat.file_type().is_socket() && stat.mode() & 0o020 != 0);
+    Rules {
+        equals: open.map(|stat| stat.gid()).collect(),
+        ..Rules::default()
+    }
+}
+
+/// Opens the share that a domain's definition names, with nothing known but that.
+pub(super) fn open_named(path: &HostPath) -> Result<Share, OwnFileError> {
     let path = Path::new(path.as_str());
     Share::open(path).map_err(OwnFileError::new("open the share", path))
 }

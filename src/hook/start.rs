@@ -113,7 +113,7 @@ impl<'a> Start<'a> {
         match &self.record.phase {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
-                let share = share::open(&self.record.boot.share)?;
+                let share = share::open(&self.record.boot)?;
                 may_install(&share, disk, |path| is_blank(&open_plain(path)?))?;
                 let id = stage_installer(&generations, rules).map_err(StartError::Installer)?;
                 self.say("boots its installer");
@@ -152,7 +152,7 @@ impl<'a> Start<'a> {
         generations: &Generations<Folder>,
         rules: Rules,
     ) -> Result<(), StartError> {
-        let share = share::open(&self.record.boot.share)
+        let share = share::open(&self.record.boot)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
         let (mut trials, outcome) = self.decide(share.as_ref());

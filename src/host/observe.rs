@@ -137,8 +137,13 @@ fn see_way(
             let seen = reads.look(&next.path, Look::Link);
             paths.insert(next.path.clone(), seen);
         }
-        let Some(stop) = paths[&next.path].present().and_then(RawFile::stop) else {
+        let fact = &paths[&next.path];
+        if fact.is_absent() {
+            walk.see(None);
             break;
+        }
+        let Some(stop) = fact.present().and_then(RawFile::stop) else {
+            return false;
         };
         let is_others = stop.uid != 0 && matches!(stop.kind, StopKind::Link(_));
         walk.see(Some(stop));

@@ -153,6 +153,10 @@ pub struct BootRecord {
     pub seed: bool,
     /// Which pair to boot.
     pub wanted: Wanted,
+    /// Whether nobody but root decided about the way of the share, no folder being taken as it is. A version before 0.2 did
+    /// not ask.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guarded: bool,
     /// How long a guest may take to say that it has come up; with none, that it runs is enough.
     #[serde(default)]
     pub confirm_within: Option<Duration>,
@@ -264,6 +268,7 @@ mod tests {
                 handover: Handover::Copy,
                 seed: true,
                 wanted: Wanted::Auto,
+                guarded: true,
                 confirm_within: Some(Duration::from_secs(300)),
             },
             applied_by: Some(AppliedBy {

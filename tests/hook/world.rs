@@ -54,6 +54,7 @@ impl World {
                 handover: Handover::Copy,
                 seed: false,
                 wanted: Wanted::Auto,
+                guarded: false,
                 confirm_within: None,
             },
             applied_by: None,

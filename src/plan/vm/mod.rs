@@ -387,6 +387,7 @@ impl VmPlanner<'_> {
         let stays = applied.cmdline() != Some(vm.boot.cmdline.as_str());
         let digest = remembered.record.map(|record| &record.cmdline_digest);
         let digest = digest.cloned().flatten().unwrap_or_default();
+        let share = self.share_kept(remembered.record, comparison);
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
@@ -400,7 +401,8 @@ impl VmPlanner<'_> {
             protect: vm.protect,
             phase: self.phase.clone(),
             boot: BootRecord {
-                share: self.share_kept(remembered.record, comparison),
+                guarded: self.is_guarded(&share),
+                share,
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
                 wanted: remembered

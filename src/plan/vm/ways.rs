@@ -108,6 +108,16 @@ impl VmPlanner<'_> {
         share.into_iter().chain(disks).chain(log).collect()
     }
 
+    /// Whether nobody but root decides about the way of a share, though no folder is taken as it is.
+    pub(super) fn is_guarded(&self, share: &HostPath) -> bool {
+        let rules = self.input.inventory.way_rules([]);
+        let verdict = self
+            .input
+            .inventory
+            .judged(share.as_str(), End::Share, &rules);
+        matches!(verdict, Verdict::Sound(_))
+    }
+
     /// Puts into a record the paths whose ways are sound.
     pub(super) fn note_guarded(&self, applied: &mut Applied) {
         let rules = rules(self.input);

@@ -26,6 +26,7 @@ pub(in crate::watch) fn record() -> Record {
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
+            guarded: false,
             confirm_within: None,
         },
         applied_by: None,

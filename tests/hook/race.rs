@@ -1,0 +1,261 @@
+//! Paths that are swapped while armfleet works at them, by an ordinary user and by QEMU's: nothing outside is opened, owned
+//! or written. The kernel tells of every open, attribute and write there (inotify).
+//!
+//! A round observes a share and an image and judges their ways, performs each step that creates, owns or grows at them as one
+//! that was planned before the folder was anyone's, a start's check among them, and runs the hook for a start.
+
+use crate::world::World;
+use armfleet::hook::Verdict;
+use armfleet::host::primitives::Primitives;
+use armfleet::host::system::SystemHost;
+use armfleet::host::{Executor, Host as _, Inspect as _};
+use armfleet::inventory::{Fact, Look, Query};
+use armfleet::plan::Step;
+use armfleet::trust::Rules;
+use rustix::fs::inotify;
+use rustix::io::Errno;
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+const USER: u32 = 1000;
+const QEMU: u32 = 64055;
+const IMAGE_SIZE: u64 = 1 << 20;
+
+/// A world in which a user owns the folder that the VM's share and image are in.
+struct Race {
+    world: World,
+    user: u32,
+    outside: PathBuf,
+    events: OwnedFd,
+}
+
+impl Race {
+    fn new(user: u32) -> Self {
+        let mut world = World::installed();
+        world.start();
+        let folder = world.outside("");
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        let (theirs, outside) = (world.outside("srv/theirs"), world.outside("outside"));
+        let vms = theirs.join("vms");
+        fs::create_dir_all(vms.join("b")).unwrap();
+        fs::create_dir_all(outside.join("b")).unwrap();
+        for folder in [&vms, &outside] {
+            fs::write(folder.join("x.img"), vec![0; 1 << 20]).unwrap();
+        }
+        for path in [&theirs, &vms, &vms.join("b"), &vms.join("x.img")] {
+            chown(path, Some(user), Some(user)).unwrap();
+        }
+        let share = vms.join("b").to_str().unwrap().to_owned();
+        world.record.boot.share = share.parse().unwrap();
+        world.record.boot.guarded = true;
+        world.write_record();
+        let events = watched(&outside);
+        Self {
+            world,
+            user,
+            outside,
+            events,
+        }
+    }
+
+    /// The folder that is swapped, as the host names it below the world's root.
+    const VMS: &'static str = "/srv/theirs/vms";
+
+    /// Runs rounds while the user swaps the folder for a link to the one outside, and the image for a link, too. Tells how
+    /// often it was swapped.
+    fn run(&self, rounds: usize, round: impl Fn(&Executor<SystemHost>)) -> usize {
+        let (over, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let host = SystemHost::open("test:///default", &self.world.outside("")).unwrap();
+        let executor = Executor::locked(host).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| self.swap(&over, &swaps));
+            // Also where a round fails.
+            let _end = End(&over);
+            for _ in 0..rounds {
+                round(&executor);
+            }
+        });
+        swaps.into_inner()
+    }
+
+    fn swap(&self, over: &AtomicBool, swaps: &AtomicUsize) {
+        let id = Uid::from_raw(self.user);
+        set_thread_res_uid(id, id, id).unwrap();
+        let theirs = self.world.outside("srv/theirs");
+        let (vms, aside) = (theirs.join("vms"), theirs.join("aside"));
+        let image = vms.join("x.img");
+        let kept = vms.join("kept.img");
+        assert!(fs::write(self.outside.join("x.img"), "x").is_err());
+        while !over.load(Ordering::SeqCst) {
+            fs::rename(&vms, &aside).unwrap();
+            symlink("../../outside", &vms).unwrap();
+            thread::yield_now();
+            fs::remove_file(&vms).unwrap();
+            fs::rename(&aside, &vms).unwrap();
+            thread::yield_now();
+            fs::rename(&image, &kept).unwrap();
+            symlink("../../../outside/x.img", &image).unwrap();
+            thread::yield_now();
+            fs::rename(&kept, &image).unwrap();
+            swaps.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Each step that works at these paths, planned while the folder was root's, or was taken as it is.
+    fn steps(rules: &Rules) -> Vec<Step> {
+        let (vms, owner) = (Self::VMS, [QEMU, QEMU]);
+        let size = IMAGE_SIZE;
+        let acts = [
+            (
+                "share",
+                "b2",
+                json!({ "create-share": { "path": format!("{vms}/b2"), "mode": 0o700, "owner": owner } }),
+            ),
+            (
+                "share",
+                "b",
+                json!({ "own-share": { "path": format!("{vms}/b"), "mode": 0o700, "owner": owner } }),
+            ),
+            (
+                "image",
+                "y.img",
+                json!({ "create-disk": { "path": format!("{vms}/y.img"), "size": size } }),
+            ),
+            (
+                "image",
+                "x.img",
+                json!({ "grow-disk": { "path": format!("{vms}/x.img"), "from": size, "to": 2 * size,
+                "running": null } }),
+            ),
+            (
+                "share",
+                "b",
+                json!({ "start": { "uuid": "729407af-9814-8a14-ab03-bb922bf75d3d" } }),
+            ),
+        ];
+        let step = |(end, name, act): (&str, &str, serde_json::Value)| {
+            let paths = BTreeMap::from([(format!("{vms}/{name}"), end)]);
+            serde_json::from_value(json!({
+                "id": format!("{end}/{name}"), "vm": "armhf-vm", "reason": "", "cause": null, "needs": [], "expects": null,
+                "changes": [], "ways": { "rules": rules, "paths": paths }, "act": act,
+            }))
+            .unwrap()
+        };
+        acts.into_iter().map(step).collect()
+    }
+
+    /// What happened outside.
+    fn outside_events(&self) -> Vec<String> {
+        let mut buffer = [MaybeUninit::uninit(); 64 << 10];
+        let mut reader = inotify::Reader::new(&self.events, &mut buffer);
+        let mut seen = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(event) => seen.push(format!("{:?} {:?}", event.events(), event.file_name())),
+                Err(Errno::AGAIN) => return seen,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Ends the swapping.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn watched(outside: &Path) -> OwnedFd {
+    use inotify::WatchFlags as W;
+    let events = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let changes = W::OPEN | W::MODIFY | W::ATTRIB | W::CREATE | W::DELETE | W::MOVE;
+    for path in [outside, &outside.join("b"), &outside.join("x.img")] {
+        inotify::add_watch(&events, path, changes).unwrap();
+    }
+    events
+}
+
+fn rules() -> Rules {
+    Rules {
+        qemu: Some((QEMU, QEMU)),
+        ..Rules::default()
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "how much was tried is worth knowing")]
+/// Rounds in which nothing may be opened, owned or written outside.
+fn nothing_outside_is_touched(rounds: usize) {
+    for user in [USER, QEMU] {
+        let race = Race::new(user);
+        let steps = Race::steps(&rules());
+        let share = format!("{}/b", Race::VMS);
+        let image = format!("{}/x.img", Race::VMS);
+        let query = Query {
+            paths: BTreeMap::from([(share, Look::Share), (image.clone(), Look::Image)]),
+            ..Query::default()
+        };
+        let swaps = race.run(rounds, |executor| {
+            let seen = executor.observe(&query).unwrap();
+            if let Fact::Present(image) = &seen.paths[&image] {
+                assert_eq!(image.blank, None);
+            }
+            for step in &steps {
+                let error = executor.perform(step).unwrap_err().to_string();
+                assert!(error.starts_with("cannot use "), "{error}");
+            }
+            let started = race.world.prepare();
+            assert_eq!(started.verdict, Verdict::Done, "{}", started.text);
+            assert!(started.text.contains("open the share"), "{}", started.text);
+        });
+        println!("user {user}: {rounds} rounds, {swaps} swaps");
+        assert!(swaps > rounds / 10, "{swaps} swaps in {rounds} rounds");
+        let events = race.outside_events();
+        // The racing thread's own attempt to write, which the kernel refuses, opens nothing.
+        assert!(events.is_empty(), "{events:?}");
+        let x = fs::metadata(race.outside.join("x.img")).unwrap();
+        assert_eq!((x.uid(), x.len()), (0, IMAGE_SIZE));
+        assert_eq!(fs::read_dir(&race.outside).unwrap().count(), 2);
+    }
+}
+
+#[test]
+fn nothing_outside_is_touched_while_paths_are_swapped() {
+    nothing_outside_is_touched(300);
+}
+
+#[test]
+#[ignore = "long: ten thousand rounds of each user"]
+fn nothing_outside_is_touched_in_ten_thousand_rounds() {
+    nothing_outside_is_touched(10_000);
+}
+
+/// The race is a real one: where the folder is taken as it is, the same rounds go outside.
+#[test]
+fn a_folder_that_is_taken_as_it_is_leads_outside_in_the_same_race() {
+    let race = Race::new(USER);
+    let steps = Race::steps(&Rules {
+        taken: [String::from("/srv/theirs")].into(),
+        ..rules()
+    });
+    race.run(200, |executor| {
+        for step in &steps[..4] {
+            let _ = executor.perform(step);
+        }
+        let _ = executor
+            .calls()
+            .remove_file(&format!("{}/y.img", Race::VMS));
+    });
+    assert!(!race.outside_events().is_empty());
+}
