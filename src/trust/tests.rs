@@ -298,6 +298,7 @@ fn a_flaw_names_the_folder_and_who_writes_there() {
         ("/srv/x 0 -> ../home/x, /home 5:5 755", "/srv/x", Image, "user 5 can replace what is in /home"),
         ("/srv/b 0 -> /data, /data 0:0 755", "/srv/b", Share, "/srv/b is a symbolic link"),
         ("/a 0 -> b, /b 0 -> a", "/a/x", Roots, "sound"),
+        ("/a 0:0 755, /a/b 0 -> .., /c 0 -> a", "/c/b/a", Share, "QEMU's user (2) can replace what is in /a"),
         ("/var/lib/libvirt/qemu 2:6 750", "/var/lib/libvirt/qemu/x", Image, "sound"),
         ("/var/lib/libvirt/images/me 1:1 755", "/var/lib/libvirt/images/me/x", Image,
             "user 1 can replace what is in /var/lib/libvirt/images/me"),

@@ -2,7 +2,7 @@
 
 use super::{Flaw, LINK_LIMIT, Rules, STICKY, Stop, StopKind, Weakness, Writer};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What is at the end of a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Walk<'r> {
     todo: VecDeque<String>,
     /// The folders that lead to where the walk is, the root first, whose name is empty.
     folders: Vec<(String, Stop)>,
+    /// The folders in which a name was looked up.
+    passed: BTreeSet<String>,
     /// What was last asked for.
     asked: Option<Next>,
     links: usize,
@@ -100,6 +102,7 @@ impl<'r> Walk<'r> {
             end,
             todo: names(path).collect(),
             folders: Vec::new(),
+            passed: BTreeSet::new(),
             asked: None,
             links: 0,
             over: false,
@@ -158,7 +161,10 @@ impl<'r> Walk<'r> {
             return;
         };
         match &stop.kind {
-            StopKind::Folder => self.folders.push((next.name, stop)),
+            StopKind::Folder => {
+                self.folders.push((next.name, stop));
+                self.judge_end(&next.path, next.is_last);
+            }
             StopKind::Other => self.over = true,
             StopKind::Link(_) if next.is_last && !self.end.is_followed() => {
                 self.over = true;
@@ -206,6 +212,7 @@ impl<'r> Walk<'r> {
     /// Who besides root can have a name in the present folder stand for something else.
     fn judge_name(&mut self, name: &str, stop: Option<&Stop>, is_last: bool) {
         let folder = self.path_of("");
+        self.passed.insert(folder.clone());
         let Some((_, above)) = self.folders.last() else {
             return;
         };
@@ -239,6 +246,17 @@ impl<'r> Walk<'r> {
             && link.uid != 0
         {
             self.blame(Weakness::Link(name.to_owned(), link.uid));
+        }
+    }
+
+    /// A folder that QEMU gets and that is on its own way, by a link out of it, is QEMU's to change.
+    fn judge_end(&mut self, folder: &str, is_last: bool) {
+        let gets = self
+            .rules
+            .qemu
+            .filter(|_| is_last && self.end.becomes_qemus());
+        if let Some((uid, _)) = gets.filter(|_| self.passed.contains(folder)) {
+            self.blame(Weakness::Writers(vec![Writer::User(uid)]));
         }
     }
 
