@@ -221,7 +221,8 @@ impl TestHost {
     /// Starts a command on the host, without input, and leaves it running. It begins when its process is known here: one
     /// that ended sooner could not be found.
     pub(crate) fn spawn<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Running {
-        let begin = r#"echo $$; read -r _; exec "$@" </dev/null"#;
+        // A suite that runs in the background ignores interrupts, and would have its commands do so.
+        let begin = r#"echo $$; read -r _; exec env --default-signal=INT "$@" </dev/null"#;
         let mut child = self
             .command("sh")
             .args(["-c", begin, "sh", program])

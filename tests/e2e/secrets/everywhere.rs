@@ -167,7 +167,7 @@ impl Secretive {
             "-f",
             FORMS,
             "--exclude-dir=libvirt",
-            "--exclude=*.console",
+            "--exclude=armhf-vm.log",
         ];
         let found = self
             .host
