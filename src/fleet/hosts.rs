@@ -46,7 +46,12 @@ pub(super) fn trusted(
 
 fn folders(field: &Field<'_>, words: &Placeholders<'_>) -> Checked<BTreeSet<HostPath>> {
     let Value::List(entries) = &field.node.value else {
-        return Err(field.wrong_type("a list of absolute paths"));
+        let meant = match &field.node.value {
+            Value::Scalar(text, _) => Some(format!("[{text}]")),
+            _ => None,
+        };
+        let wanted = "a list of absolute paths";
+        return Err(field.misread(meant, wanted, wanted));
     };
     let folders = entries.iter().map(|node| {
         let node = &words.expand(node)?;

@@ -94,8 +94,13 @@ impl<'n> Field<'n> {
         Err(self.misread(meant, "a number, and this is a text", "a whole number"))
     }
 
-    /// Reports a value of the wrong shape, and proposes `meant`, if it could be told what was meant.
-    fn misread<T: ToString>(&self, meant: Option<T>, is: &str, wanted: &str) -> ErrorReported {
+    /// Reports a value of the wrong shape, and proposes `meant` where that is known.
+    pub(crate) fn misread<T: ToString>(
+        &self,
+        meant: Option<T>,
+        is: &str,
+        wanted: &str,
+    ) -> ErrorReported {
         let Some(meant) = meant.map(|meant| meant.to_string()) else {
             return self.wrong_type(wanted);
         };

@@ -5,6 +5,7 @@ use super::fields::{Field, Fields};
 use super::key::{Map, ValueType};
 use super::suggest::nearest;
 use crate::problem::{Checked, Problem, ProblemKind};
+use crate::yaml::{Node, Value};
 use std::collections::BTreeMap;
 
 pub(crate) static SECRET: &Map = keys! {
@@ -20,6 +21,9 @@ pub(crate) struct DeclaredSecrets(BTreeMap<String, String>);
 impl DeclaredSecrets {
     /// Reads `secrets`.
     pub(crate) fn read(field: &Field<'_>) -> Checked<Self> {
+        if let Value::List(names) = &field.node.value {
+            return Err(field.report(not_a_list(field, names)));
+        }
         let mut declared = BTreeMap::new();
         for (name, key, node) in
             field.entries("a map from names of environment variables to maps")?
@@ -46,6 +50,21 @@ impl DeclaredSecrets {
             None => problem.help(format!("declare it: `secrets: {{ {name}: {{}} }}`")),
         }
     }
+}
+
+fn not_a_list(field: &Field<'_>, names: &[Node]) -> Problem {
+    let message = format!("`{}` is a map from names to maps, not a list", field.name);
+    let problem = field.problem(ProblemKind::WrongType, message);
+    let names = names.iter().filter_map(|name| match &name.value {
+        Value::Scalar(name, _) => Some(format!("{name}: {{}}")),
+        _ => None,
+    });
+    let names: Vec<_> = names.collect();
+    problem.help(format!(
+        "write `{}: {{ {} }}`",
+        field.name,
+        names.join(", ")
+    ))
 }
 
 fn description(name: &str, field: &Field<'_>) -> Checked<String> {
