@@ -1,7 +1,8 @@
 //! The way of a path by descriptors, judged as it is gone.
 
 use super::folder::{FOLDER, acl};
-use super::{Folder, Root, STATX};
+use super::{Directory as _, Folder, Root, STATX, parent_and_name};
+use crate::paths;
 use crate::trust::{End, Flaw, Rules, Stop, StopKind, Walk, acl_writers};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -58,11 +59,10 @@ impl Root {
     /// # Errors
     /// [`super::LinkInTheWay`], or as the system says.
     pub fn place<'a>(&self, path: &'a str) -> io::Result<(Folder, &'a str)> {
-        use super::Directory as _;
-        if crate::paths::own_part(path).is_some() {
+        if paths::own_part(path).is_some() {
             return self.holding(path);
         }
-        let (parent, name) = super::parent_and_name(path);
+        let (parent, name) = parent_and_name(path);
         let root = Folder::open(&self.0)?;
         match parent.trim_start_matches('/') {
             "" => Ok((root, name)),

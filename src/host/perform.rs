@@ -144,8 +144,6 @@ impl<P: Primitives> Executor<P> {
                 mark,
                 uuid,
             } => {
-                // What is removed from the share goes by its way.
-                self.guarded(step)?;
                 let place = self.place_of(step, path, End::Image)?;
                 self.erase_disk(vm, uuid.as_ref(), (path, &place, *size), mark)
             }
