@@ -1,5 +1,5 @@
 //! Telling systemd: readiness, a line of status, and that the process lives (`sd_notify(3)`). Without systemd nothing is
-//! told. The crate `sd-notify` (0.5) takes the name of an abstract socket for that of a file, and sends nothing.
+//! sent. The crate `sd-notify` (0.5) takes the name of an abstract socket for that of a file, and sends nothing.
 
 use crate::host::system::event_beats;
 use crate::watch::Supervisor;

@@ -1,8 +1,8 @@
 //! Performing steps: in their order, some at once, and of a failed one only what needs it left out.
 //!
-//! Three queues run beside each other. Files and short calls go four at a time; starts, each of which keeps libvirt busy for
-//! as long as the hook and QEMU take, as many as the host boots at once; and what waits for a guest is looked at when that
-//! is due, and keeps no other step from being begun.
+//! Three queues run at the same time. Files and short calls: four steps at a time. Starts, which keep libvirt busy while the
+//! hook and QEMU run: as many as the host boots at once. Steps that wait for a guest: checked when they are due, so that
+//! they delay no other step.
 
 use super::journal::stepped;
 use super::order::{Order, Queue};

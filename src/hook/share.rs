@@ -11,8 +11,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Opens a VM's share. Where the last apply found that nobody but root decides about its way, that must still be so: another
-/// VM's QEMU could have put the share in the place of another folder.
+/// Opens a VM's share. Where the last apply found that only root can change where its path leads, that must still hold:
+/// another VM's QEMU could have moved the share into the place of another folder.
 pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
     let path = Path::new(boot.share.as_str());
     let open = || {

@@ -1,4 +1,4 @@
-//! The ways that a step rests on, judged right before it: since it was planned, somebody may have got a right to write.
+//! The ways that a step rests on, judged right before it: since it was planned, another user may have got write access.
 
 use super::HostError;
 use super::executor::Executor;

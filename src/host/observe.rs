@@ -76,13 +76,13 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         paths,
         claims,
         binds,
-        // Without them nothing is told apart by its file system.
+        // Without them, things are identified without their file systems.
         file_systems: reads.file_systems().unwrap_or_default(),
     }
 }
 
-/// Looks at what domains use and was not looked at yet, each thing and each folder once: two names of one thing, and a
-/// thing within another, are told by numbers. What armfleet stages for a domain is no user's.
+/// Looks at what domains use and was not looked at yet, each thing and each folder once: device and inode numbers show
+/// two names of one thing, and a thing within another. What armfleet stages for a domain is skipped.
 fn see_claims(
     reads: &impl Reads,
     domains: &Fact<Vec<RawDomain>>,
@@ -116,7 +116,7 @@ fn see_claims(
 }
 
 /// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead. Tells whether
-/// nobody but root decides about it, as far as it was seen.
+/// only root can change it, as far as it was seen.
 fn see_way(
     reads: &impl Reads,
     (path, look): (&str, Look),

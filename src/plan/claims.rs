@@ -15,7 +15,7 @@ pub(super) struct Claims<'a> {
     inside: BTreeMap<Spot, Vec<usize>>,
 }
 
-/// Somebody's use of a path.
+/// One use of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Claim<'a> {
     pub by: Claimant<'a>,

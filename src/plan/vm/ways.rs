@@ -1,4 +1,4 @@
-//! The ways to what a VM has on its host: nobody but root may decide where they lead.
+//! The ways to what a VM has on its host: only root may decide where they lead.
 //!
 //! What root creates, owns, opens or hands to QEMU at a path that another can swap is whatever that other wants. A path that
 //! an earlier version applied without asking is a notice until it changes.
@@ -108,7 +108,7 @@ impl VmPlanner<'_> {
         share.into_iter().chain(disks).chain(log).collect()
     }
 
-    /// Whether nobody but root decides about the way of a share, though no folder is taken as it is.
+    /// Whether only root can change where a share's path leads, without any folder that is trusted.
     pub(super) fn is_guarded(&self, share: &HostPath) -> bool {
         let rules = self.input.inventory.way_rules([]);
         let verdict = self

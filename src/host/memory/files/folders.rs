@@ -50,7 +50,7 @@ impl Files {
         })
     }
 
-    /// Where a path leads to, if nobody but root decides about it.
+    /// Where a path leads, if only root can change that.
     pub(in super::super) fn way(
         &self,
         path: &str,

@@ -192,7 +192,7 @@ fn digest(path: &Path) -> io::Result<RawFile> {
     })
 }
 
-/// Where a path leads to, if nobody but root decides about it.
+/// Where a path leads, if only root can change that.
 pub(in super::super) fn way(
     root: &Root,
     path: &str,
