@@ -2,12 +2,12 @@
 
 use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
-use crate::domain::applied_source;
+use crate::domain::unguarded_paths;
 use crate::inventory::{
     Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT,
     claims, follow, way_rules,
 };
-use crate::mark::read_record;
+use crate::mark::{Record, read_record};
 use crate::paths::own_part;
 use crate::trust::{Rules, StopKind, Walk};
 use std::borrow::Cow;
@@ -57,9 +57,14 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     }
     let read = libvirt.present().and_then(|raw| Libvirt::read(raw).ok());
     let rules = way_rules(read.as_ref(), &paths, query.trusted.clone());
+    // Read once, and only where a way has a flaw.
+    let mut applied = None;
     for (path, look) in inside {
         // At a path that others have lead elsewhere nothing is opened, unless the VM has had it before anyone asked.
-        let opens = see_way(reads, (path, *look), &rules, &mut paths) || was_applied(path, &paths);
+        let opens = see_way(reads, (path, *look), &rules, &mut paths)
+            || applied
+                .get_or_insert_with(|| unguarded(&paths))
+                .contains(path);
         let seen = reads.look(path, if opens { *look } else { Look::Stat });
         paths.insert(path.clone(), seen);
     }
@@ -155,25 +160,19 @@ fn see_way(
     walk.flaws().is_empty()
 }
 
-/// Whether a record has this path for an image or a share, of a version that did not ask about its way.
-fn was_applied(path: &str, paths: &BTreeMap<String, Fact<RawFile>>) -> bool {
+/// What records have for images, shares and logs of versions that did not check their ways.
+fn unguarded(paths: &BTreeMap<String, Fact<RawFile>>) -> BTreeSet<String> {
     let records = paths
         .iter()
         .filter(|(path, _)| path.ends_with("/record.json"));
     let texts = records.filter_map(|(_, fact)| fact.present()?.text.as_deref());
-    texts.filter(|text| text.contains(path)).any(|text| {
-        let record = read_record(text.as_bytes());
-        record.is_ok_and(|record| {
-            let devices = record.applied.devices.iter();
-            let mut sources = devices.filter_map(|(id, device)| applied_source(id, device));
-            (record.applied.console_log() == Some(path) || sources.any(|source| source == path))
-                && !record
-                    .applied
-                    .guarded
-                    .iter()
-                    .any(|known| known.as_str() == path)
-        })
-    })
+    let records = texts.filter_map(|text| read_record(text.as_bytes()).ok());
+    let paths = |record: Record| {
+        unguarded_paths(&record.applied)
+            .map(str::to_owned)
+            .collect()
+    };
+    records.flat_map::<Vec<_>, _>(paths).collect()
 }
 
 fn fact<T>(result: Result<T, CallError>) -> Fact<T> {

@@ -47,6 +47,15 @@ pub fn applied_sources<'a>(
     devices.filter_map(|(id, device)| applied_source(id, device))
 }
 
+/// The images, shares and logs that an earlier version applied without a check of the ways to them.
+pub fn unguarded_paths(applied: &Applied) -> impl Iterator<Item = &str> {
+    let devices = applied.devices.iter();
+    let sources = devices.filter_map(|(id, device)| applied_source(id, device));
+    let is_guarded = |path: &str| applied.guarded.iter().any(|known| known.as_str() == path);
+    let paths = sources.chain(applied.console_log());
+    paths.filter(move |path| !is_guarded(path))
+}
+
 /// Whether a device of these kinds is on PCI, armfleet's or not.
 #[must_use]
 pub fn has_devices_on_pci(definition: &str) -> bool {

@@ -3,7 +3,7 @@
 //! What root creates, owns, opens or hands to QEMU at a path that another can swap is whatever that other wants. A path that
 //! an earlier version applied without asking is a notice until it changes.
 
-use super::identity::applied_at;
+use crate::domain::unguarded_paths;
 use crate::inventory::Unseen;
 use crate::mark::{Applied, Record};
 use crate::paths;
@@ -155,9 +155,7 @@ pub(super) fn guard(steps: &mut [Step], ways: &Ways) {
 /// Whether an earlier version applied this path, which asked nothing about its way.
 fn applied_unguarded(record: Option<&Record>, path: &HostPath) -> bool {
     record.is_some_and(|record| {
-        let logged = record.applied.console_log() == Some(path.as_str());
-        let applied = logged || applied_at(Some(record), path).is_some();
-        applied && !record.applied.guarded.contains(path)
+        unguarded_paths(&record.applied).any(|unguarded| unguarded == path.as_str())
     })
 }
 
