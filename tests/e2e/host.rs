@@ -169,9 +169,13 @@ impl TestHost {
 
     /// A command that will run on the host, as root, in [`WORK`], without the caller's environment.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
+        // A suite that runs in the background ignores interrupts. Each process on the way would, too, and could not end as
+        // its child ended.
+        let mut command = Command::new("env");
         command
             .args([
+                "--default-signal=INT",
+                "nsenter",
                 "--target",
                 &self.pid.to_string(),
                 "--mount",
@@ -221,8 +225,7 @@ impl TestHost {
     /// Starts a command on the host, without input, and leaves it running. It begins when its process is known here: one
     /// that ended sooner could not be found.
     pub(crate) fn spawn<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Running {
-        // A suite that runs in the background ignores interrupts, and would have its commands do so.
-        let begin = r#"echo $$; read -r _; exec env --default-signal=INT "$@" </dev/null"#;
+        let begin = r#"echo $$; read -r _; exec "$@" </dev/null"#;
         let mut child = self
             .command("sh")
             .args(["-c", begin, "sh", program])
