@@ -67,7 +67,7 @@
 //!    lasts; a place is chosen once and then kept by the record.
 //! 4. `domain/kinds/mod.rs`: a line in `KINDS`. Comparing, editing, removing and reading back follow.
 //! 5. What it needs on the host before the domain is defined, if anything, is planned in `plan/vm/storage.rs`.
-//! 6. The round trip in `domain/tests/round_trip.rs` gets its keys, `tests/contract` and `tests/e2e` the device on a libvirt.
+//! 6. The round trip in `tests/domain/round_trip.rs` gets its keys, `tests/contract` and `tests/e2e` the device on a libvirt.
 //!
 //! An architecture is one `ArchFacts` in `values/arch.rs`, whatever reads it.
 //!

@@ -13,7 +13,7 @@ use crate::fleet::Vm;
 use crate::inventory::Libvirt;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId, Record};
 use crate::values::{FleetName, domain_uuid};
-use crate::xml::{self, XmlError};
+use crate::xml;
 use roxmltree::{Document, Node};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,30 +109,26 @@ impl Cause {
 }
 
 /// Compares a domain's definition with what is wanted of it. A new domain is compared as its skeleton.
-///
-/// # Errors
-/// When the definition is not XML.
+#[must_use]
 pub fn compare(
     vm: &Vm,
     libvirt: &Libvirt,
     record: Option<&Record>,
-    definition: &str,
+    definition: &Document<'_>,
     new: bool,
-) -> Result<Comparison, XmlError> {
+) -> Comparison {
     compare_extent(vm, libvirt, record, definition, new, Extent::All)
 }
 
 /// As [`compare`] for an existing domain, but only what drifted since the last apply; what changed in the file is left
 /// for another time.
-///
-/// # Errors
-/// When the definition is not XML.
+#[must_use]
 pub fn compare_drift(
     vm: &Vm,
     libvirt: &Libvirt,
     record: Option<&Record>,
-    definition: &str,
-) -> Result<Comparison, XmlError> {
+    definition: &Document<'_>,
+) -> Comparison {
     compare_extent(vm, libvirt, record, definition, false, Extent::Drift)
 }
 
@@ -149,11 +145,10 @@ fn compare_extent(
     vm: &Vm,
     libvirt: &Libvirt,
     record: Option<&Record>,
-    definition: &str,
+    document: &Document<'_>,
     new: bool,
     extent: Extent,
-) -> Result<Comparison, XmlError> {
-    let document = xml::parse(definition)?;
+) -> Comparison {
     let mut result = Comparison::default();
     let before = record.map(|record| &record.applied);
     let input = RowInput {
@@ -173,17 +168,17 @@ fn compare_extent(
 
     let wanted = wanted_devices(&KindInput {
         vm,
-        document: &document,
+        document,
         before,
     });
     if !new {
-        result.moved = moved_devices(&wanted, &input, &document, before);
+        result.moved = moved_devices(&wanted, &input, document, before);
     }
     for (kind, device) in &wanted {
         if has_moved(&kind.id, &result.moved) {
             keep_recorded(&mut result, &device.id, before);
         } else {
-            compare_device(&mut result, kind, device, &input, &document, before, extent);
+            compare_device(&mut result, kind, device, &input, document, before, extent);
         }
     }
     let left = before
@@ -195,12 +190,12 @@ fn compare_extent(
         match extent {
             _ if taken_over => {}
             Extent::All if !has_moved(&id.kind, &result.moved) => {
-                withdraw_device(&mut result, &document, id, device);
+                withdraw_device(&mut result, document, id, device);
             }
             _ => keep_recorded(&mut result, id, before),
         }
     }
-    Ok(result)
+    result
 }
 
 /// Whether a device of this kind was moved: then none of them is edited.
@@ -261,12 +256,13 @@ fn compare_device(
 #[must_use]
 pub fn render_new(fleet: &FleetName, vm: &Vm, libvirt: &Libvirt) -> String {
     let skeleton = skeleton(vm.arch, fleet, &vm.name, &domain_uuid(fleet, &vm.name));
-    let edits = compare(vm, libvirt, None, &skeleton, true).map(|comparison| comparison.edits);
+    let document = xml::parse(&skeleton).ok();
     // The skeleton is this program's own, and a test renders it.
-    edits
-        .ok()
-        .and_then(|edits| apply_edits(&skeleton, &edits).ok())
-        .unwrap_or(skeleton)
+    let rendered = document.and_then(|document| {
+        let edits = compare(vm, libvirt, None, &document, true).edits;
+        apply_edits(&skeleton, &edits).ok()
+    });
+    rendered.unwrap_or(skeleton)
 }
 
 /// Where rows are compared.
@@ -462,15 +458,12 @@ fn withdraw_device(
 
 /// The managed properties in which a running domain differs from its definition, as (what, running, defined). Of the
 /// devices, only those that armfleet put there count.
-///
-/// # Errors
-/// When either text is not XML.
+#[must_use]
 pub fn differing_rows(
-    live: &str,
-    defined: &str,
+    live: &Document<'_>,
+    defined: &Document<'_>,
     applied: &Applied,
-) -> Result<Vec<(Subject, String, String)>, XmlError> {
-    let (live, defined) = (&xml::parse(live)?, &xml::parse(defined)?);
+) -> Vec<(Subject, String, String)> {
     let roots = (Some(live.root_element()), Some(defined.root_element()));
     let of_domain = DOMAIN_ROWS.iter().map(|row| {
         let what = Subject::Property(row.id.clone());
@@ -495,5 +488,5 @@ pub fn differing_rows(
             let (live, defined) = (read(nodes.0), read(nodes.1));
             (live != defined).then(|| (what, text(live), text(defined)))
         });
-    Ok(differing.collect())
+    differing.collect()
 }

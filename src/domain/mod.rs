@@ -31,6 +31,3 @@ pub use seen::properties;
 pub use skeleton::skeleton;
 pub use subject::Subject;
 pub use value::Value;
-
-#[cfg(test)]
-mod tests;

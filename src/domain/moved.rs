@@ -8,7 +8,7 @@ use super::kind::{DeviceKind, WantedDevice, devices, find_device};
 use super::kinds::find_kind;
 use super::row::{Outside, Row, RowInput, Want};
 use crate::mark::{Applied, AppliedDevice, DeviceId, PropertyId};
-use crate::xml::{self, XmlError, child};
+use crate::xml::child;
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 
@@ -214,19 +214,16 @@ fn strays(
 
 /// The disks that a process has as an image over the one that its domain is defined with: started anew, it would lose
 /// every write since that image was made.
-///
-/// # Errors
-/// When either text is not XML.
+#[must_use]
 pub fn running_overlays(
-    live: &str,
-    defined: &str,
+    live: &Document<'_>,
+    defined: &Document<'_>,
     applied: &Applied,
-) -> Result<Vec<Moved>, XmlError> {
-    let (live, defined) = (xml::parse(live)?, xml::parse(defined)?);
+) -> Vec<Moved> {
     let overlay = |(id, recorded): (&DeviceId, &AppliedDevice)| {
         let kind = find_kind(&id.kind)?;
-        let runs = find_device(&live, kind, &recorded.key)?;
-        let base = source_of(kind, find_device(&defined, kind, &recorded.key)?)?;
+        let runs = find_device(live, kind, &recorded.key)?;
+        let base = source_of(kind, find_device(defined, kind, &recorded.key)?)?;
         let source = source_of(kind, runs)?;
         let is_over = source != base && (kind.backing)(runs).contains(&base);
         is_over.then(|| Moved {
@@ -247,5 +244,5 @@ pub fn running_overlays(
             gone: false,
         })
     };
-    Ok(applied.devices.iter().filter_map(overlay).collect())
+    applied.devices.iter().filter_map(overlay).collect()
 }

@@ -6,6 +6,7 @@ use crate::fleet::Vm;
 use crate::inventory::Domain;
 use crate::mark::PropertyId;
 use crate::values::{HostPath, Uuid, VmName, domain_uuid};
+use crate::xml;
 
 /// Names the VMs that a VM which leaves the file may have become.
 pub(super) fn notice(
@@ -48,9 +49,10 @@ fn has_its_keys(input: &PlanInput<'_>, leaving: &VmName, vm: &Vm) -> bool {
     };
     let uuid: Uuid = domain_uuid(&input.spec.fleet, &vm.name);
     let skeleton = skeleton(vm.arch, &input.spec.fleet, &vm.name, &uuid);
-    let Ok(wanted) = compare(vm, input.libvirt, None, &skeleton, true) else {
+    let Ok(document) = xml::parse(&skeleton) else {
         return false;
     };
+    let wanted = compare(vm, input.libvirt, None, &document, true);
     let had = &record.applied.rows;
     let under_its_name = |row: &PropertyId| {
         let value = had.get(row)?;

@@ -9,7 +9,8 @@ pub use share::SHARE;
 
 use super::kind::{DeviceKind, KindInput, WantedDevice};
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId};
-use crate::xml::{self, child, descend};
+use crate::xml::{child, descend};
+use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
 pub(super) static KINDS: [&DeviceKind; 2] = [&disk::KIND, &share::KIND];
@@ -58,14 +59,12 @@ pub fn unguarded_paths(applied: &Applied) -> impl Iterator<Item = &str> {
 
 /// Whether a device of these kinds is on PCI, armfleet's or not.
 #[must_use]
-pub fn has_devices_on_pci(definition: &str) -> bool {
-    xml::parse(definition).is_ok_and(|document| {
-        let devices = descend(document.root_element(), &["devices"]);
-        let mut devices = devices.into_iter().flat_map(|devices| devices.children());
-        devices.any(|device| {
-            let is_of = |kind: &&DeviceKind| device.has_tag_name(kind.element);
-            let address = child(device, "address").and_then(|address| address.attribute("type"));
-            KINDS.iter().any(is_of) && address == Some("pci")
-        })
+pub fn has_devices_on_pci(definition: &Document<'_>) -> bool {
+    let devices = descend(definition.root_element(), &["devices"]);
+    let mut devices = devices.into_iter().flat_map(|devices| devices.children());
+    devices.any(|device| {
+        let is_of = |kind: &&DeviceKind| device.has_tag_name(kind.element);
+        let address = child(device, "address").and_then(|address| address.attribute("type"));
+        KINDS.iter().any(is_of) && address == Some("pci")
     })
 }

@@ -6,23 +6,24 @@
 use crate::boot::{BootFileName, KernelVersion};
 use crate::domain::has_devices_on_pci;
 use crate::fleet::Vm;
-use crate::inventory::{Domain, Inventory};
+use crate::inventory::Inventory;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::kernels::{kernels, staged_pair};
 use crate::values::Transport;
+use roxmltree::Document;
 
 /// Says that a VM's kernel will not find what its domain has on PCI.
 pub(super) fn notice(
     inventory: &Inventory,
     vm: &Vm,
-    domain: Option<&Domain>,
+    defined: Option<&Document<'_>>,
     builder: &mut PlanBuilder,
 ) {
-    if !vm.arch.has_lpae_kernels || !is_on_pci(vm, domain) {
+    if !vm.arch.has_lpae_kernels || !is_on_pci(vm, defined) {
         return;
     }
     if let Some(version) = next(inventory, vm).filter(lacks_lpae) {
-        let otherwise = match domain {
+        let otherwise = match defined {
             Some(_) => "move its devices to virtio-mmio with virsh edit",
             None => "set transport: mmio",
         };
@@ -35,12 +36,8 @@ pub(super) fn notice(
 }
 
 /// Whether the disks or the share of a VM are on PCI, or are to be.
-fn is_on_pci(vm: &Vm, domain: Option<&Domain>) -> bool {
-    let Some(domain) = domain else {
-        return vm.transport == Some(Transport::Pci);
-    };
-    let definition = domain.raw.inactive.present();
-    definition.is_some_and(|definition| has_devices_on_pci(definition))
+fn is_on_pci(vm: &Vm, defined: Option<&Document<'_>>) -> bool {
+    defined.map_or_else(|| vm.transport == Some(Transport::Pci), has_devices_on_pci)
 }
 
 /// The version that boots next.

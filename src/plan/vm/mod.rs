@@ -3,6 +3,7 @@
 mod boot;
 mod claims;
 mod console_log;
+mod definitions;
 mod host_checks;
 mod identity;
 mod install;
@@ -20,6 +21,7 @@ pub(super) use ownership::renaming;
 pub(super) use storage::runs_with;
 pub(super) use ways::of_host as ways_of_host;
 
+use self::definitions::Definitions;
 use self::install::Installation;
 use self::pending::await_boot;
 use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner};
@@ -112,15 +114,17 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
         let uuid = self.uuid(domain);
-        let mut comparison = self.compared(domain, remembered.record, &uuid, builder)?;
-        self.refuse_moved(domain, &mut comparison, builder);
+        let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, &self.vm.name, &uuid);
+        let definitions = self.definitions(domain, &skeleton, builder)?;
+        let mut comparison = self.compared(domain, remembered.record, &definitions, builder);
+        self.refuse_moved(domain, &definitions, &mut comparison, builder);
         if remembered.record.is_none() && !comparison.moved.is_empty() {
             // A record written now would know nothing of these devices, and the next plan would add them anew.
             return Err(Blocked);
         }
         let mut needs =
             self.storage(domain, remembered, installation, &comparison.moved, builder)?;
-        let pending = self.pending(domain, remembered.record, &comparison);
+        let pending = self.pending(domain, remembered.record, &definitions, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
         }
@@ -149,7 +153,8 @@ impl VmPlanner<'_> {
             self.run_state(domain, &pending, cause, &needs, builder);
         }
         boot::trial_notices(self.input.inventory, self.vm, remembered.record, builder);
-        lpae::notice(self.input.inventory, self.vm, domain, builder);
+        let stored = domain.map(|_| &definitions.stored);
+        lpae::notice(self.input.inventory, self.vm, stored, builder);
         self.handover_notice(remembered.record, builder);
         if let Some(domain) = domain {
             boot::notices(self.input, self.vm, builder);
@@ -276,30 +281,19 @@ impl VmPlanner<'_> {
         &self,
         domain: Option<&Domain>,
         record: Option<&Record>,
-        uuid: &Uuid,
+        definitions: &Definitions<'_>,
         builder: &mut PlanBuilder,
-    ) -> Result<Comparison, Blocked> {
-        let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, &self.vm.name, uuid);
-        let definition = domain
-            .and_then(|domain| domain.raw.inactive.present())
-            .unwrap_or(&skeleton);
-        let (vm, libvirt) = (self.vm, self.input.libvirt);
+    ) -> Comparison {
+        let (vm, libvirt, stored) = (self.vm, self.input.libvirt, &definitions.stored);
         let comparison = if self.input.policy.drift_only && domain.is_some() {
-            compare_drift(vm, libvirt, record, definition)
+            compare_drift(vm, libvirt, record, stored)
         } else {
-            compare(vm, libvirt, record, definition, domain.is_none())
+            compare(vm, libvirt, record, stored, domain.is_none())
         };
-        let comparison = comparison.map_err(|error| {
-            builder.unknown(
-                &self.vm.name,
-                format!("its domain could not be read: {error}"),
-            );
-            Blocked
-        })?;
         for why in &comparison.refusals {
             builder.refuse(&self.vm.name, why, "");
         }
-        Ok(comparison)
+        comparison
     }
 
     fn define(
@@ -451,15 +445,18 @@ impl VmPlanner<'_> {
     /// one of these is not the applied one: a running domain keeps its own until it stops.
     fn secret_cmdlines(&self, applied: &Applied, record: Option<&Record>) -> BTreeSet<String> {
         let cmdline = applied.cmdline();
-        let seen = self.input.inventory.cmdlines(&self.vm.name);
-        let is_same = seen.iter().all(|seen| Some(seen.as_str()) == cmdline);
         let secrets = &self.input.spec.secrets;
         let template = cmdline.filter(|cmdline| secrets.is_named_in(cmdline));
-        let earlier = record.filter(|_| !is_same);
-        let earlier = earlier
+        let earlier = record.map(|record| record.secret_cmdlines.clone());
+        let earlier = earlier.filter(|earlier| {
+            let seen = || self.input.inventory.cmdlines(&self.vm.name);
+            !earlier.is_empty() && seen().iter().any(|seen| Some(seen.as_str()) != cmdline)
+        });
+        earlier
             .into_iter()
-            .flat_map(|record| record.secret_cmdlines.clone());
-        earlier.chain(template.map(str::to_owned)).collect()
+            .flatten()
+            .chain(template.map(str::to_owned))
+            .collect()
     }
 
     /// Says which secrets may have other values in the domain.

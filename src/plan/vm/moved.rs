@@ -1,5 +1,6 @@
 //! Refusals for devices whose data was moved outside armfleet, with the ways back.
 
+use super::definitions::Definitions;
 use crate::domain::{Comparison, Difference, Moved, running_overlays};
 use crate::inventory::Domain;
 use crate::mark::DeviceId;
@@ -10,6 +11,7 @@ impl VmPlanner<'_> {
     pub(super) fn refuse_moved(
         &self,
         domain: Option<&Domain>,
+        definitions: &Definitions<'_>,
         comparison: &mut Comparison,
         builder: &mut PlanBuilder,
     ) {
@@ -19,11 +21,8 @@ impl VmPlanner<'_> {
             .iter()
             .map(|moved| moved.id.clone())
             .collect();
-        let texts = (domain.raw.live.present(), domain.raw.inactive.present());
-        if let (Some(live), Some(defined)) = texts {
-            // What cannot be read was said before.
-            let overlays = running_overlays(live, defined, &comparison.applied).unwrap_or_default();
-            let mut overlays: Vec<Moved> = overlays;
+        if let Some(live) = &definitions.live {
+            let mut overlays = running_overlays(live, &definitions.stored, &comparison.applied);
             overlays.retain(|moved| !known.contains(&moved.id));
             comparison.moved.extend(overlays);
         }

@@ -1,5 +1,6 @@
 //! What a running VM has not got yet, and gets when it starts next.
 
+use super::definitions::Definitions;
 use crate::domain::{Comparison, Subject, apply_edits, differing_rows};
 use crate::fleet::{DesiredState, Handover};
 use crate::inventory::Domain;
@@ -7,6 +8,7 @@ use crate::mark::{Applied, Record};
 use crate::paths;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 use crate::plan::kernels;
+use crate::xml;
 use std::fmt;
 
 /// A property in which a process differs from the definition that its domain will have.
@@ -29,13 +31,13 @@ impl VmPlanner<'_> {
         &self,
         domain: Option<&Domain>,
         record: Option<&Record>,
+        definitions: &Definitions<'_>,
         comparison: &Comparison,
     ) -> Option<Vec<Pending>> {
-        let Some(domain) = domain.filter(|domain| domain.state.has_process()) else {
+        if !domain.is_some_and(|domain| domain.state.has_process()) {
             return Some(Vec::new());
-        };
-        let live = domain.raw.live.present()?;
-        let planned = apply_edits(domain.raw.inactive.present()?, &comparison.edits).ok()?;
+        }
+        let live = definitions.live.as_ref()?;
         let mut devices = comparison.applied.devices.clone();
         devices.extend(
             record
@@ -46,7 +48,12 @@ impl VmPlanner<'_> {
             devices,
             ..Applied::default()
         };
-        let rows = differing_rows(live, &planned, &known).ok()?;
+        let rows = if comparison.edits.is_empty() {
+            differing_rows(live, &definitions.stored, &known)
+        } else {
+            let planned = apply_edits(definitions.stored.input_text(), &comparison.edits).ok()?;
+            differing_rows(live, &xml::parse(&planned).ok()?, &known)
+        };
         let pending = |(what, live, defined)| Pending {
             what,
             live,

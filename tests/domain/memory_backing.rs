@@ -21,7 +21,7 @@ fn on_huge_pages() -> Vm {
 /// A definition after what armfleet does to it, and the changes that it shows.
 fn edited(vm: &Vm, before: &Vm, definition: &str) -> (String, Vec<RowChange>) {
     let record = record(before, created(before).1);
-    let comparison = compare(vm, &libvirt(), Some(&record), definition, false).unwrap();
+    let comparison = compared(vm, Some(&record), definition);
     assert_eq!((comparison.refusals, comparison.moved), (vec![], vec![]));
     let text = apply_edits(definition, &comparison.edits).unwrap();
     (text, comparison.changes)

@@ -132,7 +132,7 @@ proptest! {
         let written = written.filter(|(_, value)| value != MemoryBacking::Default.as_str());
         let written: BTreeMap<_, _> = written.collect();
         prop_assert_eq!(&given, &written);
-        let again = compare(&vm_with(&given), &libvirt(), None, &definition, false).unwrap();
+        let again = compared(&vm_with(&given), None, &definition);
         prop_assert_eq!((again.edits, again.refusals, again.moved), (vec![], vec![], vec![]));
     }
 }

@@ -1,20 +1,30 @@
-use super::*;
-use crate::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
-use crate::mark::{Applied, BootRecord, Phase, PropertyId, Record, Wanted, render_mark};
-use crate::{fleet::*, values::*};
-use proptest::prelude::*;
-use std::collections::BTreeSet;
+//! A domain's properties, from the keys to the definition and back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod memory_backing;
 mod round_trip;
 
+use armfleet::domain::*;
+use armfleet::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
+use armfleet::mark::{Applied, BootRecord, Phase, PropertyId, Record, Wanted, render_mark};
+use armfleet::xml::parse;
+use armfleet::{fleet::*, values::*};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
 const UUID: &str = "dddb7e15-ae10-4830-89f3-43c8c5937be7";
 
 /// What libvirt 9.0 made of a domain that armfleet defined, with what other people added by hand.
-const STORED: &str = include_str!("../../tests/captured/armhf-stored-9.0.xml");
+const STORED: &str = include_str!("../captured/armhf-stored-9.0.xml");
 
 fn libvirt() -> Libvirt {
-    let capabilities = include_str!("../../tests/captured/capabilities-9.0.xml").to_owned();
+    let capabilities = include_str!("../captured/capabilities-9.0.xml").to_owned();
     let raw = RawInventory {
         at: 0,
         format: SNAPSHOT_FORMAT.to_owned(),
@@ -64,12 +74,18 @@ fn base(vm: &Vm) -> String {
 }
 
 fn created(vm: &Vm) -> (String, Applied) {
-    let comparison = compare(vm, &libvirt(), None, &base(vm), true).unwrap();
+    let comparison = compare(vm, &libvirt(), None, &parse(&base(vm)).unwrap(), true);
     assert_eq!(comparison.refusals, Vec::<String>::new());
     (
         apply_edits(&base(vm), &comparison.edits).unwrap(),
         comparison.applied,
     )
+}
+
+/// An existing domain compared.
+fn compared(vm: &Vm, record: Option<&Record>, definition: &str) -> Comparison {
+    let document = parse(definition).unwrap();
+    compare(vm, &libvirt(), record, &document, false)
 }
 
 fn record(vm: &Vm, applied: Applied) -> Record {
@@ -102,9 +118,9 @@ fn a_new_domain_has_everything_that_is_wanted() {
     let (text, _) = created(&vm());
     snapbox::assert_data_eq!(
         text.clone(),
-        snapbox::file!["../../tests/captured/armhf-new.xml"].raw()
+        snapbox::file!["../captured/armhf-new.xml"].raw()
     );
-    let again = compare(&vm(), &libvirt(), None, &text, false).unwrap();
+    let again = compared(&vm(), None, &text);
     assert_eq!((again.edits, again.refusals), (vec![], vec![]));
 }
 
@@ -129,14 +145,7 @@ fn only_a_warm_reboot_stays_in_the_process() {
 #[test]
 fn what_libvirt_made_of_it_needs_no_edit() {
     let (_, applied) = created(&vm());
-    let again = compare(
-        &vm(),
-        &libvirt(),
-        Some(&record(&vm(), applied.clone())),
-        STORED,
-        false,
-    )
-    .unwrap();
+    let again = compared(&vm(), Some(&record(&vm(), applied.clone())), STORED);
     assert_eq!(again.edits, vec![]);
     assert_eq!(again.applied, applied);
     assert_eq!((again.refusals, again.moved), (vec![], vec![]));
@@ -149,14 +158,7 @@ fn more_memory_changes_two_numbers_and_nothing_else() {
         memory: "1GiB".parse().unwrap(),
         ..vm()
     };
-    let comparison = compare(
-        &more,
-        &libvirt(),
-        Some(&record(&vm(), applied)),
-        STORED,
-        false,
-    )
-    .unwrap();
+    let comparison = compared(&more, Some(&record(&vm(), applied)), STORED);
     let text = apply_edits(STORED, &comparison.edits).unwrap();
     assert_eq!(text, STORED.replace("'KiB'>524288<", "'KiB'>1048576<"));
     let [change] = &comparison.changes[..] else {
@@ -176,14 +178,7 @@ fn a_change_by_hand_is_drift_and_goes_back() {
         "<vcpu placement='static'>1",
         "<vcpu placement='static' current='2'>4",
     );
-    let comparison = compare(
-        &vm(),
-        &libvirt(),
-        Some(&record(&vm(), applied)),
-        &drifted,
-        false,
-    )
-    .unwrap();
+    let comparison = compared(&vm(), Some(&record(&vm(), applied)), &drifted);
     assert_eq!(comparison.changes[0].cause, Some(Cause::Drifted));
     assert_eq!(apply_edits(&drifted, &comparison.edits).unwrap(), STORED);
 }
@@ -197,7 +192,7 @@ fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
         disks: vec![],
         ..vm()
     };
-    let comparison = compare(&without, &libvirt(), Some(&record), STORED, false).unwrap();
+    let comparison = compared(&without, Some(&record), STORED);
     let text = apply_edits(STORED, &comparison.edits).unwrap();
     assert!(
         !text.contains("<log") && !text.contains("armhf-vm.img") && text.contains("by-hand.img"),
@@ -206,7 +201,7 @@ fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
     let moved = STORED
         .replace("/srv/armhf-vm.img", "/srv/other.img")
         .replace("/var/log/armhf-vm.log", "/var/log/other");
-    let comparison = compare(&without, &libvirt(), Some(&record), &moved, false).unwrap();
+    let comparison = compared(&without, Some(&record), &moved);
     assert_eq!(comparison.edits, vec![]);
     assert_eq!(comparison.moved.len(), 1);
     assert_eq!(comparison.applied.devices, record.applied.devices);
@@ -225,10 +220,10 @@ fn a_disk_that_was_taken_out_comes_back_at_its_place() {
     let record = record(&vm(), applied.clone());
     let without = without_last_disk(&without_last_disk(STORED));
     assert!(!without.contains("<disk"));
-    let comparison = compare(&vm(), &libvirt(), Some(&record), &without, false).unwrap();
+    let comparison = compared(&vm(), Some(&record), &without);
     assert_eq!(comparison.applied, applied);
     let text = apply_edits(&without, &comparison.edits).unwrap();
-    let again = compare(&vm(), &libvirt(), Some(&record), &text, false).unwrap();
+    let again = compared(&vm(), Some(&record), &text);
     assert_eq!(again.edits, vec![]);
     assert!(text.contains("<target dev='vdz' bus='virtio'/>"));
 }
@@ -239,7 +234,7 @@ fn a_disk_that_was_taken_out_is_not_put_beside_one_that_may_be_what_it_became() 
     let without = without_last_disk(STORED);
     assert!(without.contains("by-hand.img") && !without.contains("vdz"));
     for record in [Some(record(&vm(), applied)), None] {
-        let comparison = compare(&vm(), &libvirt(), record.as_ref(), &without, false).unwrap();
+        let comparison = compared(&vm(), record.as_ref(), &without);
         assert_eq!(comparison.edits, vec![]);
         assert!(comparison.moved[0].gone);
     }
@@ -283,14 +278,14 @@ fn what_was_moved_outside_armfleet_is_not_edited_whatever_the_file_says_now() {
         let moved = STORED.replacen(from, to, 1);
         assert_ne!(moved, STORED, "{from}");
         for vm in [&vm(), &elsewhere, &gone, &more] {
-            let comparison = compare(vm, &libvirt(), Some(&record), &moved, false).unwrap();
+            let comparison = compared(vm, Some(&record), &moved);
             // A disk that the file no longer names, and that is not where it was, is no longer armfleet's.
             let let_go = vm.disks.is_empty() && to.contains("vdq");
             assert_eq!(comparison.moved.is_empty(), let_go, "{to}");
             let after = apply_edits(&moved, &comparison.edits).unwrap();
             assert!(after.contains(to), "{to} is not in\n{after}");
         }
-        let lost = compare(&vm(), &libvirt(), None, &moved, false).unwrap();
+        let lost = compared(&vm(), None, &moved);
         // The same image at another target is the same disk.
         assert_eq!(lost.moved.is_empty(), to.contains("vdq"), "{to}");
         assert!(apply_edits(&moved, &lost.edits).unwrap().contains(to));
@@ -304,7 +299,7 @@ fn what_was_moved_and_the_file_names_is_taken_as_it_is() {
     let moved = STORED.replace("/srv/armhf-vm.img", "/srv/copy.img");
     let mut copy = vm();
     copy.disks[0].path = "/srv/copy.img".parse().unwrap();
-    let comparison = compare(&copy, &libvirt(), Some(&record), &moved, false).unwrap();
+    let comparison = compared(&copy, Some(&record), &moved);
     assert_eq!((comparison.edits, comparison.moved), (vec![], vec![]));
     let disk = &comparison.applied.devices[&DISK.named("armhf-vm")];
     assert_eq!(disk.rows[&PropertyId::new("file")], "/srv/copy.img");
@@ -320,7 +315,7 @@ fn a_disk_that_the_file_moves_leaves_its_old_backing_chain_behind() {
     );
     let mut elsewhere = vm();
     elsewhere.disks[0].path = "/srv/new.img".parse().unwrap();
-    let comparison = compare(&elsewhere, &libvirt(), Some(&record), &pivoted, false).unwrap();
+    let comparison = compared(&elsewhere, Some(&record), &pivoted);
     assert_eq!(comparison.moved, vec![]);
     let after = apply_edits(&pivoted, &comparison.edits).unwrap();
     assert_eq!(after, STORED.replace("/srv/armhf-vm.img", "/srv/new.img"));
@@ -332,7 +327,7 @@ fn a_disk_that_gets_another_name_stays_in_the_domain() {
     let record = record(&vm(), applied);
     let mut renamed = vm();
     renamed.disks[0].name = "root".parse().unwrap();
-    let comparison = compare(&renamed, &libvirt(), Some(&record), STORED, false).unwrap();
+    let comparison = compared(&renamed, Some(&record), STORED);
     assert_eq!((comparison.edits, comparison.moved), (vec![], vec![]));
     let names = comparison.applied.devices.keys();
     let names: Vec<_> = names.map(ToString::to_string).collect();
@@ -344,14 +339,11 @@ fn a_process_on_an_image_over_the_defined_one_is_found() {
     let (_, applied) = created(&vm());
     let chain = "<source file='/srv/n.qcow2'/>\n      <backingStore type='file'><source file='/srv/armhf-vm.img'/></backingStore>";
     let live = STORED.replace("<source file='/srv/armhf-vm.img'/>", chain);
-    let found = running_overlays(&live, STORED, &applied).unwrap();
+    let (live, stored) = (parse(&live).unwrap(), parse(STORED).unwrap());
+    let found = running_overlays(&live, &stored, &applied);
     assert_eq!(found[0].seen_source.as_deref(), Some("/srv/n.qcow2"));
-    assert!(
-        running_overlays(STORED, STORED, &applied)
-            .unwrap()
-            .is_empty()
-    );
-    assert!(running_overlays(&live, &live, &applied).unwrap().is_empty());
+    assert!(running_overlays(&stored, &stored, &applied).is_empty());
+    assert!(running_overlays(&live, &live, &applied).is_empty());
 }
 
 #[test]
@@ -365,14 +357,7 @@ fn what_cannot_be_changed_is_refused_with_the_way_to_do_it() {
         memory: "1GiB".parse().unwrap(),
         ..vm()
     };
-    let comparison = compare(
-        &more,
-        &libvirt(),
-        Some(&record(&vm(), applied)),
-        &numa,
-        false,
-    )
-    .unwrap();
+    let comparison = compared(&more, Some(&record(&vm(), applied)), &numa);
     assert_eq!(comparison.edits, vec![]);
     assert_eq!(
         comparison.applied.rows[&PropertyId::new("memory")],
@@ -391,14 +376,7 @@ fn kvm_brings_the_hosts_processor_and_takes_the_old_interrupt_controller() {
         accel: Accel::Kvm,
         ..vm()
     };
-    let comparison = compare(
-        &kvm,
-        &libvirt(),
-        Some(&record(&vm(), applied)),
-        STORED,
-        false,
-    )
-    .unwrap();
+    let comparison = compared(&kvm, Some(&record(&vm(), applied)), STORED);
     let text = apply_edits(STORED, &comparison.edits).unwrap();
     assert!(
         text.contains("<domain type='kvm'>") && text.contains("<cpu mode='host-passthrough'/>"),
@@ -416,7 +394,7 @@ fn a_running_domain_is_compared_in_managed_properties_only() {
     let live = STORED
         .replace(">524288<", ">262144<")
         .replace("by-hand.img", "elsewhere.img");
-    let differing = differing_rows(&live, STORED, &applied).unwrap();
+    let differing = differing_rows(&parse(&live).unwrap(), &parse(STORED).unwrap(), &applied);
     assert_eq!(
         differing,
         [(
@@ -463,12 +441,12 @@ proptest! {
         changed.vcpus = vcpus;
         changed.boot.cmdline = cmdline.parse().unwrap();
         changed.console.log = Some(format!("/var/log/{log}").parse().unwrap());
-        let comparison = compare(&changed, &libvirt(), Some(&record(&vm(), applied)), STORED, false).unwrap();
+        let comparison = compared(&changed, Some(&record(&vm(), applied)), STORED);
         let text = apply_edits(STORED, &comparison.edits).unwrap();
         let managed = ["<memory", "<currentMemory", "<vcpu", "<cmdline", "<log"];
         let unmanaged = |text: &str| text.lines().filter(|line| !managed.iter().any(|tag| line.contains(tag))).map(str::to_owned).collect::<Vec<_>>();
         prop_assert_eq!(unmanaged(&text), unmanaged(STORED));
-        let again = compare(&changed, &libvirt(), None, &text, false).unwrap();
+        let again = compared(&changed, None, &text);
         prop_assert_eq!(again.edits, vec![]);
     }
 
@@ -476,7 +454,7 @@ proptest! {
     fn a_mark_is_read_as_it_was_written(name in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,30}") {
         prop_assume!(name != "null");
         let text = format!("<domain><metadata>{}</metadata></domain>", render_mark(&name.parse().unwrap(), &name.parse().unwrap(), &UUID.parse().unwrap()));
-        let document = crate::xml::parse(&text).unwrap();
-        prop_assert_eq!(crate::mark::OwnerMark::find(document.root_element()).unwrap().vm, name);
+        let document = parse(&text).unwrap();
+        prop_assert_eq!(armfleet::mark::OwnerMark::find(document.root_element()).unwrap().vm, name);
     }
 }

@@ -1,0 +1,37 @@
+//! A domain's definitions as trees.
+
+use crate::inventory::Domain;
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::xml;
+use roxmltree::Document;
+
+/// The definitions of a VM's domain, each read once.
+pub(super) struct Definitions<'a> {
+    /// What libvirt has stored; the skeleton of a domain that is not there yet.
+    pub stored: Document<'a>,
+    /// What its process runs with, if that could be seen.
+    pub live: Option<Document<'a>>,
+}
+
+impl VmPlanner<'_> {
+    /// The definitions of the VM's domain, or the skeleton of one that is to be created.
+    pub(super) fn definitions<'a>(
+        &self,
+        domain: Option<&'a Domain>,
+        skeleton: &'a str,
+        builder: &mut PlanBuilder,
+    ) -> Result<Definitions<'a>, Blocked> {
+        let stored = domain.and_then(|domain| domain.raw.inactive.present());
+        let stored = xml::parse(stored.map_or(skeleton, String::as_str));
+        let live = domain.and_then(|domain| domain.raw.live.present());
+        let stored = stored.map_err(|error| {
+            let what = format!("its domain could not be read: {error}");
+            builder.unknown(&self.vm.name, what);
+            Blocked
+        })?;
+        Ok(Definitions {
+            stored,
+            live: live.and_then(|live| xml::parse(live).ok()),
+        })
+    }
+}
