@@ -7,7 +7,6 @@
     reason = "tests"
 )]
 
-mod memory_backing;
 mod round_trip;
 
 use armfleet::domain::*;
