@@ -49,9 +49,10 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
     let one_of = |key: &str, values: &'static [&'static str]| {
         let key = key.to_owned();
         let value = proptest::option::of(proptest::sample::select(values));
-        value.prop_map(move |value| value.map(|value| (key.clone(), value.to_owned())))
+        let pair = value.prop_map(move |value| value.map(|value| (key.clone(), value.to_owned())));
+        pair.boxed()
     };
-    let optional = (
+    let optional = vec![
         one_of("accel", &["auto", "kvm", "tcg"]),
         one_of("machine", &["virt", "virt-7.2"]),
         one_of("vcpus", &["1", "2", "8"]),
@@ -61,17 +62,13 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("console.log", &["/var/log/vm.log"]),
         one_of("on_guest_reboot", &["cold-boot", "warm", "stop"]),
         one_of("disks[0].path", &["/srv/d.img", "/srv/<e>.img"]),
-    );
+    ];
     let needed = (32u32..3072, "[a-z=<>&'/ ]{0,30}x");
     (optional, needed, "[a-z0-9]{1,19}").prop_map(|(optional, (memory, cmdline), name)| {
-        let (a, b, c, d, e, f, g, h, disk) = optional;
-        let named = disk
-            .as_ref()
-            .map(|_| ("disks[0].name".to_owned(), format!("d{name}")));
-        let mut keys: BTreeMap<_, _> = [a, b, c, d, e, f, g, h, disk, named]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut keys: BTreeMap<_, _> = optional.into_iter().flatten().collect();
+        if keys.contains_key("disks[0].path") {
+            keys.insert("disks[0].name".to_owned(), format!("d{name}"));
+        }
         keys.insert("arch".to_owned(), "armhf".to_owned());
         keys.insert("memory".to_owned(), format!("{memory}MiB"));
         keys.insert("boot.cmdline".to_owned(), cmdline);
