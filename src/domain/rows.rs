@@ -16,7 +16,7 @@
 
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
-use crate::fleet::{Accel, GuestReboot, Handover};
+use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
 use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
 use crate::values::Arch;
@@ -96,6 +96,16 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         },
     ])
     .refuse(numa_cells),
+    // Only this element is armfleet's: <memoryBacking> may have others, and it pages of certain sizes, by hand.
+    Row::new(
+        PropertyId::new("memory_backing"),
+        &["memoryBacking", "hugepages"],
+        Part::Presence(MemoryBacking::Hugepages.as_str()),
+        Codec::Text,
+        want_memory_backing,
+        |seen| seen.of_vm("memory_backing"),
+        "QEMU allocates the guest's memory when it starts",
+    ),
     Row::new(
         PropertyId::new("vcpus"),
         &["vcpu"],
@@ -244,6 +254,13 @@ fn give_on_reboot(seen: &Seen<'_>) -> Option<Given> {
         _ => return None,
     };
     Some(Given::OfVm("on_guest_reboot", does.to_string()))
+}
+
+fn want_memory_backing(input: &RowInput<'_>) -> Want {
+    match input.vm.memory_backing {
+        MemoryBacking::Default => Want::Value(None),
+        MemoryBacking::Hugepages => Want::text(MemoryBacking::Hugepages),
+    }
 }
 
 fn numa_cells(domain: Node<'_, '_>) -> Option<&'static str> {

@@ -24,7 +24,7 @@ pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use read::{environment, read_files, read_fleet};
-pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Restart, Vm};
+pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 
 /// Explanations of keys and problems.
 pub mod explain {

@@ -28,6 +28,12 @@ map! {
         },
         /// The guest's memory, in whole MiB. An armhf guest has from 32MiB to 3GiB.
         memory: Size { required, effect: NextBoot, example: "512MiB", also_called: ["ram"] },
+        /// Where the guest's memory comes from. `hugepages`: from the host's huge pages, as many as `memory` needs. They must
+        /// be reserved on the host (`sysctl vm.nr_hugepages`) before the VM starts: QEMU does not start without them.
+        /// `default`: from the host's ordinary memory, whatever else asked for huge pages.
+        memory_backing: MemoryBacking {
+            default: "default", effect: NextBoot, example: "hugepages", also_called: ["hugepages"],
+        },
         /// How the VM boots: from the kernel and initrd that its guest installed into its boot share, the folder on the
         /// host that the guest sees as /boot.
         boot: Boot {
@@ -97,6 +103,16 @@ map! {
         memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, install_and_seed, install_disk,
         stop_timeout,
     ]
+}
+
+words! {
+    /// Where a guest's memory comes from.
+    pub enum MemoryBacking {
+        /// The host's ordinary memory.
+        Default = "default",
+        /// The host's huge pages, of the size that is its default.
+        Hugepages = "hugepages",
+    }
 }
 
 words! {

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod memory_backing;
 mod round_trip;
 
 use armfleet::domain::*;

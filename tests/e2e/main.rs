@@ -30,6 +30,7 @@ mod install;
 mod interrupted;
 mod keeps;
 mod main_job;
+mod memory;
 mod moved;
 mod own_folders;
 mod ownership;
