@@ -1,11 +1,15 @@
 //! The kinds of device, each in a file of its own.
 
 mod disk;
+mod disk_places;
 mod share;
 mod transport;
 
 pub use disk::DISK;
+pub(super) use disk::{FILE, TARGET, disk_source};
+pub(super) use disk_places::target_index;
 pub use share::SHARE;
+pub(super) use transport::transport_of;
 
 use super::kind::{DeviceKind, KindInput, WantedDevice};
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId};

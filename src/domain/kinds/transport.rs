@@ -1,11 +1,14 @@
 //! How a device of any kind is attached.
 
+use super::share;
+use crate::domain::kind::devices;
 use crate::domain::row::{Given, Row, RowInput, Seen, Want};
 use crate::domain::value::Codec;
+use crate::fleet::Vm;
 use crate::mark::PropertyId;
 use crate::values::Transport;
 use crate::xml::{Part, child};
-use roxmltree::Node;
+use roxmltree::{Document, Node};
 
 /// Why a device comes, goes and changes at a boot only.
 pub(super) const NO_HOTPLUG: &str = "virtio-mmio has no hotplug";
@@ -25,13 +28,23 @@ pub(super) const TRANSPORT: Row = Row::new(
 )
 .refuse(elsewhere);
 
-fn want(input: &RowInput<'_>) -> Want {
-    let transport = match (input.vm.transport, input.new) {
-        (Some(transport), _) => transport,
-        (None, true) => input.vm.arch.transport,
-        (None, false) => return Want::Leave,
+/// How a VM's devices are attached: as its key says, else as its boot share is, else as its architecture has it.
+pub(in crate::domain) fn transport_of(vm: &Vm, definition: &Document<'_>) -> Transport {
+    let shares = devices(definition, &share::KIND);
+    let mut seen = shares.filter(|(tag, node)| (share::KIND.is_one)(tag, *node));
+    let seen = || {
+        let address = child(seen.next()?.1, "address")?.attribute("type")?;
+        let known = LIBVIRT.iter().find(|(_, called)| *called == address)?;
+        Some(known.0)
     };
-    let called = LIBVIRT.iter().find(|(known, _)| *known == transport);
+    vm.transport.or_else(seen).unwrap_or(vm.arch.transport)
+}
+
+fn want(input: &RowInput<'_>) -> Want {
+    if input.vm.transport.is_none() && !input.new {
+        return Want::Leave;
+    }
+    let called = LIBVIRT.iter().find(|(known, _)| *known == input.transport);
     called.map_or(Want::Leave, |(_, called)| Want::text(called))
 }
 
