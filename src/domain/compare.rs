@@ -170,6 +170,7 @@ fn compare_extent(
         vm,
         document,
         before,
+        new,
     });
     if !new {
         result.moved = moved_devices(&wanted, &input, document, before);

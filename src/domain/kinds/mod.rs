@@ -34,8 +34,8 @@ pub(super) fn wanted_devices(
 /// The file or folder that the last apply gave a device.
 #[must_use]
 pub fn applied_source<'a>(id: &DeviceId, device: &'a AppliedDevice) -> Option<&'a str> {
-    let source = &find_kind(&id.kind)?.source;
-    device.rows.get(source).map(String::as_str)
+    let kind = find_kind(&id.kind).filter(|kind| kind.has_data())?;
+    device.rows.get(&kind.source).map(String::as_str)
 }
 
 /// The files or folders that the last apply gave the devices of a kind.
