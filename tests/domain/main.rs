@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod devices;
 mod memory_backing;
 mod round_trip;
 
@@ -60,6 +61,7 @@ vms:
     disks: [{ path: /srv/armhf-vm.img, size: 8GiB }]
     console: { log: /var/log/armhf-vm.log }
     on_guest_reboot: stop
+    rng: false
 ";
     read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap()
 }

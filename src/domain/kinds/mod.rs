@@ -1,6 +1,7 @@
 //! The kinds of device, each in a file of its own.
 
 mod disk;
+mod rng;
 mod share;
 mod transport;
 
@@ -13,7 +14,7 @@ use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 2] = [&disk::KIND, &share::KIND];
+pub(super) static KINDS: [&DeviceKind; 3] = [&disk::KIND, &share::KIND, &rng::KIND];
 
 /// The kind of this name.
 pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {
