@@ -76,6 +76,12 @@ map! {
         rng: Option<bool> {
             absent: "a new VM gets it, and an existing one stays as it is", effect: NextBoot, example: "true",
         },
+        /// Whether the guest has the channel of the QEMU guest agent, which tells the host its addresses. The agent is the
+        /// package qemu-guest-agent in the guest.
+        agent: Option<bool> {
+            absent: "a new VM gets it, and an existing one stays as it is", effect: NextBoot, example: "true",
+            also_called: ["guest_agent", "qemu_agent"],
+        },
         /// The guest's serial console, ttyAMA0. It is always there for `virsh console`; `log` names a file that keeps
         /// its output.
         console: Console {

@@ -62,6 +62,7 @@ vms:
     console: { log: /var/log/armhf-vm.log }
     on_guest_reboot: stop
     rng: false
+    agent: false
 ";
     read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap()
 }

@@ -56,6 +56,7 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("vcpus", &["1", "2", "8"]),
         one_of("transport", &["mmio", "pci"]),
         one_of("rng", &["true", "false"]),
+        one_of("agent", &["true", "false"]),
         one_of("memory_backing", &["default", "hugepages"]),
         one_of("boot.handover", &["copy", "link"]),
         one_of("boot.share", &["/srv/boot", "/srv/a b & 'c'"]),
@@ -117,6 +118,7 @@ proptest! {
             accel: if applied.rows[&ACCEL] == "kvm" { Accel::Kvm } else { Accel::Tcg },
             transport: vm.transport.or(Some(Transport::Mmio)),
             // A device that is not there gives nothing.
+            agent: Some(true).filter(|_| vm.agent != Some(false)),
             rng: Some(true).filter(|_| vm.rng != Some(false)),
             on_guest_reboot: match vm.on_guest_reboot {
                 GuestReboot::Warm => GuestReboot::Warm,

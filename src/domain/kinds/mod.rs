@@ -1,5 +1,6 @@
 //! The kinds of device, each in a file of its own.
 
+mod agent;
 mod disk;
 mod rng;
 mod share;
@@ -14,7 +15,7 @@ use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 3] = [&disk::KIND, &share::KIND, &rng::KIND];
+pub(super) static KINDS: [&DeviceKind; 4] = [&disk::KIND, &share::KIND, &rng::KIND, &agent::KIND];
 
 /// The kind of this name.
 pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {
