@@ -59,13 +59,13 @@ pub fn unguarded_paths(applied: &Applied) -> impl Iterator<Item = &str> {
     paths.filter(move |path| !is_guarded(path))
 }
 
-/// Whether a device of these kinds is on PCI, armfleet's or not.
+/// Whether a disk or a share is on PCI, armfleet's or not.
 #[must_use]
 pub fn has_devices_on_pci(definition: &Document<'_>) -> bool {
     let devices = descend(definition.root_element(), &["devices"]);
     let mut devices = devices.into_iter().flat_map(|devices| devices.children());
     devices.any(|device| {
-        let is_of = |kind: &&DeviceKind| device.has_tag_name(kind.element);
+        let is_of = |kind: &&DeviceKind| kind.has_data() && device.has_tag_name(kind.element);
         let address = child(device, "address").and_then(|address| address.attribute("type"));
         KINDS.iter().any(is_of) && address == Some("pci")
     })
