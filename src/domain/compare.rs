@@ -230,6 +230,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         document,
         transport,
         before,
+        new,
     });
     if !new {
         result.moved = moved_devices(&wanted, &input, document, before);

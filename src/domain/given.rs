@@ -24,6 +24,7 @@ pub fn read_back(vm: &VmName, definition: &str) -> Result<BTreeMap<String, Strin
             let map = match kind.keys {
                 Keys::List(list) => format!("{list}[{place}]."),
                 Keys::Map(map) => format!("{map}."),
+                Keys::Vm => String::new(),
             };
             given.extend(gives(kind.rows, vm, &map, node));
         }

@@ -1,6 +1,6 @@
 //! What a kind of device is, and how devices of one are found in a definition.
 
-use super::row::Row;
+use super::row::{Outside, Row};
 use super::value::Value;
 use crate::fleet::Vm;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId};
@@ -45,6 +45,8 @@ pub(super) enum Keys {
     List(&'static str),
     /// In this map.
     Map(&'static str),
+    /// Among the VM's own: a VM has one such device or none.
+    Vm,
 }
 
 /// What a kind's `wanted` can see.
@@ -57,12 +59,20 @@ pub(super) struct KindInput<'a, 'input> {
     pub(super) transport: Transport,
     /// What the last apply made of the domain.
     pub(super) before: Option<&'a Applied>,
+    /// Whether the domain is new.
+    pub(super) new: bool,
 }
 
 impl KindInput<'_, '_> {
     /// What the last apply made of a device.
     pub(super) fn recorded(&self, device: &DeviceId) -> Option<&AppliedDevice> {
         self.before?.devices.get(device)
+    }
+
+    /// Whether a device that a key asks for, or does not, is wanted: without the key a new VM gets it, and another one
+    /// keeps what the last apply gave it.
+    pub(super) fn wants(&self, key: Option<bool>, device: &DeviceId) -> bool {
+        key.unwrap_or(self.new || self.recorded(device).is_some())
     }
 }
 
@@ -107,6 +117,12 @@ impl DeviceKind {
     /// Why a device that comes or goes does so at the next boot only.
     pub(super) fn waits(&self) -> Option<&'static str> {
         self.source_row().map(|row| row.waits)
+    }
+
+    /// Whether its source is the guest's data: a file or folder of the host.
+    pub(super) fn has_data(&self) -> bool {
+        let source = self.source_row();
+        source.is_some_and(|row| row.outside == Outside::Refused)
     }
 
     /// What the row of its source says of a device.

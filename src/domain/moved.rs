@@ -70,7 +70,7 @@ pub(super) fn moved_devices(
         match find_device(document, kind, &device.key) {
             Some(_) if device.replaces => None,
             Some(node) => found.moved(node, |row| (row.want)(&input)),
-            None if recorded.is_some() || before.is_none() => {
+            None if kind.has_data() && (recorded.is_some() || before.is_none()) => {
                 found.replaced(&strays(kind, wanted, document, before))
             }
             None => None,

@@ -72,6 +72,17 @@ map! {
         disks: Vec<Disk> {
             absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
         },
+        /// Whether the guest has a virtio source of random numbers, fed from the host's /dev/urandom: without it a guest with
+        /// little else to do may wait minutes for its first key.
+        rng: Option<bool> {
+            absent: "a new VM gets it, and an existing one stays as it is", effect: NextBoot, example: "true",
+        },
+        /// Whether the guest has the channel of the QEMU guest agent, which tells the host its addresses. The agent is the
+        /// package qemu-guest-agent in the guest.
+        agent: Option<bool> {
+            absent: "a new VM gets it, and an existing one stays as it is", effect: NextBoot, example: "true",
+            also_called: ["guest_agent", "qemu_agent"],
+        },
         /// The guest's serial console, ttyAMA0. It is always there for `virsh console`; `log` names a file that keeps
         /// its output.
         console: Console {

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod devices;
 mod disks;
 mod memory_backing;
 mod round_trip;
@@ -61,6 +62,8 @@ vms:
     disks: [{ path: /srv/armhf-vm.img, size: 8GiB }]
     console: { log: /var/log/armhf-vm.log }
     on_guest_reboot: stop
+    rng: false
+    agent: false
 ";
     read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap()
 }

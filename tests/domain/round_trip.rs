@@ -19,11 +19,7 @@ const NOT_IN_A_DEFINITION: [&str; 7] = [
 fn vm_with(keys: &BTreeMap<String, String>) -> Vm {
     let mut map = serde_json::Map::new();
     for (key, value) in keys {
-        let value = match value.parse::<u64>() {
-            Ok(number) => json!(number),
-            Err(_) if value == "true" => json!(true),
-            Err(_) => json!(value),
-        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
         match key.split_once('.') {
             None => map.insert(key.clone(), value),
             Some((list, key)) if list.ends_with("[0]") => {
@@ -59,6 +55,8 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("machine", &["virt", "virt-7.2"]),
         one_of("vcpus", &["1", "2", "8"]),
         one_of("transport", &["mmio", "pci"]),
+        one_of("rng", &["true", "false"]),
+        one_of("agent", &["true", "false"]),
         one_of("memory_backing", &["default", "hugepages"]),
         one_of("boot.handover", &["copy", "link"]),
         one_of("boot.share", &["/srv/boot", "/srv/a b & 'c'"]),
@@ -125,6 +123,9 @@ proptest! {
         let said = Vm {
             accel: if applied.rows[&ACCEL] == "kvm" { Accel::Kvm } else { Accel::Tcg },
             transport: vm.transport.or(Some(Transport::Mmio)),
+            // A device that is not there gives nothing.
+            agent: Some(true).filter(|_| vm.agent != Some(false)),
+            rng: Some(true).filter(|_| vm.rng != Some(false)),
             on_guest_reboot: match vm.on_guest_reboot {
                 GuestReboot::Warm => GuestReboot::Warm,
                 GuestReboot::ColdBoot | GuestReboot::Stop => GuestReboot::Stop,

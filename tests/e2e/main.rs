@@ -13,6 +13,7 @@
 
 mod broken_hook;
 mod contract;
+mod devices;
 mod disks;
 mod examples;
 mod exit_codes;

@@ -81,7 +81,7 @@ fn words_that_other_languages_take_for_truth_are_texts() {
 }
 
 /// Keys with texts that may stand there, as they are written again, and when a VM has the key.
-const KEYS: [(&str, &str, When); 33] = [
+const KEYS: [(&str, &str, When); 35] = [
     ("arch", "armhf", Always),
     ("memory", "[1-9][0-9]{2}MiB", Always),
     ("boot.cmdline", "[!-~é][ -~é]{0,200}", Always),
@@ -113,6 +113,8 @@ const KEYS: [(&str, &str, When); 33] = [
     ("vcpus", "[1-8]", Maybe),
     ("memory_backing", "default|hugepages", Maybe),
     ("transport", "mmio|pci", Maybe),
+    ("rng", "true|false", Maybe),
+    ("agent", "true|false", Maybe),
     ("state", "running|stopped", Maybe),
     ("autostart", "true|false", Maybe),
     ("on_guest_reboot", "cold-boot|warm|stop", Maybe),

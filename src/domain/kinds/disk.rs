@@ -1,8 +1,8 @@
 //! Disks.
 
-use super::disk_places;
+use super::disk_places::{SeenDisk, places};
 use super::transport::{NO_HOTPLUG, TRANSPORT};
-use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
+use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use crate::domain::value::Codec;
 use crate::fleet::{Disk, DiskFormat};
@@ -154,7 +154,11 @@ fn disk<'a>(input: &RowInput<'a>) -> Option<&'a Disk> {
 
 fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     let disks = input.vm.disks.iter();
-    let places = disk_places::places(input);
+    let seen = devices(input.document, &KIND).map(|(target, node)| SeenDisk {
+        target,
+        source: disk_source(node),
+    });
+    let places = places(input, &DISK, &seen.collect::<Vec<_>>());
     let wanted = disks.zip(places).map(|(disk, place)| WantedDevice {
         id: DISK.named(&disk.name),
         key: place.target,

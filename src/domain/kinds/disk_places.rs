@@ -4,9 +4,9 @@
 //! libvirt gives a new domain's disks addresses in the order of their targets. A target is chosen once and then recorded,
 //! so that a list can change without renaming anything in the guest.
 
-use super::disk::{DISK, KIND, disk_source};
-use crate::domain::kind::{KindInput, devices};
+use crate::domain::kind::KindInput;
 use crate::fleet::Disk;
+use crate::mark::KindId;
 use crate::values::Transport;
 use std::collections::BTreeSet;
 
@@ -17,15 +17,26 @@ pub(super) struct DiskPlace {
     pub(super) replaces: bool,
 }
 
+/// A disk that the domain has.
+pub(super) struct SeenDisk<'a> {
+    pub(super) target: &'a str,
+    pub(super) source: Option<&'a str>,
+}
+
 /// The place of each disk of the list.
-pub(super) fn places(input: &KindInput<'_, '_>) -> Vec<DiskPlace> {
+pub(super) fn places(
+    input: &KindInput<'_, '_>,
+    kind: &KindId,
+    seen: &[SeenDisk<'_>],
+) -> Vec<DiskPlace> {
+    let known = |disk: &Disk| known(input, kind, seen, disk);
     let disks = &input.vm.disks;
-    let mut targets: Vec<Option<String>> = disks.iter().map(|disk| known(input, disk)).collect();
-    let leaving = leaving(input, &targets);
+    let mut targets: Vec<Option<String>> = disks.iter().map(known).collect();
+    let leaving = leaving(input, kind, seen, &targets);
     let said = disks.iter().filter_map(|disk| disk.target.as_ref());
     let mut taken: BTreeSet<String> = said.map(ToString::to_string).collect();
     taken.extend(targets.iter().flatten().cloned());
-    taken.extend(devices(input.document, &KIND).map(|(target, _)| target.to_owned()));
+    taken.extend(seen.iter().map(|disk| disk.target.to_owned()));
     for (at, disk) in disks.iter().enumerate() {
         if targets.get(at).is_none_or(Option::is_some) {
             continue;
@@ -47,8 +58,7 @@ pub(super) fn places(input: &KindInput<'_, '_>) -> Vec<DiskPlace> {
             *place = chosen;
         }
     }
-    let known_before: BTreeSet<String> =
-        disks.iter().filter_map(|disk| known(input, disk)).collect();
+    let known_before: BTreeSet<String> = disks.iter().filter_map(known).collect();
     let place = |target: Option<String>| {
         let target = target.unwrap_or_default();
         DiskPlace {
@@ -60,28 +70,37 @@ pub(super) fn places(input: &KindInput<'_, '_>) -> Vec<DiskPlace> {
 }
 
 /// Where the last apply, or somebody else, put a disk.
-fn known(input: &KindInput<'_, '_>, disk: &Disk) -> Option<String> {
-    let recorded = input.recorded(&DISK.named(&disk.name));
+fn known(
+    input: &KindInput<'_, '_>,
+    kind: &KindId,
+    seen: &[SeenDisk<'_>],
+    disk: &Disk,
+) -> Option<String> {
+    let recorded = input.recorded(&kind.named(&disk.name));
     let recorded = recorded.map(|device| device.key.clone());
-    let has_it = || {
-        let mut devices = devices(input.document, &KIND);
-        let device = devices.find(|(_, node)| disk_source(*node) == Some(disk.path.as_str()));
-        device.map(|(target, _)| target.to_owned())
-    };
-    recorded.or_else(has_it)
+    let has_it = |seen: &&SeenDisk<'_>| seen.source == Some(disk.path.as_str());
+    recorded.or_else(|| {
+        let seen = seen.iter().find(has_it)?;
+        Some(seen.target.to_owned())
+    })
 }
 
 /// The targets of disks that the last apply put into the domain and that no disk of the list is.
-fn leaving(input: &KindInput<'_, '_>, known: &[Option<String>]) -> BTreeSet<String> {
+fn leaving(
+    input: &KindInput<'_, '_>,
+    kind: &KindId,
+    seen: &[SeenDisk<'_>],
+    known: &[Option<String>],
+) -> BTreeSet<String> {
     let recorded = input
         .before
         .into_iter()
         .flat_map(|applied| &applied.devices);
     let wanted = |name: &str| input.vm.disks.iter().any(|disk| disk.name.as_str() == name);
-    let disks = recorded.filter(|(id, _)| id.kind == DISK && !wanted(&id.name));
+    let disks = recorded.filter(|(id, _)| id.kind == *kind && !wanted(&id.name));
     let targets = disks.map(|(_, device)| device.key.clone());
     let is_known = |target: &String| known.iter().flatten().any(|known| known == target);
-    let is_there = |target: &String| devices(input.document, &KIND).any(|(key, _)| key == target);
+    let is_there = |target: &String| seen.iter().any(|disk| disk.target == target);
     targets
         .filter(|target| !is_known(target) && is_there(target))
         .collect()

@@ -1,7 +1,9 @@
 //! The kinds of device, each in a file of its own.
 
+mod agent;
 mod disk;
 mod disk_places;
+mod rng;
 mod share;
 mod transport;
 
@@ -9,19 +11,31 @@ pub use disk::DISK;
 pub(super) use disk::{FILE, TARGET, disk_source};
 pub(super) use disk_places::target_index;
 pub use share::SHARE;
-pub(super) use transport::transport_of;
 
-use super::kind::{DeviceKind, KindInput, WantedDevice};
+use super::kind::{DeviceKind, KindInput, WantedDevice, devices};
+use crate::fleet::Vm;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId};
+use crate::values::Transport;
 use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 2] = [&disk::KIND, &share::KIND];
+pub(super) static KINDS: [&DeviceKind; 4] = [&disk::KIND, &share::KIND, &rng::KIND, &agent::KIND];
 
 /// The kind of this name.
 pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {
     KINDS.into_iter().find(|kind| kind.id == *id)
+}
+
+/// How a VM's devices are attached: as its key says, else as its boot share is, else as its architecture has it.
+pub(super) fn transport_of(vm: &Vm, definition: &Document<'_>) -> Transport {
+    let mut shares = devices(definition, &share::KIND);
+    let mut seen = || {
+        let (_, share) = shares.find(|(tag, node)| (share::KIND.is_one)(tag, *node))?;
+        transport::called(child(share, "address")?.attribute("type")?)
+    };
+    let seen = vm.transport.or_else(&mut seen);
+    seen.unwrap_or(vm.arch.transport)
 }
 
 /// All devices that a VM wants, with their kinds.
@@ -38,8 +52,8 @@ pub(super) fn wanted_devices(
 /// The file or folder that the last apply gave a device.
 #[must_use]
 pub fn applied_source<'a>(id: &DeviceId, device: &'a AppliedDevice) -> Option<&'a str> {
-    let source = &find_kind(&id.kind)?.source;
-    device.rows.get(source).map(String::as_str)
+    let kind = find_kind(&id.kind).filter(|kind| kind.has_data())?;
+    device.rows.get(&kind.source).map(String::as_str)
 }
 
 /// The files or folders that the last apply gave the devices of a kind.
@@ -61,13 +75,13 @@ pub fn unguarded_paths(applied: &Applied) -> impl Iterator<Item = &str> {
     paths.filter(move |path| !is_guarded(path))
 }
 
-/// Whether a device of these kinds is on PCI, armfleet's or not.
+/// Whether a disk or a share is on PCI, armfleet's or not.
 #[must_use]
 pub fn has_devices_on_pci(definition: &Document<'_>) -> bool {
     let devices = descend(definition.root_element(), &["devices"]);
     let mut devices = devices.into_iter().flat_map(|devices| devices.children());
     devices.any(|device| {
-        let is_of = |kind: &&DeviceKind| device.has_tag_name(kind.element);
+        let is_of = |kind: &&DeviceKind| kind.has_data() && device.has_tag_name(kind.element);
         let address = child(device, "address").and_then(|address| address.attribute("type"));
         KINDS.iter().any(is_of) && address == Some("pci")
     })

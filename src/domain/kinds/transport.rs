@@ -1,14 +1,11 @@
 //! How a device of any kind is attached.
 
-use super::share;
-use crate::domain::kind::devices;
 use crate::domain::row::{Given, Row, RowInput, Seen, Want};
 use crate::domain::value::Codec;
-use crate::fleet::Vm;
 use crate::mark::PropertyId;
 use crate::values::Transport;
 use crate::xml::{Part, child};
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 
 /// Why a device comes, goes and changes at a boot only.
 pub(super) const NO_HOTPLUG: &str = "virtio-mmio has no hotplug";
@@ -28,16 +25,10 @@ pub(super) const TRANSPORT: Row = Row::new(
 )
 .refuse(elsewhere);
 
-/// How a VM's devices are attached: as its key says, else as its boot share is, else as its architecture has it.
-pub(in crate::domain) fn transport_of(vm: &Vm, definition: &Document<'_>) -> Transport {
-    let shares = devices(definition, &share::KIND);
-    let mut seen = shares.filter(|(tag, node)| (share::KIND.is_one)(tag, *node));
-    let seen = || {
-        let address = child(seen.next()?.1, "address")?.attribute("type")?;
-        let known = LIBVIRT.iter().find(|(_, called)| *called == address)?;
-        Some(known.0)
-    };
-    vm.transport.or_else(seen).unwrap_or(vm.arch.transport)
+/// What libvirt calls so.
+pub(super) fn called(name: &str) -> Option<Transport> {
+    let known = LIBVIRT.iter().find(|(_, called)| *called == name)?;
+    Some(known.0)
 }
 
 fn want(input: &RowInput<'_>) -> Want {
@@ -50,7 +41,7 @@ fn want(input: &RowInput<'_>) -> Want {
 
 fn give(seen: &Seen<'_>) -> Option<Given> {
     let text = seen.text()?;
-    let (transport, _) = LIBVIRT.iter().find(|(_, called)| *called == text)?;
+    let transport = called(text)?;
     Some(Given::OfVm("transport", transport.to_string()))
 }
 

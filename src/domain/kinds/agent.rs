@@ -1,0 +1,46 @@
+//! The channel of the QEMU guest agent.
+
+use super::transport::NO_HOTPLUG;
+use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
+use crate::domain::row::{Given, Row, Want};
+use crate::domain::value::Codec;
+use crate::mark::{KindId, PropertyId};
+use crate::xml::Part;
+
+const AGENT: KindId = KindId::new("agent");
+const CHANNEL: PropertyId = PropertyId::new("channel");
+/// The port that qemu-ga opens, and by which libvirt knows an agent's channel.
+const PORT: &str = "org.qemu.guest_agent.0";
+
+/// libvirt adds the virtio-serial controller, attached as the VM's other devices are.
+pub(super) static KIND: DeviceKind = DeviceKind {
+    id: AGENT,
+    element: "channel",
+    key_element: "target",
+    key_attribute: "name",
+    blank: "<channel type='unix'>\n  <target type='virtio'/>\n</channel>",
+    rows: &[Row::new(
+        CHANNEL,
+        &["target"],
+        Part::Attribute("name"),
+        Codec::Text,
+        |_| Want::text(PORT),
+        |_| Some(Given::OfVm("agent", true.to_string())),
+        NO_HOTPLUG,
+    )],
+    source: CHANNEL,
+    keys: Keys::Vm,
+    source_key: "agent",
+    wanted,
+    is_one: |port, _| port == PORT,
+    backing: |_| Vec::new(),
+    is_overlay: |_| false,
+};
+
+fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
+    let id = AGENT.named("guest");
+    let wanted = input
+        .wants(input.vm.agent, &id)
+        .then(|| WantedDevice::new(id, PORT));
+    wanted.into_iter().collect()
+}
