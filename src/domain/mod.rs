@@ -24,7 +24,7 @@ pub use compare::{
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{
-    DISK, SHARE, applied_source, applied_sources, has_devices_on_pci, unguarded_paths,
+    DISK, FORMAT, SHARE, applied_source, applied_sources, has_devices_on_pci, unguarded_paths,
 };
 pub use moved::{Difference, Moved, running_overlays};
 pub use numbering::{Held, Renumbered};

@@ -7,7 +7,7 @@ use crate::values::{DiskName, DiskTarget, HostPath, Serial, Size};
 map! {
     /// One disk as wanted.
     pub struct Disk, PartialDisk, "disk": "a disk", "disks.", "it belongs in an entry of `disks`" {
-        /// The disk's image, a raw file. It is created if it is not there and `size` is given. It is never deleted.
+        /// The disk's image. It is created if it is not there and `size` is given. It is never deleted.
         path: HostPath { required, effect: NextBoot, example: "\"/srv/{name}.img\"", also_called: ["file"] },
         /// The disk's identity within its VM. Entries of the list may change places; an entry with another name is
         /// another disk.
@@ -16,11 +16,13 @@ map! {
             effect: NextBoot,
             example: "root",
         },
-        /// The image's minimum size. A missing image is created with it, a smaller one grows to it, and a larger one
+        /// The image's minimum size, as its guest sees it. A missing image is created with it, a smaller one grows to it, and a larger one
         /// stays as it is: an image never shrinks. A running guest sees a grown disk at once.
         size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
-        format: DiskFormat { default: "raw", effect: NextBoot, example: "raw" },
+        format: DiskFormat {
+            derived(format_of_file): "`qcow2` for a file with that suffix, else `raw`", effect: NextBoot, example: "raw",
+        },
         /// The disk's target in libvirt, which `virsh` calls it by. It says where the guest counts it: on `mmio` it has
         /// `vdz` first, then `vdy`, and so on; on `pci` a new VM has `vda` first.
         target: Option<DiskTarget> {
@@ -92,8 +94,9 @@ words! {
     pub enum DiskFormat {
         /// The disk's bytes as they are.
         Raw = "raw",
+        /// QEMU's own format, whose file has only what was written.
+        Qcow2 = "qcow2",
     }
-    planned ["qcow2"]
 }
 
 impl Listed for Disk {
@@ -107,13 +110,17 @@ impl Listed for Disk {
         }
         let (_, suffix) = path.value.file_name().rsplit_once('.')?;
         let other = OTHER_FORMATS.iter().find(|other| suffix == **other)?;
+        if *other == format.value.as_str() {
+            return None;
+        }
         let help =
             format!("`qemu-img convert -f {other} -O raw` makes a raw image; name it `.img`");
-        let is_given = format.range != disk.at;
+        let is_given = format.range != path.range;
         let problem = if is_given {
-            let message = format!("a raw image must not have the suffix `.{other}`");
+            let is = format.value;
+            let message = format!("a {is} image must not have the suffix `.{other}`");
             Problem::new(ProblemKind::DiskFormat, &path.range, message)
-                .also(&format.range, "declared raw here")
+                .also(&format.range, format!("declared {is} here"))
         } else {
             later(format!("an image in {other} format is not supported yet"))
         };
@@ -123,6 +130,18 @@ impl Listed for Disk {
 
 /// Suffixes of images that are not raw.
 const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"];
+
+/// An image's format where none is given: by its suffix, never by its bytes.
+fn format_of_file(disk: &PartialDisk, _: &Diagnostics) -> Checked<Spanned<DiskFormat>> {
+    let path = disk.path.as_ref().map_err(|reported| *reported)?;
+    let is_qcow2 = path.value.as_str().ends_with(".qcow2");
+    let format = if is_qcow2 {
+        DiskFormat::Qcow2
+    } else {
+        DiskFormat::Raw
+    };
+    Ok(Spanned::new(format, &path.range))
+}
 
 /// A disk's name where none is given: its file's, without the suffix.
 fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<DiskName>> {

@@ -3,7 +3,7 @@
 use super::arch::MOST_VCPUS;
 use super::boot::{Boot, PartialSeed, not_within};
 use super::console::Console;
-use super::disk::{Disk, PartialDisk};
+use super::disk::{Disk, DiskFormat, PartialDisk};
 use super::install::{Install, PartialInstall};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
@@ -383,6 +383,15 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
         return Some(problem.help("give the VM `disks: [{ path: …, size: … }]`"));
     };
     let disk = disk.as_ref().ok()?;
+    if let Ok(format) = disk.format.as_ref()
+        && format.value != DiskFormat::Raw
+    {
+        let message = format!("a {} disk cannot be installed on", format.value);
+        let problem = Problem::new(ProblemKind::InstallDisk, &format.range, message);
+        return Some(problem.help(
+            "give the first disk `format: raw`: only of a raw image is it known that it is empty",
+        ));
+    }
     let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {
         return None;
     };

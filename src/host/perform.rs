@@ -12,7 +12,8 @@ use super::{Begun, Host, HostError, Inspect, Traces, redactor};
 use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
 use crate::files::parent_and_name;
-use crate::inventory::{Fact, Look, Query, RawInventory, Redaction, RunState, digest};
+use crate::fleet::DiskFormat;
+use crate::inventory::{Fact, Look, Query, RawInventory, Redaction, RunState, digest, new_qcow2};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
 use crate::paths;
 use crate::plan::{Act, Base, Step};
@@ -107,14 +108,19 @@ impl<P: Primitives> Executor<P> {
                     .map_err(cannot(format!("give {path} to QEMU")))
             }
             (Act::MendFolder { path, mode }, _) => self.mend_folder(path, *mode),
-            (Act::CreateDisk { path, size }, _) => {
+            (Act::CreateDisk { path, size, format }, _) => {
                 let place = self.place_of(step, path, End::Image)?;
-                let created = self.calls.create_image(&place, size.bytes());
+                let (head, bytes) = match format {
+                    DiskFormat::Raw => (Vec::new(), size.bytes()),
+                    DiskFormat::Qcow2 => new_qcow2(size.bytes()),
+                };
+                let created = self.calls.create_image(&place, &head, bytes);
                 created.map_err(cannot(format!("create {path}")))
             }
             (
                 Act::GrowDisk {
                     path,
+                    format,
                     from,
                     to,
                     running,
@@ -123,9 +129,12 @@ impl<P: Primitives> Executor<P> {
             ) => {
                 let place = self.place_of(step, path, End::Image)?;
                 let (calls, path_of_libvirt) = (&self.calls, path.as_str());
-                let grown = match running {
-                    Some(uuid) => calls.block_resize(uuid.as_str(), path_of_libvirt, to.bytes()),
-                    None => calls.grow_image(&place, from.bytes(), to.bytes()),
+                let (from, to) = (from.bytes(), to.bytes());
+                self.has_size(path, &place, *format, from)?;
+                let grown = match (running, format) {
+                    (Some(uuid), _) => calls.block_resize(uuid.as_str(), path_of_libvirt, from, to),
+                    (None, DiskFormat::Raw) => calls.grow_image(&place, from, to),
+                    (None, DiskFormat::Qcow2) => calls.grow_qcow2(&place, from, to),
                 };
                 grown.map_err(cannot(format!("grow {path}")))
             }
@@ -166,6 +175,26 @@ impl<P: Primitives> Executor<P> {
             | Act::MendFolder { .. }
             | Act::CreateDisk { .. }
             | Act::GrowDisk { .. } => Err(HostError::plain("the step is not one of a VM's domain")),
+        }
+    }
+
+    /// Fails if an image has not the size that the plan saw: another one could be shrunk by growing it.
+    fn has_size(
+        &self,
+        path: &HostPath,
+        place: &str,
+        format: DiskFormat,
+        planned: u64,
+    ) -> Result<(), HostError> {
+        let file = self.calls.look(place, Look::Image);
+        let file = file.present();
+        let size = file.and_then(|file| match format {
+            DiskFormat::Raw => Some(file.stat.size),
+            DiskFormat::Qcow2 => Some(file.qcow2()?.ok()?.size),
+        });
+        match size {
+            Some(size) if size == planned => Ok(()),
+            _ => Err(stale(format_args!("the size of {path}"))),
         }
     }
 

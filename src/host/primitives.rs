@@ -246,11 +246,11 @@ calls! {
     /// # Errors
     /// As libvirt says.
     changes Shutdown: fn shutdown(uuid: &'a str, within: Duration) -> Result<(), CallError>, on uuid;
-    /// Tells a running domain that its disk image has grown to so many bytes, and grows it.
+    /// Grows an image that a running domain has as a disk of `from` bytes, and tells its guest.
     ///
     /// # Errors
-    /// As libvirt says.
-    changes BlockResize: fn block_resize(uuid: &'a str, path: &'a str, bytes: u64) -> Result<(), CallError>, on path;
+    /// When it has another size, or as libvirt says.
+    changes BlockResize: fn block_resize(uuid: &'a str, path: &'a str, from: u64, to: u64) -> Result<(), CallError>, on path;
     /// Makes one folder with exactly this mode and owner; its parent exists.
     ///
     /// # Errors
@@ -274,16 +274,21 @@ calls! {
     /// As the system says.
     changes WriteFile: fn write_file(path: &'a str, scratch: &'a str, bytes: &'a [u8], mode: u32)
         -> Result<(), CallError>, on path;
-    /// Creates a raw image of so many zero bytes, mode 0600, where nothing has that name.
+    /// Creates an image of so many bytes, which has these and then zeros, mode 0600, where nothing has that name.
     ///
     /// # Errors
     /// [`CallErrorKind::Exists`] when anything has that name; nothing is overwritten.
-    changes CreateImage: fn create_image(path: &'a str, bytes: u64) -> Result<(), CallError>, on path;
+    changes CreateImage: fn create_image(path: &'a str, head: &'a [u8], bytes: u64) -> Result<(), CallError>, on path;
     /// Grows a raw image that has `from` bytes to `to`.
     ///
     /// # Errors
     /// When it has another size, or as the system says.
     changes GrowImage: fn grow_image(path: &'a str, from: u64, to: u64) -> Result<(), CallError>, on path;
+    /// Grows a qcow2 image that no process has open from one size, as its guest sees it, to another.
+    ///
+    /// # Errors
+    /// When it has another size, or its tables end before the new one, or as the system says.
+    changes GrowQcow2: fn grow_qcow2(path: &'a str, from: u64, to: u64) -> Result<(), CallError>, on path;
     /// Copies a plain file to a new one, whole or not at all, replacing what has that name, and tells what it copied.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Disk images: what their first bytes say, and what tells one from anything else that is put in its place.
 
+use super::qcow2::Qcow2;
 use super::raw::{FileKind, FileSystems, RawFile};
 use crate::mark::{ImageState, Place};
 
@@ -39,6 +40,12 @@ impl RawFile {
     #[must_use]
     pub fn foreign_format(&self) -> Option<&'static str> {
         foreign_format(&bytes(self.head.as_deref()?))
+    }
+
+    /// What the header of a qcow2 image says; nothing if it begins as something else, or was not read.
+    #[must_use]
+    pub fn qcow2(&self) -> Option<Result<Qcow2, &'static str>> {
+        Qcow2::read(&bytes(self.head.as_deref()?))
     }
 
     /// What tells this file or folder from anything else that is put in its place.

@@ -43,7 +43,7 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
 fn images(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let mut wanted: BTreeMap<u64, (u64, u64, String)> = BTreeMap::new();
     let new = builder.steps.iter().filter_map(|step| match &step.act {
-        Act::CreateDisk { path, size } => Some((path, size.bytes())),
+        Act::CreateDisk { path, size, .. } => Some((path, size.bytes())),
         Act::GrowDisk { path, from, to, .. } => Some((path, to.bytes() - from.bytes())),
         _ => None,
     });

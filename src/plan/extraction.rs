@@ -2,7 +2,7 @@
 
 use super::kernels::choice;
 use super::vm::runs_with;
-use crate::fleet::Vm;
+use crate::fleet::{DiskFormat, Vm};
 use crate::inventory::{Fact, FileKind, Inventory};
 use crate::values::{HostPath, VmName};
 
@@ -46,6 +46,15 @@ pub fn extraction(inventory: &Inventory, vm: &Vm) -> Result<Extraction, NoExtrac
             "give it `disks` in the fleet file",
         );
     };
+    if disk.format != DiskFormat::Raw {
+        return no(
+            format!(
+                "{} is a {} image, and only raw ones are looked into",
+                disk.path, disk.format
+            ),
+            "take the kernel out by hand: virt-copy-out of libguestfs",
+        );
+    }
     match inventory.path(disk.path.as_str()) {
         Fact::Present(file) if file.stat.kind == FileKind::File => {}
         Fact::Absent => return no(format!("{} is not there", disk.path), "armfleet plan"),

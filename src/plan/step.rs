@@ -1,6 +1,7 @@
 //! Steps: each one atomic act, fully decided.
 
 use crate::domain::{Cause, Edit, RowChange};
+use crate::fleet::DiskFormat;
 use crate::mark::{Action, Record};
 use crate::paths;
 use crate::trust::Ways;
@@ -153,17 +154,23 @@ pub enum Act {
         /// The domain whose disk it is, which must be off.
         uuid: Option<Uuid>,
     },
-    /// Creates a raw image of zero bytes.
+    /// Creates an image that holds nothing.
     CreateDisk {
         /// The image.
         path: HostPath,
-        /// Its size.
+        /// Its size, as its guest sees it.
         size: Size,
+        /// Its format.
+        #[serde(default = "raw", skip_serializing_if = "is_raw")]
+        format: DiskFormat,
     },
-    /// Grows a raw image.
+    /// Grows an image.
     GrowDisk {
         /// The image.
         path: HostPath,
+        /// Its format.
+        #[serde(default = "raw", skip_serializing_if = "is_raw")]
+        format: DiskFormat,
         /// The size it has.
         from: Size,
         /// The size it gets.
@@ -224,6 +231,14 @@ pub enum Act {
     },
     /// Removes a VM's record and armfleet's own copies of its kernels.
     Forget,
+}
+
+const fn raw() -> DiskFormat {
+    DiskFormat::Raw
+}
+
+fn is_raw(format: &DiskFormat) -> bool {
+    *format == DiskFormat::Raw
 }
 
 impl Act {

@@ -311,7 +311,7 @@ fn detail(step: &Step) -> String {
             let owner = owner.map_or_else(String::new, |(uid, gid)| format!(" {uid}:{gid}"));
             format!("{mode:04o}{owner}, {reason}")
         }
-        Act::CreateDisk { size, .. } => format!("{size} raw, {reason}"),
+        Act::CreateDisk { size, format, .. } => format!("{size} {format}, {reason}"),
         Act::GrowDisk { from, to, .. } => format!("{from} -> {to}"),
         Act::Define { .. } if step.edited().is_some() => format!("({reason})"),
         Act::SetAutostart { on, .. } => format!("{}: {reason}", if *on { "on" } else { "off" }),

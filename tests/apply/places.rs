@@ -60,7 +60,7 @@ fn a_log_is_a_plain_file_of_roots_that_ends_in_log() {
         ("/srv/a.log", |host| host.put_file("/srv/a.log", "QFI\u{fb}").unwrap(), ""),
         ("/srv/a.log", |host| host.put_file("/srv/a.log", b"QFI\xfb").unwrap(),
             "its console log /srv/a.log begins as a qcow2 image [console-log] -> mv /srv/a.log /srv/a.log.old\n"),
-        ("/srv/a.log", |host| host.create_image("/srv/a.log", 1 << 20).unwrap(),
+        ("/srv/a.log", |host| host.create_image("/srv/a.log", &[], 1 << 20).unwrap(),
             "its console log /srv/a.log begins as an empty disk [console-log] -> mv /srv/a.log /srv/a.log.old\n"),
         ("/srv/a.log", |host| host.put_file("/srv/a.log", partitioned()).unwrap(),
             "its console log /srv/a.log begins as a disk with partitions [console-log] -> mv /srv/a.log /srv/a.log.old\n"),

@@ -48,6 +48,34 @@ fn a_running_vms_image_grows_through_libvirt() {
 }
 
 #[test]
+fn a_qcow2_image_is_made_and_grows_by_what_its_guest_sees() {
+    let (host, applied) = apply_case("disks-qcow2-grow");
+    applied.assert_converged();
+    let sees = |host: &Memory, path| {
+        let file = host.look(path, Look::Image);
+        file.present().unwrap().qcow2().unwrap().unwrap().size
+    };
+    assert_eq!(
+        (sees(&host, "/srv/b.qcow2"), sees(&host, "/srv/c.qcow2")),
+        (2 << 30, 4 << 30)
+    );
+    assert_eq!(size(&host, "/srv/c.qcow2"), 256 << 10);
+    assert!(
+        applied
+            .changes
+            .contains(&"block_resize /srv/b.qcow2".to_owned())
+    );
+    let (host, applied) = apply_case("disks-qcow2-grow-off");
+    applied.assert_converged();
+    assert_eq!(sees(&host, "/srv/b.qcow2"), 2 << 30);
+    assert!(
+        applied
+            .changes
+            .contains(&"grow_qcow2 /srv/b.qcow2".to_owned())
+    );
+}
+
+#[test]
 fn an_image_that_the_running_vm_does_not_have_grows_by_itself() {
     let (host, applied) = apply_case("new-disk-grows");
     applied.assert_converged();

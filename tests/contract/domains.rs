@@ -144,7 +144,7 @@ fn missing(vm: &Vm<'_>) {
         kind(host.set_autostart(uuid, true)),
         kind(host.start(uuid)),
         kind(host.shutdown(uuid, Duration::from_secs(30))),
-        kind(host.block_resize(uuid, "/srv/none.img", 1 << 30)),
+        kind(host.block_resize(uuid, "/srv/none.img", 1 << 29, 1 << 30)),
     ];
     assert_eq!(kinds, [CallErrorKind::Missing; 8]);
     assert_eq!(kind(host.domain("not a UUID")), CallErrorKind::Other);

@@ -92,7 +92,7 @@ fn folder_in_the_way(host: &dyn Primitives) {
     assert!(host.write_file("/srv/way", "/srv", b"", 0o600).is_err());
     assert!(host.remove_file("/srv/way").is_err());
     assert_eq!(
-        kind(host.create_image("/srv/way", 1)),
+        kind(host.create_image("/srv/way", &[], 1)),
         CallErrorKind::Exists
     );
     assert_eq!(text(host, "/srv/way/kept").as_deref(), Some("kept"));
@@ -101,25 +101,25 @@ fn folder_in_the_way(host: &dyn Primitives) {
 }
 
 fn images(host: &dyn Primitives) {
-    host.create_image("/srv/i.img", 8 << 30).unwrap();
+    host.create_image("/srv/i.img", &[], 8 << 30).unwrap();
     let made = seen(host, "/srv/i.img", Look::Stat).stat;
     assert_eq!(
         (made.kind, made.size, made.mode),
         (FileKind::File, 8 << 30, 0o600)
     );
     assert_eq!(
-        kind(host.create_image("/srv/i.img", 1)),
+        kind(host.create_image("/srv/i.img", &[], 1)),
         CallErrorKind::Exists
     );
     assert_eq!(seen(host, "/srv/i.img", Look::Stat).stat, made);
     assert_eq!(
-        kind(host.create_image("/srv/none/i.img", 1)),
+        kind(host.create_image("/srv/none/i.img", &[], 1)),
         CallErrorKind::Missing
     );
 }
 
 fn growing(host: &dyn Primitives) {
-    host.create_image("/srv/g.img", 1 << 20).unwrap();
+    host.create_image("/srv/g.img", &[], 1 << 20).unwrap();
     let size = || seen(host, "/srv/g.img", Look::Stat).stat.size;
     assert!(host.grow_image("/srv/g.img", 2 << 20, 4 << 20).is_err());
     assert!(host.grow_image("/srv/g.img", 1 << 20, 1 << 19).is_err());

@@ -63,6 +63,7 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("console.log", &["/var/log/vm.log"]),
         one_of("on_guest_reboot", &["cold-boot", "warm", "stop"]),
         one_of("disks[0].path", &["/srv/d.img", "/srv/<e>.img"]),
+        one_of("disks[0].format", &["raw", "qcow2"]),
         one_of("disks[0].readonly", &["true"]),
         one_of("disks[0].cache", &["none", "directsync"]),
         one_of("disks[0].io", &["threads", "io_uring"]),
@@ -94,7 +95,7 @@ fn what_libvirt_and_others_made_of_a_vm_gives_back_what_still_is_its() {
     let other = STORED
         .replace("armv7l", "aarch64")
         .replacen("type='virtio-mmio'", "type='pci'", 1)
-        .replace("type='raw'", "type='qcow2'")
+        .replace("type='raw'", "type='vmdk'")
         .replace("/var/lib/armfleet/vms/armhf-vm/", "/elsewhere/")
         .replace("'virtio-boot'", "'another'")
         .replace("<on_reboot>destroy", "<on_reboot>preserve");

@@ -107,3 +107,52 @@ No changes, 1 refused.
     );
     host.assert_converged();
 }
+
+#[test]
+fn a_qcow2_image_is_as_large_as_its_guest_sees_it_and_grows_running_and_stopped() {
+    let overlay = |size| format!("{{ path: /srv/data.qcow2, size: {size} }}");
+    let host = TestHost::with_applied(&with_disks(&[ROOT, &overlay("5GiB")]));
+    let sees = |size: u64| {
+        let line = format!("guest: disk vdb {size} serial data ro 0");
+        assert!(seen(&host).contains(&line), "{line} in {}", seen(&host));
+    };
+    let checked = || {
+        host.run("qemu-img", &["check", "-f", "qcow2", "/srv/data.qcow2"])
+            .success()
+    };
+    sees(5 << 30);
+    host.guest("run echo written > /tmp/t && dd if=/tmp/t of=/dev/vdb bs=512 seek=4000000 conv=notrunc,sync && sync");
+    assert!(host.path("/srv/data.qcow2").metadata().unwrap().len() < 1 << 20);
+    host.write_fleet(&with_disks(&[ROOT, &overlay("6GiB")]));
+    assert_data_eq!(
+        host.planned(2),
+        snapbox::str![[r#"
+  ~ disk      /srv/data.qcow2    5 GiB -> 6 GiB
+  ~ record    armhf-vm           for the hook and later plans
+
+2 to change.
+
+"#]]
+    );
+    host.apply().success();
+    sees(6 << 30);
+    host.assert_converged();
+
+    host.shut_down();
+    checked();
+    let off = |size| with_disks(&[ROOT, &overlay(size)]) + "    state: stopped\n";
+    host.write_fleet(&off("7GiB"));
+    host.apply().success();
+    host.assert_converged();
+    checked();
+    host.write_fleet(&with_disks(&[ROOT, &overlay("7GiB")]));
+    host.apply().success();
+    sees(7 << 30);
+    let read = host.guest("run dd if=/dev/vdb bs=512 skip=4000000 count=1 | head -n 1");
+    assert!(read.contains("written"), "{read}");
+
+    // By hand, and smaller: what is there is not what the file was planned on.
+    host.write_fleet(&with_disks(&[ROOT, &overlay("1GiB")]));
+    host.assert_converged();
+    sees(7 << 30);
+}

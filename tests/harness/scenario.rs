@@ -3,6 +3,7 @@
 use super::case::text;
 use super::kernels::whole;
 use super::{DATA, new_host_with, perform_in_order, spec};
+use armfleet::fleet::DiskFormat;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives};
 use armfleet::mark::{Hold, render_hold};
@@ -258,7 +259,12 @@ impl Scenario {
 /// Every guest that boots a kernel of its own writes to its disks.
 fn guests_write(host: &Memory, fleet: &str) {
     for vm in spec(fleet).vms.values().filter(|vm| vm.install.is_none()) {
-        for disk in &vm.disks {
+        // What they write into a qcow2 image is not at its beginning.
+        let raw = vm
+            .disks
+            .iter()
+            .filter(|disk| disk.format == DiskFormat::Raw);
+        for disk in raw {
             host.write_image(disk.path.as_str(), DATA).unwrap();
         }
     }
@@ -317,7 +323,7 @@ impl Event {
                 host.put_file(path, replaced(&text, replace, with)).unwrap();
             }
             Self::CreateImage { path, size, text } => {
-                host.create_image(path, size.0).unwrap();
+                host.create_image(path, &[], size.0).unwrap();
                 if let Some(text) = text {
                     host.write_image(path, text).unwrap();
                 }

@@ -16,6 +16,8 @@ use roxmltree::Node;
 pub const DISK: KindId = KindId::new("disk");
 
 pub(in crate::domain) const FILE: PropertyId = PropertyId::new("file");
+/// How the image keeps the disk's bytes.
+pub const FORMAT: PropertyId = PropertyId::new("format");
 pub(in crate::domain) const TARGET: PropertyId = PropertyId::new("target");
 const SERIAL: PropertyId = PropertyId::new("serial");
 
@@ -45,11 +47,11 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         .naming_data(),
         // Never probed: a guest writes the bytes of its raw disk.
         Row::new(
-            PropertyId::new("format"),
+            FORMAT,
             &["driver"],
             Part::Attribute("type"),
             Codec::Text,
-            |_| Want::text(DiskFormat::Raw),
+            |input| disk(input).map_or(Want::Leave, |disk| Want::text(disk.format)),
             give_format,
             NO_HOTPLUG,
         )
@@ -208,8 +210,11 @@ fn give_name(seen: &Seen<'_>) -> Option<Given> {
 }
 
 fn give_format(seen: &Seen<'_>) -> Option<Given> {
-    let raw = seen.text()? == DiskFormat::Raw.as_str();
-    raw.then(|| Given::OfDevice("format", DiskFormat::Raw.to_string()))
+    let known = [DiskFormat::Raw, DiskFormat::Qcow2];
+    let known = known
+        .iter()
+        .any(|format| Some(format.as_str()) == seen.text());
+    known.then(|| seen.of_device("format")).flatten()
 }
 
 fn backing_files(disk: Node<'_, '_>) -> Vec<String> {

@@ -7,7 +7,7 @@ mod rng;
 mod share;
 mod transport;
 
-pub use disk::DISK;
+pub use disk::{DISK, FORMAT};
 pub(super) use disk::{FILE, TARGET, disk_source};
 pub(super) use disk_places::target_index;
 pub use share::SHARE;

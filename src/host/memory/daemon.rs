@@ -300,7 +300,7 @@ impl Daemon {
         files: &mut Files,
         uuid: &str,
         path: &str,
-        bytes: u64,
+        (from, to): (u64, u64),
     ) -> Result<(), CallError> {
         let domain = self.domain(uuid)?;
         if !domain.is_active() {
@@ -316,10 +316,10 @@ impl Daemon {
                 "invalid argument: invalid path {path} not assigned to domain"
             )));
         }
-        files.edit_file(path, |_, size| {
-            *size = bytes;
-            Ok(())
-        })
+        match files.is_qcow2(path) {
+            true => files.grow_qcow2(path, from, to),
+            false => files.grow_image(path, from, to),
+        }
     }
 
     pub(super) fn start(&mut self, files: &mut Files, uuid: &str) -> Result<(), CallError> {

@@ -12,7 +12,7 @@ pub use tree::{TreeFile, TreeFolder};
 use crate::boot::{AddedFile, appended_files};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
-use crate::inventory::{Binds, Fact, FileKind, Look, RawFile, RawStat};
+use crate::inventory::{Binds, Fact, FileKind, Look, Qcow2, RawFile, RawStat};
 use crate::trust::Writer;
 use crate::values::HostPath;
 use sha2::{Digest, Sha256};
@@ -398,10 +398,15 @@ impl Files {
         }
     }
 
-    pub(super) fn create_image(&mut self, path: &str, size: u64) -> Result<(), CallError> {
+    pub(super) fn create_image(
+        &mut self,
+        path: &str,
+        head: &[u8],
+        size: u64,
+    ) -> Result<(), CallError> {
         self.no_links(path)?;
         let place = self.free_place(path)?;
-        let bytes = Vec::new();
+        let bytes = head.to_vec();
         let image = self.node(&place, Content::File { bytes, size }, 0o600, ROOT);
         self.nodes.insert(place, image);
         Ok(())
@@ -415,6 +420,23 @@ impl Files {
                 return Err(fails(CallErrorKind::Other, path, &why));
             }
             *size = to;
+            Ok(())
+        })
+    }
+
+    pub(super) fn is_qcow2(&self, path: &str) -> bool {
+        let node = self.find(path);
+        node.is_some_and(|(_, node)| node.content.qcow2().is_some())
+    }
+
+    pub(super) fn grow_qcow2(&mut self, path: &str, from: u64, to: u64) -> Result<(), CallError> {
+        self.no_links(path)?;
+        self.edit_file(path, |bytes, _| {
+            let grown = Qcow2::read(bytes).unwrap_or(Err("it is no qcow2 image"));
+            let grown = grown.and_then(|image| image.grown(from, to));
+            let grown = grown.map_err(|why| fails(CallErrorKind::Other, path, why))?;
+            let at = usize::try_from(Qcow2::SIZE_OFFSET).unwrap_or_default();
+            bytes.splice(at..at + grown.len(), grown);
             Ok(())
         })
     }

@@ -216,9 +216,12 @@ impl Primitives for Memory {
             C::SetAutostart { uuid, on } => daemon.set_autostart(uuid, on)?.into(),
             C::Start { uuid } => daemon.start(files, uuid)?.into(),
             C::Shutdown { uuid, .. } => daemon.shutdown(uuid)?.into(),
-            C::BlockResize { uuid, path, bytes } => {
-                daemon.block_resize(files, uuid, path, bytes)?.into()
-            }
+            C::BlockResize {
+                uuid,
+                path,
+                from,
+                to,
+            } => daemon.block_resize(files, uuid, path, (from, to))?.into(),
             C::MakeFolder { path, mode, owner } => files.make_folder(path, mode, owner)?.into(),
             C::ProbeXattr { folder } => files.probe_xattr(folder)?.into(),
             C::SetFolderOwner { path, mode, owner } => {
@@ -230,7 +233,8 @@ impl Primitives for Memory {
                 bytes,
                 mode,
             } => files.write_file(path, scratch, bytes, mode)?.into(),
-            C::CreateImage { path, bytes } => files.create_image(path, bytes)?.into(),
+            C::CreateImage { path, head, bytes } => files.create_image(path, head, bytes)?.into(),
+            C::GrowQcow2 { path, from, to } => files.grow_qcow2(path, from, to)?.into(),
             C::GrowImage { path, from, to } => files.grow_image(path, from, to)?.into(),
             C::CopyFile {
                 from,

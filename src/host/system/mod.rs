@@ -125,7 +125,12 @@ impl Primitives for SystemHost {
             C::SetAutostart { uuid, on } => libvirt.set_autostart(uuid, on)?.into(),
             C::Start { uuid } => libvirt.start(uuid)?.into(),
             C::Shutdown { uuid, within } => libvirt.shutdown(uuid, within)?.into(),
-            C::BlockResize { uuid, path, bytes } => libvirt.block_resize(uuid, path, bytes)?.into(),
+            C::BlockResize {
+                uuid,
+                path,
+                from,
+                to,
+            } => libvirt.block_resize(uuid, path, from, to)?.into(),
             C::MakeFolder { path, mode, owner } => folder::make(root, path, mode, owner)?.into(),
             C::ProbeXattr { folder } => folder::probe_xattr(&root.below(folder))?.into(),
             C::SetFolderOwner { path, mode, owner } => {
@@ -137,7 +142,8 @@ impl Primitives for SystemHost {
                 bytes,
                 mode,
             } => write::write(root, path, scratch, bytes, mode)?.into(),
-            C::CreateImage { path, bytes } => image::create(root, path, bytes)?.into(),
+            C::CreateImage { path, head, bytes } => image::create(root, path, head, bytes)?.into(),
+            C::GrowQcow2 { path, from, to } => image::grow_qcow2(root, path, from, to)?.into(),
             C::GrowImage { path, from, to } => image::grow(root, path, from, to)?.into(),
             C::CopyFile {
                 from,

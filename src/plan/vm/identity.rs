@@ -4,7 +4,8 @@
 //! started with it until the user says so with `--accept`. What a step of the same plan makes or changes has no place in
 //! the planned record; the step that writes the record looks at it then.
 
-use crate::domain::{Moved, applied_source};
+use crate::domain::{FORMAT, Moved, applied_source};
+use crate::fleet::DiskFormat;
 use crate::inventory::{Fact, FileKind, RawFile};
 use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
@@ -49,7 +50,9 @@ impl VmPlanner<'_> {
             false => format!("--accept {name}"),
         };
         let may_be_empty = self.input.policy.allow_replace.contains(name) || !is_emptied;
-        let why = match (self.accepts(), may_be_empty, part_of_a_sector(file)) {
+        let is_raw = !applied_at(record, path).is_some_and(is_qcow2);
+        let part_of_a_sector = part_of_a_sector(file).filter(|_| is_raw);
+        let why = match (self.accepts(), may_be_empty, part_of_a_sector) {
             (false, ..) => why,
             (true, false, _) => format!("{why}, and is empty"),
             (true, true, Some(size)) => {
@@ -88,7 +91,10 @@ impl VmPlanner<'_> {
     ) -> Option<String> {
         let device = applied_at(record, path)?;
         match &device.place {
-            Some(applied) => self.difference(applied, &self.input.inventory.place(file), record?),
+            Some(applied) => {
+                let seen = self.input.inventory.place(file);
+                self.difference(device, applied, &seen, record?)
+            }
             None => self.unowned(file),
         }
     }
@@ -106,7 +112,13 @@ impl VmPlanner<'_> {
     }
 
     /// In what a thing differs from what was applied, as the end of a sentence about it.
-    fn difference(&self, applied: &Place, seen: &Place, record: &Record) -> Option<String> {
+    fn difference(
+        &self,
+        device: &AppliedDevice,
+        applied: &Place,
+        seen: &Place,
+        record: &Record,
+    ) -> Option<String> {
         if !applied.is_same(seen) {
             let (then, now) = (described(applied, seen), described(seen, applied));
             return Some(format!(
@@ -114,7 +126,8 @@ impl VmPlanner<'_> {
             ));
         }
         let (then, now) = (applied.image.as_ref()?, seen.image.as_ref()?);
-        if now.size < then.size {
+        // What a qcow2 image holds is not its file's size, which QEMU lets shrink.
+        if now.size < then.size && !is_qcow2(device) {
             let (then, now) = (Size::from_bytes(then.size), Size::from_bytes(now.size));
             return Some(format!("has shrunk: {then} at the last apply, {now} now"));
         }
@@ -184,7 +197,8 @@ impl VmPlanner<'_> {
                 (Some(_), None) => false,
                 (Some(then), Some(now)) => {
                     then.is_same(now)
-                        && !(self.accepts() && self.difference(then, now, record).is_some())
+                        && !(self.accepts()
+                            && self.difference(recorded, then, now, record).is_some())
                 }
             };
             if same {
@@ -193,6 +207,12 @@ impl VmPlanner<'_> {
         }
         compared == *record
     }
+}
+
+/// Whether a disk was applied as a qcow2 image.
+fn is_qcow2(device: &AppliedDevice) -> bool {
+    let format = device.rows.get(&FORMAT);
+    format.is_some_and(|format| format == DiskFormat::Qcow2.as_str())
 }
 
 /// What a thing is, told from another.

@@ -1,9 +1,9 @@
 //! What a VM keeps on its host: the boot share and the disks.
 
 use super::identity::applied_at;
-use crate::domain::{DISK, RowChange, SHARE, Subject, applied_sources};
-use crate::fleet::Disk;
-use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
+use crate::domain::{DISK, FORMAT, RowChange, SHARE, Subject, applied_sources};
+use crate::fleet::{Disk, DiskFormat};
+use crate::inventory::{self, Domain, Fact, FileKind, Qcow2, RawFile, RawStat};
 use crate::mark::{KindId, Phase, PropertyId, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::{Act, StepId};
@@ -152,6 +152,7 @@ impl VmPlanner<'_> {
                 let act = Act::CreateDisk {
                     path: path.clone(),
                     size,
+                    format: disk.format,
                 };
                 return Ok(Some(builder.step(
                     id,
@@ -175,11 +176,16 @@ impl VmPlanner<'_> {
             return Err(Blocked);
         }
         self.same_as_applied("disk", path, file, record, builder)?;
-        self.is_raw(path, file, domain, record, builder)?;
+        self.is_of_format(disk, file, domain, record, builder)?;
         if file.blank == Some(true) {
             self.may_begin_anew(&DISK, path, record, builder)?;
         }
-        let from = Size::from_bytes(file.stat.size);
+        let qcow2 = match disk.format {
+            DiskFormat::Raw => None,
+            DiskFormat::Qcow2 => Some(self.qcow2(path, file, builder)?),
+        };
+        let seen = qcow2.map_or(file.stat.size, |qcow2| qcow2.size);
+        let from = Size::from_bytes(seen);
         let Some(to) = disk.size.filter(|size| *size > from) else {
             return Ok(None);
         };
@@ -187,8 +193,20 @@ impl VmPlanner<'_> {
         let running = domain
             .filter(|domain| domain.state.has_process() && runs_with(domain, path))
             .map(|domain| self.uuid(Some(domain)));
+        let grown = qcow2.filter(|_| running.is_none());
+        let grown = grown.map(|qcow2| qcow2.grown(from.bytes(), to.bytes()));
+        if let Some(Err(why)) = grown {
+            let bytes = to.bytes();
+            builder.refuse(
+                name,
+                format!("its disk {path} is not grown from {from} to {to}: {why}"),
+                format!("qemu-img resize -f qcow2 {path} {bytes} while the VM is off"),
+            );
+            return Err(Blocked);
+        }
         let act = Act::GrowDisk {
             path: path.clone(),
+            format: disk.format,
             from,
             to,
             running,
@@ -203,40 +221,89 @@ impl VmPlanner<'_> {
         )))
     }
 
-    /// Refuses an image that is attached for the first time and begins as another format does: QEMU would show the guest
-    /// that format's own bytes, and the guest would write over them.
-    fn is_raw(
+    /// Refuses an image that is attached for the first time, or in another format than before, and begins as yet another
+    /// one does: QEMU would show the guest that format's own bytes, and the guest would write over them.
+    fn is_of_format(
         &self,
-        path: &HostPath,
+        disk: &Disk,
         file: &RawFile,
         domain: Option<&Domain>,
         record: Option<&Record>,
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
+        let (name, path, format) = (&self.vm.name, &disk.path, disk.format);
         let has = |domain: &Domain| domain.sources.iter().any(|source| source == path.as_str());
-        let was_there = applied_at(record, path).is_some() || domain.is_some_and(has);
+        let had = applied_at(record, path).map(|device| device.rows.get(&FORMAT));
+        let was_there = match had {
+            Some(had) => had.is_none_or(|had| had == format.as_str()),
+            None => format == DiskFormat::Raw && domain.is_some_and(has),
+        };
         if was_there && !self.accepts_another(path, file, record) {
             return Ok(());
         }
-        let name = &self.vm.name;
-        if let Some(format) = file.foreign_format() {
+        let begins_as = file.foreign_format();
+        if begins_as.is_some_and(|begins_as| begins_as == format.as_str()) {
+            return Ok(());
+        }
+        if let Some(begins_as) = begins_as {
             builder.refuse(
                 name,
-                format!("its disk {path} is a {format} image, and disks are attached as raw"),
+                format!("its disk {path} is a {begins_as} image, and is to be attached as {format}"),
                 format!(
-                    "qemu-img convert -O raw {path} {path}.raw, and set path: {path}.raw in the fleet file"
+                    "qemu-img convert -O {format} {path} {path}.{format}, and set path: {path}.{format} in the fleet file"
                 ),
             );
             return Err(Blocked);
         }
         if file.blank.is_none() {
             let why = format!(
-                "whether its disk {path} is a raw image could not be seen: armfleet may not open it"
+                "whether its disk {path} is a {format} image could not be seen: armfleet may not open it"
             );
             builder.unknown(name, why);
             return Err(Blocked);
         }
+        if format == DiskFormat::Qcow2 {
+            builder.refuse(
+                name,
+                format!("its disk {path} is no qcow2 image"),
+                format!("set format: raw, or qemu-img convert -f raw -O qcow2 {path} {path}.qcow2, and set path: {path}.qcow2 in the fleet file"),
+            );
+            return Err(Blocked);
+        }
         Ok(())
+    }
+
+    /// What the header of a qcow2 image says, if QEMU can be given it.
+    fn qcow2(
+        &self,
+        path: &HostPath,
+        file: &RawFile,
+        builder: &mut PlanBuilder,
+    ) -> Result<Qcow2, Blocked> {
+        let name = &self.vm.name;
+        let mut remedy = "use another image".to_owned();
+        let why = match file.qcow2() {
+            Some(Ok(image)) if image.has_backing => {
+                remedy = format!(
+                    "qemu-img convert -f qcow2 -O qcow2 {path} {path}.whole.qcow2, and set path: {path}.whole.qcow2 in the fleet file"
+                );
+                "it lies over another image"
+            }
+            Some(Ok(image)) => return Ok(image),
+            Some(Err(why)) => why,
+            None if file.blank.is_none() => {
+                let why = format!("its disk {path} could not be read: armfleet may not open it");
+                builder.unknown(name, why);
+                return Err(Blocked);
+            }
+            None => "it does not begin as one",
+        };
+        builder.refuse(
+            name,
+            format!("its disk {path} cannot be attached as a qcow2 image: {why}"),
+            remedy,
+        );
+        Err(Blocked)
     }
 
     /// Refuses to replace what an installed VM has by something empty, unless the user said so. At `path` is nothing, or

@@ -1,6 +1,6 @@
 //! What is in a file system in memory.
 
-use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
+use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, Qcow2, begins_as};
 use sha2::{Digest, Sha256};
 
 /// What a name stands for.
@@ -51,6 +51,14 @@ impl Content {
         };
         let first = bytes.iter().take(HEAD_LENGTH);
         (!self.is_blank()).then(|| first.map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// What a qcow2 image's header says.
+    pub(super) fn qcow2(&self) -> Option<Result<Qcow2, &'static str>> {
+        match self {
+            Self::File { bytes, .. } => Qcow2::read(bytes),
+            _ => None,
+        }
     }
 
     /// What a file that is no console log begins as.

@@ -4,17 +4,23 @@
 use super::{at, stat_of};
 use crate::files::{Draft, Root};
 use crate::host::primitives::CallError;
-use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
+use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, Qcow2, begins_as};
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Creates a sparse image of zero bytes, mode 0600.
-pub(in super::super) fn create(root: &Root, path: &str, bytes: u64) -> Result<(), CallError> {
+/// Creates a sparse image, mode 0600, which begins so and holds nothing else.
+pub(in super::super) fn create(
+    root: &Root,
+    path: &str,
+    head: &[u8],
+    bytes: u64,
+) -> Result<(), CallError> {
     let create = || {
         let (folder, name) = root.place(path)?;
         let draft = Draft::begin(name, &folder)?;
+        draft.file.write_all_at(head, 0)?;
         draft.file.set_len(bytes)?;
         draft.place(&folder, name)
     };
@@ -61,6 +67,28 @@ pub(in super::super) fn grow(root: &Root, path: &str, from: u64, to: u64) -> Res
             )));
         }
         file.set_len(to)?;
+        file.sync_all()
+    };
+    grow().map_err(at(&root.below(path)))
+}
+
+/// Grows a qcow2 image that has this size for its guest. Its tables stay: they reach further than it.
+pub(in super::super) fn grow_qcow2(
+    root: &Root,
+    path: &str,
+    from: u64,
+    to: u64,
+) -> Result<(), CallError> {
+    let grow = || {
+        let (folder, name) = root.place(path)?;
+        let file = folder.open_with(name, OFlags::RDWR, 0)?;
+        let mut head = [0; HEAD_LENGTH];
+        let count = file.read_at(&mut head, 0)?;
+        let image = Qcow2::read(head.get(..count).unwrap_or_default());
+        let image = image.unwrap_or(Err("it is no qcow2 image"));
+        let size = image.and_then(|image| image.grown(from, to));
+        let size = size.map_err(io::Error::other)?;
+        file.write_all_at(&size, Qcow2::SIZE_OFFSET)?;
         file.sync_all()
     };
     grow().map_err(at(&root.below(path)))

@@ -163,7 +163,10 @@ fn a_text_is_utf8_and_at_most_a_mebibyte() {
 #[test]
 fn a_file_too_large_to_hash_is_not_hashed() {
     let sandbox = Sandbox::new();
-    sandbox.host.create_image("/disk", (1 << 30) + 1).unwrap();
+    sandbox
+        .host
+        .create_image("/disk", &[], (1 << 30) + 1)
+        .unwrap();
     let why = unreadable(&sandbox, "/disk", Look::Digest);
     assert_eq!(
         why,

@@ -5,7 +5,7 @@ use crate::files::{
 };
 use crate::host::primitives::Owner;
 use crate::host::system::files::{folder, process};
-use crate::inventory::{Fact, Look};
+use crate::inventory::{Fact, Look, Qcow2, new_qcow2};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
@@ -155,7 +155,7 @@ fn a_file_that_cannot_be_written_leaves_nothing_and_changes_nothing() {
 #[test]
 fn an_image_is_created_sparse_and_for_its_owner_alone() {
     let sandbox = Sandbox::new();
-    sandbox.host.create_image("/vm.img", 8 << 30).unwrap();
+    sandbox.host.create_image("/vm.img", &[], 8 << 30).unwrap();
     let real = fs::metadata(sandbox.real("/vm.img")).unwrap();
     assert_eq!((real.size(), real.blocks(), real.nlink()), (8 << 30, 0, 1));
     assert_eq!(real.permissions().mode() & 0o7777, 0o600);
@@ -170,21 +170,56 @@ fn an_image_is_never_created_over_anything() {
     sandbox.symlink("target", "/dangling");
     for path in ["/file", "/folder", "/dangling"] {
         assert_eq!(
-            kind(sandbox.host.create_image(path, 1)),
+            kind(sandbox.host.create_image(path, &[], 1)),
             CallErrorKind::Exists,
             "{path}"
         );
     }
     assert_eq!(
-        kind(sandbox.host.create_image("/none/img", 1)),
+        kind(sandbox.host.create_image("/none/img", &[], 1)),
         CallErrorKind::Missing
     );
     assert_eq!(
-        kind(sandbox.host.create_image("/img", u64::MAX)),
+        kind(sandbox.host.create_image("/img", &[], u64::MAX)),
         CallErrorKind::Other
     );
     assert_eq!(text(&sandbox, "/file"), "kept");
     assert_eq!(sandbox.names(), ["dangling", "file", "folder/"]);
+}
+
+#[test]
+fn a_qcow2_image_grows_in_its_header_alone() {
+    const GIB: u64 = 1 << 30;
+    let sandbox = Sandbox::new();
+    let (head, bytes) = new_qcow2(GIB);
+    sandbox
+        .host
+        .create_image("/vm.qcow2", &head, bytes)
+        .unwrap();
+    let before = fs::read(sandbox.real("/vm.qcow2")).unwrap();
+    assert_eq!(before.len() as u64, bytes);
+    assert_eq!(&before[..head.len()], head);
+    assert!(before[head.len()..].iter().all(|byte| *byte == 0));
+    sandbox.host.grow_qcow2("/vm.qcow2", GIB, 3 * GIB).unwrap();
+    let after = fs::read(sandbox.real("/vm.qcow2")).unwrap();
+    let seen = Qcow2::read(&after).unwrap().unwrap();
+    assert_eq!(seen.size, 3 * GIB);
+    let differing = before
+        .iter()
+        .zip(&after)
+        .filter(|(one, other)| one != other);
+    assert_eq!((differing.count(), after.len()), (1, before.len()));
+    for (from, to) in [(GIB, 2 * GIB), (3 * GIB, GIB), (3 * GIB, 5 << 40)] {
+        let grown = sandbox.host.grow_qcow2("/vm.qcow2", from, to);
+        assert_eq!(kind(grown), CallErrorKind::Other, "{from} {to}");
+    }
+    sandbox.file("/raw", "QFJ");
+    sandbox.symlink("vm.qcow2", "/link");
+    for path in ["/raw", "/link"] {
+        let grown = sandbox.host.grow_qcow2(path, 3 * GIB, 4 * GIB);
+        assert_eq!(kind(grown), CallErrorKind::Other, "{path}");
+    }
+    assert_eq!(fs::read(sandbox.real("/vm.qcow2")).unwrap(), after);
 }
 
 #[test]
