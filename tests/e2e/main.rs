@@ -45,8 +45,11 @@ mod rollback;
 mod run_state;
 mod sandbox;
 mod secrets;
+mod swapped;
 mod trace;
 mod traced;
 mod trail;
 mod trust;
 mod watch;
+#[path = "../harness/watched.rs"]
+mod watched;
