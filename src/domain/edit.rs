@@ -113,6 +113,13 @@ fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
         }
         Edit::Clear { device, row } => {
             let row = find_row(device.as_ref(), row)?;
+            if let (true, Part::Attribute(name)) = (row.among_others, row.part) {
+                return on_scope(text, device.as_ref(), |text, scope| {
+                    let node = descend(scope, row.path);
+                    let without = |node| xml::remove_attribute(text, node, name);
+                    node.map_or_else(|| text.to_owned(), without)
+                });
+            }
             let copies = row.couples.iter().filter_map(|couple| match couple {
                 Couple::Copy { path, .. } => Some(*path),
                 _ => None,

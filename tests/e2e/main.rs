@@ -45,6 +45,7 @@ mod rollback;
 mod run_state;
 mod sandbox;
 mod secrets;
+mod several_disks;
 mod swapped;
 mod trace;
 mod traced;
