@@ -155,6 +155,7 @@ fn compare_extent(
         vm,
         libvirt,
         new,
+        executed_by: document.root_element().attribute("type"),
         device: None,
         recorded: None,
     };

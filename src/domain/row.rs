@@ -114,6 +114,8 @@ pub(super) struct RowInput<'a> {
     pub(super) libvirt: &'a Libvirt,
     /// Whether the domain is new, or for a device's rows the device.
     pub(super) new: bool,
+    /// What executes the domain as it is defined: libvirt's type of it.
+    pub(super) executed_by: Option<&'a str>,
     /// The device, for rows of devices.
     pub(super) device: Option<&'a DeviceId>,
     /// What the last apply made of the device.
@@ -181,6 +183,14 @@ pub(super) enum Couple {
         path: &'static [&'static str],
         attribute: &'static str,
     },
+    /// An attribute that depends on the value: written when there is some, removed when not.
+    Attribute {
+        path: &'static [&'static str],
+        attribute: &'static str,
+        of: fn(&Value) -> Option<&'static str>,
+    },
+    /// An element that goes if the edits before left nothing in it.
+    Empty { path: &'static [&'static str] },
     /// An element that depends on the value: written when there is some, removed when not.
     Element {
         path: &'static [&'static str],

@@ -6,7 +6,8 @@ use super::readable::Scalar;
 use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
-    Cmdline, DiskName, FleetName, HostPath, MachineName, Size, Unacceptable, parse_duration,
+    Cmdline, CpuModel, CpuSet, DiskName, FleetName, HostPath, MachineName, Size, Unacceptable,
+    parse_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
 use std::time::Duration;
@@ -173,6 +174,15 @@ macro_rules! name {
 name!(FleetName);
 name!(MachineName);
 name!(DiskName);
+name!(CpuModel);
+
+impl Scalar for CpuSet {
+    type Value = Self;
+    const TYPE: ValueType = ValueType::Cpus;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        field.parsed("a set of CPUs, as in 0-3", str::parse)
+    }
+}
 
 impl Scalar for HostPath {
     type Value = Self;
