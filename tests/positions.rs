@@ -93,10 +93,6 @@ const TABLE: &[(ProblemKind, &str)] = &[
     (ProblemKind::NotSupportedYet, "vm: «networks»: []"),
     (ProblemKind::NotSupportedYet, "vm: host: «other»"),
     (
-        ProblemKind::NotSupportedYet,
-        "vm: disks: [{ path: /srv/a.img }, «{» path: /srv/b.img }]",
-    ),
-    (
         ProblemKind::Placeholder,
         "vm: console: { log: '/log/«{nmae}».log' }",
     ),
@@ -180,6 +176,18 @@ const TABLE: &[(ProblemKind, &str)] = &[
     (
         ProblemKind::DuplicateDisk,
         "vm: disks: [{ path: /srv/a.img, name: root }, { path: /srv/b.img, name: «root» }]",
+    ),
+    (
+        ProblemKind::DiskPlace,
+        "vm: disks: [{ path: /srv/a.img, target: vda }, { path: /srv/b.img, target: «vda» }]",
+    ),
+    (
+        ProblemKind::DiskPlace,
+        "vm: disks: [{ path: /srv/a.img, serial: s }, { path: /srv/b.img, serial: «s» }]",
+    ),
+    (
+        ProblemKind::DiskIo,
+        "vm: disks: [{ path: /srv/a.img, io: «native», cache: writeback }]",
     ),
     (
         ProblemKind::MemoryRange,

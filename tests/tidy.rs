@@ -248,7 +248,9 @@ fn one_file_names_each_outside_library_that_could_spread() {
 #[test]
 fn one_module_is_unsafe() {
     for (name, text) in sources() {
-        let is_unsafe = names(&code(&text), "unsafe") || text.contains("unsafe_code");
+        // `cache: unsafe` is a word of fleet files.
+        let code = code(&text).replace("\"unsafe\"", "");
+        let is_unsafe = names(&code, "unsafe") || text.contains("unsafe_code");
         assert_eq!(is_unsafe, name == "host/system/events.rs", "src/{name}");
     }
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();

@@ -2,8 +2,9 @@
 
 use super::edit::{DeviceRef, Edit, apply_edits};
 use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
-use super::kinds::{find_kind, wanted_devices};
+use super::kinds::{DISK, find_kind, transport_of, wanted_devices};
 use super::moved::{Moved, moved_devices};
+use super::numbering::{Held, Renumbered, clash, renumbering};
 use super::row::{Row, RowInput, Want};
 use super::rows::DOMAIN_ROWS;
 use super::skeleton::skeleton;
@@ -36,6 +37,19 @@ pub struct Comparison {
     pub refusals: Vec<String>,
     /// Devices whose data was moved outside armfleet; no device of their kind is edited.
     pub moved: Vec<Moved>,
+    /// Disks that get another name in the guest.
+    pub renumbered: Vec<Renumbered>,
+    /// Why the disks stay as they are, though others are wanted.
+    pub held: Option<Held>,
+}
+
+impl Comparison {
+    /// Whether no device of this kind is edited, nor what it needs made.
+    #[must_use]
+    pub fn keeps(&self, kind: &KindId) -> bool {
+        let mut moved = self.moved.iter();
+        (self.held.is_some() && *kind == DISK) || moved.any(|moved| moved.id.kind == *kind)
+    }
 }
 
 /// One property that changes.
@@ -117,7 +131,14 @@ pub fn compare(
     definition: &Document<'_>,
     new: bool,
 ) -> Comparison {
-    compare_extent(vm, libvirt, record, definition, new, Extent::All)
+    compare_extent(&Asked {
+        vm,
+        libvirt,
+        record,
+        document: definition,
+        new,
+        extent: Extent::All,
+    })
 }
 
 /// As [`compare`] for an existing domain, but only what drifted since the last apply; what changed in the file is left
@@ -129,7 +150,14 @@ pub fn compare_drift(
     record: Option<&Record>,
     definition: &Document<'_>,
 ) -> Comparison {
-    compare_extent(vm, libvirt, record, definition, false, Extent::Drift)
+    compare_extent(&Asked {
+        vm,
+        libvirt,
+        record,
+        document: definition,
+        new: false,
+        extent: Extent::Drift,
+    })
 }
 
 /// How much is compared.
@@ -141,21 +169,52 @@ enum Extent {
     Drift,
 }
 
-fn compare_extent(
-    vm: &Vm,
-    libvirt: &Libvirt,
-    record: Option<&Record>,
-    document: &Document<'_>,
+/// What is compared.
+struct Asked<'a, 'input> {
+    vm: &'a Vm,
+    libvirt: &'a Libvirt,
+    record: Option<&'a Record>,
+    document: &'a Document<'input>,
     new: bool,
     extent: Extent,
-) -> Comparison {
-    let mut result = Comparison::default();
-    let before = record.map(|record| &record.applied);
+}
+
+/// Disks whose names in the guest must not change stay as they are.
+fn compare_extent(asked: &Asked<'_, '_>) -> Comparison {
+    let comparison = compare_all(asked, None);
+    if asked.new {
+        return comparison;
+    }
+    match renumbering(asked.vm, asked.document, &comparison.edits) {
+        Ok(renumbered) => Comparison {
+            renumbered,
+            ..comparison
+        },
+        Err(held) => compare_all(asked, Some(held)),
+    }
+}
+
+fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
+    let Asked {
+        vm,
+        libvirt,
+        document,
+        new,
+        extent,
+        ..
+    } = *asked;
+    let mut result = Comparison {
+        held,
+        ..Comparison::default()
+    };
+    let before = asked.record.map(|record| &record.applied);
+    let transport = transport_of(vm, document);
     let input = RowInput {
         vm,
         libvirt,
         new,
         executed_by: document.root_element().attribute("type"),
+        transport,
         device: None,
         recorded: None,
     };
@@ -170,14 +229,26 @@ fn compare_extent(
     let wanted = wanted_devices(&KindInput {
         vm,
         document,
+        transport,
         before,
         new,
     });
     if !new {
         result.moved = moved_devices(&wanted, &input, document, before);
     }
+    if let Some(held) = clash(&wanted) {
+        // A disk that is new has the place of another one, which nobody moved.
+        let is_known =
+            |id: &DeviceId| before.is_some_and(|applied| applied.devices.contains_key(id));
+        result
+            .moved
+            .retain(|moved| moved.id.kind != DISK || is_known(&moved.id));
+        result.held = Some(held);
+    }
+    // A device that comes may have the place of one that goes.
+    let removals = result.edits.len();
     for (kind, device) in &wanted {
-        if has_moved(&kind.id, &result.moved) {
+        if result.keeps(&kind.id) {
             keep_recorded(&mut result, &device.id, before);
         } else {
             compare_device(&mut result, kind, device, &input, document, before, extent);
@@ -188,21 +259,17 @@ fn compare_extent(
         .flat_map(|applied| &applied.devices)
         .filter(|(id, _)| wanted.iter().all(|(_, device)| device.id != **id));
     for (id, device) in left {
-        let taken_over = wanted.iter().any(|(_, wanted)| wanted.key == device.key);
+        let taken_over = wanted
+            .iter()
+            .any(|(_, wanted)| wanted.is_applied(id, device));
         match extent {
+            Extent::All if result.keeps(&id.kind) => keep_recorded(&mut result, id, before),
             _ if taken_over => {}
-            Extent::All if !has_moved(&id.kind, &result.moved) => {
-                withdraw_device(&mut result, document, id, device);
-            }
-            _ => keep_recorded(&mut result, id, before),
+            Extent::All => withdraw_device(&mut result, removals, document, id, device),
+            Extent::Drift => keep_recorded(&mut result, id, before),
         }
     }
     result
-}
-
-/// Whether a device of this kind was moved: then none of them is edited.
-fn has_moved(kind: &KindId, moved: &[Moved]) -> bool {
-    moved.iter().any(|moved| moved.id.kind == *kind)
 }
 
 /// What was recorded of a device stays, since the device stays as it is.
@@ -221,7 +288,7 @@ fn compare_device(
     before: Option<&Applied>,
     extent: Extent,
 ) {
-    let node = find_device(document, kind, &device.key);
+    let node = find_device(document, kind, &device.key).filter(|_| !device.replaces);
     let recorded = before.and_then(|applied| applied.devices.get(&device.id));
     let recorded_rows = before.map(|_| recorded.map_or(&NOTHING, |device| &device.rows));
     if node.is_none() && recorded_rows.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
@@ -246,8 +313,9 @@ fn compare_device(
         extent,
     };
     let rows = compare_rows(result, kind.rows, &input, &scope, recorded_rows);
+    let key = kind.key_row().and_then(|row| rows.get(&row.id));
     let applied = AppliedDevice {
-        key: device.key.clone(),
+        key: key.unwrap_or(&device.key).clone(),
         rows,
         place: None,
     };
@@ -432,9 +500,10 @@ fn cause(wanted: Option<&Value>, last: Option<&Value>, seen: Option<&Value>) -> 
     Cause::of(&wanted, &Some(last), &seen)
 }
 
-/// Takes out a device that armfleet put in and that left the spec.
+/// Takes out a device that armfleet put in and that left the spec, by the edit at this place.
 fn withdraw_device(
     result: &mut Comparison,
+    at: usize,
     document: &Document<'_>,
     id: &DeviceId,
     device: &AppliedDevice,
@@ -445,10 +514,11 @@ fn withdraw_device(
     let Some(node) = find_device(document, kind, &device.key) else {
         return;
     };
-    result.edits.push(Edit::Remove(DeviceRef {
+    let removed = DeviceRef {
         kind: kind.id.clone(),
         key: device.key.clone(),
-    }));
+    };
+    result.edits.insert(at, Edit::Remove(removed));
     result.changes.push(RowChange {
         what: Subject::Device(id.clone()),
         before: kind.source(node).map(|value| value.to_string()),

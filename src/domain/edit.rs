@@ -190,9 +190,9 @@ fn remove_at(text: &str, scope: Node<'_, '_>, path: &[&str]) -> String {
 
 /// What taking a property out is made of.
 enum Clearing {
-    /// A part of an element goes.
-    Part(Path, Part),
-    /// An attribute goes if it has this value, or any.
+    /// An element goes.
+    Element(Path),
+    /// An attribute goes, if it has this value or any.
     Attribute(Path, &'static str, Option<&'static str>),
     /// An element goes if nothing is left in it.
     Empty(Path),
@@ -200,45 +200,36 @@ enum Clearing {
 
 type Path = &'static [&'static str];
 
-/// How a row is taken out: its part and the copies of it, then what was written with them. What is written beside a part
-/// means nothing without it; elsewhere only what the row wrote goes.
+/// How a row is taken out: its part and the copies of it, then what was written with them in other elements.
 fn clearing(row: &Row) -> Vec<Clearing> {
-    let copies = row.couples.iter().filter_map(|couple| match couple {
-        Couple::Copy { path, part } => Some((*path, *part)),
-        _ => None,
-    });
-    let parts: Vec<_> = [(row.path, row.part)].into_iter().chain(copies).collect();
-    let mut steps: Vec<_> = parts
-        .iter()
-        .map(|(path, part)| Clearing::Part(path, *part))
-        .collect();
+    let mut steps = vec![match row.part {
+        Part::Attribute(name) if row.among_others => Clearing::Attribute(row.path, name, None),
+        _ => Clearing::Element(row.path),
+    }];
     for couple in row.couples {
-        if let Couple::Fixed {
-            path,
-            attribute,
-            value,
-        } = couple
-        {
-            let is_beside = parts.iter().any(|(own, _)| own == path);
-            let value = (!is_beside).then_some(*value);
-            steps.push(Clearing::Attribute(path, attribute, value));
-            steps.push(Clearing::Empty(path));
+        match couple {
+            Couple::Copy { path, .. } => steps.push(Clearing::Element(path)),
+            Couple::Fixed {
+                path,
+                attribute,
+                value,
+            } => {
+                steps.push(Clearing::Attribute(path, attribute, Some(value)));
+                steps.push(Clearing::Empty(path));
+            }
+            _ => {}
         }
     }
-    steps.extend(parts.iter().map(|(path, _)| Clearing::Empty(path)));
     steps
 }
 
 impl Clearing {
     fn make(&self, text: &str, scope: Node<'_, '_>) -> String {
         match self {
-            Self::Part(path, Part::Attribute(name)) | Self::Attribute(path, name, None) => {
-                without_attribute(text, scope, path, name)
-            }
-            Self::Part(path, Part::Text | Part::Presence(_)) => clear(text, scope, path),
+            Self::Element(path) => clear(text, scope, path),
             Self::Attribute(path, name, value) => {
-                let node = descend(scope, path);
-                match node.is_some_and(|node| node.attribute(*name) == *value) {
+                let has = descend(scope, path).and_then(|node| node.attribute(*name));
+                match value.is_none() || has == *value {
                     true => without_attribute(text, scope, path, name),
                     false => text.to_owned(),
                 }

@@ -4,7 +4,8 @@ use super::row::{Outside, Row};
 use super::value::Value;
 use crate::fleet::Vm;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId};
-use crate::xml::child;
+use crate::values::Transport;
+use crate::xml::{Part, child};
 use roxmltree::{Document, Node};
 
 /// A kind of device that armfleet puts into a domain.
@@ -54,6 +55,8 @@ pub(super) struct KindInput<'a, 'input> {
     pub(super) vm: &'a Vm,
     /// The definition.
     pub(super) document: &'a Document<'input>,
+    /// How its devices are attached.
+    pub(super) transport: Transport,
     /// What the last apply made of the domain.
     pub(super) before: Option<&'a Applied>,
     /// Whether the domain is new.
@@ -78,12 +81,37 @@ pub(super) struct WantedDevice {
     pub(super) id: DeviceId,
     /// What identifies it in the domain.
     pub(super) key: String,
+    /// Whether another device, which goes, has that place.
+    pub(super) replaces: bool,
+}
+
+impl WantedDevice {
+    pub(super) fn new(id: DeviceId, key: impl Into<String>) -> Self {
+        Self {
+            id,
+            key: key.into(),
+            replaces: false,
+        }
+    }
+
+    /// Whether a device of the last apply is this one, under whatever name.
+    pub(super) fn is_applied(&self, id: &DeviceId, device: &AppliedDevice) -> bool {
+        self.id == *id || (self.id.kind == id.kind && self.key == device.key && !self.replaces)
+    }
 }
 
 impl DeviceKind {
     /// The row of its source.
     fn source_row(&self) -> Option<&Row> {
         self.rows.iter().find(|row| row.id == self.source)
+    }
+
+    /// The row of what identifies it, where that can change.
+    pub(super) fn key_row(&self) -> Option<&Row> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| {
+            row.path == [self.key_element] && row.part == Part::Attribute(self.key_attribute)
+        })
     }
 
     /// Why a device that comes or goes does so at the next boot only.

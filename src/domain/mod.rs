@@ -10,6 +10,7 @@ mod given;
 mod kind;
 mod kinds;
 mod moved;
+mod numbering;
 mod row;
 mod rows;
 mod seen;
@@ -26,6 +27,7 @@ pub use kinds::{
     DISK, SHARE, applied_source, applied_sources, has_devices_on_pci, unguarded_paths,
 };
 pub use moved::{Difference, Moved, running_overlays};
+pub use numbering::{Held, Renumbered};
 pub use rows::ACCEL;
 pub use seen::properties;
 pub use skeleton::skeleton;

@@ -68,6 +68,7 @@ pub(super) fn moved_devices(
             recorded,
         };
         match find_device(document, kind, &device.key) {
+            Some(_) if device.replaces => None,
             Some(node) => found.moved(node, |row| (row.want)(&input)),
             None if kind.has_data() && (recorded.is_some() || before.is_none()) => {
                 found.replaced(&strays(kind, wanted, document, before))
@@ -89,8 +90,10 @@ fn left_devices<'a>(
     let left = before.into_iter().flat_map(|applied| &applied.devices);
     left.filter_map(|(id, recorded)| {
         let kind = find_kind(&id.kind)?;
-        let stays = |device: &WantedDevice| device.id == *id || device.key == recorded.key;
-        if wanted.iter().any(|(_, device)| stays(device)) {
+        if wanted
+            .iter()
+            .any(|(_, device)| device.is_applied(id, recorded))
+        {
             return None;
         }
         let found = Found {

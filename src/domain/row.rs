@@ -4,7 +4,7 @@ use super::value::{Codec, Value};
 use crate::fleet::Vm;
 use crate::inventory::Libvirt;
 use crate::mark::{AppliedDevice, DeviceId, PropertyId};
-use crate::values::VmName;
+use crate::values::{Transport, VmName};
 use crate::xml::{Part, descend};
 use roxmltree::Node;
 
@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub(super) refuse: fn(Node<'_, '_>) -> Option<&'static str>,
     /// What becomes of a value that the last apply did not write.
     pub(super) outside: Outside,
+    /// Whether the element has other properties, which stay when this attribute is taken out.
+    pub(super) among_others: bool,
 }
 
 impl Row {
@@ -54,6 +56,7 @@ impl Row {
             couples: &[],
             refuse: |_| None,
             outside: Outside::Restored,
+            among_others: false,
         }
     }
 
@@ -70,6 +73,12 @@ impl Row {
     /// A row whose value says where a device's data is.
     pub(super) const fn naming_data(mut self) -> Self {
         self.outside = Outside::Refused;
+        self
+    }
+
+    /// A row whose element is not its own.
+    pub(super) const fn among_others(mut self) -> Self {
+        self.among_others = true;
         self
     }
 
@@ -116,6 +125,8 @@ pub(super) struct RowInput<'a> {
     pub(super) new: bool,
     /// What executes the domain as it is defined: libvirt's type of it.
     pub(super) executed_by: Option<&'a str>,
+    /// How the domain's devices are attached.
+    pub(super) transport: Transport,
     /// The device, for rows of devices.
     pub(super) device: Option<&'a DeviceId>,
     /// What the last apply made of the device.

@@ -187,7 +187,8 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         },
         |seen| seen.of_vm("cpu.pin"),
         "QEMU's threads are pinned when they start",
-    ),
+    )
+    .among_others(),
     Row::new(
         PropertyId::new("kernel"),
         &["os", "kernel"],

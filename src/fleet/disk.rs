@@ -2,7 +2,7 @@
 
 use crate::fleetfile::{Listed, Spanned, map, words};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
-use crate::values::{DiskName, HostPath, Size};
+use crate::values::{DiskName, DiskTarget, HostPath, Serial, Size};
 
 map! {
     /// One disk as wanted.
@@ -21,9 +21,70 @@ map! {
         size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
         format: DiskFormat { default: "raw", effect: NextBoot, example: "raw" },
+        /// The disk's target in libvirt, which `virsh` calls it by. It says where the guest counts it: on `mmio` it has
+        /// `vdz` first, then `vdy`, and so on; on `pci` a new VM has `vda` first.
+        target: Option<DiskTarget> {
+            absent: "chosen so that the guest counts new disks after those it has, in the order of the list; then it stays",
+            effect: NextBoot, example: "vdz",
+        },
+        /// The serial number that the guest reads, as in /dev/disk/by-id/virtio-SERIAL: at most 20 letters, digits, `.`, `_`
+        /// and `-`.
+        serial: Option<Serial> {
+            absent: "a new disk gets its name, shortened where it is longer; then it stays", effect: NextBoot,
+            example: "scratch",
+        },
+        /// Whether the guest can only read the disk.
+        readonly: Option<bool> { absent: "it can write, unless that was changed by hand", effect: NextBoot, example: "true" },
+        /// How the host caches the disk. `none` and `directsync` go past its page cache, `writethrough` and `directsync`
+        /// flush each write. `unsafe` ignores the guest's flushes: fast, and the disk is lost if the host crashes.
+        cache: Option<DiskCache> { absent: "QEMU's default, which is safe: `writeback`", effect: NextBoot, example: "none" },
+        /// How QEMU reads and writes the image. `native` needs `cache: none` or `directsync`.
+        io: Option<DiskIo> { absent: "QEMU's default: `threads`", effect: NextBoot, example: "io_uring" },
+        /// What becomes of blocks that the guest discards (fstrim): with `unmap` the image gives their room back.
+        discard: Option<Discard> { absent: "QEMU's default: `ignore`", effect: NextBoot, example: "unmap" },
     }
-    planned ["backing", "target", "serial", "readonly", "cache", "discard"]
-    checks [disk_size]
+    planned ["backing", "from", "fresh"]
+    checks [disk_size, native_io]
+}
+
+words! {
+    /// How the host caches a disk.
+    pub enum DiskCache {
+        /// Past the host's page cache.
+        None = "none",
+        /// In the page cache, and on the disk when the guest flushes.
+        Writeback = "writeback",
+        /// In the page cache, and on the disk with each write.
+        Writethrough = "writethrough",
+        /// Past the page cache, and on the disk with each write.
+        Directsync = "directsync",
+        /// In the page cache; the guest's flushes do nothing.
+        Unsafe = "unsafe",
+    }
+}
+
+words! {
+    /// How QEMU reads and writes an image.
+    pub enum DiskIo {
+        /// By threads.
+        Threads = "threads",
+        /// By Linux's asynchronous I/O.
+        Native = "native",
+        /// By io_uring.
+        IoUring = "io_uring",
+    }
+    also_called ["aio" = "native", "io-uring" = "io_uring"]
+}
+
+words! {
+    /// What becomes of blocks that a guest discards.
+    pub enum Discard {
+        /// The image gives their room back.
+        Unmap = "unmap",
+        /// Nothing.
+        Ignore = "ignore",
+    }
+    also_called ["on" = "unmap", "trim" = "unmap", "off" = "ignore"]
 }
 
 words! {
@@ -36,8 +97,6 @@ words! {
 }
 
 impl Listed for Disk {
-    const SEVERAL: &'static str = "more than one disk is not supported yet";
-
     /// A path that is no raw image: a device, or a file whose suffix is another format's.
     fn check_entry(disk: &PartialDisk) -> Option<Problem> {
         let (path, format) = (disk.path.as_ref().ok()?, disk.format.as_ref().ok()?);
@@ -78,6 +137,23 @@ fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<Disk
             Err(problem.help("give it a `name`").report(found))
         }
     }
+}
+
+fn native_io(disk: &PartialDisk) -> Option<Problem> {
+    let io = disk.io.as_ref().ok()?.as_ref()?;
+    let cache = disk.cache.as_ref().ok()?.as_ref();
+    let bypasses =
+        |cache: &Spanned<DiskCache>| matches!(cache.value, DiskCache::None | DiskCache::Directsync);
+    if io.value != DiskIo::Native || cache.is_some_and(bypasses) {
+        return None;
+    }
+    let message = "`io: native` works only past the host's page cache";
+    let problem = Problem::new(ProblemKind::DiskIo, &io.range, message)
+        .help("set `cache: none` or `cache: directsync`, or use `io: io_uring`");
+    Some(match cache {
+        Some(cache) => problem.also(&cache.range, "this uses the page cache"),
+        None => problem,
+    })
 }
 
 fn disk_size(disk: &PartialDisk) -> Option<Problem> {

@@ -21,7 +21,7 @@ pub use crate::yaml::FleetFile;
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use console::Console;
 pub use cpu::Cpu;
-pub use disk::{Disk, DiskFormat};
+pub use disk::{Discard, Disk, DiskCache, DiskFormat, DiskIo};
 pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};

@@ -10,6 +10,7 @@ use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, 
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{Arch, Cmdline, GICV2_VCPUS, MachineName, Size, Transport, VmName};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// How long a graceful stop may take unless the file says otherwise; also for a VM that left it.
@@ -114,7 +115,7 @@ map! {
     }
     planned ["networks", "shares", "adopt", "was"]
     checks [
-        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, install_and_seed, install_disk,
+        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, install_and_seed, install_disk,
         stop_timeout,
     ]
 }
@@ -336,6 +337,45 @@ fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
         problems.push(problem);
     }
     problems
+}
+
+fn same_place(vm: &PartialVm) -> Vec<Problem> {
+    let targets = vm
+        .readable_disks()
+        .filter_map(|disk| disk.target.as_ref().ok()?.as_ref());
+    let serials = vm
+        .readable_disks()
+        .filter_map(|disk| disk.serial.as_ref().ok()?.as_ref());
+    let mut problems = twice("target", targets);
+    problems.extend(twice("serial", serials));
+    if let Some(disk) = vm.readable_disks().nth(MOST_DISKS) {
+        let message = format!("a VM has at most {MOST_DISKS} disks");
+        let problem = Problem::new(ProblemKind::DiskPlace, &disk.at, message);
+        problems.push(problem.help("virtio disks are vda to vdz"));
+    }
+    problems
+}
+
+/// One disk for each letter.
+const MOST_DISKS: usize = 26;
+
+/// What two disks of one VM both have.
+fn twice<'d, T: Ord + fmt::Display + 'd>(
+    key: &str,
+    values: impl Iterator<Item = &'d Spanned<T>>,
+) -> Vec<Problem> {
+    let mut seen = BTreeMap::new();
+    let again = values.filter_map(|value| {
+        let first = seen.insert(&value.value, &value.range)?;
+        let message = format!("two disks of one VM have the {key} `{}`", value.value);
+        let problem = Problem::new(ProblemKind::DiskPlace, &value.range, message);
+        Some(
+            problem
+                .also(first, "the first")
+                .help(format!("give each its own, or leave `{key}` out")),
+        )
+    });
+    again.collect()
 }
 
 fn install_and_seed(vm: &PartialVm) -> Option<Problem> {

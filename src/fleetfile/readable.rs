@@ -2,8 +2,8 @@
 
 use super::fields::{Field, Fields, Spanned};
 use super::key::{Absence, Key, Map, ValueType};
-use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
-use crate::yaml::{Kind, Node, Value, at};
+use crate::problem::{Checked, Diagnostics, Problem};
+use crate::yaml::{Kind, Node, Value};
 use std::ops::Range;
 
 /// What may stand at a key, and how it is read.
@@ -29,8 +29,6 @@ pub(crate) trait Declared: Readable {
 
 /// A map that is an entry of a list.
 pub(crate) trait Listed: Declared {
-    /// The message where there are several, which this version does not do.
-    const SEVERAL: &'static str;
     /// Finds what is wrong with an entry, also in a layer that no VM uses.
     fn check_entry(_: &Self::Partial) -> Option<Problem>;
 }
@@ -146,9 +144,6 @@ impl<T: Listed> Readable for Vec<T> {
         let Value::List(entries) = &field.node.value else {
             return Err(field.wrong_type(&format!("a list of {}", field.name)));
         };
-        if let Some(second) = entries.get(1) {
-            field.report(at(ProblemKind::NotSupportedYet, second, T::SEVERAL));
-        }
         let entries = entries.iter().map(|node| {
             let entry = T::read(&Field {
                 key: node.range.clone(),

@@ -6,8 +6,8 @@ use super::readable::Scalar;
 use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
-    Cmdline, CpuModel, CpuSet, DiskName, FleetName, HostPath, MachineName, Size, Unacceptable,
-    parse_duration,
+    Cmdline, CpuModel, CpuSet, DiskName, DiskTarget, FleetName, HostPath, MachineName, Serial,
+    Size, Unacceptable, parse_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
 use std::time::Duration;
@@ -174,6 +174,8 @@ macro_rules! name {
 name!(FleetName);
 name!(MachineName);
 name!(DiskName);
+name!(DiskTarget);
+name!(Serial);
 name!(CpuModel);
 
 impl Scalar for CpuSet {

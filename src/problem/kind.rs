@@ -195,6 +195,16 @@ codes! {
         why: "A disk is known by its name, so that entries can change places in the list. Without `name` it is named after its file.",
         remedy: "Give one of them another `name`.",
     }
+    /// Two disks of one VM with the same target or serial number, or more disks than there are targets.
+    DiskPlace = "disk-place" {
+        why: "libvirt tells a VM's disks apart by their targets, of which there are 26, and its guest by their serial numbers: with the same one for two, /dev/disk/by-id names whichever came last.",
+        remedy: "Give each its own, or leave `target` and `serial` out: then armfleet chooses them.",
+    }
+    /// A way to read and write an image that does not go with how it is cached.
+    DiskIo = "disk-io" {
+        why: "Linux's native asynchronous I/O works only past the page cache, and libvirt refuses `io: native` with a cache that uses it.",
+        remedy: "Set `cache: none` or `cache: directsync`, or use `io: io_uring` or `io: threads`.",
+    }
     /// Memory outside of what the guest can have.
     MemoryRange = "memory-range" {
         why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",

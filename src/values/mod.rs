@@ -14,11 +14,11 @@ pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use cpus::CpuSet;
 pub use identity::domain_uuid;
 pub use key::HostKey;
-pub(crate) use name::NAME_LIMIT;
 pub use name::{
-    Cmdline, CpuModel, DiskName, FleetName, HostPath, MachineName, Pattern, Unacceptable, Uuid,
-    VmName,
+    Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, MachineName, Pattern, Serial,
+    Unacceptable, Uuid, VmName,
 };
+pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;
 pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};

@@ -61,6 +61,14 @@ checked_text!(
     DiskName, check_name
 );
 checked_text!(
+    /// The target of a virtio disk: `vda`, `vdb`.
+    DiskTarget, check_target
+);
+checked_text!(
+    /// A disk's serial number, as long as virtio-blk can tell it (`VIRTIO_BLK_ID_BYTES`).
+    Serial, check_serial
+);
+checked_text!(
     /// A QEMU machine type as libvirt writes it (`virt`, `virt-7.2`).
     MachineName, check_name
 );
@@ -109,6 +117,31 @@ pub(crate) const NAME_LIMIT: usize = 64;
 const PATH_LIMIT: usize = 4095;
 /// No name is longer, and no pattern needs to be.
 const PATTERN_LIMIT: usize = 256;
+
+/// More letters are more disks than a VM can have.
+fn check_target(text: &str) -> Result<(), String> {
+    let letters = text.strip_prefix("vd").unwrap_or_default();
+    let is_one = letters.len() == 1 && letters.bytes().all(|byte| byte.is_ascii_lowercase());
+    match is_one {
+        true => Ok(()),
+        false => Err(format!(
+            "a target is `vd` and one letter, as in vda, not `{text}`"
+        )),
+    }
+}
+
+/// The longest serial that virtio-blk carries.
+pub(crate) const SERIAL_LIMIT: usize = 20;
+
+fn check_serial(text: &str) -> Result<(), String> {
+    if text.len() > SERIAL_LIMIT {
+        return Err(format!(
+            "a serial number has at most {SERIAL_LIMIT} characters, and this one has {}",
+            text.chars().count()
+        ));
+    }
+    check_name(text)
+}
 
 fn check_name(text: &str) -> Result<(), String> {
     let Some(first) = text.chars().next() else {

@@ -9,6 +9,7 @@
 
 mod cpu;
 mod devices;
+mod disks;
 mod memory_backing;
 mod round_trip;
 
@@ -196,13 +197,18 @@ fn a_key_that_left_the_file_withdraws_what_it_put_there_and_nothing_else() {
         disks: vec![],
         ..vm()
     };
+    // Its root would be the disk that was added by hand.
     let comparison = compared(&without, Some(&record), STORED);
-    let text = apply_edits(STORED, &comparison.edits).unwrap();
+    assert!(comparison.held.is_some());
+    let without = disks::by_label(without);
+    let stored = STORED.replace("console=ttyAMA0 root=/dev/vda1", "root=LABEL=root");
+    let comparison = compared(&without, Some(&record), &stored);
+    let text = apply_edits(&stored, &comparison.edits).unwrap();
     assert!(
         !text.contains("<log") && !text.contains("armhf-vm.img") && text.contains("by-hand.img"),
         "{text}"
     );
-    let moved = STORED
+    let moved = stored
         .replace("/srv/armhf-vm.img", "/srv/other.img")
         .replace("/var/log/armhf-vm.log", "/var/log/other");
     let comparison = compared(&without, Some(&record), &moved);

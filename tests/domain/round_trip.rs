@@ -66,12 +66,18 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("console.log", &["/var/log/vm.log"]),
         one_of("on_guest_reboot", &["cold-boot", "warm", "stop"]),
         one_of("disks[0].path", &["/srv/d.img", "/srv/<e>.img"]),
+        one_of("disks[0].readonly", &["true"]),
+        one_of("disks[0].cache", &["none", "directsync"]),
+        one_of("disks[0].io", &["threads", "io_uring"]),
+        one_of("disks[0].discard", &["unmap", "ignore"]),
     ];
     let needed = (32u32..3072, "[a-z=<>&'/ ]{0,30}x");
     (optional, needed, "[a-z0-9]{1,19}").prop_map(|(optional, (memory, cmdline), name)| {
         let mut keys: BTreeMap<_, _> = optional.into_iter().flatten().collect();
         if keys.contains_key("disks[0].path") {
             keys.insert("disks[0].name".to_owned(), format!("d{name}"));
+        } else {
+            keys.retain(|key, _| !key.starts_with("disks"));
         }
         keys.entry("arch".to_owned()).or_insert("armhf".to_owned());
         if keys.get("accel").is_some_and(|accel| accel == "kvm") {

@@ -46,6 +46,7 @@ mod rollback;
 mod run_state;
 mod sandbox;
 mod secrets;
+mod several_disks;
 mod trace;
 mod traced;
 mod trail;

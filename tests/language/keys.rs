@@ -81,7 +81,7 @@ fn words_that_other_languages_take_for_truth_are_texts() {
 }
 
 /// Keys with texts that may stand there, as they are written again, and when a VM has the key.
-const KEYS: [(&str, &str, When); 31] = [
+const KEYS: [(&str, &str, When); 37] = [
     ("arch", "armhf|arm64", Always),
     ("memory", "[1-9][0-9]{2}MiB", Always),
     ("boot.cmdline", "[!-~é][ -~é]{0,200}", Always),
@@ -101,6 +101,12 @@ const KEYS: [(&str, &str, When); 31] = [
         Always,
     ),
     ("disks[0].name", NAME, Always),
+    ("disks[0].target", "vd[a-z]", Maybe),
+    ("disks[0].serial", "[A-Za-z0-9][A-Za-z0-9._-]{0,19}", Maybe),
+    ("disks[0].readonly", "true|false", Maybe),
+    ("disks[0].cache", "none|directsync", Always),
+    ("disks[0].io", "threads|native|io_uring", Maybe),
+    ("disks[0].discard", "unmap|ignore", Maybe),
     ("console.log", PATH, Maybe),
     ("accel", "auto|tcg", Maybe),
     ("cpu.model", NAME, Maybe),

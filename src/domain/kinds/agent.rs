@@ -39,9 +39,8 @@ pub(super) static KIND: DeviceKind = DeviceKind {
 
 fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     let id = AGENT.named("guest");
-    let wanted = input.wants(input.vm.agent, &id).then(|| WantedDevice {
-        id,
-        key: PORT.to_owned(),
-    });
+    let wanted = input
+        .wants(input.vm.agent, &id)
+        .then(|| WantedDevice::new(id, PORT));
     wanted.into_iter().collect()
 }

@@ -1,5 +1,6 @@
 //! Disks.
 
+use super::disk_places::{SeenDisk, places};
 use super::transport::{NO_HOTPLUG, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
@@ -7,18 +8,16 @@ use crate::domain::value::Codec;
 use crate::fleet::{Disk, DiskFormat};
 use crate::inventory::digest;
 use crate::mark::{KindId, PropertyId};
-use crate::values::DiskName;
+use crate::values::{DiskName, SERIAL_LIMIT};
 use crate::xml::{Part, child};
-use roxmltree::{Document, Node};
-use std::collections::BTreeSet;
+use roxmltree::Node;
 
 /// An image that the guest has as a disk.
 pub const DISK: KindId = KindId::new("disk");
 
-const FILE: PropertyId = PropertyId::new("file");
+pub(in crate::domain) const FILE: PropertyId = PropertyId::new("file");
+pub(in crate::domain) const TARGET: PropertyId = PropertyId::new("target");
 const SERIAL: PropertyId = PropertyId::new("serial");
-/// The longest serial that virtio-blk carries (`VIRTIO_BLK_ID_BYTES`).
-const SERIAL_LIMIT: usize = 20;
 
 /// A backing chain belongs to the file and format that were there before: with others, no start would succeed.
 const WITHOUT_BACKING: &[Couple] = &[Couple::Element {
@@ -74,7 +73,45 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             give_name,
             NO_HOTPLUG,
         ),
+        Row::new(
+            PropertyId::new("readonly"),
+            &["readonly"],
+            Part::Presence("true"),
+            Codec::Text,
+            |input| match disk(input).and_then(|disk| disk.readonly) {
+                None => Want::Withdraw,
+                Some(false) => Want::Value(None),
+                Some(true) => Want::text(true),
+            },
+            |seen| seen.of_device("readonly"),
+            NO_HOTPLUG,
+        ),
+        driver_row(
+            "cache",
+            |input| option(disk(input).and_then(|disk| disk.cache)),
+            |seen| seen.of_device("cache"),
+        ),
+        driver_row(
+            "io",
+            |input| option(disk(input).and_then(|disk| disk.io)),
+            |seen| seen.of_device("io"),
+        ),
+        driver_row(
+            "discard",
+            |input| option(disk(input).and_then(|disk| disk.discard)),
+            |seen| seen.of_device("discard"),
+        ),
         TRANSPORT,
+        // The last, since the rows before find the disk by it.
+        Row::new(
+            TARGET,
+            &["target"],
+            Part::Attribute("dev"),
+            Codec::Text,
+            want_target,
+            no_key,
+            NO_HOTPLUG,
+        ),
     ],
     source: FILE,
     keys: Keys::List("disks"),
@@ -85,6 +122,29 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     is_overlay,
 };
 
+/// How QEMU handles the image: an attribute beside its format.
+const fn driver_row(
+    name: &'static str,
+    want: fn(&RowInput<'_>) -> Want,
+    give: fn(&Seen<'_>) -> Option<Given>,
+) -> Row {
+    Row::new(
+        PropertyId::new(name),
+        &["driver"],
+        Part::Attribute(name),
+        Codec::Text,
+        want,
+        give,
+        "QEMU opens the image when it starts",
+    )
+    .among_others()
+}
+
+/// What a key says; without it, what armfleet wrote goes, and what others wrote stays.
+fn option(value: Option<impl ToString>) -> Want {
+    value.map_or(Want::Withdraw, Want::text)
+}
+
 /// The disk whose rows are asked.
 fn disk<'a>(input: &RowInput<'a>) -> Option<&'a Disk> {
     let name = &input.device?.name;
@@ -93,42 +153,34 @@ fn disk<'a>(input: &RowInput<'a>) -> Option<&'a Disk> {
 }
 
 fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
-    let mut taken = BTreeSet::new();
-    let wanted = input.vm.disks.iter().map(|disk| {
-        let id = DISK.named(&disk.name);
-        let key = input
-            .recorded(&id)
-            .map(|device| device.key.clone())
-            .or_else(|| target_of(input.document, disk.path.as_str()))
-            .or_else(|| free_target(input.document, &taken))
-            .unwrap_or_default();
-        taken.insert(key.clone());
-        WantedDevice { id, key }
+    let disks = input.vm.disks.iter();
+    let seen = devices(input.document, &KIND).map(|(target, node)| SeenDisk {
+        target,
+        source: disk_source(node),
+    });
+    let places = places(input, &DISK, &seen.collect::<Vec<_>>());
+    let wanted = disks.zip(places).map(|(disk, place)| WantedDevice {
+        id: DISK.named(&disk.name),
+        key: place.target,
+        replaces: place.replaces,
     });
     wanted.collect()
 }
 
-/// The target of the disk that has this image.
-fn target_of(document: &Document<'_>, image: &str) -> Option<String> {
-    let source = |node| child(node, "source")?.attribute("file");
-    devices(document, &KIND)
-        .find(|(_, node)| source(*node) == Some(image))
-        .map(|(target, _)| target.to_owned())
+/// What a disk has: a file, or what else a source can be.
+pub(in crate::domain) fn disk_source<'a>(disk: Node<'a, '_>) -> Option<&'a str> {
+    let source = child(disk, "source")?;
+    let known = ["file", "dev", "name", "volume"];
+    known.into_iter().find_map(|name| source.attribute(name))
 }
 
-/// The next free disk target. libvirt sorts disks by target, and a guest numbers virtio-mmio devices in reverse: what is
-/// named `vdz` first is the guest's `vda`.
-fn free_target(document: &Document<'_>, taken: &BTreeSet<String>) -> Option<String> {
-    let seen: BTreeSet<&str> = devices(document, &KIND).map(|(target, _)| target).collect();
-    ('a'..='z')
-        .rev()
-        .map(|letter| format!("vd{letter}"))
-        .find(|target| !taken.contains(target) && !seen.contains(target.as_str()))
-}
-
-/// The recorded serial, or for a disk that is not in the domain yet its name, cut to what a virtio disk can tell its guest
-/// and made unique by a digest where that cuts something off. A disk already there keeps what it has.
+/// The serial that the file says, or the recorded one, or for a disk that is not in the domain yet its name, cut to what a
+/// virtio disk can tell its guest and made unique by a digest where that cuts something off. A disk already there keeps what
+/// it has.
 fn want_serial(input: &RowInput<'_>) -> Want {
+    if let Some(serial) = disk(input).and_then(|disk| disk.serial.as_ref()) {
+        return Want::text(serial);
+    }
     if let Some(recorded) = input.recorded {
         return recorded.rows.get(&SERIAL).map_or(Want::Leave, Want::text);
     }
@@ -141,6 +193,12 @@ fn want_serial(input: &RowInput<'_>) -> Want {
     }
     let digest = digest(&format!("{} {name}", input.vm.name));
     Want::text(format!("{}-{}", &name[..SERIAL_LIMIT - 7], &digest[..6]))
+}
+
+/// Without the key a target stays as it was chosen.
+fn want_target(input: &RowInput<'_>) -> Want {
+    let target = disk(input).and_then(|disk| disk.target.as_ref());
+    target.map_or(Want::Leave, Want::text)
 }
 
 /// A serial that could be a disk's name is one.

@@ -2,15 +2,20 @@
 
 mod agent;
 mod disk;
+mod disk_places;
 mod rng;
 mod share;
 mod transport;
 
 pub use disk::DISK;
+pub(super) use disk::{FILE, TARGET, disk_source};
+pub(super) use disk_places::target_index;
 pub use share::SHARE;
 
-use super::kind::{DeviceKind, KindInput, WantedDevice};
+use super::kind::{DeviceKind, KindInput, WantedDevice, devices};
+use crate::fleet::Vm;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId};
+use crate::values::Transport;
 use crate::xml::{child, descend};
 use roxmltree::Document;
 
@@ -20,6 +25,17 @@ pub(super) static KINDS: [&DeviceKind; 4] = [&disk::KIND, &share::KIND, &rng::KI
 /// The kind of this name.
 pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {
     KINDS.into_iter().find(|kind| kind.id == *id)
+}
+
+/// How a VM's devices are attached: as its key says, else as its boot share is, else as its architecture has it.
+pub(super) fn transport_of(vm: &Vm, definition: &Document<'_>) -> Transport {
+    let mut shares = devices(definition, &share::KIND);
+    let mut seen = || {
+        let (_, share) = shares.find(|(tag, node)| (share::KIND.is_one)(tag, *node))?;
+        transport::called(child(share, "address")?.attribute("type")?)
+    };
+    let seen = vm.transport.or_else(&mut seen);
+    seen.unwrap_or(vm.arch.transport)
 }
 
 /// All devices that a VM wants, with their kinds.

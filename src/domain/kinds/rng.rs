@@ -43,10 +43,9 @@ pub(super) static KIND: DeviceKind = DeviceKind {
 
 fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     let id = RNG.named("host");
-    let wanted = input.wants(input.vm.rng, &id).then(|| WantedDevice {
-        id,
-        key: FROM_FILE.to_owned(),
-    });
+    let wanted = input
+        .wants(input.vm.rng, &id)
+        .then(|| WantedDevice::new(id, FROM_FILE));
     wanted.into_iter().collect()
 }
 

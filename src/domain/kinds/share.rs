@@ -53,8 +53,5 @@ pub(super) static KIND: DeviceKind = DeviceKind {
 };
 
 fn wanted(_: &KindInput<'_, '_>) -> Vec<WantedDevice> {
-    vec![WantedDevice {
-        id: SHARE.named("boot"),
-        key: BOOT_TAG.to_owned(),
-    }]
+    vec![WantedDevice::new(SHARE.named("boot"), BOOT_TAG)]
 }

@@ -25,19 +25,23 @@ pub(super) const TRANSPORT: Row = Row::new(
 )
 .refuse(elsewhere);
 
+/// What libvirt calls so.
+pub(super) fn called(name: &str) -> Option<Transport> {
+    let known = LIBVIRT.iter().find(|(_, called)| *called == name)?;
+    Some(known.0)
+}
+
 fn want(input: &RowInput<'_>) -> Want {
-    let transport = match (input.vm.transport, input.new) {
-        (Some(transport), _) => transport,
-        (None, true) => input.vm.arch.transport,
-        (None, false) => return Want::Leave,
-    };
-    let called = LIBVIRT.iter().find(|(known, _)| *known == transport);
+    if input.vm.transport.is_none() && !input.new {
+        return Want::Leave;
+    }
+    let called = LIBVIRT.iter().find(|(known, _)| *known == input.transport);
     called.map_or(Want::Leave, |(_, called)| Want::text(called))
 }
 
 fn give(seen: &Seen<'_>) -> Option<Given> {
     let text = seen.text()?;
-    let (transport, _) = LIBVIRT.iter().find(|(_, called)| *called == text)?;
+    let transport = called(text)?;
     Some(Given::OfVm("transport", transport.to_string()))
 }
 

@@ -9,6 +9,7 @@ mod identity;
 mod install;
 mod lpae;
 mod moved;
+mod numbering;
 mod ownership;
 mod pending;
 mod power;
@@ -27,12 +28,10 @@ use self::pending::await_boot;
 use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner};
 use super::formats::refuse_later;
 use super::step::{Act, Base, StepId};
-use crate::domain::{
-    ACCEL, Cause, Comparison, DISK, Moved, SHARE, compare, compare_drift, skeleton,
-};
+use crate::domain::{ACCEL, Cause, Comparison, DISK, SHARE, compare, compare_drift, skeleton};
 use crate::fleet::{DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
-use crate::mark::{Applied, BootRecord, KindId, Phase, Record, Wanted};
+use crate::mark::{Applied, BootRecord, Phase, Record, Wanted};
 use crate::paths;
 use crate::values::{HostPath, Transport, Uuid};
 use std::collections::BTreeSet;
@@ -118,12 +117,13 @@ impl VmPlanner<'_> {
         let definitions = self.definitions(domain, &skeleton, builder)?;
         let mut comparison = self.compared(domain, remembered.record, &definitions, builder);
         self.refuse_moved(domain, &definitions, &mut comparison, builder);
-        if remembered.record.is_none() && !comparison.moved.is_empty() {
+        self.numbering(&comparison, builder);
+        let keeps_some = !comparison.moved.is_empty() || comparison.held.is_some();
+        if remembered.record.is_none() && keeps_some {
             // A record written now would know nothing of these devices, and the next plan would add them anew.
             return Err(Blocked);
         }
-        let mut needs =
-            self.storage(domain, remembered, installation, &comparison.moved, builder)?;
+        let mut needs = self.storage(domain, remembered, installation, &comparison, builder)?;
         let pending = self.pending(domain, remembered.record, &definitions, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
@@ -171,19 +171,18 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         remembered: &Remembered<'_>,
         installation: &Installation,
-        moved: &[Moved],
+        comparison: &Comparison,
         builder: &mut PlanBuilder,
     ) -> Result<Vec<StepId>, Blocked> {
         let mut needs = self.freed(domain, remembered.record, builder)?;
         needs.extend(self.folders(builder)?);
         self.console_log(domain, remembered.record, builder)?;
-        let stays = |kind: KindId| moved.iter().any(|moved| moved.id.kind == kind);
-        if !stays(SHARE) {
+        if !comparison.keeps(&SHARE) {
             let share = self.share(remembered.record, builder)?;
             let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
             needs.extend(builder.because(cause, share));
         }
-        let disks = self.vm.disks.iter().filter(|_| !stays(DISK));
+        let disks = self.vm.disks.iter().filter(|_| !comparison.keeps(&DISK));
         for disk in disks {
             let disk = self.disk(disk, domain, remembered.record, builder)?;
             needs.extend(builder.because(Some(Cause::FileChanged), disk));

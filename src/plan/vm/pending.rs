@@ -39,11 +39,12 @@ impl VmPlanner<'_> {
         }
         let live = definitions.live.as_ref()?;
         let mut devices = comparison.applied.devices.clone();
-        devices.extend(
-            record
-                .into_iter()
-                .flat_map(|record| record.applied.devices.clone()),
-        );
+        for (id, device) in record
+            .into_iter()
+            .flat_map(|record| &record.applied.devices)
+        {
+            devices.entry(id.clone()).or_insert_with(|| device.clone());
+        }
         let known = Applied {
             devices,
             ..Applied::default()

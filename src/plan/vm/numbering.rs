@@ -1,0 +1,22 @@
+//! What becomes of the names that a guest gives its disks.
+
+use crate::domain::Comparison;
+use crate::plan::builder::{PlanBuilder, VmPlanner};
+
+impl VmPlanner<'_> {
+    /// Refuses edits of disks that a guest's kernel would not survive, and tells of names that change.
+    pub(super) fn numbering(&self, comparison: &Comparison, builder: &mut PlanBuilder) {
+        let name = &self.vm.name;
+        if let Some(held) = &comparison.held {
+            builder.refuse(name, &held.why, &held.remedy);
+        }
+        for disk in &comparison.renumbered {
+            let (source, before, after) = (&disk.source, &disk.before, &disk.after);
+            builder.notice(
+                name,
+                format!("its guest's /dev/{before} ({source}) will be /dev/{after}"),
+                "from its next boot on; what names it by /dev in the guest must be changed",
+            );
+        }
+    }
+}

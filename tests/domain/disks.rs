@@ -1,0 +1,298 @@
+//! Several disks: their places in the domain, and what their guest calls them.
+
+use super::*;
+
+/// A VM with disks at these paths, or with maps of their keys, and with more keys. It boots from its /dev/vda1.
+fn with_disks(disks: &[&str], more: &str) -> Vm {
+    let disk = |disk: &&str| match disk.starts_with('{') {
+        true => (*disk).to_owned(),
+        false => format!("{{ path: /srv/{disk} }}"),
+    };
+    let disks = disks.iter().map(disk).collect::<Vec<_>>().join(", ");
+    let file = format!(
+        "{{ fleet: obs, vms: {{ armhf-vm: {{ arch: armhf, memory: 512MiB, boot: {{ cmdline: root=/dev/vda1 }}, disks: [{disks}], {more} }} }} }}"
+    );
+    let spec = read_fleet(file.as_bytes(), "fleet.yaml", "/").unwrap();
+    spec.vms.into_values().next().unwrap()
+}
+
+/// The same without a root that is named by its place.
+pub(super) fn by_label(vm: Vm) -> Vm {
+    let mut vm = vm;
+    vm.boot.cmdline = "root=LABEL=root".parse().unwrap();
+    vm
+}
+
+/// The disks of a definition, as `target file`, the guest's first one first on virtio-mmio.
+fn disks(definition: &str) -> Vec<String> {
+    let document = parse(definition).unwrap();
+    let disks = document
+        .descendants()
+        .filter(|node| node.has_tag_name("disk"));
+    let disks = disks.map(|disk| {
+        let attribute = |child: &str, name| {
+            let mut children = disk.children();
+            let child = children.find(|node| node.has_tag_name(child));
+            child.unwrap().attribute(name).unwrap()
+        };
+        format!(
+            "{} {}",
+            attribute("target", "dev"),
+            attribute("source", "file")
+        )
+    });
+    let mut disks: Vec<_> = disks.collect();
+    disks.sort();
+    disks.reverse();
+    disks
+}
+
+/// A domain with these disks, and its record.
+fn domain_with(vm: &Vm) -> (String, Record) {
+    let (text, applied) = created(vm);
+    (text, record(vm, applied))
+}
+
+/// What a domain becomes, and its record.
+fn becomes(vm: &Vm, (text, record): &(String, Record)) -> (Comparison, (String, Record)) {
+    let comparison = compared(vm, Some(record), text);
+    let text = apply_edits(text, &comparison.edits).unwrap();
+    let record = Record {
+        applied: comparison.applied.clone(),
+        ..record.clone()
+    };
+    let again = compared(vm, Some(&record), &text);
+    if comparison.held.is_none() {
+        assert_eq!((again.edits, &again.applied), (vec![], &record.applied));
+    }
+    (comparison, (text, record))
+}
+
+/// The renamed ones, as `before after`.
+fn renamed(comparison: &Comparison) -> Vec<String> {
+    let renamed = comparison.renumbered.iter();
+    renamed
+        .map(|disk| format!("{} {} {}", disk.source, disk.before, disk.after))
+        .collect()
+}
+
+#[test]
+fn the_list_is_the_order_of_a_new_guest() {
+    let (text, _) = created(&with_disks(&["a", "b", "c"], ""));
+    assert_eq!(disks(&text), ["vdz /srv/a", "vdy /srv/b", "vdx /srv/c"]);
+    let (text, _) = created(&with_disks(&["a", "b", "c"], "transport: pci"));
+    assert_eq!(disks(&text), ["vdc /srv/c", "vdb /srv/b", "vda /srv/a"]);
+    let said = [
+        "{ path: /srv/a, target: vdy }",
+        "b",
+        "{ path: /srv/c, target: vdc }",
+    ];
+    let (text, _) = created(&with_disks(&said, ""));
+    assert_eq!(disks(&text), ["vdy /srv/a", "vdc /srv/c", "vdb /srv/b"]);
+}
+
+#[test]
+fn changes_of_the_list_that_rename_nobody() {
+    let before = domain_with(&with_disks(&["a", "b", "c"], ""));
+    for (list, expected) in [
+        (
+            &["b", "c", "a"][..],
+            &["vdz /srv/a", "vdy /srv/b", "vdx /srv/c"][..],
+        ),
+        // In front, in between, at the end: the guest counts it last.
+        (
+            &["n", "a", "b", "c"],
+            &["vdz /srv/a", "vdy /srv/b", "vdx /srv/c", "vdw /srv/n"],
+        ),
+        (
+            &["a", "n", "b", "c"],
+            &["vdz /srv/a", "vdy /srv/b", "vdx /srv/c", "vdw /srv/n"],
+        ),
+        (
+            &["a", "b", "c", "n"],
+            &["vdz /srv/a", "vdy /srv/b", "vdx /srv/c", "vdw /srv/n"],
+        ),
+        (&["a", "b"], &["vdz /srv/a", "vdy /srv/b"]),
+        // One instead of another has its place.
+        (
+            &["n", "b", "c"],
+            &["vdz /srv/n", "vdy /srv/b", "vdx /srv/c"],
+        ),
+        (
+            &["a", "n", "c"],
+            &["vdz /srv/a", "vdy /srv/n", "vdx /srv/c"],
+        ),
+        (
+            &["a", "n", "m"],
+            &["vdz /srv/a", "vdy /srv/n", "vdx /srv/m"],
+        ),
+        // Another name for the same image.
+        (
+            &["{ path: /srv/a, name: root }", "b", "c"],
+            &["vdz /srv/a", "vdy /srv/b", "vdx /srv/c"],
+        ),
+    ] {
+        let (comparison, (text, _)) = becomes(&with_disks(list, ""), &before);
+        assert_eq!(
+            (comparison.held, comparison.moved),
+            (None, vec![]),
+            "{list:?}"
+        );
+        assert_eq!(comparison.renumbered, vec![], "{list:?}");
+        assert_eq!(disks(&text), expected, "{list:?}");
+    }
+    // What goes and what stays keep their places also for those that come later.
+    let (_, without) = becomes(&by_label(with_disks(&["b", "c"], "")), &before);
+    let (comparison, (text, _)) = becomes(&with_disks(&["n", "b", "c"], ""), &without);
+    assert_eq!((comparison.held, comparison.renumbered), (None, vec![]));
+    assert_eq!(disks(&text), ["vdy /srv/b", "vdx /srv/c", "vdw /srv/n"]);
+}
+
+#[test]
+fn a_root_that_would_be_another_disk_holds_all_disks() {
+    let before = domain_with(&with_disks(&["a", "b", "c"], ""));
+    for (list, says) in [
+        (
+            &["b", "c"][..],
+            "its cmdline has root=/dev/vda1, and its guest's /dev/vda would be /srv/b instead of /srv/a",
+        ),
+        (
+            &["b", "c", "n"],
+            "/dev/vda would be /srv/b instead of /srv/a",
+        ),
+        (
+            &["{ path: /srv/a, target: vdc }", "b", "c"],
+            "/dev/vda would be /srv/b instead of /srv/a",
+        ),
+        (
+            &["a", "b", "c", "{ path: /srv/n, target: vdz }"],
+            "its disk n would have the target of its disk a, vdz",
+        ),
+        (
+            &["{ path: /srv/a, target: vdy }", "b", "c"],
+            "two of its disks would have the target vdy",
+        ),
+    ] {
+        let mut vm = with_disks(list, "");
+        vm.memory = "1GiB".parse().unwrap();
+        let comparison = compared(&vm, Some(&before.1), &before.0);
+        let held = comparison.held.unwrap_or_else(|| panic!("{list:?}"));
+        assert!(held.why.contains(says), "{}", held.why);
+        assert_eq!(comparison.applied.devices, before.1.applied.devices);
+        // The rest is done.
+        let text = apply_edits(&before.0, &comparison.edits).unwrap();
+        assert_eq!(text, before.0.replace(">524288<", ">1048576<"), "{list:?}");
+    }
+}
+
+#[test]
+fn names_that_change_are_told_where_no_root_depends_on_them() {
+    let before = domain_with(&with_disks(&["a", "b", "c"], ""));
+    let (comparison, _) = becomes(&with_disks(&["a", "c"], ""), &before);
+    assert_eq!(renamed(&comparison), ["/srv/c vdc vdb"]);
+    let (comparison, _) = becomes(&by_label(with_disks(&["b", "c"], "")), &before);
+    assert_eq!(renamed(&comparison), ["/srv/b vdb vda", "/srv/c vdc vdb"]);
+}
+
+#[test]
+fn a_disk_by_hand_keeps_its_name_in_the_guest() {
+    let (_, applied) = created(&vm());
+    let record = record(&vm(), applied);
+    // It has vda, and is thus the guest's last.
+    let text = STORED.replace("vdb", "vda");
+    assert!(
+        disks(&text).contains(&"vda /srv/by-hand.img".to_owned()),
+        "{:?}",
+        disks(&text)
+    );
+    let mut more = vm();
+    let second = Disk {
+        name: "second".parse().unwrap(),
+        path: "/srv/second".parse().unwrap(),
+        ..more.disks[0].clone()
+    };
+    more.disks.push(second);
+    let comparison = compared(&more, Some(&record), &text);
+    let why = comparison.held.unwrap().why;
+    assert!(why.contains("a new disk would rename others in its guest: /srv/by-hand.img from /dev/vdb to /dev/vdc"), "{why}");
+    let comparison = compared(&by_label(more), Some(&record), &text);
+    assert_eq!(renamed(&comparison), ["/srv/by-hand.img vdb vdc"]);
+}
+
+/// As libvirt stores what is on PCI: three disks on the root ports 2 to 4, a port that is free, and one that was left.
+fn on_pci(free_port: u32) -> (Vm, String, Record) {
+    let vm = with_disks(&["a", "b", "c"], "transport: pci");
+    let (mut text, record) = domain_with(&vm);
+    for bus in [4, 3, 2] {
+        let at = text
+            .rfind("<address type='pci'/>\n    </disk>")
+            .or_else(|| {
+                text.match_indices("<address type='pci'/>")
+                    .map(|(at, _)| at)
+                    .nth(bus - 2)
+            });
+        let address = format!(
+            "<address type='pci' domain='0x0000' bus='0x0{bus}' slot='0x00' function='0x0'/>"
+        );
+        text.replace_range(
+            at.unwrap()..at.unwrap() + "<address type='pci'/>".len(),
+            &address,
+        );
+    }
+    let ports = [2, 3, 4, free_port]
+        .map(|port| format!("<controller type='pci' index='{port}' model='pcie-root-port'/>"));
+    let text = text.replace("</devices>", &format!("{}</devices>", ports.concat()));
+    (vm, text, record)
+}
+
+#[test]
+fn on_pci_a_new_disk_gets_the_first_free_bus() {
+    let more = with_disks(&["a", "b", "c", "n"], "transport: pci");
+    let (_, text, record) = on_pci(5);
+    let comparison = compared(&more, Some(&record), &text);
+    assert_eq!((comparison.held, comparison.renumbered), (None, vec![]));
+    let (_, text, record) = on_pci(1);
+    let comparison = compared(&more, Some(&record), &text);
+    assert!(comparison.held.is_some());
+}
+
+#[test]
+fn keys_of_a_disk_come_and_go_and_what_others_wrote_stays() {
+    let plain = with_disks(&["a"], "");
+    let full = with_disks(
+        &["{ path: /srv/a, serial: s1, readonly: true, cache: none, io: native, discard: unmap }"],
+        "",
+    );
+    let (text, record) = domain_with(&plain);
+    let by_hand = text.replace(
+        "type='raw'/>",
+        "type='raw' detect_zeroes='on'/>\n      <iotune/>",
+    );
+    let (comparison, after) = becomes(&full, &(by_hand.clone(), record.clone()));
+    let changes: Vec<_> = comparison.changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        [
+            "disk a serial a -> s1",
+            "disk a readonly nothing -> true",
+            "disk a cache nothing -> none",
+            "disk a io nothing -> native",
+            "disk a discard nothing -> unmap",
+        ]
+    );
+    assert!(after.0.contains("<driver name='qemu' type='raw' detect_zeroes='on' cache='none' io='native' discard='unmap'/>"), "{}", after.0);
+    let (_, (back, _)) = becomes(&plain, &after);
+    assert_eq!(back.replace("<serial>s1<", "<serial>a<"), by_hand);
+    // By hand, and never in the file.
+    let by_hand = text.replace(
+        "type='raw'/>",
+        "type='raw' cache='unsafe'/>\n      <readonly/>",
+    );
+    assert_eq!(compared(&plain, Some(&record), &by_hand).edits, vec![]);
+    let wanted = with_disks(&["{ path: /srv/a, readonly: false, cache: writeback }"], "");
+    let (_, (text, _)) = becomes(&wanted, &(by_hand, record));
+    assert!(
+        text.contains("cache='writeback'/>") && !text.contains("readonly"),
+        "{text}"
+    );
+}
