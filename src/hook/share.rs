@@ -17,7 +17,7 @@ pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
     let path = Path::new(boot.share.as_str());
     let open = || {
         let root = Root::host();
-        let place = match boot.guarded {
+        let place = match boot.ways.contains_key(&boot.share) {
             true => root.way(boot.share.as_str(), End::Share, &rules(&root))?,
             false => boot.share.to_string(),
         };
@@ -27,6 +27,16 @@ pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
         }
     };
     open().map_err(OwnFileError::new("open the share", path))
+}
+
+/// Goes the ways of a VM's paths, which libvirt is about to open and to give to QEMU by name.
+pub(super) fn check_ways(boot: &BootRecord) -> Result<(), OwnFileError> {
+    let root = Root::host();
+    let rules = rules(&root);
+    boot.ways.iter().try_for_each(|(path, end)| {
+        let way = root.way(path.as_str(), *end, &rules).map(drop);
+        way.map_err(OwnFileError::new("use", Path::new(path.as_str())))
+    })
 }
 
 /// The groups that libvirt's sockets make root's equals.

@@ -111,7 +111,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
-            guarded: false,
+            ways: Default::default(),
             confirm_within: None,
         },
         applied_by: None,

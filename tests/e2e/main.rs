@@ -47,8 +47,11 @@ mod run_state;
 mod sandbox;
 mod secrets;
 mod several_disks;
+mod swapped;
 mod trace;
 mod traced;
 mod trail;
 mod trust;
 mod watch;
+#[path = "../harness/watched.rs"]
+mod watched;

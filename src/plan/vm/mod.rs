@@ -395,7 +395,7 @@ impl VmPlanner<'_> {
             protect: vm.protect,
             phase: self.phase.clone(),
             boot: BootRecord {
-                guarded: self.is_guarded(&share),
+                ways: self.sound_ways(&share),
                 share,
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
