@@ -11,6 +11,7 @@
     clippy::unwrap_used
 )]
 
+mod arm64;
 mod broken_hook;
 mod contract;
 mod devices;

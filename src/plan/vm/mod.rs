@@ -157,6 +157,7 @@ impl VmPlanner<'_> {
         lpae::notice(self.input.inventory, self.vm, stored, builder);
         self.handover_notice(remembered.record, builder);
         if let Some(domain) = domain {
+            self.machine_notice(&definitions.stored, builder);
             boot::notices(self.input, self.vm, builder);
             self.not_compared(builder);
             self.notices(domain, &comparison, &pending, builder);
