@@ -35,14 +35,14 @@
 //! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths format |
-//! | [`mark`] | owner mark and record | values fleet format |
+//! | [`mark`] | owner mark and record | values trust fleet format |
 //! | [`inventory`] | what planning asks of a host, and what was seen | values paths trust fleet xml boot mark |
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths trust problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths trust format boot |
 //! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths format boot mark files |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths trust format xml boot mark inventory domain plan files staging |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths trust fleet format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |

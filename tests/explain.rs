@@ -284,7 +284,7 @@ Memory outside of what the guest can have.
 why        A kernel and its initrd need at least 32 MiB. An armhf guest has at
            most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without
            LPAE, such as Debian's armmp, sees nothing above 4 GiB.
-remedy     Give from 32MiB to 3GiB.
+remedy     Give from 32MiB to 3GiB, or to an arm64 guest more.
 
 "#]]
     );

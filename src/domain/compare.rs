@@ -213,6 +213,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         vm,
         libvirt,
         new,
+        executed_by: document.root_element().attribute("type"),
         transport,
         device: None,
         recorded: None,

@@ -113,25 +113,11 @@ fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
         }
         Edit::Clear { device, row } => {
             let row = find_row(device.as_ref(), row)?;
-            if let (true, Part::Attribute(name)) = (row.among_others, row.part) {
-                return on_scope(text, device.as_ref(), |text, scope| {
-                    let node = descend(scope, row.path);
-                    let without = |node| xml::remove_attribute(text, node, name);
-                    node.map_or_else(|| text.to_owned(), without)
-                });
+            let mut text = text.to_owned();
+            for step in clearing(row) {
+                text = on_scope(&text, device.as_ref(), |text, scope| step.make(text, scope))?;
             }
-            let copies = row.couples.iter().filter_map(|couple| match couple {
-                Couple::Copy { path, .. } => Some(*path),
-                _ => None,
-            });
-            [row.path]
-                .into_iter()
-                .chain(copies)
-                .try_fold(text.to_owned(), |text, path| {
-                    on_scope(&text, device.as_ref(), |text, scope| {
-                        clear(text, scope, path)
-                    })
-                })
+            Ok(text)
         }
         Edit::Add(device) => {
             let kind = known_kind(&device.kind)?;
@@ -174,10 +160,16 @@ fn edit_too(text: &str, scope: Node<'_, '_>, couple: &Couple, value: &Value) -> 
             attribute,
             value,
         } => xml::write(text, scope, path, Part::Attribute(attribute), value),
-        Couple::Drop { path, attribute } => match descend(scope, path) {
-            Some(node) => xml::remove_attribute(text, node, attribute),
-            None => text.to_owned(),
+        Couple::Drop { path, attribute } => without_attribute(text, scope, path, attribute),
+        Couple::Attribute {
+            path,
+            attribute,
+            of,
+        } => match of(value) {
+            Some(value) => xml::write(text, scope, path, Part::Attribute(attribute), value),
+            None => without_attribute(text, scope, path, attribute),
         },
+        Couple::Empty { path } => without_empty(text, scope, path),
         Couple::Element { path, element } => match (descend(scope, path), element(value)) {
             (Some(node), Some(element)) => xml::replace(text, node, element),
             (None, Some(element)) => match path
@@ -194,6 +186,71 @@ fn edit_too(text: &str, scope: Node<'_, '_>, couple: &Couple, value: &Value) -> 
 
 fn remove_at(text: &str, scope: Node<'_, '_>, path: &[&str]) -> String {
     descend(scope, path).map_or_else(|| text.to_owned(), |node| xml::remove(text, node))
+}
+
+/// What taking a property out is made of.
+enum Clearing {
+    /// An element goes.
+    Element(Path),
+    /// An attribute goes, if it has this value or any.
+    Attribute(Path, &'static str, Option<&'static str>),
+    /// An element goes if nothing is left in it.
+    Empty(Path),
+}
+
+type Path = &'static [&'static str];
+
+/// How a row is taken out: its part and the copies of it, then what was written with them in other elements.
+fn clearing(row: &Row) -> Vec<Clearing> {
+    let mut steps = vec![match row.part {
+        Part::Attribute(name) if row.among_others => Clearing::Attribute(row.path, name, None),
+        _ => Clearing::Element(row.path),
+    }];
+    for couple in row.couples {
+        match couple {
+            Couple::Copy { path, .. } => steps.push(Clearing::Element(path)),
+            Couple::Fixed {
+                path,
+                attribute,
+                value,
+            } => {
+                steps.push(Clearing::Attribute(path, attribute, Some(value)));
+                steps.push(Clearing::Empty(path));
+            }
+            _ => {}
+        }
+    }
+    steps
+}
+
+impl Clearing {
+    fn make(&self, text: &str, scope: Node<'_, '_>) -> String {
+        match self {
+            Self::Element(path) => clear(text, scope, path),
+            Self::Attribute(path, name, value) => {
+                let has = descend(scope, path).and_then(|node| node.attribute(*name));
+                match value.is_none() || has == *value {
+                    true => without_attribute(text, scope, path, name),
+                    false => text.to_owned(),
+                }
+            }
+            Self::Empty(path) => without_empty(text, scope, path),
+        }
+    }
+}
+
+fn without_attribute(text: &str, scope: Node<'_, '_>, path: &[&str], name: &str) -> String {
+    let node = descend(scope, path);
+    node.map_or_else(
+        || text.to_owned(),
+        |node| xml::remove_attribute(text, node, name),
+    )
+}
+
+/// Removes an element that holds nothing.
+fn without_empty(text: &str, scope: Node<'_, '_>, path: &[&str]) -> String {
+    let node = descend(scope, path).filter(|node| holds_only(*node, *node));
+    node.map_or_else(|| text.to_owned(), |_| clear(text, scope, path))
 }
 
 /// Removes an element, and those around it that hold nothing else: empty, they mean nothing to libvirt.

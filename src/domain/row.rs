@@ -123,6 +123,8 @@ pub(super) struct RowInput<'a> {
     pub(super) libvirt: &'a Libvirt,
     /// Whether the domain is new, or for a device's rows the device.
     pub(super) new: bool,
+    /// What executes the domain as it is defined: libvirt's type of it.
+    pub(super) executed_by: Option<&'a str>,
     /// How the domain's devices are attached.
     pub(super) transport: Transport,
     /// The device, for rows of devices.
@@ -192,6 +194,14 @@ pub(super) enum Couple {
         path: &'static [&'static str],
         attribute: &'static str,
     },
+    /// An attribute that depends on the value: written when there is some, removed when not.
+    Attribute {
+        path: &'static [&'static str],
+        attribute: &'static str,
+        of: fn(&Value) -> Option<&'static str>,
+    },
+    /// An element that goes if the edits before left nothing in it.
+    Empty { path: &'static [&'static str] },
     /// An element that depends on the value: written when there is some, removed when not.
     Element {
         path: &'static [&'static str],

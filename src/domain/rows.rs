@@ -10,7 +10,7 @@
 //! | disk: serial, bus; share: access mode; a device that is gone | restored | no byte is lost; what is at the path is checked first |
 //! | kernel, initrd, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
 //! | console log | restored | it is only appended to; both files stay |
-//! | memory and its backing, vCPUs, machine, accelerator, on_reboot, autostart | restored | settings, no data |
+//! | memory and its backing, vCPUs and their pinning, machine, accelerator, processor, on_reboot, autostart | restored | settings, no data |
 //! | transport | refused | the guest's devices would change their names |
 //! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
 
@@ -19,12 +19,18 @@ use super::value::{Codec, Value};
 use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
 use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
-use crate::values::Arch;
+use crate::values::{Arch, CpuModel};
 use crate::xml::{Part, descend};
 use roxmltree::Node;
 
 /// Whether a processor runs the guest, or QEMU's translator: libvirt's type of the domain.
 pub const ACCEL: PropertyId = PropertyId::new("accel");
+
+/// The types of domains.
+const KVM: &str = "kvm";
+const QEMU: &str = "qemu";
+const CPU: &[&str] = &["cpu"];
+const CPU_MODEL: &[&str] = &["cpu", "model"];
 
 const DIRECT_BOOT: &str = "the kernel is loaded when the VM starts";
 const PROCESS: &str = "it is fixed while the VM runs";
@@ -51,14 +57,64 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         PROCESS,
     )
     .couples(&[
+        // What is emulated; KVM runs no other processor than the host's.
         Couple::Element {
-            path: &["cpu"],
-            element: cpu_of,
+            path: CPU_MODEL,
+            element: |_| None,
         },
+        Couple::Drop {
+            path: CPU,
+            attribute: "match",
+        },
+        Couple::Drop {
+            path: CPU,
+            attribute: "check",
+        },
+        Couple::Drop {
+            path: CPU,
+            attribute: "migratable",
+        },
+        Couple::Attribute {
+            path: CPU,
+            attribute: "mode",
+            of: |accel| (*accel == Value::Text(KVM.to_owned())).then_some("host-passthrough"),
+        },
+        Couple::Empty { path: CPU },
         // The interrupt controller that libvirt chose fits the old accelerator only.
         Couple::Element {
             path: &["features", "gic"],
             element: |_| None,
+        },
+    ]),
+    Row::new(
+        PropertyId::new("cpu.model"),
+        CPU_MODEL,
+        Part::Text,
+        Codec::Text,
+        want_cpu_model,
+        |seen| seen.of_vm("cpu.model"),
+        PROCESS,
+    )
+    .couples(&[
+        Couple::Fixed {
+            path: CPU,
+            attribute: "mode",
+            value: "custom",
+        },
+        Couple::Fixed {
+            path: CPU,
+            attribute: "match",
+            value: "exact",
+        },
+        Couple::Fixed {
+            path: CPU,
+            attribute: "check",
+            value: "none",
+        },
+        Couple::Fixed {
+            path: CPU_MODEL,
+            attribute: "fallback",
+            value: "forbid",
         },
     ]),
     Row::new(
@@ -120,6 +176,19 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         attribute: "current",
     }])
     .refuse(topology),
+    Row::new(
+        PropertyId::new("cpu.pin"),
+        &["vcpu"],
+        Part::Attribute("cpuset"),
+        Codec::Cpus,
+        |input| {
+            let pin = input.vm.cpu.pin.as_ref();
+            pin.map_or(Want::Withdraw, Want::text)
+        },
+        |seen| seen.of_vm("cpu.pin"),
+        "QEMU's threads are pinned when they start",
+    )
+    .among_others(),
     Row::new(
         PropertyId::new("kernel"),
         &["os", "kernel"],
@@ -188,33 +257,44 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
 
 fn give_arch(seen: &Seen<'_>) -> Option<Given> {
     let arch = Arch::from_libvirt(seen.text()?)?;
-    let given = || Given::OfVm("arch", arch.to_string());
-    arch.is_supported.then(given)
+    Some(Given::OfVm("arch", arch.to_string()))
 }
 
 fn want_accel(input: &RowInput<'_>) -> Want {
-    let guest = input.libvirt.guests.get(input.vm.arch.libvirt);
-    let has_kvm = guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == "kvm"));
     match input.vm.accel {
         Accel::Auto if !input.new => Want::Leave,
-        Accel::Auto if has_kvm => Want::text("kvm"),
-        Accel::Kvm => Want::text("kvm"),
-        Accel::Auto | Accel::Tcg => Want::text("qemu"),
+        _ => Want::text(executed_by(input)),
     }
+}
+
+/// libvirt's type of the domain as wanted: an existing one keeps its own unless the file says.
+fn executed_by<'a>(input: &RowInput<'a>) -> &'a str {
+    let guest = input.libvirt.guests.get(input.vm.arch.libvirt);
+    let has_kvm = guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == KVM));
+    match input.vm.accel {
+        Accel::Auto if !input.new => input.executed_by.unwrap_or(QEMU),
+        Accel::Auto if has_kvm => KVM,
+        Accel::Kvm => KVM,
+        Accel::Auto | Accel::Tcg => QEMU,
+    }
+}
+
+/// What is there without a model that armfleet put there is libvirt's own choice, which it writes down.
+fn want_cpu_model(input: &RowInput<'_>) -> Want {
+    let given = input.vm.cpu.model.as_ref().map(CpuModel::as_str);
+    let model = given.or(input.vm.arch.emulated_cpu);
+    let is_emulated = executed_by(input) == QEMU;
+    let model = model.filter(|_| is_emulated);
+    model.map_or(Want::Withdraw, Want::text)
 }
 
 fn give_accel(seen: &Seen<'_>) -> Option<Given> {
     let accel = match seen.text()? {
-        "kvm" => Accel::Kvm,
-        "qemu" => Accel::Tcg,
+        KVM => Accel::Kvm,
+        QEMU => Accel::Tcg,
         _ => return None,
     };
     Some(Given::OfVm("accel", accel.to_string()))
-}
-
-/// KVM runs no other processor than the host's; the default model of QEMU's `virt` machine fails there.
-fn cpu_of(accel: &Value) -> Option<&'static str> {
-    (*accel == Value::Text("kvm".to_owned())).then_some("<cpu mode='host-passthrough'/>")
 }
 
 /// Where a half of the boot pair is: armfleet's own copy, or a name inside the share.

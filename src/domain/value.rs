@@ -1,7 +1,7 @@
 //! Typed values of properties: compared as what they mean, never as text.
 
 use crate::inventory::GuestSupport;
-use crate::values::Size;
+use crate::values::{CpuSet, Size};
 use crate::xml::{self, Part};
 use roxmltree::Node;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub(super) enum Codec {
     Count,
     /// Text as it is.
     Text,
+    /// A set of CPUs, whatever it is written as.
+    Cpus,
     /// A machine: satisfied by the versioned machine that its alias stands or once stood for.
     Machine,
 }
@@ -39,6 +41,7 @@ impl Codec {
         match self {
             Self::Kib => kib(text.trim(), node.attribute("unit").unwrap_or("KiB")).map(Value::Kib),
             Self::Count => text.trim().parse().ok().map(Value::Count),
+            Self::Cpus => Some(Value::Text(cpus(text))),
             Self::Text | Self::Machine => Some(Value::Text(text)),
         }
     }
@@ -48,7 +51,7 @@ impl Codec {
         let value = match self {
             Self::Kib => read_recorded_kib(text).map(Value::Kib),
             Self::Count => text.parse().ok().map(Value::Count),
-            Self::Text | Self::Machine => None,
+            Self::Text | Self::Machine | Self::Cpus => None,
         };
         value.unwrap_or_else(|| Value::Text(text.to_owned()))
     }
@@ -152,6 +155,11 @@ fn same_machine(wanted: &str, seen: &str, guest: Option<&GuestSupport>) -> bool 
             !version.is_empty() && version.chars().all(|c| c.is_ascii_digit() || c == '.')
         });
     canonical.is_some_and(|canonical| canonical == seen) || (is_alias && versioned)
+}
+
+/// A set of CPUs in the one form that a fleet file's is brought into; what is none stays as it is.
+fn cpus(text: String) -> String {
+    text.parse().map_or(text, |cpus: CpuSet| cpus.to_string())
 }
 
 /// An amount in libvirt's units (`virScaleInteger`), as KiB, a part of one counting as a whole.

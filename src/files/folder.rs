@@ -32,14 +32,29 @@ pub struct NotPlain;
 /// # Errors
 /// [`NotPlain`], or as the system says.
 pub fn open_plain(path: &Path) -> io::Result<File> {
-    plain(rustix::fs::openat(CWD, path, READING, Mode::empty()))
+    open_plain_at(CWD, path)
 }
 
+const LOOKING: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const READING: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
+
+/// Opens the very thing that was looked at: opening a device or a FIFO can have effects.
+fn open_plain_at(folder: impl AsFd, name: impl rustix::path::Arg) -> io::Result<File> {
+    let there = rustix::fs::openat(folder, name, LOOKING, Mode::empty())?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&there)?.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(io::Error::other(NotPlain));
+    }
+    let by_number = format!("/proc/self/fd/{}", there.as_raw_fd());
+    Ok(File::from(rustix::fs::open(
+        by_number,
+        READING,
+        Mode::empty(),
+    )?))
+}
 
 /// Enough to reach what is in a folder: a right to pass through one is not always one to list it.
 pub(super) const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -206,7 +221,7 @@ impl Directory for Folder {
     }
 
     fn open_file(&self, name: &str) -> io::Result<File> {
-        plain(rustix::fs::openat(&self.fd, name, READING, Mode::empty()))
+        open_plain_at(&self.fd, name)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {

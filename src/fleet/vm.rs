@@ -3,6 +3,7 @@
 use super::arch::MOST_VCPUS;
 use super::boot::{Boot, PartialSeed, not_within};
 use super::console::Console;
+use super::cpu::Cpu;
 use super::disk::{Disk, DiskFormat, PartialDisk};
 use super::install::{Install, PartialInstall};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
@@ -61,11 +62,13 @@ map! {
         machine: MachineName { default: "virt", effect: NextBoot, example: "virt" },
         /// How many virtual CPUs the guest has: at most 8 under emulation, and at most 32 with `accel: kvm` on a host
         /// with a GICv3.
-        vcpus: u32 as Vcpus { default: "1", effect: NextBoot, example: "4", also_called: ["cpu", "cores", "smp"] },
+        vcpus: u32 as Vcpus { default: "1", effect: NextBoot, example: "4", also_called: ["cpus", "cores", "smp"] },
+        /// The guest's processor, and the host's CPUs that it may use.
+        cpu: Cpu { absent: "the processor that fits the accelerator, on any CPU of the host", effect: NextBoot, example: "{ pin: 0-3 }" },
         /// How virtio devices are attached. `mmio` works with every armhf kernel. On `pci` a kernel without LPAE, such
         /// as Debian's armmp, finds no disk and no network; armmp-lpae does.
         transport: Option<Transport> {
-            absent: "an existing domain keeps its own; a new armhf VM gets `mmio`", effect: NextBoot, example: "mmio",
+            absent: "an existing domain keeps its own; a new armhf VM gets `mmio`, an arm64 one `pci`", effect: NextBoot, example: "mmio",
         },
         /// The disks, in the order in which the guest numbers them: the first is the system disk, its /dev/vda. Their
         /// identity is their name, so the order of existing entries may change without renaming anything in the guest.
@@ -112,7 +115,7 @@ map! {
     }
     planned ["networks", "shares", "adopt", "was"]
     checks [
-        memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, install_and_seed, install_disk,
+        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, install_and_seed, install_disk,
         stop_timeout,
     ]
 }
@@ -286,6 +289,17 @@ fn vcpu_range(vm: &PartialVm) -> Option<Problem> {
     } else {
         None
     }
+}
+
+fn cpu_model(vm: &PartialVm) -> Option<Problem> {
+    let (accel, cpu) = (vm.accel.as_ref().ok()?, vm.cpu.as_ref().ok()?);
+    let model = cpu.model.as_ref().ok()?.as_ref()?;
+    (accel.value == Accel::Kvm).then(|| {
+        let message = "a guest under KVM has the host's processor, and no model";
+        Problem::new(ProblemKind::CpuModel, &model.range, message)
+            .also(&accel.range, "KVM")
+            .help("leave `cpu.model` out, or set `accel: tcg` to have it emulated")
+    })
 }
 
 fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {

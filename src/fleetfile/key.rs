@@ -55,6 +55,7 @@ pub(crate) enum ValueType {
     /// A name, with placeholders.
     Name,
     Size,
+    Cpus,
     Duration,
     /// An absolute path on the VM's host, with placeholders.
     HostPath,

@@ -6,8 +6,8 @@ use super::readable::Scalar;
 use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
-    Cmdline, DiskName, DiskTarget, FleetName, HostPath, MachineName, Serial, Size, Unacceptable,
-    parse_duration,
+    Cmdline, CpuModel, CpuSet, DiskName, DiskTarget, FleetName, HostPath, MachineName, Serial,
+    Size, Unacceptable, parse_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
 use std::time::Duration;
@@ -176,6 +176,15 @@ name!(MachineName);
 name!(DiskName);
 name!(DiskTarget);
 name!(Serial);
+name!(CpuModel);
+
+impl Scalar for CpuSet {
+    type Value = Self;
+    const TYPE: ValueType = ValueType::Cpus;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        field.parsed("a set of CPUs, as in 0-3", str::parse)
+    }
+}
 
 impl Scalar for HostPath {
     type Value = Self;

@@ -48,6 +48,9 @@ enum StartError {
     Later(LaterFile),
     #[error(transparent)]
     Link(#[from] HandOverError),
+    /// Others can have one of its paths lead elsewhere.
+    #[error(transparent)]
+    Way(OwnFileError),
     #[error(transparent)]
     Own(#[from] OwnFileError),
 }
@@ -98,6 +101,7 @@ impl<'a> Start<'a> {
         let vm = &self.record.vm;
         self.make_run_folders()?;
         write_stamp(self.root, &paths::hook_seen(vm), "")?;
+        share::check_ways(&self.record.boot).map_err(StartError::Way)?;
         if self.is_restored() && is_bootable(self.root, vm) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
@@ -143,7 +147,8 @@ impl<'a> Start<'a> {
             return Ok(());
         }
         write_stamp(self.root, &mark, "")?;
-        Ok(hand_over(self.root, vm, &self.record.boot.share)?)
+        let share = share::open(&self.record.boot)?;
+        Ok(hand_over(self.root, vm, &share)?)
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
@@ -263,7 +268,8 @@ impl<'a> Start<'a> {
             Err(error) => error,
         };
         let why = chain(&error);
-        let falls_back = self.record.phase == Phase::Own && !matches!(error, StartError::NoPair);
+        let can_fall_back = !matches!(error, StartError::NoPair | StartError::Way(_));
+        let falls_back = self.record.phase == Phase::Own && can_fall_back;
         if falls_back && can_boot_unchecked(self.root, vm) {
             self.said
                 .warn(format!("{why}; boots what was staged before"));
@@ -302,6 +308,7 @@ impl<'a> Start<'a> {
             StartError::Later(_) | StartError::Installer(ReceiptError::Later(_)) => {
                 start_again(Some(UPGRADE.to_owned()))
             }
+            StartError::Way(_) => start_again(Some("`armfleet plan` says what to do about it".to_owned())),
             StartError::Own(fault) | StartError::Install(MayNotInstall::Own(fault)) => start_again(fault.remedy()),
             StartError::Link(HandOverError::Own(fault)) => start_again(fault.remedy()),
             _ => start_again(None),

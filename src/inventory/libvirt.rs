@@ -1,6 +1,7 @@
 //! libvirt's capabilities, as far as planning needs them.
 
 use super::raw::RawLibvirt;
+use crate::values::CpuSet;
 use crate::xml::{self, XmlError, child, descend};
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ pub struct Libvirt {
     pub qemu_owner: Option<(u32, u32)>,
     /// The host's memory in bytes, of all NUMA cells; `None` where libvirt does not tell.
     pub memory: Option<u64>,
+    /// The host's CPUs that are online; `None` where libvirt does not tell.
+    pub cpus: Option<CpuSet>,
     /// What it can run, by libvirt's name of the architecture.
     pub guests: BTreeMap<String, GuestSupport>,
 }
@@ -69,6 +72,7 @@ impl Libvirt {
             version: raw.version,
             qemu_owner: qemu_owner(root),
             memory: memory(root),
+            cpus: cpus(root),
             guests,
         })
     }
@@ -98,6 +102,15 @@ fn memory(capabilities: roxmltree::Node<'_, '_>) -> Option<u64> {
     Some(sum).filter(|sum| *sum > 0)
 }
 
+/// The numbers in `<host><topology><cells><cell><cpus><cpu id=…>`.
+fn cpus(capabilities: roxmltree::Node<'_, '_>) -> Option<CpuSet> {
+    let cells = descend(capabilities, &["host", "topology", "cells"])?;
+    let cpus = cells.descendants().filter(|node| node.has_tag_name("cpu"));
+    let numbers = cpus.map(|cpu| cpu.attribute("id")?.parse().ok());
+    let numbers: Vec<u32> = numbers.collect::<Option<_>>()?;
+    (!numbers.is_empty()).then(|| numbers.into_iter().collect())
+}
+
 /// The owner in `<secmodel><model>dac</model><baselabel type='qemu'>+64055:+64055</baselabel>`.
 fn qemu_owner(capabilities: roxmltree::Node<'_, '_>) -> Option<(u32, u32)> {
     let host = child(capabilities, "host")?;
@@ -119,7 +132,7 @@ mod tests {
 
     #[test]
     fn owner_and_machines_come_from_the_capabilities() {
-        let capabilities = "<capabilities><host><topology><cells num='2'><cell id='0'><memory unit='KiB'>1024</memory></cell><cell id='1'><memory unit='KiB'>2048</memory></cell></cells></topology>\
+        let capabilities = "<capabilities><host><topology><cells num='2'><cell id='0'><memory unit='KiB'>1024</memory><cpus num='1'><cpu id='0'/></cpus></cell><cell id='1'><memory unit='KiB'>2048</memory><cpus num='1'><cpu id='2'/></cpus></cell></cells></topology>\
             <secmodel><model>apparmor</model><baselabel type='qemu'>x</baselabel></secmodel>\
             <secmodel><model>dac</model><baselabel type='kvm'>+1:+2</baselabel><baselabel type='qemu'>+64055:+105</baselabel></secmodel></host>\
             <guest><arch name='armv7l'><machine canonical='virt-7.2' maxCpus='512'>virt</machine><machine>virt-7.2</machine><domain type='qemu'/></arch></guest></capabilities>";
@@ -137,5 +150,6 @@ mod tests {
         assert_eq!(arm.most_vcpus.get("virt"), Some(&512));
         assert_eq!(arm.most_vcpus.get("virt-7.2"), None);
         assert_eq!(seen.memory, Some(3 << 20));
+        assert_eq!(seen.cpus.unwrap().to_string(), "0,2");
     }
 }

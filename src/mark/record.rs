@@ -6,6 +6,7 @@
 use super::ids::{CMDLINE, CONSOLE_LOG, DeviceId, PropertyId};
 use crate::fleet::{DesiredState, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
+use crate::trust::End;
 use crate::values::{FleetName, HostPath, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,10 +154,10 @@ pub struct BootRecord {
     pub seed: bool,
     /// Which pair to boot.
     pub wanted: Wanted,
-    /// Whether nobody but root decided about the way of the share, no folder being taken as it is. A version before 0.2 did
-    /// not ask.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub guarded: bool,
+    /// The VM's paths about whose ways nobody but root decided, no folder being taken as it is, and what is at the end of
+    /// each: where others do, the VM does not start. A version before 0.2 did not ask.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ways: BTreeMap<HostPath, End>,
     /// How long a guest may take to say that it has come up; with none, that it runs is enough.
     #[serde(default)]
     pub confirm_within: Option<Duration>,
@@ -268,7 +269,7 @@ mod tests {
                 handover: Handover::Copy,
                 seed: true,
                 wanted: Wanted::Auto,
-                guarded: true,
+                ways: BTreeMap::from([("/srv/armhf-vm-boot".parse().unwrap(), End::Share)]),
                 confirm_within: Some(Duration::from_secs(300)),
             },
             applied_by: Some(AppliedBy {

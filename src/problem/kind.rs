@@ -208,7 +208,7 @@ codes! {
     /// Memory outside of what the guest can have.
     MemoryRange = "memory-range" {
         why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",
-        remedy: "Give from 32MiB to 3GiB.",
+        remedy: "Give from 32MiB to 3GiB, or to an arm64 guest more.",
     }
     /// Memory that is no whole number of MiB.
     MemoryFraction = "memory-fraction" {
@@ -220,9 +220,14 @@ codes! {
         why: "Under emulation the guest's interrupt controller, a GICv2, supports 8 CPUs. A 32-bit ARM kernel supports at most 32.",
         remedy: "Give from 1 to 8, or up to 32 with `accel: kvm` on a host with a GICv3.",
     }
+    /// A model of a processor for a guest that has the host's.
+    CpuModel = "cpu-model" {
+        why: "KVM runs the guest on the host's own processor. QEMU refuses to start with another one, and only when the VM starts.",
+        remedy: "Leave `cpu.model` out, or set `accel: tcg`.",
+    }
     /// A kernel command line longer than the kernel keeps.
     CmdlineLength = "cmdline-length" {
-        why: "A 32-bit ARM kernel keeps 1023 bytes and drops the rest without a message; the dropped part may name the root file system.",
+        why: "A 32-bit ARM kernel keeps 1023 bytes, a 64-bit one 2047, and drops the rest without a message; the dropped part may name the root file system.",
         remedy: "Shorten it: remove parameters that are given twice or that are defaults anyway.",
     }
     /// A path that libvirt, its AppArmor profiles or armfleet itself cannot give to a VM.
@@ -294,6 +299,11 @@ codes! {
     HostVcpus = "host-vcpus" {
         why: "QEMU's machine has a limit of its own. Under KVM the guest gets an interrupt controller that the host can give: a GICv3 supports all CPUs, a GICv2 supports 8.",
         remedy: "Give the VM fewer virtual CPUs; the message says how many are possible.",
+    }
+    /// A pin to CPUs that the host does not have.
+    HostCpus = "host-cpus" {
+        why: "libvirt takes any number when a domain is defined. The VM would not start: its threads cannot be kept on CPUs that are not there, or not online.",
+        remedy: "Give `cpu.pin` CPUs that `virsh capabilities` lists under `<topology>`; the message names them.",
     }
     /// More memory than the host has.
     HostMemory = "host-memory" {

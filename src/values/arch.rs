@@ -12,14 +12,14 @@ pub struct ArchFacts {
     pub word: &'static str,
     /// What other programs call it.
     pub also_called: &'static [&'static str],
-    /// Whether a fleet file may say it; otherwise the word is the language's, and a later version does it.
-    pub is_supported: bool,
     /// libvirt's name (`<os><type arch=…>`).
     pub libvirt: &'static str,
     /// How the devices of a new VM are attached unless the file says.
     pub transport: Transport,
     /// Whether its Debian kernels come with and without LPAE; those without do not reach PCI.
     pub has_lpae_kernels: bool,
+    /// The processor that QEMU emulates unless the file says; none where the default of QEMU's `virt` machine is one for it.
+    pub emulated_cpu: Option<&'static str>,
     /// The most memory of a guest.
     pub memory: Option<Limit<Size>>,
     /// The most virtual CPUs of a guest.
@@ -85,10 +85,10 @@ pub const GICV2_VCPUS: u32 = 8;
 static ARMHF: ArchFacts = ArchFacts {
     word: "armhf",
     also_called: &["armv7l", "armv7", "armel", "arm"],
-    is_supported: true,
     libvirt: "armv7l",
     transport: Transport::Mmio,
     has_lpae_kernels: true,
+    emulated_cpu: None,
     // QEMU's `virt` machine puts RAM at 1 GiB, and a kernel without LPAE, such as Debian's `armmp`, addresses 4 GiB.
     memory: Some(Limit {
         most: Size::from_bytes(3 << 30),
@@ -109,10 +109,11 @@ static ARMHF: ArchFacts = ArchFacts {
 static ARM64: ArchFacts = ArchFacts {
     word: "arm64",
     also_called: &["aarch64"],
-    is_supported: false,
     libvirt: "aarch64",
     transport: Transport::Pci,
     has_lpae_kernels: false,
+    // The default of QEMU's `virt` machine has 32 bits: an arm64 kernel does not boot on it, and says nothing.
+    emulated_cpu: Some("cortex-a57"),
     memory: None,
     vcpus: Limit {
         most: 512,

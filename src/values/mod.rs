@@ -1,6 +1,7 @@
 //! Names, paths, sizes and times, each checked where it enters, and what is known of architectures. They mean nothing of libvirt or YAML.
 
 mod arch;
+mod cpus;
 mod identity;
 mod key;
 mod name;
@@ -10,11 +11,12 @@ mod template;
 mod time;
 
 pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
+pub use cpus::CpuSet;
 pub use identity::domain_uuid;
 pub use key::HostKey;
 pub use name::{
-    Cmdline, DiskName, DiskTarget, FleetName, HostPath, MachineName, Pattern, Serial, Unacceptable,
-    Uuid, VmName,
+    Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, MachineName, Pattern, Serial,
+    Unacceptable, Uuid, VmName,
 };
 pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;

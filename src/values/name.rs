@@ -73,6 +73,10 @@ checked_text!(
     MachineName, check_name
 );
 checked_text!(
+    /// A processor that QEMU emulates (`cortex-a57`).
+    CpuModel, check_name
+);
+checked_text!(
     /// An absolute path on a VM's host: no `.` or `..` component, no doubled or final slash, and none of the characters
     /// that QEMU's command line (`,`), virt-aa-helper (`"`) or a log (control characters) would take amiss.
     HostPath, check_path

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod cpu;
 mod devices;
 mod disks;
 mod memory_backing;
@@ -110,7 +111,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
-            guarded: false,
+            ways: Default::default(),
             confirm_within: None,
         },
         applied_by: None,
@@ -388,7 +389,11 @@ fn kvm_brings_the_hosts_processor_and_takes_the_old_interrupt_controller() {
     let comparison = compared(&kvm, Some(&record(&vm(), applied)), STORED);
     let text = apply_edits(STORED, &comparison.edits).unwrap();
     assert!(
-        text.contains("<domain type='kvm'>") && text.contains("<cpu mode='host-passthrough'/>"),
+        text.contains("<domain type='kvm'>") && text.contains("<cpu mode='host-passthrough'>"),
+        "{text}"
+    );
+    assert!(
+        !text.contains(" match=") && !text.contains("<model fallback"),
         "{text}"
     );
     assert!(

@@ -52,6 +52,9 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
     };
     let optional = vec![
         one_of("accel", &["auto", "kvm", "tcg"]),
+        one_of("arch", &["arm64"]),
+        one_of("cpu.model", &["cortex-a53"]),
+        one_of("cpu.pin", &["0", "0-3,8"]),
         one_of("machine", &["virt", "virt-7.2"]),
         one_of("vcpus", &["1", "2", "8"]),
         one_of("transport", &["mmio", "pci"]),
@@ -77,7 +80,10 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         } else {
             keys.retain(|key, _| !key.starts_with("disks"));
         }
-        keys.insert("arch".to_owned(), "armhf".to_owned());
+        keys.entry("arch".to_owned()).or_insert("armhf".to_owned());
+        if keys.get("accel").is_some_and(|accel| accel == "kvm") {
+            keys.remove("cpu.model");
+        }
         keys.insert("memory".to_owned(), format!("{memory}MiB"));
         keys.insert("boot.cmdline".to_owned(), cmdline);
         keys
@@ -93,7 +99,7 @@ fn what_libvirt_and_others_made_of_a_vm_gives_back_what_still_is_its() {
     assert_eq!(said("disks[1].path"), Some("/srv/armhf-vm.img"));
     assert_eq!(said("disks[1].name"), Some("armhf-vm"));
     let other = STORED
-        .replace("armv7l", "aarch64")
+        .replace("armv7l", "riscv64")
         .replacen("type='virtio-mmio'", "type='pci'", 1)
         .replace("type='raw'", "type='vmdk'")
         .replace("/var/lib/armfleet/vms/armhf-vm/", "/elsewhere/")
@@ -121,9 +127,14 @@ proptest! {
         let vm = vm_with(&keys);
         let (definition, applied) = created(&vm);
         let given = read_back(&vm.name, &definition).unwrap();
+        let is_emulated = applied.rows[&ACCEL] == "qemu";
         let said = Vm {
-            accel: if applied.rows[&ACCEL] == "kvm" { Accel::Kvm } else { Accel::Tcg },
-            transport: vm.transport.or(Some(Transport::Mmio)),
+            accel: if is_emulated { Accel::Tcg } else { Accel::Kvm },
+            cpu: Cpu {
+                model: vm.cpu.model.clone().or_else(|| Some(vm.arch.emulated_cpu?.parse().unwrap())).filter(|_| is_emulated),
+                ..vm.cpu.clone()
+            },
+            transport: vm.transport.or(Some(vm.arch.transport)),
             // A device that is not there gives nothing.
             agent: Some(true).filter(|_| vm.agent != Some(false)),
             rng: Some(true).filter(|_| vm.rng != Some(false)),

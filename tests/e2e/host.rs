@@ -35,6 +35,8 @@ pub(crate) struct GuestFiles {
     pub(crate) first: String,
     /// The version that the guest can install.
     pub(crate) second: String,
+    /// The version of the arm64 kernel.
+    pub(crate) arm64: String,
 }
 
 impl GuestFiles {
@@ -57,10 +59,12 @@ impl GuestFiles {
         let versions = std::fs::read_to_string(folder.join("versions")).unwrap();
         let (first, second) = versions.trim_end().split_once('\n').unwrap();
         let (first, second) = (first.to_owned(), second.to_owned());
+        let arm64 = std::fs::read_to_string(folder.join("arm64/version")).unwrap();
         Self {
             folder,
             first,
             second,
+            arm64: arm64.trim_end().to_owned(),
         }
     }
 
@@ -70,6 +74,11 @@ impl GuestFiles {
 
     pub(crate) fn initrd(&self, version: &str) -> PathBuf {
         self.folder.join(format!("initrd.img-{version}"))
+    }
+
+    /// A file of the arm64 guest: `vmlinuz`, `initrd.img`, or `packages.tar` for an armhf guest under its kernel.
+    pub(crate) fn arm64(&self, file: &str) -> PathBuf {
+        self.folder.join("arm64").join(file)
     }
 }
 

@@ -11,6 +11,7 @@
     clippy::unwrap_used
 )]
 
+mod arm64;
 mod broken_hook;
 mod contract;
 mod devices;
@@ -46,8 +47,11 @@ mod run_state;
 mod sandbox;
 mod secrets;
 mod several_disks;
+mod swapped;
 mod trace;
 mod traced;
 mod trail;
 mod trust;
 mod watch;
+#[path = "../harness/watched.rs"]
+mod watched;

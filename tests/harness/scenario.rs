@@ -115,6 +115,11 @@ enum Event {
     },
     StopLibvirt,
     RestartLibvirt,
+    /// QEMU is upgraded to one whose machine `virt` has this name, and which has not the former one.
+    UpgradeQemu {
+        from: String,
+        to: String,
+    },
 
     /// A file of root's, mode 0644; filled up to the size with zero bytes
     Write {
@@ -307,6 +312,7 @@ impl Event {
             Self::UnreadableDefinition { domain, why } => host.forbid_dump(domain, why).unwrap(),
             Self::StopLibvirt => host.stop_daemon(),
             Self::RestartLibvirt => host.restart_daemon(),
+            Self::UpgradeQemu { from, to } => host.upgrade_qemu(from, to),
 
             Self::Write { path, text, size } => {
                 host.put_file(path, text).unwrap();

@@ -19,5 +19,7 @@ mod race;
 mod shim;
 mod staging;
 mod trial;
+#[path = "../harness/watched.rs"]
+mod watched;
 mod way;
 mod world;

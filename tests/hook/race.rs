@@ -4,25 +4,21 @@
 //! A round observes a share and an image and judges their ways, performs each step that creates, owns or grows at them as one
 //! that was planned before the folder was anyone's, a start's check among them, and runs the hook for a start.
 
+use crate::watched::Watched;
 use crate::world::World;
-use armfleet::hook::Verdict;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::system::SystemHost;
 use armfleet::host::{Executor, Host as _, Inspect as _};
 use armfleet::inventory::{Fact, Look, Query};
 use armfleet::plan::Step;
-use armfleet::trust::Rules;
-use rustix::fs::inotify;
-use rustix::io::Errno;
+use armfleet::trust::{End, Rules};
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -35,7 +31,7 @@ struct Race {
     world: World,
     user: u32,
     outside: PathBuf,
-    events: OwnedFd,
+    watched: Watched,
 }
 
 impl Race {
@@ -56,14 +52,15 @@ impl Race {
         }
         let share = vms.join("b").to_str().unwrap().to_owned();
         world.record.boot.share = share.parse().unwrap();
-        world.record.boot.guarded = true;
+        let share = world.record.boot.share.clone();
+        world.record.boot.ways = BTreeMap::from([(share, End::Share)]);
         world.write_record();
-        let events = watched(&outside);
+        let watched = Watched::new([outside.clone(), outside.join("b"), outside.join("x.img")]);
         Self {
             world,
             user,
             outside,
-            events,
+            watched,
         }
     }
 
@@ -79,7 +76,7 @@ impl Race {
         thread::scope(|scope| {
             scope.spawn(|| self.swap(&over, &swaps));
             // Also where a round fails.
-            let _end = End(&over);
+            let _end = Over(&over);
             for _ in 0..rounds {
                 round(&executor);
             }
@@ -152,39 +149,15 @@ impl Race {
         };
         acts.into_iter().map(step).collect()
     }
-
-    /// What happened outside.
-    fn outside_events(&self) -> Vec<String> {
-        let mut buffer = [MaybeUninit::uninit(); 64 << 10];
-        let mut reader = inotify::Reader::new(&self.events, &mut buffer);
-        let mut seen = Vec::new();
-        loop {
-            match reader.next() {
-                Ok(event) => seen.push(format!("{:?} {:?}", event.events(), event.file_name())),
-                Err(Errno::AGAIN) => return seen,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
 }
 
 /// Ends the swapping.
-struct End<'a>(&'a AtomicBool);
+struct Over<'a>(&'a AtomicBool);
 
-impl Drop for End<'_> {
+impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
-}
-
-fn watched(outside: &Path) -> OwnedFd {
-    use inotify::WatchFlags as W;
-    let events = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
-    let changes = W::OPEN | W::MODIFY | W::ATTRIB | W::CREATE | W::DELETE | W::MOVE;
-    for path in [outside, &outside.join("b"), &outside.join("x.img")] {
-        inotify::add_watch(&events, path, changes).unwrap();
-    }
-    events
 }
 
 fn rules() -> Rules {
@@ -215,13 +188,12 @@ fn nothing_outside_is_touched(rounds: usize) {
                 let error = executor.perform(step).unwrap_err().to_string();
                 assert!(error.starts_with("cannot use "), "{error}");
             }
-            let started = race.world.prepare();
-            assert_eq!(started.verdict, Verdict::Done, "{}", started.text);
-            assert!(started.text.contains("open the share"), "{}", started.text);
+            let refused = race.world.refused();
+            assert!(refused.contains("cannot use "), "{refused}");
         });
         println!("user {user}: {rounds} rounds, {swaps} swaps");
         assert!(swaps > rounds / 10, "{swaps} swaps in {rounds} rounds");
-        let events = race.outside_events();
+        let events = race.watched.events();
         // The racing thread's own attempt to write, which the kernel refuses, opens nothing.
         assert!(events.is_empty(), "{events:?}");
         let x = fs::metadata(race.outside.join("x.img")).unwrap();
@@ -257,5 +229,5 @@ fn a_folder_that_is_taken_as_it_is_leads_outside_in_the_same_race() {
             .calls()
             .remove_file(&format!("{}/y.img", Race::VMS));
     });
-    assert!(!race.outside_events().is_empty());
+    assert!(!race.watched.events().is_empty());
 }

@@ -54,7 +54,7 @@ impl World {
                 handover: Handover::Copy,
                 seed: false,
                 wanted: Wanted::Auto,
-                guarded: false,
+                ways: Default::default(),
                 confirm_within: None,
             },
             applied_by: None,

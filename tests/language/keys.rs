@@ -81,8 +81,8 @@ fn words_that_other_languages_take_for_truth_are_texts() {
 }
 
 /// Keys with texts that may stand there, as they are written again, and when a VM has the key.
-const KEYS: [(&str, &str, When); 36] = [
-    ("arch", "armhf", Always),
+const KEYS: [(&str, &str, When); 38] = [
+    ("arch", "armhf|arm64", Always),
     ("memory", "[1-9][0-9]{2}MiB", Always),
     ("boot.cmdline", "[!-~é][ -~é]{0,200}", Always),
     ("boot.share", PATH, Maybe),
@@ -109,7 +109,9 @@ const KEYS: [(&str, &str, When); 36] = [
     ("disks[0].io", "threads|native|io_uring", Maybe),
     ("disks[0].discard", "unmap|ignore", Maybe),
     ("console.log", PATH, Maybe),
-    ("accel", "auto|kvm|tcg", Maybe),
+    ("accel", "auto|tcg", Maybe),
+    ("cpu.model", NAME, Maybe),
+    ("cpu.pin", "[1-9]|0-[1-9]|0,[2-9]", Maybe),
     ("machine", NAME, Maybe),
     ("vcpus", "[1-8]", Maybe),
     ("memory_backing", "default|hugepages", Maybe),

@@ -19,7 +19,7 @@ pub(super) const SAVES: &str = "/var/lib/libvirt/qemu/save";
 /// The daemon and what it keeps.
 #[derive(Debug, Clone)]
 pub(super) struct Daemon {
-    about: RawLibvirt,
+    pub(super) about: RawLibvirt,
     /// By UUID.
     domains: BTreeMap<String, Domain>,
     /// Whether it saw a hook when it last looked for some.

@@ -167,6 +167,12 @@ impl Memory {
         debug_assert!(written.is_ok());
     }
 
+    /// Another version of QEMU is installed: its own name of the machine `virt` takes the place of the former one's.
+    pub fn upgrade_qemu(&self, former: &str, machine: &str) {
+        let about = &mut self.world().daemon.about;
+        about.capabilities = about.capabilities.replace(former, machine);
+    }
+
     /// Stops libvirt's daemon; its domains run on.
     pub fn stop_daemon(&self) {
         self.world().daemon.runs = false;

@@ -3,6 +3,8 @@
 //! Each is made by [`Pool`] and ends: libvirt locks a domain while one of its hooks runs, has no time limit for that, and
 //! even listing waits for the lock.
 
+mod blocks;
+
 use super::events;
 use super::host_capabilities::Network;
 use super::pool::{Daemon, Places, Pool, Request, limit, spawn};
@@ -250,32 +252,6 @@ impl WriteConnection {
         let call = self.change("power off", uuid, limit::CHANGE);
         self.with(uuid, &call, |domain| {
             domain.destroy_flags(sys::VIR_DOMAIN_DESTROY_GRACEFUL)
-        })
-    }
-
-    /// libvirt's call shrinks a disk as readily as it grows it, so its size is asked right before.
-    pub(super) fn block_resize(
-        &self,
-        uuid: &str,
-        path: &str,
-        from: u64,
-        to: u64,
-    ) -> Result<(), CallError> {
-        let call = self.change(&format!("grow {path} of"), uuid, limit::CHANGE);
-        let path = path.to_owned();
-        let resized = self.with(uuid, &call, move |domain| {
-            // On virtio-mmio libvirt 9.0 does not find it, and says 0.
-            let seen = domain.block_info(&path, 0)?.capacity;
-            if (seen != 0 && seen != from) || to < from {
-                return Ok(Err(seen));
-            }
-            domain.block_resize(&path, to, sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)?;
-            Ok(Ok(()))
-        })?;
-        resized.map_err(|seen| {
-            CallError::other(format!(
-                "it has {seen} bytes and is not grown from {from} to {to}"
-            ))
         })
     }
 

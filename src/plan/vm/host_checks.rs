@@ -4,8 +4,9 @@ use crate::fleet::Accel;
 use crate::inventory::{Domain, GuestSupport};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::problem::HostCheck;
-use crate::values::{GICV2_VCPUS, Size};
+use crate::values::{CpuSet, GICV2_VCPUS, Size};
 use crate::xml;
+use roxmltree::Document;
 
 /// A check that failed: why, and what to do.
 type FailedCheck = (HostCheck, String, String);
@@ -28,13 +29,34 @@ impl VmPlanner<'_> {
                 .or_else(|| self.no_kvm(guest))
                 .or_else(|| self.too_many_vcpus(guest))
                 .or_else(|| self.too_many_for_its_gic(domain?))
-                .or_else(|| self.too_much_memory()),
+                .or_else(|| self.too_much_memory())
+                .or_else(|| self.no_such_cpus()),
         };
         let Some((check, why, remedy)) = failure else {
             return Ok(());
         };
         builder.refuse_on(check, &self.vm.name, why, remedy);
         Err(Blocked)
+    }
+
+    /// Says that an existing domain has a machine that this host's QEMU no longer has: it would not start.
+    pub(super) fn machine_notice(&self, stored: &Document<'_>, builder: &mut PlanBuilder) {
+        let kind = xml::descend(stored.root_element(), &["os", "type"]);
+        let Some(machine) = kind.and_then(|kind| kind.attribute("machine")) else {
+            return;
+        };
+        let guest = self.input.libvirt.guests.get(self.vm.arch.libvirt);
+        let Some(newest) = guest.and_then(|guest| {
+            let is_gone = !guest.machines.contains_key(machine);
+            guest.machines.get("virt").filter(|_| is_gone)
+        }) else {
+            return;
+        };
+        builder.notice(
+            &self.vm.name,
+            format!("its machine {machine} is not one of this host's QEMU; it cannot start"),
+            format!("set machine: {newest}"),
+        );
     }
 
     fn no_machine(&self, guest: &GuestSupport) -> Option<FailedCheck> {
@@ -91,5 +113,13 @@ impl VmPlanner<'_> {
             let why = format!("requests {} of memory; this host has {has}", self.vm.memory);
             (HostCheck::HostMemory, why, "give it less memory".to_owned())
         })
+    }
+
+    fn no_such_cpus(&self) -> Option<FailedCheck> {
+        let (pin, has) = (self.vm.cpu.pin.as_ref()?, self.input.libvirt.cpus.as_ref()?);
+        let missing: CpuSet = pin.difference(has)?;
+        let why = format!("is pinned to CPUs {pin} of the host; {missing} are not online");
+        let remedy = format!("set cpu.pin to some of {has}");
+        Some((HostCheck::HostCpus, why, remedy))
     }
 }

@@ -185,8 +185,12 @@ impl VmPlanner<'_> {
         compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
         let guarded = &record.applied.guarded;
         compared.applied.guarded.clone_from(guarded);
-        // Only that it is taken as it is from now on must the hook be told.
-        compared.boot.guarded &= record.boot.guarded;
+        // Only that one is taken as it is from now on must the hook be told.
+        let known = &record.boot.ways;
+        compared
+            .boot
+            .ways
+            .retain(|path, _| known.contains_key(path));
         compared.cmdline_digest.clone_from(&record.cmdline_digest);
         for (id, device) in &mut compared.applied.devices {
             let Some(recorded) = record.applied.devices.get(id) else {

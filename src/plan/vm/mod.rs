@@ -33,8 +33,9 @@ use crate::fleet::{DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{Applied, BootRecord, Phase, Record, Wanted};
 use crate::paths;
+use crate::trust::End;
 use crate::values::{HostPath, Transport, Uuid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn plan(
     input: &PlanInput<'_>,
@@ -157,6 +158,7 @@ impl VmPlanner<'_> {
         lpae::notice(self.input.inventory, self.vm, stored, builder);
         self.handover_notice(remembered.record, builder);
         if let Some(domain) = domain {
+            self.machine_notice(&definitions.stored, builder);
             boot::notices(self.input, self.vm, builder);
             self.not_compared(builder);
             self.notices(domain, &comparison, &pending, builder);
@@ -394,7 +396,7 @@ impl VmPlanner<'_> {
             protect: vm.protect,
             phase: self.phase.clone(),
             boot: BootRecord {
-                guarded: self.is_guarded(&share),
+                ways: self.ways_kept(&share, remembered.record, comparison),
                 share,
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
@@ -465,6 +467,20 @@ impl VmPlanner<'_> {
             let what = format!("its cmdline was compared without the value of {{env.{name}}}");
             builder.notice(&self.vm.name, what, "that is not set here");
         }
+    }
+
+    /// The ways that the hook is to judge: also of disks that left the file and stay in the domain.
+    fn ways_kept(
+        &self,
+        share: &HostPath,
+        record: Option<&Record>,
+        comparison: &Comparison,
+    ) -> BTreeMap<HostPath, End> {
+        let known = record.filter(|_| comparison.keeps(&DISK));
+        let known = known
+            .into_iter()
+            .flat_map(|record| record.boot.ways.clone());
+        known.chain(self.sound_ways(share)).collect()
     }
 
     /// The share that the hook is to read: one that was moved outside armfleet is not replaced.

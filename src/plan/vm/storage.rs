@@ -23,6 +23,15 @@ pub(in crate::plan) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
     })
 }
 
+/// The command that makes an empty image.
+fn by_hand(format: DiskFormat, path: &HostPath, size: Size) -> String {
+    let bytes = size.bytes();
+    match format {
+        DiskFormat::Raw => format!("truncate -s {bytes} {path}"),
+        DiskFormat::Qcow2 => format!("qemu-img create -f qcow2 {path} {bytes}"),
+    }
+}
+
 impl VmPlanner<'_> {
     pub(super) fn share(
         &self,
@@ -121,7 +130,6 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<Option<StepId>, Blocked> {
         let (name, path) = (&self.vm.name, &disk.path);
-        let id = StepId::new("disk", format_args!("{name}/{}", disk.name));
         let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
@@ -129,8 +137,8 @@ impl VmPlanner<'_> {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
                     let accepted = self.acceptance(path, record);
                     let anew = disk.size.map(|size| {
-                        let bytes = size.bytes();
-                        format!(", or begin anew: truncate -s {bytes} {path}; {accepted}")
+                        let made = by_hand(disk.format, path, size);
+                        format!(", or begin anew: {made}; {accepted}")
                     });
                     let anew = anew.unwrap_or_default();
                     let remedy = format!("restore it and armfleet apply --accept {name}{anew}");
@@ -155,7 +163,7 @@ impl VmPlanner<'_> {
                     format: disk.format,
                 };
                 return Ok(Some(builder.step(
-                    id,
+                    self.disk_step(disk),
                     Some(name),
                     "new and empty",
                     &[],
@@ -180,6 +188,22 @@ impl VmPlanner<'_> {
         if file.blank == Some(true) {
             self.may_begin_anew(&DISK, path, record, builder)?;
         }
+        self.growth(disk, file, domain, builder)
+    }
+
+    fn disk_step(&self, disk: &Disk) -> StepId {
+        StepId::new("disk", format_args!("{}/{}", self.vm.name, disk.name))
+    }
+
+    /// Grows an image that is smaller than wanted.
+    fn growth(
+        &self,
+        disk: &Disk,
+        file: &RawFile,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<Option<StepId>, Blocked> {
+        let (name, path) = (&self.vm.name, &disk.path);
         let qcow2 = match disk.format {
             DiskFormat::Raw => None,
             DiskFormat::Qcow2 => Some(self.qcow2(path, file, builder)?),
@@ -212,7 +236,7 @@ impl VmPlanner<'_> {
             running,
         };
         Ok(Some(builder.step(
-            id,
+            self.disk_step(disk),
             Some(name),
             format!("it has {from}"),
             &[],

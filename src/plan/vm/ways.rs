@@ -13,7 +13,7 @@ use crate::plan::step::{Act, Step};
 use crate::problem::HostCheck;
 use crate::trust::{End, Flaw, Rules, Verdict, Ways, Weakness};
 use crate::values::HostPath;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks the ways to armfleet's own folders and to libvirt's hooks, without which nothing can be started.
 pub(in crate::plan) fn of_host(input: &PlanInput<'_>, hook: &mut Hook, builder: &mut PlanBuilder) {
@@ -45,7 +45,7 @@ impl VmPlanner<'_> {
         let mut unseen = false;
         for (what, path, end) in self.places() {
             match self.input.inventory.judged(path.as_str(), end, &rules) {
-                Verdict::Sound(allowed) => note_equals(&allowed, builder),
+                Verdict::Sound(allowed) => note_allowed(&allowed, &rules, builder),
                 Verdict::Unseen(_, Unseen::NotObserved) => {}
                 Verdict::Unseen(at, Unseen::Unreadable(why)) => {
                     builder.unknown(&self.vm.name, format!("{at} could not be read: {why}"));
@@ -108,25 +108,27 @@ impl VmPlanner<'_> {
         share.into_iter().chain(disks).chain(log).collect()
     }
 
-    /// Whether only root can change where a share's path leads, without any folder that is trusted.
-    pub(super) fn is_guarded(&self, share: &HostPath) -> bool {
+    /// The paths whose ways only root decides about, without any folder that is trusted, with this share.
+    pub(super) fn sound_ways(&self, share: &HostPath) -> BTreeMap<HostPath, End> {
         let rules = self.input.inventory.way_rules([]);
-        let verdict = self
-            .input
-            .inventory
-            .judged(share.as_str(), End::Share, &rules);
-        matches!(verdict, Verdict::Sound(_))
+        let places = self.places().into_iter().map(|(_, path, end)| (path, end));
+        let places = places.filter(|(_, end)| *end != End::Share);
+        let places = places.chain([(share, End::Share)]);
+        let sound = places.filter(|(path, end)| self.is_sound(path, *end, &rules));
+        sound.map(|(path, end)| (path.clone(), end)).collect()
     }
 
     /// Puts into a record the paths whose ways are sound.
     pub(super) fn note_guarded(&self, applied: &mut Applied) {
         let rules = rules(self.input);
         let places = self.places().into_iter();
-        let sound = places.filter(|(_, path, end)| {
-            let verdict = self.input.inventory.judged(path.as_str(), *end, &rules);
-            matches!(verdict, Verdict::Sound(_))
-        });
+        let sound = places.filter(|(_, path, end)| self.is_sound(path, *end, &rules));
         applied.guarded = sound.map(|(_, path, _)| path.clone()).collect();
+    }
+
+    fn is_sound(&self, path: &HostPath, end: End, rules: &Rules) -> bool {
+        let verdict = self.input.inventory.judged(path.as_str(), end, rules);
+        matches!(verdict, Verdict::Sound(_))
     }
 }
 
@@ -159,13 +161,16 @@ fn applied_unguarded(record: Option<&Record>, path: &HostPath) -> bool {
     })
 }
 
-fn note_equals(allowed: &[(String, u32)], builder: &mut PlanBuilder) {
+fn note_allowed(allowed: &[(String, u32)], rules: &Rules, builder: &mut PlanBuilder) {
     for (folder, gid) in allowed {
         let what = format!("group {gid} can replace what is in it");
         let about = About::Path(folder.clone());
         let mut notices = builder.notices.iter();
         if !notices.any(|notice| notice.subject == about && notice.what == what) {
-            let outlook = "allowed: libvirt's socket makes its members root's equals";
+            let outlook = match rules.equals.contains(gid) {
+                true => "allowed: libvirt's socket makes its members root's equals",
+                false => "allowed: its members write all of the host's logs",
+            };
             builder.notice(about, what, outlook);
         }
     }

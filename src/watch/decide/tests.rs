@@ -26,7 +26,7 @@ pub(in crate::watch) fn record() -> Record {
             handover: Handover::Copy,
             seed: false,
             wanted: Wanted::Auto,
-            guarded: false,
+            ways: Default::default(),
             confirm_within: None,
         },
         applied_by: None,

@@ -30,14 +30,14 @@ pub(in super::super) fn file_systems(root: &Root) -> Result<FileSystems, CallErr
     Ok(known.collect())
 }
 
-/// The mounts of a part of a file system of which a larger part is mounted elsewhere, each with where it is there.
+/// The mounts of a part of a file system of which a larger part is mounted elsewhere, each with where it is in the largest.
 pub(in super::super) fn binds(root: &Root) -> Result<Binds, CallError> {
     let mounts = listed(root)?;
     let binds = mounts.iter().filter_map(|mount| {
         let around = mounts
             .iter()
             .filter_map(|other| Some((other, other.rest_of(mount)?)));
-        let (other, rest) = around.max_by_key(|(other, _)| other.root.len())?;
+        let (other, rest) = around.min_by_key(|(other, _)| other.root.len())?;
         let source = format!("{}/{rest}", other.point.trim_end_matches('/'));
         Some((mount.point.clone(), source))
     });
@@ -160,10 +160,13 @@ mod tests {
         fs::create_dir_all(folder.path().join("proc/self")).unwrap();
         let mounts = "1 0 254:1 / / rw - ext4 /dev/a rw\n2 1 254:1 /srv/o/b /srv/vm rw - ext4 /dev/a rw\n\
             3 1 254:2 / /data rw - xfs /dev/b rw\n4 1 254:2 /x /x rw - xfs /dev/b rw\n5 1 254:2 /x /again rw - xfs /dev/b rw\n\
+            8 1 254:1 /srv/o /o rw - ext4 /dev/a rw\n9 1 254:1 /srv/o/b/c /c rw - ext4 /dev/a rw\n\
             6 1 0:9 /@srv /btrfs rw - btrfs /dev/c rw\n7 1 0:9 /@ /sub rw - btrfs /dev/c rw\n";
         fs::write(root.below(MOUNTS), mounts).unwrap();
         let expected = [
             ("/srv/vm", "/srv/o/b"),
+            ("/o", "/srv/o"),
+            ("/c", "/srv/o/b/c"),
             ("/x", "/data/x"),
             ("/again", "/data/x"),
         ];
