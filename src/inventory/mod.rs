@@ -3,6 +3,7 @@
 //! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
 //! keeps fields, digests and raw text, and no trees.
 
+mod bits32;
 mod claims;
 mod facts;
 mod image;
@@ -14,6 +15,7 @@ mod raw;
 mod redaction;
 mod way;
 
+pub use bits32::Kvm;
 pub use claims::claims;
 pub use facts::{Facts, SeenFact};
 pub use image::{LOG_HEAD_LENGTH, begins_as};
@@ -22,8 +24,8 @@ pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile,
-    RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
+    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDomain, RawEntry,
+    RawFile, RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;

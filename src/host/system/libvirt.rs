@@ -3,6 +3,7 @@
 //! Each is made by [`Pool`] and ends: libvirt locks a domain while one of its hooks runs, has no time limit for that, and
 //! even listing waits for the lock.
 
+use super::bits32::bits32;
 use super::events;
 use super::host_capabilities::Network;
 use super::pool::{Daemon, Places, Pool, Request, limit, spawn};
@@ -56,6 +57,7 @@ impl ReadConnection {
             Ok(RawLibvirt {
                 version: connect.lib_version()?,
                 capabilities: connect.capabilities()?,
+                bits32: bits32(),
             })
         })
     }
