@@ -8,7 +8,7 @@ use crate::boot::FileNote;
 use crate::files::{Deadline, Folder, OpenFile as _, OwnFileError, Root, Share, copy};
 use crate::paths;
 use crate::staging::{Generations, files};
-use crate::values::{HostPath, VmName};
+use crate::values::VmName;
 use std::fs::File;
 use std::io;
 
@@ -29,11 +29,10 @@ pub(super) enum HandOverError {
     Own(#[from] OwnFileError),
 }
 
-/// Gives the pair that is staged for a VM its names inside this share.
-pub(super) fn hand_over(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), HandOverError> {
+/// Gives the pair that is staged for a VM its names inside its share.
+pub(super) fn hand_over(root: &Root, vm: &VmName, share: &Share) -> Result<(), HandOverError> {
     let generations = open_generations(root, vm)?;
-    let share = share::open_named(share)?;
-    place(&generations, &share, Deadline::after(STAGING_TIME))
+    place(&generations, share, Deadline::after(STAGING_TIME))
 }
 
 /// Gives the pair that `current` names the recipe's names, each by a rename.

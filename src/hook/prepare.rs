@@ -1,9 +1,10 @@
 //! What happens before a VM starts: whether it is ours, and what libvirt is told.
 
 use super::domain::Starting;
-use super::linked::hand_over;
+use super::linked::{HandOverError, hand_over};
 use super::open::can_boot_unchecked;
 use super::outcome::Outcome;
+use super::share;
 use super::start::{Start, start_again};
 use crate::files::{OwnFileError, Root, chain, read_own};
 use crate::format::{FormatError, UPGRADE};
@@ -72,7 +73,10 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordE
     let linked = || {
         let share = starting.linked_share();
         matches!(fault, RecordError::Later(_))
-            && share.is_some_and(|share| hand_over(root, vm, &share).is_ok())
+            && share.is_some_and(|share| {
+                let share = share::open_named(&share).map_err(HandOverError::from);
+                share.and_then(|share| hand_over(root, vm, &share)).is_ok()
+            })
     };
     if !starting.claims_to_be(vm) || can_boot_unchecked(root, vm) || linked() {
         return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);

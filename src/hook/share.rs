@@ -14,19 +14,28 @@ use std::path::Path;
 /// Opens a VM's share. Where the last apply found that only root can change where its path leads, that must still hold:
 /// another VM's QEMU could have moved the share into the place of another folder.
 pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
-    let path = Path::new(boot.share.as_str());
+    open_at(&boot.share, boot.ways.contains_key(&boot.share))
+}
+
+/// Opens the share that a domain's definition names, with nothing known but that.
+pub(super) fn open_named(path: &HostPath) -> Result<Share, OwnFileError> {
+    open_at(path, true)
+}
+
+fn open_at(path: &HostPath, guarded: bool) -> Result<Share, OwnFileError> {
+    let named = Path::new(path.as_str());
     let open = || {
         let root = Root::host();
-        let place = match boot.ways.contains_key(&boot.share) {
-            true => root.way(boot.share.as_str(), End::Share, &rules(&root))?,
-            false => boot.share.to_string(),
+        let place = match guarded {
+            true => root.way(path.as_str(), End::Share, &rules(&root))?,
+            false => path.to_string(),
         };
         match Share::open(Path::new(&place)) {
-            Err(_) if path.is_symlink() => Err(io::Error::other(LinkInTheWay(path.into()))),
+            Err(_) if named.is_symlink() => Err(io::Error::other(LinkInTheWay(named.into()))),
             opened => opened,
         }
     };
-    open().map_err(OwnFileError::new("open the share", path))
+    open().map_err(OwnFileError::new("open the share", named))
 }
 
 /// Goes the ways of a VM's paths, which libvirt is about to open and to give to QEMU by name.
@@ -48,12 +57,6 @@ fn rules(root: &Root) -> Rules {
         equals: open.map(|stat| stat.gid()).collect(),
         ..Rules::default()
     }
-}
-
-/// Opens the share that a domain's definition names, with nothing known but that.
-pub(super) fn open_named(path: &HostPath) -> Result<Share, OwnFileError> {
-    let path = Path::new(path.as_str());
-    Share::open(path).map_err(OwnFileError::new("open the share", path))
 }
 
 /// Opens a file of the share by what a note says is its name.

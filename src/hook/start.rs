@@ -147,7 +147,8 @@ impl<'a> Start<'a> {
             return Ok(());
         }
         write_stamp(self.root, &mark, "")?;
-        Ok(hand_over(self.root, vm, &self.record.boot.share)?)
+        let share = share::open(&self.record.boot)?;
+        Ok(hand_over(self.root, vm, &share)?)
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.

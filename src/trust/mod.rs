@@ -74,7 +74,19 @@ pub struct Ways {
 const LIBVIRTS: [&str; 3] = ["/run/libvirt", "/var/log/libvirt", "/var/log/libvirt/qemu"];
 const LIBVIRTS_STATE: &str = "/var/lib/libvirt";
 
+/// The system's log folder. Ubuntu lets the group of its syslog daemon write there, without which it could not log.
+const SYSTEM_LOGS: &str = "/var/log";
+/// Groups below this number are the system's own (Debian policy, section 9.2.2).
+const FIRST_USERS_GROUP: u32 = 1000;
+
 impl Rules {
+    /// Whether a group may write in this folder: it is root's equal, or writes all of the host's logs.
+    fn allows(&self, folder: &str, gid: u32) -> bool {
+        let is_qemus = self.qemu.is_some_and(|(_, group)| group == gid);
+        let logs = folder == SYSTEM_LOGS && gid < FIRST_USERS_GROUP && !is_qemus;
+        logs || self.equals.contains(&gid)
+    }
+
     /// Whether nothing is asked about who writes in this folder.
     fn exempts(&self, folder: &str) -> bool {
         let below = |above: &str| {

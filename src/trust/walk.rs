@@ -63,7 +63,7 @@ pub struct Walk<'r> {
 /// What a whole walk came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<U> {
-    /// Nobody but root decides where the path leads, and these groups, which are root's equals, in these folders.
+    /// Nobody but root decides where the path leads, and these groups in these folders, where they are allowed to.
     Sound(Vec<(String, u32)>),
     /// Others do.
     Flawed(Vec<Flaw>),
@@ -225,12 +225,12 @@ impl<'r> Walk<'r> {
             .filter(|_| is_last && self.end.becomes_qemus());
         let sticky = above.mode & STICKY != 0 && above.uid == 0;
         let writers = above.writers_of(stop, gets.map(|(uid, _)| uid));
-        let is_equal = |writer: &Writer| match writer {
-            Writer::Group(gid) => self.rules.equals.contains(gid),
+        let is_allowed = |writer: &Writer| match writer {
+            Writer::Group(gid) => self.rules.allows(&folder, *gid),
             _ => false,
         };
-        let (equals, writers): (Vec<_>, Vec<_>) = writers.into_iter().partition(is_equal);
-        for writer in equals {
+        let (allowed, writers): (Vec<_>, Vec<_>) = writers.into_iter().partition(is_allowed);
+        for writer in allowed {
             if let Writer::Group(gid) = writer
                 && !self.allowed.contains(&(folder.clone(), gid))
             {

@@ -15,7 +15,7 @@ type Host = (&'static str, &'static str, &'static str, &'static str);
 const SOCKET: &str = "/run/libvirt/libvirt-sock socket 0:113 660, ";
 
 #[rustfmt::skip]
-const ORDINARY: [Host; 30] = [
+const ORDINARY: [Host; 31] = [
     // The host, what it is, what the VM has, and what the plan says of it.
     ("Debian as installed", "", "", ""),
     ("a folder of root's own", "/srv/vms 0:0 755", "share=/srv/vms/b disk=/srv/vms/x.img", ""),
@@ -38,6 +38,8 @@ const ORDINARY: [Host; 30] = [
     ("an image restored as a user", "/srv/vm.img file 1000:1000", "", ""),
     ("an image that QEMU had", "/srv/vm.img file 64055:64055", "", ""),
     ("a log of before", "/var/log/vm.log file 0:0", "log=/var/log/vm.log", ""),
+    ("Ubuntu's log folder", "/var/log 0:111 775", "log=/var/log/vm.log",
+        "~ /var/log: group 111 can replace what is in it (allowed: its members write all of the host's logs)"),
     ("root's folder in /tmp", "/tmp 0:0 1777, /tmp/vms 0:0 755", "disk=/tmp/vms/x.img share=/tmp/vms/b", ""),
     ("root's log in everyone's folder", "/var/log/vms 0:0 1777, /var/log/vms/vm.log file 0:0", "log=/var/log/vms/vm.log", ""),
     ("a pair that CI built as another user", "/home/ci 1000:1000 755, /home/ci/k file 1000:1000, /home/ci/i file 1000:1000",
@@ -56,7 +58,7 @@ const ORDINARY: [Host; 30] = [
 ];
 
 #[rustfmt::skip]
-const HOSTILE: [Host; 24] = [
+const HOSTILE: [Host; 26] = [
     ("a user's home", "/home/me 1000:1000 755", "disk=/home/me/x.img",
         "! vm: its disk /home/me/x.img can be swapped: user 1000 can replace what is in /home/me [writable-folder] -> \
          chown root: /home/me; chmod go-w /home/me, or in the fleet file, hosts: { local: { trust: [/home/me] } }"),
@@ -73,6 +75,13 @@ const HOSTILE: [Host; 24] = [
         "! vm: its disk /home/me/vms/x.img can be swapped: user 1000 can replace what is in /home/me; user 1000 can replace what \
          is in /home/me/vms [writable-folder] -> chown root: /home/me /home/me/vms; chmod go-w /home/me /home/me/vms, or in the \
          fleet file, hosts: { local: { trust: [/home/me, /home/me/vms] } }"),
+    ("the log folder of a group of users", "/var/log 0:1000 775", "log=/var/log/vm.log",
+        "! vm: its console log /var/log/vm.log can be swapped: group 1000 can replace what is in /var/log [writable-folder] -> \
+         chown root: /var/log; chmod go-w /var/log, or in the fleet file, hosts: { local: { trust: [/var/log] } }"),
+    ("a log folder of the syslog daemon's", "/var/log/vms 0:111 775", "log=/var/log/vms/vm.log",
+        "! vm: its console log /var/log/vms/vm.log can be swapped: group 111 can replace what is in /var/log/vms \
+         [writable-folder] -> chown root: /var/log/vms; chmod go-w /var/log/vms, or in the fleet file, \
+         hosts: { local: { trust: [/var/log/vms] } }"),
     ("a group's folder", "/srv/vms 0:50 2775", "disk=/srv/vms/x.img",
         "! vm: its disk /srv/vms/x.img can be swapped: group 50 can replace what is in /srv/vms [writable-folder] -> \
          chown root: /srv/vms; chmod go-w /srv/vms, or in the fleet file, hosts: { local: { trust: [/srv/vms] } }"),

@@ -6,6 +6,7 @@ use armfleet::hook::{Outcome, Verdict};
 use armfleet::mark::Phase;
 use armfleet::paths;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 const OLD: &str = "6.1.0-48-armmp";
@@ -109,6 +110,16 @@ fn without_anything_staged_the_start_fails_and_says_what_to_do() {
             "{text}"
         );
     }
+}
+
+/// Whether the folder was taken as it is, only the record could say.
+#[test]
+fn a_linked_vm_of_a_later_record_does_not_start_where_its_share_can_be_swapped() {
+    let world = upgraded(Handover::Link);
+    make_later(&world.path(paths::record));
+    assert_eq!(world.prepare().verdict, Verdict::Done);
+    chown(world.outside(""), Some(1000), None).unwrap();
+    world.refused();
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl VmPlanner<'_> {
         let mut unseen = false;
         for (what, path, end) in self.places() {
             match self.input.inventory.judged(path.as_str(), end, &rules) {
-                Verdict::Sound(allowed) => note_equals(&allowed, builder),
+                Verdict::Sound(allowed) => note_allowed(&allowed, &rules, builder),
                 Verdict::Unseen(_, Unseen::NotObserved) => {}
                 Verdict::Unseen(at, Unseen::Unreadable(why)) => {
                     builder.unknown(&self.vm.name, format!("{at} could not be read: {why}"));
@@ -161,13 +161,16 @@ fn applied_unguarded(record: Option<&Record>, path: &HostPath) -> bool {
     })
 }
 
-fn note_equals(allowed: &[(String, u32)], builder: &mut PlanBuilder) {
+fn note_allowed(allowed: &[(String, u32)], rules: &Rules, builder: &mut PlanBuilder) {
     for (folder, gid) in allowed {
         let what = format!("group {gid} can replace what is in it");
         let about = About::Path(folder.clone());
         let mut notices = builder.notices.iter();
         if !notices.any(|notice| notice.subject == about && notice.what == what) {
-            let outlook = "allowed: libvirt's socket makes its members root's equals";
+            let outlook = match rules.equals.contains(gid) {
+                true => "allowed: libvirt's socket makes its members root's equals",
+                false => "allowed: its members write all of the host's logs",
+            };
             builder.notice(about, what, outlook);
         }
     }
