@@ -15,7 +15,7 @@
 mod harness;
 
 use armfleet::problem::HostCheck;
-use armfleet::report::{Paint, PlanReport, render_diffs};
+use armfleet::report::{Paint, PlanReport, StatusReport, render_diffs, render_status};
 use harness::applied::see;
 use harness::case::Case;
 use harness::{plan, spec, text};
@@ -53,6 +53,38 @@ fn every_check_of_a_host_has_a_case() {
         .collect();
     for check in HostCheck::ALL {
         assert!(plans.contains(&format!("[{check}]")), "no case for {check}");
+    }
+}
+
+#[test]
+fn status_says_what_a_host_does_with_guests_of_32_bits() {
+    for (case, line) in [
+        ("new", None),
+        ("bits32-kernels", Some("kernels and programs run under KVM")),
+        (
+            "bits32-programs",
+            Some(
+                "programs run under KVM, kernels do not: the processor has no 32-bit mode for them",
+            ),
+        ),
+        (
+            "bits32-none",
+            Some("nothing runs under KVM: the processor has no 32-bit mode"),
+        ),
+        (
+            "bits32-not-seen",
+            Some("not known, since KVM could not be asked (/dev/kvm: Permission denied)"),
+        ),
+    ] {
+        let case = Case::new(case);
+        let (host, spec) = (case.host(), spec(&case.fleet));
+        let vms: Vec<_> = spec.vms.values().collect();
+        let report = StatusReport::new(&vms, &case.plan(&host), &see(&spec, &host));
+        let status = render_status(&report, Paint::Plain);
+        let told = status
+            .lines()
+            .find_map(|told| told.strip_prefix("i guests of 32 bits: "));
+        assert_eq!(told, line, "{status}");
     }
 }
 

@@ -152,6 +152,7 @@ mod tests {
         let libvirt = RawLibvirt {
             version: 9_000_000,
             capabilities: capabilities.to_owned(),
+            bits32: None,
         };
         let seen = Libvirt::read(&libvirt).unwrap();
         let networks = vec![

@@ -17,6 +17,7 @@
 use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
 use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
+use crate::inventory::Kvm;
 use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
 use crate::values::{Arch, CpuModel};
@@ -269,11 +270,9 @@ fn want_accel(input: &RowInput<'_>) -> Want {
 
 /// libvirt's type of the domain as wanted: an existing one keeps its own unless the file says.
 fn executed_by<'a>(input: &RowInput<'a>) -> &'a str {
-    let guest = input.libvirt.guests.get(input.vm.arch.libvirt);
-    let has_kvm = guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == KVM));
     match input.vm.accel {
         Accel::Auto if !input.new => input.executed_by.unwrap_or(QEMU),
-        Accel::Auto if has_kvm => KVM,
+        Accel::Auto if input.libvirt.kvm(input.vm.arch) == Kvm::Runs => KVM,
         Accel::Kvm => KVM,
         Accel::Auto | Accel::Tcg => QEMU,
     }

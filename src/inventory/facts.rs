@@ -60,7 +60,13 @@ impl Inventory {
         properties: fn(&str) -> BTreeMap<String, String>,
     ) -> Facts {
         let libvirt = self.libvirt.as_ref();
-        let libvirt = seen(libvirt.map(|libvirt| SeenFact::of(libvirt.version_text())));
+        let libvirt = seen(libvirt.map(|libvirt| {
+            let fact = SeenFact::of(libvirt.version_text());
+            match libvirt.bits32_words() {
+                Some(words) => fact.value("guests of 32 bits", words),
+                None => fact,
+            }
+        }));
         let mut facts = Facts::from([("libvirt".to_owned(), libvirt)]);
         let paths = self.paths.iter();
         facts.extend(paths.map(|(path, fact)| (path.clone(), seen(fact.as_ref().map(file)))));

@@ -1,6 +1,6 @@
 //! libvirt's capabilities, as far as planning needs them.
 
-use super::raw::RawLibvirt;
+use super::raw::{RawBits32, RawLibvirt};
 use crate::values::CpuSet;
 use crate::xml::{self, XmlError, child, descend};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ pub struct Libvirt {
     pub memory: Option<u64>,
     /// The host's CPUs that are online; `None` where libvirt does not tell.
     pub cpus: Option<CpuSet>,
+    /// What an arm64 host does with guests of 32 bits; `None` where that was not asked.
+    pub bits32: Option<RawBits32>,
     /// What it can run, by libvirt's name of the architecture.
     pub guests: BTreeMap<String, GuestSupport>,
 }
@@ -73,6 +75,7 @@ impl Libvirt {
             qemu_owner: qemu_owner(root),
             memory: memory(root),
             cpus: cpus(root),
+            bits32: raw.bits32.clone(),
             guests,
         })
     }
@@ -139,6 +142,7 @@ mod tests {
         let seen = Libvirt::read(&RawLibvirt {
             version: 9_000_000,
             capabilities: capabilities.to_owned(),
+            bits32: None,
         })
         .unwrap();
         assert_eq!(seen.qemu_owner, Some((64055, 105)));

@@ -3,6 +3,7 @@
 //! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
 //! keeps fields, digests and raw text, and no trees.
 
+mod bits32;
 mod claims;
 mod facts;
 mod image;
@@ -15,6 +16,7 @@ mod raw;
 mod redaction;
 mod way;
 
+pub use bits32::Kvm;
 pub use claims::claims;
 pub use facts::{Facts, SeenFact};
 pub use image::{LOG_HEAD_LENGTH, begins_as};
@@ -24,8 +26,8 @@ pub use lifecycle::{Pause, RunState};
 pub use qcow2::{Qcow2, new_qcow2};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawDomain, RawEntry, RawFile,
-    RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
+    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDomain, RawEntry,
+    RawFile, RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;

@@ -150,13 +150,25 @@ pub struct RawInventory {
     pub binds: Binds,
 }
 
-/// What libvirt says of itself and the host.
+/// What libvirt says of itself and the host, and what it does not know of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawLibvirt {
     /// As `virConnectGetLibVersion` has it: major × 1,000,000 + minor × 1,000 + release.
     pub version: u32,
     /// `virConnectGetCapabilities`.
     pub capabilities: String,
+    /// What an arm64 host does with guests of 32 bits; absent of other hosts, and of those that an earlier version saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits32: Option<RawBits32>,
+}
+
+/// What an arm64 host's processor does with 32 bits, as those say who know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawBits32 {
+    /// Whether KVM runs kernels of 32 bits: `KVM_CAP_ARM_EL1_32BIT`.
+    pub kernels: Fact<bool>,
+    /// Whether the host runs programs of 32 bits: `personality(PER_LINUX32)`, as lscpu asks.
+    pub programs: Fact<bool>,
 }
 
 /// One domain.

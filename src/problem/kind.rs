@@ -292,8 +292,8 @@ codes! {
     }
     /// The host has no KVM for such guests.
     NoKvm = "no-kvm" {
-        why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers lack it, and on other hosts ARM guests are always emulated.",
-        remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated.",
+        why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers have it for programs and not for kernels, some not at all, though libvirt offers KVM for such guests on each; KVM itself is asked. On other hosts ARM guests are always emulated.",
+        remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated. A guest with an arm64 kernel runs under KVM on every arm64 host.",
     }
     /// More virtual CPUs than the machine or the host's interrupt controller serves.
     HostVcpus = "host-vcpus" {

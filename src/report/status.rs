@@ -24,6 +24,8 @@ pub struct StatusReport {
     pub host: String,
     /// The VMs.
     pub vms: Vec<VmStatus>,
+    /// What the host does with guests of 32 bits, in words; null where it is no arm64 host, or no VM has 32 bits.
+    pub bits32: Option<String>,
     /// Whether armfleet watch is at work; null where no VM relies on it.
     pub watcher: Option<WatcherStatus>,
 }
@@ -119,6 +121,7 @@ impl StatusReport {
                 .iter()
                 .map(|vm| VmStatus::new(vm, plan, inventory))
                 .collect(),
+            bits32: bits32(vms, inventory),
             watcher: WatcherStatus::new(vms, inventory),
         }
     }
@@ -202,6 +205,12 @@ impl VmStatus {
     }
 }
 
+fn bits32(vms: &[&Vm], inventory: &Inventory) -> Option<String> {
+    let libvirt = inventory.libvirt.present()?;
+    let has_any = vms.iter().any(|vm| vm.arch.bits == 32);
+    libvirt.bits32_words().filter(|_| has_any)
+}
+
 fn state(vm: &Vm, inventory: &Inventory) -> String {
     match &inventory.domains {
         Fact::Present(domains) => match domains.get(vm.name.as_str()) {
@@ -232,6 +241,10 @@ pub fn render_status(report: &StatusReport, paint: Paint) -> String {
         if let Some(vm) = at.checked_sub(1).and_then(|at| report.vms.get(at)) {
             vm.remarks(&mut text, paint);
         }
+    }
+    if let Some(words) = &report.bits32 {
+        let sign = paint.tone(Tone::Quiet, "i");
+        let _ = writeln!(text, "{sign} guests of 32 bits: {}", printable(words));
     }
     let watcher = report.watcher.as_ref().map(|watcher| watcher.line(paint));
     text + &watcher.unwrap_or_default()

@@ -12,6 +12,8 @@ pub struct ArchFacts {
     pub word: &'static str,
     /// What other programs call it.
     pub also_called: &'static [&'static str],
+    /// The width of its registers.
+    pub bits: u32,
     /// libvirt's name (`<os><type arch=…>`).
     pub libvirt: &'static str,
     /// How the devices of a new VM are attached unless the file says.
@@ -85,6 +87,7 @@ pub const GICV2_VCPUS: u32 = 8;
 static ARMHF: ArchFacts = ArchFacts {
     word: "armhf",
     also_called: &["armv7l", "armv7", "armel", "arm"],
+    bits: 32,
     libvirt: "armv7l",
     transport: Transport::Mmio,
     has_lpae_kernels: true,
@@ -109,6 +112,7 @@ static ARMHF: ArchFacts = ArchFacts {
 static ARM64: ArchFacts = ArchFacts {
     word: "arm64",
     also_called: &["aarch64"],
+    bits: 64,
     libvirt: "aarch64",
     transport: Transport::Pci,
     has_lpae_kernels: false,

@@ -29,6 +29,7 @@ fn memory() -> Memory {
     Memory::new(RawLibvirt {
         version: 9_000_000,
         capabilities: include_str!("../captured/capabilities-9.0.xml").to_owned(),
+        bits32: None,
     })
 }
 

@@ -34,6 +34,7 @@ fn libvirt() -> Libvirt {
         libvirt: Fact::Present(RawLibvirt {
             version: 9_000_000,
             capabilities,
+            bits32: None,
         }),
         domains: Fact::NotObserved,
         paths: Default::default(),

@@ -17,7 +17,7 @@ use armfleet::plan::{Outcome, Plan, Policy};
 use armfleet::report::{Paint, PlanReport, render_plan};
 use case::Case;
 use kernels::whole;
-use scenario::HostFacts;
+use scenario::{Bits32, HostFacts};
 use std::time::Duration;
 
 /// A fleet of one VM.
@@ -74,6 +74,7 @@ fn new_host_with(facts: &HostFacts) -> Memory {
     let host = Memory::new(RawLibvirt {
         version: 9_000_000,
         capabilities: capabilities(facts),
+        bits32: facts.bits32.as_ref().map(Bits32::raw),
     });
     host.make_folder("/srv/seed", 0o755, None).unwrap();
     for (name, text) in [("vmlinuz", "kernel 48"), ("initrd.img", "initrd 48")] {

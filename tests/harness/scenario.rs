@@ -6,6 +6,7 @@ use super::{DATA, new_host_with, perform_in_order, spec};
 use armfleet::fleet::DiskFormat;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives};
+use armfleet::inventory::{Fact, RawBits32};
 use armfleet::mark::{Hold, render_hold};
 use armfleet::paths;
 use armfleet::values::{Size, VmName};
@@ -50,12 +51,35 @@ pub(crate) struct HostFacts {
     /// Whether it has KVM for ARM guests.
     #[serde(default)]
     pub(crate) kvm: bool,
+    /// What an arm64 host says of guests with 32 bits
+    pub(crate) bits32: Option<Bits32>,
     /// Whether it lacks an emulator for ARM guests.
     #[serde(default)]
     pub(crate) no_emulator: bool,
     /// The room left in the file systems of these folders.
     #[serde(default)]
     pub(crate) free: BTreeMap<String, Bytes>,
+}
+
+/// What an arm64 host says of guests with 32 bits; without a word, that it could not be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bits32 {
+    kernels: Option<bool>,
+    programs: Option<bool>,
+}
+
+impl Bits32 {
+    pub(crate) fn raw(&self) -> RawBits32 {
+        let fact = |said: Option<bool>, why: &str| match said {
+            Some(said) => Fact::Present(said),
+            None => Fact::Unreadable(why.to_owned()),
+        };
+        RawBits32 {
+            kernels: fact(self.kernels, "/dev/kvm: Permission denied"),
+            programs: fact(self.programs, "setarch: No such file or directory"),
+        }
+    }
 }
 
 /// What can happen on a host. Domains, files and images are named; paths are those of the host.

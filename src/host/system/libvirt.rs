@@ -5,6 +5,7 @@
 
 mod blocks;
 
+use super::bits32::bits32;
 use super::events;
 use super::host_capabilities::Network;
 use super::pool::{Daemon, Places, Pool, Request, limit, spawn};
@@ -58,6 +59,7 @@ impl ReadConnection {
             Ok(RawLibvirt {
                 version: connect.lib_version()?,
                 capabilities: connect.capabilities()?,
+                bits32: bits32(),
             })
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! What may be written follows from the type alone: [`SystemReads`] has a read-only connection and no changing call.
 
+mod bits32;
 mod events;
 mod extract;
 mod files;

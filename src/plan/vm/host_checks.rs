@@ -1,7 +1,7 @@
 //! Whether a host can run what a VM is to be.
 
 use crate::fleet::Accel;
-use crate::inventory::{Domain, GuestSupport};
+use crate::inventory::{Domain, GuestSupport, Kvm};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::problem::HostCheck;
 use crate::values::{CpuSet, GICV2_VCPUS, Size};
@@ -26,7 +26,7 @@ impl VmPlanner<'_> {
             )),
             Some(guest) => self
                 .no_machine(guest)
-                .or_else(|| self.no_kvm(guest))
+                .or_else(|| self.no_kvm())
                 .or_else(|| self.too_many_vcpus(guest))
                 .or_else(|| self.too_many_for_its_gic(domain?))
                 .or_else(|| self.too_much_memory())
@@ -68,13 +68,39 @@ impl VmPlanner<'_> {
         })
     }
 
-    fn no_kvm(&self, guest: &GuestSupport) -> Option<FailedCheck> {
-        let there = guest.domain_types.iter().any(|kind| kind == "kvm");
-        (self.vm.accel == Accel::Kvm && !there).then(|| {
-            let why = format!("this host has no KVM for {} guests", self.vm.arch);
-            let remedy = "set accel: auto, or tcg to have it emulated";
-            (HostCheck::NoKvm, why, remedy.to_owned())
+    fn no_kvm(&self) -> Option<FailedCheck> {
+        let why = self
+            .not_under_kvm()
+            .filter(|_| self.vm.accel == Accel::Kvm)?;
+        let remedy = "set accel: auto, or tcg to have it emulated";
+        Some((HostCheck::NoKvm, why, remedy.to_owned()))
+    }
+
+    /// Why this host's KVM does not run the VM, as far as that is known.
+    fn not_under_kvm(&self) -> Option<String> {
+        Some(match self.input.libvirt.kvm(self.vm.arch) {
+            Kvm::Runs | Kvm::Unknown(_) => return None,
+            Kvm::NotOffered => format!("this host has no KVM for {} guests", self.vm.arch),
+            Kvm::ProgramsOnly => "this host's KVM runs 32-bit programs, but no 32-bit kernels: its processor has no such mode for them".to_owned(),
+            Kvm::NoBits32 => "this host's KVM runs nothing of 32 bits: its processor has no such mode".to_owned(),
         })
+    }
+
+    /// Says why a new VM is emulated although the host has KVM.
+    pub(super) fn emulation_notice(&self, builder: &mut PlanBuilder) {
+        let asked = self.input.libvirt.kvm(self.vm.arch);
+        let (why, outlook) = match (self.vm.accel, &asked) {
+            (Accel::Auto, Kvm::ProgramsOnly | Kvm::NoBits32) => (
+                self.not_under_kvm().unwrap_or_default(),
+                "armfleet explain no-kvm".to_owned(),
+            ),
+            (Accel::Auto, Kvm::Unknown(why)) => (
+                format!("whether this host's KVM runs 32-bit kernels could not be seen ({why})"),
+                "set accel: kvm if it does".to_owned(),
+            ),
+            _ => return,
+        };
+        builder.notice(&self.vm.name, format!("will be emulated: {why}"), outlook);
     }
 
     fn too_many_vcpus(&self, guest: &GuestSupport) -> Option<FailedCheck> {

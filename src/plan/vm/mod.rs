@@ -157,6 +157,9 @@ impl VmPlanner<'_> {
         let stored = domain.map(|_| &definitions.stored);
         lpae::notice(self.input.inventory, self.vm, stored, builder);
         self.handover_notice(remembered.record, builder);
+        if domain.is_none() {
+            self.emulation_notice(builder);
+        }
         if let Some(domain) = domain {
             self.machine_notice(&definitions.stored, builder);
             boot::notices(self.input, self.vm, builder);

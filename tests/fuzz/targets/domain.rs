@@ -42,6 +42,7 @@ fn raw(capabilities: &str, definition: &str) -> RawInventory {
         libvirt: Fact::Present(RawLibvirt {
             version: 9_000_000,
             capabilities: capabilities.to_owned(),
+            bits32: None,
         }),
         domains: Fact::Present(vec![RawDomain {
             name: "armhf-vm".to_owned(),
