@@ -5,7 +5,7 @@ use crate::harness::{
 };
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};
-use armfleet::inventory::Look;
+use armfleet::inventory::{Look, new_qcow2};
 use armfleet::plan::Ended;
 use armfleet::plan::Policy;
 
@@ -259,4 +259,35 @@ fn planning_sees_what_another_apply_is_about() {
     assert_eq!(refused.to_string(), "another apply is at work on this host");
     drop(held);
     assert!(armfleet::host::Executor::locked(host).is_ok());
+}
+
+/// A header may name any file of the host, or say what QEMU cannot take: whoever made the image wrote it.
+#[test]
+fn a_qcow2_image_whose_header_names_other_files_or_lies_is_never_attached() {
+    const PATH: &str = "/srv/armhf-vm.qcow2";
+    let fleet = FLEET.replace(IMAGE, PATH).replace(", size: 8GiB", "");
+    assert!(fleet.contains(PATH) && !fleet.contains("8GiB"));
+    let (head, _) = new_qcow2(8 << 30);
+    for (at, byte, why) in [
+        (15, 1, "it lies over another image"),
+        (79, 4, "it keeps its data in another file"),
+        (79, 0x80, "it has features that are not known"),
+        (35, 1, "it is encrypted"),
+        (7, 9, "it has a version of the format that is not known"),
+        (23, 40, "its header makes no sense"),
+    ] {
+        let mut bytes = head.clone();
+        bytes[at] = byte;
+        let host = new_host();
+        host.put_file(PATH, bytes.clone()).unwrap();
+        let applied = apply(&host, &fleet, &Policy::default());
+        let refused = applied.refused();
+        assert!(refused.contains(why), "{why}: {refused}");
+        assert!(host.uuid_of(VM).is_err(), "{why}");
+        assert_eq!(host.bytes(PATH).unwrap(), bytes);
+    }
+    let host = new_host();
+    host.put_file(PATH, head.clone()).unwrap();
+    apply(&host, &fleet, &Policy::default()).assert_converged();
+    assert_eq!(host.bytes(PATH).unwrap(), head);
 }
