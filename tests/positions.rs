@@ -199,6 +199,10 @@ const TABLE: &[(ProblemKind, &str)] = &[
     ),
     (ProblemKind::VcpuRange, "vm: vcpus: «99»"),
     (
+        ProblemKind::CpuModel,
+        "vm: accel: kvm, cpu: { model: «cortex-a57» }",
+    ),
+    (
         ProblemKind::PathRefused,
         "vm: disks: [{ path: «/etc/disk» }]",
     ),
