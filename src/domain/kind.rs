@@ -69,10 +69,12 @@ impl KindInput<'_, '_> {
         self.before?.devices.get(device)
     }
 
-    /// Whether a device that a key asks for, or does not, is wanted: without the key a new VM gets it, and another one
-    /// keeps what the last apply gave it.
-    pub(super) fn wants(&self, key: Option<bool>, device: &DeviceId) -> bool {
-        key.unwrap_or(self.new || self.recorded(device).is_some())
+    /// The device that a VM has once or not, as its key says: without the key a new VM gets it, and another one keeps what
+    /// the last apply gave it.
+    pub(super) fn once(&self, said: Option<bool>, id: DeviceId, key: &str) -> Vec<WantedDevice> {
+        let wanted = said.unwrap_or(self.new || self.recorded(&id).is_some());
+        let device = wanted.then(|| WantedDevice::new(id, key));
+        device.into_iter().collect()
     }
 }
 

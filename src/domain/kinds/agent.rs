@@ -1,7 +1,7 @@
 //! The channel of the QEMU guest agent.
 
 use super::transport::NO_HOTPLUG;
-use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
+use crate::domain::kind::{DeviceKind, Keys};
 use crate::domain::row::{Given, Row, Want};
 use crate::domain::value::Codec;
 use crate::mark::{KindId, PropertyId};
@@ -31,16 +31,8 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     source: CHANNEL,
     keys: Keys::Vm,
     source_key: "agent",
-    wanted,
+    wanted: |input| input.once(input.vm.agent, AGENT.named("guest"), PORT),
     is_one: |port, _| port == PORT,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };
-
-fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
-    let id = AGENT.named("guest");
-    let wanted = input
-        .wants(input.vm.agent, &id)
-        .then(|| WantedDevice::new(id, PORT));
-    wanted.into_iter().collect()
-}

@@ -1,7 +1,7 @@
 //! The source of random numbers.
 
 use super::transport::{NO_HOTPLUG, TRANSPORT};
-use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
+use crate::domain::kind::{DeviceKind, Keys};
 use crate::domain::row::{Given, Row, RowInput, Want};
 use crate::domain::value::Codec;
 use crate::mark::{KindId, PropertyId};
@@ -35,19 +35,11 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     source: SOURCE,
     keys: Keys::Vm,
     source_key: "rng",
-    wanted,
+    wanted: |input| input.once(input.vm.rng, RNG.named("host"), FROM_FILE),
     is_one: |_, _| true,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };
-
-fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
-    let id = RNG.named("host");
-    let wanted = input
-        .wants(input.vm.rng, &id)
-        .then(|| WantedDevice::new(id, FROM_FILE));
-    wanted.into_iter().collect()
-}
 
 /// No key says which file: another one by hand is as good.
 fn want_source(input: &RowInput<'_>) -> Want {
