@@ -237,7 +237,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         result.moved = moved_devices(&wanted, &input, document, before);
     }
     if let Some(held) = clash(&wanted) {
-        // A disk that is new has the place of another one, which nobody moved.
+        // The new disk of the two is compared with the other one, so that it only looks moved.
         let is_known =
             |id: &DeviceId| before.is_some_and(|applied| applied.devices.contains_key(id));
         result

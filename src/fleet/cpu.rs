@@ -6,7 +6,8 @@ use crate::values::{CpuModel, CpuSet};
 map! {
     /// The guest's processor.
     pub struct Cpu, PartialCpu, "cpu": "`cpu`", "cpu.", "it belongs under `cpu`" {
-        /// The processor that QEMU emulates. `qemu-system-aarch64 -machine virt -cpu help` lists their names. With KVM the guest has the host's, and this key cannot be given.
+        /// The processor that QEMU emulates. `qemu-system-aarch64 -machine virt -cpu help` lists their names. With KVM the
+        /// guest has the host's, and this key cannot be given.
         model: Option<CpuModel> {
             absent: "an arm64 guest gets a `cortex-a57`, an armhf guest the default of QEMU's machine, a `cortex-a15`",
             effect: NextBoot, example: "cortex-a53",

@@ -16,8 +16,8 @@ map! {
             effect: NextBoot,
             example: "root",
         },
-        /// The image's minimum size, as its guest sees it. A missing image is created with it, a smaller one grows to it, and a larger one
-        /// stays as it is: an image never shrinks. A running guest sees a grown disk at once.
+        /// The image's minimum size, as its guest sees it. A missing image is created with it, a smaller one grows to it,
+        /// and a larger one stays as it is: an image never shrinks. A running guest sees a grown disk at once.
         size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
         format: DiskFormat {

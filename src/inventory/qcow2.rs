@@ -152,7 +152,7 @@ pub fn new_qcow2(size: u64) -> (Vec<u8>, u64) {
     bytes.extend([0; 36]);
     // Sixteen bits a refcount.
     bytes.extend(4u32.to_be_bytes());
-    bytes.extend(104u32.to_be_bytes());
+    bytes.extend(u32::try_from(HEADER).unwrap_or_default().to_be_bytes());
     let at = |cluster: u64| usize::try_from(cluster * CLUSTER).unwrap_or(usize::MAX);
     bytes.resize(at(1), 0);
     bytes.extend((2 * CLUSTER).to_be_bytes());

@@ -154,8 +154,8 @@ pub struct BootRecord {
     pub seed: bool,
     /// Which pair to boot.
     pub wanted: Wanted,
-    /// The VM's paths about whose ways nobody but root decided, no folder being taken as it is, and what is at the end of
-    /// each: where others do, the VM does not start. A version before 0.2 did not ask.
+    /// The VM's paths that nobody but root could have lead elsewhere when they were applied, without any trusted folder, and
+    /// what is at the end of each. If others can when the VM starts, the hook refuses. A version before 0.2 did not ask.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ways: BTreeMap<HostPath, End>,
     /// How long a guest may take to say that it has come up; with none, that it runs is enough.

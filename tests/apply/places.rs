@@ -597,7 +597,7 @@ fn what_is_accepted_is_looked_at_first_and_recorded() {
     restore(&host, b"QFI\xfb", 1 << 20);
     let refused = refusals(&plan(&host, FLEET, &accepting(true)));
     assert!(
-        refused.contains("is a qcow2 image, and is to be attached as raw"),
+        refused.contains("is a qcow2 image, but would be attached as raw"),
         "{refused}"
     );
     restore(&host, b"cut short", 1000);

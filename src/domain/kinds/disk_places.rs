@@ -69,7 +69,7 @@ pub(super) fn places(
     targets.into_iter().map(place).collect()
 }
 
-/// Where the last apply, or somebody else, put a disk.
+/// The target that a disk has already: the recorded one, else that of the device with its image.
 fn known(
     input: &KindInput<'_, '_>,
     kind: &KindId,
@@ -127,7 +127,7 @@ fn fits(rank: Option<i64>, (before, after): (Option<i64>, Option<i64>)) -> bool 
     })
 }
 
-/// The next target behind all others, else the first that nobody has.
+/// The first target after all that are taken, so that the guest counts it last; if there is none, the first free one.
 fn free(taken: &BTreeSet<String>, transport: Transport) -> Option<String> {
     let letters = 'a'..='z';
     let mut targets: Vec<String> = letters.map(|letter| format!("vd{letter}")).collect();

@@ -14,7 +14,7 @@ pub(super) struct Definitions<'a> {
 }
 
 impl VmPlanner<'_> {
-    /// The definitions of the VM's domain, or the skeleton of one that is to be created.
+    /// Reads the definitions of the VM's domain; of a domain that is to be created, its skeleton.
     pub(super) fn definitions<'a>(
         &self,
         domain: Option<&'a Domain>,

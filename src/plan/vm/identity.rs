@@ -185,7 +185,7 @@ impl VmPlanner<'_> {
         compared.secret_cmdlines.clone_from(&record.secret_cmdlines);
         let guarded = &record.applied.guarded;
         compared.applied.guarded.clone_from(guarded);
-        // Only that one is taken as it is from now on must the hook be told.
+        // A path below a folder that is trusted from now on must leave the record, or the hook would refuse the start.
         let known = &record.boot.ways;
         compared
             .boot

@@ -272,7 +272,7 @@ impl VmPlanner<'_> {
         if let Some(begins_as) = begins_as {
             builder.refuse(
                 name,
-                format!("its disk {path} is a {begins_as} image, and is to be attached as {format}"),
+                format!("its disk {path} is a {begins_as} image, but would be attached as {format}"),
                 format!(
                     "qemu-img convert -O {format} {path} {path}.{format}, and set path: {path}.{format} in the fleet file"
                 ),

@@ -30,7 +30,8 @@ pub(in super::super) fn file_systems(root: &Root) -> Result<FileSystems, CallErr
     Ok(known.collect())
 }
 
-/// The mounts of a part of a file system of which a larger part is mounted elsewhere, each with where it is in the largest.
+/// The mounts that show a folder of a file system of which more is mounted elsewhere (bind mounts): each with the path of
+/// its folder in the mount that shows the most.
 pub(in super::super) fn binds(root: &Root) -> Result<Binds, CallError> {
     let mounts = listed(root)?;
     let binds = mounts.iter().filter_map(|mount| {
