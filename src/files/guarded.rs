@@ -63,10 +63,18 @@ impl Root {
             return self.holding(path);
         }
         let (parent, name) = parent_and_name(path);
+        Ok((self.reached(parent)?, name))
+    }
+
+    /// Opens a folder to which no link leads, and which is none.
+    ///
+    /// # Errors
+    /// [`super::LinkInTheWay`], or as the system says.
+    pub fn reached(&self, folder: &str) -> io::Result<Folder> {
         let root = Folder::open(&self.0)?;
-        match parent.trim_start_matches('/') {
-            "" => Ok((root, name)),
-            parent => Ok((root.sub(parent)?, name)),
+        match folder.trim_start_matches('/') {
+            "" => Ok(root),
+            folder => root.sub(folder),
         }
     }
 }

@@ -3,16 +3,17 @@
 //! Every open is confined to the folder and its file system, follows no link of the host's, and does not wait: a FIFO, a
 //! device or a symbolic link is seen for what it is. Guests make none of these in mapped mode; a broken QEMU might.
 
+use super::Folder;
 use super::{BootShare, STATX};
 use crate::boot::{
     BootFileName, Entry, Identity, LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, ShareFolder, Timestamp,
     Unusual, mapped_kind,
 };
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxTimestamp};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxTimestamp};
 use rustix::io::Errno;
 use std::fs::{File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::Path;
 
@@ -23,13 +24,25 @@ pub struct Share {
 }
 
 impl Share {
-    /// Opens a folder that is no link itself.
+    /// Opens a folder that is no link itself. Links on the way are followed.
     ///
     /// # Errors
     /// As the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_at(CWD, path)
+    }
+
+    /// The same in an open folder, by its name there.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open_in(folder: &Folder, name: &str) -> io::Result<Self> {
+        Self::open_at(folder, name)
+    }
+
+    fn open_at(folder: impl AsFd, name: impl rustix::path::Arg) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty())?;
+        let folder = rustix::fs::openat(folder, name, flags, Mode::empty())?;
         Ok(Self { folder })
     }
 

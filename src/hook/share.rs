@@ -1,7 +1,10 @@
 //! What the hook does with a share of the file system.
 
 use crate::boot::BootFileName;
-use crate::files::{BootShare as _, LinkInTheWay, OpenFile as _, OwnFileError, Root, Share};
+use crate::files::{
+    BootShare as _, Directory as _, LinkInTheWay, OpenFile as _, OwnFileError, Root, Share,
+    open_plain,
+};
 use crate::mark::BootRecord;
 use crate::paths;
 use crate::trust::{End, Rules};
@@ -26,16 +29,31 @@ fn open_at(path: &HostPath, guarded: bool) -> Result<Share, OwnFileError> {
     let named = Path::new(path.as_str());
     let open = || {
         let root = Root::host();
-        let place = match guarded {
-            true => root.way(path.as_str(), End::Share, &rules(&root))?,
-            false => path.to_string(),
+        let opened = match guarded {
+            true => {
+                let place = root.way(path.as_str(), End::Share, &rules(&root))?;
+                let (folder, name) = root.place(&place)?;
+                Share::open_in(&folder, name)
+            }
+            false => Share::open(named),
         };
-        match Share::open(Path::new(&place)) {
+        match opened {
             Err(_) if named.is_symlink() => Err(io::Error::other(LinkInTheWay(named.into()))),
             opened => opened,
         }
     };
     open().map_err(OwnFileError::new("open the share", named))
+}
+
+/// Opens an image where its way leads, which only root decides if that was so when it was applied.
+pub(super) fn open_image(boot: &BootRecord, path: &HostPath) -> io::Result<File> {
+    let Some(end) = boot.ways.get(path) else {
+        return open_plain(Path::new(path.as_str()));
+    };
+    let root = Root::host();
+    let place = root.way(path.as_str(), *end, &rules(&root))?;
+    let (folder, name) = root.place(&place)?;
+    folder.open_file(name)
 }
 
 /// Goes the ways of a VM's paths, which libvirt is about to open and to give to QEMU by name.

@@ -9,7 +9,7 @@ use super::trial;
 use crate::boot::{GenerationId, TRIALS_FORMAT, Trials};
 use crate::files::{
     Deadline, Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding,
-    is_blank, later, open_plain, remove_file,
+    is_blank, later, remove_file,
 };
 use crate::fleet::Handover;
 use crate::format::UPGRADE;
@@ -118,7 +118,9 @@ impl<'a> Start<'a> {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
                 let share = share::open(&self.record.boot)?;
-                may_install(&share, disk, |path| is_blank(&open_plain(path)?))?;
+                may_install(&share, disk, |disk| {
+                    is_blank(&share::open_image(&self.record.boot, disk)?)
+                })?;
                 let id = stage_installer(&generations, rules).map_err(StartError::Installer)?;
                 self.say("boots its installer");
                 generations.switch(&id)?;

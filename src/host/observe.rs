@@ -61,11 +61,15 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     let mut applied = None;
     for (path, look) in inside {
         // At a path that others have lead elsewhere nothing is opened, unless the VM has had it before anyone asked.
-        let opens = see_way(reads, (path, *look), &rules, &mut paths)
-            || applied
-                .get_or_insert_with(|| unguarded(&paths))
-                .contains(path);
-        let seen = reads.look(path, if opens { *look } else { Look::Stat });
+        let place = see_way(reads, (path, *look), &rules, &mut paths).or_else(|| {
+            let applied = applied.get_or_insert_with(|| unguarded(&paths));
+            let is_applied = applied.contains(path);
+            is_applied.then(|| see_way(reads, (path, *look), &anyones(), &mut paths))?
+        });
+        let seen = match place {
+            Some(place) => reads.look(&place, *look),
+            None => reads.look(path, Look::Stat),
+        };
         paths.insert(path.clone(), seen);
     }
     for (path, look) in &query.paths {
@@ -120,19 +124,30 @@ fn see_claims(
     seen
 }
 
-/// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead. Tells whether
-/// only root can change it, as far as it was seen.
+/// By these nothing is asked about who can change a way.
+fn anyones() -> Rules {
+    Rules {
+        taken: BTreeSet::from(["/".to_owned()]),
+        ..Rules::default()
+    }
+}
+
+/// Looks at what is on the way to a path and was not looked at yet: each folder, and where root's links lead. Tells where
+/// the path is, with no link on the way, if only root can change that, as far as it was seen.
 fn see_way(
     reads: &impl Reads,
     (path, look): (&str, Look),
     rules: &Rules,
     paths: &mut BTreeMap<String, Fact<RawFile>>,
-) -> bool {
-    let Some(end) = look.end_of(path) else {
-        return true;
-    };
+) -> Option<String> {
+    let end = look.end_of(path)?;
     let mut walk = Walk::to(path, end, rules);
+    let mut place = None;
     while let Some(next) = walk.next() {
+        if next.is_last {
+            // A link there is not what it leads to.
+            place.get_or_insert_with(|| next.path.clone());
+        }
         if !paths.contains_key(&next.path) {
             if next.path == path {
                 // It is looked at as the query asks, if at all.
@@ -147,9 +162,7 @@ fn see_way(
             walk.see(None);
             break;
         }
-        let Some(stop) = fact.present().and_then(RawFile::stop) else {
-            return false;
-        };
+        let stop = fact.present().and_then(RawFile::stop)?;
         let is_others = stop.uid != 0 && matches!(stop.kind, StopKind::Link(_));
         walk.see(Some(stop));
         // Where another's link leads is that user's business, unless the user is trusted.
@@ -157,7 +170,8 @@ fn see_way(
             break;
         }
     }
-    walk.flaws().is_empty()
+    let is_sound = walk.flaws().is_empty();
+    is_sound.then(|| place.unwrap_or_else(|| path.to_owned()))
 }
 
 /// What records have for images, shares and logs of versions that did not check their ways.

@@ -156,7 +156,7 @@ impl<P: Primitives> Executor<P> {
                 let place = self.place_of(step, path, End::Image)?;
                 self.erase_disk(vm, uuid.as_ref(), (path, &place, *size), mark)
             }
-            Act::WriteRecord { record, .. } => self.write_record(vm, record),
+            Act::WriteRecord { record, .. } => self.write_record(step, vm, record),
             Act::SetAutostart { uuid, on } => {
                 let _lock = self.lock_vm(vm)?;
                 let doing = cannot(format!("set autostart of {vm}"));
@@ -300,7 +300,7 @@ impl<P: Primitives> Executor<P> {
         .ok_or_else(|| stale(format_args!("domain {vm}")))
     }
 
-    fn write_record(&self, vm: &VmName, record: &Record) -> Result<(), HostError> {
+    fn write_record(&self, step: &Step, vm: &VmName, record: &Record) -> Result<(), HostError> {
         let _lock = self.lock_vm(vm)?;
         self.ensure_vm_folder(vm)?;
         let applied_by = Some(AppliedBy {
@@ -315,7 +315,7 @@ impl<P: Primitives> Executor<P> {
             record.boot.wanted.clone_from(&present.boot.wanted);
         }
         self.note_cmdline(&mut record, present.as_ref())?;
-        self.note_places(&mut record);
+        self.note_places(step, &mut record);
         let text = render_record(&Record {
             applied_by,
             ..record
@@ -324,15 +324,22 @@ impl<P: Primitives> Executor<P> {
     }
 
     /// Notes what is at the path of each device for which the plan could not: its steps made or changed it.
-    fn note_places(&self, record: &mut Record) {
+    fn note_places(&self, step: &Step, record: &mut Record) {
         let file_systems = self.calls.file_systems().unwrap_or_default();
         for (id, device) in &mut record.applied.devices {
             let path = applied_source(id, device);
             let Some(path) = path.filter(|_| device.place.is_none()) else {
                 continue;
             };
-            let seen = self.calls.look(path, Look::Image);
-            device.place = seen.present().map(|file| file.place(&file_systems));
+            let Ok(path) = path.parse::<HostPath>() else {
+                continue;
+            };
+            let ends = step.ways.as_ref().map(|ways| &ways.paths);
+            let end = ends.and_then(|ends| ends.get(path.as_str()));
+            if let Ok(place) = self.place_of(step, &path, *end.unwrap_or(&End::Image)) {
+                let seen = self.calls.look(&place, Look::Image);
+                device.place = seen.present().map(|file| file.place(&file_systems));
+            }
         }
     }
 

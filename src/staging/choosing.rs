@@ -276,7 +276,7 @@ pub enum MayNotInstall {
 pub fn may_install(
     share: &impl BootShare,
     disk: &HostPath,
-    is_blank: impl FnOnce(&Path) -> io::Result<bool>,
+    is_blank: impl FnOnce(&HostPath) -> io::Result<bool>,
 ) -> Result<(), MayNotInstall> {
     match share.see(INSTALLED.as_bytes()) {
         Ok(Some(_)) => return Err(MayNotInstall::Installed),
@@ -284,7 +284,7 @@ pub fn may_install(
         Err(error) => return Err(MayNotInstall::ShareUnreadable(error)),
     }
     let path = Path::new(disk.as_str());
-    let blank = is_blank(path).map_err(OwnFileError::new("look at the disk", path))?;
+    let blank = is_blank(disk).map_err(OwnFileError::new("look at the disk", path))?;
     if blank {
         Ok(())
     } else {

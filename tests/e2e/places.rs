@@ -86,8 +86,8 @@ fn what_a_foreign_domain_has_is_its_own_by_every_name() {
         "/srv/vms/other.log is used by domain other [path-in-use]\n",
     );
 
-    // In the same folder it has things of its own.
-    host.write_fleet(&stopped_recipe().replace("/srv/{name}.img", "/srv/vms/a.img"));
+    // In the same folder, also by root's link to it, it has things of its own.
+    host.write_fleet(&stopped_recipe().replace("/srv/{name}.img", "/srv/linked/a.img"));
     host.apply().success();
     host.assert_converged();
 }

@@ -16,8 +16,9 @@ use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -92,18 +93,36 @@ impl Race {
         let image = vms.join("x.img");
         let kept = vms.join("kept.img");
         assert!(fs::write(self.outside.join("x.img"), "x").is_err());
+        // While it is root's folder, it waits.
+        let again = |act: &dyn Fn() -> io::Result<()>| {
+            while !over.load(Ordering::SeqCst) && act().is_err() {
+                thread::yield_now();
+            }
+        };
         while !over.load(Ordering::SeqCst) {
-            fs::rename(&vms, &aside).unwrap();
-            symlink("../../outside", &vms).unwrap();
+            again(&|| fs::rename(&vms, &aside));
+            again(&|| symlink("../../outside", &vms));
             thread::yield_now();
-            fs::remove_file(&vms).unwrap();
-            fs::rename(&aside, &vms).unwrap();
+            again(&|| fs::remove_file(&vms));
+            again(&|| fs::rename(&aside, &vms));
             thread::yield_now();
-            fs::rename(&image, &kept).unwrap();
-            symlink("../../../outside/x.img", &image).unwrap();
+            again(&|| fs::rename(&image, &kept));
+            again(&|| symlink("../../../outside/x.img", &image));
             thread::yield_now();
-            fs::rename(&kept, &image).unwrap();
+            again(&|| fs::rename(&kept, &image));
             swaps.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Gives the folder to root and back, again and again.
+    fn change_hands(&self, folders: &[File], over: &AtomicBool) {
+        while !over.load(Ordering::SeqCst) {
+            for owner in [0, self.user] {
+                for folder in folders {
+                    fchown(folder, Some(owner), None).unwrap();
+                }
+                thread::yield_now();
+            }
         }
     }
 
@@ -211,6 +230,36 @@ fn nothing_outside_is_touched_while_paths_are_swapped() {
 #[ignore = "long: ten thousand rounds of each user"]
 fn nothing_outside_is_touched_in_ten_thousand_rounds() {
     nothing_outside_is_touched(10_000);
+}
+
+/// Whoever owns the folder when its way is judged may not own it when it is opened.
+#[test]
+fn nothing_outside_is_touched_while_the_folder_changes_hands() {
+    let race = Race::new(USER);
+    let steps = Race::steps(&rules());
+    let looks = [("b", Look::Share), ("x.img", Look::Image)];
+    let paths = looks.map(|(name, look)| (format!("{}/{name}", Race::VMS), look));
+    let query = Query {
+        paths: BTreeMap::from(paths),
+        ..Query::default()
+    };
+    let over = AtomicBool::new(false);
+    // Open, so that it is never the link in their place that gets another owner.
+    let folders = ["srv/theirs/vms", "srv/theirs"];
+    let folders = folders.map(|folder| File::open(race.world.outside(folder)).unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| race.change_hands(&folders, &over));
+        let _over = Over(&over);
+        race.run(400, |executor| {
+            executor.observe(&query).unwrap();
+            for step in &steps {
+                let _ = executor.perform(step);
+            }
+            let _ = race.world.prepare();
+        });
+    });
+    let events = race.watched.events();
+    assert!(events.is_empty(), "{events:?}");
 }
 
 /// The race is a real one: where the folder is taken as it is, the same rounds go outside.

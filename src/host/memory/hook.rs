@@ -10,6 +10,7 @@ use crate::paths;
 use crate::staging::{Choosing, Generations, Rules, Said, may_install, stage_installer, wanted_id};
 use crate::values::{Arch, VmName};
 use std::error::Error;
+use std::path::Path;
 
 /// Runs the hook for a domain; what it fails with is what it says.
 pub(super) fn prepare(
@@ -100,7 +101,9 @@ fn stage(
             chosen.ok_or("there is no pair of kernel and initrd to boot")?
         }
         Phase::Installing { disk } => {
-            may_install(&share?, disk, |path| tree.is_blank(path))?;
+            may_install(&share?, disk, |disk| {
+                tree.is_blank(Path::new(disk.as_str()))
+            })?;
             stage_installer(&generations, rules)?
         }
     };

@@ -133,7 +133,7 @@ impl Primitives for SystemHost {
                 to,
             } => libvirt.block_resize(uuid, path, from, to)?.into(),
             C::MakeFolder { path, mode, owner } => folder::make(root, path, mode, owner)?.into(),
-            C::ProbeXattr { folder } => folder::probe_xattr(&root.below(folder))?.into(),
+            C::ProbeXattr { folder } => folder::probe_xattr(root, folder)?.into(),
             C::SetFolderOwner { path, mode, owner } => {
                 folder::set_owner(root, path, mode, owner)?.into()
             }

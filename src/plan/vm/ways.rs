@@ -136,7 +136,10 @@ impl VmPlanner<'_> {
 pub(super) fn guard(steps: &mut [Step], ways: &Ways) {
     for step in steps {
         let paths = match &step.act {
-            Act::Define { .. } | Act::Start { .. } | Act::EraseDisk { .. } => ways.paths.clone(),
+            Act::Define { .. }
+            | Act::Start { .. }
+            | Act::EraseDisk { .. }
+            | Act::WriteRecord { .. } => ways.paths.clone(),
             act => {
                 let at = act.works_at().map(ToString::to_string);
                 let at = at.and_then(|path| ways.paths.get_key_value(&path));

@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::fchown;
-use std::path::Path;
 
 /// What mapped 9p writes has names of this kind.
 const PROBE: &str = "user.armfleet.probe";
@@ -61,19 +60,20 @@ fn set(parent: &Folder, name: &str, mode: u32, owner: Option<Owner>) -> io::Resu
 }
 
 /// Tries to give a file in this folder an extended attribute of the user's kind.
-pub(in super::super) fn probe_xattr(folder: &Path) -> Result<(), CallError> {
+pub(in super::super) fn probe_xattr(root: &Root, folder: &str) -> Result<(), CallError> {
+    let path = &root.below(folder);
     let probe = || {
-        let file = nameless(folder)?;
+        let file = nameless(&root.reached(folder)?)?;
         rustix::fs::fsetxattr(&file, PROBE, b"1", XattrFlags::empty())?;
         Ok(())
     };
     probe().map_err(|error: io::Error| {
-        let failed = at(folder)(error);
+        let failed = at(path)(error);
         match failed.kind {
             CallErrorKind::Unsupported => CallError {
                 why: format!(
                     "{}: files here cannot have extended attributes of the kind user.*",
-                    folder.display()
+                    path.display()
                 ),
                 ..failed
             },
@@ -83,13 +83,12 @@ pub(in super::super) fn probe_xattr(folder: &Path) -> Result<(), CallError> {
 }
 
 /// A new file without a name in this folder.
-fn nameless(folder: &Path) -> io::Result<File> {
+fn nameless(folder: &Folder) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+    match rustix::fs::openat(folder, ".", flags, Mode::RUSR | Mode::WUSR) {
         // Not every file system can make one.
         Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
             let name = format!(".armfleet-probe-{}", std::process::id());
-            let folder = Folder::open(folder)?;
             let file = folder.create(&name)?;
             folder.remove(&name)?;
             Ok(file)

@@ -2,7 +2,7 @@
 
 use super::seed::Receipts;
 use super::text::{text_in, utf8};
-use super::{at, image, is_missing, open_plain, raw_stat, share};
+use super::{at, image, is_missing, raw_stat, share, stat_of};
 use crate::boot::GenerationId;
 use crate::files::{
     Directory as _, Folder, LinkInTheWay, OpenFile as _, Root, digest_unchanged, is_blank,
@@ -11,6 +11,7 @@ use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
 use crate::paths;
 use crate::trust::{End, Rules, acl_writers};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -36,7 +37,11 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
     let own = paths::own_part(name).is_some_and(|(_, rest)| !rest.is_empty());
     let through = if own { staged_in(root, name)? } else { None };
     let name = through.as_deref().unwrap_or(name);
-    let (folder, in_folder) = root.holding(name)?;
+    // What another may have put there is opened where its way was found to lead, and through no link.
+    let (folder, in_folder) = match look.opens() {
+        true => root.place(name)?,
+        false => root.holding(name)?,
+    };
     let in_folder = if in_folder.is_empty() { "." } else { in_folder };
     let mut stat = raw_stat(&folder.stat(in_folder)?);
     // Without this bit the list's mask lets nobody write.
@@ -62,7 +67,7 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
             ..RawFile::only(stat)
         }),
         (Look::Generation, FileKind::Symlink) => generation(&folder, in_folder, stat),
-        _ => outside(root, receipts, name, look, stat),
+        _ => outside(root, receipts, name, (&folder, in_folder), look, stat),
     }
 }
 
@@ -71,20 +76,25 @@ fn outside(
     root: &Root,
     receipts: &Receipts,
     name: &str,
+    (folder, in_folder): (&Folder, &str),
     look: Look,
     stat: RawStat,
 ) -> io::Result<RawFile> {
-    let path = &root.below(name);
+    let opened = || {
+        let file = folder.open_file(in_folder)?;
+        let stat = stat_of(&file)?;
+        Ok::<_, io::Error>((file, stat))
+    };
     match (look, stat.kind) {
-        (Look::Digest, FileKind::File) => digest(path),
+        (Look::Digest, FileKind::File) => opened().and_then(digest),
         (Look::Seed, FileKind::File) => match receipts.digest(root, name, &stat) {
-            None => digest(path),
+            None => opened().and_then(digest),
             sha256 => Ok(RawFile {
                 sha256,
                 ..RawFile::only(stat)
             }),
         },
-        (Look::Image, FileKind::File) => match open_plain(path) {
+        (Look::Image, FileKind::File) => match opened() {
             Ok((file, stat)) => {
                 let blank = is_blank(&file)?;
                 let head = (!blank).then(|| image::head(&file)).transpose()?;
@@ -97,16 +107,16 @@ fn outside(
             // Users other than root plan, too; what they cannot see is named where it matters.
             Err(_) => Ok(RawFile::only(stat)),
         },
-        (Look::Log, FileKind::File) => match open_plain(path) {
+        (Look::Log, FileKind::File) => match opened() {
             Ok((file, stat)) => Ok(RawFile {
                 begins_as: image::log_head(&file)?,
                 ..RawFile::only(stat)
             }),
             Err(_) => Ok(RawFile::only(stat)),
         },
-        (Look::Share, FileKind::Folder) => share::look(path),
+        (Look::Share, FileKind::Folder) => share::look(folder, in_folder),
         (Look::Room, FileKind::Folder) => Ok(RawFile {
-            free: room(path),
+            free: room(&root.below(name)),
             ..RawFile::only(stat)
         }),
         _ => Ok(RawFile::only(stat)),
@@ -183,8 +193,7 @@ fn entries_of(
     Ok(entries)
 }
 
-fn digest(path: &Path) -> io::Result<RawFile> {
-    let (file, stat) = open_plain(path)?;
+fn digest((file, stat): (File, RawStat)) -> io::Result<RawFile> {
     let sha256 = digest_unchanged(&file, &file.identity()?, DIGEST_LIMIT)?;
     Ok(RawFile {
         sha256: Some(sha256.into()),

@@ -2,14 +2,13 @@
 
 use super::raw_stat;
 use crate::boot::{ShareContents, read_share};
-use crate::files::Share;
+use crate::files::{Folder, Share};
 use crate::inventory::RawFile;
 use std::io;
-use std::path::Path;
 
 /// The share with all that is in it.
-pub(super) fn look(path: &Path) -> io::Result<RawFile> {
-    let share = Share::open(path)?;
+pub(super) fn look(folder: &Folder, name: &str) -> io::Result<RawFile> {
+    let share = Share::open_in(folder, name)?;
     let ShareContents { entries, cut } = read_share(&share, |_| true)?;
     let entries = entries
         .into_iter()

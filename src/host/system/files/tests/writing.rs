@@ -1,4 +1,5 @@
 use super::*;
+use crate::files::Root;
 use crate::files::{
     ChangedMeanwhile, Deadline, OpenFile as _, copy_hashed, digest_unchanged, open_plain,
     read_hashed,
@@ -9,7 +10,6 @@ use crate::inventory::{Fact, Look, Qcow2, new_qcow2};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -109,7 +109,7 @@ fn a_folder_is_tried_for_extended_attributes_and_nothing_stays() {
         CallErrorKind::Missing
     );
     // Another cause is not called a lack of attributes.
-    let proc = folder::probe_xattr(Path::new("/proc")).unwrap_err();
+    let proc = folder::probe_xattr(&Root::host(), "/proc").unwrap_err();
     assert!(proc.why.starts_with("/proc: No such file"), "{proc}");
 }
 
