@@ -96,6 +96,12 @@ pub fn in_share(share: &HostPath, name: &str) -> String {
     format!("{share}/{name}")
 }
 
+/// Whether a path of a disk is a block device's, and not an image's.
+#[must_use]
+pub fn is_device(path: &str) -> bool {
+    path.starts_with("/dev/")
+}
+
 /// A path within armfleet's own folders: which of the two it is below, and the way from there, empty for that one itself.
 /// A path that goes back on its way is within neither.
 #[must_use]

@@ -275,7 +275,7 @@ fn every_check_of_the_fleet_file_runs_on_a_plan_again() {
         ),
         ("memory: 2GiB", "memory: 9GiB", ProblemKind::MemoryRange),
         ("/srv/a.img", "/srv/a-boot/a.img", ProblemKind::SharedPath),
-        ("/srv/a.img", "/dev/sda", ProblemKind::NotSupportedYet),
+        ("/srv/a.img", "/srv/a.vmdk", ProblemKind::NotSupportedYet),
     ] {
         assert!(text.contains(then), "{then}");
         assert_eq!(problems(&text.replace(then, now)), [code], "{now}");

@@ -112,7 +112,8 @@ impl DeviceKind {
     pub(super) fn key_row(&self) -> Option<&Row> {
         let mut rows = self.rows.iter();
         rows.find(|row| {
-            row.path == [self.key_element] && row.part == Part::Attribute(self.key_attribute)
+            let is_key = matches!(row.part, Part::Attribute(name) if name == self.key_attribute);
+            row.path == [self.key_element] && is_key
         })
     }
 

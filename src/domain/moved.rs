@@ -5,7 +5,7 @@
 
 use super::edit::DeviceRef;
 use super::kind::{DeviceKind, WantedDevice, devices, find_device};
-use super::kinds::find_kind;
+use super::kinds::{FORMAT, find_kind};
 use super::row::{Outside, Row, RowInput, Want};
 use crate::mark::{Applied, AppliedDevice, DeviceId, PropertyId};
 use crate::xml::child;
@@ -25,6 +25,8 @@ pub struct Moved {
     pub differences: Vec<Difference>,
     /// The file or folder that the last apply gave it; none where no record says.
     pub applied_source: Option<String>,
+    /// The format of the image that the last apply gave it.
+    pub applied_format: Option<String>,
     /// The file or folder that it has.
     pub seen_source: Option<String>,
     /// Whether what it has is an image over another one.
@@ -166,6 +168,7 @@ impl Found<'_> {
             source_key: self.kind.source_key,
             differences,
             applied_source: self.applied(&self.kind.source),
+            applied_format: self.applied(&FORMAT),
             seen_source: node.and_then(|node| source_of(self.kind, node)),
             overlay: node.is_some_and(self.kind.is_overlay),
             gone: false,
@@ -242,6 +245,7 @@ pub fn running_overlays(
                 seen: Some(source.clone()),
             }],
             applied_source: Some(base),
+            applied_format: recorded.rows.get(&FORMAT).cloned(),
             seen_source: Some(source),
             overlay: true,
             gone: false,

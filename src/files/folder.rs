@@ -22,7 +22,7 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// Something else than a regular file where one was expected.
+/// Something else than a regular file, or a block device, where one was expected.
 #[derive(Debug, thiserror::Error)]
 #[error("it is not a regular file")]
 pub struct NotPlain;
@@ -41,11 +41,19 @@ const READING: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// Opens the very thing that was looked at: opening a device or a FIFO can have effects.
 fn open_plain_at(folder: impl AsFd, name: impl rustix::path::Arg) -> io::Result<File> {
+    open_of_kind(folder, name, FileType::RegularFile)
+}
+
+/// Opens the very thing that was looked at: opening a device or a FIFO can have effects.
+fn open_of_kind(
+    folder: impl AsFd,
+    name: impl rustix::path::Arg,
+    wanted: FileType,
+) -> io::Result<File> {
     let there = rustix::fs::openat(folder, name, LOOKING, Mode::empty())?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&there)?.st_mode);
-    if kind != FileType::RegularFile {
+    if kind != wanted {
         return Err(io::Error::other(NotPlain));
     }
     let by_number = format!("/proc/self/fd/{}", there.as_raw_fd());
@@ -132,6 +140,14 @@ impl Folder {
         let mut bytes = Vec::new();
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         Ok((bytes, stat))
+    }
+
+    /// Opens a block device for reading.
+    ///
+    /// # Errors
+    /// [`NotPlain`], or as the system says.
+    pub fn open_device(&self, name: &str) -> io::Result<File> {
+        open_of_kind(&self.fd, name, FileType::BlockDevice)
     }
 
     /// Opens a regular file for writing, or for both with [`OFlags::RDWR`].

@@ -1,13 +1,15 @@
 //! A disk: its keys, and what can be wrong with them.
 
 use crate::fleetfile::{Listed, Spanned, map, words};
+use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{DiskName, DiskTarget, HostPath, Serial, Size};
 
 map! {
     /// One disk as wanted.
     pub struct Disk, PartialDisk, "disk": "a disk", "disks.", "it belongs in an entry of `disks`" {
-        /// The disk's image. It is created if it is not there and `size` is given. It is never deleted.
+        /// The disk's image, or a block device below /dev, such as /dev/vg0/{name}. An image is created if it is not there
+        /// and `size` is given; a block device never is. Neither is ever deleted.
         path: HostPath { required, effect: NextBoot, example: "\"/srv/{name}.img\"", also_called: ["file"] },
         /// The disk's identity within its VM. Entries of the list may change places; an entry with another name is
         /// another disk.
@@ -16,12 +18,13 @@ map! {
             effect: NextBoot,
             example: "root",
         },
-        /// The image's minimum size, as its guest sees it. A missing image is created with it, a smaller one grows to it,
-        /// and a larger one stays as it is: an image never shrinks. A running guest sees a grown disk at once.
+        /// The disk's minimum size, as its guest sees it. A missing image is created with it, a smaller one grows to it,
+        /// and a larger one stays as it is: an image never shrinks. A running guest sees a grown disk at once. A block
+        /// device that is smaller is refused.
         size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
         format: DiskFormat {
-            derived(format_of_file): "`qcow2` for a file with that suffix, else `raw`", effect: NextBoot, example: "raw",
+            derived(format_of_file): "`qcow2` for a file with that suffix, else `raw`; a block device is `raw`", effect: NextBoot, example: "raw",
         },
         /// The disk's target in libvirt, which `virsh` calls it by. It says where the guest counts it: on `mmio` it has
         /// `vdz` first, then `vdy`, and so on; on `pci` a new VM has `vda` first.
@@ -99,14 +102,28 @@ words! {
     }
 }
 
+impl Disk {
+    /// Whether it is a block device of the host, and not an image.
+    #[must_use]
+    pub fn is_device(&self) -> bool {
+        is_device(self.path.as_str())
+    }
+}
+
 impl Listed for Disk {
-    /// A path that is no raw image: a device, or a file whose suffix is another format's.
+    /// A format that the path contradicts.
     fn check_entry(disk: &PartialDisk) -> Option<Problem> {
         let (path, format) = (disk.path.as_ref().ok()?, disk.format.as_ref().ok()?);
         let later = |message| Problem::new(ProblemKind::NotSupportedYet, &path.range, message);
-        if path.value.as_str().starts_with("/dev/") {
-            let message = "a device as a disk is not supported yet";
-            return Some(later(message.to_owned()).help("use an image file"));
+        if is_device(path.value.as_str()) {
+            return (format.value != DiskFormat::Raw).then(|| {
+                later(format!(
+                    "a {} image on a block device is not supported yet",
+                    format.value
+                ))
+                .also(&format.range, format!("declared {} here", format.value))
+                .help("leave `format` out: the guest gets the device's bytes; or use an image file")
+            });
         }
         let (_, suffix) = path.value.file_name().rsplit_once('.')?;
         let other = OTHER_FORMATS.iter().find(|other| suffix == **other)?;
@@ -134,7 +151,8 @@ const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"]
 /// An image's format where none is given: by its suffix, never by its bytes.
 fn format_of_file(disk: &PartialDisk, _: &Diagnostics) -> Checked<Spanned<DiskFormat>> {
     let path = disk.path.as_ref().map_err(|reported| *reported)?;
-    let is_qcow2 = path.value.as_str().ends_with(".qcow2");
+    let path_text = path.value.as_str();
+    let is_qcow2 = path_text.ends_with(".qcow2") && !is_device(path_text);
     let format = if is_qcow2 {
         DiskFormat::Qcow2
     } else {

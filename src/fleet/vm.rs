@@ -7,6 +7,7 @@ use super::cpu::Cpu;
 use super::disk::{Disk, DiskFormat, PartialDisk};
 use super::install::{Install, PartialInstall};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
+use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{Arch, Cmdline, GICV2_VCPUS, MachineName, Size, Transport, VmName};
 use std::collections::BTreeMap;
@@ -404,6 +405,15 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
         let problem = Problem::new(ProblemKind::InstallDisk, &format.range, message);
         return Some(problem.help(
             "give the first disk `format: raw`: only of a raw image is it known that it is empty",
+        ));
+    }
+    if let Ok(path) = disk.path.as_ref()
+        && is_device(path.value.as_str())
+    {
+        let message = "a block device cannot be installed on";
+        let problem = Problem::new(ProblemKind::InstallDisk, &path.range, message);
+        return Some(problem.help(
+            "armfleet installs only on an image that it creates: give the first disk a path such as /srv/{name}.img, and a `size`",
         ));
     }
     let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {

@@ -144,12 +144,12 @@ fn see_way(
     let mut walk = Walk::to(path, end, rules);
     let mut place = None;
     while let Some(next) = walk.next() {
-        if next.is_last {
-            // A link there is not what it leads to.
-            place.get_or_insert_with(|| next.path.clone());
+        if next.is_last && (place.is_none() || look == Look::Device) {
+            // A link at the end is not what it leads to, but for a device.
+            place = Some(next.path.clone());
         }
         if !paths.contains_key(&next.path) {
-            if next.path == path {
+            if next.path == path && look != Look::Device {
                 // It is looked at as the query asks, if at all.
                 walk.see(None);
                 break;

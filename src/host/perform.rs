@@ -337,7 +337,7 @@ impl<P: Primitives> Executor<P> {
             let ends = step.ways.as_ref().map(|ways| &ways.paths);
             let end = ends.and_then(|ends| ends.get(path.as_str()));
             if let Ok(place) = self.place_of(step, &path, *end.unwrap_or(&End::Image)) {
-                let seen = self.calls.look(&place, Look::Image);
+                let seen = self.calls.look(&place, Look::of_disk(&place));
                 device.place = seen.present().map(|file| file.place(&file_systems));
             }
         }

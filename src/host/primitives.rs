@@ -119,7 +119,8 @@ pub(crate) use calls;
 macro_rules! answers {
     ($(#[$about:meta])* enum $all:ident { $($variant:ident($type:ty),)* }) => {
         $(#[$about])*
-        #[allow(missing_docs)]
+        // An answer is moved once: a box would cost more than its size does.
+        #[allow(missing_docs, clippy::large_enum_variant)]
         pub enum $all { $($variant($type),)* }
 
         $(impl From<$type> for $all {

@@ -52,18 +52,36 @@ impl RawFile {
     #[must_use]
     pub fn place(&self, file_systems: &FileSystems) -> Place {
         let stat = &self.stat;
-        let format = self.blank.map(|_| self.foreign_format().unwrap_or(RAW));
+        let image = |size, mtime_ns| ImageState {
+            size,
+            format: self.begins_in().map(str::to_owned),
+            blank: self.blank,
+            mtime_ns,
+        };
+        if let Some(device) = &self.device {
+            // Its node is made anew at each boot.
+            return Place {
+                ino: 0,
+                born_ns: None,
+                file_system: None,
+                device: Some(device.ids.clone()),
+                image: device.size.map(|size| image(size, 0)),
+            };
+        }
+        let is_image = stat.kind == FileKind::File;
         Place {
             ino: stat.ino,
             born_ns: stat.born_ns,
             file_system: file_systems.get(&stat.dev).cloned(),
-            image: (stat.kind == FileKind::File).then_some(ImageState {
-                size: stat.size,
-                format: format.map(str::to_owned),
-                blank: self.blank,
-                mtime_ns: stat.mtime_ns,
-            }),
+            device: None,
+            image: is_image.then(|| image(stat.size, stat.mtime_ns)),
         }
+    }
+
+    /// The format that an image or a device begins in, where that was seen.
+    fn begins_in(&self) -> Option<&'static str> {
+        let is_seen = self.blank.is_some() || self.head.is_some();
+        is_seen.then(|| self.foreign_format().unwrap_or(RAW))
     }
 }
 
@@ -118,6 +136,7 @@ mod tests {
             born_ns: None,
             acl: None,
             links: Some(1),
+            block: None,
         };
         RawFile {
             head: Some(head.iter().map(|byte| format!("{byte:02x}")).collect()),

@@ -26,8 +26,8 @@ pub use lifecycle::{Pause, RunState};
 pub use qcow2::{Qcow2, new_qcow2};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDomain, RawEntry,
-    RawFile, RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
+    Binds, DeviceUse, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDevice,
+    RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;

@@ -72,8 +72,10 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((paths::installer_folder(&vm.name), Look::Folder));
     }
     for disk in &vm.disks {
-        looks.push((disk.path.to_string(), Look::Image));
-        looks.push((disk.path.parent().to_owned(), Look::Room));
+        looks.push((disk.path.to_string(), Look::of_disk(disk.path.as_str())));
+        if !disk.is_device() {
+            looks.push((disk.path.parent().to_owned(), Look::Room));
+        }
     }
     if let Some(log) = &vm.console.log {
         looks.extend([(log.to_string(), Look::Log), stat(log.parent())]);

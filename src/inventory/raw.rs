@@ -56,6 +56,9 @@ pub enum Look {
     /// A disk image: whether it holds any byte, and what it begins with. A filesystem that cannot tell is taken to say
     /// that it does. Of an image that may not be opened, no more than what `lstat` tells.
     Image,
+    /// A block device: its size, what lasts of it, what the host itself does with it, and what it begins with, if it may be
+    /// opened. Root's links to it are followed.
+    Device,
     /// A folder, and how much room its file system has.
     Room,
     /// A console's log: what it begins as, if that is no log. Of its text nothing is told.
@@ -63,10 +66,19 @@ pub enum Look {
 }
 
 impl Look {
+    /// How closely to look at what a VM has as a disk at this path.
+    #[must_use]
+    pub fn of_disk(path: &str) -> Self {
+        match paths::is_device(path) {
+            true => Self::Device,
+            false => Self::Image,
+        }
+    }
+
     /// Whether what others than root may have put there is opened, and not only looked at from outside.
     #[must_use]
     pub const fn opens(self) -> bool {
-        matches!(self, Self::Share | Self::Image | Self::Log)
+        matches!(self, Self::Share | Self::Image | Self::Device | Self::Log)
     }
 
     /// Whether the target of a symbolic link is told.
@@ -78,6 +90,7 @@ impl Look {
             | Self::Link
             | Self::Share
             | Self::Image
+            | Self::Device
             | Self::Room
             | Self::Log => true,
             Self::Text
@@ -97,7 +110,7 @@ impl Look {
         match self {
             Self::Seed => None,
             Self::Share => Some(End::Share),
-            Self::Image => Some(End::Image),
+            Self::Image | Self::Device => Some(End::Image),
             _ if is_own => Some(End::RootsOwn),
             _ => Some(End::Roots),
         }
@@ -220,6 +233,9 @@ pub struct RawFile {
     /// The first [`HEAD_LENGTH`] bytes of an image that holds any, in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// What is known of a block device, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<RawDevice>,
     /// What a file that is no console log begins as, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins_as: Option<Box<str>>,
@@ -232,6 +248,39 @@ pub struct RawFile {
     /// Whether a share has more names than `entries`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+}
+
+/// A block device, as the kernel and udev know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawDevice {
+    /// In bytes; none where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Names that it has for ever, as in `/dev/disk/by-id`: a device-mapper device's UUID alone, of others their links
+    /// there. Some devices have none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ids: BTreeSet<String>,
+    /// The number of the device that it is a partition of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<u64>,
+    /// The numbers of its partitions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: BTreeSet<u64>,
+    /// What the host itself does with it, or with one of its partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<DeviceUse>,
+}
+
+/// What a host does with a block device of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceUse {
+    /// Its file system is mounted at this folder.
+    Mounted(String),
+    /// Another device of this name is made of it.
+    PartOf(String),
+    /// It is swap space.
+    Swap,
 }
 
 /// What `lstat` tells.
@@ -265,6 +314,9 @@ pub struct RawStat {
     /// How many names a file has; none of anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<u32>,
+    /// The number of the block device that this is a node of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
 }
 
 impl RawFile {
@@ -277,6 +329,7 @@ impl RawFile {
             text: None,
             no_text: None,
             blank: None,
+            device: None,
             head: None,
             begins_as: None,
             free: None,

@@ -5,21 +5,38 @@ use super::{Inventory, RawStat};
 use crate::trust::{End, Next, Rules, StopKind, Walk};
 use std::borrow::Borrow;
 
-/// A file or folder as its file system numbers it; of one that is not there yet, its folder's numbers and its name.
+/// What a path leads to, whatever the path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
-    dev: u64,
-    ino: u64,
-    name: String,
+pub enum Spot {
+    /// A file or folder, as its file system numbers it.
+    Numbered {
+        /// The file system's device number.
+        dev: u64,
+        /// The inode's number.
+        ino: u64,
+    },
+    /// What is not there yet: its name, and its folder's numbers.
+    Missing {
+        /// The file system's device number.
+        dev: u64,
+        /// The folder's inode number.
+        folder: u64,
+        /// The name in the folder.
+        name: String,
+    },
+    /// A block device, by its number: nodes of it may be anywhere.
+    Device(u64),
 }
 
 /// Where a path leads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Way {
-    /// The folders that it leads through, the root first.
+    /// The folders that it leads through, the root first, and the device that what it leads to is a partition of.
     pub folders: Vec<Spot>,
     /// What it leads to, if that much could be seen.
     pub end: Option<Spot>,
+    /// The partitions of the device that it leads to.
+    pub parts: Vec<Spot>,
 }
 
 /// Goes the way of a path, every link followed as the kernel does; `look` sees what is there.
@@ -39,6 +56,10 @@ pub fn follow<F: Borrow<Fact<RawFile>>>(
                 let is_link = matches!(stop.kind, StopKind::Link(_));
                 if next.is_last && !is_link {
                     way.end = Some(Spot::of(&file.stat));
+                    if let Some(device) = &file.device {
+                        way.folders.extend(device.whole.map(Spot::Device));
+                        way.parts = device.parts.iter().copied().map(Spot::Device).collect();
+                    }
                 } else if !is_link {
                     way.folders.push(Spot::of(&file.stat));
                 }
@@ -46,10 +67,7 @@ pub fn follow<F: Borrow<Fact<RawFile>>>(
             }
             Some(Fact::Absent) => {
                 let folder = way.folders.last().filter(|_| next.is_last);
-                way.end = folder.map(|folder| Spot {
-                    name: next.name,
-                    ..folder.clone()
-                });
+                way.end = folder.and_then(|folder| folder.holding(next.name));
                 break;
             }
             _ => break,
@@ -60,10 +78,15 @@ pub fn follow<F: Borrow<Fact<RawFile>>>(
 
 impl Spot {
     fn of(stat: &RawStat) -> Self {
-        Self {
-            dev: stat.dev,
-            ino: stat.ino,
-            name: String::new(),
+        let (dev, ino) = (stat.dev, stat.ino);
+        stat.block.map_or(Self::Numbered { dev, ino }, Self::Device)
+    }
+
+    /// What is not there yet and has this name in this folder.
+    fn holding(&self, name: String) -> Option<Self> {
+        match *self {
+            Self::Numbered { dev, ino: folder } => Some(Self::Missing { dev, folder, name }),
+            Self::Missing { .. } | Self::Device(_) => None,
         }
     }
 }

@@ -92,7 +92,7 @@ pub struct AppliedDevice {
     pub place: Option<Place>,
 }
 
-/// What tells the image or folder that was applied from anything else at its path. No device number: a host may give
+/// What tells the image, folder or device that was applied from anything else at its path. No device number: a host may give
 /// its file systems other numbers each time it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -104,15 +104,25 @@ pub struct Place {
     /// The UUID of the file system that it is on, where that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_system: Option<String>,
-    /// Of an image, what it held.
+    /// Of a block device, the names that it has for ever; it may have none. Its node's numbers are not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<BTreeSet<String>>,
+    /// Of an image or a device, what it held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageState>,
 }
 
 impl Place {
-    /// Whether this is the same file or folder, whatever is in it.
+    /// Whether this is the same file, folder or device, whatever is in it.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.device, &other.device) {
+            (None, None) => {}
+            (Some(one), Some(other)) => {
+                return one.is_empty() || other.is_empty() || !one.is_disjoint(other);
+            }
+            (None, Some(_)) | (Some(_), None) => return false,
+        }
         let born = self.born_ns.zip(other.born_ns);
         self.ino == other.ino
             && born.is_none_or(|(one, other)| one == other)
@@ -238,6 +248,7 @@ mod tests {
                 ino: 12,
                 born_ns: Some(34),
                 file_system: Some("0b1c".to_owned()),
+                device: Some(BTreeSet::from(["dm-uuid-LVM-1".to_owned()])),
                 image: Some(ImageState {
                     size: 56,
                     format: Some("raw".to_owned()),

@@ -126,6 +126,9 @@ impl<'a> Claims<'a> {
             add(&numbered(&self.by_spot, end), Meeting::Same, false);
             add(&numbered(&self.inside, end), Meeting::Around, false);
         }
+        for part in &way.parts {
+            add(&numbered(&self.by_spot, part), Meeting::Around, false);
+        }
         of_others(found, vm, text)
     }
 
@@ -180,6 +183,14 @@ impl Conflict<'_> {
         };
         let (how, why) = match self.meeting {
             Meeting::Same => ("is the same as", ": both paths lead to one place"),
+            Meeting::Inside | Meeting::Around if paths::is_device(path) => {
+                let how = if self.meeting == Meeting::Inside {
+                    "is inside"
+                } else {
+                    "holds"
+                };
+                (how, ", as one of its partitions")
+            }
             Meeting::Inside => ("is inside", ", through a link or a mount"),
             Meeting::Around => ("holds", ", through a link or a mount"),
         };

@@ -327,7 +327,7 @@ codes! {
     }
     /// A path of a VM that another domain uses, that is inside of one, or that has one in it.
     PathInUse = "path-in-use" {
-        why: "Two guests that write one image destroy it, and a guest can change everything in its boot share. Paths are compared, and what they lead to: a hard link, a symbolic link or a bind mount is another name of the same thing. Every domain of the host counts, by its definition and by what it runs with: its disks with their backing files, shares, logs, kernels and firmware variables.",
+        why: "Two guests that write one image destroy it, and a guest can change everything in its boot share. Paths are compared, and what they lead to: a hard link, a symbolic link or a bind mount is another name of the same thing. Every domain of the host counts, by its definition and by what it runs with: its disks with their backing files, shares, logs, kernels and firmware variables. A block device is known by its number, with its partitions, and the host itself may use one: mounted, as swap space, or as a part of another device.",
         remedy: "Give the VM a path of its own, or remove the other domain; the message names it.",
     }
     /// A console log that could be another file.

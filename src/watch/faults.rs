@@ -126,6 +126,7 @@ impl State {
             born_ns: None,
             acl: None,
             links: Some(1),
+            block: None,
         };
         Fact::Present(RawFile {
             text: Some(text.clone()),

@@ -12,12 +12,14 @@ use std::ops::Range;
 pub struct XmlError(#[source] roxmltree::Error);
 
 /// Where in an element a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Part {
     /// Its text.
     Text,
     /// One of its attributes.
     Attribute(&'static str),
+    /// One attribute or another, whichever this says for a value.
+    AttributeFor(fn(&str) -> &'static str, [&'static str; 2]),
     /// That it is there, whatever is in it: read as this word.
     Presence(&'static str),
 }
@@ -46,6 +48,10 @@ pub fn read(node: Node<'_, '_>, part: Part) -> Option<String> {
     match part {
         Part::Text => Some(node.children().filter_map(|part| part.text()).collect()),
         Part::Attribute(name) => node.attribute(name).map(str::to_owned),
+        Part::AttributeFor(_, names) => {
+            let mut values = names.into_iter().filter_map(|name| node.attribute(name));
+            values.next().map(str::to_owned)
+        }
         Part::Presence(word) => Some(word.to_owned()),
     }
 }
@@ -64,6 +70,17 @@ pub fn write(text: &str, scope: Node<'_, '_>, path: &[&str], part: Part, value: 
     match part {
         Part::Text => set_text(text, node, value),
         Part::Attribute(name) => set_attribute(text, node, name, value),
+        Part::AttributeFor(name_for, names) => {
+            let name = name_for(value);
+            let mut others = names.into_iter().filter(|other| *other != name);
+            match others.find_map(|other| node.attribute_node(other)) {
+                Some(other) => {
+                    let attribute = format!("{name}='{}'", escape(value));
+                    splice(text, other.range(), &attribute)
+                }
+                None => set_attribute(text, node, name, value),
+            }
+        }
         Part::Presence(_) => text.to_owned(),
     }
 }
@@ -180,13 +197,14 @@ pub fn escape(value: &str) -> String {
 
 /// Elements one in another, the innermost with the value.
 fn nested(path: &[&str], part: Part, value: &str) -> String {
-    let value = escape(value);
     let Some((last, outer)) = path.split_last() else {
         return String::new();
     };
+    let with = |name: &str| format!("<{last} {name}='{}'/>", escape(value));
     let innermost = match part {
-        Part::Text => format!("<{last}>{value}</{last}>"),
-        Part::Attribute(name) => format!("<{last} {name}='{value}'/>"),
+        Part::Text => format!("<{last}>{}</{last}>", escape(value)),
+        Part::Attribute(name) => with(name),
+        Part::AttributeFor(name_for, _) => with(name_for(value)),
         Part::Presence(_) => format!("<{last}/>"),
     };
     outer.iter().rev().fold(innermost, |inside, name| {

@@ -12,6 +12,7 @@
 )]
 
 mod arm64;
+mod block_devices;
 mod broken_hook;
 mod contract;
 mod devices;

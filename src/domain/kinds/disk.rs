@@ -4,17 +4,19 @@ use super::disk_places::{SeenDisk, places};
 use super::transport::{NO_HOTPLUG, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
-use crate::domain::value::Codec;
+use crate::domain::value::{Codec, Value};
 use crate::fleet::{Disk, DiskFormat};
 use crate::inventory::digest;
 use crate::mark::{KindId, PropertyId};
+use crate::paths::is_device;
 use crate::values::{DiskName, SERIAL_LIMIT};
 use crate::xml::{Part, child};
 use roxmltree::Node;
 
-/// An image that the guest has as a disk.
+/// An image or a block device that the guest has as a disk.
 pub const DISK: KindId = KindId::new("disk");
 
+/// An image's path, or a block device's.
 pub(in crate::domain) const FILE: PropertyId = PropertyId::new("file");
 /// How the image keeps the disk's bytes.
 pub const FORMAT: PropertyId = PropertyId::new("format");
@@ -22,10 +24,21 @@ pub(in crate::domain) const TARGET: PropertyId = PropertyId::new("target");
 const SERIAL: PropertyId = PropertyId::new("serial");
 
 /// A backing chain belongs to the file and format that were there before: with others, no start would succeed.
-const WITHOUT_BACKING: &[Couple] = &[Couple::Element {
+const WITHOUT_BACKING: Couple = Couple::Element {
     path: &["backingStore"],
     element: |_| None,
-}];
+};
+/// What libvirt calls a disk by what it has, whose source has an attribute to match.
+const TYPE: Couple = Couple::Attribute {
+    path: &[],
+    attribute: "type",
+    of: |source| {
+        Some(match source {
+            Value::Text(path) if is_device(path) => "block",
+            _ => "file",
+        })
+    },
+};
 
 pub(super) static KIND: DeviceKind = DeviceKind {
     id: DISK,
@@ -37,13 +50,16 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         Row::new(
             FILE,
             &["source"],
-            Part::Attribute("file"),
+            Part::AttributeFor(
+                |path| if is_device(path) { "dev" } else { "file" },
+                ["file", "dev"],
+            ),
             Codec::Text,
             |input| disk(input).map_or(Want::Leave, |disk| Want::text(&disk.path)),
             |seen| seen.of_device("path"),
             NO_HOTPLUG,
         )
-        .couples(WITHOUT_BACKING)
+        .couples(&[TYPE, WITHOUT_BACKING])
         .naming_data(),
         // Never probed: a guest writes the bytes of its raw disk.
         Row::new(
@@ -55,7 +71,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             give_format,
             NO_HOTPLUG,
         )
-        .couples(WITHOUT_BACKING)
+        .couples(&[WITHOUT_BACKING])
         .naming_data(),
         Row::new(
             PropertyId::new("bus"),
@@ -221,7 +237,9 @@ fn backing_files(disk: Node<'_, '_>) -> Vec<String> {
     let chain = disk
         .descendants()
         .filter(|node| node.has_tag_name("backingStore"));
-    let files = chain.filter_map(|node| child(node, "source")?.attribute("file"));
+    let sources = chain.filter_map(|node| child(node, "source"));
+    let files =
+        sources.filter_map(|source| source.attribute("file").or_else(|| source.attribute("dev")));
     files.map(str::to_owned).collect()
 }
 

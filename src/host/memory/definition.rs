@@ -109,16 +109,23 @@ pub(super) fn sources(definition: &str) -> (Vec<String>, Vec<String>) {
     let Ok(document) = Document::parse(definition) else {
         return (Vec::new(), Vec::new());
     };
-    let sources = |device: &str, attribute: &str| {
+    let sources = |device: &str, attributes: &[&str]| {
         let devices = document
             .descendants()
             .filter(|node| node.has_tag_name(device));
         let sources = devices.filter_map(|node| crate::xml::child(node, "source"));
-        sources
-            .filter_map(|source| source.attribute(attribute).map(str::to_owned))
-            .collect::<Vec<_>>()
+        let named = sources.flat_map(|source| {
+            let values = attributes
+                .iter()
+                .filter_map(move |name| source.attribute(*name));
+            values.map(str::to_owned)
+        });
+        named.collect::<Vec<_>>()
     };
-    (sources("disk", "file"), sources("filesystem", "dir"))
+    (
+        sources("disk", &["file", "dev"]),
+        sources("filesystem", &["dir"]),
+    )
 }
 
 /// libvirt's name of a definition's instruction set.

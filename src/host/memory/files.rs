@@ -84,6 +84,10 @@ impl Node {
             born_ns: None,
             acl: self.acl.clone().filter(|_| self.mode & 0o020 != 0),
             links: (self.content.kind() == FileKind::File).then_some(self.links),
+            block: match self.content {
+                Content::Device { number, .. } => Some(number),
+                _ => None,
+            },
         }
     }
 
@@ -91,7 +95,7 @@ impl Node {
         match &self.content {
             Content::File { bytes, .. } => String::from_utf8(bytes.clone()).ok(),
             Content::Link(target) => Some(target.clone()),
-            Content::Folder | Content::Special => None,
+            Content::Folder | Content::Device { .. } | Content::Special => None,
         }
     }
 }
@@ -147,6 +151,10 @@ impl Files {
             (Look::Image, FileKind::File) => {
                 seen.blank = Some(node.content.is_blank());
                 seen.head = node.content.head();
+            }
+            (Look::Device, FileKind::Special) => {
+                seen.head = node.content.head();
+                seen.device = node.content.device().cloned();
             }
             (Look::Log, FileKind::File) => seen.begins_as = node.content.begins_as(),
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),

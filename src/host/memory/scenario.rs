@@ -5,6 +5,7 @@ use super::definition;
 use super::files::Content;
 use super::{Memory, World};
 use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
+use crate::inventory::RawDevice;
 use crate::paths;
 use crate::trust::Writer;
 use std::sync::MutexGuard;
@@ -210,6 +211,26 @@ impl Memory {
         self.meanwhile()
             .files
             .put(path, Content::Special, 0o644, ROOT)
+    }
+
+    /// Makes a block device of this number, or gives one other bytes and facts; its node is root's and the group disk's.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn put_device(
+        &self,
+        path: &str,
+        number: u64,
+        known: RawDevice,
+        begins_with: impl AsRef<[u8]>,
+    ) -> Result<(), CallError> {
+        let device = Content::Device {
+            number,
+            bytes: begins_with.as_ref().to_owned(),
+            known,
+        };
+        let owner = Owner { uid: 0, gid: 6 };
+        self.meanwhile().files.put(path, device, 0o660, owner)
     }
 
     /// A guest writes a file into its share.

@@ -221,6 +221,12 @@ fn is_qcow2(device: &AppliedDevice) -> bool {
 
 /// What a thing is, told from another.
 fn described(place: &Place, other: &Place) -> String {
+    if let Some(ids) = &place.device {
+        let size = place.image.as_ref();
+        let size = size.map(|image| format!(" of {}", Size::from_bytes(image.size)));
+        let ids: String = ids.iter().map(|id| format!(", {id}")).collect();
+        return format!("a device{}{ids}", size.unwrap_or_default());
+    }
     let image = place.image.as_ref().map(|image| {
         let format = image.format.as_deref().map_or("an", |format| match format {
             "raw" => "a raw",

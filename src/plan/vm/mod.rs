@@ -4,6 +4,7 @@ mod boot;
 mod claims;
 mod console_log;
 mod definitions;
+mod device;
 mod host_checks;
 mod identity;
 mod install;

@@ -4,6 +4,7 @@ use super::definitions::Definitions;
 use crate::domain::{Comparison, Difference, Moved, running_overlays};
 use crate::inventory::Domain;
 use crate::mark::DeviceId;
+use crate::paths;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 
 impl VmPlanner<'_> {
@@ -50,7 +51,13 @@ impl VmPlanner<'_> {
             }
             Some(applied) if moved.gone => format!(
                 "set {key_in_file}: {source} in the fleet file if that is what it became; else virsh attach-disk {vm} {applied} {key} \
-                 --config --targetbus virtio --driver qemu --subdriver raw"
+                 --config --targetbus virtio --sourcetype {} --driver qemu --subdriver {}",
+                if paths::is_device(applied) {
+                    "block"
+                } else {
+                    "file"
+                },
+                moved.applied_format.as_deref().unwrap_or("raw")
             ),
             Some(applied) => format!(
                 "set {key_in_file}: {source} in the fleet file, or virsh edit {vm} to give it {applied} at {key} again"

@@ -5,6 +5,7 @@ use crate::domain::{DISK, FORMAT, RowChange, SHARE, Subject, applied_sources};
 use crate::fleet::{Disk, DiskFormat};
 use crate::inventory::{self, Domain, Fact, FileKind, Qcow2, RawFile, RawStat};
 use crate::mark::{KindId, Phase, PropertyId, Record};
+use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::{Act, StepId};
 use crate::problem::HostCheck;
@@ -29,6 +30,14 @@ fn by_hand(format: DiskFormat, path: &HostPath, size: Size) -> String {
     match format {
         DiskFormat::Raw => format!("truncate -s {bytes} {path}"),
         DiskFormat::Qcow2 => format!("qemu-img create -f qcow2 {path} {bytes}"),
+    }
+}
+
+/// How the data of a disk or share comes to another path.
+fn moving(old: &str, path: &HostPath) -> String {
+    match paths::is_device(old) {
+        true => format!("qemu-img convert -f raw -O raw {old} {path}"),
+        false => format!("move {old} to {path}"),
     }
 }
 
@@ -129,6 +138,9 @@ impl VmPlanner<'_> {
         record: Option<&Record>,
         builder: &mut PlanBuilder,
     ) -> Result<Option<StepId>, Blocked> {
+        if disk.is_device() {
+            return self.device(disk, domain, record, builder).map(|()| None);
+        }
         let (name, path) = (&self.vm.name, &disk.path);
         let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
@@ -247,7 +259,7 @@ impl VmPlanner<'_> {
 
     /// Refuses an image that is attached for the first time, or in another format than before, and begins as yet another
     /// one does: QEMU would show the guest that format's own bytes, and the guest would write over them.
-    fn is_of_format(
+    pub(super) fn is_of_format(
         &self,
         disk: &Disk,
         file: &RawFile,
@@ -270,16 +282,20 @@ impl VmPlanner<'_> {
             return Ok(());
         }
         if let Some(begins_as) = begins_as {
+            let other = match disk.is_device() {
+                true => "FILE".to_owned(),
+                false => format!("{path}.{format}"),
+            };
             builder.refuse(
                 name,
                 format!("its disk {path} is a {begins_as} image, but would be attached as {format}"),
                 format!(
-                    "qemu-img convert -O {format} {path} {path}.{format}, and set path: {path}.{format} in the fleet file"
+                    "qemu-img convert -O {format} {path} {other}, and set path: {other} in the fleet file"
                 ),
             );
             return Err(Blocked);
         }
-        if file.blank.is_none() {
+        if file.blank.is_none() && file.head.is_none() {
             let why = format!(
                 "whether its disk {path} is a {format} image could not be seen: armfleet may not open it"
             );
@@ -358,8 +374,9 @@ impl VmPlanner<'_> {
             name,
             format!("its {what} would be {path}, which is empty, instead of {old}"),
             format!(
-                "move {old} to {path} while the VM is off, or armfleet apply --allow-replace {name} to begin with an empty \
-                 one; {old} stays where it is"
+                "{} while the VM is off, or armfleet apply --allow-replace {name} to begin with an empty one; {old} stays \
+                 where it is",
+                moving(old, path)
             ),
         );
         Err(Blocked)
@@ -377,7 +394,7 @@ impl VmPlanner<'_> {
     }
 
     /// What accepts something empty in the place of what was applied.
-    fn acceptance(&self, path: &HostPath, record: Option<&Record>) -> String {
+    pub(super) fn acceptance(&self, path: &HostPath, record: Option<&Record>) -> String {
         let name = &self.vm.name;
         match self.holds_the_system(path, record) {
             true => format!("armfleet apply --accept {name} --allow-replace {name}"),

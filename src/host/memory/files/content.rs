@@ -1,6 +1,6 @@
 //! What is in a file system in memory.
 
-use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, Qcow2, begins_as};
+use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, Qcow2, RawDevice, begins_as};
 use sha2::{Digest, Sha256};
 
 /// What a name stands for.
@@ -13,6 +13,12 @@ pub(in super::super) enum Content {
         size: u64,
     },
     Link(String),
+    /// A block device: its number, its first bytes, and what is known of it.
+    Device {
+        number: u64,
+        bytes: Vec<u8>,
+        known: RawDevice,
+    },
     Special,
 }
 
@@ -28,7 +34,7 @@ impl Content {
             Self::Folder => FileKind::Folder,
             Self::File { .. } => FileKind::File,
             Self::Link(_) => FileKind::Symlink,
-            Self::Special => FileKind::Special,
+            Self::Device { .. } | Self::Special => FileKind::Special,
         }
     }
 
@@ -36,7 +42,7 @@ impl Content {
         match self {
             Self::File { size, .. } => *size,
             Self::Link(target) => target.len() as u64,
-            Self::Folder | Self::Special => 0,
+            Self::Folder | Self::Device { .. } | Self::Special => 0,
         }
     }
 
@@ -44,13 +50,21 @@ impl Content {
         matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }
 
-    /// The first bytes of a file that holds any.
+    /// The first bytes of a file that holds any, or of a device.
     pub(super) fn head(&self) -> Option<String> {
-        let Self::File { bytes, .. } = self else {
+        let (Self::File { bytes, .. } | Self::Device { bytes, .. }) = self else {
             return None;
         };
         let first = bytes.iter().take(HEAD_LENGTH);
         (!self.is_blank()).then(|| first.map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// What is known of a block device.
+    pub(super) fn device(&self) -> Option<&RawDevice> {
+        match self {
+            Self::Device { known, .. } => Some(known),
+            _ => None,
+        }
     }
 
     /// What a qcow2 image's header says.

@@ -54,7 +54,9 @@ impl Node {
             Content::File { bytes, size } => (bytes, *size),
             Content::Folder => return Entry::Unusual(Unusual::Folder),
             Content::Link(_) => return Entry::Unusual(Unusual::HostLink),
-            Content::Special => return Entry::Unusual(Unusual::HostSpecial),
+            Content::Device { .. } | Content::Special => {
+                return Entry::Unusual(Unusual::HostSpecial);
+            }
         };
         match self.guest_mode.as_deref().map(mapped_kind) {
             None | Some(MappedKind::File) => Entry::File(size),

@@ -2,7 +2,7 @@
 
 use super::seed::Receipts;
 use super::text::{text_in, utf8};
-use super::{at, image, is_missing, raw_stat, share, stat_of};
+use super::{at, device, image, is_missing, raw_stat, share, stat_of};
 use crate::boot::GenerationId;
 use crate::files::{
     Directory as _, Folder, LinkInTheWay, OpenFile as _, Root, digest_unchanged, is_blank,
@@ -106,6 +106,10 @@ fn outside(
             }
             // Users other than root plan, too; what they cannot see is named where it matters.
             Err(_) => Ok(RawFile::only(stat)),
+        },
+        (Look::Device, FileKind::Special) => match stat.block {
+            Some(number) => Ok(device::look(root, folder, in_folder, number, stat)),
+            None => Ok(RawFile::only(stat)),
         },
         (Look::Log, FileKind::File) => match opened() {
             Ok((file, stat)) => Ok(RawFile {

@@ -1,5 +1,6 @@
 //! The file calls: the only place of the host that names `std::fs` and `rustix`.
 
+mod device;
 pub(super) mod folder;
 pub(super) mod image;
 pub(super) mod initrd;
@@ -17,7 +18,7 @@ pub(super) mod write;
 use crate::files::{self, STATX};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, makedev};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -41,6 +42,7 @@ fn raw_stat(stat: &Statx) -> RawStat {
         FileType::Symlink => FileKind::Symlink,
         _ => FileKind::Special,
     };
+    let is_block = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::BlockDevice;
     let born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
     RawStat {
         kind,
@@ -48,13 +50,14 @@ fn raw_stat(stat: &Statx) -> RawStat {
         mode: u32::from(stat.stx_mode) & 0o7777,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
-        dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
         ino: stat.stx_ino,
         mtime_ns: time_ns(&stat.stx_mtime),
         ctime_ns: time_ns(&stat.stx_ctime),
         born_ns: born.then(|| time_ns(&stat.stx_btime)),
         acl: None,
         links: (kind == FileKind::File).then_some(stat.stx_nlink),
+        block: is_block.then(|| makedev(stat.stx_rdev_major, stat.stx_rdev_minor)),
     }
 }
 

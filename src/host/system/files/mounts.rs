@@ -6,11 +6,12 @@ use crate::files::Root;
 use crate::host::primitives::CallError;
 use crate::inventory::{Binds, FileSystems};
 use rustix::fs::{major, makedev, minor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
+const SWAPS: &str = "/proc/swaps";
 /// What udev knows of block devices, and the links that it makes.
 const UDEV: &str = "/run/udev/data";
 const BY_UUID: &str = "/dev/disk/by-uuid";
@@ -43,6 +44,29 @@ pub(in super::super) fn binds(root: &Root) -> Result<Binds, CallError> {
         Some((mount.point.clone(), source))
     });
     Ok(binds.collect())
+}
+
+/// A folder at which one of these block devices is mounted.
+pub(super) fn mounted_at(root: &Root, devices: &BTreeSet<u64>) -> Option<String> {
+    let mounts = listed(root).unwrap_or_default().into_iter();
+    let mut mounted = mounts.filter(|mount| {
+        let holds = mount.devices(root).map(|(_, holds)| holds);
+        holds.is_some_and(|holds| devices.contains(&holds))
+    });
+    mounted.next().map(|mount| mount.point)
+}
+
+/// Whether the host swaps to one of these block devices.
+pub(super) fn holds_swap(root: &Root, devices: &BTreeSet<u64>) -> bool {
+    let text = fs::read_to_string(root.below(SWAPS)).unwrap_or_default();
+    let mut paths = text.lines().skip(1).filter_map(|line| {
+        let path = line.split_whitespace().next()?;
+        unescaped(path)
+    });
+    paths.any(|path| {
+        let there = fs::metadata(root.below(&path));
+        there.is_ok_and(|there| devices.contains(&there.rdev()))
+    })
 }
 
 fn listed(root: &Root) -> Result<Vec<Mount>, CallError> {
