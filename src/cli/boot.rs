@@ -158,7 +158,7 @@ fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
     let vm = fleet::vm(&spec, &arguments.vm.vm)?;
     let host = Executor::locked(host()?).map_err(failed)?;
     let (_, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
-    let wanted = extraction(&inventory, vm).map_err(|no| {
+    let wanted = extraction(&inventory, &spec, vm).map_err(|no| {
         let remedy = Some(no.remedy.as_str()).filter(|remedy| !remedy.is_empty());
         terminal::error(&no, remedy);
         Exit::Refused

@@ -35,7 +35,13 @@ impl<P: Primitives> Executor<P> {
         self.way(path.as_str(), end, rules)
     }
 
-    fn way(&self, path: &str, end: End, rules: &Rules) -> Result<String, HostError> {
+    /// Where a path leads to, if only root decides about that.
+    pub(in crate::host) fn way(
+        &self,
+        path: &str,
+        end: End,
+        rules: &Rules,
+    ) -> Result<String, HostError> {
         let way = self.calls.way(path, end, rules);
         way.map_err(|error| {
             HostError::new(format!("cannot use {path}"), error)

@@ -1,10 +1,15 @@
 //! Whether a VM's first pair may be taken out of its disk.
 
+use super::Policy;
+use super::builder::{Blocked, PlanBuilder, PlanInput};
+use super::claims::Claims;
 use super::kernels::choice;
-use super::vm::runs_with;
-use crate::fleet::{DiskFormat, Vm};
-use crate::inventory::{Fact, FileKind, Inventory};
+use super::vm::{self, runs_with};
+use crate::fleet::{Disk, DiskFormat, Spec, Vm};
+use crate::inventory::{Domain, Fact, FileKind, Inventory};
+use crate::trust::Ways;
 use crate::values::{HostPath, VmName};
+use std::collections::BTreeMap;
 
 /// What is taken out of which disk, into which share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub struct Extraction {
     pub disk: HostPath,
     /// Its boot share.
     pub share: HostPath,
+    /// The ways to both, which are judged again right before.
+    pub ways: Ways,
     /// If the share is not there yet: whom it is to belong to, as far as that is known.
     pub new_share: Option<Option<(u32, u32)>>,
     /// Whether the VM's installation is complete with it.
@@ -30,84 +37,119 @@ pub struct NoExtraction {
     pub remedy: String,
 }
 
+impl NoExtraction {
+    fn new(why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (why, remedy) = (why.into(), remedy.into());
+        Self { why, remedy }
+    }
+}
+
 /// What is to be taken out of a VM's disk.
 ///
 /// # Errors
-/// When a guest may be writing to the disk, or when the share has a pair already.
-pub fn extraction(inventory: &Inventory, vm: &Vm) -> Result<Extraction, NoExtraction> {
-    let no = |why: String, remedy: &str| {
-        let remedy = remedy.to_owned();
-        Err(NoExtraction { why, remedy })
+/// When a guest may be writing to the disk, when a plan would refuse the disk or the share, or when the share has a pair
+/// already.
+pub fn extraction(inventory: &Inventory, spec: &Spec, vm: &Vm) -> Result<Extraction, NoExtraction> {
+    let disk = disk(inventory, vm)?;
+    let (Some(libvirt), Fact::Present(domains)) = (inventory.libvirt.present(), &inventory.domains)
+    else {
+        let why = "libvirt's domains cannot be listed, so which VMs run is not known";
+        return Err(NoExtraction::new(why, ""));
     };
-    let (name, share) = (&vm.name, &vm.boot.share);
-    let Some(disk) = vm.system_disk() else {
-        return no(
-            format!("{name} has no disk"),
-            "give it `disks` in the fleet file",
-        );
+    is_off(domains, vm, disk)?;
+    let input = PlanInput {
+        spec,
+        inventory,
+        libvirt,
+        domains,
+        claims: Claims::new(spec, domains, inventory),
+        policy: &Policy::default(),
     };
-    if disk.format != DiskFormat::Raw {
-        return no(
-            format!(
-                "{} is a {} image, and only raw ones are looked into",
-                disk.path, disk.format
-            ),
-            "take the kernel out by hand: virt-copy-out of libguestfs",
-        );
-    }
-    match inventory.path(disk.path.as_str()) {
-        Fact::Present(file) if file.stat.kind == FileKind::File => {}
-        Fact::Absent => return no(format!("{} is not there", disk.path), "armfleet plan"),
-        _ => {
-            return no(
-                format!("{} is not a plain file that can be read", disk.path),
-                "",
-            );
-        }
-    }
-    let Fact::Present(domains) = &inventory.domains else {
-        return no(
-            "libvirt's domains cannot be listed, so which VMs run is not known".to_owned(),
-            "",
-        );
-    };
-    let running = domains.iter().find(|(domain, seen)| {
-        seen.state.has_process()
-            && (domain.as_str() == name.as_str() || runs_with(seen, &disk.path))
-    });
-    if let Some((domain, _)) = running {
-        let why = format!(
-            "{domain} runs, and its guest may be writing to {}",
-            disk.path
-        );
-        return no(why, &format!("virsh shutdown {domain}, then try again"));
-    }
-    let new_share = match inventory.path(share.as_str()) {
-        Fact::Absent => Some(
-            inventory
-                .libvirt
-                .present()
-                .and_then(|libvirt| libvirt.qemu_owner),
-        ),
-        Fact::Present(folder) if folder.stat.kind == FileKind::Folder => {
-            if let Some(pair) = choice(folder).into_iter().flatten().next() {
-                let why = format!("{share} has a kernel already, {}", pair.version);
-                return no(why, &format!("armfleet boot list {name}"));
-            }
-            None
-        }
-        _ => {
-            return no(
-                format!("{share} is not a folder that can be read"),
-                "armfleet plan",
-            );
-        }
-    };
+    let mut builder = PlanBuilder::default();
+    let reached = vm::reached(&input, vm, &mut builder);
+    let ways = reached.map_err(|Blocked| as_planned(builder))?;
     Ok(Extraction {
-        vm: name.clone(),
-        disk: disk.path.clone(),
-        share: share.clone(),
-        new_share,
+        vm: vm.name.clone(),
+        disk: disk.clone(),
+        share: vm.boot.share.clone(),
+        ways,
+        new_share: is_new(inventory, vm)?.then_some(libvirt.qemu_owner),
         completes: vm.install.is_some(),
     })
+}
+
+/// The disk that is looked into.
+fn disk<'a>(inventory: &Inventory, vm: &'a Vm) -> Result<&'a HostPath, NoExtraction> {
+    let Some(Disk { path, format, .. }) = vm.system_disk() else {
+        let why = format!("{} has no disk", vm.name);
+        return Err(NoExtraction::new(why, "give it `disks` in the fleet file"));
+    };
+    if *format != DiskFormat::Raw {
+        return Err(NoExtraction::new(
+            format!("{path} is a {format} image, and only raw ones are looked into"),
+            "take the kernel out by hand: virt-copy-out of libguestfs",
+        ));
+    }
+    match inventory.path(path.as_str()) {
+        Fact::Present(file) if file.stat.kind == FileKind::File || file.device.is_some() => {
+            Ok(path)
+        }
+        Fact::Absent => Err(NoExtraction::new(
+            format!("{path} is not there"),
+            "armfleet plan",
+        )),
+        _ => {
+            let why = format!("{path} is neither a plain file nor a block device that can be read");
+            Err(NoExtraction::new(why, ""))
+        }
+    }
+}
+
+fn is_off(
+    domains: &BTreeMap<String, Domain>,
+    vm: &Vm,
+    disk: &HostPath,
+) -> Result<(), NoExtraction> {
+    let running = domains.iter().find(|(domain, seen)| {
+        seen.state.has_process() && (domain.as_str() == vm.name.as_str() || runs_with(seen, disk))
+    });
+    let Some((domain, _)) = running else {
+        return Ok(());
+    };
+    Err(NoExtraction::new(
+        format!("{domain} runs, and its guest may be writing to {disk}"),
+        format!("virsh shutdown {domain}, then try again"),
+    ))
+}
+
+/// What a plan says that was refused.
+fn as_planned(builder: PlanBuilder) -> NoExtraction {
+    let refused = builder.refusals.into_iter().next();
+    let unknown = builder.unknowns.into_iter().next();
+    match (refused, unknown) {
+        (Some(refused), _) => NoExtraction::new(refused.why, refused.remedy),
+        (None, Some(unknown)) => NoExtraction::new(unknown.why, "run it as root"),
+        (None, None) => NoExtraction::new("a plan refuses this VM", "armfleet plan"),
+    }
+}
+
+/// Whether the share is not there yet. Where it is, it has no pair.
+fn is_new(inventory: &Inventory, vm: &Vm) -> Result<bool, NoExtraction> {
+    let (name, share) = (&vm.name, &vm.boot.share);
+    match inventory.path(share.as_str()) {
+        Fact::Absent => Ok(true),
+        Fact::Present(folder) if folder.stat.kind == FileKind::Folder => {
+            match choice(folder).into_iter().flatten().next() {
+                Some(pair) => Err(NoExtraction::new(
+                    format!("{share} has a kernel already, {}", pair.version),
+                    format!("armfleet boot list {name}"),
+                )),
+                None => Ok(false),
+            }
+        }
+        _ => {
+            let why = format!("{share} is not a folder that can be read");
+            Err(NoExtraction::new(why, "armfleet plan"))
+        }
+    }
 }

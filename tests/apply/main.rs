@@ -6,6 +6,7 @@
 mod boot;
 mod change;
 mod devices;
+mod extraction;
 mod faults;
 mod folders;
 #[expect(dead_code, reason = "the other part is for tests/cases.rs")]

@@ -14,12 +14,14 @@ mod numbering;
 mod ownership;
 mod pending;
 mod power;
+mod reached;
 mod seed;
 mod storage;
 mod ways;
 
 pub use install::installing;
 pub(super) use ownership::renaming;
+pub(super) use reached::reached;
 pub(super) use storage::runs_with;
 pub(super) use ways::of_host as ways_of_host;
 

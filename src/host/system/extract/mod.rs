@@ -7,13 +7,14 @@ use crate::boot::{
     BootFileName, Candidate, Entry, INSTALLED, InitrdError, KernelError, KernelVersion, Listing,
     MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest, walk_initrd,
 };
-use crate::files::Share;
+use crate::files::{Root, Share};
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
 use crate::paths;
 use crate::plan::Extraction;
-use crate::values::{Arch, HostPath};
+use crate::trust::End;
+use crate::values::Arch;
 use guestfish::{Guestfish, GuestfishError};
 use rustix::fs::XattrFlags;
 use std::fs::File;
@@ -95,12 +96,12 @@ impl Executor<SystemHost> {
     pub fn extract(&self, wanted: &Extraction, arch: Arch) -> Result<Extracted, HostError> {
         let vm = &wanted.vm;
         let _lock = self.lock_vm(vm)?;
+        let rules = &wanted.ways.rules;
+        let disk = self.way(wanted.disk.as_str(), End::Image, rules)?;
+        let share = self.way(wanted.share.as_str(), End::Share, rules)?;
         if let Some(owner) = wanted.new_share {
-            let made = self.calls().make_folder(
-                wanted.share.as_str(),
-                0o700,
-                owner.map(|(uid, gid)| Owner { uid, gid }),
-            );
+            let owner = owner.map(|(uid, gid)| Owner { uid, gid });
+            let made = self.calls().make_folder(&share, 0o700, owner);
             made.map_err(|error| HostError::new(format!("cannot make {}", wanted.share), error))?;
         }
         let scratch = paths::extracted(vm);
@@ -108,8 +109,9 @@ impl Executor<SystemHost> {
         self.ensure_folder(&paths::boot_folder(vm), paths::PASSAGE)?;
         self.empty_folder(&scratch)?;
         let place = Path::new(&scratch);
-        let taken = take(Path::new(wanted.disk.as_str()), place, arch).and_then(|taken| {
-            put(place, &wanted.share, &taken.0, wanted.completes)?;
+        let taken = take(Path::new(&disk), place, arch).and_then(|taken| {
+            let put = || put(place, open_share(&share)?, &taken.0, wanted.completes);
+            put().map_err(ExtractError::write(Path::new(wanted.share.as_str())))?;
             Ok(taken)
         });
         let _ = self
@@ -255,33 +257,31 @@ fn check(scratch: &Path, pair: &Candidate, arch: Arch) -> Result<(), ExtractErro
 
 /// Puts the pair into the share as its guest would have, the links to it last: without them it is half done. Then, if that
 /// is what it is for, the sign that the installation is complete.
-fn put(
-    scratch: &Path,
-    path: &HostPath,
-    pair: &Candidate,
-    completes: bool,
-) -> Result<(), ExtractError> {
-    let put_all = || -> io::Result<()> {
-        let share = Share::open(Path::new(path.as_str()))?;
-        let pair = [("initrd.img", &pair.initrd), ("vmlinuz", &pair.kernel)];
-        for (from, name) in pair {
-            share.write(name.as_str(), |mut into| {
-                io::copy(&mut File::open(scratch.join(from))?, &mut into)?;
-                belongs_to_guest(into, S_IFREG | 0o644)
-            })?;
-        }
-        for (link, name) in pair {
-            share.write(link, |mut into| {
-                into.write_all(name.as_str().as_bytes())?;
-                belongs_to_guest(into, S_IFLNK | 0o777)
-            })?;
-        }
-        if completes {
-            share.write(INSTALLED, |into| belongs_to_guest(into, S_IFREG | 0o644))?;
-        }
-        share.sync()
-    };
-    put_all().map_err(ExtractError::write(Path::new(path.as_str())))
+fn put(scratch: &Path, share: Share, pair: &Candidate, completes: bool) -> io::Result<()> {
+    let pair = [("initrd.img", &pair.initrd), ("vmlinuz", &pair.kernel)];
+    for (from, name) in pair {
+        share.write(name.as_str(), |mut into| {
+            io::copy(&mut File::open(scratch.join(from))?, &mut into)?;
+            belongs_to_guest(into, S_IFREG | 0o644)
+        })?;
+    }
+    for (link, name) in pair {
+        share.write(link, |mut into| {
+            into.write_all(name.as_str().as_bytes())?;
+            belongs_to_guest(into, S_IFLNK | 0o777)
+        })?;
+    }
+    if completes {
+        share.write(INSTALLED, |into| belongs_to_guest(into, S_IFREG | 0o644))?;
+    }
+    share.sync()
+}
+
+/// Opens a share where its way was found to lead, through no link.
+fn open_share(place: &str) -> io::Result<Share> {
+    let root = Root::host();
+    let (folder, name) = root.place(place)?;
+    Share::open_in(&folder, name)
 }
 
 /// What the guest sees of a file in its share: that it is root's, of this type and mode (QEMU's `hw/9pfs/9p-local.c`).
