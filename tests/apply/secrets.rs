@@ -214,6 +214,15 @@ fn a_record_of_an_earlier_version_counts_as_secret_where_the_file_names_one() {
         let facts = format!("{seen:?}");
         assert!(!facts.contains("hunter2"), "{facts}");
     }
+    // What only the record has still is hidden in whatever is printed.
+    let without_domain = host.fork();
+    without_domain.undefine_domain(VM).unwrap();
+    let seen = see(
+        &without_domain,
+        &spec(" key={env.KEY} ro", &[("KEY", "swordfish")]),
+    );
+    let said = seen.redaction.secrets().redact("no file hunter2");
+    assert_eq!(said, "no file {a former env.KEY}");
     applied(&host, &spec(" key={env.KEY} ro", &[("KEY", "swordfish")]));
     assert!(record(&host).cmdline_digest.is_some());
 }
