@@ -216,6 +216,7 @@ fn a_record_of_an_earlier_version_counts_as_secret_where_the_file_names_one() {
     }
     // What only the record has still is hidden in whatever is printed.
     let without_domain = host.fork();
+    without_domain.destroy(VM).unwrap();
     without_domain.undefine_domain(VM).unwrap();
     let seen = see(
         &without_domain,
