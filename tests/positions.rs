@@ -90,7 +90,7 @@ const TABLE: &[(ProblemKind, &str)] = &[
         ProblemKind::WrongValue,
         "vm: disks: [{ path: /srv/a.img, size: «\"8G\"» }]",
     ),
-    (ProblemKind::NotSupportedYet, "vm: «networks»: []"),
+    (ProblemKind::NotSupportedYet, "vm: «shares»: []"),
     (ProblemKind::NotSupportedYet, "vm: host: «other»"),
     (
         ProblemKind::Placeholder,
@@ -188,6 +188,30 @@ const TABLE: &[(ProblemKind, &str)] = &[
     (
         ProblemKind::DiskIo,
         "vm: disks: [{ path: /srv/a.img, io: «native», cache: writeback }]",
+    ),
+    (
+        ProblemKind::NetworkSource,
+        "vm: networks: [«{» name: lan }]",
+    ),
+    (
+        ProblemKind::NetworkSource,
+        "vm: networks: [{ bridge: br0, network: default, name: lan, user: «true» }]",
+    ),
+    (
+        ProblemKind::DuplicateNetwork,
+        "vm: networks: [{ bridge: br0 }, { bridge: «br0» }]",
+    ),
+    (
+        ProblemKind::DuplicateNetwork,
+        "vm: networks: [{ bridge: br0, mac: '52:00:00:00:00:01' }, { bridge: br1, mac: «'52:00:00:00:00:01'» }]",
+    ),
+    (
+        ProblemKind::NetworkModel,
+        "vm: networks: [{ bridge: br0, model: «e1000» }]",
+    ),
+    (
+        ProblemKind::SharedMac,
+        "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a: { networks: [{ bridge: br0, mac: '52:00:00:00:00:01' }] }\n  b: { networks: [{ bridge: br0, mac: «'52:00:00:00:00:01'» }] }\n",
     ),
     (
         ProblemKind::MemoryRange,

@@ -216,6 +216,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         executed_by: document.root_element().attribute("type"),
         transport,
         device: None,
+        key: None,
         recorded: None,
     };
     let scope = Scope {
@@ -304,6 +305,7 @@ fn compare_device(
     let input = RowInput {
         new: node.is_none(),
         device: Some(&device.id),
+        key: Some(&device.key),
         recorded,
         ..*input
     };

@@ -122,9 +122,11 @@ fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
         Edit::Add(device) => {
             let kind = known_kind(&device.kind)?;
             let document = xml::parse(text).map_err(EditError::Domain)?;
-            let text = match child(document.root_element(), "devices") {
-                Some(devices) => xml::insert(text, devices, &blank(kind, &device.key)),
-                None => {
+            let next = (kind.before)(&document);
+            let text = match (next, child(document.root_element(), "devices")) {
+                (Some(next), _) => xml::insert_before(text, next, &blank(kind, &device.key)),
+                (None, Some(devices)) => xml::insert(text, devices, &blank(kind, &device.key)),
+                (None, None) => {
                     let devices = format!(
                         "<devices>\n  {}\n</devices>",
                         blank(kind, &device.key).replace('\n', "\n  ")

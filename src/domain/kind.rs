@@ -32,11 +32,16 @@ pub(super) struct DeviceKind {
     pub(super) wanted: fn(&KindInput<'_, '_>) -> Vec<WantedDevice>,
     /// Whether an element, by its key and itself, is such a device: one that a fleet file could want.
     pub(super) is_one: fn(&str, Node<'_, '_>) -> bool,
+    /// The element before which a new one is put; none for the end of the devices.
+    pub(super) before: Before,
     /// The images below its own, the nearest first.
     pub(super) backing: fn(Node<'_, '_>) -> Vec<String>,
     /// Whether what it has is an image over another one.
     pub(super) is_overlay: fn(Node<'_, '_>) -> bool,
 }
+
+/// Finds an element of a definition.
+pub(super) type Before = for<'a, 'input> fn(&'a Document<'input>) -> Option<Node<'a, 'input>>;
 
 /// Where the keys of a kind of device are in a VM's part of a fleet file.
 #[derive(Clone, Copy)]

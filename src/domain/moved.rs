@@ -60,6 +60,7 @@ pub(super) fn moved_devices(
         let recorded = before.and_then(|applied| applied.devices.get(&device.id));
         let input = RowInput {
             device: Some(&device.id),
+            key: Some(&device.key),
             recorded,
             ..*input
         };

@@ -129,6 +129,8 @@ pub(super) struct RowInput<'a> {
     pub(super) transport: Transport,
     /// The device, for rows of devices.
     pub(super) device: Option<&'a DeviceId>,
+    /// What identifies it in the domain.
+    pub(super) key: Option<&'a str>,
     /// What the last apply made of the device.
     pub(super) recorded: Option<&'a AppliedDevice>,
 }

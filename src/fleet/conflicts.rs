@@ -2,8 +2,10 @@
 
 use super::uses::{Claim, Purpose, claims_of};
 use super::vm::PartialVm;
+use crate::fleetfile::Spanned;
 use crate::problem::{Problem, ProblemKind};
-use std::collections::BTreeSet;
+use crate::values::MacAddress;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Finds two uses of one path, or of a path inside of another. Seeds are only read, so many VMs may have the same.
 pub(super) fn shared_path<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<Problem> {
@@ -30,6 +32,34 @@ pub(super) fn shared_path<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<P
                 }
             }
             None => around.push(claim),
+        }
+    }
+    problems
+}
+
+/// Finds two VMs with one MAC address.
+pub(super) fn shared_mac<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<Problem> {
+    let mut seen: BTreeMap<_, (&Spanned<MacAddress>, usize)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (number, vm) in vms.enumerate() {
+        let macs = vm
+            .readable_networks()
+            .filter_map(|network| network.mac.as_ref().ok()?.as_ref());
+        for mac in macs {
+            // What one VM has twice was said of it.
+            let (first, owner) = *seen.entry(mac.value).or_insert((mac, number));
+            if owner == number {
+                continue;
+            }
+            let written_once = first.range == mac.range;
+            let range = match vm.name.as_ref().ok().filter(|_| written_once) {
+                Some(name) => &name.range,
+                None => &mac.range,
+            };
+            let message = format!("two VMs have the MAC address {}", mac.value);
+            let problem = Problem::new(ProblemKind::SharedMac, range, message);
+            let problem = problem.also(&first.range, "the first");
+            problems.push(problem.help("give each its own, or leave `mac` out"));
         }
     }
     problems

@@ -164,8 +164,9 @@ fn check(vms: &[Checked<Layered<PartialVm>>], found: &Diagnostics) {
         }
     }
     found.turn(None, &[]);
-    let all = vms.iter().flatten().map(|layered| &layered.vm);
-    for problem in conflicts::shared_path(all) {
+    let all = || vms.iter().flatten().map(|layered| &layered.vm);
+    let problems = conflicts::shared_path(all()).into_iter();
+    for problem in problems.chain(conflicts::shared_mac(all())) {
         problem.report(found);
     }
 }

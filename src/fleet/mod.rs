@@ -13,6 +13,7 @@ mod file;
 mod hosts;
 mod install;
 mod kept;
+mod network;
 mod read;
 mod uses;
 mod vm;
@@ -25,6 +26,7 @@ pub use disk::{Discard, Disk, DiskCache, DiskFormat, DiskIo};
 pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
+pub use network::{Network, NetworkModel, NetworkSource};
 pub use read::{environment, read_files, read_fleet};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 

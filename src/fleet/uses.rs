@@ -168,7 +168,7 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
         let help = "its AppArmor profiles protect the system's folders; use one in /srv or /var";
         return refused(message, help);
     }
-    // A disk that is a device has a message of its own.
+    // A disk there is a block device.
     let is_device = claim.purpose == Purpose::Disk && inside(&["/dev"]).is_some();
     if is_device || inside(&[LOCAL_FOLDER]).is_some() {
         return None;

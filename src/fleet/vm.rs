@@ -6,6 +6,7 @@ use super::console::Console;
 use super::cpu::Cpu;
 use super::disk::{Disk, DiskFormat, PartialDisk};
 use super::install::{Install, PartialInstall};
+use super::network::{self, Network, PartialNetwork};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
@@ -76,6 +77,11 @@ map! {
         disks: Vec<Disk> {
             absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
         },
+        /// The network interfaces, in the order in which the guest numbers them: the first is its eth0, where it counts them.
+        /// Their identity is their name, so the order of existing entries may change without renaming anything in the guest.
+        networks: Vec<Network> {
+            absent: "no network", effect: NextBoot, example: "[{ bridge: br0 }]", also_called: ["interfaces", "nics"],
+        },
         /// Whether the guest has a virtio source of random numbers, fed from the host's /dev/urandom: without it a guest with
         /// little else to do may wait minutes for its first key.
         rng: Option<bool> {
@@ -114,10 +120,10 @@ map! {
         /// apply with `protect: false`.
         protect: bool { default: "false", effect: Now, example: "true" },
     }
-    planned ["networks", "shares", "adopt", "was"]
+    planned ["shares", "adopt", "was"]
     checks [
-        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, install_and_seed, install_disk,
-        stop_timeout,
+        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model,
+        install_and_seed, install_disk, stop_timeout,
     ]
 }
 
@@ -379,6 +385,23 @@ fn twice<'d, T: Ord + fmt::Display + 'd>(
     again.collect()
 }
 
+fn same_network(vm: &PartialVm) -> Vec<Problem> {
+    network::same_network(vm.readable_networks())
+}
+
+fn network_model(vm: &PartialVm) -> Vec<Problem> {
+    let given = vm
+        .transport
+        .as_ref()
+        .ok()
+        .map(|given| given.as_ref().map(|given| given.value));
+    let by_arch = || vm.readable_arch().map(|arch| arch.transport);
+    match given.and_then(|given| given.or_else(by_arch)) {
+        Some(Transport::Mmio) => network::pci_models(vm.readable_networks()),
+        Some(Transport::Pci) | None => Vec::new(),
+    }
+}
+
 fn install_and_seed(vm: &PartialVm) -> Option<Problem> {
     let (install, seed) = (vm.readable_install()?, vm.readable_seed()?);
     let message = "a VM has an installer or a seed, not both";
@@ -444,6 +467,10 @@ impl PartialVm {
 
     pub(crate) fn readable_disks(&self) -> impl Iterator<Item = &PartialDisk> {
         self.disks.iter().flatten().flatten()
+    }
+
+    pub(crate) fn readable_networks(&self) -> impl Iterator<Item = &PartialNetwork> + Clone {
+        self.networks.iter().flatten().flatten()
     }
 
     pub(crate) fn readable_seed(&self) -> Option<&PartialSeed> {

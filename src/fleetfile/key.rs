@@ -56,6 +56,7 @@ pub(crate) enum ValueType {
     Name,
     Size,
     Cpus,
+    Mac,
     Duration,
     /// An absolute path on the VM's host, with placeholders.
     HostPath,

@@ -6,8 +6,8 @@ use super::readable::Scalar;
 use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
-    Cmdline, CpuModel, CpuSet, DiskName, DiskTarget, FleetName, HostPath, MachineName, Serial,
-    Size, Unacceptable, parse_duration,
+    Cmdline, CpuModel, CpuSet, DiskName, DiskTarget, FleetName, HostPath, LinkName, MacAddress,
+    MachineName, NetworkName, Serial, Size, Unacceptable, parse_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
 use std::time::Duration;
@@ -177,6 +177,16 @@ name!(DiskName);
 name!(DiskTarget);
 name!(Serial);
 name!(CpuModel);
+name!(NetworkName);
+name!(LinkName);
+
+impl Scalar for MacAddress {
+    type Value = Self;
+    const TYPE: ValueType = ValueType::Mac;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        field.parsed("a MAC address", str::parse)
+    }
+}
 
 impl Scalar for CpuSet {
     type Value = Self;

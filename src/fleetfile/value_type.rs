@@ -2,7 +2,7 @@
 
 use super::fields::listed;
 use super::key::{Map, ValueType};
-use crate::values::{CpuSet, size};
+use crate::values::{CpuSet, MacAddress, size};
 use serde_json::{Value, json};
 
 /// Characters that no text of a fleet file may have, for the inside of a pattern's brackets.
@@ -21,6 +21,7 @@ impl ValueType {
             }
             Self::Size => "a size: a whole number with its unit, as in 512MiB or 8GiB".to_owned(),
             Self::Cpus => "a set of CPUs: numbers and runs of them, as in 0-3 or 0,2,8-11".to_owned(),
+            Self::Mac => "a MAC address, as in 52:54:00:12:34:56".to_owned(),
             Self::Duration => "a duration: numbers with units, as in 90s, 2min or 1h30min".to_owned(),
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
             Self::HostPaths => "a list of absolute paths on the host".to_owned(),
@@ -50,6 +51,7 @@ impl ValueType {
             | Self::Word(_)
             | Self::Size
             | Self::Duration
+            | Self::Mac
             | Self::Cpus => Some("`{var.NAME}` can be used for it"),
             _ => None,
         }
@@ -67,6 +69,7 @@ impl ValueType {
             Self::Size => json!({ "type": "string", "pattern": size::pattern() }),
             Self::Duration => json!({ "type": "string", "pattern": size::DURATION_PATTERN }),
             Self::Cpus => scalar(CpuSet::PATTERN),
+            Self::Mac => scalar(MacAddress::PATTERN),
             Self::HostPath => {
                 json!({ "type": "string", "pattern": format!("^/[^\",{CONTROL}]*$") })
             }

@@ -200,6 +200,26 @@ codes! {
         why: "libvirt tells a VM's disks apart by their targets, of which there are 26, and its guest by their serial numbers: with the same one for two, /dev/disk/by-id names whichever came last.",
         remedy: "Give each its own, or leave `target` and `serial` out: then armfleet chooses them.",
     }
+    /// A network interface without a source, or with several.
+    NetworkSource = "network-source" {
+        why: "An interface is on one thing: a network of libvirt, a bridge or a device of the host, or QEMU's user network.",
+        remedy: "Give the entry one of `network`, `bridge`, `direct` and `user: true`.",
+    }
+    /// Two network interfaces of one VM with the same name or MAC address.
+    DuplicateNetwork = "duplicate-network" {
+        why: "An interface is known by its name, so that entries can change places in the list, and in libvirt by its MAC address. Without `name` it is named after its source.",
+        remedy: "Give one of them another `name`, or another `mac`.",
+    }
+    /// A network device that is not made for virtio-mmio.
+    NetworkModel = "network-model" {
+        why: "On virtio-mmio there are virtio devices only; QEMU would not start.",
+        remedy: "Use `model: virtio`, or give the VM `transport: pci`.",
+    }
+    /// The same MAC address for two VMs.
+    SharedMac = "shared-mac" {
+        why: "Two machines with one address on one network take each other's packets.",
+        remedy: "Give each its own, or leave `mac` out: then it is derived from the names of fleet, VM and interface.",
+    }
     /// A way to read and write an image that does not go with how it is cached.
     DiskIo = "disk-io" {
         why: "Linux's native asynchronous I/O works only past the page cache, and libvirt refuses `io: native` with a cache that uses it.",

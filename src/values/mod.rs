@@ -4,6 +4,7 @@ mod arch;
 mod cpus;
 mod identity;
 mod key;
+mod mac;
 mod name;
 mod secrets;
 pub(crate) mod size;
@@ -14,9 +15,10 @@ pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use cpus::CpuSet;
 pub use identity::domain_uuid;
 pub use key::HostKey;
+pub use mac::MacAddress;
 pub use name::{
-    Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, MachineName, Pattern, Serial,
-    Unacceptable, Uuid, VmName,
+    Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, LinkName, MachineName,
+    NetworkName, Pattern, Serial, Unacceptable, Uuid, VmName,
 };
 pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;

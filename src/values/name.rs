@@ -69,6 +69,14 @@ checked_text!(
     Serial, check_serial
 );
 checked_text!(
+    /// A network's identity within its VM, or its name in libvirt: the same rule as [`FleetName`]'s.
+    NetworkName, check_name
+);
+checked_text!(
+    /// A network interface of a host, such as a bridge: the rule of [`FleetName`], at most 15 characters.
+    LinkName, check_link
+);
+checked_text!(
     /// A QEMU machine type as libvirt writes it (`virt`, `virt-7.2`).
     MachineName, check_name
 );
@@ -137,6 +145,19 @@ fn check_serial(text: &str) -> Result<(), String> {
     if text.len() > SERIAL_LIMIT {
         return Err(format!(
             "a serial number has at most {SERIAL_LIMIT} characters, and this one has {}",
+            text.chars().count()
+        ));
+    }
+    check_name(text)
+}
+
+/// Linux's IFNAMSIZ, less its final NUL.
+const LINK_LIMIT: usize = 15;
+
+fn check_link(text: &str) -> Result<(), String> {
+    if text.len() > LINK_LIMIT {
+        return Err(format!(
+            "an interface of a host has a name of at most {LINK_LIMIT} characters, and `{text}` has {}",
             text.chars().count()
         ));
     }

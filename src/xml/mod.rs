@@ -22,7 +22,14 @@ pub enum Part {
     AttributeFor(fn(&str) -> &'static str, [&'static str; 2]),
     /// That it is there, whatever is in it: read as this word.
     Presence(&'static str),
+    /// Several places in it that change together: how they are read as one value, and how one is written.
+    Whole(Reader, Writer),
 }
+
+/// Reads a value in an element.
+pub type Reader = fn(Node<'_, '_>) -> Option<String>;
+/// Writes a value into an element of a text.
+pub type Writer = fn(&str, Node<'_, '_>, &str) -> String;
 
 /// Parses a document. A DTD is refused: nothing that comes from libvirt has one.
 ///
@@ -53,6 +60,7 @@ pub fn read(node: Node<'_, '_>, part: Part) -> Option<String> {
             values.next().map(str::to_owned)
         }
         Part::Presence(word) => Some(word.to_owned()),
+        Part::Whole(read, _) => read(node),
     }
 }
 
@@ -82,6 +90,7 @@ pub fn write(text: &str, scope: Node<'_, '_>, path: &[&str], part: Part, value: 
             }
         }
         Part::Presence(_) => text.to_owned(),
+        Part::Whole(_, write) => write(text, node, value),
     }
 }
 
@@ -178,6 +187,15 @@ pub fn insert(text: &str, parent: Node<'_, '_>, element: &str) -> String {
     }
 }
 
+/// Inserts an element, written on one line or many, before another one.
+#[must_use]
+pub fn insert_before(text: &str, next: Node<'_, '_>, element: &str) -> String {
+    let at = next.range().start;
+    let outer = indentation(text, at);
+    let lines = element.replace('\n', &format!("\n{outer}"));
+    splice(text, at..at, &format!("{lines}\n{outer}"))
+}
+
 /// A value as it stands between tags or in quotes of either sort.
 #[must_use]
 pub fn escape(value: &str) -> String {
@@ -205,7 +223,7 @@ fn nested(path: &[&str], part: Part, value: &str) -> String {
         Part::Text => format!("<{last}>{}</{last}>", escape(value)),
         Part::Attribute(name) => with(name),
         Part::AttributeFor(name_for, _) => with(name_for(value)),
-        Part::Presence(_) => format!("<{last}/>"),
+        Part::Presence(_) | Part::Whole(..) => format!("<{last}/>"),
     };
     outer.iter().rev().fold(innermost, |inside, name| {
         let inside = inside

@@ -17,6 +17,7 @@ mod identity;
 mod install;
 mod kept;
 mod later;
+mod networks;
 mod outside;
 mod places;
 mod property;

@@ -71,6 +71,9 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("disks[0].cache", &["none", "directsync"]),
         one_of("disks[0].io", &["threads", "io_uring"]),
         one_of("disks[0].discard", &["unmap", "ignore"]),
+        one_of("networks[0].bridge", &["br0", "br-lan.1"]),
+        one_of("networks[0].model", &["virtio"]),
+        one_of("networks[0].mac", &["52:54:00:12:34:56"]),
     ];
     let needed = (32u32..3072, "[a-z=<>&'/ ]{0,30}x");
     (optional, needed, "[a-z0-9]{1,19}").prop_map(|(optional, (memory, cmdline), name)| {
@@ -79,6 +82,9 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
             keys.insert("disks[0].name".to_owned(), format!("d{name}"));
         } else {
             keys.retain(|key, _| !key.starts_with("disks"));
+        }
+        if !keys.contains_key("networks[0].bridge") {
+            keys.retain(|key, _| !key.starts_with("networks"));
         }
         keys.entry("arch".to_owned()).or_insert("armhf".to_owned());
         if keys.get("accel").is_some_and(|accel| accel == "kvm") {
@@ -148,7 +154,14 @@ proptest! {
         let written = written.filter(|(key, _)| !NOT_IN_A_DEFINITION.contains(&key.as_str()));
         // An element that is not there gives nothing.
         let written = written.filter(|(_, value)| value != MemoryBacking::Default.as_str());
-        let written: BTreeMap<_, _> = written.collect();
+        // What an interface is called stands in no definition.
+        let written = written.filter(|(key, _)| key != "networks[0].name");
+        let mut written: BTreeMap<_, _> = written.collect();
+        // What was chosen for it does.
+        let chosen = given.iter().filter(|(key, _)| key.starts_with("networks[0]."));
+        for (key, value) in chosen {
+            written.entry(key.clone()).or_insert(value.clone());
+        }
         prop_assert_eq!(&given, &written);
         let again = compared(&vm_with(&given), None, &definition);
         prop_assert_eq!((again.edits, again.refusals, again.moved), (vec![], vec![], vec![]));

@@ -33,6 +33,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     source_key: "agent",
     wanted: |input| input.once(input.vm.agent, AGENT.named("guest"), PORT),
     is_one: |port, _| port == PORT,
+    before: |_| None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

@@ -136,6 +136,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     source_key: "disks: path",
     wanted,
     is_one: |_, node| matches!(node.attribute("device"), None | Some("disk")),
+    before: |_| None,
     backing: backing_files,
     is_overlay,
 };

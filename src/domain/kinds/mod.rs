@@ -3,6 +3,7 @@
 mod agent;
 mod disk;
 mod disk_places;
+mod network;
 mod rng;
 mod share;
 mod transport;
@@ -20,7 +21,13 @@ use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 4] = [&disk::KIND, &share::KIND, &rng::KIND, &agent::KIND];
+pub(super) static KINDS: [&DeviceKind; 5] = [
+    &disk::KIND,
+    &share::KIND,
+    &network::KIND,
+    &rng::KIND,
+    &agent::KIND,
+];
 
 /// The kind of this name.
 pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {

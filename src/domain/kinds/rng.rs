@@ -37,6 +37,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     source_key: "rng",
     wanted: |input| input.once(input.vm.rng, RNG.named("host"), FROM_FILE),
     is_one: |_, _| true,
+    before: |_| None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

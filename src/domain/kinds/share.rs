@@ -48,6 +48,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     source_key: "boot.share",
     wanted,
     is_one: |tag, _| tag == BOOT_TAG,
+    before: |_| None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

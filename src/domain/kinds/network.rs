@@ -1,0 +1,200 @@
+//! Network interfaces.
+
+use super::transport::{NO_HOTPLUG, TRANSPORT, called};
+use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
+use crate::domain::row::{Given, Row, RowInput, Seen, Want};
+use crate::domain::value::Codec;
+use crate::fleet::{Network, NetworkModel};
+use crate::mark::{KindId, OwnerMark, PropertyId};
+use crate::values::{MacAddress, NetworkName, Transport};
+use crate::xml::{self, Part, child};
+use roxmltree::{Document, Node};
+use std::collections::BTreeSet;
+
+const NETWORK: KindId = KindId::new("network");
+
+const SOURCE: PropertyId = PropertyId::new("source");
+const MODEL: PropertyId = PropertyId::new("model");
+const MAC: PropertyId = PropertyId::new("mac");
+
+/// The types of interfaces that a fleet file can want, by its keys, each with the attribute that names its source.
+const TYPES: [(&str, Option<&str>); 4] = [
+    ("network", Some("network")),
+    ("bridge", Some("bridge")),
+    ("direct", Some("dev")),
+    (USER, None),
+];
+const USER: &str = "user";
+/// How guests on one device of the host reach each other, which libvirt's own default (`vepa`) leaves to a switch.
+const DIRECT_MODE: &str = "bridge";
+
+pub(super) static KIND: DeviceKind = DeviceKind {
+    id: NETWORK,
+    element: "interface",
+    key_element: "mac",
+    key_attribute: "address",
+    blank: "<interface type='user'>\n  <mac/>\n</interface>",
+    rows: &[
+        Row::new(
+            SOURCE,
+            &[],
+            Part::Whole(source, with_source),
+            Codec::Text,
+            |input| network(input).map_or(Want::Leave, |network| Want::text(network.source())),
+            give_source,
+            NO_HOTPLUG,
+        ),
+        Row::new(
+            MODEL,
+            &["model"],
+            Part::Attribute("type"),
+            Codec::Text,
+            want_model,
+            |seen| seen.of_device("model"),
+            NO_HOTPLUG,
+        ),
+        TRANSPORT,
+        // The last, since the rows before find the interface by it.
+        Row::new(
+            MAC,
+            &["mac"],
+            Part::Attribute("address"),
+            Codec::Text,
+            want_mac,
+            |seen| seen.of_device("mac"),
+            NO_HOTPLUG,
+        ),
+    ],
+    source: SOURCE,
+    keys: Keys::List("networks"),
+    source_key: "networks",
+    wanted,
+    is_one: |_, node| source(node).is_some(),
+    before: first_on_mmio,
+    backing: |_| Vec::new(),
+    is_overlay: |_| false,
+};
+
+/// The interface whose rows are asked.
+fn network<'a>(input: &RowInput<'a>) -> Option<&'a Network> {
+    let name = &input.device?.name;
+    let mut networks = input.vm.networks.iter();
+    networks.find(|network| network.name.as_str() == name)
+}
+
+/// What an interface is on, as [`NetworkSource`] writes it.
+fn source(interface: Node<'_, '_>) -> Option<String> {
+    let of_type = interface.attribute("type")?;
+    let (_, attribute) = TYPES.iter().find(|(known, _)| *known == of_type)?;
+    match attribute {
+        None => Some(of_type.to_owned()),
+        Some(attribute) => {
+            let name = child(interface, "source")?.attribute(*attribute)?;
+            Some(format!("{of_type} {name}"))
+        }
+    }
+}
+
+/// Puts an interface on something. What the former source says beside its name goes with it.
+fn with_source(text: &str, interface: Node<'_, '_>, source: &str) -> String {
+    let (of_type, name) = source.split_once(' ').unwrap_or((source, ""));
+    let known = TYPES.iter().find(|(known, _)| *known == of_type);
+    let mode = match of_type {
+        "direct" => format!(" mode='{DIRECT_MODE}'"),
+        _ => String::new(),
+    };
+    let element = known.and_then(|(_, attribute)| {
+        let name = xml::escape(name);
+        Some(format!("<source {}='{name}'{mode}/>", (*attribute)?))
+    });
+    let edited = match (child(interface, "source"), element) {
+        (Some(former), Some(element)) => xml::replace(text, former, &element),
+        (Some(former), None) => xml::remove(text, former),
+        (None, Some(element)) => xml::insert(text, interface, &element),
+        (None, None) => text.to_owned(),
+    };
+    // Its start tag comes before what was edited.
+    xml::set_attribute(&edited, interface, "type", of_type)
+}
+
+/// The device that it is: as the file says, `virtio` for a new one, else whatever it is.
+fn want_model(input: &RowInput<'_>) -> Want {
+    match network(input).and_then(|network| network.model) {
+        Some(model) => Want::text(model),
+        None if input.new => Want::text(NetworkModel::Virtio),
+        None => {
+            let recorded = input.recorded.and_then(|device| device.rows.get(&MODEL));
+            recorded.map_or(Want::Leave, Want::text)
+        }
+    }
+}
+
+/// The address that the file says, else the recorded one, else the one that it has or is added with.
+fn want_mac(input: &RowInput<'_>) -> Want {
+    let given = network(input).and_then(|network| network.mac);
+    let recorded = || input.recorded?.rows.get(&MAC).cloned();
+    let mac = given.map(|mac| mac.to_string()).or_else(recorded);
+    let mac = mac.or_else(|| input.key.map(str::to_owned));
+    mac.map_or(Want::Leave, Want::text)
+}
+
+/// An interface that is there has its address; one that comes gets one.
+fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
+    let networks = &input.vm.networks;
+    let seen: Vec<_> = devices(input.document, &KIND).collect();
+    let recorded = |network: &Network| {
+        let device = input.recorded(&NETWORK.named(&network.name))?;
+        Some(device.key.as_str())
+    };
+    let has = |mac: &&str| seen.iter().any(|(seen, _)| seen == mac);
+    let known = networks.iter().filter_map(recorded).filter(has);
+    let mut taken: BTreeSet<&str> = known.collect();
+    let mut place = |network: &Network| {
+        let known = recorded(network);
+        if let Some(known) = known.filter(has) {
+            return known.to_owned();
+        }
+        let given = network.mac.map(|mac| mac.to_string());
+        let on = network.source().to_string();
+        let free = || seen.iter().filter(|(mac, _)| !taken.contains(mac));
+        let same = free().find(|(mac, _)| given.as_deref() == Some(*mac));
+        let there = same.or_else(|| free().find(|(_, node)| source(*node).as_ref() == Some(&on)));
+        if let Some((mac, _)) = there {
+            taken.insert(mac);
+            return (*mac).to_owned();
+        }
+        let new = known.map(str::to_owned).or(given);
+        new.unwrap_or_else(|| derived(input, &network.name))
+    };
+    let wanted = networks.iter().map(|network| {
+        let key = place(network);
+        WantedDevice::new(NETWORK.named(&network.name), key)
+    });
+    wanted.collect()
+}
+
+/// The address of a new interface. A domain that is compared has the mark, which names its fleet.
+fn derived(input: &KindInput<'_, '_>, network: &NetworkName) -> String {
+    let mark = OwnerMark::find(input.document.root_element());
+    let fleet = mark.and_then(|mark| mark.fleet.parse().ok());
+    let mac = fleet.map(|fleet| MacAddress::derived(&fleet, &input.vm.name, network));
+    mac.map(|mac| mac.to_string()).unwrap_or_default()
+}
+
+/// A guest counts the interfaces on virtio-mmio in the reverse order of the definition, where libvirt keeps the order in
+/// which it was given them: there the last one of the list is the first.
+fn first_on_mmio<'a, 'input>(definition: &'a Document<'input>) -> Option<Node<'a, 'input>> {
+    let devices = child(definition.root_element(), "devices")?;
+    let transport = |device: Node<'_, '_>| called(child(device, "address")?.attribute("type")?);
+    let mut all = devices.children();
+    all.any(|device| transport(device) == Some(Transport::Mmio))
+        .then_some(())?;
+    let mut interfaces = devices.children();
+    interfaces.find(|device| device.has_tag_name(KIND.element))
+}
+
+fn give_source(seen: &Seen<'_>) -> Option<Given> {
+    let (key, name) = seen.text()?.split_once(' ').unwrap_or((USER, "true"));
+    let (key, _) = TYPES.iter().find(|(known, _)| *known == key)?;
+    Some(Given::OfDevice(key, name.to_owned()))
+}
