@@ -195,7 +195,7 @@ const TABLE: &[(ProblemKind, &str)] = &[
     ),
     (
         ProblemKind::NetworkSource,
-        "vm: networks: [{ bridge: br0, network: default, name: lan, user: «true» }]",
+        "vm: networks: [{ bridge: br0, network: «default», name: lan }]",
     ),
     (
         ProblemKind::DuplicateNetwork,

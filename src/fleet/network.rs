@@ -96,7 +96,7 @@ impl Network {
     }
 }
 
-/// The sources that an entry names; nothing where one could not be read.
+/// The sources that an entry names, in its order; nothing where one could not be read.
 fn sources(network: &PartialNetwork) -> Option<Vec<(&'static str, Spanned<String>)>> {
     let text = |value: &Spanned<LinkName>| Spanned::new(value.value.to_string(), &value.range);
     let known = network.network.as_ref().ok()?.as_ref();
@@ -113,11 +113,11 @@ fn sources(network: &PartialNetwork) -> Option<Vec<(&'static str, Spanned<String
         ),
     ];
     let given = all.into_iter();
-    Some(
-        given
-            .filter_map(|(key, source)| Some((key, source?)))
-            .collect(),
-    )
+    let mut given: Vec<_> = given
+        .filter_map(|(key, source)| Some((key, source?)))
+        .collect();
+    given.sort_by_key(|(_, source)| source.range.start);
+    Some(given)
 }
 
 impl Listed for Network {
