@@ -3,8 +3,8 @@
 use super::exit::Exit;
 use super::local::reads;
 use super::terminal;
-use crate::host::system::{HostCapabilities, Network};
-use crate::inventory::{GuestSupport, Libvirt};
+use crate::host::system::HostCapabilities;
+use crate::inventory::{GuestSupport, Libvirt, RawNetwork};
 use crate::values::Arch;
 use clap::Args;
 use std::fs::{self, OpenOptions};
@@ -105,7 +105,7 @@ fn guests(support: Option<&GuestSupport>) -> &'static str {
     }
 }
 
-fn network(network: &Network) -> String {
+fn network(network: &RawNetwork) -> String {
     let bridge = network.bridge.as_ref();
     let bridge = bridge.map_or(String::new(), |bridge| format!(" (bridge {bridge})"));
     let state = if network.active { "" } else { ", not started" };
@@ -156,15 +156,17 @@ mod tests {
         };
         let seen = Libvirt::read(&libvirt).unwrap();
         let networks = vec![
-            Network {
+            RawNetwork {
                 name: "default".to_owned(),
                 bridge: Some("virbr0".to_owned()),
                 active: false,
+                autostart: true,
             },
-            Network {
+            RawNetwork {
                 name: "lan".to_owned(),
                 bridge: None,
                 active: true,
+                autostart: true,
             },
         ];
         let bridges = vec!["br0".to_owned()];

@@ -24,7 +24,8 @@ pub use compare::{
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{
-    DISK, FORMAT, SHARE, applied_source, applied_sources, has_devices_on_pci, unguarded_paths,
+    DISK, FORMAT, NETWORK, SHARE, applied_source, applied_sources, has_devices_on_pci, networks_of,
+    unguarded_paths,
 };
 pub use moved::{Difference, Moved, running_overlays};
 pub use numbering::{Held, Renumbered};

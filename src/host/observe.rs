@@ -29,6 +29,10 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         Fact::Present(_) => fact(reads.domains()),
         unseen => unseen.clone().map(|_| Vec::new()),
     };
+    let (networks, links) = match query.networks {
+        true => (fact(reads.networks()), fact(reads.links())),
+        false => (Fact::NotObserved, Fact::NotObserved),
+    };
     let mut paths = BTreeMap::new();
     let (inside, others) = query
         .paths
@@ -82,6 +86,8 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         at: reads.now(),
         libvirt,
         domains,
+        networks,
+        links,
         paths,
         claims,
         binds,

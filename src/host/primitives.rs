@@ -4,7 +4,8 @@
 //! fail each are one function over the calls as values, [`Read`] and [`Change`].
 
 use crate::inventory::{
-    Binds, Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawStat, RunState,
+    Binds, Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawLink, RawNetwork, RawStat,
+    RunState,
 };
 use crate::mark::Moment;
 use crate::trust::{End, Rules};
@@ -185,6 +186,16 @@ calls! {
     /// # Errors
     /// When others than root decide about that, or a folder on the way is not there.
     reads Way: fn way(path: &'a str, end: End, rules: &'a Rules) -> Result<String, CallError>, on path;
+    /// libvirt's networks, sorted by name.
+    ///
+    /// # Errors
+    /// When libvirt cannot be reached.
+    reads Networks: fn networks() -> Result<Vec<RawNetwork>, CallError>, on "";
+    /// The network devices of the host, sorted by name.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    reads Links: fn links() -> Result<Vec<RawLink>, CallError>, on "";
     /// The folders at which a part of a file system is mounted that is found elsewhere, too, each with where.
     ///
     /// # Errors
@@ -381,6 +392,8 @@ answers! {
         Libvirt(RawLibvirt),
         Domains(Vec<RawDomain>),
         Domain(RawDomain),
+        Networks(Vec<RawNetwork>),
+        Links(Vec<RawLink>),
         State(RunState),
         File(Fact<RawFile>),
         Copied(Copied),

@@ -27,7 +27,8 @@ pub use qcow2::{Qcow2, new_qcow2};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
     Binds, DeviceUse, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDevice,
-    RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawStat, SNAPSHOT_FORMAT,
+    RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat,
+    SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;
@@ -42,7 +43,7 @@ use crate::values::{FleetName, HostKey, VmName};
 use crate::xml;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Inventory {
     pub redaction: Arc<Redaction>,
     /// When all this was seen, in seconds since 1970-01-01 UTC.
     at: u64,
+    networks: Fact<Vec<RawNetwork>>,
+    links: Fact<Vec<RawLink>>,
     paths: BTreeMap<String, Fact<RawFile>>,
     claims: BTreeMap<String, Fact<RawFile>>,
     file_systems: FileSystems,
@@ -78,6 +81,8 @@ pub struct Domain {
     pub mark: Fact<OwnerMark>,
     /// The images, devices and folders that its definition names as sources.
     pub sources: Vec<String>,
+    /// The MAC addresses of the network interfaces in its definition.
+    pub macs: BTreeSet<String>,
     /// Every file and folder that it uses, by its definition or its process.
     pub claims: Vec<String>,
 }
@@ -150,12 +155,26 @@ impl Inventory {
             at: raw.at,
             libvirt: raw.libvirt.try_map(|raw| Libvirt::read(&raw)),
             domains,
+            networks: raw.networks,
+            links: raw.links,
             paths: raw.paths,
             claims: raw.claims,
             file_systems: raw.file_systems,
             binds: raw.binds,
             redaction: Arc::new(redaction),
         }
+    }
+
+    /// libvirt's networks.
+    #[must_use]
+    pub fn networks(&self) -> &Fact<Vec<RawNetwork>> {
+        &self.networks
+    }
+
+    /// The network devices of the host.
+    #[must_use]
+    pub fn links(&self) -> &Fact<Vec<RawLink>> {
+        &self.links
     }
 
     /// What is known about a path.
@@ -245,21 +264,26 @@ impl Domain {
             Ok::<_, xml::XmlError>((
                 OwnerMark::find(document.root_element()),
                 sources_in(&document),
+                macs_in(&document),
             ))
         });
         let claims = claims(&raw).into_iter().map(Cow::into_owned).collect();
         let digest = raw.inactive.present().map(|text| digest(text));
         let state = RunState::read(raw.state, raw.reason);
-        let (mark, sources) = match parsed {
-            Fact::Present((mark, sources)) => (mark.map_or(Fact::Absent, Fact::Present), sources),
-            Fact::Absent | Fact::NotObserved => (Fact::NotObserved, Vec::new()),
-            Fact::Unreadable(why) => (Fact::Unreadable(why), Vec::new()),
+        let nothing = |mark| (mark, Vec::new(), BTreeSet::new());
+        let (mark, sources, macs) = match parsed {
+            Fact::Present((mark, sources, macs)) => {
+                (mark.map_or(Fact::Absent, Fact::Present), sources, macs)
+            }
+            Fact::Absent | Fact::NotObserved => nothing(Fact::NotObserved),
+            Fact::Unreadable(why) => nothing(Fact::Unreadable(why)),
         };
         Self {
             state,
             digest,
             mark,
             sources,
+            macs,
             claims,
             raw,
         }
@@ -314,6 +338,14 @@ fn sources_in(domain: &roxmltree::Document<'_>) -> Vec<String> {
             .filter_map(move |name| node.attribute(name))
     });
     named.map(str::to_owned).collect()
+}
+
+fn macs_in(domain: &roxmltree::Document<'_>) -> BTreeSet<String> {
+    let devices = xml::child(domain.root_element(), "devices");
+    let devices = devices.into_iter().flat_map(|devices| devices.children());
+    let interfaces = devices.filter(|device| device.has_tag_name("interface"));
+    let macs = interfaces.filter_map(|device| xml::child(device, "mac")?.attribute("address"));
+    macs.map(str::to_ascii_lowercase).collect()
 }
 
 /// SHA-256 of a text, in lower-case hexadecimal.

@@ -8,6 +8,7 @@ use crate::paths;
 #[must_use]
 pub fn query(spec: &Spec) -> Query {
     let mut query = Query {
+        networks: spec.vms.values().any(|vm| !vm.networks.is_empty()),
         trusted: spec.trusted.iter().map(ToString::to_string).collect(),
         ..Query::default()
     };

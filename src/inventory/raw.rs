@@ -22,6 +22,9 @@ pub const HEAD_LENGTH: usize = super::qcow2::HEADER;
 pub struct Query {
     /// Paths on the host, and how closely to look at each. Domains and libvirt itself are always looked at.
     pub paths: BTreeMap<String, Look>,
+    /// Whether the networks of libvirt and the network devices of the host are looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub networks: bool,
     /// Folders that are taken as they are, whoever may write there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub trusted: BTreeSet<String>,
@@ -118,7 +121,7 @@ impl Look {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fact<T> {
     /// It is there.
@@ -126,6 +129,7 @@ pub enum Fact<T> {
     /// It is certainly not there.
     Absent,
     /// It was not looked at.
+    #[default]
     NotObserved,
     /// It could not be seen; why.
     Unreadable(String),
@@ -149,6 +153,12 @@ pub struct RawInventory {
     pub libvirt: Fact<RawLibvirt>,
     /// Every domain that libvirt knows, sorted by name.
     pub domains: Fact<Vec<RawDomain>>,
+    /// libvirt's networks, sorted by name.
+    #[serde(default, skip_serializing_if = "Fact::is_not_observed")]
+    pub networks: Fact<Vec<RawNetwork>>,
+    /// The host's network devices, sorted by name.
+    #[serde(default, skip_serializing_if = "Fact::is_not_observed")]
+    pub links: Fact<Vec<RawLink>>,
     /// The paths of the query, and what they led to.
     pub paths: BTreeMap<String, Fact<RawFile>>,
     /// What domains use, and the folders on the way there, where the query does not name it. No more than `lstat` and the
@@ -182,6 +192,28 @@ pub struct RawBits32 {
     pub kernels: Fact<bool>,
     /// Whether the host runs programs of 32 bits: `personality(PER_LINUX32)`, as lscpu asks.
     pub programs: Fact<bool>,
+}
+
+/// A network of libvirt's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawNetwork {
+    /// Its name.
+    pub name: String,
+    /// Its bridge, if it has one.
+    pub bridge: Option<String>,
+    /// Whether it is there now.
+    pub active: bool,
+    /// Whether libvirt starts it with the host.
+    pub autostart: bool,
+}
+
+/// A network device of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawLink {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a bridge.
+    pub bridge: bool,
 }
 
 /// One domain.
@@ -538,6 +570,11 @@ impl<T> Fact<T> {
             Self::NotObserved => Fact::NotObserved,
             Self::Unreadable(why) => Fact::Unreadable(why.clone()),
         }
+    }
+
+    /// Whether it was not looked at.
+    pub fn is_not_observed(&self) -> bool {
+        matches!(self, Self::NotObserved)
     }
 
     /// Whether it is certainly not there.

@@ -330,6 +330,16 @@ codes! {
         why: "When a guest uses all of its memory, the host's kernel kills a process, most likely that guest.",
         remedy: "Give the VM less memory, or put it on another host.",
     }
+    /// A network or device of the host that is not there, or not as an interface needs it.
+    NoNetwork = "no-network" {
+        why: "libvirt defines a domain with any network, bridge or device, and does not start it where that is not there, not active or no bridge.",
+        remedy: "Make or start it: `virsh net-start NAME`, and `virsh net-autostart NAME` for every boot; for a bridge, the host's own network configuration. Or correct the name.",
+    }
+    /// A MAC address that another domain has.
+    MacInUse = "mac-in-use" {
+        why: "libvirt gives out no address twice, but takes one that it is told. Two machines with one address on one network take each other's packets. A copied definition has its original's.",
+        remedy: "Give the interface another `mac`, or change the other domain's; the message names it.",
+    }
     /// An image larger than the room that is left for it.
     FreeSpace = "free-space" {
         why: "New images take space only as the guest writes, but one that is larger than the free space gives its guest I/O errors before it is full.",

@@ -1,6 +1,6 @@
 //! Network interfaces: identity by name, addresses that stay, and the guest's order.
 
-use crate::harness::applied::{applied, edit_domain, perform, plan_on, spec, vm};
+use crate::harness::applied::{edit_domain, empty_host, perform, plan_on, spec, vm};
 use crate::harness::text;
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
@@ -16,6 +16,25 @@ fn fleet(networks: &str) -> Spec {
 fn on_pci(networks: &str) -> Spec {
     let rest = format!(", networks: [{networks}], transport: pci");
     spec(&format!("fleet: f\nvms:\n{}", vm("a", "1GiB", &rest)))
+}
+
+/// A host that has what these files name.
+fn prepared() -> Memory {
+    let host = empty_host();
+    host.put_network("farm", true, true);
+    for name in ["br0", "br1", "br9"] {
+        host.put_network_device(name, true);
+    }
+    host.put_network_device("eth0", false);
+    host
+}
+
+/// A host on which a fleet has been applied.
+fn applied(spec: &Spec) -> Memory {
+    let host = prepared();
+    let planned = plan_on(spec, &host);
+    assert!(planned.refusals.is_empty(), "{}", text(&planned));
+    perform(&host, &planned)
 }
 
 fn definition(host: &Memory) -> String {
@@ -237,4 +256,156 @@ fn a_model_is_kept_until_the_file_names_one() {
     assert_eq!(changed, "network br0 model virtio -> e1000e\n");
     let (changed, _) = apply(&host, &on_pci("{ bridge: br0 }"));
     assert_eq!(changed, "");
+}
+
+/// Refusals, what is not known and notices of a plan for an interface.
+fn said(host: &Memory, networks: &str) -> String {
+    let planned = plan_on(&fleet(networks), host);
+    let refused = planned.refusals.iter().map(|refusal| {
+        let check = refusal
+            .check
+            .map_or(String::new(), |check| check.to_string());
+        format!("! {} [{check}] -> {}\n", refusal.why, refusal.remedy)
+    });
+    let unknown = planned.unknowns.iter();
+    let unknown = unknown.map(|unknown| format!("? {}\n", unknown.why));
+    let notices = planned.notices.iter();
+    let notices = notices.map(|notice| format!("i {}; {}\n", notice.what, notice.outlook));
+    refused.chain(unknown).chain(notices).collect()
+}
+
+#[test]
+fn an_interface_is_on_what_the_host_has() {
+    let host = prepared();
+    host.put_network("off", false, true);
+    host.put_network("manual", true, false);
+    for (network, expected) in [
+        ("network: farm", ""),
+        ("bridge: br0", ""),
+        ("direct: eth0", ""),
+        ("user: true", ""),
+        (
+            "network: nowhere",
+            "! its network nowhere is on libvirt's network nowhere, which is not defined [no-network] -> virsh net-list --all shows \
+             those that are; virsh net-define makes one of a file\n",
+        ),
+        (
+            "network: off",
+            "! its network off is on libvirt's network off, which is not active [no-network] -> virsh net-start off\n",
+        ),
+        (
+            "network: manual",
+            "i its network manual is on libvirt's network manual, which does not start with the host, as the VM does; virsh \
+             net-autostart manual\n",
+        ),
+        (
+            "name: lan, bridge: br2",
+            "! its network lan is on the bridge br2, which this host does not have [no-network] -> ip link add br2 type bridge && \
+             ip link set br2 up, and so at every boot (/etc/network/interfaces)\n",
+        ),
+        (
+            "name: lan, bridge: eth0",
+            "! its network lan is on eth0, which is no bridge [no-network] -> name a bridge that has eth0 as its port, or direct: \
+             eth0 to share it by macvtap\n",
+        ),
+        (
+            "direct: eth9",
+            "! its network eth9 is on eth9, and this host has no such device [no-network] -> ip link shows those that are there; \
+             make it, or correct the name\n",
+        ),
+    ] {
+        assert_eq!(
+            said(&host, &format!("{{ {network} }}")),
+            expected,
+            "{network}"
+        );
+    }
+    // All problems at once, and nothing is made.
+    let planned = plan_on(&fleet("{ network: nowhere }, { bridge: br2 }"), &host);
+    assert_eq!(planned.refusals.len(), 2);
+    assert!(
+        !planned.steps.iter().any(|step| step.vm.is_some()),
+        "{}",
+        text(&planned)
+    );
+}
+
+#[test]
+fn a_vm_that_runs_is_left_where_it_is() {
+    let host = applied(&fleet("{ network: farm }"));
+    host.put_network("farm", false, true);
+    assert_eq!(
+        said(&host, "{ network: farm }"),
+        "i its network farm is on libvirt's network farm, which is not active; the VM runs on, and would not start again; virsh \
+         net-start farm\n"
+    );
+    let off = host.fork();
+    off.destroy("a").unwrap();
+    assert!(said(&off, "{ network: farm }").starts_with("! its network farm is on"));
+}
+
+#[test]
+fn no_two_domains_have_one_address() {
+    let other = |host: &Memory, mac: &str| {
+        let xml = format!(
+            "<domain type='qemu'><name>other</name><memory>1048576</memory><os><type arch='armv7l' machine='virt'>hvm</type></os>\
+             <devices><interface type='bridge'><mac address='{mac}'/><source bridge='br0'/></interface></devices></domain>"
+        );
+        host.define(&xml).unwrap();
+    };
+    let host = prepared();
+    other(&host, "52:FE:00:00:00:01");
+    let given = "{ bridge: br0, mac: 52:fe:00:00:00:01 }";
+    assert_eq!(
+        said(&host, given),
+        "! its network br0 has the MAC address 52:fe:00:00:00:01, and so has domain other [mac-in-use] -> give it another `mac`, \
+         or virsh edit other\n"
+    );
+    // A copy of the VM that is there already.
+    let host = applied(&fleet(given));
+    other(&host, "52:fe:00:00:00:01");
+    assert_eq!(
+        said(&host, given),
+        "i its network br0 has the MAC address 52:fe:00:00:00:01, and so has domain other; left alone; on one network both would \
+         lose packets\n"
+    );
+}
+
+/// Whoever frees an address goes first.
+#[test]
+fn an_address_passes_from_a_vm_that_leaves_to_another() {
+    let given = |name: &str| {
+        vm(
+            name,
+            "1GiB",
+            ", networks: [{ bridge: br0, mac: '52:fe:00:00:00:01' }]",
+        )
+    };
+    let others = ["c", "d"].map(|name| vm(name, "1GiB", "")).concat();
+    let first = spec(&format!("fleet: f\nvms:\n{}{others}", given("a")));
+    let host = applied(&first);
+    let second = spec(&format!("fleet: f\nvms:\n{}{others}", given("b")));
+    let planned = plan_on(&second, &host);
+    let ids: Vec<_> = planned
+        .steps
+        .iter()
+        .map(|step| step.id.to_string())
+        .collect();
+    let place = |id: &str| {
+        ids.iter()
+            .position(|seen| seen == id)
+            .unwrap_or_else(|| panic!("{id} in {ids:?}"))
+    };
+    assert!(place("undefine/a") < place("domain/b"), "{ids:?}");
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_known() {
+    let host = prepared();
+    host.stop_daemon();
+    assert!(
+        said(&host, "{ bridge: br0 }").starts_with("? "),
+        "{}",
+        said(&host, "{ bridge: br0 }")
+    );
 }

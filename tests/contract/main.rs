@@ -174,7 +174,22 @@ fn a_host_tells_what_it_offers() {
     let network = &capabilities.networks[0];
     assert_eq!(network.name, "default");
     assert_eq!(network.bridge.as_deref(), Some("virbr0"));
-    assert!(network.active);
+    assert!(network.active && !network.autostart);
+    assert_eq!(reads.networks().unwrap(), capabilities.networks);
+    let links = reads.links().unwrap();
+    let links: Vec<_> = links
+        .iter()
+        .map(|link| (link.name.as_str(), link.bridge))
+        .collect();
+    assert_eq!(
+        links,
+        [
+            ("br-old", true),
+            ("br0", true),
+            ("eth0", false),
+            ("virbr0", true)
+        ]
+    );
     assert_eq!(capabilities.libvirt, reads.libvirt().unwrap());
 }
 

@@ -37,6 +37,8 @@ fn libvirt() -> Libvirt {
             bits32: None,
         }),
         domains: Fact::NotObserved,
+        networks: Fact::NotObserved,
+        links: Fact::NotObserved,
         paths: Default::default(),
         claims: Default::default(),
         file_systems: Default::default(),

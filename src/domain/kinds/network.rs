@@ -11,7 +11,8 @@ use crate::xml::{self, Part, child};
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 
-const NETWORK: KindId = KindId::new("network");
+/// A network interface of the guest.
+pub const NETWORK: KindId = KindId::new("network");
 
 const SOURCE: PropertyId = PropertyId::new("source");
 const MODEL: PropertyId = PropertyId::new("model");
@@ -93,6 +94,14 @@ fn source(interface: Node<'_, '_>) -> Option<String> {
             Some(format!("{of_type} {name}"))
         }
     }
+}
+
+/// What the interfaces of a definition are on.
+#[must_use]
+pub fn networks_of(definition: &Document<'_>) -> Vec<String> {
+    devices(definition, &KIND)
+        .filter_map(|(_, node)| source(node))
+        .collect()
 }
 
 /// Puts an interface on something. What the former source says beside its name goes with it.

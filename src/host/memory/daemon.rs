@@ -5,7 +5,7 @@ use super::files::Files;
 use super::hook;
 use crate::boot::SHIM;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt, RunState};
+use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt, RawLink, RawNetwork, RunState};
 use crate::paths;
 use crate::values::Uuid;
 use std::collections::BTreeMap;
@@ -22,6 +22,10 @@ pub(super) struct Daemon {
     pub(super) about: RawLibvirt,
     /// By UUID.
     domains: BTreeMap<String, Domain>,
+    /// By name.
+    networks: BTreeMap<String, RawNetwork>,
+    /// The host's network devices, by name.
+    links: BTreeMap<String, RawLink>,
     /// Whether it saw a hook when it last looked for some.
     knows_hooks: bool,
     pub(super) runs: bool,
@@ -91,6 +95,8 @@ impl Daemon {
         Self {
             about,
             domains: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            links: BTreeMap::new(),
             knows_hooks: false,
             runs: true,
             drops_reload: false,
@@ -108,6 +114,23 @@ impl Daemon {
         let mut domains: Vec<_> = self.domains.values().map(Domain::raw).collect();
         domains.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(domains)
+    }
+
+    pub(super) fn networks(&self) -> Result<Vec<RawNetwork>, CallError> {
+        self.answers()?;
+        Ok(self.networks.values().cloned().collect())
+    }
+
+    pub(super) fn put_network(&mut self, network: RawNetwork) {
+        self.networks.insert(network.name.clone(), network);
+    }
+
+    pub(super) fn links(&self) -> Vec<RawLink> {
+        self.links.values().cloned().collect()
+    }
+
+    pub(super) fn put_link(&mut self, link: RawLink) {
+        self.links.insert(link.name.clone(), link);
     }
 
     pub(super) fn raw(&self, uuid: &str) -> Result<RawDomain, CallError> {

@@ -161,6 +161,8 @@ impl Reads for Memory {
             Read::Domain { uuid } => daemon.raw(uuid)?.into(),
             Read::State { uuid } => daemon.state(uuid)?.into(),
             Read::Look { path, look } => files.look(path, look).into(),
+            Read::Networks {} => daemon.networks()?.into(),
+            Read::Links {} => daemon.links().into(),
             Read::Binds {} => files.binds.clone().into(),
             Read::FileSystems {} => files.file_systems().into(),
             Read::Way { path, end, rules } => files.way(path, end, rules)?.into(),

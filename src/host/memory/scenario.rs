@@ -5,7 +5,7 @@ use super::definition;
 use super::files::Content;
 use super::{Memory, World};
 use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
-use crate::inventory::RawDevice;
+use crate::inventory::{RawDevice, RawLink, RawNetwork};
 use crate::paths;
 use crate::trust::Writer;
 use std::sync::MutexGuard;
@@ -166,6 +166,22 @@ impl Memory {
         // Its folder is there from the beginning.
         let written = files.put(paths::DAEMON_PID_FILES[0], Content::file("1"), 0o644, ROOT);
         debug_assert!(written.is_ok());
+    }
+
+    /// Defines a network, or changes one.
+    pub fn put_network(&self, name: &str, active: bool, autostart: bool) {
+        self.world().daemon.put_network(RawNetwork {
+            name: name.to_owned(),
+            bridge: None,
+            active,
+            autostart,
+        });
+    }
+
+    /// Makes a network device, which may be a bridge.
+    pub fn put_network_device(&self, name: &str, bridge: bool) {
+        let name = name.to_owned();
+        self.world().daemon.put_link(RawLink { name, bridge });
     }
 
     /// Another version of QEMU is installed: its own name of the machine `virt` takes the place of the former one's.

@@ -7,11 +7,10 @@ mod blocks;
 
 use super::bits32::bits32;
 use super::events;
-use super::host_capabilities::Network;
 use super::pool::{Daemon, Places, Pool, Request, limit, spawn};
 use crate::host::guests::{Guest, Off};
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, RawDomain, RawLibvirt, RunState};
+use crate::inventory::{Fact, RawDomain, RawLibvirt, RawNetwork, RunState};
 use crate::xml;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -105,18 +104,22 @@ impl ReadConnection {
         })
     }
 
-    pub(super) fn networks(&self) -> Result<Vec<Network>, CallError> {
+    /// libvirt's networks, sorted by name.
+    pub(super) fn networks(&self) -> Result<Vec<RawNetwork>, CallError> {
         self.answer("list its networks", |connect| {
             let networks = connect.list_all_networks(0)?.into_iter();
             let networks = networks.map(|network| {
-                Ok(Network {
+                Ok(RawNetwork {
                     name: network.name()?,
                     // Networks that only forward to a device have none, and libvirt calls that an error.
                     bridge: network.bridge_name().ok(),
                     active: network.is_active()?,
+                    autostart: network.autostart()?,
                 })
             });
-            networks.collect()
+            let mut networks = networks.collect::<Result<Vec<_>, Error>>()?;
+            networks.sort_by(|one, other| one.name.cmp(&other.name));
+            Ok(networks)
         })
     }
 

@@ -10,11 +10,12 @@ mod guests;
 mod hanging;
 mod host_capabilities;
 mod libvirt;
+mod links;
 mod pool;
 
 pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
-pub use host_capabilities::{HostCapabilities, Network};
+pub use host_capabilities::HostCapabilities;
 
 use super::primitives::{Answer, CallError, Change, Primitives, Read, Reads};
 use crate::files::Root;
@@ -61,7 +62,12 @@ impl SystemReads {
     /// When libvirt cannot be asked or the network devices cannot be listed.
     pub fn host_capabilities(&self) -> Result<HostCapabilities, CallError> {
         let networks = self.libvirt.networks()?;
-        HostCapabilities::new(self.libvirt.about()?, networks, &self.root)
+        let links = links::links(&self.root)?;
+        Ok(HostCapabilities::new(
+            self.libvirt.about()?,
+            networks,
+            links,
+        ))
     }
 }
 
@@ -93,6 +99,8 @@ impl Reads for SystemReads {
             Read::Domain { uuid } => libvirt.domain(uuid)?.into(),
             Read::State { uuid } => libvirt.state(uuid)?.into(),
             Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
+            Read::Networks {} => libvirt.networks()?.into(),
+            Read::Links {} => links::links(root)?.into(),
             Read::Binds {} => mounts::binds(root)?.into(),
             Read::FileSystems {} => mounts::file_systems(root)?.into(),
             Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),

@@ -10,6 +10,7 @@ mod identity;
 mod install;
 mod lpae;
 mod moved;
+mod networks;
 mod numbering;
 mod ownership;
 mod pending;
@@ -127,7 +128,9 @@ impl VmPlanner<'_> {
             // A record written now would know nothing of these devices, and the next plan would add them anew.
             return Err(Blocked);
         }
+        self.networks(domain, builder)?;
         let mut needs = self.storage(domain, remembered, installation, &comparison, builder)?;
+        needs.extend(self.own_addresses(domain, &comparison, builder)?);
         let pending = self.pending(domain, remembered.record, &definitions, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);

@@ -57,6 +57,8 @@ fn raw(capabilities: &str, definition: &str) -> RawInventory {
             inactive: Fact::Present(definition.to_owned()),
             live: Fact::Present(definition.to_owned()),
         }]),
+        networks: Fact::NotObserved,
+        links: Fact::NotObserved,
         paths: BTreeMap::new(),
     }
 }

@@ -1,0 +1,174 @@
+//! Whether the host has what a VM's network interfaces are to be on, and whether their addresses are the VM's alone.
+
+use crate::domain::{Comparison, NETWORK, networks_of};
+use crate::fleet::{Network, NetworkSource};
+use crate::inventory::{Domain, Fact};
+use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::step::StepId;
+use crate::problem::HostCheck;
+use crate::xml;
+
+/// What is missing, and what to do.
+type Missing = (String, String);
+
+impl VmPlanner<'_> {
+    /// Refuses interfaces on what is not there: libvirt would define the domain, and not start it. What a running VM is on
+    /// already is only told.
+    pub(super) fn networks(
+        &self,
+        domain: Option<&Domain>,
+        builder: &mut PlanBuilder,
+    ) -> Result<(), Blocked> {
+        let name = &self.vm.name;
+        let mut blocked = false;
+        for network in &self.vm.networks {
+            let missing = match self.missing(network) {
+                Ok(missing) => missing,
+                Err(why) => {
+                    builder.unknown(name, why);
+                    blocked = true;
+                    continue;
+                }
+            };
+            let Some((why, remedy)) = missing else {
+                self.starts_with_host(network, builder);
+                continue;
+            };
+            let why = format!("its network {} is on {why}", network.name);
+            if domain.is_some_and(|domain| runs_on(domain, network)) {
+                let outlook = format!("the VM runs on, and would not start again; {remedy}");
+                builder.notice(name, why, outlook);
+            } else {
+                builder.refuse_on(HostCheck::NoNetwork, name, why, remedy);
+                blocked = true;
+            }
+        }
+        if blocked { Err(Blocked) } else { Ok(()) }
+    }
+
+    /// What an interface needs and the host does not have; an error where that could not be seen.
+    fn missing(&self, network: &Network) -> Result<Option<Missing>, String> {
+        let link = |name: &str| match self.input.inventory.links() {
+            Fact::Present(links) => Ok(Some(links.iter().find(|link| link.name == name))),
+            Fact::Unreadable(why) => Err(format!(
+                "the host's network devices could not be seen: {why}"
+            )),
+            Fact::Absent | Fact::NotObserved => Ok(None),
+        };
+        Ok(match network.source() {
+            NetworkSource::User => None,
+            NetworkSource::Network(name) => self.missing_network(name.as_str())?,
+            NetworkSource::Bridge(name) => match link(name.as_str())? {
+                Some(Some(link)) if !link.bridge => Some((
+                    format!("{name}, which is no bridge"),
+                    format!(
+                        "name a bridge that has {name} as its port, or direct: {name} to share it by macvtap"
+                    ),
+                )),
+                Some(None) => Some((
+                    format!("the bridge {name}, which this host does not have"),
+                    format!(
+                        "ip link add {name} type bridge && ip link set {name} up, and so at every boot (/etc/network/interfaces)"
+                    ),
+                )),
+                Some(Some(_)) | None => None,
+            },
+            NetworkSource::Direct(name) => match link(name.as_str())? {
+                Some(None) => Some((
+                    format!("{name}, and this host has no such device"),
+                    "ip link shows those that are there; make it, or correct the name".to_owned(),
+                )),
+                Some(Some(_)) | None => None,
+            },
+        })
+    }
+
+    fn missing_network(&self, name: &str) -> Result<Option<Missing>, String> {
+        let networks = match self.input.inventory.networks() {
+            Fact::Present(networks) => networks,
+            Fact::Unreadable(why) => {
+                return Err(format!("libvirt's networks could not be listed: {why}"));
+            }
+            Fact::Absent | Fact::NotObserved => return Ok(None),
+        };
+        Ok(match networks.iter().find(|network| network.name == name) {
+            None => Some((
+                format!("libvirt's network {name}, which is not defined"),
+                "virsh net-list --all shows those that are; virsh net-define makes one of a file"
+                    .to_owned(),
+            )),
+            Some(network) if !network.active => Some((
+                format!("libvirt's network {name}, which is not active"),
+                format!("virsh net-start {name}"),
+            )),
+            Some(_) => None,
+        })
+    }
+
+    /// Says that a VM that starts with the host is on a network that does not.
+    fn starts_with_host(&self, network: &Network, builder: &mut PlanBuilder) {
+        let (NetworkSource::Network(name), true) = (network.source(), self.vm.autostart) else {
+            return;
+        };
+        let networks = self.input.inventory.networks().present();
+        let mut seen = networks.into_iter().flatten();
+        let is_manual = seen.any(|seen| seen.name == name.as_str() && !seen.autostart);
+        if is_manual {
+            builder.notice(
+                &self.vm.name,
+                format!("its network {} is on libvirt's network {name}, which does not start with the host, as the VM does", network.name),
+                format!("virsh net-autostart {name}"),
+            );
+        }
+    }
+
+    /// Refuses addresses that another domain has, and gives the removals of those that free theirs.
+    pub(super) fn own_addresses(
+        &self,
+        domain: Option<&Domain>,
+        comparison: &Comparison,
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<StepId>, Blocked> {
+        let name = &self.vm.name;
+        let (mut needs, mut blocked) = (Vec::new(), false);
+        let devices = comparison.applied.devices.iter();
+        for (id, device) in devices.filter(|(id, _)| id.kind == NETWORK) {
+            let mac = device.key.as_str();
+            let others = self.input.domains.iter();
+            let others = others
+                .filter(|(other, seen)| other.as_str() != name.as_str() && seen.macs.contains(mac));
+            for (other, _) in others {
+                if let Some(freed) = self.removals.get(other) {
+                    needs.push(freed.clone());
+                    continue;
+                }
+                let why = format!(
+                    "its network {} has the MAC address {mac}, and so has domain {other}",
+                    id.name
+                );
+                if domain.is_some_and(|domain| domain.macs.contains(mac)) {
+                    builder.notice(
+                        name,
+                        why,
+                        "left alone; on one network both would lose packets",
+                    );
+                } else {
+                    let remedy = format!("give it another `mac`, or virsh edit {other}");
+                    builder.refuse_on(HostCheck::MacInUse, name, why, remedy);
+                    blocked = true;
+                }
+            }
+        }
+        if blocked { Err(Blocked) } else { Ok(needs) }
+    }
+}
+
+/// Whether a domain's process is on what an interface is to be on. A network of libvirt shows in it as the bridge that it
+/// has, so its definition tells.
+fn runs_on(domain: &Domain, network: &Network) -> bool {
+    let source = network.source().to_string();
+    let definition = domain.raw.inactive.present();
+    let document = definition.and_then(|text| xml::parse(text).ok());
+    let is_on = document.is_some_and(|document| networks_of(&document).contains(&source));
+    domain.state.has_process() && is_on
+}
