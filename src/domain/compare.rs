@@ -1,6 +1,7 @@
 //! What a domain has against what the spec wants.
 
 use super::edit::{DeviceRef, Edit, apply_edits};
+use super::interfaces;
 use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
 use super::kinds::{DISK, find_kind, transport_of, wanted_devices};
 use super::moved::{Moved, moved_devices};
@@ -37,7 +38,7 @@ pub struct Comparison {
     pub refusals: Vec<String>,
     /// Devices whose data was moved outside armfleet; no device of their kind is edited.
     pub moved: Vec<Moved>,
-    /// Disks that get another name in the guest.
+    /// Disks and interfaces that get another name in the guest.
     pub renumbered: Vec<Renumbered>,
     /// Why the disks stay as they are, though others are wanted.
     pub held: Option<Held>,
@@ -181,17 +182,19 @@ struct Asked<'a, 'input> {
 
 /// Disks whose names in the guest must not change stay as they are.
 fn compare_extent(asked: &Asked<'_, '_>) -> Comparison {
-    let comparison = compare_all(asked, None);
+    let mut comparison = compare_all(asked, None);
     if asked.new {
         return comparison;
     }
     match renumbering(asked.vm, asked.document, &comparison.edits) {
-        Ok(renumbered) => Comparison {
-            renumbered,
-            ..comparison
-        },
-        Err(held) => compare_all(asked, Some(held)),
+        Ok(renumbered) => comparison.renumbered = renumbered,
+        Err(held) => comparison = compare_all(asked, Some(held)),
     }
+    let behind = interfaces::behind(asked.document, &comparison.edits);
+    comparison.edits.extend(behind);
+    let renamed = interfaces::renamed(asked.document, &comparison.edits);
+    comparison.renumbered.extend(renamed);
+    comparison
 }
 
 fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {

@@ -7,10 +7,12 @@
 mod compare;
 mod edit;
 mod given;
+mod interfaces;
 mod kind;
 mod kinds;
 mod moved;
 mod numbering;
+mod pci;
 mod row;
 mod rows;
 mod seen;

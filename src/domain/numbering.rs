@@ -6,17 +6,18 @@
 use super::edit::{Edit, apply_edits};
 use super::kind::{DeviceKind, WantedDevice, devices};
 use super::kinds::{DISK, FILE, TARGET, disk_source, find_kind, target_index};
+use super::pci::{Place, free_buses, place};
 use crate::fleet::Vm;
 use crate::xml::{child, parse};
 use roxmltree::{Document, Node};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A disk that gets another name in its guest.
+/// A disk or a network interface that gets another name in its guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renumbered {
-    /// What it has.
+    /// What it has, or is on.
     pub source: String,
-    /// Its name now (`vdb`).
+    /// Its name now (`/dev/vdb`, `eth1`).
     pub before: String,
     /// Its name after the edits.
     pub after: String,
@@ -82,7 +83,8 @@ pub(super) fn renumbering(
         now != Some(was) && (after.contains(was) || now.is_some_and(|now| before.contains(now)))
     };
     let lost = before.get(place).is_some_and(is_lost);
-    let is_behind = |disk: &Renumbered| target_index(&disk.after) > target_index(&disk.before);
+    let index = |name: &str| target_index(name.strip_prefix("/dev/")?);
+    let is_behind = |disk: &Renumbered| index(&disk.after) > index(&disk.before);
     // Without another one before it no disk moves back.
     if !lost && !renumbered.iter().any(is_behind) {
         return Ok(renumbered);
@@ -111,7 +113,7 @@ impl Renumbered {
             before,
             after,
         } = self;
-        format!("{source} from /dev/{before} to /dev/{after}")
+        format!("{source} from {before} to {after}")
     }
 }
 
@@ -151,8 +153,8 @@ fn renamed(before: &[String], after: &[String]) -> Vec<Renumbered> {
         let new = after.iter().position(|now| now == source)?;
         (new != old).then(|| Renumbered {
             source: source.clone(),
-            before: name(old),
-            after: name(new),
+            before: format!("/dev/{}", name(old)),
+            after: format!("/dev/{}", name(new)),
         })
     });
     both.collect()
@@ -178,73 +180,50 @@ fn name(place: usize) -> String {
 /// What a guest's virtio disks have, in the order in which it counts them.
 fn guest_disks(definition: &Document<'_>) -> Vec<String> {
     let devices = child(definition.root_element(), "devices");
-    let devices = || devices.into_iter().flat_map(|devices| devices.children());
-    let mut found: Vec<_> = devices().filter_map(GuestDisk::read).collect();
-    let on_pci = |disk: &GuestDisk| disk.address.is_some();
-    let mut free = free_buses(devices().collect()).into_iter();
+    let devices = devices.into_iter().flat_map(|devices| devices.children());
+    let devices: Vec<_> = devices.collect();
+    let mut found: Vec<_> = devices.iter().filter_map(GuestDisk::read).collect();
+    let is_first = |device: &&Node<'_, '_>| {
+        ["filesystem", "interface"]
+            .iter()
+            .any(|name| device.has_tag_name(*name))
+    };
+    let first = devices.iter().filter(is_first);
+    let first = first.filter(|device| place(**device) == Some(Place::Pci(None)));
+    let mut free = free_buses(&devices).into_iter().skip(first.count());
     found.sort_by_key(|disk| disk.target);
-    for disk in found.iter_mut().filter(|disk| on_pci(disk)) {
-        if disk.address == Some(UNADDRESSED) {
-            // libvirt takes the first bus on which nothing is.
-            disk.address = Some([0, free.next().unwrap_or(u32::MAX), 0, 0]);
+    for disk in &mut found {
+        if disk.place == Place::Pci(None) {
+            disk.place = Place::Pci(Some([0, free.next().unwrap_or(u32::MAX), 0, 0]));
         }
     }
-    found.sort_by_key(|disk| match disk.address {
-        None => (0, [0; 4], usize::MAX - disk.target),
-        Some(address) => (1, address, disk.target),
+    found.sort_by_key(|disk| match disk.place {
+        Place::Mmio | Place::Pci(None) => (0, [0; 4], usize::MAX - disk.target),
+        Place::Pci(Some(address)) => (1, address, disk.target),
     });
     found.into_iter().map(|disk| disk.source).collect()
 }
-
-/// The address of a disk on PCI to which libvirt has yet to give one.
-const UNADDRESSED: [u32; 4] = [u32::MAX; 4];
 
 struct GuestDisk {
     /// What it has; its target where it has nothing.
     source: String,
     target: usize,
-    /// Domain, bus, slot and function on PCI; none on virtio-mmio.
-    address: Option<[u32; 4]>,
+    place: Place,
 }
 
 impl GuestDisk {
-    fn read(disk: Node<'_, '_>) -> Option<Self> {
-        let target = child(disk, "target").filter(|_| disk.has_tag_name("disk"))?;
+    fn read(disk: &Node<'_, '_>) -> Option<Self> {
+        let target = child(*disk, "target").filter(|_| disk.has_tag_name("disk"))?;
         let name = target.attribute("dev")?;
         if target.attribute("bus") != Some("virtio") {
             return None;
         }
-        let address = child(disk, "address")?;
         Some(Self {
-            source: disk_source(disk).unwrap_or(name).to_owned(),
+            source: disk_source(*disk).unwrap_or(name).to_owned(),
             target: target_index(name)?,
-            address: (address.attribute("type") == Some("pci")).then(|| {
-                let part = |name| hexadecimal(address.attribute(name)?);
-                let parts = ["domain", "bus", "slot", "function"].map(part);
-                match parts {
-                    [Some(domain), Some(bus), Some(slot), Some(function)] => {
-                        [domain, bus, slot, function]
-                    }
-                    _ => UNADDRESSED,
-                }
-            }),
+            place: place(*disk)?,
         })
     }
-}
-
-fn hexadecimal(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
-}
-
-/// The buses of root ports on which nothing is, the first ones first.
-fn free_buses(devices: Vec<Node<'_, '_>>) -> BTreeSet<u32> {
-    let bus = |device: &Node<'_, '_>| hexadecimal(child(*device, "address")?.attribute("bus")?);
-    let used: BTreeSet<u32> = devices.iter().filter_map(bus).collect();
-    let ports = devices.iter().filter_map(|device| {
-        let is_port = device.attribute("model") == Some("pcie-root-port");
-        device.attribute("index").filter(|_| is_port)?.parse().ok()
-    });
-    ports.filter(|port| !used.contains(port)).collect()
 }
 
 #[cfg(test)]

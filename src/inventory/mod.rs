@@ -5,6 +5,7 @@
 
 mod bits32;
 mod claims;
+mod device;
 mod facts;
 mod image;
 mod judged;
@@ -18,6 +19,7 @@ mod way;
 
 pub use bits32::Kvm;
 pub use claims::claims;
+pub use device::{DeviceUse, RawDevice};
 pub use facts::{Facts, SeenFact};
 pub use image::{LOG_HEAD_LENGTH, begins_as};
 pub use judged::{Unseen, way_rules};
@@ -26,9 +28,8 @@ pub use lifecycle::{Pause, RunState};
 pub use qcow2::{Qcow2, new_qcow2};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Binds, DeviceUse, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDevice,
-    RawDomain, RawEntry, RawFile, RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat,
-    SNAPSHOT_FORMAT,
+    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDomain, RawEntry,
+    RawFile, RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat, SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;

@@ -72,7 +72,7 @@ fn becomes(vm: &Vm, (text, record): &(String, Record)) -> (Comparison, (String, 
 fn renamed(comparison: &Comparison) -> Vec<String> {
     let renamed = comparison.renumbered.iter();
     renamed
-        .map(|disk| format!("{} {} {}", disk.source, disk.before, disk.after))
+        .map(|disk| format!("{} {} {}", disk.source, disk.before, disk.after).replace("/dev/", ""))
         .collect()
 }
 
@@ -241,6 +241,11 @@ fn on_pci(free_port: u32) -> (Vm, String, Record) {
     }
     let ports = [2, 3, 4, free_port]
         .map(|port| format!("<controller type='pci' index='{port}' model='pcie-root-port'/>"));
+    // So are the share and what else there is, elsewhere.
+    let text = text.replace(
+        "<address type='pci'/>",
+        "<address type='pci' domain='0x0001' bus='0x00' slot='0x01' function='0x0'/>",
+    );
     let text = text.replace("</devices>", &format!("{}</devices>", ports.concat()));
     (vm, text, record)
 }

@@ -11,6 +11,7 @@ mod cpu;
 mod devices;
 mod disks;
 mod memory_backing;
+mod networks;
 mod round_trip;
 
 use armfleet::domain::*;

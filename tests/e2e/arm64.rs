@@ -2,9 +2,10 @@
 
 use crate::host::{GuestFiles, TestHost};
 
-const VM: &str = "arm64-vm";
+pub(crate) const VM: &str = "arm64-vm";
 
-fn fleet(keys: &str) -> String {
+/// The fleet file of an arm64 VM, with more keys.
+pub(crate) fn fleet(keys: &str) -> String {
     format!(
         "\
 fleet: recipe
@@ -21,14 +22,20 @@ vms:
     )
 }
 
-/// A host with an arm64 seed, on which this fleet file is applied.
-fn with_applied(text: &str) -> TestHost {
+/// A host with an arm64 seed.
+pub(crate) fn with_seed() -> TestHost {
     let host = TestHost::start();
     std::fs::create_dir(host.path("/srv/arm64")).unwrap();
     for file in ["vmlinuz", "initrd.img"] {
         let from = GuestFiles::get().arm64(file);
         std::fs::copy(from, host.path("/srv/arm64").join(file)).unwrap();
     }
+    host
+}
+
+/// The same, on which this fleet file is applied.
+fn with_applied(text: &str) -> TestHost {
+    let host = with_seed();
     host.write_fleet(text);
     host.apply().success();
     host

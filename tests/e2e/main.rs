@@ -35,6 +35,7 @@ mod keeps;
 mod main_job;
 mod memory;
 mod moved;
+mod networks;
 mod own_folders;
 mod ownership;
 mod places;

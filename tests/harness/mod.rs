@@ -84,6 +84,12 @@ fn new_host_with(facts: &HostFacts) -> Memory {
         )
         .unwrap();
     }
+    for bridge in &facts.bridges {
+        host.put_network_device(bridge, true);
+    }
+    for network in &facts.networks {
+        host.put_network(network, true, true);
+    }
     for (folder, room) in &facts.free {
         host.leave_room(folder, room.0);
     }

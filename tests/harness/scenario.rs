@@ -56,6 +56,12 @@ pub(crate) struct HostFacts {
     /// Whether it lacks an emulator for ARM guests.
     #[serde(default)]
     pub(crate) no_emulator: bool,
+    /// Its bridges.
+    #[serde(default)]
+    pub(crate) bridges: Vec<String>,
+    /// The networks of libvirt that are active and start with it.
+    #[serde(default)]
+    pub(crate) networks: Vec<String>,
     /// The room left in the file systems of these folders.
     #[serde(default)]
     pub(crate) free: BTreeMap<String, Bytes>,

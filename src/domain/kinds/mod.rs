@@ -11,6 +11,7 @@ mod transport;
 pub use disk::{DISK, FORMAT};
 pub(super) use disk::{FILE, TARGET, disk_source};
 pub(super) use disk_places::target_index;
+pub(super) use network::{BUS, network_source};
 pub use network::{NETWORK, networks_of};
 pub use share::SHARE;
 

@@ -2,7 +2,7 @@
 
 use super::transport::{NO_HOTPLUG, TRANSPORT, called};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
-use crate::domain::row::{Given, Row, RowInput, Seen, Want};
+use crate::domain::row::{Given, Row, RowInput, Seen, Want, no_key};
 use crate::domain::value::Codec;
 use crate::fleet::{Network, NetworkModel};
 use crate::mark::{KindId, OwnerMark, PropertyId};
@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 pub const NETWORK: KindId = KindId::new("network");
 
 const SOURCE: PropertyId = PropertyId::new("source");
+/// Where it is on PCI.
+pub(in crate::domain) const BUS: PropertyId = PropertyId::new("bus");
 const MODEL: PropertyId = PropertyId::new("model");
 const MAC: PropertyId = PropertyId::new("mac");
 
@@ -39,7 +41,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         Row::new(
             SOURCE,
             &[],
-            Part::Whole(source, with_source),
+            Part::Whole(network_source, with_source),
             Codec::Text,
             |input| network(input).map_or(Want::Leave, |network| Want::text(network.source())),
             give_source,
@@ -55,6 +57,16 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             NO_HOTPLUG,
         ),
         TRANSPORT,
+        // Given only to a new one that is to come behind the others; no key says it.
+        Row::new(
+            BUS,
+            &["address"],
+            Part::Attribute("bus"),
+            Codec::Text,
+            |_| Want::Leave,
+            no_key,
+            NO_HOTPLUG,
+        ),
         // The last, since the rows before find the interface by it.
         Row::new(
             MAC,
@@ -70,7 +82,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     keys: Keys::List("networks"),
     source_key: "networks",
     wanted,
-    is_one: |_, node| source(node).is_some(),
+    is_one: |_, node| network_source(node).is_some(),
     before: first_on_mmio,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
@@ -83,16 +95,18 @@ fn network<'a>(input: &RowInput<'a>) -> Option<&'a Network> {
     networks.find(|network| network.name.as_str() == name)
 }
 
-/// What an interface is on, as [`NetworkSource`] writes it.
-fn source(interface: Node<'_, '_>) -> Option<String> {
-    let of_type = interface.attribute("type")?;
+/// What an interface is on, as [`NetworkSource`](crate::fleet::NetworkSource) writes it. A process on a network of libvirt
+/// has the type of what that stands for, and names it still.
+pub(in crate::domain) fn network_source(interface: Node<'_, '_>) -> Option<String> {
+    let named = |attribute| child(interface, "source")?.attribute(attribute);
+    let of_type = match named("network") {
+        Some(_) => "network",
+        None => interface.attribute("type")?,
+    };
     let (_, attribute) = TYPES.iter().find(|(known, _)| *known == of_type)?;
     match attribute {
         None => Some(of_type.to_owned()),
-        Some(attribute) => {
-            let name = child(interface, "source")?.attribute(*attribute)?;
-            Some(format!("{of_type} {name}"))
-        }
+        Some(attribute) => Some(format!("{of_type} {}", named(attribute)?)),
     }
 }
 
@@ -100,7 +114,7 @@ fn source(interface: Node<'_, '_>) -> Option<String> {
 #[must_use]
 pub fn networks_of(definition: &Document<'_>) -> Vec<String> {
     devices(definition, &KIND)
-        .filter_map(|(_, node)| source(node))
+        .filter_map(|(_, node)| network_source(node))
         .collect()
 }
 
@@ -167,7 +181,8 @@ fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
         let on = network.source().to_string();
         let free = || seen.iter().filter(|(mac, _)| !taken.contains(mac));
         let same = free().find(|(mac, _)| given.as_deref() == Some(*mac));
-        let there = same.or_else(|| free().find(|(_, node)| source(*node).as_ref() == Some(&on)));
+        let there =
+            same.or_else(|| free().find(|(_, node)| network_source(*node).as_ref() == Some(&on)));
         if let Some((mac, _)) = there {
             taken.insert(mac);
             return (*mac).to_owned();

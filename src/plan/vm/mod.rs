@@ -129,8 +129,9 @@ impl VmPlanner<'_> {
             return Err(Blocked);
         }
         self.networks(domain, builder)?;
+        let freed = self.own_addresses(domain, &comparison, builder)?;
         let mut needs = self.storage(domain, remembered, installation, &comparison, builder)?;
-        needs.extend(self.own_addresses(domain, &comparison, builder)?);
+        needs.extend(freed);
         let pending = self.pending(domain, remembered.record, &definitions, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
@@ -368,8 +369,11 @@ impl VmPlanner<'_> {
             Phase::Own => "boots from its share",
             Phase::Installing { .. } => "boots its installer",
         };
+        let networks = self.vm.networks.iter();
+        let networks = networks.map(|network| format!("on {}, ", network.source()));
+        let networks: String = networks.collect();
         format!(
-            "{}, {accel}, {}, {vcpus}, {bus}, {boots}",
+            "{}, {accel}, {}, {vcpus}, {bus}, {networks}{boots}",
             self.vm.arch, self.vm.memory
         )
     }

@@ -1,4 +1,4 @@
-//! What becomes of the names that a guest gives its disks.
+//! What becomes of the names that a guest gives its disks and network interfaces.
 
 use crate::domain::Comparison;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
@@ -10,12 +10,12 @@ impl VmPlanner<'_> {
         if let Some(held) = &comparison.held {
             builder.refuse(name, &held.why, &held.remedy);
         }
-        for disk in &comparison.renumbered {
-            let (source, before, after) = (&disk.source, &disk.before, &disk.after);
+        for device in &comparison.renumbered {
+            let (source, before, after) = (&device.source, &device.before, &device.after);
             builder.notice(
                 name,
-                format!("its guest's /dev/{before} ({source}) will be /dev/{after}"),
-                "from its next boot on; what names it by /dev in the guest must be changed",
+                format!("its guest's {before} ({source}) will be {after}"),
+                "from its next boot on; what names it so in the guest must be changed",
             );
         }
     }

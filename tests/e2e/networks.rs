@@ -1,0 +1,145 @@
+//! Network interfaces, as guests see them: their order and addresses, and what they reach.
+
+use crate::fleet::{VM, recipe};
+use crate::host::TestHost;
+
+/// A host with bridges, one of which is an address of the host, and a network of libvirt on it.
+fn with_bridges(text: &str) -> TestHost {
+    let host = TestHost::with_fleet(text);
+    for command in [
+        "ip link add br0 type bridge && ip link set br0 up && ip addr add 192.0.2.1/24 dev br0",
+        "ip link add br1 type bridge && ip link set br1 up",
+    ] {
+        host.run("sh", &["-c", command]).success();
+    }
+    let network =
+        "<network><name>farm</name><forward mode='bridge'/><bridge name='br1'/></network>";
+    host.write("/run/test/farm.xml", network);
+    host.virsh(&["net-define", "farm.xml"]).success();
+    host
+}
+
+fn networks(list: &[&str]) -> String {
+    recipe() + &format!("    networks: [{}]\n", list.join(", "))
+}
+
+/// The guest's interfaces, in its order.
+fn macs(host: &TestHost, vm: &str) -> Vec<String> {
+    let report = host.guest_say(vm, "report").success();
+    let macs = report
+        .lines()
+        .filter_map(|line| line.strip_prefix("guest: mac "));
+    macs.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_guest_counts_its_interfaces_as_the_list_does_and_reaches_the_host() {
+    let (lan, farm, user) = (
+        "{ name: lan, bridge: br0 }",
+        "{ network: farm }",
+        "{ user: true, mac: 52:fe:00:00:00:01 }",
+    );
+    let host = with_bridges(&networks(&[lan, farm, user]));
+    let refused = host.planned(3);
+    assert!(
+        refused.contains("its network farm is on libvirt's network farm, which is not active [no-network]\n      -> virsh net-start farm\n"),
+        "{refused}"
+    );
+    host.virsh(&["net-start", "farm"]).success();
+    host.virsh(&["net-autostart", "farm"]).success();
+    host.apply().success();
+    host.assert_converged();
+    let before = macs(&host, VM);
+    let expected = [
+        "eth0 52:6a:82:3d:7c:95",
+        "eth1 52:0f:1a:85:cc:a8",
+        "eth2 52:fe:00:00:00:01",
+    ];
+    assert_eq!(before, expected);
+    host.guest(
+        "run ip addr add 192.0.2.2/24 dev eth0 && ip link set eth0 up && ping -c 1 -W 5 192.0.2.1",
+    );
+    host.guest(
+        "run ip addr add 10.0.2.15/24 dev eth2 && ip link set eth2 up && ping -c 1 -W 5 10.0.2.2",
+    );
+
+    // In front, in other places, and on something else: nobody gets another name.
+    let elsewhere = "{ network: farm, name: lan }";
+    let new = "{ name: new, bridge: br0, mac: 52:fe:00:00:00:02 }";
+    host.write_fleet(&networks(&[new, user, farm, elsewhere]));
+    let planned = host.planned(2);
+    for line in [
+        "network new + bridge br0 at next boot: virtio-mmio has no hotplug",
+        "network lan source    bridge br0 -> network farm    at next boot: virtio-mmio has no hotplug",
+    ] {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&planned).contains(&words(line)), "{planned}");
+    }
+    host.apply().success();
+    assert_eq!(macs(&host, VM), before);
+    host.shut_down();
+    host.apply().success();
+    host.assert_converged();
+    let after = macs(&host, VM);
+    assert_eq!(after[..3], before);
+    assert_eq!(after[3], "eth3 52:fe:00:00:00:02");
+    host.guest(
+        "run ip addr add 192.0.2.2/24 dev eth3 && ip link set eth3 up && ping -c 1 -W 5 192.0.2.1",
+    );
+
+    // The first one goes, and those behind it move up.
+    host.write_fleet(&networks(&[new, user, farm]));
+    let planned = host.planned(2);
+    for renamed in [
+        "eth1 (network farm) will be eth0",
+        "eth2 (user) will be eth1",
+        "eth3 (bridge br0) will be eth2",
+    ] {
+        assert!(
+            planned.contains(&format!("its guest's {renamed}\n")),
+            "{planned}"
+        );
+    }
+}
+
+fn arm64(list: &[&str]) -> String {
+    crate::arm64::fleet(&format!("    networks: [{}]\n", list.join(", ")))
+}
+
+#[test]
+fn on_pci_a_new_interface_comes_behind_the_others_though_a_bus_before_them_is_free() {
+    let host = crate::arm64::with_seed();
+    host.run(
+        "sh",
+        &["-c", "ip link add br0 type bridge && ip link set br0 up"],
+    )
+    .success();
+    let (one, two) = (
+        "{ name: one, bridge: br0, mac: 52:fe:00:00:00:01 }",
+        "{ name: two, bridge: br0, mac: 52:fe:00:00:00:02 }",
+    );
+    let three = "{ name: three, bridge: br0, mac: 52:fe:00:00:00:03 }";
+    // The guest has no driver for it, and QEMU has the device.
+    let intel = "{ user: true, model: e1000e }";
+    // Each is defined once, so that libvirt gives it its address.
+    host.write_fleet(&(arm64(&[one, two]) + "    state: stopped\n"));
+    host.apply().success();
+    host.write_fleet(&(arm64(&[two]) + "    state: stopped\n"));
+    host.apply().success();
+    host.write_fleet(&(arm64(&[three, two, one, intel]) + "    state: stopped\n"));
+    host.apply().success();
+    host.write_fleet(&arm64(&[three, two, one, intel]));
+    host.apply().success();
+    host.assert_converged();
+    assert_eq!(
+        macs(&host, crate::arm64::VM)
+            .iter()
+            .map(|line| line.split_once(' ').unwrap().1)
+            .collect::<Vec<_>>(),
+        [
+            "52:fe:00:00:00:02",
+            "52:fe:00:00:00:03",
+            "52:fe:00:00:00:01"
+        ]
+    );
+}
