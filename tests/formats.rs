@@ -15,6 +15,7 @@ use armfleet::report::{
     render_plan, render_vm, schemas,
 };
 use harness::applied::{applied, edit_domain, empty_host, plan_on, see, spec, vm};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A host with three VMs, and the file edited since: one grows, one is new, one left, one drifted.
@@ -112,7 +113,9 @@ fn every_format_of_the_example_is_as_recorded() {
         &render_json(&ApplyReport::new(&plan, None)).unwrap(),
     );
     let vms: Vec<_> = spec.vms.values().collect();
-    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    let told = ["192.0.2.5", "2001:db8::5"].map(str::to_owned).to_vec();
+    let addresses = BTreeMap::from([("obs-01".to_owned(), told)]);
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host), &addresses);
     golden("status.json", &render_json(&status).unwrap());
 }
 
@@ -187,7 +190,7 @@ fn real_reports_are_valid() {
         &render_json(&ApplyReport::new(&plan, None)).unwrap(),
     );
     let vms: Vec<_> = spec.vms.values().collect();
-    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host), &BTreeMap::new());
     valid("status.schema.json", &render_json(&status).unwrap());
     plan.steps.clear();
     valid(
@@ -225,7 +228,7 @@ fn a_vm_that_is_called_as_a_part_of_the_host_is_not_told_of_that_part() {
         });
     }
     let vms: Vec<_> = spec.vms.values().collect();
-    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host), &BTreeMap::new());
     assert!(status.vms[0].notices.is_empty(), "{status:#?}");
 }
 

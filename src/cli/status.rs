@@ -1,5 +1,6 @@
 //! `armfleet status`
 
+use super::addresses::addresses;
 use super::arguments::{FleetOptions, Format};
 use super::exit::Exit;
 use super::local::reads;
@@ -37,7 +38,8 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     };
     let host = Observer(reads()?);
     let (plan, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
-    let report = StatusReport::new(&vms, &plan, &inventory);
+    let addresses = addresses(&host.0, &vms, &inventory);
+    let report = StatusReport::new(&vms, &plan, &inventory, &addresses);
     match arguments.format {
         Format::Json => terminal::json(&report)?,
         Format::Text => {

@@ -110,6 +110,9 @@ impl SeenRecord {
     }
 }
 
+/// The port that qemu-ga opens, and by which libvirt knows an agent's channel.
+pub const AGENT_PORT: &str = "org.qemu.guest_agent.0";
+
 /// Whose a domain is, seen from one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ownership {
@@ -288,6 +291,25 @@ impl Domain {
             claims,
             raw,
         }
+    }
+
+    /// Whether its process has a guest agent that has opened its channel.
+    #[must_use]
+    pub fn has_agent(&self) -> bool {
+        let document = self
+            .raw
+            .live
+            .present()
+            .and_then(|live| xml::parse(live).ok());
+        document.is_some_and(|document| {
+            let mut targets = document
+                .descendants()
+                .filter(|node| node.has_tag_name("target"));
+            targets.any(|target| {
+                let is_agents = target.attribute("name") == Some(AGENT_PORT);
+                is_agents && target.attribute("state") == Some("connected")
+            })
+        })
     }
 
     /// Whose it is. A mark counts only with the domain's own UUID: clones carry copied marks.

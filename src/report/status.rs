@@ -7,6 +7,7 @@ use crate::inventory::{Fact, Inventory};
 use crate::plan::{Plan, kernels};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const FORMAT: &str = "armfleet-status/1";
@@ -91,6 +92,8 @@ pub struct VmStatus {
     pub name: String,
     /// What its domain does, in a few words (`running`, `off`, `paused`); `not created` or `not seen`.
     pub state: String,
+    /// The addresses at which its guest is reached, as libvirt's DHCP server or its agent tells; none where neither does.
+    pub addresses: Vec<String>,
     /// The kernel that its last start was given, which it runs while it runs; null if none is known.
     pub kernel: Option<String>,
     /// The kernel that its next start will be given, if it is another one.
@@ -110,16 +113,25 @@ pub struct VmStatus {
 }
 
 impl StatusReport {
-    /// The state of these VMs, as a plan and what it was made on tell it.
+    /// The state of these VMs, as a plan and what it was made on tell it, with their guests' addresses by name.
     #[must_use]
-    pub fn new(vms: &[&Vm], plan: &Plan, inventory: &Inventory) -> Self {
+    pub fn new(
+        vms: &[&Vm],
+        plan: &Plan,
+        inventory: &Inventory,
+        addresses: &BTreeMap<String, Vec<String>>,
+    ) -> Self {
+        let of = |vm: &Vm| addresses.get(vm.name.as_str()).cloned();
         Self {
             format: FORMAT,
             fleet: plan.fleet.to_string(),
             host: plan.host.clone(),
             vms: vms
                 .iter()
-                .map(|vm| VmStatus::new(vm, plan, inventory))
+                .map(|vm| VmStatus {
+                    addresses: of(vm).unwrap_or_default(),
+                    ..VmStatus::new(vm, plan, inventory)
+                })
                 .collect(),
             bits32: bits32(vms, inventory),
             watcher: WatcherStatus::new(vms, inventory),
@@ -143,6 +155,7 @@ impl VmStatus {
         Self {
             name: vm.name.to_string(),
             state: state(vm, inventory),
+            addresses: Vec::new(),
             kernel: kernels.staged,
             next_kernel: kernels.offered,
             steps: steps().count(),
@@ -180,6 +193,10 @@ impl VmStatus {
     }
 
     fn remarks(&self, text: &mut String, paint: Paint) {
+        if !self.addresses.is_empty() {
+            let sign = paint.tone(Tone::Quiet, "@");
+            let _ = writeln!(text, "  {sign} {}", printable(&self.addresses.join(", ")));
+        }
         if self.steps > 0 {
             let sign = paint.tone(Tone::Attention, "~");
             let changes = match self.steps {

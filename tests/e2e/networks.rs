@@ -1,19 +1,18 @@
 //! Network interfaces, as guests see them: their order and addresses, and what they reach.
 
-use crate::fleet::{VM, recipe};
-use crate::host::TestHost;
+use std::time::{Duration, Instant};
 
-/// A host with bridges, one of which is an address of the host, and a network of libvirt on it.
+use crate::fleet::{VM, recipe};
+use crate::host::{ARMFLEET, TestHost};
+
+/// A host with a bridge, on which it has an address, and a network of libvirt's that gives out one address.
 fn with_bridges(text: &str) -> TestHost {
     let host = TestHost::with_fleet(text);
-    for command in [
-        "ip link add br0 type bridge && ip link set br0 up && ip addr add 192.0.2.1/24 dev br0",
-        "ip link add br1 type bridge && ip link set br1 up",
-    ] {
-        host.run("sh", &["-c", command]).success();
-    }
-    let network =
-        "<network><name>farm</name><forward mode='bridge'/><bridge name='br1'/></network>";
+    let bridge =
+        "ip link add br0 type bridge && ip link set br0 up && ip addr add 192.0.2.1/24 dev br0";
+    host.run("sh", &["-c", bridge]).success();
+    let network = "<network><name>farm</name><bridge name='virbr7'/><ip address='192.0.2.129' netmask='255.255.255.128'>\
+                   <dhcp><range start='192.0.2.140' end='192.0.2.140'/></dhcp></ip></network>";
     host.write("/run/test/farm.xml", network);
     host.virsh(&["net-define", "farm.xml"]).success();
     host
@@ -62,6 +61,9 @@ fn a_guest_counts_its_interfaces_as_the_list_does_and_reaches_the_host() {
     host.guest(
         "run ip addr add 10.0.2.15/24 dev eth2 && ip link set eth2 up && ping -c 1 -W 5 10.0.2.2",
     );
+    host.guest("run ip link set eth1 up && udhcpc -i eth1 -n -q -s /bin/true");
+    let status = host.armfleet(&["status"]).success();
+    assert!(status.contains("\n  @ 192.0.2.140\n"), "{status}");
 
     // In front, in other places, and on something else: nobody gets another name.
     let elsewhere = "{ network: farm, name: lan }";
@@ -100,6 +102,32 @@ fn a_guest_counts_its_interfaces_as_the_list_does_and_reaches_the_host() {
             "{planned}"
         );
     }
+}
+
+#[test]
+fn status_shows_the_address_that_an_agent_tells() {
+    let host = with_bridges(&networks(&["{ bridge: br0 }"]));
+    host.apply().success();
+    let nothing = host.armfleet(&["status"]).success();
+    assert!(!nothing.contains("  @ "), "{nothing}");
+    host.guest("agent 192.0.2.9");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let connected = "channel[@type='unix']/target[@state='connected']";
+    while !host
+        .virsh(&["dumpxml", "--xpath", &format!("//{connected}"), VM])
+        .stdout
+        .contains("connected")
+    {
+        assert!(Instant::now() < deadline, "the agent opened no channel");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let status = host.armfleet(&["status"]).success();
+    assert!(status.contains("\n  @ 192.0.2.9\n"), "{status}");
+    let json = host.armfleet(&["status", "--format", "json"]).success();
+    assert!(json.contains("\"192.0.2.9\""), "{json}");
+    // Whoever may only read is told nothing by agents, and everything else.
+    let nobodys = host.run_as_nobody(ARMFLEET, &["status"]);
+    assert!(!nobodys.stdout.contains("  @ "), "{nobodys:?}");
 }
 
 fn arm64(list: &[&str]) -> String {

@@ -4,13 +4,12 @@ use super::transport::NO_HOTPLUG;
 use crate::domain::kind::{DeviceKind, Keys};
 use crate::domain::row::{Given, Row, Want};
 use crate::domain::value::Codec;
+use crate::inventory::AGENT_PORT as PORT;
 use crate::mark::{KindId, PropertyId};
 use crate::xml::Part;
 
 const AGENT: KindId = KindId::new("agent");
 const CHANNEL: PropertyId = PropertyId::new("channel");
-/// The port that qemu-ga opens, and by which libvirt knows an agent's channel.
-const PORT: &str = "org.qemu.guest_agent.0";
 
 /// libvirt adds the virtio-serial controller, attached as the VM's other devices are.
 pub(super) static KIND: DeviceKind = DeviceKind {

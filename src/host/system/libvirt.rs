@@ -4,6 +4,7 @@
 //! even listing waits for the lock.
 
 mod blocks;
+mod networks;
 
 use super::bits32::bits32;
 use super::events;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use virt::connect::Connect;
-use virt::domain::{Domain, DomainStateReason, DomainStateReasonEnum};
+use virt::domain::{Domain, DomainStateReason, DomainStateReasonEnum, Interface};
 use virt::domain_snapshot::DomainSnapshot;
 use virt::enumutil::Enum;
 use virt::error::{Error, ErrorNumber, clear_error_callback};
@@ -101,25 +102,6 @@ impl ReadConnection {
             let (state, reason) =
                 state_and_reason(&connect.lookup_domain_by_uuid_string(&wanted)?)?;
             Ok(RunState::read(state, reason))
-        })
-    }
-
-    /// libvirt's networks, sorted by name.
-    pub(super) fn networks(&self) -> Result<Vec<RawNetwork>, CallError> {
-        self.answer("list its networks", |connect| {
-            let networks = connect.list_all_networks(0)?.into_iter();
-            let networks = networks.map(|network| {
-                Ok(RawNetwork {
-                    name: network.name()?,
-                    // Networks that only forward to a device have none, and libvirt calls that an error.
-                    bridge: network.bridge_name().ok(),
-                    active: network.is_active()?,
-                    autostart: network.autostart()?,
-                })
-            });
-            let mut networks = networks.collect::<Result<Vec<_>, Error>>()?;
-            networks.sort_by(|one, other| one.name.cmp(&other.name));
-            Ok(networks)
         })
     }
 

@@ -71,7 +71,21 @@ impl SystemReads {
     }
 }
 
+impl SystemReads {
+    /// The addresses that libvirt's DHCP servers gave a running guest; none where they did not, or cannot be asked.
+    #[must_use]
+    pub fn leased_addresses(&self, uuid: &str) -> Vec<String> {
+        self.libvirt.addresses(uuid).unwrap_or_default()
+    }
+}
+
 impl SystemHost {
+    /// The addresses that a running guest's agent tells; none where it does not answer, which takes seconds.
+    #[must_use]
+    pub fn agent_addresses(&self, uuid: &str) -> Vec<String> {
+        self.libvirt.agent_addresses(uuid).unwrap_or_default()
+    }
+
     /// Connects to libvirt twice: read-only for all that is read, and once more for the changing calls. Every path of
     /// the host is taken to be below `root`: `/`, but for tests.
     ///
