@@ -161,12 +161,14 @@ mod tests {
                 bridge: Some("virbr0".to_owned()),
                 active: false,
                 autostart: true,
+                openvswitch: false,
             },
             RawNetwork {
                 name: "lan".to_owned(),
                 bridge: None,
                 active: true,
                 autostart: true,
+                openvswitch: false,
             },
         ];
         let bridges = vec!["br0".to_owned()];

@@ -206,6 +206,9 @@ pub struct RawNetwork {
     pub active: bool,
     /// Whether libvirt starts it with the host.
     pub autostart: bool,
+    /// Whether its bridge is one of Open vSwitch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub openvswitch: bool,
 }
 
 /// A network device of the host.

@@ -175,6 +175,18 @@ impl Memory {
             bridge: None,
             active,
             autostart,
+            openvswitch: false,
+        });
+    }
+
+    /// Defines a network on a bridge of Open vSwitch, which is active.
+    pub fn put_openvswitch_network(&self, name: &str) {
+        self.world().daemon.put_network(RawNetwork {
+            name: name.to_owned(),
+            bridge: Some("ovsbr0".to_owned()),
+            active: true,
+            autostart: true,
+            openvswitch: true,
         });
     }
 

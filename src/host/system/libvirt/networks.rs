@@ -2,6 +2,7 @@
 
 use super::{
     CallError, Error, Interface, RawNetwork, ReadConnection, Request, WriteConnection, ask, sys,
+    xml,
 };
 
 impl ReadConnection {
@@ -16,6 +17,7 @@ impl ReadConnection {
                     bridge: network.bridge_name().ok(),
                     active: network.is_active()?,
                     autostart: network.autostart()?,
+                    openvswitch: is_openvswitch(&network.xml_desc(0)?),
                 })
             });
             let mut networks = networks.collect::<Result<Vec<_>, Error>>()?;
@@ -47,6 +49,15 @@ impl WriteConnection {
             domain.interface_addresses(told, 0).map(reachable)
         })
     }
+}
+
+/// Whether a network's definition has `<virtualport type='openvswitch'/>`.
+fn is_openvswitch(definition: &str) -> bool {
+    let document = xml::parse(definition).ok();
+    document.is_some_and(|document| {
+        let port = xml::child(document.root_element(), "virtualport");
+        port.and_then(|port| port.attribute("type")) == Some("openvswitch")
+    })
 }
 
 /// Those at which others reach the guest, each once.
