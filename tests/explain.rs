@@ -21,7 +21,7 @@ vms:
     memory: 512MiB
     boot: { cmdline: console=ttyAMA0, seed: { kernel: a, initrd: b } }
     disks: [{ path: /srv/scratch.img, size: 1GiB }]
-    networks: [{ user: true }]
+    networks: [{ network: default }]
     console: {}
 ";
 
@@ -76,7 +76,7 @@ fn with_installer(mut base: Value) -> Value {
 fn without_networks(mut base: Value, example: &Value) -> Value {
     let networks = &example["vms"]["armhf-vm"]["networks"];
     let is_source = |key: &&str| networks[0].get(key).is_some();
-    if ["network", "bridge", "direct"].iter().any(is_source) {
+    if ["bridge", "direct", "user"].iter().any(is_source) {
         let vm = base["vms"]["armhf-vm"].as_mapping_mut().unwrap();
         vm.remove("networks").unwrap();
     }

@@ -210,6 +210,10 @@ const TABLE: &[(ProblemKind, &str)] = &[
         "vm: networks: [{ bridge: br0, model: «e1000» }]",
     ),
     (
+        ProblemKind::NetworkVlan,
+        "vm: networks: [{ bridge: br0, vlan: «7» }]",
+    ),
+    (
         ProblemKind::SharedMac,
         "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a: { networks: [{ bridge: br0, mac: '52:00:00:00:00:01' }] }\n  b: { networks: [{ bridge: br0, mac: «'52:00:00:00:00:01'» }] }\n",
     ),

@@ -215,6 +215,11 @@ codes! {
         why: "On virtio-mmio there are virtio devices only; QEMU would not start.",
         remedy: "Use `model: virtio`, or give the VM `transport: pci`.",
     }
+    /// A VLAN where libvirt tags no frames.
+    NetworkVlan = "network-vlan" {
+        why: "libvirt tags frames on Open vSwitch only; with a tag on another bridge or device it does not start the VM.",
+        remedy: "Use a network of libvirt that is on Open vSwitch, or make a bridge of the host with the VLAN's device as its port, and name that.",
+    }
     /// The same MAC address for two VMs.
     SharedMac = "shared-mac" {
         why: "Two machines with one address on one network take each other's packets.",

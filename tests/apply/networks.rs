@@ -320,6 +320,13 @@ fn an_interface_is_on_what_the_host_has() {
             "{network}"
         );
     }
+    host.put_openvswitch_network("switch");
+    assert_eq!(said(&host, "{ network: switch, vlan: 42 }"), "");
+    assert_eq!(
+        said(&host, "{ network: farm, vlan: 42 }"),
+        "! its network farm is on libvirt's network farm, which tags no frames: it is not on Open vSwitch [no-network] -> leave \
+         `vlan` out, or virsh net-edit farm to put it on a bridge of Open vSwitch with <virtualport type='openvswitch'/>\n"
+    );
     // All problems at once, and nothing is made.
     let planned = plan_on(&fleet("{ network: nowhere }, { bridge: br2 }"), &host);
     assert_eq!(planned.refusals.len(), 2);
@@ -408,4 +415,29 @@ fn what_cannot_be_seen_is_not_known() {
         "{}",
         said(&host, "{ bridge: br0 }")
     );
+}
+
+#[test]
+fn a_vlan_comes_changes_and_goes() {
+    let host = prepared();
+    host.put_openvswitch_network("switch");
+    let with = |vlan: &str| fleet(&format!("{{ network: switch{vlan} }}"));
+    let host = perform(&host, &plan_on(&with(", vlan: 42"), &host));
+    let tagged = "<vlan>\n        <tag id='42'/>\n      </vlan>";
+    assert!(definition(&host).contains(tagged), "{}", definition(&host));
+    let (changed, host) = apply(&host, &with(", vlan: 7"));
+    assert_eq!(changed, "network switch vlan 42 -> 7\n");
+    let (changed, host) = apply(&host, &with(""));
+    assert_eq!(changed, "network switch vlan 7 -> nothing\n");
+    assert!(!definition(&host).contains("vlan"), "{}", definition(&host));
+    // One by hand stays.
+    edit_domain(
+        &host,
+        "a",
+        "<source network='switch'/>",
+        "<source network='switch'/><vlan><tag id='9'/></vlan>",
+    );
+    let (changed, host) = apply(&host, &with(""));
+    assert_eq!(changed, "");
+    assert!(definition(&host).contains("<tag id='9'/>"));
 }

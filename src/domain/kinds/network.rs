@@ -3,7 +3,7 @@
 use super::transport::{NO_HOTPLUG, TRANSPORT, called};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Given, Row, RowInput, Seen, Want, no_key};
-use crate::domain::value::Codec;
+use crate::domain::value::{Codec, Value};
 use crate::fleet::{Network, NetworkModel};
 use crate::mark::{KindId, OwnerMark, PropertyId};
 use crate::values::{MacAddress, NetworkName, Transport};
@@ -54,6 +54,18 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             Codec::Text,
             want_model,
             |seen| seen.of_device("model"),
+            NO_HOTPLUG,
+        ),
+        Row::new(
+            PropertyId::new("vlan"),
+            &["vlan", "tag"],
+            Part::Attribute("id"),
+            Codec::Count,
+            |input| match network(input).and_then(|network| network.vlan) {
+                Some(vlan) => Want::Value(Some(Value::Count(vlan.into()))),
+                None => Want::Withdraw,
+            },
+            |seen| seen.of_device("vlan"),
             NO_HOTPLUG,
         ),
         TRANSPORT,

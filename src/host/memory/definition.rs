@@ -27,7 +27,7 @@ const DEVICES: &str = "emulator disk controller lease filesystem interface smart
     memory vsock";
 const DISK: &str = "driver auth source backingStore blockio mirror target iotune readonly shareable transient serial wwn \
     boot alias address";
-const INTERFACE: &str = "mac source target model alias address";
+const INTERFACE: &str = "mac source vlan target model alias address";
 const CHARACTER_DEVICE: &str = "source log target alias address";
 
 /// What QEMU's `virt` machine runs where nothing else is said.

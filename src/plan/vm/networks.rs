@@ -57,7 +57,9 @@ impl VmPlanner<'_> {
         };
         Ok(match network.source() {
             NetworkSource::User => None,
-            NetworkSource::Network(name) => self.missing_network(name.as_str())?,
+            NetworkSource::Network(name) => {
+                self.missing_network(name.as_str(), network.vlan.is_some())?
+            }
             NetworkSource::Bridge(name) => match link(name.as_str())? {
                 Some(Some(link)) if !link.bridge => Some((
                     format!("{name}, which is no bridge"),
@@ -83,7 +85,7 @@ impl VmPlanner<'_> {
         })
     }
 
-    fn missing_network(&self, name: &str) -> Result<Option<Missing>, String> {
+    fn missing_network(&self, name: &str, tags: bool) -> Result<Option<Missing>, String> {
         let networks = match self.input.inventory.networks() {
             Fact::Present(networks) => networks,
             Fact::Unreadable(why) => {
@@ -100,6 +102,14 @@ impl VmPlanner<'_> {
             Some(network) if !network.active => Some((
                 format!("libvirt's network {name}, which is not active"),
                 format!("virsh net-start {name}"),
+            )),
+            Some(network) if tags && !network.openvswitch => Some((
+                format!(
+                    "libvirt's network {name}, which tags no frames: it is not on Open vSwitch"
+                ),
+                format!(
+                    "leave `vlan` out, or virsh net-edit {name} to put it on a bridge of Open vSwitch with <virtualport type='openvswitch'/>"
+                ),
             )),
             Some(_) => None,
         })
