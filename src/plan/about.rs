@@ -33,14 +33,17 @@ impl About {
     pub const DAEMON: Self = Self::Part(Cow::Borrowed("libvirtd"));
     /// The memory of all VMs together.
     pub const MEMORY: Self = Self::Part(Cow::Borrowed("memory"));
+    /// The virtual CPUs of all VMs together.
+    pub const VCPUS: Self = Self::Part(Cow::Borrowed("vcpus"));
     /// `armfleet watch`.
     pub const WATCH: Self = Self::Part(Cow::Borrowed("watch"));
 
-    const PARTS: [Self; 5] = [
+    const PARTS: [Self; 6] = [
         Self::HOOK,
         Self::LIBVIRT,
         Self::DAEMON,
         Self::MEMORY,
+        Self::VCPUS,
         Self::WATCH,
     ];
 

@@ -1,42 +1,76 @@
-//! What all VMs of a host want together: memory to run in, and room for their new images.
+//! What all VMs of a host want together: memory and CPUs to run on, and room for their new images.
 //!
-//! Both may be promised more than once and still be enough, so this is said, and nothing is refused.
+//! All may be promised more than once and still be enough, so this is said, and nothing is refused.
 
 use super::About;
 use super::builder::{PlanBuilder, PlanInput};
-use super::step::Act;
+use super::step::{Act, Step};
 use crate::fleet::{DesiredState, Vm};
-use crate::values::Size;
+use crate::values::{CpuSet, Size};
+use crate::xml;
 use std::collections::BTreeMap;
 
 /// Says what together is more than the host has.
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
-    memory(input, builder);
+    let is_start = |step: &Step| matches!(step.act, Act::Start { .. });
+    // Not at each plan of a fleet that is as it should be.
+    if builder.steps.iter().any(is_start) {
+        memory(input, builder);
+        vcpus(input, builder);
+    }
     images(input, builder);
 }
 
+/// The VMs of the file that should run.
+fn running<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a Vm> {
+    let vms = input.spec.vms.values();
+    vms.filter(|vm| vm.state == DesiredState::Running)
+}
+
+/// The definitions of domains that run and are not the file's.
+fn others<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a str> {
+    let others = input.domains.iter();
+    let others = others.filter(|(name, domain)| domain.state.has_process() && !input.in_file(name));
+    others.filter_map(|(_, domain)| domain.raw.inactive.present().map(String::as_str))
+}
+
 fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
-    let running = |vm: &&Vm| vm.state == DesiredState::Running;
-    let wanted: u64 = input
-        .spec
-        .vms
-        .values()
-        .filter(running)
-        .map(|vm| vm.memory.bytes())
+    let wanted: u64 = running(input).map(|vm| vm.memory.bytes()).sum();
+    let others: u64 = others(input).filter_map(memory_of).sum();
+    let Some(has) = input.libvirt.memory.filter(|has| wanted + others > *has) else {
+        return;
+    };
+    let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
+    let beside = match others {
+        0 => String::new(),
+        others => format!(", and other domains that run {}", Size::from_bytes(others)),
+    };
+    let what = format!(
+        "VMs that should run request {wanted} of memory together{beside}; this host has {has}"
+    );
+    builder.notice(About::MEMORY, what, "armfleet explain host-memory");
+}
+
+/// In bytes. libvirt writes it in KiB.
+fn memory_of(definition: &str) -> Option<u64> {
+    let document = xml::parse(definition).ok()?;
+    let memory = xml::child(document.root_element(), "memory")?.text()?;
+    memory.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn vcpus(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    let wanted: usize = running(input)
+        .filter_map(|vm| usize::try_from(vm.vcpus).ok())
         .sum();
-    // Not at each plan of a fleet that is as it should be.
-    let starts = builder
-        .steps
-        .iter()
-        .any(|step| matches!(step.act, Act::Start { .. }));
-    if let Some(has) = input.libvirt.memory
-        && wanted > has
-        && starts
-    {
-        let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
+    let has = input.libvirt.cpus.as_ref().map(CpuSet::count);
+    if let Some(has) = has.filter(|has| wanted > *has) {
         let what =
-            format!("VMs that should run request {wanted} of memory together; this host has {has}");
-        builder.notice(About::MEMORY, what, "armfleet explain host-memory");
+            format!("VMs that should run have {wanted} vCPUs together; this host has {has} CPUs");
+        builder.notice(
+            About::VCPUS,
+            what,
+            "they share them, and each is slower when all are busy",
+        );
     }
 }
 

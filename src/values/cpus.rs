@@ -18,6 +18,12 @@ impl CpuSet {
     /// What a set may look like, as a regular expression.
     pub const PATTERN: &'static str = r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$";
 
+    /// How many they are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Those that the other set has not; nothing where it has all.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<Self> {
