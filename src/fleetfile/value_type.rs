@@ -21,7 +21,7 @@ impl ValueType {
             }
             Self::Size => "a size: a whole number with its unit, as in 512MiB or 8GiB".to_owned(),
             Self::Cpus => "a set of CPUs: numbers and runs of them, as in 0-3 or 0,2,8-11".to_owned(),
-            Self::Mac => "a MAC address, as in 52:54:00:12:34:56".to_owned(),
+            Self::Mac => "a MAC address: six bytes in hexadecimal, as in 52:54:00:12:34:56".to_owned(),
             Self::Duration => "a duration: numbers with units, as in 90s, 2min or 1h30min".to_owned(),
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
             Self::HostPaths => "a list of absolute paths on the host".to_owned(),
