@@ -21,6 +21,7 @@ vms:
     memory: 512MiB
     boot: { cmdline: console=ttyAMA0, seed: { kernel: a, initrd: b } }
     disks: [{ path: /srv/scratch.img, size: 1GiB }]
+    cloud_init: { user_data: c }
     console: {}
 ";
 

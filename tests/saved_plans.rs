@@ -40,6 +40,7 @@ fn source(text: &str) -> FleetSource {
     FleetSource {
         files: vec![file],
         vars: BTreeMap::new(),
+        texts: BTreeMap::new(),
     }
 }
 
@@ -52,7 +53,7 @@ fn example() -> (String, Memory) {
 
 fn text(yaml: &str, host: &Memory, secrets: &Secrets) -> String {
     let policy = Policy::default();
-    let spec = source(yaml).read(secrets.clone()).unwrap();
+    let spec = source(yaml).read(secrets.clone(), None).unwrap();
     let saved = SavedPlan::new(
         source(yaml),
         &policy,
@@ -71,7 +72,7 @@ fn again(saved: &SavedPlan, host: &Memory) -> (Plan, Option<Staleness>) {
 }
 
 fn again_with(saved: &SavedPlan, host: &Memory, secrets: Secrets) -> (Plan, Option<Staleness>) {
-    let spec = saved.source.read(secrets).unwrap();
+    let spec = saved.source.read(secrets, None).unwrap();
     let seen = see(&spec, host);
     let plan = plan(&spec, &seen, &saved.policy);
     let staleness = saved.staleness(&plan, &seen);
@@ -197,7 +198,7 @@ fn what_no_step_rests_on_may_move() {
 fn the_fleet_file_is_not_looked_at_again() {
     let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    assert_eq!(saved.source.read(Secrets::default()), Ok(spec(&yaml)));
+    assert_eq!(saved.source.read(Secrets::default(), None), Ok(spec(&yaml)));
     assert_eq!(again(&saved, &host).1, None);
 }
 
@@ -247,7 +248,7 @@ fn a_file_that_is_no_plan_of_this_version_is_refused() {
 /// What is wrong with the fleet file of a plan whose text was edited.
 fn problems(text: &str) -> Vec<ProblemKind> {
     let saved = SavedPlan::read(text.as_bytes()).unwrap();
-    let problems: Problems = saved.source.read(Secrets::default()).unwrap_err();
+    let problems: Problems = saved.source.read(Secrets::default(), None).unwrap_err();
     problems.iter().map(|problem| problem.code).collect()
 }
 
@@ -332,7 +333,7 @@ fn keyed(value: &str) -> (String, Memory) {
             "cmdline: \"console=ttyAMA0 key={env.KEY}\"",
         )
     };
-    let host = applied(&source(&yaml("1GiB")).read(key(value)).unwrap());
+    let host = applied(&source(&yaml("1GiB")).read(key(value), None).unwrap());
     (yaml("2GiB"), host)
 }
 
@@ -350,7 +351,7 @@ fn a_saved_plan_holds_the_template_of_a_secret_and_no_value() {
         assert_eq!(plan.digest(), saved.plan.digest());
         let steps = serde_json::to_string(&plan.steps).unwrap();
         assert!(!steps.contains("hunter2"), "{steps}");
-        let problems = saved.source.read(Secrets::default()).unwrap_err();
+        let problems = saved.source.read(Secrets::default(), None).unwrap_err();
         let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
         assert_eq!(codes, [ProblemKind::Environment]);
         let shown = saved.source.read_templates().unwrap();
@@ -481,7 +482,7 @@ proptest! {
     fn whatever_the_secrets_are_they_are_not_saved(old in "[!#-~é]{8,20}", new in "[ -~é]{8,20}") {
         let (yaml, _) = keyed("geheim-17");
         let source = source(&yaml);
-        let (Ok(before), Ok(_)) = (source.read(key(&old)), source.read(key(&new))) else {
+        let (Ok(before), Ok(_)) = (source.read(key(&old), None), source.read(key(&new), None)) else {
             // No kernel command line can hold it.
             return Ok(());
         };
@@ -505,7 +506,7 @@ proptest! {
         let at = at % text.len();
         text[at] = byte;
         if let Ok(saved) = SavedPlan::read(&text)
-            && saved.source.read(Secrets::default()).is_ok()
+            && saved.source.read(Secrets::default(), None).is_ok()
         {
             let _any = again(&saved, &host);
         }

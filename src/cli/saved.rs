@@ -4,7 +4,7 @@
 use super::caller::STDIN;
 use super::exit::Exit;
 use super::fleet::Unset;
-use super::{fleet, output, terminal};
+use super::{fleet, output, terminal, texts};
 use crate::fleet::Spec;
 use crate::inventory::digest;
 use crate::plan::{SaveError, SavedPlan, SavedPlanError, touched_paths};
@@ -55,8 +55,10 @@ const fn save_remedy(error: &SaveError) -> &'static str {
 pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedPlan, Spec), Exit> {
     let text = trusted(path, sha256).map_err(|error| unusable(path, error))?;
     let saved = parse(path, &text)?;
-    let secrets = fleet::secrets(saved.source.environment(), Unset::Refused);
-    let spec = saved.source.read(secrets);
+    let files = saved.source.files();
+    let texts = texts::read(&files, &saved.source.vars);
+    let secrets = fleet::secrets(texts::environment_of(&files, &texts), Unset::Refused);
+    let spec = saved.source.read(secrets, Some(texts));
     let spec = spec.map_err(|problems| refused(path, &problems))?;
     if let Some(vm) = &saved.policy.reinstall {
         fleet::vm(&spec, vm.as_str())?;

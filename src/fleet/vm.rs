@@ -2,6 +2,7 @@
 
 use super::arch::MOST_VCPUS;
 use super::boot::{Boot, PartialSeed, not_within};
+use super::cloud_init::CloudInit;
 use super::console::Console;
 use super::cpu::Cpu;
 use super::disk::{Disk, DiskFormat, PartialDisk};
@@ -74,6 +75,14 @@ map! {
         /// identity is their name, so the order of existing entries may change without renaming anything in the guest.
         disks: Vec<Disk> {
             absent: "no disk", effect: NextBoot, example: "[{ path: \"/srv/{name}.img\", size: 8GiB }]",
+        },
+        /// What cloud-init is told in the guest: armfleet makes a small disk of these files, which cloud-init finds by its
+        /// label, `CIDATA` (its datasource NoCloud). It is read-only, and the last of the guest's disks. Changed files are a
+        /// new disk at the VM's next boot. cloud-init then runs again what it does at every boot; what it does once, such as
+        /// users, packages and `runcmd`, it does again only with another `instance-id`, which `meta_data` can give.
+        cloud_init: Option<CloudInit> {
+            absent: "there is no such disk", effect: NextBoot, example: "{ user_data: cloud-init/user-data }",
+            also_called: ["cloudinit", "cloud-init"],
         },
         /// Whether the guest has a virtio source of random numbers, fed from the host's /dev/urandom: without it a guest with
         /// little else to do may wait minutes for its first key.
