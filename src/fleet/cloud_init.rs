@@ -112,7 +112,7 @@ pub(super) fn read(
     let name = words.scope.vm.unwrap_or(Err(Diagnostics::left_open()))?;
     let instance = instance_id(fleet, &name.value);
     let meta_data = match meta_data {
-        Some(text) => with_instance_id(text, &instance).map_err(|problem| problem.report(found))?,
+        Some(text) => with_instance_id(text, &instance, found)?,
         None => format!("{instance}local-hostname: {}\n", name.value),
     };
     match header {
@@ -172,7 +172,7 @@ fn instance_id(fleet: &str, vm: &VmName) -> String {
 }
 
 /// Metadata with an instance-id, the given one if it has one.
-fn with_instance_id(text: PlacedText, instance: &str) -> Result<String, Problem> {
+fn with_instance_id(text: PlacedText, instance: &str, found: &Diagnostics) -> Checked<String> {
     const KEY: &str = "instance-id";
     let template = &text.template;
     let begins = |part: &str| {
@@ -195,7 +195,8 @@ fn with_instance_id(text: PlacedText, instance: &str) -> Result<String, Problem>
         (false, true) => {
             let message = "metadata between `{` and `}` has no `instance-id`";
             let problem = text.problem(ProblemKind::CloudInitMetadata, message);
-            Err(problem.help("give it one, or write it as lines of `key: value`"))
+            let problem = problem.help("give it one, or write it as lines of `key: value`");
+            Err(problem.report(found))
         }
     }
 }
@@ -236,14 +237,16 @@ mod tests {
 
     #[test]
     fn metadata_gets_an_instance_id_unless_it_has_one() {
+        let with = |text: &str| {
+            with_instance_id(placed(text), "instance-id: z\n", &Diagnostics::default())
+        };
         for has_one in [
             "local-hostname: x\ninstance-id: y\n",
             "\"instance-id\": y\n",
             "{ local-hostname: x, instance-id: y }",
             "{\"instance-id\": \"y\"}",
         ] {
-            let read = with_instance_id(placed(has_one), "instance-id: z\n");
-            assert_eq!(read.as_deref(), Ok(has_one));
+            assert_eq!(with(has_one).as_deref(), Ok(has_one));
         }
         for lacks_one in [
             "",
@@ -251,10 +254,9 @@ mod tests {
             "local-hostname: instance-id\n",
             "x:\n  instance-id: y\n",
         ] {
-            let read = with_instance_id(placed(lacks_one), "instance-id: z\n");
-            assert_eq!(read, Ok(format!("instance-id: z\n{lacks_one}")));
+            assert_eq!(with(lacks_one), Ok(format!("instance-id: z\n{lacks_one}")));
         }
-        assert!(with_instance_id(placed("{ local-hostname: x }"), "").is_err());
+        assert!(with("{ local-hostname: x }").is_err());
     }
 
     #[test]

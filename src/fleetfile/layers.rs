@@ -20,6 +20,9 @@ pub(crate) struct Layered<P, X> {
     pub(crate) layers: Vec<Layer>,
 }
 
+/// VMs that were read.
+pub(crate) type LayeredVms<T, X> = Vec<Checked<Layered<<T as Readable>::Partial, X>>>;
+
 /// What is read for a VM besides its keys, while it is known what placeholders stand for.
 pub(crate) type Texts<'t, T, X> = &'t dyn Fn(&<T as Readable>::Partial, &Placeholders<'_>) -> X;
 
@@ -37,7 +40,7 @@ pub(crate) fn layered<T: Readable, X>(
     file: &Fields<'_>,
     words: Placeholders<'_>,
     texts: Texts<'_, T, X>,
-) -> Checked<Vec<Checked<Layered<T::Partial, X>>>> {
+) -> Checked<LayeredVms<T, X>> {
     let declared = file.required("vms").and_then(declarations);
     let none = Declarations::default();
     let Declarations { vms, ranges } = declared.as_ref().unwrap_or(&none);
