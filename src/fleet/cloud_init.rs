@@ -56,6 +56,12 @@ impl NoCloud {
         files.into_iter().chain(network).collect()
     }
 
+    /// The metadata, which has the instance-id.
+    #[must_use]
+    pub fn meta_data(&self) -> &str {
+        &self.meta_data
+    }
+
     /// The same with the values of secrets.
     #[must_use]
     pub fn filled(&self, secrets: &Secrets) -> Self {

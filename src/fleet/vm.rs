@@ -357,10 +357,15 @@ fn same_place(vm: &PartialVm) -> Vec<Problem> {
         .filter_map(|disk| disk.serial.as_ref().ok()?.as_ref());
     let mut problems = twice("target", targets);
     problems.extend(twice("serial", serials));
-    if let Some(disk) = vm.readable_disks().nth(MOST_DISKS) {
-        let message = format!("a VM has at most {MOST_DISKS} disks");
+    let for_cloud_init = matches!(vm.cloud_init, Ok(Some(_)));
+    let most = MOST_DISKS - usize::from(for_cloud_init);
+    if let Some(disk) = vm.readable_disks().nth(most) {
+        let message = format!("a VM has at most {most} disks");
         let problem = Problem::new(ProblemKind::DiskPlace, &disk.at, message);
-        problems.push(problem.help("virtio disks are vda to vdz"));
+        problems.push(problem.help(match for_cloud_init {
+            true => "virtio disks are vda to vdz, and one of them is for cloud-init",
+            false => "virtio disks are vda to vdz",
+        }));
     }
     problems
 }

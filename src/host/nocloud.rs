@@ -10,10 +10,10 @@ use std::io::{self, Cursor, Write as _};
 const LABEL: [u8; 11] = *b"CIDATA     ";
 /// Whatever it is, it is the same every time.
 const VOLUME: u32 = 0x4152_4d46;
-/// Disks have whole MiB: blocks of 4 KiB are aligned there, and FAT has room for itself.
-const MIB: usize = 1 << 20;
-/// Above what the file system needs for itself and for three short names.
-const OVERHEAD: usize = 64 << 10;
+/// Disks have a multiple of so many bytes.
+const STEP: usize = 64 << 10;
+/// Above what the file system needs for itself, three names and the ends of three files.
+const OVERHEAD: usize = 32 << 10;
 
 /// The earliest time that FAT can tell: a file's own would make other bytes each time.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl TimeProvider for NoTime {
 /// None in practice: there is room for every file.
 pub(super) fn nocloud_disk(files: &[(&str, &str)]) -> io::Result<Vec<u8>> {
     let texts: usize = files.iter().map(|(_, text)| text.len()).sum();
-    let mut disk = Cursor::new(vec![0; (texts + OVERHEAD).next_multiple_of(MIB)]);
+    let mut disk = Cursor::new(vec![0; (texts + OVERHEAD).next_multiple_of(STEP)]);
     let options = FormatVolumeOptions::new()
         .volume_label(LABEL)
         .volume_id(VOLUME);
@@ -86,7 +86,7 @@ mod tests {
         let disk = nocloud_disk(&files).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(2100));
         assert!(disk == nocloud_disk(&files).unwrap());
-        assert_eq!(disk.len(), MIB);
+        assert_eq!(disk.len(), STEP);
         let other = [("meta-data", "a\n"), ("user-data", "#!/bin/sh\n\n")];
         assert!(disk != nocloud_disk(&other).unwrap());
     }
@@ -98,8 +98,9 @@ mod tests {
             1,
             511,
             4096,
-            MIB - OVERHEAD,
-            MIB - OVERHEAD + 1,
+            STEP - OVERHEAD - 1,
+            STEP - OVERHEAD,
+            5 * STEP - OVERHEAD - 1,
             3 * (256 << 10),
         ] {
             let text = "x".repeat(length);

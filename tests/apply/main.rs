@@ -5,6 +5,7 @@
 
 mod boot;
 mod change;
+mod cloud_init;
 mod faults;
 mod folders;
 #[expect(dead_code, reason = "the other part is for tests/cases.rs")]

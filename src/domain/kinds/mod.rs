@@ -1,15 +1,17 @@
 //! The kinds of device, each in a file of its own.
 
 mod agent;
+mod cloud_init;
 mod disk;
 mod disk_places;
 mod rng;
 mod share;
 mod transport;
 
+pub use cloud_init::CLOUD_INIT;
 pub use disk::{DISK, FORMAT};
-pub(super) use disk::{FILE, TARGET, disk_source};
-pub(super) use disk_places::target_index;
+pub(super) use disk::{FILE, TARGET};
+pub(super) use disk_places::{disk_source, target_index};
 pub use share::SHARE;
 
 use super::kind::{DeviceKind, KindInput, WantedDevice, devices};
@@ -20,7 +22,13 @@ use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 4] = [&disk::KIND, &share::KIND, &rng::KIND, &agent::KIND];
+pub(super) static KINDS: [&DeviceKind; 5] = [
+    &disk::KIND,
+    &cloud_init::KIND,
+    &share::KIND,
+    &rng::KIND,
+    &agent::KIND,
+];
 
 /// The kind of this name.
 pub(super) fn find_kind(id: &KindId) -> Option<&'static DeviceKind> {
