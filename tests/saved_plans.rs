@@ -7,7 +7,7 @@
 mod harness;
 
 use armfleet::boot::SHIM;
-use armfleet::fleet::{FleetSource, KeptFile, Spec};
+use armfleet::fleet::{FleetSource, KeptFile, Spec, Text};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::inventory::digest;
@@ -16,7 +16,7 @@ use armfleet::plan::{
     MovedFact, Plan, Policy, SavedPlan, SavedPlanError, Staleness, plan, touched_paths,
 };
 use armfleet::problem::{ProblemKind, Problems};
-use armfleet::values::Secrets;
+use armfleet::values::{HostPath, Secrets};
 use harness::applied::{applied, edit_domain, empty_host, perform, plan_on, see, spec, vm};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -511,4 +511,52 @@ proptest! {
             let _any = again(&saved, &host);
         }
     }
+}
+
+/// A fleet of one VM with user data, as a saved plan keeps it, and how it reads with this text.
+fn with_user_data(text: &str, identity: &str) -> (FleetSource, Spec) {
+    let kept = yaml(&[vm("a", "1GiB", ", cloud_init: { user_data: user-data }")]);
+    let path: HostPath = "/home/me/fleet/user-data".parse().unwrap();
+    let found = Text {
+        name: "user-data".to_owned(),
+        content: Ok(text.as_bytes().to_vec()),
+        identity: Some(identity.to_owned()),
+    };
+    let texts = BTreeMap::from([(path, found)]);
+    let mut source = source(&kept);
+    source.texts = FleetSource::kept_texts(&texts);
+    let spec = source.read(Secrets::default(), Some(texts)).unwrap();
+    (source, spec)
+}
+
+/// The text that was reviewed is the one that is applied, and is not in the plan.
+#[test]
+fn another_user_data_than_was_planned_is_not_applied() {
+    let saved_on = |host: &Memory, text: &str| {
+        let (source, spec) = with_user_data(text, "1");
+        let plan = plan_on(&spec, host);
+        let saved = SavedPlan::new(source, &Policy::default(), &plan, &see(&spec, host)).unwrap();
+        let text_of = saved.render().unwrap();
+        assert!(!text_of.contains("geheim"), "{text_of}");
+        SavedPlan::read(text_of.as_bytes()).unwrap()
+    };
+    let stale = |saved: &SavedPlan, host: &Memory, text: &str| {
+        let (_, spec) = with_user_data(text, "1");
+        let again = plan_on(&spec, host);
+        saved.staleness(&again, &see(&spec, host)).is_some()
+    };
+    let (first, second) = ("#cloud-config\n# geheim\n", "#cloud-config\n# other\n");
+    // With a key of the host, its digest tells.
+    let host = applied(&with_user_data(first, "1").1);
+    let saved = saved_on(&host, second);
+    assert!(!stale(&saved, &host, second) && stale(&saved, &host, "#cloud-config\n"));
+    let moved = |saved: &SavedPlan, identity: &str| {
+        let (source, _) = with_user_data(first, identity);
+        saved.moved_text(&source.texts).is_some()
+    };
+    assert!(!moved(&saved, "2"), "the digest tells");
+    // Without one, it has to be the same file.
+    let saved = saved_on(&empty_host(), first);
+    assert!(!moved(&saved, "1") && moved(&saved, "2"));
+    assert!(saved.moved_text(&BTreeMap::new()).is_some());
 }
