@@ -179,18 +179,18 @@ const RUN_BY: [(&str, &str, &str); 15] = [
     ),
     (
         "cloud-init/meta-data",
-        "tests/documents.rs",
-        "every_example_works_as_it_is_written",
+        "tests/e2e/cloud_init.rs",
+        "cloud_init_accepts_the_example",
     ),
     (
         "cloud-init/network-config",
-        "tests/documents.rs",
-        "every_example_works_as_it_is_written",
+        "tests/e2e/cloud_init.rs",
+        "cloud_init_accepts_the_example",
     ),
     (
         "cloud-init/user-data",
-        "tests/documents.rs",
-        "every_example_works_as_it_is_written",
+        "tests/e2e/cloud_init.rs",
+        "cloud_init_accepts_the_example",
     ),
     (
         "debian-armhf/preseed.cfg",

@@ -13,6 +13,7 @@
 
 mod arm64;
 mod broken_hook;
+mod cloud_init;
 mod contract;
 mod devices;
 mod disks;
