@@ -207,6 +207,11 @@ pub fn kept_definition(vm: &VmName, sha256: &str) -> String {
     format!("{HISTORY}/{vm}/{sha256}.xml")
 }
 
+/// The permission bits of the folder of a VM's disks for cloud-init, which are readable in it: only QEMU's group passes.
+pub const CLOUD_INIT_FOLDER: u32 = 0o710;
+/// Those of such a disk. QEMU's user can read it, and not change what another VM boots with.
+pub const CLOUD_INIT_DISK: u32 = 0o644;
+
 /// A disk for a VM's cloud-init, by its name.
 #[must_use]
 pub fn cloud_init_disk(vm: &VmName, name: &str) -> String {

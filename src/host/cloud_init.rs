@@ -1,11 +1,10 @@
 //! The making of a VM's disk for cloud-init.
 
 use super::failure::{cannot, stale};
-use super::folders::PASSAGE;
 use super::formats::leave_later;
 use super::kept::PRIVATE;
 use super::nocloud::nocloud_disk;
-use super::primitives::Primitives;
+use super::primitives::{Owner, Primitives};
 use super::{Executor, HostError};
 use crate::inventory::Look;
 use crate::mark::{CLOUD_INIT_FORMAT, CloudInitReceipt, render_cloud_init_receipt};
@@ -45,7 +44,14 @@ impl<P: Primitives> Executor<P> {
         let (folder, receipt) = (paths::cloud_init_folder(vm), paths::cloud_init_receipt(vm));
         leave_later(self.calls(), &receipt, CLOUD_INIT_FORMAT)?;
         self.ensure_vm_folder(vm)?;
-        self.ensure_folder(&folder, PASSAGE)?;
+        self.ensure_folder(&folder, paths::CLOUD_INIT_FOLDER)?;
+        let owner = Owner {
+            uid: 0,
+            gid: disk.group.unwrap_or_default(),
+        };
+        self.calls()
+            .set_folder_owner(&folder, paths::CLOUD_INIT_FOLDER, owner)
+            .map_err(cannot(format!("set owner and mode of {folder}")))?;
         self.keep_disk(path, &bytes)?;
         let seen = self.calls().look(path, Look::Stat);
         let stat = &seen.present().ok_or_else(|| stale(path))?.stat;

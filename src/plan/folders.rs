@@ -37,10 +37,8 @@ impl VmPlanner<'_> {
             paths::boot_folder(name),
             paths::generations(name),
         ];
-        let cloud_init = self.vm.cloud_init.as_ref();
-        let cloud_init = cloud_init.map(|_| paths::cloud_init_folder(name));
         let mut steps = Vec::new();
-        for path in paths.iter().chain(&cloud_init) {
+        for path in &paths {
             steps.extend(folder(self.input, path, Some(name), false, builder)?);
         }
         for path in [paths::current(name), paths::previous(name)] {

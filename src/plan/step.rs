@@ -385,6 +385,8 @@ pub struct CloudInitDisk {
     pub sources: Vec<HostPath>,
     /// The digest of its texts, by the host's key; none where the host has none yet.
     pub digest: Option<String>,
+    /// QEMU's group, which alone passes through its folder; none where that is not known.
+    pub group: Option<u32>,
     /// Earlier ones that no domain has, which go.
     pub stale: Vec<String>,
     /// Whether there is an earlier one.

@@ -5,7 +5,7 @@ use armfleet::engine::{apply, observe_and_plan};
 use armfleet::fleet::Spec;
 use armfleet::host::Executor;
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{Primitives as _, Reads as _};
+use armfleet::host::primitives::{Owner, Primitives as _, Reads as _};
 use armfleet::inventory::{Inventory, Look};
 use armfleet::mark::{CloudInitReceipt, read_cloud_init_receipt};
 use armfleet::plan::{Act, Plan, Policy};
@@ -129,9 +129,11 @@ fn a_disk_is_made_before_the_domain_that_has_it_last_and_read_only() {
     }
     let file = host.look(&disk(1), Look::Stat);
     let stat = &file.present().unwrap().stat;
-    assert_eq!((stat.mode, stat.uid), (0o600, 0));
+    assert_eq!((stat.mode, stat.uid), (0o644, 0));
     let folder = host.look(FOLDER, Look::Stat);
-    assert_eq!(folder.present().unwrap().stat.mode, 0o711);
+    let folder = &folder.present().unwrap().stat;
+    assert_eq!((folder.mode, folder.uid), (0o710, 0));
+    assert_ne!(folder.gid, 0, "QEMU's group");
 }
 
 fn has(bytes: &[u8], part: &str) -> bool {
@@ -207,7 +209,12 @@ fn what_was_changed_by_hand_is_made_again_under_its_name() {
         host.put_link(&disk(1), "/srv/armhf-vm.img").unwrap();
     };
     type Case<'a> = (&'a dyn Fn(&Memory), &'a str);
-    let cases: [Case<'_>; 4] = [
+    let root = Owner { uid: 0, gid: 0 };
+    let open = |host: &Memory| host.set_folder_owner(FOLDER, 0o711, root).unwrap();
+    let give = |host: &Memory| host.own(&disk(1), 0o666, root).unwrap();
+    let cases: [Case<'_>; 6] = [
+        (&open, "its folder has mode 0711 and belongs to 0:0"),
+        (&give, "1.img has mode 0666 and belongs to user 0"),
         (&write, "1.img was changed"),
         (&remove, "1.img is gone"),
         (&replace, "1.img is another file"),

@@ -140,9 +140,9 @@ fn a_guest_reads_what_the_files_say_and_gets_what_changed_at_its_next_boot() {
     host.assert_converged();
 }
 
-/// QEMU has the disk by libvirt, which gives it to QEMU's user for as long as it runs; otherwise it is root's alone.
+/// QEMU's user, which all VMs share, reads it and cannot change it, whether the VM runs or not.
 #[test]
-fn the_disk_is_nobodys_but_roots_and_qemus_and_goes_with_the_vm() {
+fn the_disk_stays_roots_and_goes_with_the_vm() {
     let host = TestHost::with_fleet(&(recipe() + KEYS));
     with_files(&host);
     host.apply().success();
@@ -150,16 +150,36 @@ fn the_disk_is_nobodys_but_roots_and_qemus_and_goes_with_the_vm() {
         let path = format!("{FOLDER}{path}");
         host.run("stat", &["-c", "%a %U", &path]).success()
     };
-    assert_eq!(stat("/1.img"), "600 libvirt-qemu\n");
-    assert_eq!(
-        (stat(""), stat("/cloud-init.json")),
-        ("711 root\n".to_owned(), "600 root\n".to_owned())
-    );
-    let read = host.run_as_nobody("cat", &[format!("{FOLDER}/1.img")]);
-    assert_ne!(read.code, Some(0));
+    let assert_private = || {
+        assert_eq!(stat("/1.img"), "644 root\n");
+        assert_eq!(
+            (stat(""), stat("/cloud-init.json")),
+            ("710 root\n".into(), "600 root\n".into())
+        );
+        let read = host.run_as_nobody("cat", &[format!("{FOLDER}/1.img")]);
+        assert_ne!(read.code, Some(0));
+    };
+    assert_private();
+    let qemu = [
+        "--reuid=libvirt-qemu",
+        "--regid=libvirt-qemu",
+        "--clear-groups",
+        "--",
+    ];
+    let as_qemu = |command: &str| {
+        let command = ["sh", "-c", command];
+        host.run("setpriv", &[&qemu[..], &command].concat()).code
+    };
+    assert_eq!(as_qemu(&format!("cat {FOLDER}/1.img >/dev/null")), Some(0));
+    for change in ["echo x >>", "rm ", "touch "] {
+        assert_ne!(
+            as_qemu(&format!("{change}{FOLDER}/1.img")),
+            Some(0),
+            "{change}"
+        );
+    }
     host.shut_down();
-    assert_eq!(stat("/1.img"), "600 root\n");
-    // Whose it was does not make it another one.
+    assert_private();
     host.write_fleet(&(stopped_recipe() + KEYS));
     host.apply().success();
     host.assert_converged();

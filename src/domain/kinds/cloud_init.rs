@@ -4,7 +4,7 @@ use super::disk::{DISK, FILE, FORMAT, seen_disks};
 use super::disk_places::{is_for_cloud_init, last_free, places};
 use super::transport::{NO_HOTPLUG, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
-use crate::domain::row::{Row, RowInput, Want, no_key};
+use crate::domain::row::{Couple, Row, RowInput, Want, no_key};
 use crate::domain::value::Codec;
 use crate::mark::{KindId, PropertyId};
 use crate::paths;
@@ -19,7 +19,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     element: "disk",
     key_element: "target",
     key_attribute: "dev",
-    blank: "<disk type='file' device='disk'>\n  <driver name='qemu' type='raw'/>\n  <source/>\n  <target/>\n  <readonly/>\n</disk>",
+    blank: "<disk type='file' device='disk'>\n  <driver name='qemu' type='raw'/>\n  <source>\n    <seclabel model='dac' relabel='no'/>\n  </source>\n  <target/>\n  <readonly/>\n</disk>",
     rows: &[
         Row::new(
             FILE,
@@ -57,6 +57,21 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             no_key,
             NO_HOTPLUG,
         ),
+        // Else libvirt gives it to QEMU's user, which all VMs share, and leaves it there when the VM is off.
+        Row::new(
+            PropertyId::new("relabel"),
+            &["source", "seclabel"],
+            Part::Attribute("relabel"),
+            Codec::Text,
+            |_| Want::text("no"),
+            no_key,
+            NO_HOTPLUG,
+        )
+        .couples(&[Couple::Fixed {
+            path: &["source", "seclabel"],
+            attribute: "model",
+            value: "dac",
+        }]),
         TRANSPORT,
     ],
     source: FILE,

@@ -6,7 +6,7 @@
 use super::definitions::Definitions;
 use crate::domain::Cause;
 use crate::fleet::{CloudInit, NoCloud};
-use crate::inventory::{Fact, FileKind, RawEntry, sources};
+use crate::inventory::{Fact, FileKind, RawEntry, RawStat, sources};
 use crate::mark::{CloudInitReceipt, read_cloud_init_receipt};
 use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
@@ -35,7 +35,10 @@ struct Making {
 /// What is there of an earlier apply.
 struct Present<'a> {
     receipt: Option<CloudInitReceipt>,
+    folder: Option<&'a RawStat>,
     entries: &'a [RawEntry],
+    /// QEMU's group.
+    group: Option<u32>,
     /// The disks that the domain and its process have.
     used: BTreeSet<String>,
 }
@@ -77,6 +80,8 @@ impl VmPlanner<'_> {
         };
         let present = Present {
             receipt: self.cloud_init_receipt(builder)?,
+            folder: folder.map(|folder| &folder.stat),
+            group: self.input.libvirt.qemu_owner.map(|(_, group)| group),
             entries: folder
                 .and_then(|folder| folder.entries.as_deref())
                 .unwrap_or_default(),
@@ -149,7 +154,7 @@ impl VmPlanner<'_> {
             !wanted.open.is_empty() || wanted.digest.as_ref() == Some(&receipt.digest)
         };
         let (disk, reason, cause) = match receipt.filter(is_same) {
-            Some(receipt) => match damage(receipt, present.entries) {
+            Some(receipt) => match damage(receipt, present) {
                 None => {
                     return CloudInitPlan {
                         path: Some(paths::cloud_init_disk(name, &receipt.disk)),
@@ -203,6 +208,7 @@ impl VmPlanner<'_> {
                 disk: CloudInitDisk {
                     path: path.clone(),
                     sources,
+                    group: present.group,
                     digest: wanted.digest.clone().filter(|_| wanted.open.is_empty()),
                     stale: stale
                         .map(|name_of| paths::cloud_init_disk(name, name_of))
@@ -276,10 +282,16 @@ fn used(definitions: &Definitions<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// What is wrong with a disk, if anything is to be seen. libvirt changes its owner, and nothing else of it.
-fn damage(receipt: &CloudInitReceipt, entries: &[RawEntry]) -> Option<String> {
+/// What is wrong with a disk, if anything is to be seen.
+fn damage(receipt: &CloudInitReceipt, present: &Present<'_>) -> Option<String> {
+    if let Some(why) = present
+        .folder
+        .and_then(|folder| shut(folder, present.group))
+    {
+        return Some(why);
+    }
     let name = &receipt.disk;
-    let Some(entry) = entries.iter().find(|entry| entry.name == *name) else {
+    let Some(entry) = present.entries.iter().find(|entry| entry.name == *name) else {
         return Some(format!("{name} is gone"));
     };
     let stat = &entry.stat;
@@ -288,10 +300,22 @@ fn damage(receipt: &CloudInitReceipt, entries: &[RawEntry]) -> Option<String> {
             Some(format!("{name} is another file"))
         }
         FileKind::File if stat.mtime_ns != receipt.mtime_ns => Some(format!("{name} was changed")),
-        FileKind::File if stat.mode & 0o022 != 0 => {
-            Some(format!("{name} can be written by others than its owner"))
-        }
+        FileKind::File if (stat.uid, stat.mode) != (0, paths::CLOUD_INIT_DISK) => Some(format!(
+            "{name} has mode {:04o} and belongs to user {}",
+            stat.mode, stat.uid
+        )),
         FileKind::File => None,
         other => Some(format!("{name} is {}", other.describe())),
     }
+}
+
+/// Why the folder of the disks lets others pass than QEMU, or not QEMU.
+fn shut(folder: &RawStat, group: Option<u32>) -> Option<String> {
+    let owner = (0, group.unwrap_or_default(), paths::CLOUD_INIT_FOLDER);
+    ((folder.uid, folder.gid, folder.mode) != owner).then(|| {
+        format!(
+            "its folder has mode {:04o} and belongs to {}:{}",
+            folder.mode, folder.uid, folder.gid
+        )
+    })
 }
