@@ -115,7 +115,8 @@
 //!   libvirt, file system, environment, clock or process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
-//! - A spec, an inventory, a plan and a record hold no secret but templates; the one step that defines a domain fills them.
+//! - A spec, an inventory, a plan and a record hold no secret but templates; the steps that define a domain and that make its
+//!   disk for cloud-init fill them. The texts of such disks are in a spec and in no plan, inventory or record.
 //! - Success is an empty residual. There is no second comparison to disagree with the first.
 //! - Failing the n-th primitive call, for every n, and applying again converges.
 //! - Only `cli` and the hook's `main` print.

@@ -75,17 +75,23 @@ const BOOT_FILES: [&str; 7] =
     files!("current" "previous" ".link" "linked" "trials.new" whole "trials.json");
 const SEED_FILES: [&str; 6] = files!(whole "seed.json" "vmlinuz" "initrd.img");
 const INSTALLER_FILES: [&str; 6] = files!(whole "installer.json" "vmlinuz" "initrd.img");
+/// The names of a VM's disks for cloud-init. A running VM, its definition and a new one may each have another.
+pub const CLOUD_INIT_DISKS: [&str; 4] = ["1.img", "2.img", "3.img", "4.img"];
+/// All that the folder of a VM's disks for cloud-init holds.
+pub const CLOUD_INIT_FILES: [&str; 10] =
+    files!(whole "cloud-init.json" "1.img" "2.img" "3.img" "4.img");
 /// All that is in the folder where an extracted pair is checked.
 pub const EXTRACTED_FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 
 /// The folders within a VM's own, inner ones first, each with all the files that it may hold; a generation has its own.
 #[must_use]
-pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 5] {
+pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 6] {
     [
         (generations(vm), &[]),
         (seed_folder(vm), &SEED_FILES),
         (installer_folder(vm), &INSTALLER_FILES),
         (extracted(vm), &EXTRACTED_FILES),
+        (cloud_init_folder(vm), &CLOUD_INIT_FILES),
         (boot_folder(vm), &BOOT_FILES),
     ]
 }
@@ -183,6 +189,10 @@ of_vm! { vm;
     seed_folder = "{VMS}/{vm}/boot/seed";
     /// What was staged as the seed.
     seed_receipt = "{VMS}/{vm}/boot/seed/seed.json";
+    /// The folder of the disk that a VM's cloud-init reads.
+    cloud_init_folder = "{VMS}/{vm}/cloud-init";
+    /// What that disk is.
+    cloud_init_receipt = "{VMS}/{vm}/cloud-init/cloud-init.json";
     /// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is staged then.
     restoring = "{VMS}/{vm}/restoring";
     /// The proof that the hook ran for a VM.
@@ -201,6 +211,26 @@ of_vm! { vm;
 #[must_use]
 pub fn kept_definition(vm: &VmName, sha256: &str) -> String {
     format!("{HISTORY}/{vm}/{sha256}.xml")
+}
+
+/// The permission bits of the folder of a VM's disks for cloud-init, which are readable in it: only QEMU's group passes.
+pub const CLOUD_INIT_FOLDER: u32 = 0o710;
+/// Those of such a disk. QEMU's user can read it, and not change what another VM boots with.
+pub const CLOUD_INIT_DISK: u32 = 0o644;
+
+/// A disk for a VM's cloud-init, by its name.
+#[must_use]
+pub fn cloud_init_disk(vm: &VmName, name: &str) -> String {
+    format!("{VMS}/{vm}/cloud-init/{name}")
+}
+
+/// Whether a path is that of such a disk, and of which VM.
+#[must_use]
+pub fn cloud_init_disk_of(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix(VMS)?.strip_prefix('/')?;
+    let (vm, rest) = inside.split_once('/')?;
+    let name = rest.strip_prefix("cloud-init/")?;
+    CLOUD_INIT_DISKS.contains(&name).then_some(vm)
 }
 
 /// One generation's note.

@@ -8,10 +8,11 @@
     reason = "a test fails by panicking"
 )]
 
-use armfleet::fleet::{FleetFile, Given, read_files, read_fleet};
+use armfleet::fleet::{FleetFile, Given, Text, TextError, read_files, read_fleet};
 use armfleet::problem::{ProblemKind, Problems};
 use armfleet::report::render_problems;
 use armfleet::values::Secrets;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
@@ -33,18 +34,51 @@ fn files(case: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What is given to a case: lines of `var NAME=VALUE` and `env NAME=VALUE` in `given.txt`.
+/// What is given to a case: lines of `var NAME=VALUE`, `env NAME=VALUE` and `text PATH=WHY` in `given.txt`, the last for what
+/// cannot be read, and the files in its folder `texts`.
 fn given(case: &Path) -> Given {
     let text = std::fs::read_to_string(case.join("given.txt")).unwrap_or_default();
-    let of = |kind: &str| {
+    let of = |kind: &str| -> BTreeMap<String, String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
         let pairs = lines.map(|line| line.trim().split_once('=').unwrap());
         pairs
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     };
-    let (vars, secrets) = (of("var "), Secrets::new(of("env ")));
-    Given { vars, secrets }
+    let entries = case.join("texts").read_dir().into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found = names.map(|name| {
+        let bytes = std::fs::read(case.join("texts").join(&name)).unwrap();
+        (name, Ok(bytes))
+    });
+    let unread = of("text ").into_iter();
+    let unread = unread.map(|(name, why)| (name, Err(why_unread(&why))));
+    let texts = found.chain(unread).map(|(name, content)| {
+        let path = format!("/home/me/fleet/{name}").parse().unwrap();
+        let identity = None;
+        (
+            path,
+            Text {
+                name,
+                content,
+                identity,
+            },
+        )
+    });
+    Given {
+        vars: of("var "),
+        secrets: Secrets::new(of("env ")),
+        texts: Some(texts.collect()),
+    }
+}
+
+fn why_unread(why: &str) -> TextError {
+    match why {
+        "outside" => TextError::Outside,
+        "not-plain" => TextError::NotPlain,
+        "too-large" => TextError::TooLarge,
+        why => TextError::Unreadable(why.to_owned()),
+    }
 }
 
 fn problems(case: &Path) -> Problems {

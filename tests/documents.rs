@@ -146,7 +146,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 12] = [
+const RUN_BY: [(&str, &str, &str); 15] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -176,6 +176,21 @@ const RUN_BY: [(&str, &str, &str); 12] = [
         "ci/gitlab-ci.yml",
         "tests/e2e/examples.rs",
         "the_gitlab_job_writes_one_note_and_ends_as_the_plan_does",
+    ),
+    (
+        "cloud-init/meta-data",
+        "tests/e2e/cloud_init.rs",
+        "cloud_init_accepts_the_example",
+    ),
+    (
+        "cloud-init/network-config",
+        "tests/e2e/cloud_init.rs",
+        "cloud_init_accepts_the_example",
+    ),
+    (
+        "cloud-init/user-data",
+        "tests/e2e/cloud_init.rs",
+        "cloud_init_accepts_the_example",
     ),
     (
         "debian-armhf/preseed.cfg",

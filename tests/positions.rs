@@ -271,15 +271,22 @@ const TABLE: &[(ProblemKind, &str)] = &[
         "fleet: f\nvms: { vm: { arch: armhf, memory: 1GiB, boot: { cmdline: a, confirm_within: «2s» } } }\n",
     ),
     (ProblemKind::StopTimeout, "vm: stop_timeout: «2d»"),
+    (
+        ProblemKind::TextFile,
+        "vm: cloud_init: { user_data: «../data» }",
+    ),
 ];
 
-/// Codes whose files are too large, or no text, for a table; each has a test of its own below or beside the reader.
-const ELSEWHERE: [ProblemKind; 5] = [
+/// Codes whose files are too large, or no text, for a table, or are beside the fleet file; each has a test of its own below,
+/// beside the reader or in `tests/invalid/cloud-init`.
+const ELSEWHERE: [ProblemKind; 7] = [
     ProblemKind::FileTooLarge,
     ProblemKind::NotUtf8,
     ProblemKind::TooDeep,
     ProblemKind::TooManyAliases,
     ProblemKind::CmdlineLength,
+    ProblemKind::CloudInitHeader,
+    ProblemKind::CloudInitMetadata,
 ];
 
 /// The file of a row without its marks, and the part between them.
@@ -305,6 +312,7 @@ fn problems(bytes: &[u8]) -> Vec<Problem> {
     let given = Given {
         vars: BTreeMap::new(),
         secrets: Secrets::new(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())])),
+        ..Given::default()
     };
     let file = FleetFile {
         name: "fleet.yaml",

@@ -7,7 +7,7 @@
 mod harness;
 
 use armfleet::boot::SHIM;
-use armfleet::fleet::{FleetSource, KeptFile, Spec};
+use armfleet::fleet::{FleetSource, KeptFile, Spec, Text};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
 use armfleet::inventory::digest;
@@ -16,7 +16,7 @@ use armfleet::plan::{
     MovedFact, Plan, Policy, SavedPlan, SavedPlanError, Staleness, plan, touched_paths,
 };
 use armfleet::problem::{ProblemKind, Problems};
-use armfleet::values::Secrets;
+use armfleet::values::{HostPath, Secrets};
 use harness::applied::{applied, edit_domain, empty_host, perform, plan_on, see, spec, vm};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ fn source(text: &str) -> FleetSource {
     FleetSource {
         files: vec![file],
         vars: BTreeMap::new(),
+        texts: BTreeMap::new(),
     }
 }
 
@@ -52,7 +53,7 @@ fn example() -> (String, Memory) {
 
 fn text(yaml: &str, host: &Memory, secrets: &Secrets) -> String {
     let policy = Policy::default();
-    let spec = source(yaml).read(secrets.clone()).unwrap();
+    let spec = source(yaml).read(secrets.clone(), None).unwrap();
     let saved = SavedPlan::new(
         source(yaml),
         &policy,
@@ -71,7 +72,7 @@ fn again(saved: &SavedPlan, host: &Memory) -> (Plan, Option<Staleness>) {
 }
 
 fn again_with(saved: &SavedPlan, host: &Memory, secrets: Secrets) -> (Plan, Option<Staleness>) {
-    let spec = saved.source.read(secrets).unwrap();
+    let spec = saved.source.read(secrets, None).unwrap();
     let seen = see(&spec, host);
     let plan = plan(&spec, &seen, &saved.policy);
     let staleness = saved.staleness(&plan, &seen);
@@ -197,7 +198,7 @@ fn what_no_step_rests_on_may_move() {
 fn the_fleet_file_is_not_looked_at_again() {
     let (yaml, host) = example();
     let saved = save(&yaml, &host);
-    assert_eq!(saved.source.read(Secrets::default()), Ok(spec(&yaml)));
+    assert_eq!(saved.source.read(Secrets::default(), None), Ok(spec(&yaml)));
     assert_eq!(again(&saved, &host).1, None);
 }
 
@@ -247,7 +248,7 @@ fn a_file_that_is_no_plan_of_this_version_is_refused() {
 /// What is wrong with the fleet file of a plan whose text was edited.
 fn problems(text: &str) -> Vec<ProblemKind> {
     let saved = SavedPlan::read(text.as_bytes()).unwrap();
-    let problems: Problems = saved.source.read(Secrets::default()).unwrap_err();
+    let problems: Problems = saved.source.read(Secrets::default(), None).unwrap_err();
     problems.iter().map(|problem| problem.code).collect()
 }
 
@@ -332,7 +333,7 @@ fn keyed(value: &str) -> (String, Memory) {
             "cmdline: \"console=ttyAMA0 key={env.KEY}\"",
         )
     };
-    let host = applied(&source(&yaml("1GiB")).read(key(value)).unwrap());
+    let host = applied(&source(&yaml("1GiB")).read(key(value), None).unwrap());
     (yaml("2GiB"), host)
 }
 
@@ -350,7 +351,7 @@ fn a_saved_plan_holds_the_template_of_a_secret_and_no_value() {
         assert_eq!(plan.digest(), saved.plan.digest());
         let steps = serde_json::to_string(&plan.steps).unwrap();
         assert!(!steps.contains("hunter2"), "{steps}");
-        let problems = saved.source.read(Secrets::default()).unwrap_err();
+        let problems = saved.source.read(Secrets::default(), None).unwrap_err();
         let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
         assert_eq!(codes, [ProblemKind::Environment]);
         let shown = saved.source.read_templates().unwrap();
@@ -481,7 +482,7 @@ proptest! {
     fn whatever_the_secrets_are_they_are_not_saved(old in "[!#-~é]{8,20}", new in "[ -~é]{8,20}") {
         let (yaml, _) = keyed("geheim-17");
         let source = source(&yaml);
-        let (Ok(before), Ok(_)) = (source.read(key(&old)), source.read(key(&new))) else {
+        let (Ok(before), Ok(_)) = (source.read(key(&old), None), source.read(key(&new), None)) else {
             // No kernel command line can hold it.
             return Ok(());
         };
@@ -505,9 +506,57 @@ proptest! {
         let at = at % text.len();
         text[at] = byte;
         if let Ok(saved) = SavedPlan::read(&text)
-            && saved.source.read(Secrets::default()).is_ok()
+            && saved.source.read(Secrets::default(), None).is_ok()
         {
             let _any = again(&saved, &host);
         }
     }
+}
+
+/// A fleet of one VM with user data, as a saved plan keeps it, and how it reads with this text.
+fn with_user_data(text: &str, identity: &str) -> (FleetSource, Spec) {
+    let kept = yaml(&[vm("a", "1GiB", ", cloud_init: { user_data: user-data }")]);
+    let path: HostPath = "/home/me/fleet/user-data".parse().unwrap();
+    let found = Text {
+        name: "user-data".to_owned(),
+        content: Ok(text.as_bytes().to_vec()),
+        identity: Some(identity.to_owned()),
+    };
+    let texts = BTreeMap::from([(path, found)]);
+    let mut source = source(&kept);
+    source.texts = FleetSource::kept_texts(&texts);
+    let spec = source.read(Secrets::default(), Some(texts)).unwrap();
+    (source, spec)
+}
+
+/// The text that was reviewed is the one that is applied, and is not in the plan.
+#[test]
+fn another_user_data_than_was_planned_is_not_applied() {
+    let saved_on = |host: &Memory, text: &str| {
+        let (source, spec) = with_user_data(text, "1");
+        let plan = plan_on(&spec, host);
+        let saved = SavedPlan::new(source, &Policy::default(), &plan, &see(&spec, host)).unwrap();
+        let text_of = saved.render().unwrap();
+        assert!(!text_of.contains("geheim"), "{text_of}");
+        SavedPlan::read(text_of.as_bytes()).unwrap()
+    };
+    let stale = |saved: &SavedPlan, host: &Memory, text: &str| {
+        let (_, spec) = with_user_data(text, "1");
+        let again = plan_on(&spec, host);
+        saved.staleness(&again, &see(&spec, host)).is_some()
+    };
+    let (first, second) = ("#cloud-config\n# geheim\n", "#cloud-config\n# other\n");
+    // With a key of the host, its digest tells.
+    let host = applied(&with_user_data(first, "1").1);
+    let saved = saved_on(&host, second);
+    assert!(!stale(&saved, &host, second) && stale(&saved, &host, "#cloud-config\n"));
+    let moved = |saved: &SavedPlan, identity: &str| {
+        let (source, _) = with_user_data(first, identity);
+        saved.moved_text(&source.texts).is_some()
+    };
+    assert!(!moved(&saved, "2"), "the digest tells");
+    // Without one, it has to be the same file.
+    let saved = saved_on(&empty_host(), first);
+    assert!(!moved(&saved, "1") && moved(&saved, "2"));
+    assert!(saved.moved_text(&BTreeMap::new()).is_some());
 }

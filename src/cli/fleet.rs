@@ -2,8 +2,8 @@
 
 use super::arguments::FleetOptions;
 use super::exit::Exit;
-use super::terminal;
-use crate::fleet::{FleetFile, FleetSource, Given, KeptFile, Spec, Vm, environment, read_files};
+use super::{terminal, texts};
+use crate::fleet::{FleetFile, FleetSource, Given, KeptFile, Spec, Texts, Vm, read_files};
 use crate::problem::Problems;
 use crate::report::{Paint, render_problems};
 use crate::values::{Secrets, VmName};
@@ -55,10 +55,12 @@ pub(super) fn read_with_source(
     unset: Unset,
 ) -> Result<(Spec, FleetSource), Exit> {
     let loaded = load_all(files, options)?;
-    let spec = read_loaded(&loaded, options, unset).map_err(|problems| invalid(&problems))?;
+    let (spec, texts) = read_loaded(&loaded, options, unset);
+    let spec = spec.map_err(|problems| invalid(&problems))?;
     let source = FleetSource {
         files: loaded.into_iter().map(Loaded::kept).collect(),
         vars: options.var.iter().cloned().collect(),
+        texts: FleetSource::kept_texts(&texts),
     };
     Ok((spec, source))
 }
@@ -77,7 +79,7 @@ pub(super) fn check(
     options: &FleetOptions,
     unset: Unset,
 ) -> Result<Result<Spec, Problems>, Exit> {
-    Ok(read_loaded(&load_all(files, options)?, options, unset))
+    Ok(read_loaded(&load_all(files, options)?, options, unset).0)
 }
 
 fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Exit> {
@@ -89,12 +91,20 @@ fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Ex
     paths(&named)?.iter().map(|path| load(path)).collect()
 }
 
-fn read_loaded(loaded: &[Loaded], options: &FleetOptions, unset: Unset) -> Result<Spec, Problems> {
-    let names = loaded.iter().flat_map(|file| environment(&file.bytes));
-    let secrets = secrets(names.collect(), unset);
+fn read_loaded(
+    loaded: &[Loaded],
+    options: &FleetOptions,
+    unset: Unset,
+) -> (Result<Spec, Problems>, Texts) {
     let vars = options.var.iter().cloned().collect();
     let files: Vec<FleetFile<'_>> = loaded.iter().map(Loaded::file).collect();
-    read_files(&files, &Given { vars, secrets })
+    let texts = texts::read(&files, &vars);
+    let given = Given {
+        secrets: secrets(texts::environment_of(&files, &texts), unset),
+        vars,
+        texts: Some(texts.clone()),
+    };
+    (read_files(&files, &given), texts)
 }
 
 /// The fleet files as the user named them.

@@ -24,6 +24,7 @@ mod signals;
 mod status;
 mod systemd;
 mod terminal;
+mod texts;
 mod trace;
 mod validate;
 mod watch;

@@ -4,8 +4,8 @@
 use super::caller::STDIN;
 use super::exit::Exit;
 use super::fleet::Unset;
-use super::{fleet, output, terminal};
-use crate::fleet::Spec;
+use super::{fleet, output, terminal, texts};
+use crate::fleet::{FleetSource, Spec};
 use crate::inventory::digest;
 use crate::plan::{SaveError, SavedPlan, SavedPlanError, touched_paths};
 use crate::problem::{ProblemKind, Problems};
@@ -55,9 +55,16 @@ const fn save_remedy(error: &SaveError) -> &'static str {
 pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedPlan, Spec), Exit> {
     let text = trusted(path, sha256).map_err(|error| unusable(path, error))?;
     let saved = parse(path, &text)?;
-    let secrets = fleet::secrets(saved.source.environment(), Unset::Refused);
-    let spec = saved.source.read(secrets);
+    let files = saved.source.files();
+    let texts = texts::read(&files, &saved.source.vars);
+    let secrets = fleet::secrets(texts::environment_of(&files, &texts), Unset::Refused);
+    let now = FleetSource::kept_texts(&texts);
+    let spec = saved.source.read(secrets, Some(texts));
     let spec = spec.map_err(|problems| refused(path, &problems))?;
+    if let Some(text) = saved.moved_text(&now) {
+        let remedy = "plan again, with the files that are there now: armfleet plan --out FILE";
+        return Err(fail(path, FleetError::Text(text.to_string()), remedy));
+    }
     if let Some(vm) = &saved.policy.reinstall {
         fleet::vm(&spec, vm.as_str())?;
     }
@@ -248,4 +255,8 @@ enum FleetError {
     Refused,
     #[error("its fleet file needs a variable of the environment, as above")]
     Environment,
+    #[error(
+        "{0} is not the file of then, and this host had no key yet by which its text could be known"
+    )]
+    Text(String),
 }

@@ -3,7 +3,7 @@
 use super::edit::{DeviceRef, Edit, apply_edits};
 use super::interfaces;
 use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
-use super::kinds::{DISK, find_kind, transport_of, wanted_devices};
+use super::kinds::{CLOUD_INIT, DISK, find_kind, transport_of, wanted_devices};
 use super::moved::{Moved, moved_devices};
 use super::numbering::{Held, Renumbered, clash, renumbering};
 use super::row::{Row, RowInput, Want};
@@ -49,7 +49,8 @@ impl Comparison {
     #[must_use]
     pub fn keeps(&self, kind: &KindId) -> bool {
         let mut moved = self.moved.iter();
-        (self.held.is_some() && *kind == DISK) || moved.any(|moved| moved.id.kind == *kind)
+        let is_disk = *kind == DISK || *kind == CLOUD_INIT;
+        (self.held.is_some() && is_disk) || moved.any(|moved| moved.id.kind == *kind)
     }
 }
 
@@ -132,6 +133,19 @@ pub fn compare(
     definition: &Document<'_>,
     new: bool,
 ) -> Comparison {
+    compare_with(vm, libvirt, record, definition, new, None)
+}
+
+/// The same where this is the file of the disk for cloud-init.
+#[must_use]
+pub fn compare_with(
+    vm: &Vm,
+    libvirt: &Libvirt,
+    record: Option<&Record>,
+    definition: &Document<'_>,
+    new: bool,
+    cloud_init: Option<&str>,
+) -> Comparison {
     compare_extent(&Asked {
         vm,
         libvirt,
@@ -139,10 +153,11 @@ pub fn compare(
         document: definition,
         new,
         extent: Extent::All,
+        cloud_init,
     })
 }
 
-/// As [`compare`] for an existing domain, but only what drifted since the last apply; what changed in the file is left
+/// As [`compare_with`] for an existing domain, but only what drifted since the last apply; what changed in the file is left
 /// for another time.
 #[must_use]
 pub fn compare_drift(
@@ -150,6 +165,7 @@ pub fn compare_drift(
     libvirt: &Libvirt,
     record: Option<&Record>,
     definition: &Document<'_>,
+    cloud_init: Option<&str>,
 ) -> Comparison {
     compare_extent(&Asked {
         vm,
@@ -158,6 +174,7 @@ pub fn compare_drift(
         document: definition,
         new: false,
         extent: Extent::Drift,
+        cloud_init,
     })
 }
 
@@ -178,6 +195,7 @@ struct Asked<'a, 'input> {
     document: &'a Document<'input>,
     new: bool,
     extent: Extent,
+    cloud_init: Option<&'a str>,
 }
 
 /// Disks whose names in the guest must not change stay as they are.
@@ -221,6 +239,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         device: None,
         key: None,
         recorded: None,
+        cloud_init: asked.cloud_init,
     };
     let scope = Scope {
         device: None,

@@ -21,13 +21,13 @@ mod subject;
 mod value;
 
 pub use compare::{
-    Cause, Comparison, RowChange, compare, compare_drift, differing_rows, render_new,
+    Cause, Comparison, RowChange, compare, compare_drift, compare_with, differing_rows, render_new,
 };
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{
-    DISK, FORMAT, NETWORK, SHARE, applied_source, applied_sources, has_devices_on_pci, networks_of,
-    unguarded_paths,
+    CLOUD_INIT, DISK, FORMAT, NETWORK, SHARE, applied_source, applied_sources, has_devices_on_pci,
+    networks_of, unguarded_paths,
 };
 pub use moved::{Difference, Moved, running_overlays};
 pub use numbering::{Held, Renumbered};

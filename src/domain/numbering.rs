@@ -5,9 +5,10 @@
 
 use super::edit::{Edit, apply_edits};
 use super::kind::{DeviceKind, WantedDevice, devices};
-use super::kinds::{DISK, FILE, TARGET, disk_source, find_kind, target_index};
+use super::kinds::{CLOUD_INIT, DISK, FILE, TARGET, disk_source, find_kind, target_index};
 use super::pci::{Place, free_buses, place};
 use crate::fleet::Vm;
+use crate::paths;
 use crate::xml::{child, parse};
 use roxmltree::{Document, Node};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,7 +121,9 @@ impl Renumbered {
 /// Whether an edit can change the order of disks.
 fn is_of_order(edit: &Edit) -> bool {
     match edit {
-        Edit::Add(device) | Edit::Remove(device) => device.kind == DISK,
+        Edit::Add(device) | Edit::Remove(device) => {
+            device.kind == DISK || device.kind == CLOUD_INIT
+        }
         Edit::Set {
             device: Some(device),
             row,
@@ -151,7 +154,9 @@ fn root_disk(cmdline: &str) -> Option<(&str, usize)> {
 fn renamed(before: &[String], after: &[String]) -> Vec<Renumbered> {
     let both = before.iter().enumerate().filter_map(|(old, source)| {
         let new = after.iter().position(|now| now == source)?;
-        (new != old).then(|| Renumbered {
+        // cloud-init finds its disk by the label.
+        let is_named = paths::cloud_init_disk_of(source).is_none();
+        (is_named && new != old).then(|| Renumbered {
             source: source.clone(),
             before: format!("/dev/{}", name(old)),
             after: format!("/dev/{}", name(new)),

@@ -133,6 +133,8 @@ pub(super) struct RowInput<'a> {
     pub(super) key: Option<&'a str>,
     /// What the last apply made of the device.
     pub(super) recorded: Option<&'a AppliedDevice>,
+    /// The file of the disk for cloud-init, as the plan chose it.
+    pub(super) cloud_init: Option<&'a str>,
 }
 
 /// What a row's `give` can see.

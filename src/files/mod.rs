@@ -4,6 +4,7 @@
 //! are root's to place, what is below them is made by armfleet alone. Whoever replaces one of them by a link to something
 //! else must not have armfleet write or remove there.
 
+mod beside;
 mod copy;
 mod directory;
 mod folder;
@@ -12,6 +13,7 @@ mod own;
 mod share;
 mod write;
 
+pub use beside::{BesideError, read_beside};
 pub use copy::{
     ChangedMeanwhile, Deadline, Timed, copy, copy_hashed, digest, digest_unchanged, is_blank,
     read_hashed,

@@ -1,6 +1,8 @@
 //! The file as a whole: its keys, and how VMs come of them.
 
+use super::cloud_init::{self, NoCloud};
 use super::hosts::{HOST, trusted};
+use super::texts::{TextReader, Texts};
 use super::vm::{LOCAL, PartialVm, Vm};
 use super::{conflicts, uses};
 use crate::fleetfile::{
@@ -45,8 +47,8 @@ pub(crate) static FILE: &Map = keys! {
     hosts: ValueType::Named(HOST, "local") => {
         absent: "there is nothing to say", effect: Now, example: "{ local: { trust: [/home/me/vms] } }",
     }
-    /// The secrets that command lines have as `{env.NAME}`, by the names of their environment variables. Where there is
-    /// such a map, a secret that is not in it is refused; one that no VM has need not be set.
+    /// The secrets that `cmdline` and the files of `cloud_init` have as `{env.NAME}`, by that name. It is the name of an
+    /// environment variable. Where there is such a map, a secret that is not in it is refused; one that no VM has need not be set.
     secrets: ValueType::Named(SECRET, "CACHE_KEY") => {
         absent: "any environment variable can be a secret", effect: Now,
         example: "{ CACHE_KEY: { description: the key of the build cache } }",
@@ -60,6 +62,8 @@ pub struct Spec {
     pub fleet: FleetName,
     /// The VMs, by name. All are on the host `local`. Where their command lines have secrets, `{env.NAME}` stands for each.
     pub vms: BTreeMap<VmName, Vm>,
+    /// What cloud-init is told in VMs with `cloud_init`, where the texts were given: templates, as command lines are.
+    pub cloud_init: BTreeMap<VmName, NoCloud>,
     /// Folders of the host that are taken as they are, with all below them, whoever may write there.
     pub trusted: BTreeSet<HostPath>,
     /// The secrets that are in it, which nothing else of it holds.
@@ -73,12 +77,15 @@ pub struct Given {
     pub vars: BTreeMap<String, String>,
     /// The environment variables that the files [ask for](super::environment).
     pub secrets: Secrets,
+    /// The texts that the files [name](super::texts_named). Without them they are not checked, and no VM's can be compared.
+    pub texts: Option<Texts>,
 }
 
 pub(super) fn spec(
     root: &Node,
     sources: &Sources,
     given: &Given,
+    texts: &TextReader<'_>,
     found: &Diagnostics,
 ) -> Checked<Spec> {
     let scope = Scope {
@@ -122,16 +129,23 @@ pub(super) fn spec(
         ..words
     };
     let trusted = trusted(fields.get("hosts"), &words);
-    let vms = layered::<Vm>(&fields, words)?;
+    let vms = layered::<Vm, _>(&fields, words, &|vm, words| match &vm.cloud_init {
+        Ok(Some(files)) => cloud_init::read(files, words, texts),
+        _ => Ok(None),
+    })?;
     check(&vms, found);
+    let mut told = BTreeMap::new();
     let vms = vms.into_iter().map(|layered| {
-        let mut vm = Vm::finish(layered?.vm)?;
+        let layered = layered?;
+        let mut vm = Vm::finish(layered.vm)?;
         name_secrets(&mut vm, &given.secrets);
+        told.extend(layered.texts?.map(|texts| (vm.name.clone(), texts)));
         Ok((vm.name.clone(), vm))
     });
     Ok(Spec {
         fleet: fleet?.value,
         vms: vms.collect::<Checked<_>>()?,
+        cloud_init: told,
         trusted: trusted?,
         secrets: given.secrets.clone(),
     })
@@ -149,12 +163,12 @@ fn name_secrets(vm: &mut Vm, secrets: &Secrets) {
 }
 
 /// Reports what is wrong though all values are of the right type.
-fn check(vms: &[Checked<Layered<PartialVm>>], found: &Diagnostics) {
+fn check<X>(vms: &[Checked<Layered<PartialVm, X>>], found: &Diagnostics) {
     for (number, one) in vms.iter().enumerate() {
         if found.patience().is_err() {
             break;
         }
-        if let Ok(Layered { vm, layers }) = one {
+        if let Ok(Layered { vm, layers, .. }) = one {
             found.turn(Some(number), layers);
             let mut problems = uses::path_problems(vm);
             Vm::check(vm, &mut problems);

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// The keys of a host.
 pub(super) static HOST: &Map = keys! {
     "host": "a host", "hosts.", "it belongs to a host, under its name in `hosts`";
-    /// Folders that others than root may write to, and that are taken as they are, with all below them. Whoever writes
+    /// Folders that others than root may write to, taken as they are, with all below them. Whoever writes
     /// there can put another image or folder in the place of a VM's, or a link to any file of the host.
     trust: ValueType::HostPaths => {
         absent: "a VM is refused if others than root can change where one of its paths leads",

@@ -2,8 +2,9 @@
 
 use super::file::{Given, Spec};
 use super::read::{environment, read_files};
+use super::texts::Texts;
 use crate::problem::Problems;
-use crate::values::Secrets;
+use crate::values::{HostPath, Secrets};
 use crate::yaml::FleetFile;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,10 @@ pub struct FleetSource {
     pub files: Vec<KeptFile>,
     /// The values of variables, by name.
     pub vars: BTreeMap<String, String>,
+    /// Which files the texts were read from that the fleet files name. The texts themselves may hold secrets, and are read
+    /// again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<HostPath, String>,
 }
 
 /// A fleet file that could be read.
@@ -38,19 +43,38 @@ impl FleetSource {
         self.files.iter().flat_map(names).collect()
     }
 
-    /// Reads and checks the files as if they had just been found.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them.
-    pub fn read(&self, secrets: Secrets) -> Result<Spec, Problems> {
+    /// The files as they were.
+    #[must_use]
+    pub fn files(&self) -> Vec<FleetFile<'_>> {
         let files = self.files.iter().map(|kept| FleetFile {
             name: &kept.name,
             folder: &kept.folder,
             bytes: kept.text.as_bytes(),
         });
-        let files: Vec<_> = files.collect();
+        files.collect()
+    }
+
+    /// What is kept of texts.
+    #[must_use]
+    pub fn kept_texts(texts: &Texts) -> BTreeMap<HostPath, String> {
+        let kept = texts
+            .iter()
+            .filter_map(|(path, text)| Some((path.clone(), text.identity.clone()?)));
+        kept.collect()
+    }
+
+    /// Reads and checks the files as if they had just been found.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(&self, secrets: Secrets, texts: Option<Texts>) -> Result<Spec, Problems> {
         let vars = self.vars.clone();
-        read_files(&files, &Given { vars, secrets })
+        let given = Given {
+            vars,
+            secrets,
+            texts,
+        };
+        read_files(&self.files(), &given)
     }
 
     /// The same where no secret is known: each `{env.NAME}` stands for itself.
@@ -58,6 +82,6 @@ impl FleetSource {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn read_templates(&self) -> Result<Spec, Problems> {
-        self.read(Secrets::default().or_unknown(self.environment()))
+        self.read(Secrets::default().or_unknown(self.environment()), None)
     }
 }

@@ -5,6 +5,7 @@
 
 mod arch;
 mod boot;
+mod cloud_init;
 mod conflicts;
 mod console;
 mod cpu;
@@ -15,11 +16,13 @@ mod install;
 mod kept;
 mod network;
 mod read;
+mod texts;
 mod uses;
 mod vm;
 
 pub use crate::yaml::FleetFile;
 pub use boot::{Boot, BootFrom, Handover, Seed};
+pub use cloud_init::{CloudInit, NoCloud};
 pub use console::Console;
 pub use cpu::Cpu;
 pub use disk::{Discard, Disk, DiskCache, DiskFormat, DiskIo};
@@ -27,7 +30,8 @@ pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use network::{Network, NetworkModel, NetworkSource};
-pub use read::{environment, read_files, read_fleet};
+pub use read::{environment, read_files, read_fleet, texts_named};
+pub use texts::{NamedText, TEXT_LIMIT, Text, TextError, Texts};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 
 /// Explanations of keys and problems.

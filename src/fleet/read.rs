@@ -1,10 +1,12 @@
 //! From the bytes of fleet files to what is wanted.
 
 use super::file::{FILE, Given, Spec, spec};
+use super::texts::{NamedText, TextReader};
 use crate::fleetfile::environment_names;
 use crate::problem::{Diagnostics, Problems};
+use crate::values::Secrets;
 use crate::yaml::{FleetFile, Sources, unite};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads one fleet file, to which nothing is given.
 ///
@@ -28,13 +30,45 @@ pub fn read_fleet(bytes: &[u8], file_name: &str, folder: &str) -> Result<Spec, P
 /// # Errors
 /// Everything that is wrong with the files.
 pub fn read_files(files: &[FleetFile<'_>], given: &Given) -> Result<Spec, Problems> {
-    let sources = Sources::new(files);
+    read_with(files, given, &TextReader::new(given.texts.as_ref()))
+}
+
+fn read_with(
+    files: &[FleetFile<'_>],
+    given: &Given,
+    texts: &TextReader<'_>,
+) -> Result<Spec, Problems> {
+    let sources = Sources::new(files, texts.files());
     let found = Diagnostics::new(given.secrets.clone());
     let spec = sources
         .read(&found)
         .and_then(|files| unite(files, &sections(), &found))
-        .and_then(|root| spec(&root, &sources, given, &found));
-    found.outcome(spec, sources.0)
+        .and_then(|root| spec(&root, &sources, given, texts, &found));
+    found.outcome(spec, sources.all)
+}
+
+/// The files beside fleet files whose texts belong to the fleet, as far as the fleet files can be read: what is given to
+/// [`read_files`] as [`Given::texts`].
+#[must_use]
+pub fn texts_named(
+    files: &[FleetFile<'_>],
+    vars: &BTreeMap<String, String>,
+) -> BTreeSet<NamedText> {
+    const KEY: &[u8] = b"cloud_init";
+    let names_some = |file: &FleetFile<'_>| file.bytes.windows(KEY.len()).any(|part| part == KEY);
+    if !files.iter().any(names_some) {
+        return BTreeSet::new();
+    }
+    let environment = files.iter().flat_map(|file| environment(file.bytes));
+    let given = Given {
+        vars: vars.clone(),
+        secrets: Secrets::default().or_unknown(environment),
+        texts: None,
+    };
+    let texts = TextReader::new(None);
+    // What is wrong with them is said when they are read with the texts.
+    let _ = read_with(files, &given, &texts);
+    texts.named()
 }
 
 /// The keys of the file that hold maps, or will in a later version.

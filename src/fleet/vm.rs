@@ -2,6 +2,7 @@
 
 use super::arch::MOST_VCPUS;
 use super::boot::{Boot, PartialSeed, not_within};
+use super::cloud_init::CloudInit;
 use super::console::Console;
 use super::cpu::Cpu;
 use super::disk::{Disk, DiskFormat, PartialDisk};
@@ -81,6 +82,14 @@ map! {
         /// Their identity is their name, so the order of existing entries may change without renaming anything in the guest.
         networks: Vec<Network> {
             absent: "no network", effect: NextBoot, example: "[{ bridge: br0 }]", also_called: ["interfaces", "nics"],
+        },
+        /// What cloud-init is told in the guest: armfleet makes a small disk of these files, which cloud-init finds by its
+        /// label, `CIDATA` (its datasource NoCloud). It is read-only, and the last of the guest's disks. Changed files are a
+        /// new disk at the VM's next boot. cloud-init then runs again what it does at every boot; what it does once, such as
+        /// users, packages and `runcmd`, it does again only with another `instance-id`, which `meta_data` can give.
+        cloud_init: Option<CloudInit> {
+            absent: "there is no such disk", effect: NextBoot, example: "{ user_data: cloud-init/user-data }",
+            also_called: ["cloudinit", "cloud-init"],
         },
         /// Whether the guest has a virtio source of random numbers, fed from the host's /dev/urandom: without it a guest with
         /// little else to do may wait minutes for its first key.
@@ -355,10 +364,15 @@ fn same_place(vm: &PartialVm) -> Vec<Problem> {
         .filter_map(|disk| disk.serial.as_ref().ok()?.as_ref());
     let mut problems = twice("target", targets);
     problems.extend(twice("serial", serials));
-    if let Some(disk) = vm.readable_disks().nth(MOST_DISKS) {
-        let message = format!("a VM has at most {MOST_DISKS} disks");
+    let for_cloud_init = matches!(vm.cloud_init, Ok(Some(_)));
+    let most = MOST_DISKS - usize::from(for_cloud_init);
+    if let Some(disk) = vm.readable_disks().nth(most) {
+        let message = format!("a VM has at most {most} disks");
         let problem = Problem::new(ProblemKind::DiskPlace, &disk.at, message);
-        problems.push(problem.help("virtio disks are vda to vdz"));
+        problems.push(problem.help(match for_cloud_init {
+            true => "virtio disks are vda to vdz, and one of them is for cloud-init",
+            false => "virtio disks are vda to vdz",
+        }));
     }
     problems
 }

@@ -7,7 +7,7 @@ use super::secrets::DeclaredSecrets;
 use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
-use crate::yaml::{Kind, Node, Value, at};
+use crate::yaml::{Kind, Node, Value, at, weight};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -92,19 +92,11 @@ impl<'a> Placeholders<'a> {
         if !written.contains(['{', '}']) || written.len() > LONGEST {
             return node.clone();
         }
-        let text = match self.text(written, node) {
+        let text = self.text(written, node);
+        let text = match text.and_then(|text| self.reads_back(text, node)) {
             Ok(text) => text,
             Err(reported) => return node.with(Value::Unreadable(reported)),
         };
-        if self.secret
-            && text.contains("{env.")
-            && self.secrets.filled(&self.secrets.template_of(&text)) != text
-        {
-            let message = "`{{env.NAME}}` here would be taken for the secret of that name";
-            let problem = at(ProblemKind::Environment, node, message);
-            let problem = problem.help("name the environment variable of the secret otherwise");
-            return node.with(Value::Unreadable(problem.report(self.scope.found)));
-        }
         let kind = match written.contains("{{") || written.contains("}}") {
             true => Kind::Text,
             false => Kind::of(&text),
@@ -124,11 +116,51 @@ impl<'a> Placeholders<'a> {
         self.vars?.known.get(name)?.as_ref().ok()?.default.clone()
     }
 
+    /// The template of a whole file at this place, with `{env.NAME}` for each secret. Its text may hold secrets, and grow to
+    /// `limit` bytes.
+    pub(crate) fn file(&self, written: &str, node: &Node, limit: usize) -> Checked<String> {
+        let words = Self {
+            secret: true,
+            ..*self
+        };
+        let text = words.within(limit, written, node)?;
+        let found = self.scope.found;
+        if text.len() > limit {
+            let message =
+                format!("with what its placeholders stand for, this has more than {limit} bytes");
+            return Err(at(ProblemKind::FileTooLarge, node, message).report(found));
+        }
+        let text = words.reads_back(text, node)?;
+        let template = self.secrets.template_of(&text);
+        self.room.take(weight(&template), node, found)?;
+        Ok(template)
+    }
+
+    /// The text, unless a part of it would be taken for a secret that is none.
+    fn reads_back(&self, text: String, node: &Node) -> Checked<String> {
+        let secrets = self.secrets;
+        if !self.secret
+            || !text.contains("{env.")
+            || secrets.filled(&secrets.template_of(&text)) == text
+        {
+            return Ok(text);
+        }
+        let message = "`{{env.NAME}}` here would be taken for the secret of that name";
+        let problem = at(ProblemKind::Environment, node, message);
+        let problem = problem.help("name the environment variable of the secret otherwise");
+        Err(problem.report(self.scope.found))
+    }
+
+    /// A text with its placeholders replaced.
     pub(crate) fn text(&self, written: &str, node: &Node) -> Checked<String> {
+        self.within(LONGEST, written, node)
+    }
+
+    fn within(&self, limit: usize, written: &str, node: &Node) -> Checked<String> {
         let Scope { found, sources, .. } = self.scope;
         found.patience()?;
         let mut missing = None;
-        let expanded = expand(written, LONGEST, |word| match self.value(word)? {
+        let expanded = expand(written, limit, |word| match self.value(word)? {
             Ok(value) => Some(value),
             Err(reported) => {
                 missing = Some(reported);
@@ -241,7 +273,7 @@ impl<'a> Placeholders<'a> {
         let problem = |message: String| at(ProblemKind::Environment, node, message);
         if !self.secret {
             let message = format!("`{{env.{name}}}` is secret, and this would be shown");
-            return problem(message).help("only `cmdline` may hold a secret; for what need not be hidden, use `{var.NAME}` and `--var`");
+            return problem(message).help("only `cmdline` and the files of `cloud_init` may hold a secret; for what need not be hidden, use `{var.NAME}` and `--var`");
         }
         let described = self.declared.map(|declared| declared.describe(name));
         if let (Some(declared), Some(None)) = (self.declared, described) {

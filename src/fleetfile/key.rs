@@ -64,6 +64,8 @@ pub(crate) enum ValueType {
     HostPaths,
     /// A path on the VM's host or beside the file, with placeholders.
     Path,
+    /// A path in the folder of the fleet file or below it, with placeholders.
+    InFolder,
     /// A text of one line, with placeholders.
     Line,
     /// Any text, on any number of lines, which is taken as it is.

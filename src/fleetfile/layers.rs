@@ -12,12 +12,19 @@ use crate::yaml::{Node, Value, at, describe, suggest};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A VM that was read, and the parts of the files that it is made of, besides its own.
+/// A VM that was read, what came of its texts, and the parts of the files that it is made of, besides its own.
 #[derive(Debug)]
-pub(crate) struct Layered<P> {
+pub(crate) struct Layered<P, X> {
     pub(crate) vm: P,
+    pub(crate) texts: X,
     pub(crate) layers: Vec<Layer>,
 }
+
+/// VMs that were read.
+pub(crate) type LayeredVms<T, X> = Vec<Checked<Layered<<T as Readable>::Partial, X>>>;
+
+/// What is read for a VM besides its keys, while it is known what placeholders stand for.
+pub(crate) type Texts<'t, T, X> = &'t dyn Fn(&<T as Readable>::Partial, &Placeholders<'_>) -> X;
 
 /// What VMs are made of, besides their own keys.
 struct Layers<'n> {
@@ -29,10 +36,11 @@ struct Layers<'n> {
 }
 
 /// Reads all VMs. `words` are what placeholders stand for, apart from the VM's own name.
-pub(crate) fn layered<T: Readable>(
+pub(crate) fn layered<T: Readable, X>(
     file: &Fields<'_>,
     words: Placeholders<'_>,
-) -> Checked<Vec<Checked<Layered<T::Partial>>>> {
+    texts: Texts<'_, T, X>,
+) -> Checked<LayeredVms<T, X>> {
     let declared = file.required("vms").and_then(declarations);
     let none = Declarations::default();
     let Declarations { vms, ranges } = declared.as_ref().unwrap_or(&none);
@@ -50,7 +58,8 @@ pub(crate) fn layered<T: Readable>(
         words,
     };
     let vms = vms.iter().enumerate();
-    let vms = vms.map(|(number, vm)| layers.vm::<T>(number, vm)).collect();
+    let vms = vms.map(|(number, vm)| layers.vm::<T, X>(number, vm, texts));
+    let vms = vms.collect();
     words.scope.found.turn(None, &[]);
     // So many are not checked, either.
     words.room.check()?;
@@ -83,11 +92,12 @@ fn profiles<'n>(field: &Field<'n>) -> BTreeMap<&'n str, (&'n Node, &'n Node)> {
 }
 
 impl<'n> Layers<'n> {
-    fn vm<T: Readable>(
+    fn vm<T: Readable, X>(
         &mut self,
         number: usize,
         declared: &DeclaredVm<'n>,
-    ) -> Checked<Layered<T::Partial>> {
+        texts: Texts<'_, T, X>,
+    ) -> Checked<Layered<T::Partial, X>> {
         let found = self.words.scope.found;
         found.patience()?;
         self.words.room.check()?;
@@ -118,7 +128,8 @@ impl<'n> Layers<'n> {
             // What the profile would have said is not missing.
             Err(_) => found.alone(|| T::read(&field))?,
         };
-        Ok(Layered { vm, layers })
+        let texts = texts(&vm, &words);
+        Ok(Layered { vm, texts, layers })
     }
 
     /// The parts of the files that a VM is made of, besides its own and its profile.

@@ -25,7 +25,7 @@ pub(crate) use fields::{Field, Fields, Scope, Spanned};
 pub(crate) use key::{Absence, Effect, Key, Map, ValueType};
 pub(crate) use layers::{Layered, layered};
 pub(crate) use readable::{Declared, Listed, Readable, Scalar};
-pub(crate) use scalars::{Beside, Words};
+pub(crate) use scalars::{Beside, InFolder, Words};
 pub(crate) use secrets::{DeclaredSecrets, SECRET};
 pub(crate) use vars::VAR;
 pub(crate) use written::written;

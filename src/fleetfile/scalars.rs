@@ -240,6 +240,27 @@ impl Scalar for Beside {
     }
 }
 
+/// A path in the folder of the fleet file, or below it.
+pub(crate) struct InFolder;
+
+impl Scalar for InFolder {
+    type Value = HostPath;
+    const TYPE: ValueType = ValueType::InFolder;
+    fn scalar(field: &Field<'_>) -> Checked<HostPath> {
+        let path = Beside::scalar(field)?;
+        let folder = field.scope.sources.folder(field.node.range.start);
+        let inside = path.as_str().strip_prefix(folder.trim_end_matches('/'));
+        if inside.is_some_and(|inside| inside.starts_with('/')) {
+            return Ok(path);
+        }
+        let message = format!("`{path}` is outside the folder of the fleet file");
+        let problem = field.problem(ProblemKind::TextFile, message);
+        let help =
+            format!("put the file into {folder} or a folder below it, and name it from there");
+        Err(field.report(problem.help(help)))
+    }
+}
+
 impl Scalar for Cmdline {
     type Value = Self;
     const TYPE: ValueType = ValueType::Line;

@@ -26,6 +26,7 @@ impl ValueType {
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
             Self::HostPaths => "a list of absolute paths on the host".to_owned(),
             Self::Path => "a path: on the VM's host if it begins with `/`, otherwise beside the fleet file".to_owned(),
+            Self::InFolder => "a path of a file in the folder of the fleet file, or below it".to_owned(),
             Self::Line => "a text of one line".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::Value => "a text, a number, `true` or `false`".to_owned(),
@@ -43,7 +44,12 @@ impl ValueType {
     /// A sentence about placeholders in it.
     pub(crate) fn placeholders(&self) -> Option<&'static str> {
         match self {
-            Self::Name | Self::HostPath | Self::Path | Self::Line | Self::Files => {
+            Self::Name
+            | Self::HostPath
+            | Self::Path
+            | Self::InFolder
+            | Self::Line
+            | Self::Files => {
                 Some("`{name}`, `{index}`, `{fleet}`, `{host}` and `{var.NAME}` are replaced in it")
             }
             Self::Boolean
@@ -77,7 +83,7 @@ impl ValueType {
                 "type": "array",
                 "items": Self::HostPath.schema(false),
             }),
-            Self::Path => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
+            Self::Path | Self::InFolder => scalar(&format!("^[^~\",{CONTROL}][^\",{CONTROL}]*$")),
             Self::Line => scalar(&format!("^[^{CONTROL}]+$")),
             Self::Text | Self::Value => json!({ "type": ["string", "number", "boolean"] }),
             Self::Nested(map) => json!({ "$ref": reference(map) }),

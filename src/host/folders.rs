@@ -1,16 +1,29 @@
 //! armfleet's own folders on the host: made, mended, and given up with exactly what is armfleet's in them.
 
 use super::failure::cannot;
-use super::formats::leave_later_vm;
+use super::formats::{leave_later, leave_later_vm};
 use super::primitives::{CallErrorKind, Owner, Primitives};
 use super::{Executor, HostError, Traces};
 use crate::boot::GenerationId;
 use crate::inventory::{Fact, FileKind, Look, RawStat};
+use crate::mark::CLOUD_INIT_FORMAT;
 use crate::paths;
 use crate::values::VmName;
 
 /// Folders on the way to staged kernels: QEMU passes through them, and only root lists them.
 pub(super) const PASSAGE: u32 = paths::PASSAGE;
+
+/// Warns of what is not armfleet's.
+fn stayed(stays: Vec<String>) -> Traces {
+    let warning = |path: String| {
+        HostError::plain(format!("{path} is none of armfleet's files, and stays"))
+            .with_remedy("look at it, and remove it if nothing needs it")
+    };
+    Traces {
+        warnings: stays.into_iter().map(warning).collect(),
+        ..Traces::default()
+    }
+}
 
 impl<P: Primitives> Executor<P> {
     /// Removes what armfleet kept of a VM, name by name; the answer warns of what is not armfleet's and stays.
@@ -32,14 +45,21 @@ impl<P: Primitives> Executor<P> {
         }
         // The record goes last and together with its folder, so that a forgetting cut short is planned again.
         self.give_up(&paths::vm_folder(vm), &paths::VM_FILES, &mut stays)?;
-        let warning = |path: String| {
-            HostError::plain(format!("{path} is none of armfleet's files, and stays"))
-                .with_remedy("look at it, and remove it if nothing needs it")
-        };
-        Ok(Traces {
-            warnings: stays.into_iter().map(warning).collect(),
-            ..Traces::default()
-        })
+        Ok(stayed(stays))
+    }
+
+    /// Removes a VM's disks for cloud-init. A process that has one open keeps it until it ends.
+    pub(super) fn remove_cloud_init(&self, vm: &VmName) -> Result<Traces, HostError> {
+        let _lock = self.lock_vm(vm)?;
+        leave_later(
+            &self.calls,
+            &paths::cloud_init_receipt(vm),
+            CLOUD_INIT_FORMAT,
+        )?;
+        let mut stays = Vec::new();
+        let folder = paths::cloud_init_folder(vm);
+        self.give_up(&folder, &paths::CLOUD_INIT_FILES, &mut stays)?;
+        Ok(stayed(stays))
     }
 
     fn give_up(

@@ -5,7 +5,7 @@ use super::primitives::Reads;
 use crate::boot::STAGED_FILES;
 use crate::format::{Format, FormatError, UPGRADE};
 use crate::inventory::Look;
-use crate::mark::RECORD_FORMAT;
+use crate::mark::{CLOUD_INIT_FORMAT, RECORD_FORMAT};
 use crate::paths::{self, PathOf};
 use crate::values::VmName;
 
@@ -19,8 +19,11 @@ pub(super) fn leave_later(reads: &impl Reads, path: &str, format: Format) -> Res
 
 /// Fails if a later version of armfleet wrote a file about this VM.
 pub(super) fn leave_later_vm(reads: &impl Reads, vm: &VmName) -> Result<(), HostError> {
-    let record = [(paths::record as PathOf, RECORD_FORMAT)];
-    let mut files = record.into_iter().chain(STAGED_FILES);
+    let own = [
+        (paths::record as PathOf, RECORD_FORMAT),
+        (paths::cloud_init_receipt, CLOUD_INIT_FORMAT),
+    ];
+    let mut files = own.into_iter().chain(STAGED_FILES);
     files.try_for_each(|(path, format)| leave_later(reads, &path(vm), format))
 }
 

@@ -8,6 +8,7 @@ use super::primitives::Primitives;
 use super::{Executor, HostError};
 use crate::files::parent_and_name;
 use crate::format::FormatError;
+use crate::paths;
 
 /// What is kept as root's alone.
 pub(super) const PRIVATE: u32 = 0o600;
@@ -23,9 +24,18 @@ impl<P: Primitives> Executor<P> {
         text: Result<String, FormatError>,
     ) -> Result<(), HostError> {
         let text = text.map_err(not_written(path))?;
+        self.keep_whole(path, mode, text.as_bytes())
+    }
+
+    /// Keeps a disk for cloud-init, whole or not at all: it is meant to hold the secrets that its texts name.
+    pub(super) fn keep_disk(&self, path: &str, bytes: &[u8]) -> Result<(), HostError> {
+        self.keep_whole(path, paths::CLOUD_INIT_DISK, bytes)
+    }
+
+    fn keep_whole(&self, path: &str, mode: u32, bytes: &[u8]) -> Result<(), HostError> {
         let (folder, _) = parent_and_name(path);
         self.calls()
-            .write_file(path, folder, text.as_bytes(), mode)
+            .write_file(path, folder, bytes, mode)
             .map_err(cannot(format!("write {path}")))
     }
 

@@ -3,6 +3,7 @@
 //! The real host and the in-memory one perform the same steps ([`Executor`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`intercept`] records calls or lets one fail.
 
+mod cloud_init;
 mod executor;
 mod failure;
 mod folders;
@@ -13,6 +14,7 @@ pub mod guests;
 pub mod intercept;
 mod kept;
 pub mod memory;
+mod nocloud;
 mod observe;
 mod perform;
 pub mod primitives;

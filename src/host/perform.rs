@@ -62,6 +62,7 @@ impl<P: Primitives> Host for Executor<P> {
                 .undefine(vm, uuid, digest, *keep_nvram)
                 .map(Begun::Done),
             (Act::Forget, Some(vm)) => self.forget(vm).map(Begun::Done),
+            (Act::RemoveCloudInit, Some(vm)) => self.remove_cloud_init(vm).map(Begun::Done),
             _ => self.act(step).map(|()| Begun::Done(Traces::default())),
         }
     }
@@ -147,6 +148,7 @@ impl<P: Primitives> Executor<P> {
         match &step.act {
             Act::StageSeed { kernel, initrd, .. } => self.stage_seed(vm, kernel, initrd),
             Act::StageInstaller(installer) => self.stage_installer(vm, installer),
+            Act::MakeCloudInit(disk) => self.make_cloud_init(vm, disk),
             Act::EraseDisk {
                 path,
                 size,
@@ -168,6 +170,7 @@ impl<P: Primitives> Executor<P> {
             | Act::Define { .. }
             | Act::Undefine { .. }
             | Act::Forget
+            | Act::RemoveCloudInit
             | Act::InstallHook { .. }
             | Act::ReloadDaemon { .. }
             | Act::CreateShare { .. }

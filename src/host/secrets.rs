@@ -10,7 +10,7 @@ use crate::inventory::{Fact, Look, Redaction};
 use crate::mark::{Record, read_key, render_key};
 use crate::paths;
 use crate::values::{HostKey, VmName};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl<P: Primitives> Executor<P> {
     /// What is known of the host's secrets.
@@ -63,6 +63,9 @@ impl<P: Primitives> Executor<P> {
 
     /// The key of this host's digests. It is made when it is needed first.
     fn key(&self) -> Result<HostKey, HostError> {
+        // Steps run side by side, and what one digests the next is to find by the same key.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let path = paths::KEY;
         let unusable = |why| Err(HostError::plain(format!("{path} cannot be used: {why}")));
         let remedy = |error: HostError| error.with_remedy(format!("mv {path} {path}.old"));

@@ -56,6 +56,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         (paths::trials(&vm.name), Look::Text),
         (paths::hook_seen(&vm.name), Look::Text),
         (paths::hold(&vm.name), Look::Text),
+        (paths::cloud_init_folder(&vm.name), Look::Folder),
         stat(&managed_save(vm)),
         stat(&nvram(vm)),
     ];
@@ -64,6 +65,9 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((seed.initrd.to_string(), Look::Seed));
         looks.push((paths::seed_receipt(&vm.name), Look::Text));
         looks.push((paths::seed_folder(&vm.name), Look::Folder));
+    }
+    if vm.cloud_init.is_some() {
+        looks.push((paths::cloud_init_receipt(&vm.name), Look::Text));
     }
     if let Some(install) = &vm.install {
         let sources = [&install.kernel, &install.initrd].into_iter();

@@ -1,10 +1,11 @@
 //! What is secret of what was seen, and how it is known without: from here on an inventory, and every plan and report that
 //! comes of it, has templates where a host has command lines with secrets.
 
-use crate::fleet::Spec;
+use crate::fleet::{NoCloud, Spec};
 use crate::mark::{CMDLINE, OwnerMark, Record};
 use crate::values::{
-    HostKey, Secrets, is_template, literals_of, values_between, values_by_word, values_of_words,
+    HostKey, Secrets, VmName, is_template, literals_of, values_between, values_by_word,
+    values_of_words,
 };
 use crate::xml::{self, Part};
 use roxmltree::Node;
@@ -16,6 +17,7 @@ pub struct Redaction {
     secrets: Secrets,
     key: Option<HostKey>,
     vms: BTreeMap<String, Cmdlines>,
+    cloud_init: BTreeMap<VmName, NoCloud>,
     /// The VM of each domain that has a record.
     uuids: BTreeMap<String, String>,
     /// Whether any of them has or had a secret; most fleets have none, and no definition is looked at for one.
@@ -63,6 +65,7 @@ impl Redaction {
         let mut redaction = Self {
             secrets: spec.secrets.clone(),
             key,
+            cloud_init: spec.cloud_init.clone(),
             ..Self::default()
         };
         for vm in spec.vms.values() {
@@ -126,6 +129,12 @@ impl Redaction {
     #[must_use]
     pub const fn secrets(&self) -> &Secrets {
         &self.secrets
+    }
+
+    /// What a VM's cloud-init is told, secrets and all; none where that is not known.
+    #[must_use]
+    pub fn cloud_init(&self, vm: &VmName) -> Option<NoCloud> {
+        Some(self.cloud_init.get(vm)?.filled(&self.secrets))
     }
 
     /// A domain's definition with templates for its secrets.

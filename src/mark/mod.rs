@@ -1,6 +1,7 @@
 //! What armfleet leaves behind to know its own by: the owner mark in a domain's metadata, the record beside it, who holds
 //! a VM, how its run ended, and the journal of what was done.
 
+mod cloud_init;
 mod hold;
 mod ids;
 mod journal;
@@ -10,6 +11,9 @@ mod owner;
 mod record;
 mod run;
 
+pub use cloud_init::{
+    CLOUD_INIT_FORMAT, CloudInitReceipt, read_cloud_init_receipt, render_cloud_init_receipt,
+};
 pub use hold::{HOLD_FORMAT, Hold, read_hold, render_hold};
 pub use ids::{CMDLINE, CONSOLE_LOG, DeviceId, KindId, PropertyId};
 pub use journal::{

@@ -1,11 +1,12 @@
 //! Plans in files: made and reviewed at one time, applied at another, and only if nothing has moved in between.
 
-use super::step::Step;
+use super::step::{Act, Step};
 use super::{Plan, Policy};
 use crate::domain::properties;
 use crate::fleet::FleetSource;
 use crate::format::{Format, FormatError};
 use crate::inventory::{Fact, Facts, Inventory};
+use crate::values::HostPath;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -112,6 +113,20 @@ impl SavedPlan {
             facts: plan.facts(seen),
             definitions: plan.definitions(seen),
         })
+    }
+
+    /// A file whose text the plan has no digest of, since the host had no key yet, and that is not the one it was made on.
+    /// A plain digest would let anybody who reads the plan try values of a secret.
+    #[must_use]
+    pub fn moved_text(&self, now: &BTreeMap<HostPath, String>) -> Option<&HostPath> {
+        let without_digest = self.plan.steps.iter().filter_map(|step| match &step.act {
+            Act::MakeCloudInit(disk) if disk.digest.is_none() => Some(&disk.sources),
+            _ => None,
+        });
+        let then = &self.source.texts;
+        without_digest
+            .flatten()
+            .find(|path| then.get(*path).is_none() || then.get(*path) != now.get(*path))
     }
 
     /// The text of its file, ending in a newline.

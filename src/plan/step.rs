@@ -143,6 +143,10 @@ pub enum Act {
     },
     /// Copies the installer beside the record, with the files for the installation.
     StageInstaller(InstallerSource),
+    /// Makes the disk that a VM's cloud-init reads.
+    MakeCloudInit(CloudInitDisk),
+    /// Removes a VM's disks for cloud-init.
+    RemoveCloudInit,
     /// Erases a raw image, and what says in the boot share that it is installed.
     EraseDisk {
         /// The image.
@@ -265,6 +269,7 @@ impl Act {
             Self::MendFolder { .. } => "folder",
             Self::StageSeed { .. } => "seed",
             Self::StageInstaller(_) => "installer",
+            Self::MakeCloudInit(_) | Self::RemoveCloudInit => "cloud-init",
             Self::EraseDisk { .. } => "erase",
             Self::CreateDisk { .. } | Self::GrowDisk { .. } => "disk",
             Self::Define { .. } | Self::Undefine { .. } => "domain",
@@ -286,6 +291,9 @@ impl Act {
             | Self::StageInstaller(InstallerSource {
                 replaces: false, ..
             })
+            | Self::MakeCloudInit(CloudInitDisk {
+                replaces: false, ..
+            })
             | Self::StageSeed {
                 replaces: false, ..
             }
@@ -305,9 +313,13 @@ impl Act {
             | Self::Define { .. }
             | Self::StageSeed { .. }
             | Self::StageInstaller(_)
+            | Self::MakeCloudInit(_)
             | Self::WriteRecord { .. }
             | Self::SetAutostart { .. } => Action::Change,
-            Self::Undefine { .. } | Self::Forget | Self::EraseDisk { .. } => Action::Remove,
+            Self::RemoveCloudInit
+            | Self::Undefine { .. }
+            | Self::Forget
+            | Self::EraseDisk { .. } => Action::Remove,
             Self::Start { .. } => Action::Start,
             Self::Stop { .. } | Self::AwaitOff { .. } => Action::Stop,
         }
@@ -326,6 +338,8 @@ impl Act {
             Self::EraseDisk { uuid, .. } => uuid.as_ref(),
             Self::InstallHook { .. }
             | Self::StageInstaller(_)
+            | Self::MakeCloudInit(_)
+            | Self::RemoveCloudInit
             | Self::ReloadDaemon { .. }
             | Self::CreateShare { .. }
             | Self::OwnShare { .. }
@@ -359,6 +373,23 @@ pub struct InstallerSource {
     /// The files that are added to it, by their path in the installer.
     pub files: BTreeMap<HostPath, SeedSource>,
     /// Whether one that was staged before is replaced.
+    pub replaces: bool,
+}
+
+/// A disk for cloud-init. Its texts may hold secrets, and are in no plan: whoever performs it has them from the fleet file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudInitDisk {
+    /// Its path.
+    pub path: String,
+    /// The files that it is made of, as the fleet file names them.
+    pub sources: Vec<HostPath>,
+    /// The digest of its texts, by the host's key; none where the host has none yet.
+    pub digest: Option<String>,
+    /// QEMU's group, which alone passes through its folder; none where that is not known.
+    pub group: Option<u32>,
+    /// Earlier ones that no domain has, which go.
+    pub stale: Vec<String>,
+    /// Whether there is an earlier one.
     pub replaces: bool,
 }
 

@@ -83,6 +83,12 @@ impl Touched {
                 self.read([&source.kernel, &source.initrd], "installer", &of);
                 self.read(source.files.values(), "file for the installer", &of);
             }
+            Act::MakeCloudInit(disk) => {
+                self.add(&disk.path, format!("disk for cloud-init{of}: written"));
+                for path in &disk.sources {
+                    self.add(path, format!("for cloud-init{of}: copied"));
+                }
+            }
             Act::EraseDisk { path, mark, .. } => {
                 self.add(path, "erased");
                 self.add(mark, "removed");
@@ -98,6 +104,7 @@ impl Touched {
             | Act::Start { .. }
             | Act::Stop { .. }
             | Act::Undefine { .. }
+            | Act::RemoveCloudInit
             | Act::Forget => {}
         }
     }

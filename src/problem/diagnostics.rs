@@ -17,6 +17,8 @@ pub struct Source {
     pub(crate) folder: String,
     /// The position that its first byte counts as.
     pub(crate) start: usize,
+    /// Whether it may hold secrets that are written out, so that of its text only what is wrong is shown.
+    pub(crate) private: bool,
 }
 
 impl Source {
@@ -25,6 +27,27 @@ impl Source {
         let after = sources.partition_point(|source| source.start <= at);
         let number = after.checked_sub(1)?;
         Some((number, sources.get(number)?))
+    }
+
+    /// The same with a dot for every character of a private text but those of these parts.
+    fn masked(mut self, shown: &[Range<usize>]) -> Self {
+        if !self.private {
+            return self;
+        }
+        let text = String::from_utf8_lossy(&self.bytes);
+        let masked = text.char_indices().map(|(at, c)| {
+            let at = self.start + at;
+            // A dot of as many bytes keeps every place.
+            match c.len_utf8() {
+                _ if c == '\n' || shown.iter().any(|part| part.contains(&at)) => c,
+                1 => '.',
+                2 => '\u{b7}',
+                3 => '\u{2024}',
+                _ => '\u{1d16d}',
+            }
+        });
+        self.bytes = masked.collect::<String>().into_bytes();
+        self
     }
 }
 
@@ -287,11 +310,20 @@ impl Diagnostics {
         let told = self.told.into_inner();
         match read {
             Ok(value) if told.list.is_empty() => Ok(value),
-            _ => Err(Problems {
-                sources,
-                all: !told.is_enough(),
-                list: told.list.into_values().take(LIMIT).collect(),
-            }),
+            _ => {
+                let all = !told.is_enough();
+                let list: Vec<_> = told.list.into_values().take(LIMIT).collect();
+                let labels = list
+                    .iter()
+                    .flat_map(|problem| [&problem.place].into_iter().chain(&problem.others));
+                let shown: Vec<_> = labels.map(|label| label.range.clone()).collect();
+                let sources = sources.into_iter().map(|source| source.masked(&shown));
+                Err(Problems {
+                    sources: sources.collect(),
+                    all,
+                    list,
+                })
+            }
         }
     }
 }

@@ -75,6 +75,21 @@ codes! {
         why: "A fleet file is text in UTF-8. Some editors save UTF-16 or Latin-1.",
         remedy: "Save the file as UTF-8, in the editor or with `iconv -f latin1 -t utf-8`.",
     }
+    /// A file that a fleet file names, and whose text belongs to the fleet, cannot be read.
+    TextFile = "text-file" {
+        why: "The files of `cloud_init` are read with the fleet file. They lie in its folder or below it, and no link leads out of there: whoever may write a fleet file decides which files it names, and they are read as root.",
+        remedy: "Put the file beside the fleet file, at most 256 KiB of text, and name it from there.",
+    }
+    /// User data that does not begin as cloud-init's do.
+    CloudInitHeader = "cloud-init-header" {
+        why: "By its first line cloud-init decides what user data is. Without one that it knows, it does nothing with it, and says so only in the guest's log.",
+        remedy: "Begin the file with `#cloud-config`, `#!/bin/sh`, `#include`, `#cloud-boothook`, `#part-handler`, `#cloud-config-archive`, `## template: jinja`, or as a MIME message.",
+    }
+    /// Metadata for cloud-init to which no instance-id can be added.
+    CloudInitMetadata = "cloud-init-metadata" {
+        why: "cloud-init needs an `instance-id` to tell a new guest from one that it has set up. armfleet adds one as a line of its own, which a map between `{` and `}` does not take.",
+        remedy: "Give it one, or write the map as lines of `key: value`.",
+    }
     /// The file holds a control character.
     ControlCharacter = "control-character" {
         why: "YAML allows no control characters but tab and line breaks. They come from copied terminal output or from a file that is no text.",
@@ -195,7 +210,7 @@ codes! {
         why: "A disk is known by its name, so that entries can change places in the list. Without `name` it is named after its file.",
         remedy: "Give one of them another `name`.",
     }
-    /// Two disks of one VM with the same target or serial number, or more disks than there are targets.
+    /// Two disks of one VM with one target or serial number, or more disks than there are targets.
     DiskPlace = "disk-place" {
         why: "libvirt tells a VM's disks apart by their targets, of which there are 26, and its guest by their serial numbers: with the same one for two, /dev/disk/by-id names whichever came last.",
         remedy: "Give each its own, or leave `target` and `serial` out: then armfleet chooses them.",

@@ -42,10 +42,15 @@ impl Value {
     /// How many values it counts as by itself.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Scalar(text, _) => 1 + text.len() / VALUE_LENGTH,
+            Self::Scalar(text, _) => weight(text),
             _ => 1,
         }
     }
+}
+
+/// How many values a text counts as.
+pub(crate) const fn weight(text: &str) -> usize {
+    1 + text.len() / VALUE_LENGTH
 }
 
 impl Kind {

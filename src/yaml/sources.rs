@@ -20,23 +20,42 @@ pub struct FleetFile<'a> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Sources(pub(crate) Vec<Source>);
+pub(crate) struct Sources {
+    /// The fleet files, and after them the texts that they name.
+    pub(crate) all: Vec<Source>,
+    fleet_files: usize,
+}
 
 impl Sources {
-    pub(crate) fn new(files: &[FleetFile<'_>]) -> Self {
+    /// `texts` are files that fleet files name, and which hold no YAML of theirs.
+    pub(crate) fn new<'a>(
+        files: &[FleetFile<'a>],
+        texts: impl Iterator<Item = FleetFile<'a>>,
+    ) -> Self {
         let mut start = 0;
-        let place = |file: &FleetFile<'_>| {
+        let place = |(number, file): (usize, FleetFile<'_>)| {
             let source = Source {
                 name: file.name.to_owned(),
                 folder: file.folder.to_owned(),
                 bytes: file.bytes.to_owned(),
                 start,
+                private: number >= files.len(),
             };
             // The end of a file is a place of its own.
             start += file.bytes.len() + 1;
             source
         };
-        Self(files.iter().map(place).collect())
+        let all = files.iter().copied().chain(texts).enumerate();
+        Self {
+            all: all.map(place).collect(),
+            fleet_files: files.len(),
+        }
+    }
+
+    /// The text of this number, and the position that its first byte counts as.
+    pub(crate) fn text_file(&self, number: usize) -> Option<(&[u8], usize)> {
+        let source = self.all.get(self.fleet_files + number)?;
+        Some((&source.bytes, source.start))
     }
 
     /// The values of all files that can be read as YAML; fails unless all can.
@@ -51,16 +70,17 @@ impl Sources {
             }
             document::read(&source.bytes, start, found)
         };
-        let nodes: Vec<_> = self.0.iter().map(read).collect();
+        let files = self.all.iter().take(self.fleet_files);
+        let nodes: Vec<_> = files.map(read).collect();
         nodes.into_iter().collect()
     }
 
     pub(crate) fn folder(&self, at: usize) -> &str {
-        Source::at(&self.0, at).map_or("/", |(_, source)| &source.folder)
+        Source::at(&self.all, at).map_or("/", |(_, source)| &source.folder)
     }
 
     pub(crate) fn text(&self, range: &Range<usize>) -> &str {
-        let text = Source::at(&self.0, range.start).and_then(|(_, source)| {
+        let text = Source::at(&self.all, range.start).and_then(|(_, source)| {
             let place = range.start - source.start..range.end - source.start;
             let bytes = source.bytes.get(place)?;
             std::str::from_utf8(bytes).ok()

@@ -210,6 +210,19 @@ fn an_update_survives_everything() {
 }
 
 #[test]
+fn a_disk_for_cloud_init_survives_everything() {
+    let fleet = format!("{FLEET}    cloud_init: {{ user_data: user-data }}\n");
+    Disturbance::new(40, settled_host(), &fleet).survives_everything();
+    let host = settled_host();
+    apply(&host, &fleet, &Policy::default()).assert_converged();
+    let disturbance = Disturbance {
+        gone: &["/var/lib/armfleet/vms/armhf-vm/cloud-init"],
+        ..Disturbance::new(20, host, FLEET)
+    };
+    disturbance.survives_everything();
+}
+
+#[test]
 fn a_stop_survives_everything() {
     let host = settled_host();
     host.deafen_guest(VM, 1).unwrap();

@@ -5,6 +5,7 @@
 
 mod boot;
 mod change;
+mod cloud_init;
 mod devices;
 mod extraction;
 mod faults;

@@ -27,7 +27,15 @@ fn with_secrets(rest: &str, secrets: Secrets) -> Spec {
         bytes: fleet.as_bytes(),
     };
     let vars = BTreeMap::new();
-    read_files(&[file], &Given { vars, secrets }).unwrap()
+    read_files(
+        &[file],
+        &Given {
+            vars,
+            secrets,
+            ..Given::default()
+        },
+    )
+    .unwrap()
 }
 
 fn texts(values: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -206,7 +206,15 @@ fn a_secret_of_the_environment_is_in_neither_journal_nor_history() {
             bytes: fleet.as_bytes(),
         };
         let vars = BTreeMap::new();
-        armfleet::fleet::read_files(&[file], &Given { vars, secrets }).unwrap()
+        armfleet::fleet::read_files(
+            &[file],
+            &Given {
+                vars,
+                secrets,
+                ..Given::default()
+            },
+        )
+        .unwrap()
     };
     let host = settled_host();
     // The last one names the variable no more, and the environment has another value.

@@ -301,3 +301,57 @@ fn keys_of_a_disk_come_and_go_and_what_others_wrote_stays() {
         "{text}"
     );
 }
+
+/// The disk for cloud-init is found by its label, so that it takes no name that another one had or may get.
+#[test]
+fn the_disk_for_cloud_init_is_the_last_whatever_comes() {
+    const FIRST: &str = "/var/lib/armfleet/vms/armhf-vm/cloud-init/1.img";
+    let more = "cloud_init: { user_data: u }";
+    let vm = with_disks(&["a.img", "b.img"], more);
+    let domain = domain_with(&vm);
+    let last = format!("vda {FIRST}");
+    let expected = ["vdz /srv/a.img", "vdy /srv/b.img", &last];
+    assert_eq!(disks(&domain.0), expected);
+    // One more behind them, though the root is named by its place.
+    let (comparison, grown) = becomes(&with_disks(&["a.img", "b.img", "c.img"], more), &domain);
+    assert_eq!((renamed(&comparison), comparison.held), (vec![], None));
+    let expected = ["vdz /srv/a.img", "vdy /srv/b.img", "vdx /srv/c.img", &last];
+    assert_eq!(disks(&grown.0), expected);
+    // It goes and comes without renaming anybody.
+    let (comparison, without) = becomes(&with_disks(&["a.img", "b.img"], ""), &domain);
+    assert_eq!((renamed(&comparison), comparison.held), (vec![], None));
+    assert_eq!(disks(&without.0), ["vdz /srv/a.img", "vdy /srv/b.img"]);
+    let (_, again) = becomes(&vm, &without);
+    assert_eq!(disks(&again.0), disks(&domain.0));
+    // On PCI a guest counts the other way; a target that the file gives is the disk's.
+    let pci = with_disks(
+        &["a.img", "{ path: /srv/b.img, target: vdz }"],
+        &format!("transport: pci, {more}"),
+    );
+    let expected = ["vdz /srv/b.img", &format!("vdy {FIRST}"), "vda /srv/a.img"];
+    assert_eq!(disks(&domain_with(&pci).0), expected);
+    // No key of a fleet file gives it back: its texts are elsewhere.
+    let given = armfleet::domain::read_back(&vm.name, &domain.0).unwrap();
+    assert_eq!(given.keys().filter(|key| key.ends_with(".path")).count(), 2);
+}
+
+/// A disk by hand at the place of the one for cloud-init is left alone, and one of another VM is not taken for it.
+#[test]
+fn a_disk_by_hand_is_not_taken_for_the_one_for_cloud_init() {
+    let vm = with_disks(&["a.img"], "");
+    let (text, applied) = created(&vm);
+    let others = "/var/lib/armfleet/vms/other/cloud-init/1.img";
+    let by_hand = format!(
+        "<disk type='file' device='disk'><source file='{others}'/><target dev='vda' bus='virtio'/><address type='virtio-mmio'/></disk>"
+    );
+    let text = text.replace("</devices>", &format!("{by_hand}</devices>"));
+    let with = with_disks(&["a.img"], "cloud_init: { user_data: u }");
+    let (_, (after, _)) = becomes(&with, &(text, record(&vm, applied)));
+    let expected = [
+        "vdz /srv/a.img".to_owned(),
+        "vdb /var/lib/armfleet/vms/armhf-vm/cloud-init/1.img".to_owned(),
+        format!("vda {others}"),
+    ];
+    assert_eq!(disks(&after), expected);
+    assert!(after.contains(&by_hand));
+}

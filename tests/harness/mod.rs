@@ -6,7 +6,7 @@ pub(crate) mod kernels;
 pub(crate) mod scenario;
 
 use armfleet::engine;
-use armfleet::fleet::{Spec, read_fleet};
+use armfleet::fleet::{FleetFile, Given, Spec, Text, read_files, texts_named};
 use armfleet::host::intercept::{Intercept, Intercepted, Recording};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
@@ -15,9 +15,11 @@ use armfleet::inventory::{RawInventory, RawLibvirt, query};
 use armfleet::paths;
 use armfleet::plan::{Outcome, Plan, Policy};
 use armfleet::report::{Paint, PlanReport, render_plan};
+use armfleet::values::Secrets;
 use case::Case;
 use kernels::whole;
 use scenario::{Bits32, HostFacts};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A fleet of one VM.
@@ -31,8 +33,37 @@ pub(crate) const UUID: &str = "5a0191cc-14b5-8260-9822-11f28f323c82";
 pub(crate) const EMPTY: &str = "fleet: lab\nvms: {}\n";
 
 pub(crate) fn spec(fleet: &str) -> Spec {
-    read_fleet(fleet.as_bytes(), "fleet.yaml", "/fleet")
-        .unwrap_or_else(|problems| panic!("{problems:?}\n{fleet}"))
+    spec_with(fleet, &[], Secrets::default())
+}
+
+/// What the files of `cloud_init` hold that a test says nothing of.
+const USER_DATA: &str = "#cloud-config\nhostname: {name}\n";
+
+/// The same with texts beside the fleet file, by their names, and with secrets.
+pub(crate) fn spec_with(fleet: &str, texts: &[(&str, &str)], secrets: Secrets) -> Spec {
+    let file = FleetFile {
+        name: "fleet.yaml",
+        folder: "/fleet",
+        bytes: fleet.as_bytes(),
+    };
+    let named = texts_named(&[file], &BTreeMap::new()).into_iter();
+    let texts = named.map(|named| {
+        let name = named.path.file_name().to_owned();
+        let known = texts.iter().find(|(known, _)| *known == name);
+        let text = known.map_or(USER_DATA, |(_, text)| *text);
+        let text = Text {
+            name,
+            content: Ok(text.as_bytes().to_vec()),
+            identity: None,
+        };
+        (named.path, text)
+    });
+    let given = Given {
+        vars: BTreeMap::new(),
+        texts: Some(texts.collect()),
+        secrets,
+    };
+    read_files(&[file], &given).unwrap_or_else(|problems| panic!("{problems:?}\n{fleet}"))
 }
 
 const CAPABILITIES: &str = include_str!("../captured/capabilities-9.0.xml");

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod cloud_init;
 mod keys;
 
 use armfleet::fleet::{FleetFile, Given, Spec, Vm, environment, read_files};
@@ -190,6 +191,7 @@ fn placeholders_stand_for_values_of_every_kind() {
     let given = Given {
         vars: texts(&[("state", "stopped"), ("cpus", "3"), ("odd", "{name}")]),
         secrets: Secrets::default(),
+        ..Given::default()
     };
     let text = "
 fleet: '{var.fleet}'
@@ -248,6 +250,7 @@ fn secrets_are_asked_for_and_never_told() {
     let given = |value: &str| Given {
         vars: BTreeMap::new(),
         secrets: Secrets::new(texts(&[("TOKEN", value)])),
+        ..Given::default()
     };
     let spec = read_with(&[("a", text)], &given("hunter2")).unwrap();
     assert_eq!(vm(&spec, "a").boot.cmdline.as_str(), "k={env.TOKEN}");

@@ -1,6 +1,6 @@
 //! Disks.
 
-use super::disk_places::{SeenDisk, places};
+use super::disk_places::{SeenDisk, disk_source, is_for_cloud_init, places};
 use super::transport::{NO_HOTPLUG, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
@@ -135,7 +135,9 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     keys: Keys::List("disks"),
     source_key: "disks: path",
     wanted,
-    is_one: |_, node| matches!(node.attribute("device"), None | Some("disk")),
+    is_one: |_, node| {
+        matches!(node.attribute("device"), None | Some("disk")) && !is_for_cloud_init(node)
+    },
     before: |_| None,
     backing: backing_files,
     is_overlay,
@@ -173,11 +175,7 @@ fn disk<'a>(input: &RowInput<'a>) -> Option<&'a Disk> {
 
 fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     let disks = input.vm.disks.iter();
-    let seen = devices(input.document, &KIND).map(|(target, node)| SeenDisk {
-        target,
-        source: disk_source(node),
-    });
-    let places = places(input, &DISK, &seen.collect::<Vec<_>>());
+    let places = places(input, &DISK, &seen_disks(input));
     let wanted = disks.zip(places).map(|(disk, place)| WantedDevice {
         id: DISK.named(&disk.name),
         key: place.target,
@@ -186,11 +184,13 @@ fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     wanted.collect()
 }
 
-/// What a disk has: a file, or what else a source can be.
-pub(in crate::domain) fn disk_source<'a>(disk: Node<'a, '_>) -> Option<&'a str> {
-    let source = child(disk, "source")?;
-    let known = ["file", "dev", "name", "volume"];
-    known.into_iter().find_map(|name| source.attribute(name))
+/// The disks that the domain has.
+pub(super) fn seen_disks<'a>(input: &'a KindInput<'_, '_>) -> Vec<SeenDisk<'a>> {
+    let seen = devices(input.document, &KIND).map(|(target, node)| SeenDisk {
+        target,
+        source: disk_source(node),
+    });
+    seen.collect()
 }
 
 /// The serial that the file says, or the recorded one, or for a disk that is not in the domain yet its name, cut to what a

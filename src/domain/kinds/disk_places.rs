@@ -7,7 +7,10 @@
 use crate::domain::kind::KindInput;
 use crate::fleet::Disk;
 use crate::mark::KindId;
+use crate::paths;
 use crate::values::Transport;
+use crate::xml::child;
+use roxmltree::Node;
 use std::collections::BTreeSet;
 
 /// Where a disk is.
@@ -21,6 +24,18 @@ pub(super) struct DiskPlace {
 pub(super) struct SeenDisk<'a> {
     pub(super) target: &'a str,
     pub(super) source: Option<&'a str>,
+}
+
+/// What a disk has: a file, or what else a source can be.
+pub(in crate::domain) fn disk_source<'a>(disk: Node<'a, '_>) -> Option<&'a str> {
+    let source = child(disk, "source")?;
+    let known = ["file", "dev", "name", "volume"];
+    known.into_iter().find_map(|name| source.attribute(name))
+}
+
+/// Whether a disk is one that armfleet made for cloud-init.
+pub(super) fn is_for_cloud_init(disk: Node<'_, '_>) -> bool {
+    disk_source(disk).is_some_and(|path| paths::cloud_init_disk_of(path).is_some())
 }
 
 /// The place of each disk of the list.
@@ -127,11 +142,24 @@ fn fits(rank: Option<i64>, (before, after): (Option<i64>, Option<i64>)) -> bool 
     })
 }
 
-/// The first target after all that are taken, so that the guest counts it last; if there is none, the first free one.
-fn free(taken: &BTreeSet<String>, transport: Transport) -> Option<String> {
+/// The target that the guest counts last, of those that are not taken.
+pub(super) fn last_free(taken: &BTreeSet<String>, transport: Transport) -> Option<String> {
+    let mut free = in_order(transport);
+    free.retain(|target| !taken.contains(target));
+    free.pop()
+}
+
+/// All targets of one letter, as a guest counts them.
+fn in_order(transport: Transport) -> Vec<String> {
     let letters = 'a'..='z';
     let mut targets: Vec<String> = letters.map(|letter| format!("vd{letter}")).collect();
     targets.sort_by_key(|target| rank(target, transport));
+    targets
+}
+
+/// The first target after all that are taken, so that the guest counts it last; if there is none, the first free one.
+fn free(taken: &BTreeSet<String>, transport: Transport) -> Option<String> {
+    let targets = in_order(transport);
     let last = taken
         .iter()
         .filter_map(|target| rank(target, transport))

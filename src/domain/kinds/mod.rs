@@ -1,6 +1,7 @@
 //! The kinds of device, each in a file of its own.
 
 mod agent;
+mod cloud_init;
 mod disk;
 mod disk_places;
 mod network;
@@ -8,9 +9,10 @@ mod rng;
 mod share;
 mod transport;
 
+pub use cloud_init::CLOUD_INIT;
 pub use disk::{DISK, FORMAT};
-pub(super) use disk::{FILE, TARGET, disk_source};
-pub(super) use disk_places::target_index;
+pub(super) use disk::{FILE, TARGET};
+pub(super) use disk_places::{disk_source, target_index};
 pub(super) use network::{BUS, network_source};
 pub use network::{NETWORK, networks_of};
 pub use share::SHARE;
@@ -23,8 +25,9 @@ use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 5] = [
+pub(super) static KINDS: [&DeviceKind; 6] = [
     &disk::KIND,
+    &cloud_init::KIND,
     &share::KIND,
     &network::KIND,
     &rng::KIND,

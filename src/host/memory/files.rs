@@ -177,6 +177,15 @@ impl Files {
         }
     }
 
+    /// Every file that holds something, with its path.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let nodes = self.nodes.iter();
+        nodes.filter_map(|(path, node)| match &node.content {
+            Content::File { bytes, .. } if !bytes.is_empty() => Some((path.as_str(), &**bytes)),
+            _ => None,
+        })
+    }
+
     pub(super) fn stat(&self, path: &str) -> Option<RawStat> {
         self.find(path).map(|(_, node)| node.stat())
     }

@@ -221,6 +221,16 @@ impl Memory {
         self.world().files.bytes(path).map(<[u8]>::to_vec)
     }
 
+    /// Every file that holds something: its path, and what is in it.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let world = self.world();
+        let files = world.files.all();
+        files
+            .map(|(path, bytes)| (path.to_owned(), bytes.to_vec()))
+            .collect()
+    }
+
     /// Writes a file of root's, mode 0644.
     ///
     /// # Errors

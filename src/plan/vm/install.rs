@@ -71,6 +71,8 @@ pub(super) fn during(vm: &Vm, phase: &Phase) -> Vm {
         vm.autostart = false;
         vm.on_guest_reboot = GuestReboot::Stop;
         vm.restart = Restart::Never;
+        // An installer that meets a second disk asks which one it is to use.
+        vm.cloud_init = None;
     }
     vm
 }

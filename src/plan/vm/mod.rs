@@ -2,6 +2,7 @@
 
 mod boot;
 mod claims;
+mod cloud_init;
 mod console_log;
 mod definitions;
 mod device;
@@ -26,13 +27,16 @@ pub(super) use reached::reached;
 pub(super) use storage::runs_with;
 pub(super) use ways::of_host as ways_of_host;
 
+use self::cloud_init::CloudInitPlan;
 use self::definitions::Definitions;
 use self::install::Installation;
 use self::pending::await_boot;
 use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner};
 use super::formats::refuse_later;
 use super::step::{Act, Base, StepId};
-use crate::domain::{ACCEL, Cause, Comparison, DISK, SHARE, compare, compare_drift, skeleton};
+use crate::domain::{
+    ACCEL, CLOUD_INIT, Cause, Comparison, DISK, SHARE, compare_drift, compare_with, skeleton,
+};
 use crate::fleet::{DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
 use crate::mark::{Applied, BootRecord, Phase, Record, Wanted};
@@ -120,7 +124,9 @@ impl VmPlanner<'_> {
         let uuid = self.uuid(domain);
         let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, &self.vm.name, &uuid);
         let definitions = self.definitions(domain, &skeleton, builder)?;
-        let mut comparison = self.compared(domain, remembered.record, &definitions, builder);
+        let mut cloud_init = self.cloud_init(&definitions, builder)?;
+        let disk = cloud_init.path.as_deref();
+        let mut comparison = self.compared(domain, remembered.record, &definitions, disk, builder);
         self.refuse_moved(domain, &definitions, &mut comparison, builder);
         self.numbering(&comparison, builder);
         let keeps_some = !comparison.moved.is_empty() || comparison.held.is_some();
@@ -132,6 +138,10 @@ impl VmPlanner<'_> {
         let freed = self.own_addresses(domain, &comparison, builder)?;
         let mut needs = self.storage(domain, remembered, installation, &comparison, builder)?;
         needs.extend(freed);
+        if comparison.keeps(&CLOUD_INIT) {
+            cloud_init = CloudInitPlan::default();
+        }
+        needs.extend(self.make_cloud_init(&mut cloud_init, builder));
         let pending = self.pending(domain, remembered.record, &definitions, &comparison);
         if let Some(pending) = &pending {
             await_boot(&mut comparison, pending);
@@ -150,6 +160,7 @@ impl VmPlanner<'_> {
         let reason = remembered.moved.unwrap_or_else(|| reason_of(cause));
         let define = self.define(domain, &uuid, &comparison, reason, &needs, builder);
         needs.extend(builder.because(cause, define));
+        self.remove_cloud_init(&cloud_init, &needs, builder);
         let written = self.record(remembered, &uuid, &comparison, &needs, builder);
         let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
         needs.extend(builder.because(repaired.or(Some(Cause::FileChanged)), written));
@@ -293,13 +304,14 @@ impl VmPlanner<'_> {
         domain: Option<&Domain>,
         record: Option<&Record>,
         definitions: &Definitions<'_>,
+        cloud_init: Option<&str>,
         builder: &mut PlanBuilder,
     ) -> Comparison {
         let (vm, libvirt, stored) = (self.vm, self.input.libvirt, &definitions.stored);
         let comparison = if self.input.policy.drift_only && domain.is_some() {
-            compare_drift(vm, libvirt, record, stored)
+            compare_drift(vm, libvirt, record, stored, cloud_init)
         } else {
-            compare(vm, libvirt, record, stored, domain.is_none())
+            compare_with(vm, libvirt, record, stored, domain.is_none(), cloud_init)
         };
         for why in &comparison.refusals {
             builder.refuse(&self.vm.name, why, "");

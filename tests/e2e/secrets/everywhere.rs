@@ -1,4 +1,5 @@
-//! A fleet with secrets is changed in every way, and the values are looked for byte by byte in all that is said and kept.
+//! A fleet with secrets is changed in every way, and the values are looked for byte by byte in all that is said and kept but
+//! the disk for cloud-init.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -83,11 +84,22 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
 
 fn fleet(cmdline: &str) -> String {
     let cmdline = format!("cmdline: 'console=ttyAMA0 root=/dev/vda1{cmdline}'");
-    let recipe = recipe().replace("cmdline: console=ttyAMA0 root=/dev/vda1", &cmdline);
+    let mut recipe = recipe().replace("cmdline: console=ttyAMA0 root=/dev/vda1", &cmdline);
+    if cmdline.contains("{env.KEY}") {
+        recipe += "    cloud_init: { user_data: user-data }\n";
+    }
     recipe.replace(
         "on_guest_reboot: stop",
         "stop_timeout: 1s\n    state: stopped",
     )
+}
+
+/// A host whose VM has the key in its user data, too.
+fn host_with(fleet: &str) -> TestHost {
+    let host = TestHost::with_fleet(fleet);
+    let user_data = "#cloud-config\npassword: {env.KEY}\n";
+    host.write("/run/test/user-data", user_data);
+    host
 }
 
 /// A host whose commands get the secrets.
@@ -168,6 +180,8 @@ impl Secretive {
             FORMS,
             "--exclude-dir=libvirt",
             "--exclude=armhf-vm.log",
+            // What cloud-init is told is on its disk alone.
+            "--exclude=[1-4].img",
         ];
         let found = self
             .host
@@ -261,8 +275,8 @@ fn every_command_is_looked_at() {
 }
 
 #[test]
-fn secrets_are_nowhere_but_in_the_domain() {
-    let host = TestHost::with_fleet(&fleet(" key={env.KEY}"));
+fn secrets_are_nowhere_but_in_the_domain_and_on_its_disk() {
+    let host = host_with(&fleet(" key={env.KEY}"));
     let watcher = host.watch();
     let mut secretive = Secretive {
         host,
@@ -287,6 +301,10 @@ fn secrets_are_nowhere_but_in_the_domain() {
         let xml = xml.replace('>', "&gt;").replace('"', "&quot;");
         let definition = secretive.host.definition(VM);
         assert!(definition.contains(&xml), "{definition}");
+        let told = format!("password: {key}\n");
+        let disks = "/var/lib/armfleet/vms/armhf-vm/cloud-init";
+        let found = secretive.host.run("grep", &["-raF", &told, disks]);
+        assert_eq!(found.code, Some(0), "{}", found.stderr);
     }
 
     // By hand: another value, other words.
@@ -373,7 +391,7 @@ fn secrets_are_nowhere_but_in_the_domain() {
 /// The job of a pull request has no secrets.
 #[test]
 fn a_plan_needs_no_secrets() {
-    let host = TestHost::with_fleet(&fleet(" key={env.KEY}"));
+    let host = host_with(&fleet(" key={env.KEY}"));
     let mut secretive = Secretive {
         host,
         key: Some(KEYS[0]),
@@ -385,6 +403,8 @@ fn a_plan_needs_no_secrets() {
     let same = secretive.say(&plan);
     assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
     let line = "its cmdline was compared without the value of {env.KEY}";
+    assert!(same.stdout.contains(line), "{}", same.stdout);
+    let line = "its cloud-init files were compared without the value of {env.KEY}";
     assert!(same.stdout.contains(line), "{}", same.stdout);
     let other = fleet(" key={env.KEY}").replace("512MiB", "768MiB");
     secretive.host.write_fleet(&other);
@@ -412,7 +432,7 @@ fn a_plan_needs_no_secrets() {
 /// A version before 0.2 kept what a variable had held before, in history and journal.
 #[test]
 fn the_history_of_an_earlier_version_is_told_without_secrets() {
-    let host = TestHost::with_fleet(&fleet(" key={env.KEY}"));
+    let host = host_with(&fleet(" key={env.KEY}"));
     let mut secretive = Secretive {
         host,
         key: Some(KEYS[0]),
