@@ -77,6 +77,7 @@ fn why_unread(why: &str) -> TextError {
         "outside" => TextError::Outside,
         "not-plain" => TextError::NotPlain,
         "too-large" => TextError::TooLarge,
+        "too-many" => TextError::TooMany,
         why => TextError::Unreadable(why.to_owned()),
     }
 }

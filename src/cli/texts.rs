@@ -2,7 +2,7 @@
 
 use crate::files::{BesideError, read_beside};
 use crate::fleet::{
-    FleetFile, NamedText, TEXT_LIMIT, Text, TextError, Texts, environment, texts_named,
+    FleetFile, NamedText, TEXT_LIMIT, TEXTS_LIMIT, Text, TextError, Texts, environment, texts_named,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -10,10 +10,18 @@ use std::path::Path;
 
 /// Reads them, each once. Those that cannot be read say why.
 pub(super) fn read(files: &[FleetFile<'_>], vars: &BTreeMap<String, String>) -> Texts {
+    let mut left = TEXTS_LIMIT;
     let named = texts_named(files, vars).into_iter();
-    named
-        .map(|named| (named.path.clone(), text(&named, files)))
-        .collect()
+    let texts = named.map(|named| {
+        let mut text = text(&named, files);
+        let length = text.content.as_ref().map_or(0, Vec::len);
+        match left.checked_sub(length) {
+            Some(after) => left = after,
+            None => text.content = Err(TextError::TooMany),
+        }
+        (named.path, text)
+    });
+    texts.collect()
 }
 
 /// The names of the environment variables that fleet files and their texts ask for.

@@ -13,6 +13,7 @@ use crate::problem::{Checked, Diagnostics};
 use crate::values::{FleetName, HostPath, Secrets, VmName};
 use crate::yaml::{Node, Sources};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The map that the language begins with.
 pub(crate) static FILE: &Map = keys! {
@@ -63,7 +64,7 @@ pub struct Spec {
     /// The VMs, by name. All are on the host `local`. Where their command lines have secrets, `{env.NAME}` stands for each.
     pub vms: BTreeMap<VmName, Vm>,
     /// What cloud-init is told in VMs with `cloud_init`, where the texts were given: templates, as command lines are.
-    pub cloud_init: BTreeMap<VmName, NoCloud>,
+    pub cloud_init: BTreeMap<VmName, Arc<NoCloud>>,
     /// Folders of the host that are taken as they are, with all below them, whoever may write there.
     pub trusted: BTreeSet<HostPath>,
     /// The secrets that are in it, which nothing else of it holds.
@@ -139,7 +140,11 @@ pub(super) fn spec(
         let layered = layered?;
         let mut vm = Vm::finish(layered.vm)?;
         name_secrets(&mut vm, &given.secrets);
-        told.extend(layered.texts?.map(|texts| (vm.name.clone(), texts)));
+        told.extend(
+            layered
+                .texts?
+                .map(|texts| (vm.name.clone(), Arc::new(texts))),
+        );
         Ok((vm.name.clone(), vm))
     });
     Ok(Spec {

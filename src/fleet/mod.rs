@@ -31,7 +31,7 @@ pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use network::{Network, NetworkModel, NetworkSource};
 pub use read::{environment, read_files, read_fleet, texts_named};
-pub use texts::{NamedText, TEXT_LIMIT, Text, TextError, Texts};
+pub use texts::{NamedText, TEXT_LIMIT, TEXTS_LIMIT, Text, TextError, Texts};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 
 /// Explanations of keys and problems.

@@ -12,6 +12,9 @@ use std::ops::Range;
 /// The most bytes of such a file, and of its text once placeholders are replaced.
 pub const TEXT_LIMIT: usize = 256 << 10;
 
+/// The most bytes of all such files of a fleet.
+pub const TEXTS_LIMIT: usize = 32 << 20;
+
 /// A file that fleet files name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamedText {
@@ -46,6 +49,8 @@ pub enum TextError {
     NotPlain,
     /// It has more than [`TEXT_LIMIT`] bytes.
     TooLarge,
+    /// With it, all have more than [`TEXTS_LIMIT`] bytes.
+    TooMany,
     /// It cannot be opened or read; why.
     Unreadable(String),
 }
@@ -183,6 +188,10 @@ fn unreadable(path: &Spanned<HostPath>, folder: &str, why: &TextError) -> Proble
         TextError::TooLarge => (
             format!("{file} has more than {TEXT_LIMIT} bytes"),
             "let cloud-init fetch what is large, with `#include` or `runcmd`".to_owned(),
+        ),
+        TextError::TooMany => (
+            format!("with {file}, the files of cloud_init have more than {TEXTS_LIMIT} bytes"),
+            "let VMs share them, with {name} where they differ, or divide the fleet".to_owned(),
         ),
         TextError::Unreadable(why) => (
             format!("{file} cannot be read: {why}"),

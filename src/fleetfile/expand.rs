@@ -7,13 +7,15 @@ use super::secrets::DeclaredSecrets;
 use super::suggest::nearest;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{SHORTEST, Secrets};
-use crate::yaml::{Kind, Node, Value, at, weight};
+use crate::yaml::{Kind, Node, Value, at};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The keys whose texts may hold secrets. All others are shown in plans, files' names and messages, in parts, too.
 const SECRET_KEYS: [&str; 1] = ["cmdline"];
+/// So many bytes of a file that a VM names count as a value.
+const FILE_VALUE: usize = 512;
 /// The most values of all VMs together, each VM's with those of its profile. A long text counts as several.
 const VALUE_LIMIT: usize = 600_000;
 
@@ -132,7 +134,8 @@ impl<'a> Placeholders<'a> {
         }
         let text = words.reads_back(text, node)?;
         let template = self.secrets.template_of(&text);
-        self.room.take(weight(&template), node, found)?;
+        self.room
+            .take(1 + template.len() / FILE_VALUE, node, found)?;
         Ok(template)
     }
 

@@ -10,6 +10,7 @@ use crate::values::{
 use crate::xml::{self, Part};
 use roxmltree::Node;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How a fleet's and a host's command lines are shown. It holds secrets, and shows none of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Redaction {
     secrets: Secrets,
     key: Option<HostKey>,
     vms: BTreeMap<String, Cmdlines>,
-    cloud_init: BTreeMap<VmName, NoCloud>,
+    cloud_init: BTreeMap<VmName, Arc<NoCloud>>,
     /// The VM of each domain that has a record.
     uuids: BTreeMap<String, String>,
     /// Whether any of them has or had a secret; most fleets have none, and no definition is looked at for one.

@@ -7,7 +7,7 @@ mod sources;
 mod syntax;
 mod unite;
 
-pub(crate) use node::{Kind, Node, Value, at, describe, mend, suggest, weight};
+pub(crate) use node::{Kind, Node, Value, at, describe, mend, suggest};
 pub use sources::FleetFile;
 pub(crate) use sources::Sources;
 pub(crate) use unite::unite;

@@ -42,15 +42,10 @@ impl Value {
     /// How many values it counts as by itself.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Scalar(text, _) => weight(text),
+            Self::Scalar(text, _) => 1 + text.len() / VALUE_LENGTH,
             _ => 1,
         }
     }
-}
-
-/// How many values a text counts as.
-pub(crate) const fn weight(text: &str) -> usize {
-    1 + text.len() / VALUE_LENGTH
 }
 
 impl Kind {
