@@ -20,7 +20,6 @@ use harness::applied::see;
 use harness::case::Case;
 use harness::{plan, spec, text};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 #[test]
 fn every_case_is_planned_as_it_says() {
@@ -80,12 +79,7 @@ fn status_says_what_a_host_does_with_guests_of_32_bits() {
         let case = Case::new(case);
         let (host, spec) = (case.host(), spec(&case.fleet));
         let vms: Vec<_> = spec.vms.values().collect();
-        let report = StatusReport::new(
-            &vms,
-            &case.plan(&host),
-            &see(&spec, &host),
-            &BTreeMap::new(),
-        );
+        let report = StatusReport::new(&vms, &case.plan(&host), &see(&spec, &host));
         let status = render_status(&report, Paint::Plain);
         let told = status
             .lines()

@@ -7,15 +7,15 @@
 mod harness;
 
 use armfleet::host::memory::Memory;
+use armfleet::inventory::AddressSource;
 use armfleet::mark::{Action, Beginning, CalledFrom, Entry, Event, Kept, StepTrace, read_entry};
 use armfleet::plan::{About, Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
-    ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint, PlanReport,
-    StatusReport, render_dot, render_history, render_json, render_markdown, render_mermaid,
-    render_plan, render_vm, schemas,
+    AddressStatus, ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint,
+    PlanReport, StatusReport, render_dot, render_history, render_json, render_markdown,
+    render_mermaid, render_plan, render_vm, schemas,
 };
 use harness::applied::{applied, edit_domain, empty_host, plan_on, see, spec, vm};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A host with three VMs, and the file edited since: one grows, one is new, one left, one drifted.
@@ -113,10 +113,21 @@ fn every_format_of_the_example_is_as_recorded() {
         &render_json(&ApplyReport::new(&plan, None)).unwrap(),
     );
     let vms: Vec<_> = spec.vms.values().collect();
-    let told = ["192.0.2.5", "2001:db8::5"].map(str::to_owned).to_vec();
-    let addresses = BTreeMap::from([("obs-01".to_owned(), told)]);
-    let status = StatusReport::new(&vms, &plan, &see(&spec, &host), &addresses);
-    golden("status.json", &render_json(&status).unwrap());
+    let mut status = StatusReport::new(&vms, &plan, &see(&spec, &host));
+    status.vms[1].addresses = [
+        ("192.0.2.5", Some("farm"), AddressSource::Lease),
+        ("2001:db8::5", None, AddressSource::Agent),
+    ]
+    .map(|(address, network, source)| AddressStatus {
+        address: address.to_owned(),
+        network: network.map(str::to_owned),
+        mac: "52:fe:00:00:00:01".to_owned(),
+        source,
+    })
+    .into();
+    let status = render_json(&status).unwrap();
+    golden("status.json", &status);
+    valid("status.schema.json", &status);
 }
 
 #[test]
@@ -190,7 +201,7 @@ fn real_reports_are_valid() {
         &render_json(&ApplyReport::new(&plan, None)).unwrap(),
     );
     let vms: Vec<_> = spec.vms.values().collect();
-    let status = StatusReport::new(&vms, &plan, &see(&spec, &host), &BTreeMap::new());
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
     valid("status.schema.json", &render_json(&status).unwrap());
     plan.steps.clear();
     valid(
@@ -228,7 +239,7 @@ fn a_vm_that_is_called_as_a_part_of_the_host_is_not_told_of_that_part() {
         });
     }
     let vms: Vec<_> = spec.vms.values().collect();
-    let status = StatusReport::new(&vms, &plan, &see(&spec, &host), &BTreeMap::new());
+    let status = StatusReport::new(&vms, &plan, &see(&spec, &host));
     assert!(status.vms[0].notices.is_empty(), "{status:#?}");
 }
 

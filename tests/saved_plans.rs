@@ -160,6 +160,34 @@ fn a_deleted_share_makes_it_stale() {
 }
 
 #[test]
+fn a_network_that_was_stopped_and_a_bridge_that_went_make_it_stale() {
+    let host = empty_host();
+    host.put_network("farm", true, true);
+    host.put_network_device("br0", true);
+    host.put_network_device("vnet0", false);
+    let yaml = yaml(&[vm(
+        "a",
+        "1GiB",
+        ", networks: [{ network: farm }, { bridge: br0 }]",
+    )]);
+    let saved = save(&yaml, &host);
+    // What libvirt makes for domains comes and goes.
+    host.put_network_device("vnet1", false);
+    assert!(again(&saved, &host).1.is_none());
+    host.put_network("farm", false, true);
+    host.put_network_device("br0", false);
+    let stale = stale(&saved, &host);
+    assert!(stale.gone.contains(&"domain/a".to_owned()), "{stale:?}");
+    assert_eq!(
+        moved(&stale),
+        [
+            "network device br0: it bridge -> device",
+            "network farm: state active -> not active"
+        ]
+    );
+}
+
+#[test]
 fn a_vm_that_was_started_or_stopped_makes_it_stale() {
     let (yaml, host) = example();
     host.destroy("a").unwrap();

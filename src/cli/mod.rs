@@ -1,6 +1,5 @@
 //! The command line: what each command takes, and how it is put together. Only this module prints.
 
-mod addresses;
 mod apply;
 mod arguments;
 mod boot;

@@ -1,14 +1,14 @@
 //! `armfleet status`
 
-use super::addresses::addresses;
 use super::arguments::{FleetOptions, Format};
 use super::exit::Exit;
 use super::local::reads;
 use super::plan::failed;
 use super::{fleet, terminal};
-use crate::engine::observe_and_plan;
+use crate::engine::observe_more_and_plan;
 use crate::fleet::Vm;
 use crate::host::Observer;
+use crate::inventory::{Query, query};
 use crate::plan::Policy;
 use crate::report::{StatusReport, render_status};
 
@@ -37,9 +37,13 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
             .collect::<Result<_, _>>()?
     };
     let host = Observer(reads()?);
-    let (plan, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;
-    let addresses = addresses(&host.0, &vms, &inventory);
-    let report = StatusReport::new(&vms, &plan, &inventory, &addresses);
+    let query = Query {
+        addresses: vms.iter().map(|vm| vm.name.to_string()).collect(),
+        ..query(&spec)
+    };
+    let policy = Policy::default();
+    let (plan, inventory) = observe_more_and_plan(&host, &query, &spec, &policy).map_err(failed)?;
+    let report = StatusReport::new(&vms, &plan, &inventory);
     match arguments.format {
         Format::Json => terminal::json(&report)?,
         Format::Text => {

@@ -10,7 +10,7 @@ pub use run::{Ran, run};
 
 use crate::fleet::Spec;
 use crate::host::{Host, HostError, Inspect};
-use crate::inventory::{Inventory, query};
+use crate::inventory::{Inventory, Query, query};
 use crate::mark::Event;
 use crate::plan::{Outcome, Plan, Policy, plan};
 
@@ -23,7 +23,20 @@ pub fn observe_and_plan(
     spec: &Spec,
     policy: &Policy,
 ) -> Result<(Plan, Inventory), HostError> {
-    let inventory = Inventory::read(host.observe(&query(spec))?, spec);
+    observe_more_and_plan(host, &query(spec), spec, policy)
+}
+
+/// The same with a query that asks for more than planning needs.
+///
+/// # Errors
+/// When the host cannot be looked at at all.
+pub fn observe_more_and_plan(
+    host: &dyn Inspect,
+    query: &Query,
+    spec: &Spec,
+    policy: &Policy,
+) -> Result<(Plan, Inventory), HostError> {
+    let inventory = Inventory::read(host.observe(query)?, spec);
     host.redact(&inventory.redaction);
     Ok((plan(spec, &inventory, policy), inventory))
 }

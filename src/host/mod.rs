@@ -3,6 +3,7 @@
 //! The real host and the in-memory one perform the same steps ([`Executor`]) over the same primitive calls
 //! ([`primitives`]); the wrapper [`intercept`] records calls or lets one fail.
 
+mod addresses;
 mod cloud_init;
 mod executor;
 mod failure;

@@ -1,5 +1,6 @@
 //! Looking: the query's paths, libvirt and its domains, one reading call after another.
 
+use super::addresses::see_addresses;
 use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
 use crate::domain::unguarded_paths;
@@ -33,6 +34,7 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         true => (fact(reads.networks()), fact(reads.links())),
         false => (Fact::NotObserved, Fact::NotObserved),
     };
+    let addresses = see_addresses(reads, &domains, &query.addresses);
     let mut paths = BTreeMap::new();
     let (inside, others) = query
         .paths
@@ -88,6 +90,7 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
         domains,
         networks,
         links,
+        addresses,
         paths,
         claims,
         binds,

@@ -4,8 +4,8 @@
 //! fail each are one function over the calls as values, [`Read`] and [`Change`].
 
 use crate::inventory::{
-    Binds, Fact, FileSystems, Look, RawDomain, RawFile, RawLibvirt, RawLink, RawNetwork, RawStat,
-    RunState,
+    AddressSource, Binds, Fact, FileSystems, Look, RawAddress, RawDomain, RawFile, RawLibvirt,
+    RawLink, RawNetwork, RawStat, RunState,
 };
 use crate::mark::Moment;
 use crate::trust::{End, Rules};
@@ -196,6 +196,11 @@ calls! {
     /// # Errors
     /// When they cannot be listed.
     reads Links: fn links() -> Result<Vec<RawLink>, CallError>, on "";
+    /// The addresses of a domain's guest, as one of those who may know them tells. A guest's agent is waited for.
+    ///
+    /// # Errors
+    /// When the domain does not run, or nobody answers.
+    reads Addresses: fn addresses(uuid: &'a str, source: AddressSource) -> Result<Vec<RawAddress>, CallError>, on uuid;
     /// The folders at which a part of a file system is mounted that is found elsewhere, too, each with where.
     ///
     /// # Errors
@@ -394,6 +399,7 @@ answers! {
         Domain(RawDomain),
         Networks(Vec<RawNetwork>),
         Links(Vec<RawLink>),
+        Addresses(Vec<RawAddress>),
         State(RunState),
         File(Fact<RawFile>),
         Copied(Copied),

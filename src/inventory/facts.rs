@@ -68,6 +68,7 @@ impl Inventory {
             }
         }));
         let mut facts = Facts::from([("libvirt".to_owned(), libvirt)]);
+        facts.extend(self.network_facts());
         let paths = self.paths.iter();
         facts.extend(paths.map(|(path, fact)| (path.clone(), seen(fact.as_ref().map(file)))));
         match &self.domains {
@@ -81,6 +82,36 @@ impl Inventory {
             }
         }
         facts
+    }
+}
+
+/// How the network devices that libvirt makes for domains begin (`virNetDevGenNameType`): each start makes others.
+const MADE_FOR_DOMAINS: [&str; 3] = ["vnet", "macvtap", "macvlan"];
+
+impl Inventory {
+    /// What interfaces may be on.
+    fn network_facts(&self) -> Facts {
+        let networks = self.networks.present().into_iter().flatten();
+        let networks = networks.map(|network| {
+            let state = if network.active {
+                "active"
+            } else {
+                "not active"
+            };
+            let fact = SeenFact::of("defined").value("state", state);
+            (format!("network {}", network.name), fact)
+        });
+        let links = self.links.present().into_iter().flatten();
+        let links = links.filter(|link| {
+            !MADE_FOR_DOMAINS
+                .iter()
+                .any(|made| link.name.starts_with(made))
+        });
+        let links = links.map(|link| {
+            let kind = if link.bridge { "bridge" } else { "device" };
+            (format!("network device {}", link.name), SeenFact::of(kind))
+        });
+        networks.chain(links).collect()
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`Inventory`] is [`RawInventory`] read: every fact is present, absent, not observed, or unreadable with the reason. It
 //! keeps fields, digests and raw text, and no trees.
 
+mod address;
+mod addresses;
 mod bits32;
 mod claims;
 mod device;
@@ -17,6 +19,9 @@ mod raw;
 mod redaction;
 mod way;
 
+pub use address::{AGENT_PORT, AddressSource, RawAddress};
+pub(crate) use addresses::read_addresses;
+pub use addresses::{AddressSources, GuestAddress};
 pub use bits32::Kvm;
 pub use claims::claims;
 pub use device::{DeviceUse, RawDevice};
@@ -63,6 +68,7 @@ pub struct Inventory {
     at: u64,
     networks: Fact<Vec<RawNetwork>>,
     links: Fact<Vec<RawLink>>,
+    addresses: BTreeMap<String, Fact<Vec<GuestAddress>>>,
     paths: BTreeMap<String, Fact<RawFile>>,
     claims: BTreeMap<String, Fact<RawFile>>,
     file_systems: FileSystems,
@@ -110,9 +116,6 @@ impl SeenRecord {
     }
 }
 
-/// The port that qemu-ga opens, and by which libvirt knows an agent's channel.
-pub const AGENT_PORT: &str = "org.qemu.guest_agent.0";
-
 /// Whose a domain is, seen from one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ownership {
@@ -143,6 +146,7 @@ impl Inventory {
         let key = raw.paths.remove(paths::KEY);
         let key = key.as_ref().and_then(|fact| key_in(fact.present()?));
         let good = records.values().filter_map(|fact| fact.present()?.good());
+        let addresses = read_addresses(&raw.domains, raw.addresses);
         let mut redaction = Redaction::new(spec, good, key);
         let domains = raw.domains.map(|domains| {
             let domains = domains.into_iter();
@@ -161,6 +165,7 @@ impl Inventory {
             domains,
             networks: raw.networks,
             links: raw.links,
+            addresses,
             paths: raw.paths,
             claims: raw.claims,
             file_systems: raw.file_systems,
@@ -179,6 +184,14 @@ impl Inventory {
     #[must_use]
     pub fn links(&self) -> &Fact<Vec<RawLink>> {
         &self.links
+    }
+
+    /// The addresses of a VM's guest, if somebody was asked.
+    #[must_use]
+    pub fn addresses(&self, vm: &VmName) -> &Fact<Vec<GuestAddress>> {
+        self.addresses
+            .get(vm.as_str())
+            .unwrap_or(&Fact::NotObserved)
     }
 
     /// What is known about a path.
@@ -291,25 +304,6 @@ impl Domain {
             claims,
             raw,
         }
-    }
-
-    /// Whether its process has a guest agent that has opened its channel.
-    #[must_use]
-    pub fn has_agent(&self) -> bool {
-        let document = self
-            .raw
-            .live
-            .present()
-            .and_then(|live| xml::parse(live).ok());
-        document.is_some_and(|document| {
-            let mut targets = document
-                .descendants()
-                .filter(|node| node.has_tag_name("target"));
-            targets.any(|target| {
-                let is_agents = target.attribute("name") == Some(AGENT_PORT);
-                is_agents && target.attribute("state") == Some("connected")
-            })
-        })
     }
 
     /// Whose it is. A mark counts only with the domain's own UUID: clones carry copied marks.

@@ -3,6 +3,7 @@
 //! [`RawInventory`] can be written and read: it is a snapshot's file, and what a remote host answers. It
 //! may be incomplete, and says so fact by fact.
 
+use super::address::RawAddress;
 use super::device::RawDevice;
 use crate::boot::{
     BootFileName, Entry, Identity, LINK_TEXT_LIMIT, Listing, ShareContents, Timestamp, Unusual,
@@ -26,6 +27,9 @@ pub struct Query {
     /// Whether the networks of libvirt and the network devices of the host are looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub networks: bool,
+    /// The VMs whose guests' addresses are asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<String>,
     /// Folders that are taken as they are, whoever may write there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub trusted: BTreeSet<String>,
@@ -160,6 +164,9 @@ pub struct RawInventory {
     /// The host's network devices, sorted by name.
     #[serde(default, skip_serializing_if = "Fact::is_not_observed")]
     pub links: Fact<Vec<RawLink>>,
+    /// What was told of the addresses of guests, by VM.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, Fact<Vec<RawAddress>>>,
     /// The paths of the query, and what they led to.
     pub paths: BTreeMap<String, Fact<RawFile>>,
     /// What domains use, and the folders on the way there, where the query does not name it. No more than `lstat` and the

@@ -36,6 +36,8 @@ pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;
 pub use show::{VmReport, render_vm};
 pub use stale::render_staleness;
-pub use status::{StatusReport, VmStatus, WatcherState, WatcherStatus, render_status};
+pub use status::{
+    AddressStatus, StatusReport, VmStatus, WatcherState, WatcherStatus, render_status,
+};
 pub use style::{Paint, Tone};
 pub use text::{render_diffs, render_plan};

@@ -2,12 +2,12 @@
 
 use super::style::{Paint, Tone, printable};
 use crate::domain::Cause;
+use crate::domain::NETWORK;
 use crate::fleet::{GuestReboot, Vm};
-use crate::inventory::{Fact, Inventory};
+use crate::inventory::{AddressSource, Fact, GuestAddress, Inventory};
 use crate::plan::{Plan, kernels};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const FORMAT: &str = "armfleet-status/1";
@@ -92,8 +92,11 @@ pub struct VmStatus {
     pub name: String,
     /// What its domain does, in a few words (`running`, `off`, `paused`); `not created` or `not seen`.
     pub state: String,
-    /// The addresses at which its guest is reached, as libvirt's DHCP server or its agent tells; none where neither does.
-    pub addresses: Vec<String>,
+    /// The addresses at which its guest is reached, in the order of its networks, as libvirt's DHCP servers or its agent
+    /// tell; none where neither does.
+    pub addresses: Vec<AddressStatus>,
+    /// Why nobody could tell them; null where somebody did, or nobody was there to be asked.
+    pub addresses_not_seen: Option<String>,
     /// The kernel that its last start was given, which it runs while it runs; null if none is known.
     pub kernel: Option<String>,
     /// The kernel that its next start will be given, if it is another one.
@@ -112,26 +115,30 @@ pub struct VmStatus {
     pub notices: Vec<String>,
 }
 
+/// An address of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AddressStatus {
+    /// The address, IPv4 or IPv6.
+    pub address: String,
+    /// The network of the fleet file whose interface has it; null where that is none of the last apply's.
+    pub network: Option<String>,
+    /// That interface's MAC address.
+    pub mac: String,
+    /// Who says so. What an agent tells is the guest's word.
+    pub source: AddressSource,
+}
+
 impl StatusReport {
-    /// The state of these VMs, as a plan and what it was made on tell it, with their guests' addresses by name.
+    /// The state of these VMs, as a plan and what it was made on tell it.
     #[must_use]
-    pub fn new(
-        vms: &[&Vm],
-        plan: &Plan,
-        inventory: &Inventory,
-        addresses: &BTreeMap<String, Vec<String>>,
-    ) -> Self {
-        let of = |vm: &Vm| addresses.get(vm.name.as_str()).cloned();
+    pub fn new(vms: &[&Vm], plan: &Plan, inventory: &Inventory) -> Self {
         Self {
             format: FORMAT,
             fleet: plan.fleet.to_string(),
             host: plan.host.clone(),
             vms: vms
                 .iter()
-                .map(|vm| VmStatus {
-                    addresses: of(vm).unwrap_or_default(),
-                    ..VmStatus::new(vm, plan, inventory)
-                })
+                .map(|vm| VmStatus::new(vm, plan, inventory))
                 .collect(),
             bits32: bits32(vms, inventory),
             watcher: WatcherStatus::new(vms, inventory),
@@ -155,7 +162,11 @@ impl VmStatus {
         Self {
             name: vm.name.to_string(),
             state: state(vm, inventory),
-            addresses: Vec::new(),
+            addresses: addresses(vm, inventory),
+            addresses_not_seen: match inventory.addresses(&vm.name) {
+                Fact::Unreadable(why) => Some(why.clone()),
+                Fact::Present(_) | Fact::Absent | Fact::NotObserved => None,
+            },
             kernel: kernels.staged,
             next_kernel: kernels.offered,
             steps: steps().count(),
@@ -195,7 +206,9 @@ impl VmStatus {
     fn remarks(&self, text: &mut String, paint: Paint) {
         if !self.addresses.is_empty() {
             let sign = paint.tone(Tone::Quiet, "@");
-            let _ = writeln!(text, "  {sign} {}", printable(&self.addresses.join(", ")));
+            let addresses = self.addresses.iter().map(|known| known.address.as_str());
+            let addresses = addresses.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(text, "  {sign} {}", printable(&addresses));
         }
         if self.steps > 0 {
             let sign = paint.tone(Tone::Attention, "~");
@@ -209,9 +222,14 @@ impl VmStatus {
             };
             let _ = writeln!(text, "  {sign} {differs}; see armfleet plan");
         }
+        let why = self.addresses_not_seen.iter();
+        let not_seen: Vec<_> = why
+            .map(|why| format!("its addresses are not known: {why}"))
+            .collect();
         let remarks = [
             (Tone::Bad, "!", &self.refusals),
             (Tone::Bad, "?", &self.unknowns),
+            (Tone::Quiet, "i", &not_seen),
             (Tone::Quiet, "i", &self.notices),
         ];
         for (tone, sign, remarks) in remarks {
@@ -220,6 +238,44 @@ impl VmStatus {
             }
         }
     }
+}
+
+/// In the order of the VM's networks; what is of none of them comes last.
+fn addresses(vm: &Vm, inventory: &Inventory) -> Vec<AddressStatus> {
+    let record = inventory.record(&vm.name);
+    let applied = record.present().and_then(|seen| seen.good());
+    let devices = applied.iter().flat_map(|record| &record.applied.devices);
+    let named = |mac: &str| {
+        let mut networks = devices.clone().filter(|(id, _)| id.kind == NETWORK);
+        let (id, _) = networks.find(|(_, device)| device.key == mac)?;
+        Some(id.name.clone())
+    };
+    let place = |known: &AddressStatus| {
+        let mut networks = vm.networks.iter();
+        let place =
+            networks.position(|network| Some(network.name.as_str()) == known.network.as_deref());
+        place.unwrap_or(usize::MAX)
+    };
+    let told = inventory
+        .addresses(&vm.name)
+        .present()
+        .into_iter()
+        .flatten();
+    let told = told.map(
+        |GuestAddress {
+             address,
+             mac,
+             source,
+         }| AddressStatus {
+            address: address.to_string(),
+            network: named(mac),
+            mac: mac.clone(),
+            source: *source,
+        },
+    );
+    let mut addresses: Vec<_> = told.collect();
+    addresses.sort_by_key(place);
+    addresses
 }
 
 fn bits32(vms: &[&Vm], inventory: &Inventory) -> Option<String> {

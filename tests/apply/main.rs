@@ -3,6 +3,7 @@
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod addresses;
 mod boot;
 mod change;
 mod cloud_init;

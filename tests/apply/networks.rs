@@ -440,4 +440,10 @@ fn a_vlan_comes_changes_and_goes() {
     let (changed, host) = apply(&host, &with(""));
     assert_eq!(changed, "");
     assert!(definition(&host).contains("<tag id='9'/>"));
+    // One VLAN of several is not that alone.
+    edit_domain(&host, "a", "<tag id='9'/>", "<tag id='9'/><tag id='10'/>");
+    let refused = changes(&plan_on(&with(", vlan: 7"), &host));
+    assert!(refused.contains("it is in several VLANs"), "{refused}");
+    let (changed, _) = apply(&host, &with(""));
+    assert_eq!(changed, "");
 }

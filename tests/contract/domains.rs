@@ -1,7 +1,7 @@
 //! What libvirt does with domains.
 
 use armfleet::host::primitives::{CallError, CallErrorKind, Primitives};
-use armfleet::inventory::{Fact, RawDomain, RunState};
+use armfleet::inventory::{AddressSource, Fact, RawDomain, RunState};
 use std::time::Duration;
 
 const RUNNING: u32 = 1;
@@ -317,6 +317,10 @@ fn redefined_while_running(vm: &Vm<'_>) {
 
 fn off(vm: &Vm<'_>) {
     vm.define(&vm.xml(65536, ""));
+    for source in [AddressSource::Lease, AddressSource::Agent] {
+        let told = vm.host().addresses(&vm.uuid(), source);
+        assert_eq!(kind(told), CallErrorKind::Other);
+    }
     assert_eq!(
         kind(vm.host().shutdown(&vm.uuid(), Duration::from_secs(30))),
         CallErrorKind::Other

@@ -18,7 +18,7 @@ use armfleet::host::Observer;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Owner, Primitives, Reads};
 use armfleet::host::system::{SystemHost, SystemReads};
-use armfleet::inventory::{RawDomain, RawLibvirt};
+use armfleet::inventory::{AddressSource, RawAddress, RawDomain, RawLibvirt};
 use armfleet::trust::Writer;
 use domains::{Subject, contract};
 use std::path::Path;
@@ -159,6 +159,26 @@ fn a_host_that_is_only_looked_at_is_seen_as_any_other() {
     let domain = named(reads.domains().unwrap());
     assert!(domain.is_some());
     assert_eq!(domain, named(host.domains().unwrap()));
+}
+
+/// libvirt's test driver gives each interface an address, whoever is asked.
+#[test]
+fn a_host_tells_the_addresses_of_guests() {
+    let root = tempfile::tempdir().unwrap();
+    let reads = SystemReads::open("test:///default", root.path()).unwrap();
+    let mut domains = reads.domains().unwrap().into_iter();
+    let domain = domains.find(|domain| domain.name == "test").unwrap();
+    for source in [AddressSource::Lease, AddressSource::Agent] {
+        let told = reads.addresses(&domain.uuid, source).unwrap();
+        let expected = RawAddress {
+            mac: "aa:bb:cc:dd:ee:ff".to_owned(),
+            address: "192.168.122.3".to_owned(),
+            source,
+        };
+        assert_eq!(told, [expected]);
+        let nowhere = reads.addresses("a5f1ee70-0000-4000-8000-000000000000", source);
+        assert_eq!(nowhere.unwrap_err().kind, CallErrorKind::Missing);
+    }
 }
 
 /// libvirt's test driver has one network, with the bridge virbr0.

@@ -40,6 +40,7 @@ fn libvirt() -> Libvirt {
         domains: Fact::NotObserved,
         networks: Fact::NotObserved,
         links: Fact::NotObserved,
+        addresses: Default::default(),
         paths: Default::default(),
         claims: Default::default(),
         file_systems: Default::default(),

@@ -55,6 +55,7 @@ mod trace;
 mod traced;
 mod trail;
 mod trust;
+mod vlan;
 mod watch;
 #[path = "../harness/watched.rs"]
 mod watched;

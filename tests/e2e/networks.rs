@@ -111,16 +111,7 @@ fn status_shows_the_address_that_an_agent_tells() {
     let nothing = host.armfleet(&["status"]).success();
     assert!(!nothing.contains("  @ "), "{nothing}");
     host.guest("agent 192.0.2.9");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let connected = "channel[@type='unix']/target[@state='connected']";
-    while !host
-        .virsh(&["dumpxml", "--xpath", &format!("//{connected}"), VM])
-        .stdout
-        .contains("connected")
-    {
-        assert!(Instant::now() < deadline, "the agent opened no channel");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    await_agent(&host);
     let status = host.armfleet(&["status"]).success();
     assert!(status.contains("\n  @ 192.0.2.9\n"), "{status}");
     let json = host.armfleet(&["status", "--format", "json"]).success();
@@ -128,6 +119,47 @@ fn status_shows_the_address_that_an_agent_tells() {
     // Whoever may only read is told nothing by agents, and everything else.
     let nobodys = host.run_as_nobody(ARMFLEET, &["status"]);
     assert!(!nobodys.stdout.contains("  @ "), "{nobodys:?}");
+    assert!(
+        nobodys
+            .stdout
+            .contains("  i its addresses are not known: Failed to connect"),
+        "{nobodys:?}"
+    );
+}
+
+#[test]
+fn an_agent_that_never_tells_keeps_status_for_seconds() {
+    let host = with_bridges(&networks(&["{ bridge: br0 }"]));
+    host.apply().success();
+    host.guest("agent silent");
+    await_agent(&host);
+    let began = Instant::now();
+    let status = host.armfleet(&["status"]).success();
+    let took = began.elapsed();
+    let said = "i its addresses are not known: libvirt did not hear from the guest agent of armhf-vm within 7 s";
+    assert!(status.contains(said), "{status}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    // The next one is told that another waits, and a plan does not care.
+    let status = host.armfleet(&["status"]).success();
+    assert!(
+        status.contains("i its addresses are not known: "),
+        "{status}"
+    );
+    host.assert_converged();
+}
+
+/// Waits until libvirt has seen that the agent has opened its channel.
+fn await_agent(host: &TestHost) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let connected = "//channel[@type='unix']/target[@state='connected']";
+    let is_open = || {
+        let seen = host.virsh(&["dumpxml", "--xpath", connected, VM]);
+        seen.stdout.contains("connected")
+    };
+    while !is_open() {
+        assert!(Instant::now() < deadline, "the agent opened no channel");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn arm64(list: &[&str]) -> String {

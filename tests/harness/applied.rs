@@ -47,14 +47,17 @@ pub(crate) fn perform(host: &Memory, plan: &Plan) -> Memory {
 
 /// A host on which a fleet has been applied.
 pub(crate) fn applied(spec: &Spec) -> Memory {
-    let host = empty_host();
-    let planned = plan_on(spec, &host);
+    applied_on(&empty_host(), spec)
+}
+
+/// A host as this one is after a fleet was applied on it.
+pub(crate) fn applied_on(host: &Memory, spec: &Spec) -> Memory {
+    let planned = plan_on(spec, host);
     assert!(
         planned.refusals.is_empty() && planned.is_complete(),
         "{planned:#?}"
     );
-    perform_steps(&host, &planned);
-    host
+    perform(host, &planned)
 }
 
 /// Changes a domain's definition as somebody with virsh would.

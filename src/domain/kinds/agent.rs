@@ -4,7 +4,7 @@ use super::transport::NO_HOTPLUG;
 use crate::domain::kind::{DeviceKind, Keys};
 use crate::domain::row::{Given, Row, Want};
 use crate::domain::value::Codec;
-use crate::inventory::AGENT_PORT as PORT;
+use crate::inventory::AGENT_PORT;
 use crate::mark::{KindId, PropertyId};
 use crate::xml::Part;
 
@@ -23,15 +23,15 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         &["target"],
         Part::Attribute("name"),
         Codec::Text,
-        |_| Want::text(PORT),
+        |_| Want::text(AGENT_PORT),
         |_| Some(Given::OfVm("agent", true.to_string())),
         NO_HOTPLUG,
     )],
     source: CHANNEL,
     keys: Keys::Vm,
     source_key: "agent",
-    wanted: |input| input.once(input.vm.agent, AGENT.named("guest"), PORT),
-    is_one: |port, _| port == PORT,
+    wanted: |input| input.once(input.vm.agent, AGENT.named("guest"), AGENT_PORT),
+    is_one: |port, _| port == AGENT_PORT,
     before: |_| None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,

@@ -67,7 +67,8 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             },
             |seen| seen.of_device("vlan"),
             NO_HOTPLUG,
-        ),
+        )
+        .refuse(trunk),
         TRANSPORT,
         // Given only to a new one that is to come behind the others; no key says it.
         Row::new(
@@ -105,6 +106,13 @@ fn network<'a>(input: &RowInput<'a>) -> Option<&'a Network> {
     let name = &input.device?.name;
     let mut networks = input.vm.networks.iter();
     networks.find(|network| network.name.as_str() == name)
+}
+
+/// An interface in several VLANs: to set the first one's tag would leave it in the others.
+fn trunk(interface: Node<'_, '_>) -> Option<&'static str> {
+    let tags = child(interface, "vlan")?.children();
+    let tags = tags.filter(|tag| tag.has_tag_name("tag"));
+    (tags.count() > 1).then_some("it is in several VLANs, which no key says; leave `vlan` out, or take the others out with virsh edit")
 }
 
 /// What an interface is on, as [`NetworkSource`](crate::fleet::NetworkSource) writes it. A process on a network of libvirt

@@ -5,7 +5,10 @@ use super::files::Files;
 use super::hook;
 use crate::boot::SHIM;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, FileKind, RawDomain, RawLibvirt, RawLink, RawNetwork, RunState};
+use crate::inventory::{
+    AGENT_PORT, AddressSource, Fact, FileKind, RawAddress, RawDomain, RawLibvirt, RawLink,
+    RawNetwork, RunState,
+};
 use crate::paths;
 use crate::values::Uuid;
 use std::collections::BTreeMap;
@@ -57,6 +60,8 @@ pub(super) struct Domain {
     ends_at_ns: Option<i64>,
     /// Why its definition cannot be dumped.
     pub(super) unreadable: Option<String>,
+    /// What is told of its guest's addresses while it runs.
+    pub(super) addresses: BTreeMap<AddressSource, Result<Vec<RawAddress>, String>>,
 }
 
 impl Domain {
@@ -80,7 +85,28 @@ impl Domain {
             snapshots: self.snapshots.clone(),
             checkpoints: self.checkpoints.clone(),
             inactive: dump(self.definition.clone()),
-            live: self.live.clone().map_or(Fact::Absent, dump),
+            live: self.process().map_or(Fact::Absent, dump),
+        }
+    }
+
+    /// What libvirt tells of its process: whether an agent has opened its channel, too.
+    fn process(&self) -> Option<String> {
+        let live = self.live.clone()?;
+        let is_open = self.addresses.contains_key(&AddressSource::Agent);
+        let state = if is_open { "connected" } else { "disconnected" };
+        let port = format!("name='{AGENT_PORT}'");
+        Some(live.replace(&port, &format!("{port} state='{state}'")))
+    }
+
+    /// Without a DHCP server there are no leases, which is no error.
+    fn addresses(&self, source: AddressSource) -> Result<Vec<RawAddress>, CallError> {
+        match self.addresses.get(&source) {
+            _ if !self.is_active() => Err(invalid("domain is not running")),
+            Some(told) => told.clone().map_err(CallError::other),
+            None if source == AddressSource::Lease => Ok(Vec::new()),
+            None => Err(CallError::other(
+                "Guest agent is not responding: QEMU guest agent is not connected",
+            )),
         }
     }
 }
@@ -140,6 +166,14 @@ impl Daemon {
     pub(super) fn state(&self, uuid: &str) -> Result<RunState, CallError> {
         let (state, reason) = self.domain(uuid)?.state;
         Ok(RunState::read(state, reason))
+    }
+
+    pub(super) fn addresses(
+        &self,
+        uuid: &str,
+        source: AddressSource,
+    ) -> Result<Vec<RawAddress>, CallError> {
+        self.domain(uuid)?.addresses(source)
     }
 
     pub(super) fn secure(&self, uuid: &str) -> Result<String, CallError> {
@@ -250,6 +284,7 @@ impl Daemon {
             lives_for: None,
             ends_at_ns: None,
             unreadable: None,
+            addresses: BTreeMap::new(),
         });
         domain.definition = text;
         domain.persistent = true;

@@ -163,6 +163,7 @@ impl Reads for Memory {
             Read::Look { path, look } => files.look(path, look).into(),
             Read::Networks {} => daemon.networks()?.into(),
             Read::Links {} => daemon.links().into(),
+            Read::Addresses { uuid, source } => daemon.addresses(uuid, source)?.into(),
             Read::Binds {} => files.binds.clone().into(),
             Read::FileSystems {} => files.file_systems().into(),
             Read::Way { path, end, rules } => files.way(path, end, rules)?.into(),

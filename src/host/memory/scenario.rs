@@ -5,7 +5,7 @@ use super::definition;
 use super::files::Content;
 use super::{Memory, World};
 use crate::host::primitives::{CallError, CallErrorKind, Owner, Primitives};
-use crate::inventory::{RawDevice, RawLink, RawNetwork};
+use crate::inventory::{AddressSource, RawAddress, RawDevice, RawLink, RawNetwork};
 use crate::paths;
 use crate::trust::Writer;
 use std::sync::MutexGuard;
@@ -188,6 +188,27 @@ impl Memory {
             autostart: true,
             openvswitch: true,
         });
+    }
+
+    /// While a domain runs, this is told of its guest's addresses, with the MAC address of each; or why nobody can tell. An
+    /// agent that tells anything has opened its channel.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn tell_addresses(
+        &self,
+        name: &str,
+        source: AddressSource,
+        told: Result<&[(&str, &str)], &str>,
+    ) -> Result<(), CallError> {
+        let raw = |(mac, address): &(&str, &str)| RawAddress {
+            mac: (*mac).to_owned(),
+            address: (*address).to_owned(),
+            source,
+        };
+        let told = told.map(|told| told.iter().map(raw).collect());
+        let told = told.map_err(str::to_owned);
+        self.on_domain(name, |domain| drop(domain.addresses.insert(source, told)))
     }
 
     /// Makes a network device, which may be a bridge.

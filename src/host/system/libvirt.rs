@@ -3,8 +3,11 @@
 //! Each is made by [`Pool`] and ends: libvirt locks a domain while one of its hooks runs, has no time limit for that, and
 //! even listing waits for the lock.
 
+mod addresses;
 mod blocks;
 mod networks;
+
+pub(super) use addresses::Agents;
 
 use super::bits32::bits32;
 use super::events;
@@ -18,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use virt::connect::Connect;
-use virt::domain::{Domain, DomainStateReason, DomainStateReasonEnum, Interface};
+use virt::domain::{Domain, DomainStateReason, DomainStateReasonEnum};
 use virt::domain_snapshot::DomainSnapshot;
 use virt::enumutil::Enum;
 use virt::error::{Error, ErrorNumber, clear_error_callback};

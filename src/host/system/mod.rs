@@ -1,6 +1,7 @@
 //! The real host: libvirt and the file system, behind the primitive calls. Delegation only.
 //!
-//! What may be written follows from the type alone: [`SystemReads`] has a read-only connection and no changing call.
+//! What may be written follows from the type alone: [`SystemReads`] has a read-only connection and no changing call. Only
+//! guests' agents are asked by another connection, since libvirt takes that from nobody else.
 
 mod bits32;
 mod events;
@@ -19,11 +20,12 @@ pub use host_capabilities::HostCapabilities;
 
 use super::primitives::{Answer, CallError, Change, Primitives, Read, Reads};
 use crate::files::Root;
+use crate::inventory::AddressSource;
 use crate::mark::Moment;
 use crate::values::HostKey;
 use files::seed::Receipts;
 use files::{folder, image, initrd, lock, look, mounts, process, write};
-use libvirt::{ReadConnection, WriteConnection};
+use libvirt::{Agents, ReadConnection, WriteConnection};
 use std::fs::File;
 use std::io::Read as _;
 use std::num::NonZero;
@@ -33,6 +35,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A host that can only be looked at.
 pub struct SystemReads {
     libvirt: ReadConnection,
+    agents: Agents,
     root: Root,
     seeds: Receipts,
 }
@@ -49,8 +52,10 @@ impl SystemReads {
     /// # Errors
     /// When libvirt cannot be reached; the error names the remedy.
     pub fn open(uri: &str, root: &Path) -> Result<Self, CallError> {
+        let libvirt = ReadConnection::open(uri)?;
         Ok(Self {
-            libvirt: ReadConnection::open(uri)?,
+            agents: Agents::new(&libvirt, uri),
+            libvirt,
             root: Root::at(root),
             seeds: Receipts::default(),
         })
@@ -71,21 +76,7 @@ impl SystemReads {
     }
 }
 
-impl SystemReads {
-    /// The addresses that libvirt's DHCP servers gave a running guest; none where they did not, or cannot be asked.
-    #[must_use]
-    pub fn leased_addresses(&self, uuid: &str) -> Vec<String> {
-        self.libvirt.addresses(uuid).unwrap_or_default()
-    }
-}
-
 impl SystemHost {
-    /// The addresses that a running guest's agent tells; none where it does not answer, which takes seconds.
-    #[must_use]
-    pub fn agent_addresses(&self, uuid: &str) -> Vec<String> {
-        self.libvirt.agent_addresses(uuid).unwrap_or_default()
-    }
-
     /// Connects to libvirt twice: read-only for all that is read, and once more for the changing calls. Every path of
     /// the host is taken to be below `root`: `/`, but for tests.
     ///
@@ -115,6 +106,10 @@ impl Reads for SystemReads {
             Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
             Read::Networks {} => libvirt.networks()?.into(),
             Read::Links {} => links::links(root)?.into(),
+            Read::Addresses { uuid, source } => match source {
+                AddressSource::Lease => libvirt.leases(uuid)?.into(),
+                AddressSource::Agent => self.agents.addresses(uuid)?.into(),
+            },
             Read::Binds {} => mounts::binds(root)?.into(),
             Read::FileSystems {} => mounts::file_systems(root)?.into(),
             Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),

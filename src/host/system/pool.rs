@@ -31,6 +31,9 @@ pub(super) mod limit {
     /// What changes a domain. libvirt waits 30 s itself for one that is busy (`VIR_JOB_WAIT_TIME`), and about as long for a
     /// QEMU that is to end.
     pub(in super::super) const CHANGE: Duration = Duration::from_secs(60);
+    /// What a guest's agent tells: libvirt gives up after 5 s where none answers at all
+    /// (`VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT`), and waits for ever for one that has begun to.
+    pub(in super::super) const AGENT: Duration = Duration::from_secs(7);
     /// A start: armfleet's hook may take 60 s, and QEMU has 30 s to open its monitor.
     pub(in super::super) const START: Duration = Duration::from_secs(120);
 }
@@ -49,6 +52,14 @@ impl Request {
             what: what.into(),
             limit: limit::READ,
             changes: false,
+        }
+    }
+
+    /// One whose answer takes a guest.
+    pub(super) fn reading_within(what: impl Into<String>, limit: Duration) -> Self {
+        Self {
+            limit,
+            ..Self::reading(what)
         }
     }
 

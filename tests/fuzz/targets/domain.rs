@@ -59,6 +59,7 @@ fn raw(capabilities: &str, definition: &str) -> RawInventory {
         }]),
         networks: Fact::NotObserved,
         links: Fact::NotObserved,
+        addresses: BTreeMap::new(),
         paths: BTreeMap::new(),
     }
 }
