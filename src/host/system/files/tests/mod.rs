@@ -1,5 +1,6 @@
 //! The file calls of the real host, on real files below a folder of their own.
 
+mod devices;
 mod locking;
 mod looking;
 mod writing;
