@@ -312,7 +312,7 @@ fn compare_device(
     extent: Extent,
 ) {
     let node = find_device(document, kind, &device.key).filter(|_| !device.replaces);
-    let recorded = before.and_then(|applied| applied.devices.get(&device.id));
+    let recorded = before.and_then(|applied| device.last_applied(applied));
     let recorded_rows = before.map(|_| recorded.map_or(&NOTHING, |device| &device.rows));
     if node.is_none() && recorded_rows.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
         return;

@@ -101,6 +101,16 @@ impl WantedDevice {
         }
     }
 
+    /// What the last apply made of it, under this name or else under another.
+    pub(super) fn last_applied<'a>(&self, applied: &'a Applied) -> Option<&'a AppliedDevice> {
+        let others = || {
+            let mut others = applied.devices.iter();
+            others.find(|(id, device)| self.is_applied(id, device))
+        };
+        let named = applied.devices.get(&self.id);
+        named.or_else(|| others().map(|(_, device)| device))
+    }
+
     /// Whether a device of the last apply is this one, under whatever name.
     pub(super) fn is_applied(&self, id: &DeviceId, device: &AppliedDevice) -> bool {
         self.id == *id || (self.id.kind == id.kind && self.key == device.key && !self.replaces)

@@ -57,7 +57,7 @@ pub(super) fn moved_devices(
     before: Option<&Applied>,
 ) -> Vec<Moved> {
     let moved = wanted.iter().filter_map(|(kind, device)| {
-        let recorded = before.and_then(|applied| applied.devices.get(&device.id));
+        let recorded = before.and_then(|applied| device.last_applied(applied));
         let input = RowInput {
             device: Some(&device.id),
             key: Some(&device.key),

@@ -447,3 +447,17 @@ fn a_vlan_comes_changes_and_goes() {
     let (changed, _) = apply(&host, &with(""));
     assert_eq!(changed, "");
 }
+
+/// What armfleet put into an interface goes with its key, also where the entry gets another name at once.
+#[test]
+fn an_interface_with_another_name_is_still_known() {
+    let host = prepared();
+    host.put_openvswitch_network("switch");
+    let tagged = fleet("{ name: a, network: switch, vlan: 42 }");
+    let host = perform(&host, &plan_on(&tagged, &host));
+    let (changed, now) = apply(&host, &fleet("{ name: b, network: switch, vlan: 42 }"));
+    assert_eq!(changed, "");
+    let (changed, now) = apply(&now, &fleet("{ name: c, network: switch }"));
+    assert_eq!(changed, "network c vlan 42 -> nothing\n");
+    assert_eq!(interfaces(&now), interfaces(&host));
+}
