@@ -254,8 +254,17 @@ fn a_model_is_kept_until_the_file_names_one() {
     assert_eq!(changed, "network br0 model e1000e -> virtio\n");
     let (changed, host) = apply(&host, &on_pci("{ bridge: br0, model: e1000e }"));
     assert_eq!(changed, "network br0 model virtio -> e1000e\n");
-    let (changed, _) = apply(&host, &on_pci("{ bridge: br0 }"));
+    let (changed, host) = apply(&host, &on_pci("{ bridge: br0 }"));
     assert_eq!(changed, "");
+    // Also where somebody made another interface of it, and it comes again.
+    edit_domain(&host, "a", "52:af:da:ef:00:76", "52:54:00:00:00:01");
+    edit_domain(&host, "a", "type='bridge'", "type='ethernet'");
+    let (changed, host) = apply(&host, &on_pci("{ bridge: br0 }"));
+    assert_eq!(changed, "network br0 nothing -> bridge br0\n");
+    assert_eq!(
+        definition(&host).matches("<model type='e1000e'/>").count(),
+        2
+    );
 }
 
 /// Refusals, what is not known and notices of a plan for an interface.

@@ -160,15 +160,14 @@ fn with_source(text: &str, interface: Node<'_, '_>, source: &str) -> String {
     xml::set_attribute(&edited, interface, "type", of_type)
 }
 
-/// The device that it is: as the file says, `virtio` for a new one, else whatever it is.
+/// The device that it is: as the file says, else the recorded one, else `virtio` for a new one, else whatever it is.
 fn want_model(input: &RowInput<'_>) -> Want {
-    match network(input).and_then(|network| network.model) {
+    let given = network(input).and_then(|network| network.model);
+    let recorded = || input.recorded?.rows.get(&MODEL).cloned();
+    match given.map(|model| model.to_string()).or_else(recorded) {
         Some(model) => Want::text(model),
         None if input.new => Want::text(NetworkModel::Virtio),
-        None => {
-            let recorded = input.recorded.and_then(|device| device.rows.get(&MODEL));
-            recorded.map_or(Want::Leave, Want::text)
-        }
+        None => Want::Leave,
     }
 }
 
