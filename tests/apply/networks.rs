@@ -319,7 +319,7 @@ fn an_interface_is_on_what_the_host_has() {
         ),
         (
             "direct: eth9",
-            "! its network eth9 is on eth9, and this host has no such device [no-network] -> ip link shows those that are there; \
+            "! its network eth9 is on the device eth9, which this host does not have [no-network] -> ip link shows those that are there; \
              make it, or correct the name\n",
         ),
     ] {
@@ -352,11 +352,15 @@ fn a_vm_that_runs_is_left_where_it_is() {
     host.put_network("farm", false, true);
     assert_eq!(
         said(&host, "{ network: farm }"),
-        "i its network farm is on libvirt's network farm, which is not active; the VM runs on, and would not start again; virsh \
+        "i its network farm is on libvirt's network farm, which is not active; it would not start; virsh \
          net-start farm\n"
     );
     let off = host.fork();
     off.destroy("a").unwrap();
+    // Nor does one that is to stay off lose its other changes.
+    let rest = ", state: stopped, vcpus: 2, networks: [{ network: farm }]";
+    let stopped = spec(&format!("fleet: f\nvms:\n{}", vm("a", "1GiB", rest)));
+    assert_eq!(changes(&plan_on(&stopped, &off)), "vcpus 1 -> 2\n");
     assert!(said(&off, "{ network: farm }").starts_with("! its network farm is on"));
 }
 

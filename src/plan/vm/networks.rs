@@ -1,7 +1,7 @@
 //! Whether the host has what a VM's network interfaces are to be on, and whether their addresses are the VM's alone.
 
 use crate::domain::{Comparison, NETWORK, networks_of};
-use crate::fleet::{Network, NetworkSource};
+use crate::fleet::{DesiredState, Network, NetworkSource};
 use crate::inventory::{Domain, Fact};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::StepId;
@@ -12,8 +12,8 @@ use crate::xml;
 type Missing = (String, String);
 
 impl VmPlanner<'_> {
-    /// Refuses interfaces on what is not there: libvirt would define the domain, and not start it. What a running VM is on
-    /// already is only told.
+    /// Refuses interfaces on what is not there: libvirt would define the domain, and not start it. What a VM is on already
+    /// that runs, or that is to stay off, is only told.
     pub(super) fn networks(
         &self,
         domain: Option<&Domain>,
@@ -35,8 +35,11 @@ impl VmPlanner<'_> {
                 continue;
             };
             let why = format!("its network {} is on {why}", network.name);
-            if domain.is_some_and(|domain| runs_on(domain, network)) {
-                let outlook = format!("the VM runs on, and would not start again; {remedy}");
+            let starts_nothing = |domain: &Domain| {
+                domain.state.has_process() || self.vm.state == DesiredState::Stopped
+            };
+            if domain.is_some_and(|domain| starts_nothing(domain) && is_on(domain, network)) {
+                let outlook = format!("it would not start; {remedy}");
                 builder.notice(name, why, outlook);
             } else {
                 builder.refuse_on(HostCheck::NoNetwork, name, why, remedy);
@@ -77,7 +80,7 @@ impl VmPlanner<'_> {
             },
             NetworkSource::Direct(name) => match link(name.as_str())? {
                 Some(None) => Some((
-                    format!("{name}, and this host has no such device"),
+                    format!("the device {name}, which this host does not have"),
                     "ip link shows those that are there; make it, or correct the name".to_owned(),
                 )),
                 Some(Some(_)) | None => None,
@@ -173,12 +176,10 @@ impl VmPlanner<'_> {
     }
 }
 
-/// Whether a domain's process is on what an interface is to be on. A network of libvirt shows in it as the bridge that it
-/// has, so its definition tells.
-fn runs_on(domain: &Domain, network: &Network) -> bool {
+/// Whether a domain is defined on what an interface is to be on.
+fn is_on(domain: &Domain, network: &Network) -> bool {
     let source = network.source().to_string();
     let definition = domain.raw.inactive.present();
     let document = definition.and_then(|text| xml::parse(text).ok());
-    let is_on = document.is_some_and(|document| networks_of(&document).contains(&source));
-    domain.state.has_process() && is_on
+    document.is_some_and(|document| networks_of(&document).contains(&source))
 }
