@@ -1,4 +1,4 @@
-//! What cloud-init is told in a guest: the keys, and the texts that they name.
+//! The keys of `cloud_init`, and the texts that they name.
 
 use super::texts::{PlacedText, TextReader};
 use crate::fleetfile::{InFolder, Placeholders, map};
@@ -84,7 +84,7 @@ impl NoCloud {
             .collect()
     }
 
-    /// All of it as one text, of which a digest can be made: no two have the same.
+    /// All files as one text, from which a digest is made. Different files give different texts.
     #[must_use]
     pub fn whole(&self) -> String {
         let files = self.files().into_iter();

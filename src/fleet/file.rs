@@ -63,7 +63,7 @@ pub struct Spec {
     pub fleet: FleetName,
     /// The VMs, by name. All are on the host `local`. Where their command lines have secrets, `{env.NAME}` stands for each.
     pub vms: BTreeMap<VmName, Vm>,
-    /// What cloud-init is told in VMs with `cloud_init`, where the texts were given: templates, as command lines are.
+    /// The texts of VMs with `cloud_init`, where they were given: templates, as command lines are.
     pub cloud_init: BTreeMap<VmName, Arc<NoCloud>>,
     /// Folders of the host that are taken as they are, with all below them, whoever may write there.
     pub trusted: BTreeSet<HostPath>,
@@ -135,22 +135,19 @@ pub(super) fn spec(
         _ => Ok(None),
     })?;
     check(&vms, found);
-    let mut told = BTreeMap::new();
+    let mut cloud_init = BTreeMap::new();
     let vms = vms.into_iter().map(|layered| {
         let layered = layered?;
         let mut vm = Vm::finish(layered.vm)?;
         name_secrets(&mut vm, &given.secrets);
-        told.extend(
-            layered
-                .texts?
-                .map(|texts| (vm.name.clone(), Arc::new(texts))),
-        );
+        let texts = layered.texts?.map(Arc::new);
+        cloud_init.extend(texts.map(|texts| (vm.name.clone(), texts)));
         Ok((vm.name.clone(), vm))
     });
     Ok(Spec {
         fleet: fleet?.value,
         vms: vms.collect::<Checked<_>>()?,
-        cloud_init: told,
+        cloud_init,
         trusted: trusted?,
         secrets: given.secrets.clone(),
     })

@@ -22,7 +22,7 @@ map! {
         direct: Option<LinkName> {
             absent: "it is on a network of libvirt, on a bridge, or on QEMU's user network", effect: NextBoot, example: "eth0",
         },
-        /// Whether it is on QEMU's user network: the guest reaches what the host reaches, and nobody reaches the guest.
+        /// Whether it is on QEMU's user network: the guest can connect to other machines, and no other machine can connect to it.
         user: Option<bool> {
             absent: "it is on a network of libvirt, on a bridge, or on a device", effect: NextBoot, example: "true",
         },

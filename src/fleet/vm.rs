@@ -83,7 +83,7 @@ map! {
         networks: Vec<Network> {
             absent: "no network", effect: NextBoot, example: "[{ bridge: br0 }]", also_called: ["interfaces", "nics"],
         },
-        /// What cloud-init is told in the guest: armfleet makes a small disk of these files, which cloud-init finds by its
+        /// The files for cloud-init in the guest: armfleet makes a small disk of them, which cloud-init finds by its
         /// label, `CIDATA` (its datasource NoCloud). It is read-only, and the last of the guest's disks. Changed files are a
         /// new disk at the VM's next boot. cloud-init then runs again what it does at every boot; what it does once, such as
         /// users, packages and `runcmd`, it does again only with another `instance-id`, which `meta_data` can give.

@@ -132,7 +132,7 @@ impl Redaction {
         &self.secrets
     }
 
-    /// What a VM's cloud-init is told, secrets and all; none where that is not known.
+    /// The texts of a VM's cloud-init with their secrets; none where they are not known.
     #[must_use]
     pub fn cloud_init(&self, vm: &VmName) -> Option<NoCloud> {
         Some(self.cloud_init.get(vm)?.filled(&self.secrets))

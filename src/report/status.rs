@@ -1,8 +1,7 @@
 //! The state of VMs: a line each for people, the same for programs.
 
 use super::style::{Paint, Tone, printable};
-use crate::domain::Cause;
-use crate::domain::NETWORK;
+use crate::domain::{Cause, NETWORK};
 use crate::fleet::{GuestReboot, Vm};
 use crate::inventory::{AddressSource, Fact, GuestAddress, Inventory};
 use crate::plan::{Plan, kernels};

@@ -103,7 +103,7 @@ fn a_disk_is_made_before_the_domain_that_has_it_last_and_read_only() {
     let host = settled_host();
     let shown = applied(&host, &with(FIRST));
     for line in [
-        "+ cloud-init armhf-vm  what cloud-init is told",
+        "+ cloud-init armhf-vm  new, for cloud-init in the guest",
         "cloud-init cidata      + /var/lib/armfleet/vms/armhf-vm/cloud-init/1.img",
         "at next boot: virtio-mmio has no hotplug",
     ] {

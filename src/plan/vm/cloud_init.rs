@@ -169,7 +169,7 @@ impl VmPlanner<'_> {
             None => {
                 let (reason, cause) = match (receipt, &wanted.digest) {
                     (None, _) if present.used.is_empty() => {
-                        ("what cloud-init is told", Cause::FileChanged)
+                        ("new, for cloud-init in the guest", Cause::FileChanged)
                     }
                     (None, _) => (
                         "made again, since what armfleet kept of it is gone",

@@ -180,7 +180,7 @@ impl Secretive {
             FORMS,
             "--exclude-dir=libvirt",
             "--exclude=armhf-vm.log",
-            // What cloud-init is told is on its disk alone.
+            // The texts for cloud-init are on its disk alone.
             "--exclude=[1-4].img",
         ];
         let found = self
