@@ -27,6 +27,9 @@ use roxmltree::Node;
 /// Whether a processor runs the guest, or QEMU's translator: libvirt's type of the domain.
 pub const ACCEL: PropertyId = PropertyId::new("accel");
 
+/// What the guest has as memory.
+pub(super) const MEMORY: PropertyId = PropertyId::new("memory");
+
 /// The types of domains.
 const KVM: &str = "kvm";
 const QEMU: &str = "qemu";
@@ -128,7 +131,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         PROCESS,
     ),
     Row::new(
-        PropertyId::new("memory"),
+        MEMORY,
         &["memory"],
         Part::Text,
         Codec::Kib,

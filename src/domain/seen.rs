@@ -4,7 +4,9 @@ use super::edit::DeviceRef;
 use super::kind::devices;
 use super::kinds::KINDS;
 use super::row::Row;
-use super::rows::DOMAIN_ROWS;
+use super::rows::{DOMAIN_ROWS, MEMORY};
+use super::value::Value;
+use crate::values::Size;
 use crate::xml;
 use roxmltree::Node;
 use std::collections::BTreeMap;
@@ -27,6 +29,17 @@ pub fn properties(definition: &str) -> BTreeMap<String, String> {
         }
     }
     properties
+}
+
+/// The memory of a domain's guest; none if the text is not XML, or says nothing of it.
+#[must_use]
+pub fn memory_of(definition: &str) -> Option<Size> {
+    let document = xml::parse(definition).ok()?;
+    let row = DOMAIN_ROWS.iter().find(|row| row.id == MEMORY)?;
+    match row.read(document.root_element())? {
+        Value::Kib(kib) => Some(Size::from_bytes(kib.checked_mul(1024)?)),
+        Value::Count(_) | Value::Text(_) => None,
+    }
 }
 
 fn read(device: &str, rows: &[Row], scope: Node<'_, '_>, into: &mut BTreeMap<String, String>) {

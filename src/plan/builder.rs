@@ -22,6 +22,25 @@ pub(super) struct PlanInput<'a> {
     pub policy: &'a Policy,
 }
 
+impl<'a> PlanInput<'a> {
+    /// What planning looks at of a host whose libvirt and domains were seen.
+    pub(super) fn new(
+        spec: &'a Spec,
+        inventory: &'a Inventory,
+        policy: &'a Policy,
+    ) -> Option<Self> {
+        let domains = inventory.domains.present()?;
+        Some(Self {
+            spec,
+            inventory,
+            libvirt: inventory.libvirt.present()?,
+            domains,
+            claims: Claims::new(spec, domains, inventory),
+            policy,
+        })
+    }
+}
+
 impl PlanInput<'_> {
     /// The VMs that are to be planned.
     pub(super) fn selected(&self) -> impl Iterator<Item = &Vm> {

@@ -5,9 +5,9 @@
 use super::About;
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step};
+use crate::domain::memory_of;
 use crate::fleet::{DesiredState, Vm};
 use crate::values::{CpuSet, Size};
-use crate::xml;
 use std::collections::BTreeMap;
 
 /// Says what together is more than the host has.
@@ -36,7 +36,7 @@ fn others<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a str> {
 
 fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let wanted: u64 = running(input).map(|vm| vm.memory.bytes()).sum();
-    let others: u64 = others(input).filter_map(memory_of).sum();
+    let others: u64 = others(input).filter_map(memory_of).map(Size::bytes).sum();
     let Some(has) = input.libvirt.memory.filter(|has| wanted + others > *has) else {
         return;
     };
@@ -49,13 +49,6 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         "VMs that should run request {wanted} of memory together{beside}; this host has {has}"
     );
     builder.notice(About::MEMORY, what, "armfleet explain host-memory");
-}
-
-/// In bytes. libvirt writes it in KiB.
-fn memory_of(definition: &str) -> Option<u64> {
-    let document = xml::parse(definition).ok()?;
-    let memory = xml::child(document.root_element(), "memory")?.text()?;
-    memory.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn vcpus(input: &PlanInput<'_>, builder: &mut PlanBuilder) {

@@ -2,7 +2,6 @@
 
 use super::Policy;
 use super::builder::{Blocked, PlanBuilder, PlanInput};
-use super::claims::Claims;
 use super::kernels::choice;
 use super::vm::{self, runs_with};
 use crate::fleet::{Disk, DiskFormat, Spec, Vm};
@@ -51,20 +50,12 @@ impl NoExtraction {
 /// already.
 pub fn extraction(inventory: &Inventory, spec: &Spec, vm: &Vm) -> Result<Extraction, NoExtraction> {
     let disk = disk(inventory, vm)?;
-    let (Some(libvirt), Fact::Present(domains)) = (inventory.libvirt.present(), &inventory.domains)
-    else {
+    let policy = Policy::default();
+    let Some(input) = PlanInput::new(spec, inventory, &policy) else {
         let why = "libvirt's domains cannot be listed, so which VMs run is not known";
         return Err(NoExtraction::new(why, ""));
     };
-    is_off(domains, vm, disk)?;
-    let input = PlanInput {
-        spec,
-        inventory,
-        libvirt,
-        domains,
-        claims: Claims::new(spec, domains, inventory),
-        policy: &Policy::default(),
-    };
+    is_off(input.domains, vm, disk)?;
     let mut builder = PlanBuilder::default();
     let reached = vm::reached(&input, vm, &mut builder);
     let ways = reached.map_err(|Blocked| as_planned(builder))?;
@@ -73,7 +64,7 @@ pub fn extraction(inventory: &Inventory, spec: &Spec, vm: &Vm) -> Result<Extract
         disk: disk.clone(),
         share: vm.boot.share.clone(),
         ways,
-        new_share: is_new(inventory, vm)?.then_some(libvirt.qemu_owner),
+        new_share: is_new(inventory, vm)?.then_some(input.libvirt.qemu_owner),
         completes: vm.install.is_some(),
     })
 }

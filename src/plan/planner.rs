@@ -1,7 +1,6 @@
 //! The pure function: which parts plan what, in which order.
 
 use super::builder::{PlanBuilder, PlanInput};
-use super::claims::Claims;
 use super::step::{Act, Step, StepId};
 use super::{About, Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
 use crate::domain::Cause;
@@ -18,25 +17,12 @@ use std::sync::Arc;
 pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
     let mut builder = PlanBuilder::default();
     let libvirt = inventory.libvirt.present();
-    match (libvirt, &inventory.domains) {
-        (Some(libvirt), Fact::Present(domains)) => {
-            let input = PlanInput {
-                spec,
-                inventory,
-                libvirt,
-                domains,
-                claims: Claims::new(spec, domains, inventory),
-                policy,
-            };
-            plan_host(&input, &mut builder);
-        }
-        (_, domains) => {
-            let why = inventory
-                .libvirt
-                .unknown()
-                .or(domains.unknown())
-                .unwrap_or("it is not there");
-            builder.unknown(About::LIBVIRT, why);
+    match PlanInput::new(spec, inventory, policy) {
+        Some(input) => plan_host(&input, &mut builder),
+        None => {
+            let why = inventory.libvirt.unknown();
+            let why = why.or(inventory.domains.unknown());
+            builder.unknown(About::LIBVIRT, why.unwrap_or("it is not there"));
         }
     }
     Plan {

@@ -1,6 +1,6 @@
 //! The disk from which cloud-init reads: the last of a guest's disks, and read-only.
 
-use super::disk::{DISK, FILE, FORMAT, seen_disks};
+use super::disk::{BUS, DISK, FILE, FORMAT, seen_disks};
 use super::disk_places::{is_for_cloud_init, last_free, places};
 use super::transport::{NO_HOTPLUG, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
@@ -39,15 +39,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             no_key,
             NO_HOTPLUG,
         ),
-        Row::new(
-            PropertyId::new("bus"),
-            &["target"],
-            Part::Attribute("bus"),
-            Codec::Text,
-            |_| Want::text("virtio"),
-            no_key,
-            NO_HOTPLUG,
-        ),
+        BUS,
         Row::new(
             PropertyId::new("readonly"),
             &["readonly"],

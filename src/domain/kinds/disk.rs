@@ -23,6 +23,17 @@ pub const FORMAT: PropertyId = PropertyId::new("format");
 pub(in crate::domain) const TARGET: PropertyId = PropertyId::new("target");
 const SERIAL: PropertyId = PropertyId::new("serial");
 
+/// Every disk is a virtio device.
+pub(super) const BUS: Row = Row::new(
+    PropertyId::new("bus"),
+    &["target"],
+    Part::Attribute("bus"),
+    Codec::Text,
+    |_| Want::text("virtio"),
+    no_key,
+    NO_HOTPLUG,
+);
+
 /// A backing chain belongs to the file and format that were there before: with others, no start would succeed.
 const WITHOUT_BACKING: Couple = Couple::Element {
     path: &["backingStore"],
@@ -73,15 +84,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         )
         .couples(&[WITHOUT_BACKING])
         .naming_data(),
-        Row::new(
-            PropertyId::new("bus"),
-            &["target"],
-            Part::Attribute("bus"),
-            Codec::Text,
-            |_| Want::text("virtio"),
-            no_key,
-            NO_HOTPLUG,
-        ),
+        BUS,
         Row::new(
             SERIAL,
             &["serial"],
