@@ -7,7 +7,7 @@
 use super::edit::{DeviceRef, Edit, apply_edits};
 use super::kinds::{BUS, NETWORK, network_source};
 use super::numbering::Renumbered;
-use super::pci::{Address, Place, free_buses, next_bus, place};
+use super::pci::{Place, devices_of, free_buses, in_guest_order, next_bus, place, unaddressed};
 use super::value::Value;
 use crate::xml::{child, parse};
 use roxmltree::{Document, Node};
@@ -23,7 +23,7 @@ pub(super) fn behind(before: &Document<'_>, edits: &[Edit]) -> Vec<Edit> {
     let Ok(after) = parse(&text) else {
         return Vec::new();
     };
-    let devices = devices(&after);
+    let devices = devices_of(&after);
     let interfaces: Vec<_> = devices.iter().filter_map(Interface::read).collect();
     let last = interfaces.iter().filter_map(Interface::bus).max();
     let new = interfaces
@@ -100,27 +100,8 @@ impl Interface {
 
 /// The interfaces in the order in which the guest counts them.
 fn guest_order(definition: &Document<'_>) -> Vec<Interface> {
-    let devices = devices(definition);
-    let mut free = free_buses(&devices).into_iter();
-    let interfaces = devices.iter().filter_map(Interface::read).enumerate();
-    let mut placed: Vec<((u8, Address, usize), Interface)> = interfaces
-        .map(|(number, interface)| {
-            let rank = match interface.place {
-                Place::Mmio => (0, [0; 4], usize::MAX - number),
-                Place::Pci(Some(address)) => (1, address, number),
-                Place::Pci(None) => (1, [0, free.next().unwrap_or(u32::MAX), 0, 0], number),
-            };
-            (rank, interface)
-        })
-        .collect();
-    placed.sort_by_key(|(rank, _)| *rank);
-    placed.into_iter().map(|(_, interface)| interface).collect()
-}
-
-fn devices<'a, 'input>(definition: &'a Document<'input>) -> Vec<Node<'a, 'input>> {
-    let devices = child(definition.root_element(), "devices");
-    devices
-        .into_iter()
-        .flat_map(|devices| devices.children())
-        .collect()
+    let devices = devices_of(definition);
+    let interfaces = devices.iter().filter_map(Interface::read);
+    let placed = interfaces.map(|interface| (interface.place, interface));
+    in_guest_order(&devices, unaddressed(&devices, &["filesystem"]), placed)
 }

@@ -6,7 +6,7 @@
 use super::edit::{Edit, apply_edits};
 use super::kind::{DeviceKind, WantedDevice, devices};
 use super::kinds::{CLOUD_INIT, DISK, FILE, TARGET, disk_source, find_kind, target_index};
-use super::pci::{Place, free_buses, place};
+use super::pci::{Place, devices_of, in_guest_order, place, unaddressed};
 use crate::fleet::Vm;
 use crate::paths;
 use crate::xml::{child, parse};
@@ -184,29 +184,12 @@ fn name(place: usize) -> String {
 
 /// What a guest's virtio disks have, in the order in which it counts them.
 fn guest_disks(definition: &Document<'_>) -> Vec<String> {
-    let devices = child(definition.root_element(), "devices");
-    let devices = devices.into_iter().flat_map(|devices| devices.children());
-    let devices: Vec<_> = devices.collect();
+    let devices = devices_of(definition);
     let mut found: Vec<_> = devices.iter().filter_map(GuestDisk::read).collect();
-    let is_first = |device: &&Node<'_, '_>| {
-        ["filesystem", "interface"]
-            .iter()
-            .any(|name| device.has_tag_name(*name))
-    };
-    let first = devices.iter().filter(is_first);
-    let first = first.filter(|device| place(**device) == Some(Place::Pci(None)));
-    let mut free = free_buses(&devices).into_iter().skip(first.count());
     found.sort_by_key(|disk| disk.target);
-    for disk in &mut found {
-        if disk.place == Place::Pci(None) {
-            disk.place = Place::Pci(Some([0, free.next().unwrap_or(u32::MAX), 0, 0]));
-        }
-    }
-    found.sort_by_key(|disk| match disk.place {
-        Place::Mmio | Place::Pci(None) => (0, [0; 4], usize::MAX - disk.target),
-        Place::Pci(Some(address)) => (1, address, disk.target),
-    });
-    found.into_iter().map(|disk| disk.source).collect()
+    let before = unaddressed(&devices, &["filesystem", "interface"]);
+    let placed = found.into_iter().map(|disk| (disk.place, disk.source));
+    in_guest_order(&devices, before, placed)
 }
 
 struct GuestDisk {

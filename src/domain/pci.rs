@@ -1,7 +1,7 @@
 //! Where devices are on PCI, and where libvirt puts those that have no place yet.
 
 use crate::xml::child;
-use roxmltree::Node;
+use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 
 /// Domain, bus, slot and function.
@@ -43,6 +43,47 @@ pub(super) fn hexadecimal(text: &str) -> Option<u32> {
 pub(super) fn free_buses(devices: &[Node<'_, '_>]) -> BTreeSet<u32> {
     let used: BTreeSet<u32> = devices.iter().filter_map(|device| bus(*device)).collect();
     ports(devices).difference(&used).copied().collect()
+}
+
+/// Things of a guest in the order in which it counts them, of things in the order of the definition: those on virtio-mmio
+/// from the last one on, then those on PCI by their addresses. So many devices get free buses before these.
+pub(super) fn in_guest_order<T>(
+    devices: &[Node<'_, '_>],
+    before: usize,
+    things: impl Iterator<Item = (Place, T)>,
+) -> Vec<T> {
+    let mut free = free_buses(devices).into_iter().skip(before);
+    let things = things.enumerate();
+    let mut ranked: Vec<_> = things
+        .map(|(number, (place, thing))| {
+            let rank = match place {
+                Place::Mmio => (0, [0; 4], usize::MAX - number),
+                Place::Pci(Some(address)) => (1, address, number),
+                Place::Pci(None) => (1, [0, free.next().unwrap_or(u32::MAX), 0, 0], number),
+            };
+            (rank, thing)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, thing)| thing).collect()
+}
+
+/// How many devices of these elements are on PCI without an address.
+pub(super) fn unaddressed(devices: &[Node<'_, '_>], elements: &[&str]) -> usize {
+    let of_these = devices.iter().filter(|device| {
+        let mut elements = elements.iter();
+        elements.any(|name| device.has_tag_name(*name))
+    });
+    of_these
+        .filter(|device| place(**device) == Some(Place::Pci(None)))
+        .count()
+}
+
+/// The devices of a definition.
+pub(super) fn devices_of<'a, 'input>(definition: &'a Document<'input>) -> Vec<Node<'a, 'input>> {
+    let devices = child(definition.root_element(), "devices");
+    let devices = devices.into_iter().flat_map(|devices| devices.children());
+    devices.collect()
 }
 
 /// The first bus behind all that are there, for which libvirt makes a root port.

@@ -10,6 +10,7 @@ mod conflicts;
 mod console;
 mod cpu;
 mod disk;
+mod duplicates;
 mod file;
 mod hosts;
 mod install;

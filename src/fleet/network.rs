@@ -1,9 +1,9 @@
 //! A network interface of a VM: its keys, and what can be wrong with them.
 
+use super::duplicates::duplicates;
 use crate::fleetfile::{Field, Listed, Scalar, Spanned, ValueType, map, words};
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{LinkName, MacAddress, NetworkName};
-use std::collections::BTreeMap;
 use std::fmt;
 
 map! {
@@ -193,34 +193,18 @@ pub(super) fn same_network<'d>(
     let names = networks
         .clone()
         .filter_map(|network| network.name.as_ref().ok());
-    let mut problems = twice(names, |name| {
-        (
-            format!("two networks of one VM are named `{name}`"),
-            "give one of them another `name`; without one a network is named after its source",
-        )
+    let mut problems = duplicates(ProblemKind::DuplicateNetwork, names, |name| {
+        let help =
+            "give one of them another `name`; without one a network is named after its source";
+        let message = format!("two networks of one VM are named `{name}`");
+        (message, help.to_owned())
     });
     let macs = networks.filter_map(|network| network.mac.as_ref().ok()?.as_ref());
-    problems.extend(twice(macs, |mac| {
-        (
-            format!("two networks of one VM have the MAC address {mac}"),
-            "give each its own, or leave `mac` out",
-        )
+    problems.extend(duplicates(ProblemKind::DuplicateNetwork, macs, |mac| {
+        let message = format!("two networks of one VM have the MAC address {mac}");
+        (message, "give each its own, or leave `mac` out".to_owned())
     }));
     problems
-}
-
-fn twice<'d, T: Ord + 'd>(
-    values: impl Iterator<Item = &'d Spanned<T>>,
-    said: impl Fn(&T) -> (String, &'static str),
-) -> Vec<Problem> {
-    let mut seen = BTreeMap::new();
-    let again = values.filter_map(|value| {
-        let first = seen.insert(&value.value, &value.range)?;
-        let (message, help) = said(&value.value);
-        let problem = Problem::new(ProblemKind::DuplicateNetwork, &value.range, message);
-        Some(problem.also(first, "the first").help(help))
-    });
-    again.collect()
 }
 
 /// Devices that virtio-mmio has not.

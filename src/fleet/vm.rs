@@ -6,13 +6,13 @@ use super::cloud_init::CloudInit;
 use super::console::Console;
 use super::cpu::Cpu;
 use super::disk::{Disk, DiskFormat, PartialDisk};
+use super::duplicates::duplicates;
 use super::install::{Install, PartialInstall};
 use super::network::{self, Network, PartialNetwork};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
 use crate::values::{Arch, Cmdline, GICV2_VCPUS, MachineName, Size, Transport, VmName};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -339,20 +339,14 @@ fn cmdline_length(vm: &PartialVm) -> Vec<Problem> {
 }
 
 fn duplicate_disk(vm: &PartialVm) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut seen = BTreeMap::new();
-    let disks = vm.readable_disks();
-    for name in disks.filter_map(|disk| disk.name.as_ref().ok()) {
-        let Some(first) = seen.insert(&name.value, &name.range) else {
-            continue;
-        };
-        let message = format!("two disks of one VM are named `{}`", name.value);
-        let problem = Problem::new(ProblemKind::DuplicateDisk, &name.range, message)
-            .also(first, "the first")
-            .help("give one of them another `name`; without one a disk is named after its file");
-        problems.push(problem);
-    }
-    problems
+    let names = vm
+        .readable_disks()
+        .filter_map(|disk| disk.name.as_ref().ok());
+    duplicates(ProblemKind::DuplicateDisk, names, |name| {
+        let help = "give one of them another `name`; without one a disk is named after its file";
+        let message = format!("two disks of one VM are named `{name}`");
+        (message, help.to_owned())
+    })
 }
 
 fn same_place(vm: &PartialVm) -> Vec<Problem> {
@@ -385,18 +379,10 @@ fn twice<'d, T: Ord + fmt::Display + 'd>(
     key: &str,
     values: impl Iterator<Item = &'d Spanned<T>>,
 ) -> Vec<Problem> {
-    let mut seen = BTreeMap::new();
-    let again = values.filter_map(|value| {
-        let first = seen.insert(&value.value, &value.range)?;
-        let message = format!("two disks of one VM have the {key} `{}`", value.value);
-        let problem = Problem::new(ProblemKind::DiskPlace, &value.range, message);
-        Some(
-            problem
-                .also(first, "the first")
-                .help(format!("give each its own, or leave `{key}` out")),
-        )
-    });
-    again.collect()
+    duplicates(ProblemKind::DiskPlace, values, |value| {
+        let message = format!("two disks of one VM have the {key} `{value}`");
+        (message, format!("give each its own, or leave `{key}` out"))
+    })
 }
 
 fn same_network(vm: &PartialVm) -> Vec<Problem> {
