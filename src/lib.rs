@@ -27,6 +27,7 @@
 //! |---|---|---|
 //! | [`values`] | sizes, names, paths, times, secrets, and what is known of architectures: no meaning of libvirt or YAML |  |
 //! | [`paths`] | where everything is on a host | values |
+//! | [`qcow2`] | the header of an image in QEMU's format, and a new image |  |
 //! | [`trust`] | who besides root can change what a path leads to |  |
 //! | [`problem`] | what can be wrong with a fleet file or a host, each kind with its explanation | values |
 //! | [`yaml`] | text to a tree with places; several files as one | problem |
@@ -36,13 +37,13 @@
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths format |
 //! | [`mark`] | owner mark and record | values trust fleet format |
-//! | [`inventory`] | what planning asks of a host, and what was seen | values paths trust fleet xml boot mark |
+//! | [`inventory`] | what planning asks of a host, and what was seen | values paths qcow2 trust fleet xml boot mark |
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
-//! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths trust problem fleet format xml boot mark inventory domain |
+//! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths qcow2 trust problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths trust format boot |
 //! | [`staging`] | which pair a VM boots, and its copy, over the folders of `files`: for the hook, and for the in-memory host | values paths format boot mark files |
-//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths trust fleet format xml boot mark inventory domain plan files staging |
+//! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths qcow2 trust fleet format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
@@ -111,7 +112,7 @@
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.
 //!
-//! - The core (`values paths trust problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no
+//! - The core (`values paths qcow2 trust problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no
 //!   libvirt, file system, environment, clock or process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
@@ -138,6 +139,7 @@ pub mod mark;
 pub mod paths;
 pub mod plan;
 pub mod problem;
+pub mod qcow2;
 pub mod report;
 pub mod staging;
 pub mod trust;

@@ -85,9 +85,10 @@ fn is_test(name: &str) -> bool {
         .any(|part| matches!(part, "tests.rs" | "tests"))
 }
 
-const CORE: [&str; 15] = [
+const CORE: [&str; 16] = [
     "values",
     "paths",
+    "qcow2",
     "trust",
     "problem",
     "yaml",

@@ -1,8 +1,8 @@
 //! Disk images: what their first bytes say, and what tells one from anything else that is put in its place.
 
-use super::qcow2::Qcow2;
 use super::raw::{FileKind, FileSystems, RawFile};
 use crate::mark::{ImageState, Place};
+use crate::qcow2::Qcow2;
 
 /// How images of other formats than raw begin, and their names (`block/*.c` of QEMU, each format's `probe`).
 const MAGICS: [(&[u8], &str); 9] = [

@@ -13,7 +13,6 @@ mod image;
 mod judged;
 mod libvirt;
 mod lifecycle;
-mod qcow2;
 mod query;
 mod raw;
 mod redaction;
@@ -30,7 +29,6 @@ pub use image::{LOG_HEAD_LENGTH, begins_as};
 pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
-pub use qcow2::{Qcow2, new_qcow2};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
     Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDomain, RawEntry,

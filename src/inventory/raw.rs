@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const SNAPSHOT_FORMAT: &str = "armfleet-snapshot/1";
 
 /// So many bytes tell the formats of disk images apart, and what qcow2 says of an image.
-pub const HEAD_LENGTH: usize = super::qcow2::HEADER;
+pub const HEAD_LENGTH: usize = crate::qcow2::HEADER;
 
 /// What planning needs to see of a host. It follows from the spec alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

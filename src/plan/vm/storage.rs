@@ -3,12 +3,13 @@
 use super::identity::applied_at;
 use crate::domain::{DISK, FORMAT, RowChange, SHARE, Subject, applied_sources};
 use crate::fleet::{Disk, DiskFormat};
-use crate::inventory::{self, Domain, Fact, FileKind, Qcow2, RawFile, RawStat};
+use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
 use crate::mark::{KindId, Phase, PropertyId, Record};
 use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::step::{Act, StepId};
 use crate::problem::HostCheck;
+use crate::qcow2::Qcow2;
 use crate::values::{HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.

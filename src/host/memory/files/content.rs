@@ -1,6 +1,7 @@
 //! What is in a file system in memory.
 
-use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, Qcow2, RawDevice, begins_as};
+use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, RawDevice, begins_as};
+use crate::qcow2::Qcow2;
 use sha2::{Digest, Sha256};
 
 /// What a name stands for.

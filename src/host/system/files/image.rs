@@ -4,7 +4,8 @@
 use super::{at, stat_of};
 use crate::files::{Draft, Root};
 use crate::host::primitives::CallError;
-use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, Qcow2, begins_as};
+use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
+use crate::qcow2::Qcow2;
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;

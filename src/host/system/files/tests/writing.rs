@@ -6,7 +6,8 @@ use crate::files::{
 };
 use crate::host::primitives::Owner;
 use crate::host::system::files::{folder, process};
-use crate::inventory::{Fact, Look, Qcow2, new_qcow2};
+use crate::inventory::{Fact, Look};
+use crate::qcow2::{Qcow2, new_qcow2};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;

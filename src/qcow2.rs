@@ -5,7 +5,7 @@
 /// How an image begins.
 const MAGIC: &[u8] = b"QFI\xfb";
 /// The length of the header of version 3 that is read and written here.
-pub(super) const HEADER: usize = 104;
+pub const HEADER: usize = 104;
 const VERSION: u32 = 3;
 const CLUSTER_BITS: u32 = 16;
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
