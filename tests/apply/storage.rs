@@ -5,9 +5,10 @@ use crate::harness::{
 };
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};
-use armfleet::inventory::{Look, new_qcow2};
+use armfleet::inventory::Look;
 use armfleet::plan::Ended;
 use armfleet::plan::Policy;
+use armfleet::qcow2::new_qcow2;
 
 fn size(host: &Memory, path: &str) -> u64 {
     host.look(path, Look::Stat).present().unwrap().stat.size
