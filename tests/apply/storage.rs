@@ -177,7 +177,7 @@ fn a_share_is_not_made_where_links_cannot_be_kept() {
     assert_eq!(
         failed,
         [format!(
-            "{SHARE} cannot be a boot share: its file system keeps no extended attributes"
+            "{SHARE} cannot be a share: its file system keeps no extended attributes"
         )]
     );
     assert!(host.look(SHARE, Look::Stat).is_absent());
