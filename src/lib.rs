@@ -32,7 +32,7 @@
 //! | [`problem`] | what can be wrong with a fleet file or a host, each kind with its explanation | values |
 //! | [`yaml`] | text to a tree with places; several files as one | problem |
 //! | [`fleetfile`] | the language of fleet files: how keys are declared, read, layered and explained | values problem yaml |
-//! | [`fleet`] | what a fleet is: one file per map of keys, each with its checks | values paths problem yaml fleetfile |
+//! | [`fleet`] | what a fleet is: one file per map of keys, each with its checks | values paths qcow2 problem yaml fleetfile |
 //! | [`format`] | files of armfleet's own that say their format, and what to do about one of a later version |  |
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths format |

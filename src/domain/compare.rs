@@ -342,6 +342,7 @@ fn compare_device(
         key: key.unwrap_or(&device.key).clone(),
         rows,
         place: None,
+        base: None,
     };
     result.applied.devices.insert(device.id.clone(), applied);
 }

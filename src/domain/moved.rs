@@ -135,12 +135,6 @@ impl Found<'_> {
                 });
             }
         }
-        let backing = (self.kind.backing)(node).into_iter().next();
-        differences.extend(backing.map(|file| Difference {
-            property: PropertyId::new("backing file"),
-            applied: None,
-            seen: Some(file),
-        }));
         self.with(differences, Some(node))
     }
 

@@ -112,6 +112,48 @@ pub fn copy(
     }
 }
 
+/// Copies the first bytes of a file into an empty one, which is as large then. The file system shares the blocks where it
+/// can; elsewhere what is a hole stays one.
+///
+/// # Errors
+/// As the system says.
+pub fn copy_blocks(from: &File, to: &File, size: u64) -> io::Result<()> {
+    match rustix::fs::ioctl_ficlone(to, from) {
+        Ok(()) => return Ok(()),
+        // What a file system says that shares no blocks, or not with this one.
+        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    to.set_len(size)?;
+    let (mut from, mut to) = (from, to);
+    let mut at = 0;
+    while let Some((start, end)) = data_from(from, at, size)? {
+        from.seek(SeekFrom::Start(start))?;
+        to.seek(SeekFrom::Start(start))?;
+        if copy(&mut from, &mut to, end - start, Deadline::never())? < end - start {
+            return Err(io::Error::other(ChangedMeanwhile));
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// Where the next data of a file begins and ends; nothing after the last.
+fn data_from(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    if at >= size {
+        return Ok(None);
+    }
+    let start = match rustix::fs::seek(file, Offset::Data(at)) {
+        Ok(start) => start.min(size),
+        Err(Errno::NXIO) => return Ok(None),
+        // It keeps no account of holes: all is data.
+        Err(Errno::INVAL) => return Ok(Some((at, size))),
+        Err(error) => return Err(error.into()),
+    };
+    let end = rustix::fs::seek(file, Offset::Hole(start))?.min(size);
+    Ok((start < end).then_some((start, end)))
+}
+
 /// Copies a whole file into an empty one, and tells the digest of the copy.
 ///
 /// # Errors

@@ -15,8 +15,8 @@ mod write;
 
 pub use beside::{BesideError, read_beside};
 pub use copy::{
-    ChangedMeanwhile, Deadline, Timed, copy, copy_hashed, digest, digest_unchanged, is_blank,
-    read_hashed,
+    ChangedMeanwhile, Deadline, Timed, copy, copy_blocks, copy_hashed, digest, digest_unchanged,
+    is_blank, read_hashed,
 };
 pub use directory::{BootShare, Directory, OpenFile, OwnFile};
 pub use folder::{Folder, NotPlain, STATX, open_plain};

@@ -1,5 +1,6 @@
 //! A disk: its keys, and what can be wrong with them.
 
+use super::base_image::{Backing, BaseCopy, base_image};
 use crate::fleetfile::{Listed, Spanned, map, words};
 use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
@@ -9,7 +10,7 @@ map! {
     /// One disk as wanted.
     pub struct Disk, PartialDisk, "disk": "a disk", "disks.", "it belongs in an entry of `disks`" {
         /// The disk's image, or a block device below /dev, such as /dev/vg0/{name}. An image is created if it is not there
-        /// and `size` is given; a block device never is. Neither is ever deleted.
+        /// and `size`, `from` or `backing` is given; a block device never is. Neither is ever deleted.
         path: HostPath { required, effect: NextBoot, example: "\"/srv/{name}.img\"", also_called: ["file"] },
         /// The disk's identity within its VM. Entries of the list may change places; an entry with another name is
         /// another disk.
@@ -21,10 +22,21 @@ map! {
         /// The disk's minimum size, as its guest sees it. A missing image is created with it, a smaller one grows to it,
         /// and a larger one stays as it is: an image never shrinks. A running guest sees a grown disk at once. A block
         /// device that is smaller is refused.
-        size: Option<Size> { absent: "the file must exist, and is used as it is", effect: Now, example: "8GiB" },
+        size: Option<Size> { absent: "a new image has its base image's size; without one the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
         format: DiskFormat {
             derived(format_of_file): "`qcow2` for a file with that suffix, else `raw`; a block device is `raw`", effect: NextBoot, example: "raw",
+        },
+        /// The base image that a missing image is copied from, and grown to `size`. Once the image is there this means
+        /// nothing more.
+        from: Option<BaseCopy> {
+            absent: "a new image is empty", effect: Described("when the disk is created"),
+            example: "{ path: /srv/base/trixie.img }",
+        },
+        /// The base image that the disk lies over: a qcow2 image that holds only what the guest writes, and what the base
+        /// image holds for the rest. `size` is at least the base image's.
+        backing: Option<Backing> {
+            absent: "the image lies over none", effect: NextBoot, example: "{ path: /srv/base/trixie.img }",
         },
         /// The disk's target in libvirt, which `virsh` calls it by. It says where the guest counts it: on `mmio` it has
         /// `vdz` first, then `vdy`, and so on; on `pci` a new VM has `vda` first.
@@ -48,8 +60,8 @@ map! {
         /// What becomes of blocks that the guest discards (fstrim): with `unmap` the image gives their room back.
         discard: Option<Discard> { absent: "QEMU's default: `ignore`", effect: NextBoot, example: "unmap" },
     }
-    planned ["backing", "from", "fresh"]
-    checks [disk_size, native_io]
+    planned ["fresh"]
+    checks [disk_size, native_io, base_image]
 }
 
 words! {
@@ -102,6 +114,16 @@ words! {
     }
 }
 
+impl DiskFormat {
+    /// What a path's suffix says.
+    pub(super) fn of_file(path: &str) -> Self {
+        match path.ends_with(".qcow2") && !is_device(path) {
+            true => Self::Qcow2,
+            false => Self::Raw,
+        }
+    }
+}
+
 impl Disk {
     /// Whether it is a block device of the host, and not an image.
     #[must_use]
@@ -151,14 +173,10 @@ const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"]
 /// An image's format where none is given: by its suffix, never by its bytes.
 fn format_of_file(disk: &PartialDisk, _: &Diagnostics) -> Checked<Spanned<DiskFormat>> {
     let path = disk.path.as_ref().map_err(|reported| *reported)?;
-    let path_text = path.value.as_str();
-    let is_qcow2 = path_text.ends_with(".qcow2") && !is_device(path_text);
-    let format = if is_qcow2 {
-        DiskFormat::Qcow2
-    } else {
-        DiskFormat::Raw
-    };
-    Ok(Spanned::new(format, &path.range))
+    Ok(Spanned::new(
+        DiskFormat::of_file(path.value.as_str()),
+        &path.range,
+    ))
 }
 
 /// A disk's name where none is given: its file's, without the suffix.

@@ -4,6 +4,7 @@
 //! module; nothing outside knows that YAML was involved.
 
 mod arch;
+mod base_image;
 mod boot;
 mod cloud_init;
 mod conflicts;
@@ -23,6 +24,7 @@ mod uses;
 mod vm;
 
 pub use crate::yaml::FleetFile;
+pub use base_image::{Backing, BaseCopy};
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use cloud_init::{CloudInit, NoCloud};
 pub use console::Console;

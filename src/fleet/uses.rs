@@ -62,11 +62,17 @@ const COMMON_FOLDERS: [&str; 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Share,
-    Further { readonly: bool },
+    Further {
+        readonly: bool,
+    },
     Disk,
     Log,
     Seed,
     Installer,
+    /// What disks are copied from.
+    Base,
+    /// What QEMU reads below a disk.
+    Backing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +91,7 @@ impl Claim<'_> {
             Purpose::Log => "console log",
             Purpose::Seed => "seed",
             Purpose::Installer => "installer",
+            Purpose::Base | Purpose::Backing => "base image",
         }
     }
 
@@ -95,7 +102,14 @@ impl Claim<'_> {
     }
 
     pub(super) fn is_read_only(&self) -> bool {
-        matches!(self.purpose, Purpose::Seed | Purpose::Installer)
+        matches!(
+            self.purpose,
+            Purpose::Seed | Purpose::Installer | Purpose::Base | Purpose::Backing
+        )
+    }
+
+    const fn is_base(&self) -> bool {
+        matches!(self.purpose, Purpose::Base | Purpose::Backing)
     }
 
     pub(super) fn labelled(&self) -> String {
@@ -108,7 +122,7 @@ impl Claim<'_> {
         let same = self.path.value == inner.path.value;
         match (self.purpose, inner.purpose) {
             (Purpose::Further { .. }, Purpose::Further { .. }) => same,
-            (Purpose::Further { readonly: true }, _) => inner.is_read_only(),
+            (Purpose::Further { readonly: true }, _) => inner.is_read_only() && !inner.is_base(),
             _ => same && self.is_read_only() && inner.is_read_only(),
         }
     }
@@ -131,6 +145,10 @@ pub(super) fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
     }
     for disk in vm.readable_disks() {
         paths.push((Purpose::Disk, disk.path.as_ref().ok()));
+        let from = disk.from.as_ref().ok().and_then(Option::as_ref);
+        paths.extend(from.map(|from| (Purpose::Base, from.path.as_ref().ok())));
+        let backing = disk.backing.as_ref().ok().and_then(Option::as_ref);
+        paths.extend(backing.map(|backing| (Purpose::Backing, backing.path.as_ref().ok())));
     }
     if let Ok(console) = &vm.console {
         let log = console.log.as_ref().ok();
@@ -177,14 +195,19 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
         let message = format!("{what} is in armfleet's own folder");
         return refused(message, "choose another folder, such as one in /srv");
     }
-    if claim.is_read_only() {
+    let is_read_only = claim.is_read_only();
+    if is_read_only && claim.purpose != Purpose::Backing {
         return None;
     }
-    let mut forbidden = SYSTEM_PREFIXES.iter().chain(&BOOT_PREFIXES);
+    let of_boot = BOOT_PREFIXES.iter().filter(|_| !is_read_only);
+    let mut forbidden = SYSTEM_PREFIXES.iter().chain(of_boot);
     if let Some(prefix) = forbidden.find(|prefix| path.starts_with(**prefix)) {
         let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
         let help = "its AppArmor profiles protect the system's folders; use one in /srv or /var";
         return refused(message, help);
+    }
+    if is_read_only {
+        return None;
     }
     // A disk there is a block device.
     let is_device = claim.purpose == Purpose::Disk && inside(&["/dev"]).is_some();

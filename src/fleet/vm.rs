@@ -449,6 +449,15 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
             "armfleet installs only on an image that it creates: give the first disk a path such as /srv/{name}.img, and a `size`",
         ));
     }
+    if let Ok(Some(from)) = &disk.from
+        && let Ok(base) = &from.path
+    {
+        let message = "a copy of a base image cannot be installed on";
+        let problem = Problem::new(ProblemKind::InstallDisk, &base.range, message);
+        return Some(
+            problem.help("leave `from` out, or `install`: a base image is installed already"),
+        );
+    }
     let (Ok(None), Ok(path)) = (&disk.size, &disk.path) else {
         return None;
     };

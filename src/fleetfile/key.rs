@@ -57,6 +57,7 @@ pub(crate) enum ValueType {
     Size,
     Cpus,
     Mac,
+    Sha256,
     Duration,
     /// An absolute path on the VM's host, with placeholders.
     HostPath,

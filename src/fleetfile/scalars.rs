@@ -7,7 +7,7 @@ use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
     Cmdline, CpuModel, CpuSet, DiskName, DiskTarget, FleetName, HostPath, LinkName, MacAddress,
-    MachineName, NetworkName, Serial, ShareTag, Size, Unacceptable, parse_duration,
+    MachineName, NetworkName, Serial, Sha256Sum, ShareTag, Size, Unacceptable, parse_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
 use std::time::Duration;
@@ -186,6 +186,14 @@ impl Scalar for MacAddress {
     const TYPE: ValueType = ValueType::Mac;
     fn scalar(field: &Field<'_>) -> Checked<Self> {
         field.parsed("a MAC address", str::parse)
+    }
+}
+
+impl Scalar for Sha256Sum {
+    type Value = Self;
+    const TYPE: ValueType = ValueType::Sha256;
+    fn scalar(field: &Field<'_>) -> Checked<Self> {
+        field.parsed("a SHA-256", str::parse)
     }
 }
 

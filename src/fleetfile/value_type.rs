@@ -22,6 +22,7 @@ impl ValueType {
             Self::Size => "a size: a whole number with its unit, as in 512MiB or 8GiB".to_owned(),
             Self::Cpus => "a set of CPUs: numbers and runs of them, as in 0-3 or 0,2,8-11".to_owned(),
             Self::Mac => "a MAC address: six bytes in hexadecimal, as in 52:54:00:12:34:56".to_owned(),
+            Self::Sha256 => "a SHA-256: 64 hexadecimal digits, as `sha256sum` prints them".to_owned(),
             Self::Duration => "a duration: numbers with units, as in 90s, 2min or 1h30min".to_owned(),
             Self::HostPath => "an absolute path on the VM's host".to_owned(),
             Self::HostPaths => "a list of absolute paths on the host".to_owned(),
@@ -58,6 +59,7 @@ impl ValueType {
             | Self::Size
             | Self::Duration
             | Self::Mac
+            | Self::Sha256
             | Self::Cpus => Some("`{var.NAME}` can be used for it"),
             _ => None,
         }
@@ -76,6 +78,7 @@ impl ValueType {
             Self::Duration => json!({ "type": "string", "pattern": size::DURATION_PATTERN }),
             Self::Cpus => scalar(CpuSet::PATTERN),
             Self::Mac => scalar(MacAddress::PATTERN),
+            Self::Sha256 => scalar("^[0-9a-f]{64}$"),
             Self::HostPath => {
                 json!({ "type": "string", "pattern": format!("^/[^\",{CONTROL}]*$") })
             }

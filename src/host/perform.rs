@@ -5,7 +5,7 @@ use super::executor::Executor;
 use super::failure::{cannot, stale};
 use super::kept::PRIVATE;
 use super::observe::observe;
-use super::primitives::{CallErrorKind, Owner, Primitives};
+use super::primitives::{CallErrorKind, ImageSize, Owner, Primitives};
 use super::recorded::recorded;
 use super::waiting::Waiting;
 use super::{Begun, Host, HostError, Inspect, Traces, redactor};
@@ -16,10 +16,10 @@ use crate::fleet::DiskFormat;
 use crate::inventory::{Fact, Look, Query, RawInventory, Redaction, RunState, digest};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
 use crate::paths;
-use crate::plan::{Act, Base, Step};
-use crate::qcow2::new_qcow2;
+use crate::plan::{Act, Base, BaseFile, DiskContent, Step};
+use crate::qcow2::{Backing, new_qcow2};
 use crate::trust::End;
-use crate::values::{HostPath, Uuid, VmName};
+use crate::values::{HostPath, Size, Uuid, VmName};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -110,11 +110,38 @@ impl<P: Primitives> Executor<P> {
                     .map_err(cannot(format!("give {path} to QEMU")))
             }
             (Act::MendFolder { path, mode }, _) => self.mend_folder(path, *mode),
-            (Act::CreateDisk { path, size, format }, _) => {
+            (
+                Act::CreateDisk {
+                    path,
+                    size,
+                    content: DiskContent::CopyOf(base),
+                    format,
+                },
+                _,
+            ) => {
                 let place = self.place_of(step, path, End::Image)?;
+                self.copy_disk(step, base, (path, &place), *format, *size)
+            }
+            (
+                Act::CreateDisk {
+                    path,
+                    size,
+                    content,
+                    format,
+                },
+                _,
+            ) => {
+                let place = self.place_of(step, path, End::Image)?;
+                let backing = match content {
+                    DiskContent::Over { base, format } => Some(Backing {
+                        path: base.as_str(),
+                        format: format.as_str(),
+                    }),
+                    _ => None,
+                };
                 let (head, bytes) = match format {
                     DiskFormat::Raw => (Vec::new(), size.bytes()),
-                    DiskFormat::Qcow2 => new_qcow2(size.bytes(), None),
+                    DiskFormat::Qcow2 => new_qcow2(size.bytes(), backing),
                 };
                 let created = self.calls.create_image(&place, &head, bytes);
                 created.map_err(cannot(format!("create {path}")))
@@ -180,6 +207,25 @@ impl<P: Primitives> Executor<P> {
             | Act::CreateDisk { .. }
             | Act::GrowDisk { .. } => Err(HostError::plain("the step is not one of a VM's domain")),
         }
+    }
+
+    fn copy_disk(
+        &self,
+        step: &Step,
+        base: &BaseFile,
+        (path, place): (&HostPath, &str),
+        format: DiskFormat,
+        size: Size,
+    ) -> Result<(), HostError> {
+        let from = self.place_of(step, &base.path, End::Image)?;
+        let to = size.bytes();
+        let copied = self
+            .calls
+            .copy_image(base, &from, place, ImageSize { format, to });
+        copied.map_err(|error| match error.kind {
+            CallErrorKind::Changed => stale(&base.path),
+            _ => cannot(format!("copy {} to {path}", base.path))(error),
+        })
     }
 
     /// Fails if an image has not the size that the plan saw: another one could be shrunk by growing it.

@@ -3,13 +3,15 @@
 //! [`Reads`] is all that planning may use. The real host, the in-memory host and the wrapper that records calls or lets one
 //! fail each are one function over the calls as values, [`Read`] and [`Change`].
 
+use crate::fleet::DiskFormat;
 use crate::inventory::{
     AddressSource, Binds, Fact, FileSystems, Look, RawAddress, RawDomain, RawFile, RawLibvirt,
     RawLink, RawNetwork, RawStat, RunState,
 };
 use crate::mark::Moment;
+use crate::plan::BaseFile;
 use crate::trust::{End, Rules};
-use crate::values::{HostKey, HostPath};
+use crate::values::{HostKey, HostPath, Sha256Sum};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -50,10 +52,21 @@ pub enum CallErrorKind {
     NoSpace,
     /// The file system is mounted read-only (`EROFS`).
     ReadOnly,
+    /// It is not what the plan saw.
+    Changed,
     /// The file system cannot do that at all (`EOPNOTSUPP`).
     Unsupported,
     /// Anything else.
     Other,
+}
+
+/// The size that an image has, as its guest sees it, and the size that it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageSize {
+    /// Its format.
+    pub format: DiskFormat,
+    /// In bytes.
+    pub to: u64,
 }
 
 /// A lock that ends when it is dropped.
@@ -296,6 +309,14 @@ calls! {
     /// # Errors
     /// [`CallErrorKind::Exists`] when anything has that name; nothing is overwritten.
     changes CreateImage: fn create_image(path: &'a str, head: &'a [u8], bytes: u64) -> Result<(), CallError>, on path;
+    /// Creates an image, mode 0600, with the bytes of a file where nothing has that name: whole or not at all. The file
+    /// must be what the plan saw, and stay so. Holes stay holes, and a file system that can shares the blocks.
+    ///
+    /// # Errors
+    /// [`CallErrorKind::Exists`] when anything has that name; [`CallErrorKind::Changed`] when the file is another; when the
+    /// copy has another digest than `base` says, or cannot be grown to `grown`, or as the system says.
+    changes CopyImage: fn copy_image(base: &'a BaseFile, from: &'a str, to: &'a str, grown: ImageSize)
+        -> Result<(), CallError>, on to;
     /// Grows a raw image that has `from` bytes to `to`.
     ///
     /// # Errors
@@ -437,6 +458,14 @@ pub struct Extended {
     pub size: u64,
     /// Its own SHA-256, in lower-case hexadecimal.
     pub sha256: String,
+}
+
+/// What is said of a base image with other bytes than the user named.
+pub(super) fn wrong_digest(base: &BaseFile, wanted: &Sha256Sum, seen: &str) -> String {
+    format!(
+        "{} has SHA-256 {seen}, and the fleet file names {wanted}",
+        base.path
+    )
 }
 
 impl CallError {

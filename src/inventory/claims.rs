@@ -22,10 +22,29 @@ pub fn claims(domain: &RawDomain) -> BTreeSet<Cow<'_, str>> {
     texts.flat_map(|text| claims_in(text)).collect()
 }
 
-/// libvirt writes each definition in one form, which is read here without a tree: the live ones would double what is
-/// parsed of a host with many domains.
+/// Of these paths those that the domain only reads, below an image of its own.
+#[must_use]
+pub fn bases(domain: &RawDomain) -> BTreeSet<Cow<'_, str>> {
+    let texts = [&domain.inactive, &domain.live];
+    let texts = texts.into_iter().filter_map(|text| text.present());
+    let (below, others): (Vec<_>, Vec<_>) = texts
+        .flat_map(|text| uses_in(text))
+        .partition(|used| used.1);
+    let others: BTreeSet<_> = others.into_iter().map(|(path, _)| path).collect();
+    let below = below.into_iter().map(|(path, _)| path);
+    below.filter(|path| !others.contains(path)).collect()
+}
+
 fn claims_in(definition: &str) -> Vec<Cow<'_, str>> {
+    let uses = uses_in(definition).into_iter();
+    uses.map(|(path, _)| path).collect()
+}
+
+/// Each path, and whether it is one below an image. libvirt writes each definition in one form, which is read here without a tree: the live ones would double what is
+/// parsed of a host with many domains.
+fn uses_in(definition: &str) -> Vec<(Cow<'_, str>, bool)> {
     let mut claims = Vec::new();
+    let mut chain = 0_usize;
     let mut in_metadata = false;
     for element in definition.split('<').skip(1) {
         let (tag, text) = element.split_once('>').unwrap_or((element, ""));
@@ -38,8 +57,14 @@ fn claims_in(definition: &str) -> Vec<Cow<'_, str>> {
         if in_metadata {
             continue;
         }
+        match name {
+            "backingStore" if !tag.ends_with('/') => chain += 1,
+            "" if tag == "/backingStore" => chain = chain.saturating_sub(1),
+            _ => {}
+        }
+        let is_below = chain > 0;
         if TEXTS.contains(&name) {
-            claims.push(text);
+            claims.push((text, is_below));
         }
         // A socket, which QEMU makes.
         let is_socket = attribute(tag, "mode").is_some();
@@ -48,12 +73,15 @@ fn claims_in(definition: &str) -> Vec<Cow<'_, str>> {
         let values = attributes.filter_map(|attribute_name| {
             let value = attribute(tag, attribute_name)?;
             let is_terminal = *attribute_name == "path" && value.starts_with(DEVICES);
-            (!is_terminal && !is_socket).then_some(value)
+            (!is_terminal && !is_socket).then_some((value, is_below))
         });
         claims.extend(values);
     }
-    claims.retain(|path| path.starts_with('/') && path.len() > 1);
-    claims.into_iter().map(unescaped).collect()
+    claims.retain(|(path, _)| path.starts_with('/') && path.len() > 1);
+    let claims = claims.into_iter();
+    claims
+        .map(|(path, is_below)| (unescaped(path), is_below))
+        .collect()
 }
 
 fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {

@@ -22,7 +22,7 @@ pub use address::{AGENT_PORT, AddressSource, RawAddress};
 pub(crate) use addresses::read_addresses;
 pub use addresses::{AddressSources, GuestAddress};
 pub use bits32::Kvm;
-pub use claims::claims;
+pub use claims::{bases, claims};
 pub use device::{DeviceUse, RawDevice};
 pub use facts::{Facts, SeenFact};
 pub use image::{LOG_HEAD_LENGTH, begins_as};
@@ -90,6 +90,8 @@ pub struct Domain {
     pub macs: BTreeSet<String>,
     /// Every file and folder that it uses, by its definition or its process.
     pub claims: Vec<String>,
+    /// Of these those that it only reads, below an image of its own.
+    pub bases: BTreeSet<String>,
 }
 
 /// A record as it was found.
@@ -282,6 +284,7 @@ impl Domain {
                 macs_in(&document),
             ))
         });
+        let bases = bases(&raw).into_iter().map(Cow::into_owned).collect();
         let claims = claims(&raw).into_iter().map(Cow::into_owned).collect();
         let digest = raw.inactive.present().map(|text| digest(text));
         let state = RunState::read(raw.state, raw.reason);
@@ -300,6 +303,7 @@ impl Domain {
             sources,
             macs,
             claims,
+            bases,
             raw,
         }
     }

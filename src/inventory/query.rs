@@ -85,6 +85,16 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         if !disk.is_device() {
             looks.push((disk.path.parent().to_owned(), Look::Room));
         }
+        let bases = [
+            disk.from.as_ref().map(|from| &from.path),
+            disk.backing.as_ref().map(|backing| &backing.path),
+        ];
+        looks.extend(
+            bases
+                .into_iter()
+                .flatten()
+                .map(|base| (base.to_string(), Look::Image)),
+        );
     }
     if let Some(log) = &vm.console.log {
         looks.extend([(log.to_string(), Look::Log), stat(log.parent())]);

@@ -90,6 +90,9 @@ pub struct AppliedDevice {
     /// What was at its path; none where a version before 0.2 applied it, or its image or folder was not made yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// Of a disk that lies over a base image, what was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Place>,
 }
 
 /// What tells the image, folder or device that was applied from anything else at its path. No device number: a host may give
@@ -256,6 +259,7 @@ mod tests {
                     mtime_ns: 78,
                 }),
             }),
+            base: None,
         };
         Record {
             fleet: "obs".parse().unwrap(),

@@ -20,6 +20,8 @@ pub(super) struct Claims<'a> {
 pub(super) struct Claim<'a> {
     pub by: Claimant<'a>,
     pub path: &'a str,
+    /// Whether it is only read, below a disk.
+    pub is_read: bool,
 }
 
 /// Who uses something. A VM's domain counts before what the file says of the VM.
@@ -64,18 +66,24 @@ impl<'a> Claims<'a> {
             paths.map(|path| Claim {
                 by: Claimant::Domain(name),
                 path,
+                is_read: domain.bases.contains(path),
             })
         });
         let of_vms = spec.vms.values().flat_map(|vm| {
-            paths_of(vm).map(|path| Claim {
+            let bases = vm.disks.iter().filter_map(|disk| disk.backing.as_ref());
+            let bases = bases.map(|backing| (&backing.path, true));
+            let paths = paths_of(vm).map(|path| (path, false)).chain(bases);
+            paths.map(|(path, is_read)| Claim {
                 by: Claimant::Vm(vm.name.as_str()),
                 path: path.as_str(),
+                is_read,
             })
         });
         let mut claims = Self::default();
         let own = [paths::STATE, paths::RUN].map(|path| Claim {
             by: Claimant::Armfleet,
             path,
+            is_read: false,
         });
         for claim in of_domains.chain(of_vms).chain(own) {
             claims.add(claim, inventory.way(claim.path));
@@ -182,7 +190,7 @@ impl<'a> Claimant<'a> {
 impl Conflict<'_> {
     /// In words, after the VM's own path and what it is.
     pub(super) fn describe(&self, own: &str) -> String {
-        let Claim { by, path } = self.claim;
+        let Claim { by, path, .. } = self.claim;
         let user = match by {
             Claimant::Domain(name) => format!("domain {name} uses"),
             Claimant::Vm(name) if name == own => "it uses as well".to_owned(),

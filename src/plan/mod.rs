@@ -35,7 +35,9 @@ pub use outcome::{Ended, Failure, Outcome};
 pub use planner::plan;
 pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError};
 pub use stale::{MovedFact, MovedStep, Staleness};
-pub use step::{Act, Base, CloudInitDisk, InstallerSource, SeedSource, Step, StepId};
+pub use step::{
+    Act, Base, BaseFile, CloudInitDisk, DiskContent, InstallerSource, SeedSource, Step, StepId,
+};
 
 pub use touched::{TouchedPath, touched_paths};
 pub use vm::installing;

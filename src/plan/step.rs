@@ -5,7 +5,7 @@ use crate::fleet::DiskFormat;
 use crate::mark::{Action, Record};
 use crate::paths;
 use crate::trust::Ways;
-use crate::values::{HostPath, Size, Uuid, VmName};
+use crate::values::{HostPath, Sha256Sum, Size, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -158,12 +158,15 @@ pub enum Act {
         /// The domain whose disk it is, which must be off.
         uuid: Option<Uuid>,
     },
-    /// Creates an image that holds nothing.
+    /// Creates an image.
     CreateDisk {
         /// The image.
         path: HostPath,
         /// Its size, as its guest sees it.
         size: Size,
+        /// What it holds.
+        #[serde(default, skip_serializing_if = "DiskContent::is_empty")]
+        content: DiskContent,
         /// Its format.
         #[serde(default = "raw", skip_serializing_if = "is_raw")]
         format: DiskFormat,
@@ -351,6 +354,46 @@ impl Act {
             | Self::Forget => None,
         }
     }
+}
+
+/// What a new image holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskContent {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// What a base image holds.
+    CopyOf(BaseFile),
+    /// Nothing of its own: it lies over a base image.
+    Over {
+        /// The base image.
+        base: HostPath,
+        /// Its format.
+        format: DiskFormat,
+    },
+}
+
+impl DiskContent {
+    const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+/// A base image as the plan saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseFile {
+    /// The image.
+    pub path: HostPath,
+    /// Its inode number.
+    pub ino: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Last change of its bytes, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// The SHA-256 that its bytes must have, where the user gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Sum>,
 }
 
 /// What edits start from.

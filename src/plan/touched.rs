@@ -1,7 +1,7 @@
 //! The paths of a host that a plan touches: a plan that is applied without a question is read for these first.
 
 use super::step::SeedSource;
-use super::{Act, Plan, Step};
+use super::{Act, DiskContent, Plan, Step};
 use crate::fleet::{Spec, Vm};
 use crate::paths;
 use schemars::JsonSchema;
@@ -63,6 +63,10 @@ impl Touched {
         }
         for disk in &vm.disks {
             self.add(&disk.path, format!("disk {} of {name}", disk.name));
+            if let Some(backing) = &disk.backing {
+                let what = format!("base image below disk {} of {name}", disk.name);
+                self.add(&backing.path, what);
+            }
         }
         if let Some(log) = &vm.console.log {
             self.add(log, format!("console log of {name}"));
@@ -97,7 +101,12 @@ impl Touched {
                 self.add(mark, "removed");
             }
             Act::MendFolder { path, .. } => self.add(path, "mode set"),
-            Act::CreateDisk { path, .. } => self.add(path, "created"),
+            Act::CreateDisk { path, content, .. } => {
+                self.add(path, "created");
+                if let DiskContent::CopyOf(base) = content {
+                    self.add(&base.path, format!("base image{of}: copied"));
+                }
+            }
             Act::GrowDisk { path, .. } => self.add(path, "grown"),
             // Their paths are the VM's, or armfleet's own.
             Act::Define { .. }

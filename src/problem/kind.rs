@@ -250,6 +250,11 @@ codes! {
         why: "Linux's native asynchronous I/O works only past the page cache, and libvirt refuses `io: native` with a cache that uses it.",
         remedy: "Set `cache: none` or `cache: directsync`, or use `io: io_uring` or `io: threads`.",
     }
+    /// A base image that a disk cannot be made of.
+    BaseImage = "base-image" {
+        why: "A new image is copied from a base image, or is a qcow2 image that lies over one; a block device is neither.",
+        remedy: "Use `from` for a copy, or `backing` with `format: qcow2`.",
+    }
     /// Memory outside of what the guest can have.
     MemoryRange = "memory-range" {
         why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",

@@ -18,7 +18,7 @@ pub use key::HostKey;
 pub use mac::MacAddress;
 pub use name::{
     BOOT_TAG, Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, LinkName, MachineName,
-    NetworkName, Pattern, Serial, ShareTag, Unacceptable, Uuid, VmName,
+    NetworkName, Pattern, Serial, Sha256Sum, ShareTag, Unacceptable, Uuid, VmName,
 };
 pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;

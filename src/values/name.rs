@@ -69,6 +69,10 @@ checked_text!(
     Serial, check_serial
 );
 checked_text!(
+    /// A SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
+    Sha256Sum, check_sha256
+);
+checked_text!(
     /// A network's identity within its VM, or its name in libvirt: the same rule as [`FleetName`]'s.
     NetworkName, check_name
 );
@@ -154,6 +158,17 @@ fn check_serial(text: &str) -> Result<(), String> {
         ));
     }
     check_name(text)
+}
+
+fn check_sha256(text: &str) -> Result<(), String> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match text.len() == 64 && text.bytes().all(is_digit) {
+        true => Ok(()),
+        false => Err(
+            "a SHA-256 has 64 hexadecimal digits, in lower case, as `sha256sum` prints it"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Linux's IFNAMSIZ, less its final NUL.

@@ -107,7 +107,7 @@ impl Disturbance {
         }
     }
 
-    fn survives_everything(&self) {
+    pub(crate) fn survives_everything(&self) {
         self.survives(&|host, after| self.assert_goes_on(host, after));
     }
 

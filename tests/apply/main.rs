@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod addresses;
+mod bases;
 mod boot;
 mod change;
 mod cloud_init;

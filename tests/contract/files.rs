@@ -1,17 +1,20 @@
 //! What the file calls do.
 
-use armfleet::host::primitives::{CallError, CallErrorKind, Primitives};
+use armfleet::fleet::DiskFormat;
+use armfleet::host::primitives::{CallError, CallErrorKind, ImageSize, Primitives};
 use armfleet::inventory::{Fact, FileKind, Look, RawFile};
+use armfleet::plan::BaseFile;
 use std::time::Duration;
 
 /// Runs the suite on a host that has empty folders `/srv`, `/run` and `/var/lib`.
 pub(crate) fn contract(host: &dyn Primitives) {
     type Check = (&'static str, fn(&dyn Primitives));
-    let checks: [Check; 11] = [
+    let checks: [Check; 12] = [
         ("a folder is made once, with its mode", folders),
         ("a file is written whole, in place of another", writing),
         ("a folder is never written over", folder_in_the_way),
         ("an image is made where nothing is", images),
+        ("a base image is copied where nothing is", copying_images),
         ("an image grows from the size that it has", growing),
         ("a copy tells what it copied", copying),
         ("lines are appended", appending),
@@ -116,6 +119,67 @@ fn images(host: &dyn Primitives) {
         kind(host.create_image("/srv/none/i.img", &[], 1)),
         CallErrorKind::Missing
     );
+}
+
+fn copying_images(host: &dyn Primitives) {
+    const PATH: &str = "/srv/base.img";
+    host.create_image(PATH, b"a base image", 3 << 20).unwrap();
+    let base = |sha256: Option<&str>| {
+        let file = seen(host, PATH, Look::Digest);
+        BaseFile {
+            path: PATH.parse().unwrap(),
+            ino: file.stat.ino,
+            size: file.stat.size,
+            mtime_ns: file.stat.mtime_ns,
+            sha256: sha256.map(|sha256| sha256.parse().unwrap()),
+        }
+    };
+    let grown = |to| ImageSize {
+        format: DiskFormat::Raw,
+        to,
+    };
+    let digest = seen(host, PATH, Look::Digest).sha256.unwrap();
+    let known = base(Some(&digest));
+    host.copy_image(&known, PATH, "/srv/copy.img", grown(5 << 20))
+        .unwrap();
+    let copy = seen(host, "/srv/copy.img", Look::Image);
+    assert_eq!((copy.stat.size, copy.stat.mode), (5 << 20, 0o600));
+    assert!(copy.head.unwrap().starts_with("612062617365"));
+    host.copy_image(&base(None), PATH, "/srv/same.img", grown(1))
+        .unwrap();
+    let same = seen(host, "/srv/same.img", Look::Digest);
+    assert_eq!(same.sha256.as_ref(), Some(&digest));
+
+    // What is there stays, and what is not to be copied leaves nothing.
+    let again = host.copy_image(&known, PATH, "/srv/same.img", grown(5 << 20));
+    assert_eq!(kind(again), CallErrorKind::Exists);
+    assert_eq!(seen(host, "/srv/same.img", Look::Digest).stat, same.stat);
+    let other = base(Some(&"0".repeat(64)));
+    let wrong = host.copy_image(&other, PATH, "/srv/no.img", grown(1));
+    let why = wrong.unwrap_err().why;
+    assert!(
+        why.contains(&digest) && why.contains(&"0".repeat(64)),
+        "{why}"
+    );
+    let stale = BaseFile {
+        mtime_ns: 1,
+        ..base(None)
+    };
+    let stale = host.copy_image(&stale, PATH, "/srv/no.img", grown(1));
+    assert_eq!(kind(stale), CallErrorKind::Changed);
+    let raw = host.copy_image(
+        &base(None),
+        PATH,
+        "/srv/no.img",
+        ImageSize {
+            format: DiskFormat::Qcow2,
+            to: 8 << 20,
+        },
+    );
+    raw.unwrap_err();
+    assert_eq!(host.look("/srv/no.img", Look::Stat), Fact::Absent);
+    let missing = host.copy_image(&base(None), "/srv/none.img", "/srv/no.img", grown(1));
+    assert_eq!(kind(missing), CallErrorKind::Missing);
 }
 
 fn growing(host: &dyn Primitives) {

@@ -1,7 +1,10 @@
 //! Disks that are copied from a base image, or that lie over one.
 
+use crate::fleet::{RECORD, VM, recipe};
+use crate::host::TestHost;
 use armfleet::qcow2::{Backing, new_qcow2};
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
 /// What a command prints, which must succeed.
@@ -59,4 +62,73 @@ fn qemu_reads_a_new_overlay_as_what_it_was_made_to_be() {
         let backing_of = made.unwrap().unwrap().backing.unwrap();
         assert!(backing_of.is(backing), "{backing_of:?}");
     }
+}
+
+const BASE: &str = "/srv/base.img";
+
+/// Owner and mode of the base image.
+fn kept(host: &TestHost) -> (u32, u32) {
+    let known = host.path(BASE).metadata().unwrap();
+    (known.uid(), known.permissions().mode() & 0o777)
+}
+
+#[test]
+fn a_guest_has_a_copy_of_a_base_image_and_one_over_it_and_the_base_stays_as_it_is() {
+    let host = TestHost::with_fleet(&recipe());
+    let mut bytes = vec![0; 16 << 20];
+    bytes[..6].copy_from_slice(b"based\n");
+    fs::write(host.path(BASE), &bytes).unwrap();
+    let sha256 = host.run("sha256sum", &[BASE]).success();
+    let sha256 = sha256.split_whitespace().next().unwrap();
+    let disks = format!(
+        "[{{ path: /srv/root.img, size: 64MiB, from: {{ path: {BASE}, sha256: {sha256} }} }}, \
+         {{ path: /srv/scratch.qcow2, size: 32MiB, backing: {{ path: {BASE} }} }}]"
+    );
+    let fleet = recipe().replace("[{ path: \"/srv/{name}.img\", size: 64MiB }]", &disks);
+    assert_ne!(fleet, recipe());
+    host.write_fleet(&fleet);
+    host.apply().success();
+    host.assert_converged();
+    let report = host.guest("report");
+    host.assert_reported(&report, "disk vda 67108864 serial root ro 0");
+    host.assert_reported(&report, "disk vdb 33554432 serial scratch ro 0");
+    for disk in ["vda", "vdb"] {
+        let read = host.guest(&format!("run head -n 1 /dev/{disk}"));
+        assert!(read.contains("based"), "{disk}: {read}");
+        host.guest(&format!(
+            "run echo wrote > /tmp/t && dd if=/tmp/t of=/dev/{disk} conv=notrunc && sync"
+        ));
+        let read = host.guest(&format!("run head -n 1 /dev/{disk}"));
+        assert!(read.contains("wrote"), "{disk}: {read}");
+    }
+    // While it runs and when it is off, the base image is root's, and what it was.
+    assert_eq!(kept(&host), (0, 0o644));
+    host.shut_down();
+    assert_eq!(kept(&host), (0, 0o644));
+    assert_eq!(fs::read(host.path(BASE)).unwrap(), bytes);
+    assert!(host.read("/srv/root.img").starts_with("wrote"));
+    let scratch = "/srv/scratch.qcow2";
+    let checked = host.run("qemu-img", &["check", "-f", "qcow2", scratch]);
+    assert!(checked.success().contains("No errors"));
+    let info = host
+        .run("qemu-img", &["info", "-f", "qcow2", scratch])
+        .success();
+    assert!(
+        info.contains("backing file format: raw") && info.contains(BASE),
+        "{info}"
+    );
+    assert!(host.read(RECORD).contains("\"base\""));
+
+    // Other bytes below the disk are no disk for its guest.
+    let mut changed = bytes.clone();
+    changed[0] = b'c';
+    fs::write(host.path(BASE), &changed).unwrap();
+    let planned = host.planned(3);
+    let refused = format!(
+        "  ! {VM}: the base image {BASE} of its disk {scratch} changed since the last apply\n"
+    );
+    assert!(planned.contains(&refused), "{planned}");
+    assert_eq!(host.apply().code, Some(3));
+    host.armfleet(&["apply", "--auto-approve", "--accept", VM]).success();
+    host.assert_converged();
 }

@@ -5,7 +5,7 @@ use super::transport::{NO_HOTPLUG, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use crate::domain::value::{Codec, Value};
-use crate::fleet::{Disk, DiskFormat};
+use crate::fleet::{Backing, Disk, DiskFormat};
 use crate::inventory::digest;
 use crate::mark::{KindId, PropertyId};
 use crate::paths::is_device;
@@ -34,11 +34,25 @@ pub(super) const BUS: Row = Row::new(
     NO_HOTPLUG,
 );
 
-/// A backing chain belongs to the file and format that were there before: with others, no start would succeed.
-const WITHOUT_BACKING: Couple = Couple::Element {
+/// The image below. It is written out, so that libvirt does not look into the images for it, and it stays root's: else
+/// libvirt gives it to QEMU's user, which all VMs share.
+const BACKING: Couple = Couple::Fixed {
     path: &["backingStore"],
-    element: |_| None,
+    attribute: "type",
+    value: "file",
 };
+const STAYS_ROOTS: [Couple; 2] = [
+    Couple::Fixed {
+        path: &["backingStore", "source", "seclabel"],
+        attribute: "model",
+        value: "dac",
+    },
+    Couple::Fixed {
+        path: &["backingStore", "source", "seclabel"],
+        attribute: "relabel",
+        value: "no",
+    },
+];
 /// What libvirt calls a disk by what it has, whose source has an attribute to match.
 const TYPE: Couple = Couple::Attribute {
     path: &[],
@@ -70,7 +84,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             |seen| seen.of_device("path"),
             NO_HOTPLUG,
         )
-        .couples(&[TYPE, WITHOUT_BACKING])
+        .couples(&[TYPE])
         .naming_data(),
         // Never probed: a guest writes the bytes of its raw disk.
         Row::new(
@@ -82,8 +96,28 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             give_format,
             NO_HOTPLUG,
         )
-        .couples(&[WITHOUT_BACKING])
         .naming_data(),
+        Row::new(
+            PropertyId::new("backing file"),
+            &["backingStore", "source"],
+            Part::AttributeFor(|_| "file", ["file", "dev"]),
+            Codec::Text,
+            |input| want_below(input, |backing| backing.path.to_string()),
+            no_key,
+            NO_HOTPLUG,
+        )
+        .couples(&[BACKING, STAYS_ROOTS[0], STAYS_ROOTS[1]])
+        .naming_data(),
+        Row::new(
+            PropertyId::new("backing format"),
+            &["backingStore", "format"],
+            Part::Attribute("type"),
+            Codec::Text,
+            |input| want_below(input, |backing| backing.format.to_string()),
+            no_key,
+            NO_HOTPLUG,
+        )
+        .couples(&[BACKING]),
         BUS,
         Row::new(
             SERIAL,
@@ -221,6 +255,17 @@ fn want_serial(input: &RowInput<'_>) -> Want {
 fn want_target(input: &RowInput<'_>) -> Want {
     let target = disk(input).and_then(|disk| disk.target.as_ref());
     target.map_or(Want::Leave, Want::text)
+}
+
+/// What the file says of the image below; without, none is written, and that of another disk goes.
+fn want_below(input: &RowInput<'_>, of: fn(&Backing) -> String) -> Want {
+    disk(input).map_or(Want::Leave, |disk| {
+        Want::Value(
+            disk.backing
+                .as_ref()
+                .map(|backing| Value::Text(of(backing))),
+        )
+    })
 }
 
 /// A serial that could be a disk's name is one.

@@ -1,6 +1,7 @@
 //! A file system: names, owners, modes, inodes, symbolic links, and times.
 
 mod content;
+mod copies;
 mod folders;
 mod share;
 mod tree;

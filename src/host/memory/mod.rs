@@ -239,6 +239,12 @@ impl Primitives for Memory {
             C::CreateImage { path, head, bytes } => files.create_image(path, head, bytes)?.into(),
             C::GrowQcow2 { path, from, to } => files.grow_qcow2(path, from, to)?.into(),
             C::GrowImage { path, from, to } => files.grow_image(path, from, to)?.into(),
+            C::CopyImage {
+                base,
+                from,
+                to,
+                grown,
+            } => files.copy_image(base, from, to, grown)?.into(),
             C::CopyFile {
                 from,
                 to,

@@ -161,6 +161,12 @@ impl Primitives for SystemHost {
                 mode,
             } => write::write(root, path, scratch, bytes, mode)?.into(),
             C::CreateImage { path, head, bytes } => image::create(root, path, head, bytes)?.into(),
+            C::CopyImage {
+                base,
+                from,
+                to,
+                grown,
+            } => image::copy(root, base, from, to, grown)?.into(),
             C::GrowQcow2 { path, from, to } => image::grow_qcow2(root, path, from, to)?.into(),
             C::GrowImage { path, from, to } => image::grow(root, path, from, to)?.into(),
             C::CopyFile {

@@ -4,6 +4,7 @@
 //! started with it until the user says so with `--accept`. What a step of the same plan makes or changes has no place in
 //! the planned record; the step that writes the record looks at it then.
 
+use super::bases::is_same_base;
 use crate::domain::{FORMAT, Moved, applied_source};
 use crate::fleet::DiskFormat;
 use crate::inventory::{Fact, FileKind, RawFile};
@@ -148,6 +149,7 @@ impl VmPlanner<'_> {
             let path = applied_source(id, device).and_then(|path| path.parse().ok());
             let recorded = record.and_then(|record| record.applied.devices.get(id));
             let kept = recorded.and_then(|device| device.place.clone());
+            device.base = recorded.and_then(|device| device.base.clone());
             device.place = match path {
                 Some(path) if !moved.iter().any(|moved| moved.id == *id) => {
                     self.place_at(&path, kept, builder)
@@ -155,6 +157,7 @@ impl VmPlanner<'_> {
                 _ => kept,
             };
         }
+        self.note_bases(applied);
     }
 
     /// What is at a path; nothing where a step of this plan makes or changes it, and what was known where it was not seen.
@@ -196,6 +199,11 @@ impl VmPlanner<'_> {
             let Some(recorded) = record.applied.devices.get(id) else {
                 continue;
             };
+            if let (Some(then), Some(now)) = (&recorded.base, &device.base)
+                && is_same_base(then, now)
+            {
+                device.base.clone_from(&recorded.base);
+            }
             let same = match (&recorded.place, &device.place) {
                 (None, _) => true,
                 (Some(_), None) => false,

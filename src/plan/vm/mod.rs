@@ -1,5 +1,6 @@
 //! One VM: what it needs on its host, part by part.
 
+mod bases;
 mod boot;
 mod claims;
 mod cloud_init;

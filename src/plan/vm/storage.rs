@@ -7,9 +7,9 @@ use crate::inventory::{self, Domain, Fact, FileKind, RawFile, RawStat};
 use crate::mark::{KindId, Phase, PropertyId, Record};
 use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
-use crate::plan::step::{Act, StepId};
+use crate::plan::step::{Act, DiskContent, StepId};
 use crate::problem::HostCheck;
-use crate::qcow2::Qcow2;
+use crate::qcow2::{self, Qcow2};
 use crate::values::{HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
@@ -25,13 +25,25 @@ pub(in crate::plan) fn runs_with(domain: &Domain, image: &HostPath) -> bool {
     })
 }
 
-/// The command that makes an empty image.
-fn by_hand(format: DiskFormat, path: &HostPath, size: Size) -> String {
-    let bytes = size.bytes();
-    match format {
+/// The command that makes a new image, where the file says which.
+fn by_hand(disk: &Disk) -> Option<String> {
+    let path = &disk.path;
+    if let Some(from) = &disk.from {
+        return Some(format!("cp --sparse=always {} {path}", from.path));
+    }
+    let bytes = disk.size.map(Size::bytes);
+    if let Some(backing) = &disk.backing {
+        let (base, format) = (&backing.path, backing.format);
+        let bytes = bytes.map(|bytes| format!(" {bytes}")).unwrap_or_default();
+        return Some(format!(
+            "qemu-img create -f qcow2 -b {base} -F {format} {path}{bytes}"
+        ));
+    }
+    let bytes = bytes?;
+    Some(match disk.format {
         DiskFormat::Raw => format!("truncate -s {bytes} {path}"),
         DiskFormat::Qcow2 => format!("qemu-img create -f qcow2 {path} {bytes}"),
-    }
+    })
 }
 
 /// How the data of a disk or share comes to another path.
@@ -143,22 +155,23 @@ impl VmPlanner<'_> {
             return self.device(disk, domain, record, builder).map(|()| None);
         }
         let (name, path) = (&self.vm.name, &disk.path);
+        if let Some(backing) = &disk.backing {
+            self.base_is_readable(&backing.path, builder)?;
+        }
         let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
                 if applied_at(record, path).is_some() {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
                     let accepted = self.acceptance(path, record);
-                    let anew = disk.size.map(|size| {
-                        let made = by_hand(disk.format, path, size);
-                        format!(", or begin anew: {made}; {accepted}")
-                    });
+                    let anew = by_hand(disk);
+                    let anew = anew.map(|made| format!(", or begin anew: {made}; {accepted}"));
                     let anew = anew.unwrap_or_default();
                     let remedy = format!("restore it and armfleet apply --accept {name}{anew}");
                     builder.refuse(name, why, remedy);
                     return Err(Blocked);
                 }
-                let Some(size) = disk.size else {
+                let Some((content, size)) = self.new_content(disk, domain, builder)? else {
                     let why = format!("its disk {path} is not there");
                     builder.refuse(
                         name,
@@ -170,15 +183,21 @@ impl VmPlanner<'_> {
                 self.parent_exists(path, builder)?;
                 self.may_begin_anew(&DISK, path, record, builder)?;
                 self.has_room(path, size, builder)?;
+                let reason = match &content {
+                    DiskContent::Empty => "new and empty".to_owned(),
+                    DiskContent::CopyOf(base) => format!("a copy of {}", base.path),
+                    DiskContent::Over { base, .. } => format!("new, over {base}"),
+                };
                 let act = Act::CreateDisk {
                     path: path.clone(),
                     size,
+                    content,
                     format: disk.format,
                 };
                 return Ok(Some(builder.step(
                     self.disk_step(disk),
                     Some(name),
-                    "new and empty",
+                    reason,
                     &[],
                     Vec::new(),
                     act,
@@ -197,6 +216,9 @@ impl VmPlanner<'_> {
             return Err(Blocked);
         }
         self.same_as_applied("disk", path, file, record, builder)?;
+        if let Some(backing) = &disk.backing {
+            self.base_below(disk, backing, domain, record, builder)?;
+        }
         self.is_of_format(disk, file, domain, record, builder)?;
         if file.blank == Some(true) {
             self.may_begin_anew(&DISK, path, record, builder)?;
@@ -219,7 +241,7 @@ impl VmPlanner<'_> {
         let (name, path) = (&self.vm.name, &disk.path);
         let qcow2 = match disk.format {
             DiskFormat::Raw => None,
-            DiskFormat::Qcow2 => Some(self.qcow2(path, file, builder)?),
+            DiskFormat::Qcow2 => Some(self.qcow2(disk, file, builder)?),
         };
         let seen = qcow2.as_ref().map_or(file.stat.size, |qcow2| qcow2.size);
         let from = Size::from_bytes(seen);
@@ -317,27 +339,25 @@ impl VmPlanner<'_> {
     /// What the header of a qcow2 image says, if QEMU can be given it.
     fn qcow2(
         &self,
-        path: &HostPath,
+        disk: &Disk,
         file: &RawFile,
         builder: &mut PlanBuilder,
     ) -> Result<Qcow2, Blocked> {
-        let name = &self.vm.name;
+        let (name, path) = (&self.vm.name, &disk.path);
         let mut remedy = "use another image".to_owned();
         let why = match file.qcow2() {
-            Some(Ok(image)) if image.backing.is_some() => {
-                remedy = format!(
-                    "qemu-img convert -f qcow2 -O qcow2 {path} {path}.whole.qcow2, and set path: {path}.whole.qcow2 in the fleet file"
-                );
-                "it lies over another image"
+            Some(Ok(image)) if lies_as_wanted(&image, disk) => return Ok(image),
+            Some(Ok(image)) => {
+                remedy = rebased(disk);
+                lies(&image, disk)
             }
-            Some(Ok(image)) => return Ok(image),
-            Some(Err(why)) => why,
+            Some(Err(why)) => why.to_owned(),
             None if file.blank.is_none() => {
                 let why = format!("its disk {path} could not be read: armfleet may not open it");
                 builder.unknown(name, why);
                 return Err(Blocked);
             }
-            None => "it does not begin as one",
+            None => "it does not begin as one".to_owned(),
         };
         builder.refuse(
             name,
@@ -466,5 +486,50 @@ impl VmPlanner<'_> {
                 Err(Blocked)
             }
         }
+    }
+}
+
+/// Whether an image lies over what the file says, and over nothing where that says nothing.
+fn lies_as_wanted(image: &Qcow2, disk: &Disk) -> bool {
+    match (&image.backing, &disk.backing) {
+        (None, None) => true,
+        (Some(stored), Some(wanted)) => stored.is(qcow2::Backing {
+            path: wanted.path.as_str(),
+            format: wanted.format.as_str(),
+        }),
+        _ => false,
+    }
+}
+
+/// What an image lies over instead.
+fn lies(image: &Qcow2, disk: &Disk) -> String {
+    let wanted = disk.backing.as_ref();
+    let not = wanted.map(|wanted| format!(", not over {} as {}", wanted.path, wanted.format));
+    let not = not.unwrap_or_default();
+    match &image.backing {
+        None => format!("it lies over no other image{not}"),
+        Some(stored) => {
+            // Whoever made the image chose the name.
+            let name = stored.name.escape_default();
+            let format = stored.format.as_deref().unwrap_or("whatever it looks like");
+            format!(
+                "it lies over another image, {name} as {}{not}",
+                format.escape_default()
+            )
+        }
+    }
+}
+
+/// How an image comes to lie over what the file says. Its guest sees the same bytes.
+fn rebased(disk: &Disk) -> String {
+    let path = &disk.path;
+    match &disk.backing {
+        Some(wanted) => format!(
+            "qemu-img rebase -f qcow2 -b {} -F {} {path} while the VM is off, or correct `backing`",
+            wanted.path, wanted.format
+        ),
+        None => format!(
+            "qemu-img convert -f qcow2 -O qcow2 {path} {path}.whole.qcow2, and set path: {path}.whole.qcow2 in the fleet file"
+        ),
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::plan) fn of_host(input: &PlanInput<'_>, hook: &mut Hook, builder: 
     }
 }
 
-fn rules(input: &PlanInput<'_>) -> Rules {
+pub(super) fn rules(input: &PlanInput<'_>) -> Rules {
     let trusted = input.spec.trusted.iter().map(ToString::to_string);
     input.inventory.way_rules(trusted)
 }
@@ -107,10 +107,17 @@ impl VmPlanner<'_> {
             .log
             .iter()
             .map(|log| ("console log", log, End::Roots));
+        let bases = self
+            .vm
+            .disks
+            .iter()
+            .filter_map(|disk| disk.backing.as_ref());
+        let bases = bases.map(|backing| ("base image", &backing.path, End::Image));
         share
             .into_iter()
             .chain(further)
             .chain(disks)
+            .chain(bases)
             .chain(log)
             .collect()
     }
@@ -186,13 +193,13 @@ fn note_allowed(allowed: &[(String, u32)], rules: &Rules, builder: &mut PlanBuil
     }
 }
 
-fn in_words(flaws: &[Flaw], rules: &Rules) -> String {
+pub(super) fn in_words(flaws: &[Flaw], rules: &Rules) -> String {
     let flaws = flaws.iter().map(|flaw| flaw.describe(rules.qemu));
     flaws.collect::<Vec<_>>().join("; ")
 }
 
 /// What to do about flaws.
-fn mended(flaws: &[Flaw]) -> String {
+pub(super) fn mended(flaws: &[Flaw]) -> String {
     let folders: BTreeSet<&str> = flaws.iter().map(|flaw| flaw.folder.as_str()).collect();
     let folders: Vec<_> = folders.into_iter().collect();
     let links = flaws.iter().filter_map(|flaw| match &flaw.weakness {

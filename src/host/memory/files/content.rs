@@ -1,5 +1,7 @@
 //! What is in a file system in memory.
 
+use crate::fleet::DiskFormat;
+use crate::host::primitives::ImageSize;
 use crate::inventory::{FileKind, LOG_HEAD_LENGTH, RawDevice, begins_as};
 use crate::qcow2::Qcow2;
 use sha2::{Digest, Sha256};
@@ -74,6 +76,23 @@ impl Content {
             Self::File { bytes, .. } => Qcow2::read(bytes),
             _ => None,
         }
+    }
+
+    /// The same image, at least as large as this for its guest.
+    pub(super) fn grown(mut self, grown: ImageSize) -> Result<Self, &'static str> {
+        let qcow2 = self.qcow2().transpose()?;
+        if let Self::File { bytes, size } = &mut self {
+            match (grown.format, qcow2) {
+                (DiskFormat::Raw, _) => *size = grown.to.max(*size),
+                (DiskFormat::Qcow2, Some(image)) if image.size < grown.to => {
+                    let at = usize::try_from(Qcow2::SIZE_OFFSET).unwrap_or(usize::MAX);
+                    bytes[at..at + 8].copy_from_slice(&image.grown(image.size, grown.to)?);
+                }
+                (DiskFormat::Qcow2, Some(_)) => {}
+                (DiskFormat::Qcow2, None) => return Err("it is no qcow2 image"),
+            }
+        }
+        Ok(self)
     }
 
     /// What a file that is no console log begins as.

@@ -2,9 +2,11 @@
 //! looked at; only whether there are any.
 
 use super::{at, stat_of};
-use crate::files::{Draft, Root};
-use crate::host::primitives::CallError;
+use crate::files::{ChangedMeanwhile, Deadline, Draft, Root, copy_blocks, digest};
+use crate::fleet::DiskFormat;
+use crate::host::primitives::{CallError, ImageSize, wrong_digest};
 use crate::inventory::{LOG_HEAD_LENGTH, begins_as};
+use crate::plan::BaseFile;
 use crate::qcow2::{HEAD_LENGTH, Qcow2};
 use rustix::fs::OFlags;
 use std::fs::File;
@@ -26,6 +28,63 @@ pub(in super::super) fn create(
         draft.place(&folder, name)
     };
     create().map_err(at(&root.below(path)))
+}
+
+/// Copies a base image to where nothing has that name, grown to its size.
+pub(in super::super) fn copy(
+    root: &Root,
+    base: &BaseFile,
+    from: &str,
+    to: &str,
+    grown: ImageSize,
+) -> Result<(), CallError> {
+    let (from, place) = (root.below(from), root.below(to));
+    let (file, _) = super::open_plain(&from).map_err(at(&from))?;
+    is_planned(&file, base).map_err(at(&from))?;
+    let (folder, name) = root.place(to).map_err(at(&place))?;
+    let draft = Draft::begin(name, &folder).map_err(at(&place))?;
+    copy_blocks(&file, &draft.file, base.size).map_err(at(&place))?;
+    is_planned(&file, base).map_err(at(&from))?;
+    let finish = || {
+        has_digest(&draft.file, base)?;
+        grow_draft(&draft.file, grown)?;
+        draft.place(&folder, name)
+    };
+    finish().map_err(at(&place))
+}
+
+/// Whether a base image is what the plan saw.
+fn is_planned(file: &File, base: &BaseFile) -> io::Result<()> {
+    let stat = stat_of(file)?;
+    match (stat.ino, stat.size, stat.mtime_ns) == (base.ino, base.size, base.mtime_ns) {
+        true => Ok(()),
+        false => Err(io::Error::other(ChangedMeanwhile)),
+    }
+}
+
+fn has_digest(copy: &File, base: &BaseFile) -> io::Result<()> {
+    let Some(wanted) = &base.sha256 else {
+        return Ok(());
+    };
+    let seen = digest(copy, Deadline::never())?;
+    match seen.as_str() == wanted.as_str() {
+        true => Ok(()),
+        false => Err(io::Error::other(wrong_digest(base, wanted, seen.as_str()))),
+    }
+}
+
+fn grow_draft(draft: &File, grown: ImageSize) -> io::Result<()> {
+    match grown.format {
+        DiskFormat::Raw if stat_of(draft)?.size < grown.to => draft.set_len(grown.to),
+        DiskFormat::Raw => Ok(()),
+        DiskFormat::Qcow2 => {
+            let image = read_qcow2(draft)?;
+            match image.size < grown.to {
+                true => set_qcow2_size(draft, &image, image.size, grown.to),
+                false => Ok(()),
+            }
+        }
+    }
 }
 
 /// Erases every byte of an image, which has this size afterwards.
@@ -83,14 +142,22 @@ pub(in super::super) fn grow_qcow2(
     let grow = || {
         let (folder, name) = root.place(path)?;
         let file = folder.open_with(name, OFlags::RDWR, 0)?;
-        let mut head = [0; HEAD_LENGTH];
-        let count = file.read_at(&mut head, 0)?;
-        let image = Qcow2::read(head.get(..count).unwrap_or_default());
-        let image = image.unwrap_or(Err("it is no qcow2 image"));
-        let size = image.and_then(|image| image.grown(from, to));
-        let size = size.map_err(io::Error::other)?;
-        file.write_all_at(&size, Qcow2::SIZE_OFFSET)?;
+        set_qcow2_size(&file, &read_qcow2(&file)?, from, to)?;
         file.sync_all()
     };
     grow().map_err(at(&root.below(path)))
+}
+
+fn read_qcow2(file: &File) -> io::Result<Qcow2> {
+    let mut head = [0; HEAD_LENGTH];
+    let count = file.read_at(&mut head, 0)?;
+    let image = Qcow2::read(Qcow2::head(&head[..count]));
+    image
+        .unwrap_or(Err("it is no qcow2 image"))
+        .map_err(io::Error::other)
+}
+
+fn set_qcow2_size(file: &File, image: &Qcow2, from: u64, to: u64) -> io::Result<()> {
+    let size = image.grown(from, to).map_err(io::Error::other)?;
+    file.write_all_at(&size, Qcow2::SIZE_OFFSET)
 }

@@ -15,7 +15,7 @@ mod tests;
 mod text;
 pub(super) mod write;
 
-use crate::files::{self, STATX};
+use crate::files::{self, ChangedMeanwhile, STATX};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, makedev};
@@ -78,6 +78,7 @@ fn is_missing(error: &io::Error) -> bool {
 fn at(path: &Path) -> impl Fn(io::Error) -> CallError {
     move |error| CallError {
         kind: match error.kind() {
+            _ if ChangedMeanwhile::is(&error) => CallErrorKind::Changed,
             ErrorKind::NotFound => CallErrorKind::Missing,
             ErrorKind::AlreadyExists => CallErrorKind::Exists,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => CallErrorKind::NoSpace,
