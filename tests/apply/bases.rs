@@ -3,7 +3,7 @@
 
 use crate::faults::Disturbance;
 use crate::harness::applied::{applied_on, empty_host, perform, plan_on, spec};
-use crate::harness::{FLEET, apply, new_host, plan_of, text};
+use crate::harness::{FLEET, apply, plan_of, settled_host, text};
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Owner, Primitives, Reads};
@@ -13,7 +13,6 @@ use armfleet::qcow2::{Backing, Qcow2, new_qcow2};
 
 const BASE: &str = "/srv/base.img";
 const GIB: u64 = 1 << 30;
-/// QEMU's group in the host's capabilities.
 const HEAD: &str = "what the base image holds";
 const COPY: &str = "/srv/a.img";
 const OVERLAY: &str = "/srv/a.qcow2";
@@ -181,14 +180,12 @@ fn perform_outcome(host: &Memory, plan: &armfleet::plan::Plan) -> String {
 
 #[test]
 fn an_apply_that_copies_survives_everything() {
-    let host = new_host();
-    host.create_image(BASE, crate::harness::DATA.as_bytes(), GIB)
-        .unwrap();
-    let yaml = FLEET.replace(
-        "size: 8GiB",
-        &format!("size: 8GiB, from: {{ path: {BASE} }}"),
-    );
-    Disturbance::new(80, host, yaml).survives_everything();
+    let host = settled_host();
+    host.create_image(BASE, HEAD.as_bytes(), GIB).unwrap();
+    let copy = format!("{{ path: {COPY}, from: {{ path: {BASE} }} }}");
+    let yaml = FLEET.replace("size: 8GiB }", &format!("size: 8GiB }}, {copy}"));
+    assert_ne!(yaml, FLEET);
+    Disturbance::new(20, host, yaml).survives_everything();
 }
 
 #[test]
@@ -243,7 +240,7 @@ fn a_base_image_that_changed_below_a_disk_is_refused_until_it_is_accepted() {
          armfleet apply --accept a to use what is there now; its guest may find its files damaged\n"
     );
     let accepts = Policy {
-        accept: std::collections::BTreeSet::from(["a".parse().unwrap()]),
+        accept: vec!["a".parse().unwrap()],
         ..Policy::default()
     };
     let host = perform(&host, &plan_of(&host, &spec, &accepts));
@@ -332,34 +329,34 @@ fn a_base_image_that_cannot_be_one_is_refused() {
     }
     let over = over(BASE);
     let copied = copied("");
-    let cases: Vec<(&[&Spec], Change, &str)> = vec![
+    let cases: Vec<(Vec<&Spec>, Change, &str)> = vec![
         (
-            &[&over, &copied][..],
+            vec![&over, &copied],
             Box::new(|host| host.remove(BASE)),
             "its base image /srv/base.img is not there -> put it there",
         ),
         (
-            &[&over, &copied],
+            vec![&over, &copied],
             Box::new(put(qcow2)),
             "is a qcow2 image, and would be read as raw -> qemu-img convert -f qcow2 -O raw",
         ),
         (
-            &[&over, &copied],
+            vec![&over, &copied],
             Box::new(put(b"odd".to_vec())),
             "no whole number of sectors",
         ),
         (
-            &[&over],
+            vec![&over],
             Box::new(own(0o600, 0)),
             "cannot be read by QEMU's user -> chgrp",
         ),
         (
-            &[&over],
+            vec![&over],
             Box::new(own(0o646, 0)),
             "can be written by QEMU's user",
         ),
         (
-            &[&over],
+            vec![&over],
             Box::new(own(0o644, 64055)),
             "belongs to QEMU's user, which all VMs share -> chown root:",
         ),
@@ -383,15 +380,26 @@ fn a_base_image_that_cannot_be_one_is_refused() {
 #[test]
 fn a_base_image_that_a_guest_can_write_is_refused() {
     let host = host();
-    host.put_link("/srv/alias.img", BASE).unwrap();
     let other = spec(&format!(
         "fleet: g\nvms:\n{}",
-        vm("other", "{ path: /srv/alias.img }")
+        vm("other", &format!("{{ path: {BASE} }}"))
     ));
     let host = applied_on(&host, &other);
-    for spec in [over(BASE), copied("")] {
-        let said = refused(&spec, &host);
-        assert!(said.contains("its base image /srv/base.img is the same as /srv/alias.img, which domain other uses"), "{said}");
+    host.put_link("/srv/alias", "/srv").unwrap();
+    let alias = "/srv/alias/base.img";
+    for (base, why) in [
+        (BASE, "is used by domain other"),
+        (
+            alias,
+            "is the same as /srv/base.img, which domain other uses",
+        ),
+    ] {
+        let copy = format!("{{ path: {COPY}, from: {{ path: {base} }} }}");
+        for spec in [over(base), fleet(&copy)] {
+            let said = refused(&spec, &host);
+            let why = format!("its base image {base} {why}");
+            assert!(said.contains(&why), "{why}: {said}");
+        }
     }
     // One's own disk cannot become its base while the domain has it.
     let host = applied_on(&self::host(), &fleet(&format!("{{ path: {BASE} }}")));

@@ -129,6 +129,7 @@ fn a_guest_has_a_copy_of_a_base_image_and_one_over_it_and_the_base_stays_as_it_i
     );
     assert!(planned.contains(&refused), "{planned}");
     assert_eq!(host.apply().code, Some(3));
-    host.armfleet(&["apply", "--auto-approve", "--accept", VM]).success();
+    host.armfleet(&["apply", "--auto-approve", "--accept", VM])
+        .success();
     host.assert_converged();
 }

@@ -20,6 +20,8 @@ pub const DISK: KindId = KindId::new("disk");
 pub(in crate::domain) const FILE: PropertyId = PropertyId::new("file");
 /// How the image keeps the disk's bytes.
 pub const FORMAT: PropertyId = PropertyId::new("format");
+/// The image below.
+pub const BACKING_FILE: PropertyId = PropertyId::new("backing file");
 pub(in crate::domain) const TARGET: PropertyId = PropertyId::new("target");
 const SERIAL: PropertyId = PropertyId::new("serial");
 
@@ -98,7 +100,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         )
         .naming_data(),
         Row::new(
-            PropertyId::new("backing file"),
+            BACKING_FILE,
             &["backingStore", "source"],
             Part::AttributeFor(|_| "file", ["file", "dev"]),
             Codec::Text,

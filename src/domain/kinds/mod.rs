@@ -11,7 +11,7 @@ mod share;
 mod transport;
 
 pub use cloud_init::CLOUD_INIT;
-pub use disk::{DISK, FORMAT};
+pub use disk::{BACKING_FILE, DISK, FORMAT};
 pub(super) use disk::{FILE, TARGET};
 pub(super) use disk_places::{disk_source, target_index};
 pub use filesystem::FILESYSTEM;

@@ -2,9 +2,10 @@
 //! format.
 
 use super::identity::applied_at;
+use crate::domain::BACKING_FILE;
 use crate::fleet::{Backing, BaseCopy, Disk, DiskFormat};
 use crate::inventory::{Domain, Fact, FileKind, RawFile, RawStat};
-use crate::mark::{Applied, Place, Record};
+use crate::mark::{Applied, AppliedDevice, Place, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::claims::Meeting;
 use crate::plan::step::{BaseFile, DiskContent};
@@ -120,7 +121,13 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
         let (name, path) = (&self.vm.name, &backing.path);
-        let applied = applied_at(record, &disk.path).and_then(|device| device.base.as_ref());
+        let applied = applied_at(record, &disk.path);
+        let lay_over = |device: &&AppliedDevice| {
+            let below = device.rows.get(&BACKING_FILE);
+            below.is_some_and(|below| below == path.as_str())
+        };
+        let applied = applied.filter(lay_over);
+        let applied = applied.and_then(|device| device.base.as_ref());
         if let (Some(_), Fact::Absent) = (applied, self.input.inventory.path(path.as_str())) {
             let why = format!(
                 "the base image {path} of its disk {} is gone; it was there at the last apply",
