@@ -282,6 +282,10 @@ pub struct RawFile {
     /// The first [`HEAD_LENGTH`] bytes of an image that holds any, in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// How many bytes of its file system an image has, which a sparse one has fewer of than its size, where the look asked
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<u64>,
     /// What is known of a block device, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<RawDevice>,
@@ -345,6 +349,7 @@ impl RawFile {
             text: None,
             no_text: None,
             blank: None,
+            allocated: None,
             device: None,
             head: None,
             begins_as: None,
