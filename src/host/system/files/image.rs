@@ -4,8 +4,8 @@
 use super::{at, stat_of};
 use crate::files::{Draft, Root};
 use crate::host::primitives::CallError;
-use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
-use crate::qcow2::Qcow2;
+use crate::inventory::{LOG_HEAD_LENGTH, begins_as};
+use crate::qcow2::{HEAD_LENGTH, Qcow2};
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
@@ -44,8 +44,8 @@ pub(in super::super) fn erase(root: &Root, path: &str, bytes: u64) -> Result<(),
 pub(super) fn head(image: &File) -> io::Result<String> {
     let mut bytes = [0; HEAD_LENGTH];
     let count = image.read_at(&mut bytes, 0)?;
-    let first = bytes.iter().take(count);
-    Ok(first.map(|byte| format!("{byte:02x}")).collect())
+    let first = Qcow2::head(&bytes[..count]);
+    Ok(first.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// How many bytes of its file system an image has.
