@@ -55,6 +55,7 @@ impl World {
                 seed: false,
                 wanted: Wanted::Auto,
                 ways: Default::default(),
+                fresh: Default::default(),
                 confirm_within: None,
             },
             applied_by: None,

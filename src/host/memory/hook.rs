@@ -7,8 +7,10 @@ use crate::files::{Deadline, Directory as _, chain};
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
-use crate::staging::{Choosing, Generations, Rules, Said, may_install, stage_installer, wanted_id};
-use crate::values::{Arch, VmName};
+use crate::staging::{
+    Choosing, Generations, Rules, Said, may_install, renew, stage_installer, wanted_id,
+};
+use crate::values::{Arch, HostPath, VmName};
 use std::error::Error;
 use std::path::Path;
 
@@ -108,6 +110,14 @@ fn stage(
         }
     };
     generations.switch(&chosen)?;
+    let own = tree.folder(&paths::vm_folder(vm))?;
+    let open = |path: &HostPath| {
+        let folder = tree.folder(path.parent())?;
+        Ok((folder, path.file_name().to_owned()))
+    };
+    for path in renew(record, &definition::disks(definition), &own, open)? {
+        said.say(format!("made its scratch disk {path} anew"));
+    }
     let kept: Vec<_> = generations.linked().chain(wanted_id(record)).collect();
     generations.tidy(&kept)?;
     Ok(())

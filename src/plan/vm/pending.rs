@@ -60,7 +60,8 @@ impl VmPlanner<'_> {
             live,
             defined,
         };
-        Some(rows.into_iter().map(pending).collect())
+        let scratch = self.fresh_pending(record);
+        Some(rows.into_iter().chain(scratch).map(pending).collect())
     }
 
     /// Says what a change of handover brings with it.
