@@ -22,6 +22,7 @@ vms:
     boot: { cmdline: console=ttyAMA0, seed: { kernel: a, initrd: b } }
     disks: [{ path: /srv/scratch.img, size: 1GiB }]
     networks: [{ network: default }]
+    shares: [{ tag: scratch, path: /srv/shared }]
     cloud_init: { user_data: c }
     console: {}
 ";

@@ -26,8 +26,8 @@ pub use compare::{
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{
-    CLOUD_INIT, DISK, FORMAT, NETWORK, SHARE, applied_source, applied_sources, has_devices_on_pci,
-    networks_of, unguarded_paths,
+    CLOUD_INIT, DISK, FILESYSTEM, FORMAT, NETWORK, SHARE, applied_source, applied_sources,
+    boot_share_of, has_devices_on_pci, networks_of, unguarded_paths,
 };
 pub use moved::{Difference, Moved, running_overlays};
 pub use numbering::{Held, Renumbered};

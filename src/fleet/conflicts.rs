@@ -7,7 +7,8 @@ use crate::problem::{Problem, ProblemKind};
 use crate::values::MacAddress;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Finds two uses of one path, or of a path inside of another. Seeds are only read, so many VMs may have the same.
+/// Finds two uses of one path, or of a path inside of another. What is only read many VMs may have, and further shares
+/// are there for that.
 pub(super) fn shared_path<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<Problem> {
     let mut claims: Vec<_> = vms.flat_map(claims_of).collect();
     claims.sort_by_key(|claim| (claim.path.range.start, claim.path.range.end));
@@ -19,11 +20,8 @@ pub(super) fn shared_path<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<P
     let mut told = BTreeSet::new();
     for claim in claims {
         around.retain(|outer| outer.covers(claim.path.value.as_str()));
-        match around.last() {
-            Some(outer)
-                if outer.is_read_only()
-                    && claim.is_read_only()
-                    && outer.path.value == claim.path.value => {}
+        let mut outer = around.iter().rev();
+        match outer.find(|outer| !outer.may_hold(&claim)) {
             Some(outer) => {
                 let problem = conflict(outer, &claim);
                 let places = problem.others.iter().map(|other| other.range.start);
@@ -73,7 +71,7 @@ fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
     let (around, inside) = (outer.described(), inner.described());
     let message = if outer.path.value == inner.path.value {
         format!("{around} and {inside} are the same")
-    } else if outer.purpose == Purpose::Share {
+    } else if matches!(outer.purpose, Purpose::Share | Purpose::Further { .. }) {
         format!("{inside} is inside of {around}")
     } else {
         format!("{inside} is below {around}, which is a file")
@@ -86,6 +84,9 @@ fn conflict(outer: &Claim<'_>, inner: &Claim<'_>) -> Problem {
     let help = match outer.purpose {
         Purpose::Share => {
             "a guest can change everything in its boot share: give each its own path, with `{name}` in it"
+        }
+        Purpose::Further { .. } => {
+            "a guest reaches everything in its shares: give the other a path outside of it"
         }
         _ => "give each its own path, with `{name}` in it",
     };

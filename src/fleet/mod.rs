@@ -17,6 +17,7 @@ mod install;
 mod kept;
 mod network;
 mod read;
+mod share;
 mod texts;
 mod uses;
 mod vm;
@@ -32,6 +33,7 @@ pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use network::{Network, NetworkModel, NetworkSource};
 pub use read::{environment, read_files, read_fleet, texts_named};
+pub use share::{FurtherShare, ShareAccess};
 pub use texts::{NamedText, TEXT_LIMIT, TEXTS_LIMIT, Text, TextError, Texts};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 

@@ -62,6 +62,7 @@ const COMMON_FOLDERS: [&str; 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Share,
+    Further { readonly: bool },
     Disk,
     Log,
     Seed,
@@ -79,6 +80,7 @@ impl Claim<'_> {
     fn purpose(&self) -> &'static str {
         match self.purpose {
             Purpose::Share => "boot share",
+            Purpose::Further { .. } => "share",
             Purpose::Disk => "disk",
             Purpose::Log => "console log",
             Purpose::Seed => "seed",
@@ -100,6 +102,17 @@ impl Claim<'_> {
         format!("{} {}", self.purpose(), self.path.value)
     }
 
+    /// Whether another use of this path, or of one inside of it, harms neither: what is only read, and a share that guests
+    /// have in common.
+    pub(super) fn may_hold(&self, inner: &Self) -> bool {
+        let same = self.path.value == inner.path.value;
+        match (self.purpose, inner.purpose) {
+            (Purpose::Further { .. }, Purpose::Further { .. }) => same,
+            (Purpose::Further { readonly: true }, _) => inner.is_read_only(),
+            _ => same && self.is_read_only() && inner.is_read_only(),
+        }
+    }
+
     /// Whether the path is this one's, or inside of it.
     pub(super) fn covers(&self, path: &str) -> bool {
         is_inside_or_same(path, self.path.value.as_str())
@@ -110,6 +123,11 @@ pub(super) fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
     let mut paths = Vec::new();
     if let Ok(boot) = &vm.boot {
         paths.push((Purpose::Share, boot.share.as_ref().ok()));
+    }
+    for share in vm.readable_shares() {
+        let readonly = share.readonly.as_ref().ok().and_then(Option::as_ref);
+        let readonly = readonly.is_some_and(|readonly| readonly.value);
+        paths.push((Purpose::Further { readonly }, share.path.as_ref().ok()));
     }
     for disk in vm.readable_disks() {
         paths.push((Purpose::Disk, disk.path.as_ref().ok()));
@@ -185,9 +203,21 @@ fn too_general(claim: &Claim<'_>) -> Option<Problem> {
     let path = claim.path.value.as_str();
     let top = !path[1..].contains('/');
     let general = top || COMMON_FOLDERS.contains(&path) || is_inside_or_same(paths::STATE, path);
-    (general && claim.purpose == Purpose::Share).then(|| {
-        let message = format!("{path} is not a folder for one VM alone");
-        Problem::new(ProblemKind::ShareTooGeneral, &claim.path.range, message)
-            .help(format!("the guest owns its boot share, and all in it; use a folder of its own, such as {path}/NAME-boot"))
-    })
+    if !general {
+        return None;
+    }
+    let (message, help) = match claim.purpose {
+        Purpose::Share => (
+            format!("{path} is not a folder for one VM alone"),
+            format!(
+                "the guest owns its boot share, and all in it; use a folder of its own, such as {path}/NAME-boot"
+            ),
+        ),
+        Purpose::Further { .. } => (
+            format!("{path} holds more than a guest is to reach"),
+            format!("share a folder for this purpose alone, such as {path}/shared"),
+        ),
+        _ => return None,
+    };
+    Some(Problem::new(ProblemKind::ShareTooGeneral, &claim.path.range, message).help(help))
 }

@@ -9,6 +9,7 @@ use super::disk::{Disk, DiskFormat, PartialDisk};
 use super::duplicates::duplicates;
 use super::install::{Install, PartialInstall};
 use super::network::{self, Network, PartialNetwork};
+use super::share::{FurtherShare, PartialFurtherShare, same_tag};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
@@ -83,6 +84,11 @@ map! {
         networks: Vec<Network> {
             absent: "no network", effect: NextBoot, example: "[{ bridge: br0 }]", also_called: ["interfaces", "nics"],
         },
+        /// Further folders of the host that the guest can mount, by 9p. Their identity is their tag.
+        shares: Vec<FurtherShare> {
+            absent: "none but the boot share", effect: NextBoot,
+            example: "[{ tag: ccache, path: \"/srv/{name}-ccache\" }]", also_called: ["filesystems"],
+        },
         /// The files for cloud-init in the guest: armfleet makes a small disk of them, which cloud-init finds by its
         /// label, `CIDATA` (its datasource NoCloud). It is read-only, and the last of the guest's disks. Changed files are a
         /// new disk at the VM's next boot. cloud-init then runs again what it does at every boot; what it does once, such as
@@ -129,9 +135,9 @@ map! {
         /// apply with `protect: false`.
         protect: bool { default: "false", effect: Now, example: "true" },
     }
-    planned ["shares", "adopt", "was"]
+    planned ["adopt", "was"]
     checks [
-        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model,
+        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model, same_share,
         install_and_seed, install_disk, fresh_system_disk, stop_timeout,
     ]
 }
@@ -396,6 +402,10 @@ fn same_network(vm: &PartialVm) -> Vec<Problem> {
     network::same_network(vm.readable_networks())
 }
 
+fn same_share(vm: &PartialVm) -> Vec<Problem> {
+    same_tag(vm.readable_shares())
+}
+
 fn network_model(vm: &PartialVm) -> Vec<Problem> {
     let given = vm
         .transport
@@ -487,6 +497,10 @@ impl PartialVm {
 
     pub(crate) fn readable_networks(&self) -> impl Iterator<Item = &PartialNetwork> + Clone {
         self.networks.iter().flatten().flatten()
+    }
+
+    pub(crate) fn readable_shares(&self) -> impl Iterator<Item = &PartialFurtherShare> {
+        self.shares.iter().flatten().flatten()
     }
 
     pub(crate) fn readable_seed(&self) -> Option<&PartialSeed> {

@@ -7,7 +7,7 @@ use super::suggest::nearest;
 use crate::problem::{Checked, ErrorReported, Problem, ProblemKind};
 use crate::values::{
     Cmdline, CpuModel, CpuSet, DiskName, DiskTarget, FleetName, HostPath, LinkName, MacAddress,
-    MachineName, NetworkName, Serial, Size, Unacceptable, parse_duration,
+    MachineName, NetworkName, Serial, ShareTag, Size, Unacceptable, parse_duration,
 };
 use crate::yaml::{Kind, Value, mend, suggest};
 use std::time::Duration;
@@ -178,6 +178,7 @@ name!(DiskTarget);
 name!(Serial);
 name!(CpuModel);
 name!(NetworkName);
+name!(ShareTag);
 name!(LinkName);
 
 impl Scalar for MacAddress {

@@ -234,17 +234,15 @@ impl<P: Primitives> Executor<P> {
         let (parent, _) = parent_and_name(place);
         self.calls
             .probe_xattr(if parent.is_empty() { "/" } else { parent })
-            .map_err(|error| {
-                match error.kind {
-            CallErrorKind::Unsupported => HostError::new(
-                format!(
-                    "{path} cannot be a boot share: its file system keeps no extended attributes"
-                ),
-                error,
-            )
-            .with_remedy("set boot.share to a folder on ext4, xfs or btrfs"),
-            _ => cannot(format!("make {path}"))(error),
-        }
+            .map_err(|error| match error.kind {
+                CallErrorKind::Unsupported => HostError::new(
+                    format!(
+                        "{path} cannot be a share: its file system keeps no extended attributes"
+                    ),
+                    error,
+                )
+                .with_remedy("use a folder on ext4, xfs or btrfs"),
+                _ => cannot(format!("make {path}"))(error),
             })?;
         let owner = owner.map(|(uid, gid)| Owner { uid, gid });
         self.calls

@@ -77,6 +77,10 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((paths::installer_receipt(&vm.name), Look::Text));
         looks.push((paths::installer_folder(&vm.name), Look::Folder));
     }
+    for share in &vm.shares {
+        looks.push((share.path.to_string(), Look::FurtherShare));
+        looks.push(stat(share.path.parent()));
+    }
     for disk in &vm.disks {
         looks.push((disk.path.to_string(), Look::of_disk(disk.path.as_str())));
         if !disk.is_device() {

@@ -61,6 +61,8 @@ pub enum Look {
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
+    /// A folder that a guest gets beside its boot share: what `lstat` tells. Nothing in it is looked at.
+    FurtherShare,
     /// A disk image: whether it holds any byte, and what it begins with. A filesystem that cannot tell is taken to say
     /// that it does. Of an image that may not be opened, no more than what `lstat` tells.
     Image,
@@ -97,6 +99,7 @@ impl Look {
             | Self::Digest
             | Self::Link
             | Self::Share
+            | Self::FurtherShare
             | Self::Image
             | Self::Device
             | Self::Room
@@ -117,7 +120,7 @@ impl Look {
         let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
         match self {
             Self::Seed => None,
-            Self::Share => Some(End::Share),
+            Self::Share | Self::FurtherShare => Some(End::Share),
             Self::Image | Self::Device => Some(End::Image),
             _ if is_own => Some(End::RootsOwn),
             _ => Some(End::Roots),

@@ -96,7 +96,14 @@ impl<'a> Claims<'a> {
     }
 
     /// Who else uses what is at a path of a VM, what it is in, and what is in it: each other once, by the first path.
-    pub(super) fn against(&self, vm: &Vm, path: &HostPath, way: &Way) -> Vec<Conflict<'a>> {
+    /// What both may have is none.
+    pub(super) fn against(
+        &self,
+        vm: &Vm,
+        path: &HostPath,
+        way: &Way,
+        may_have: impl Fn(&Conflict<'_>) -> bool,
+    ) -> Vec<Conflict<'a>> {
         let text = path.as_str();
         let mut found = Vec::new();
         let mut add = |indexes: &[usize], meeting, is_in_text| {
@@ -129,6 +136,7 @@ impl<'a> Claims<'a> {
         for part in &way.parts {
             add(&numbered(&self.by_spot, part), Meeting::Around, false);
         }
+        found.retain(|conflict| !may_have(conflict));
         of_others(found, vm, text)
     }
 
@@ -202,8 +210,10 @@ impl Conflict<'_> {
     }
 }
 
-/// What a VM has for itself alone.
+/// What a VM has on its host.
 fn paths_of(vm: &Vm) -> impl Iterator<Item = &HostPath> {
     let disks = vm.disks.iter().map(|disk| &disk.path);
-    disks.chain([&vm.boot.share]).chain(&vm.console.log)
+    let shares = vm.shares.iter().map(|share| &share.path);
+    let own = disks.chain([&vm.boot.share]).chain(&vm.console.log);
+    own.chain(shares)
 }

@@ -58,6 +58,9 @@ impl Touched {
     fn vm(&mut self, vm: &Vm) {
         let name = &vm.name;
         self.add(&vm.boot.share, format!("boot share of {name}"));
+        for share in &vm.shares {
+            self.add(&share.path, format!("share {} of {name}", share.tag));
+        }
         for disk in &vm.disks {
             self.add(&disk.path, format!("disk {} of {name}", disk.name));
         }

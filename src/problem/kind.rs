@@ -235,6 +235,11 @@ codes! {
         why: "libvirt tags frames on Open vSwitch only; with a tag on another bridge or device it does not start the VM.",
         remedy: "Use a network of libvirt that is on Open vSwitch, or make a bridge of the host with the VLAN's device as its port, and name that.",
     }
+    /// Two shares of one VM with the same tag.
+    DuplicateShare = "duplicate-share" {
+        why: "The guest mounts a share by its tag: with one tag for two it would get either.",
+        remedy: "Give each share of a VM its own `tag`.",
+    }
     /// The same MAC address for two VMs.
     SharedMac = "shared-mac" {
         why: "Two machines with one address on one network take each other's packets.",
@@ -282,8 +287,8 @@ codes! {
     }
     /// A folder as a boot share that is not one VM's alone.
     ShareTooGeneral = "share-too-general" {
-        why: "The guest owns its boot share: the folder gets QEMU's user as its owner, and the guest can write anything in it.",
-        remedy: "Give each VM a folder of its own, such as /srv/{name}-boot.",
+        why: "The guest owns its boot share: the folder gets QEMU's user as its owner, and the guest can write anything in it. In a further share, too, it reaches all that QEMU's user can.",
+        remedy: "Give each VM a folder of its own, such as /srv/{name}-boot; share a folder that is there for this purpose alone.",
     }
     /// A disk size that no disk can have.
     DiskSize = "disk-size" {
@@ -384,6 +389,11 @@ codes! {
     PathInUse = "path-in-use" {
         why: "Two guests that write one image destroy it, and a guest can change everything in its boot share. Paths are compared, and what they lead to: a hard link, a symbolic link or a bind mount is another name of the same thing. Every domain of the host counts, by its definition and by what it runs with: its disks with their backing files, shares, logs, kernels and firmware variables. A block device is known by its number, with its partitions, and the host itself may use one: mounted, as swap space, or as a part of another device.",
         remedy: "Give the VM a path of its own, or remove the other domain; the message names it.",
+    }
+    /// A further share that QEMU cannot give its guest.
+    ShareAccess = "share-access" {
+        why: "QEMU opens a share as its own user, and in `access: mapped` and `squash` every file there is that user's: where it may not read the folder, the VM does not start, and where it may not write there, nor may its guest. With `access: passthrough` each file would have to get the owner that the guest gives it, which root alone can do.",
+        remedy: "Let QEMU's user in (`setfacl -m u:UID:rwx DIR`), or set `readonly: true` for what is only read.",
     }
     /// A console log that could be another file.
     ConsoleLog = "console-log" {

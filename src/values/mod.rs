@@ -17,8 +17,8 @@ pub use identity::domain_uuid;
 pub use key::HostKey;
 pub use mac::MacAddress;
 pub use name::{
-    Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, LinkName, MachineName,
-    NetworkName, Pattern, Serial, Unacceptable, Uuid, VmName,
+    BOOT_TAG, Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, LinkName, MachineName,
+    NetworkName, Pattern, Serial, ShareTag, Unacceptable, Uuid, VmName,
 };
 pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;

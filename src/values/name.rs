@@ -77,6 +77,11 @@ checked_text!(
     LinkName, check_link
 );
 checked_text!(
+    /// The tag under which a guest mounts a 9p share: the rule of [`FleetName`], at most 31 characters, and not the boot
+    /// share's.
+    ShareTag, check_tag
+);
+checked_text!(
     /// A QEMU machine type as libvirt writes it (`virt`, `virt-7.2`).
     MachineName, check_name
 );
@@ -159,6 +164,24 @@ fn check_link(text: &str) -> Result<(), String> {
         return Err(format!(
             "an interface of a host has a name of at most {LINK_LIMIT} characters, and `{text}` has {}",
             text.chars().count()
+        ));
+    }
+    check_name(text)
+}
+
+/// The tag of the boot share.
+pub const BOOT_TAG: &str = "virtio-boot";
+/// QEMU's `MAX_TAG_LEN`, less its final NUL (`hw/9pfs/9p.h`).
+const TAG_LIMIT: usize = 31;
+
+fn check_tag(text: &str) -> Result<(), String> {
+    if text == BOOT_TAG {
+        return Err(format!("`{BOOT_TAG}` is the boot share's tag"));
+    }
+    if text.len() > TAG_LIMIT {
+        let length = text.chars().count();
+        return Err(format!(
+            "a share's tag has at most {TAG_LIMIT} characters, this one has {length}"
         ));
     }
     check_name(text)

@@ -25,6 +25,7 @@ mod places;
 mod property;
 mod removal;
 mod secrets;
+mod shares;
 mod state;
 mod storage;
 mod trail;

@@ -5,9 +5,10 @@ use crate::harness::{
 };
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{CallErrorKind, Primitives, Reads};
-use armfleet::inventory::{Look, new_qcow2};
+use armfleet::inventory::Look;
 use armfleet::plan::Ended;
 use armfleet::plan::Policy;
+use armfleet::qcow2::new_qcow2;
 
 fn size(host: &Memory, path: &str) -> u64 {
     host.look(path, Look::Stat).present().unwrap().stat.size
@@ -176,7 +177,7 @@ fn a_share_is_not_made_where_links_cannot_be_kept() {
     assert_eq!(
         failed,
         [format!(
-            "{SHARE} cannot be a boot share: its file system keeps no extended attributes"
+            "{SHARE} cannot be a share: its file system keeps no extended attributes"
         )]
     );
     assert!(host.look(SHARE, Look::Stat).is_absent());

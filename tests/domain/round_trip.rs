@@ -71,6 +71,9 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
         one_of("disks[0].cache", &["none", "directsync"]),
         one_of("disks[0].io", &["threads", "io_uring"]),
         one_of("disks[0].discard", &["unmap", "ignore"]),
+        one_of("shares[0].path", &["/srv/ccache", "/srv/c d & 'e'"]),
+        one_of("shares[0].access", &["mapped", "squash", "passthrough"]),
+        one_of("shares[0].readonly", &["true"]),
         one_of("networks[0].bridge", &["br0", "br-lan.1"]),
         one_of("networks[0].model", &["virtio"]),
         one_of("networks[0].mac", &["52:54:00:12:34:56"]),
@@ -82,6 +85,13 @@ fn some_keys() -> impl Strategy<Value = BTreeMap<String, String>> {
             keys.insert("disks[0].name".to_owned(), format!("d{name}"));
         } else {
             keys.retain(|key, _| !key.starts_with("disks"));
+        }
+        if keys.contains_key("shares[0].path") {
+            keys.insert("shares[0].tag".to_owned(), format!("t{name}"));
+            keys.entry("shares[0].access".to_owned())
+                .or_insert("mapped".to_owned());
+        } else {
+            keys.retain(|key, _| !key.starts_with("shares"));
         }
         if !keys.contains_key("networks[0].bridge") {
             keys.retain(|key, _| !key.starts_with("networks"));

@@ -4,6 +4,7 @@ mod agent;
 mod cloud_init;
 mod disk;
 mod disk_places;
+mod filesystem;
 mod network;
 mod rng;
 mod share;
@@ -13,9 +14,10 @@ pub use cloud_init::CLOUD_INIT;
 pub use disk::{DISK, FORMAT};
 pub(super) use disk::{FILE, TARGET};
 pub(super) use disk_places::{disk_source, target_index};
+pub use filesystem::FILESYSTEM;
 pub(super) use network::{BUS, network_source};
 pub use network::{NETWORK, networks_of};
-pub use share::SHARE;
+pub use share::{SHARE, boot_share_of};
 
 use super::kind::{DeviceKind, KindInput, WantedDevice, devices};
 use crate::fleet::Vm;
@@ -25,10 +27,11 @@ use crate::xml::{child, descend};
 use roxmltree::Document;
 
 /// All of them, in the order in which a new domain gets them.
-pub(super) static KINDS: [&DeviceKind; 6] = [
+pub(super) static KINDS: [&DeviceKind; 7] = [
     &disk::KIND,
     &cloud_init::KIND,
     &share::KIND,
+    &filesystem::KIND,
     &network::KIND,
     &rng::KIND,
     &agent::KIND,

@@ -1,19 +1,18 @@
 //! The boot share.
 
 use super::transport::TRANSPORT;
-use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
+use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, find_device};
 use crate::domain::row::{Row, Want, no_key};
 use crate::domain::value::Codec;
 use crate::mark::{KindId, PropertyId};
-use crate::xml::Part;
+use crate::values::BOOT_TAG;
+use crate::xml::{self, Part};
 
 /// A folder of the host that the guest mounts.
 pub const SHARE: KindId = KindId::new("share");
 
-/// The tag under which the guest mounts its boot share.
-const BOOT_TAG: &str = "virtio-boot";
-const FOLDER: PropertyId = PropertyId::new("folder");
-const NO_HOTPLUG: &str = "a 9p share is attached only at a start";
+pub(super) const FOLDER: PropertyId = PropertyId::new("folder");
+pub(super) const NO_HOTPLUG: &str = "a 9p share is attached only at a start";
 
 pub(super) static KIND: DeviceKind = DeviceKind {
     id: SHARE,
@@ -52,6 +51,14 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };
+
+/// The folder that a domain's guest sees as `/boot`; none if the text is not XML.
+#[must_use]
+pub fn boot_share_of(definition: &str) -> Option<String> {
+    let document = xml::parse(definition).ok()?;
+    let share = find_device(&document, &KIND, BOOT_TAG)?;
+    KIND.source(share).map(|folder| folder.to_string())
+}
 
 fn wanted(_: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     vec![WantedDevice::new(SHARE.named("boot"), BOOT_TAG)]

@@ -1,6 +1,7 @@
 //! Whether what a VM is to use is another's.
 
 use super::console_log::is_applied;
+use crate::domain::boot_share_of;
 use crate::inventory::Domain;
 use crate::mark::Record;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
@@ -8,6 +9,9 @@ use crate::plan::claims::{Claimant, Conflict, Meeting};
 use crate::plan::step::StepId;
 use crate::problem::HostCheck;
 use crate::values::HostPath;
+
+/// What a plan calls a further share.
+const SHARE: &str = "share";
 
 impl VmPlanner<'_> {
     /// What the VM's disks, share and log wait for: domains that use them and are removed.
@@ -21,12 +25,15 @@ impl VmPlanner<'_> {
         let disks = self.vm.disks.iter().map(|disk| ("disk", &disk.path));
         let log = self.vm.console.log.iter();
         let log = log.filter(|log| !is_applied(log, domain, record));
+        let shares = self.vm.shares.iter().map(|share| (SHARE, &share.path));
         let paths = disks
             .chain([("boot share", &self.vm.boot.share)])
+            .chain(shares)
             .chain(log.map(|log| ("console log", log)));
         for (what, path) in paths {
             let way = self.input.inventory.way(path.as_str());
-            for conflict in self.input.claims.against(self.vm, path, &way) {
+            let may_have = |conflict: &Conflict<'_>| what == SHARE && self.in_common(conflict);
+            for conflict in self.input.claims.against(self.vm, path, &way, may_have) {
                 let user = conflict.claim.by;
                 match self.removals.get(user.name()) {
                     Some(freed) if matches!(user, Claimant::Domain(_)) => needs.push(freed.clone()),
@@ -35,6 +42,25 @@ impl VmPlanner<'_> {
             }
         }
         Ok(needs)
+    }
+
+    /// Whether another has the same folder as a further share: then it is meant for both.
+    fn in_common(&self, conflict: &Conflict<'_>) -> bool {
+        let path = conflict.claim.path;
+        let boot_share = match conflict.claim.by {
+            Claimant::Domain(name) => {
+                let domain = self.input.domains.get(name);
+                let definition = domain.and_then(|domain| domain.raw.inactive.present());
+                definition.and_then(|definition| boot_share_of(definition))
+            }
+            Claimant::Vm(name) => {
+                let mut vms = self.input.spec.vms.values();
+                let vm = vms.find(|vm| vm.name.as_str() == name);
+                vm.map(|vm| vm.boot.share.to_string())
+            }
+            Claimant::Armfleet => return false,
+        };
+        conflict.meeting == Meeting::Same && boot_share.as_deref() != Some(path)
     }
 
     /// Another domain that stays uses a path of this VM, too. Most often it is a copy of this one:

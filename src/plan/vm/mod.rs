@@ -19,6 +19,7 @@ mod pending;
 mod power;
 mod reached;
 mod seed;
+mod shares;
 mod storage;
 mod ways;
 
@@ -36,7 +37,8 @@ use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner}
 use super::formats::refuse_later;
 use super::step::{Act, Base, StepId};
 use crate::domain::{
-    ACCEL, CLOUD_INIT, Cause, Comparison, DISK, SHARE, compare_drift, compare_with, skeleton,
+    ACCEL, CLOUD_INIT, Cause, Comparison, DISK, FILESYSTEM, SHARE, compare_drift, compare_with,
+    skeleton,
 };
 use crate::fleet::{DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
@@ -204,6 +206,11 @@ impl VmPlanner<'_> {
             let share = self.share(remembered.record, builder)?;
             let cause = remembered.cause(|record| record.boot.share == self.vm.boot.share);
             needs.extend(builder.because(cause, share));
+        }
+        let shares = self.vm.shares.iter();
+        for share in shares.filter(|_| !comparison.keeps(&FILESYSTEM)) {
+            let share = self.further_share(share, remembered.record, builder)?;
+            needs.extend(builder.because(Some(Cause::FileChanged), share));
         }
         let disks = self.vm.disks.iter().filter(|_| !comparison.keeps(&DISK));
         for disk in disks {

@@ -13,7 +13,7 @@ use crate::qcow2::Qcow2;
 use crate::values::{HostPath, Size};
 
 /// A boot share is QEMU's alone: what is in it the guest wrote.
-const SHARE_MODE: u32 = 0o700;
+pub(super) const SHARE_MODE: u32 = 0o700;
 
 /// Whether a domain's process has this image.
 pub(in crate::plan) fn runs_with(domain: &Domain, image: &HostPath) -> bool {

@@ -99,20 +99,27 @@ impl VmPlanner<'_> {
             .iter()
             .map(|disk| ("disk", &disk.path, End::Image));
         let share = [("boot share", &self.vm.boot.share, End::Share)];
+        let further = self.vm.shares.iter();
+        let further = further.map(|share| ("share", &share.path, End::Share));
         let log = self
             .vm
             .console
             .log
             .iter()
             .map(|log| ("console log", log, End::Roots));
-        share.into_iter().chain(disks).chain(log).collect()
+        share
+            .into_iter()
+            .chain(further)
+            .chain(disks)
+            .chain(log)
+            .collect()
     }
 
     /// The paths whose ways only root decides about, without any folder that is trusted, with this share.
     pub(super) fn sound_ways(&self, share: &HostPath) -> BTreeMap<HostPath, End> {
         let rules = self.input.inventory.way_rules([]);
         let places = self.places().into_iter().map(|(_, path, end)| (path, end));
-        let places = places.filter(|(_, end)| *end != End::Share);
+        let places = places.filter(|(path, _)| **path != self.vm.boot.share);
         let places = places.chain([(share, End::Share)]);
         let sound = places.filter(|(path, end)| self.is_sound(path, *end, &rules));
         sound.map(|(path, end)| (path.clone(), end)).collect()
