@@ -28,10 +28,12 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
         let (name, path) = (&self.vm.name, &disk.path);
-        if self.is_scratch(path, file, record)
-            || holds_nothing(file)
-            || self.input.policy.allow_replace.contains(name)
-        {
+        if self.is_scratch(path, file, record) || holds_nothing(file) {
+            return Ok(());
+        }
+        if self.input.policy.allow_replace.contains(name) {
+            let outlook = "--allow-replace: its next start erases it";
+            builder.notice(name, format!("its disk {path} holds data"), outlook);
             return Ok(());
         }
         if file.blank.is_none() && file.head.is_none() {
@@ -101,11 +103,11 @@ impl VmPlanner<'_> {
         };
         let runs = domain.is_some_and(|domain| domain.state.has_process());
         let had = &record.boot.fresh;
-        let change = |id: &DeviceId, what, before, after| RowChange {
+        let change = |id: &DeviceId, what, before, after: Option<String>| RowChange {
             what: Subject::OfDevice(id.clone(), what),
             before,
+            waits: after.as_ref().filter(|_| runs).map(|_| WAITS.to_owned()),
             after,
-            waits: runs.then(|| WAITS.to_owned()),
             cause: None,
         };
         let word = || Some(crate::fleet::Fresh::EachStart.to_string());
