@@ -98,27 +98,23 @@ fn xml(world: &World, target: &str, source: &Path, format: &str) -> String {
          </disk></devices></domain>",
         source.display()
     );
-    world.xml().replace("</domain>", &disk)
+    let domain = world.xml();
+    let (start, _) = domain.split_once("<devices>").unwrap();
+    format!("{start}{disk}")
 }
 
 fn prepare_with(world: &World, xml: &str) -> Outcome {
     prepare(&world.root, world.vm.as_str(), xml.as_bytes())
 }
 
-/// The domain as apply defined it.
-pub(crate) fn defined(world: &World) -> String {
-    let format = world.record.boot.fresh.values().next().unwrap().format;
-    xml(world, "vdb", &image(world), format.as_str())
-}
-
 fn start(world: &World) -> String {
-    let outcome = prepare_with(world, &defined(world));
+    let outcome = world.prepare();
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.text);
     outcome.text
 }
 
 fn refused(world: &World) -> String {
-    let outcome = prepare_with(world, &defined(world));
+    let outcome = world.prepare();
     assert_eq!(outcome.verdict, Verdict::Refused, "{}", outcome.text);
     assert!(outcome.text.contains("To do: "), "{}", outcome.text);
     outcome.text
@@ -267,7 +263,7 @@ fn a_vm_that_boots_what_was_staged_before_has_a_new_disk_all_the_same() {
     let world = with_scratch(DiskFormat::Raw);
     start(&world);
     write_to_scratch(&world);
-    let foreign = defined(&world).replace("armv7l", "riscv64");
+    let foreign = world.xml().replace("armv7l", "riscv64");
     let outcome = prepare_with(&world, &foreign);
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.text);
     assert!(outcome.text.contains("boots what was staged before"));
@@ -287,7 +283,7 @@ fn without_its_record_no_old_disk_is_shown_as_new() {
 fn a_vm_whose_disks_are_kept_leaves_no_receipt() {
     let mut world = with_scratch(DiskFormat::Raw);
     start(&world);
-    let domain = defined(&world);
+    let domain = world.xml();
     write_to_scratch(&world);
     let before = fs::read(image(&world)).unwrap();
     world.record.boot.fresh.clear();

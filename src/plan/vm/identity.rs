@@ -211,6 +211,8 @@ impl VmPlanner<'_> {
                 continue;
             };
             let same = match (&recorded.place, &device.place) {
+                // Without it the hook would not know the file as one that it may erase.
+                (None, Some(_)) if wanted.boot.fresh.contains_key(id) => false,
                 (None, _) => true,
                 (Some(_), None) => false,
                 (Some(then), Some(now)) => {
