@@ -78,6 +78,9 @@ pub const FRESH_RECEIPT_DRAFT: &str = ".fresh.json.armfleet";
 const BOOT_FILES: [&str; 7] =
     files!("current" "previous" ".link" "linked" "trials.new" whole "trials.json");
 const SEED_FILES: [&str; 6] = files!(whole "seed.json" "vmlinuz" "initrd.img");
+const DTB_FILES: [&str; 4] = files!(whole "dtb.json" "machine.dtb");
+/// The name of the copy of a device tree.
+pub const DTB_FILE: &str = "machine.dtb";
 const INSTALLER_FILES: [&str; 6] = files!(whole "installer.json" "vmlinuz" "initrd.img");
 /// The names of a VM's disks for cloud-init. A running VM, its definition and a new one may each have another.
 pub const CLOUD_INIT_DISKS: [&str; 4] = ["1.img", "2.img", "3.img", "4.img"];
@@ -89,10 +92,11 @@ pub const EXTRACTED_FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 
 /// The folders within a VM's own, inner ones first, each with all the files that it may hold; a generation has its own.
 #[must_use]
-pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 6] {
+pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 7] {
     [
         (generations(vm), &[]),
         (seed_folder(vm), &SEED_FILES),
+        (dtb_folder(vm), &DTB_FILES),
         (installer_folder(vm), &INSTALLER_FILES),
         (extracted(vm), &EXTRACTED_FILES),
         (cloud_init_folder(vm), &CLOUD_INIT_FILES),
@@ -193,6 +197,12 @@ of_vm! { vm;
     seed_folder = "{VMS}/{vm}/boot/seed";
     /// What was staged as the seed.
     seed_receipt = "{VMS}/{vm}/boot/seed/seed.json";
+    /// The folder of a VM's device tree.
+    dtb_folder = "{VMS}/{vm}/boot/dtb";
+    /// The device tree that a VM's domain boots with.
+    dtb = "{VMS}/{vm}/boot/dtb/machine.dtb";
+    /// What was staged as the device tree.
+    dtb_receipt = "{VMS}/{vm}/boot/dtb/dtb.json";
     /// The folder of the disk that a VM's cloud-init reads.
     cloud_init_folder = "{VMS}/{vm}/cloud-init";
     /// What that disk is.

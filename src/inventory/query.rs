@@ -67,6 +67,11 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((paths::seed_receipt(&vm.name), Look::Text));
         looks.push((paths::seed_folder(&vm.name), Look::Folder));
     }
+    if let Some(dtb) = &vm.boot.dtb {
+        looks.push((dtb.to_string(), Look::DeviceTree));
+        looks.push((paths::dtb_receipt(&vm.name), Look::Text));
+        looks.push((paths::dtb_folder(&vm.name), Look::Folder));
+    }
     if vm.cloud_init.is_some() {
         looks.push((paths::cloud_init_receipt(&vm.name), Look::Text));
     }

@@ -61,6 +61,8 @@ pub enum Look {
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
+    /// A device tree's source file: as [`Look::Seed`], with what it begins with where it was read.
+    DeviceTree,
     /// A folder that a guest gets beside its boot share: what `lstat` tells. Nothing in it is looked at.
     FurtherShare,
     /// A disk image: whether it holds any byte, and what it begins with. A filesystem that cannot tell is taken to say
@@ -109,7 +111,8 @@ impl Look {
             | Self::Generation
             | Self::Records
             | Self::Lock
-            | Self::Seed => false,
+            | Self::Seed
+            | Self::DeviceTree => false,
         }
     }
 
@@ -119,7 +122,7 @@ impl Look {
     pub fn end_of(self, path: &str) -> Option<End> {
         let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
         match self {
-            Self::Seed => None,
+            Self::Seed | Self::DeviceTree => None,
             Self::Share | Self::FurtherShare => Some(End::Share),
             Self::Image | Self::Device => Some(End::Image),
             _ if is_own => Some(End::RootsOwn),

@@ -141,6 +141,13 @@ pub enum Act {
         /// Whether another pair is replaced.
         replaces: bool,
     },
+    /// Copies the device tree beside the record.
+    StageDtb {
+        /// The user's file.
+        source: SeedSource,
+        /// Whether another one is replaced.
+        replaces: bool,
+    },
     /// Copies the installer beside the record, with the files for the installation.
     StageInstaller(InstallerSource),
     /// Makes the disk that a VM's cloud-init reads.
@@ -268,6 +275,7 @@ impl Act {
             Self::CreateShare { .. } | Self::OwnShare { .. } => "share",
             Self::MendFolder { .. } => "folder",
             Self::StageSeed { .. } => "seed",
+            Self::StageDtb { .. } => "dtb",
             Self::StageInstaller(_) => "installer",
             Self::MakeCloudInit(_) | Self::RemoveCloudInit => "cloud-init",
             Self::EraseDisk { .. } => "erase",
@@ -297,6 +305,9 @@ impl Act {
             | Self::StageSeed {
                 replaces: false, ..
             }
+            | Self::StageDtb {
+                replaces: false, ..
+            }
             | Self::WriteRecord {
                 replaces: false, ..
             }
@@ -312,6 +323,7 @@ impl Act {
             | Self::GrowDisk { .. }
             | Self::Define { .. }
             | Self::StageSeed { .. }
+            | Self::StageDtb { .. }
             | Self::StageInstaller(_)
             | Self::MakeCloudInit(_)
             | Self::WriteRecord { .. }
@@ -345,6 +357,7 @@ impl Act {
             | Self::OwnShare { .. }
             | Self::MendFolder { .. }
             | Self::StageSeed { .. }
+            | Self::StageDtb { .. }
             | Self::CreateDisk { .. }
             | Self::GrowDisk { .. }
             | Self::WriteRecord { .. }

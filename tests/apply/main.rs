@@ -8,6 +8,7 @@ mod boot;
 mod change;
 mod cloud_init;
 mod devices;
+mod dtb;
 mod extraction;
 mod faults;
 mod folders;

@@ -6,6 +6,7 @@ mod cloud_init;
 mod console_log;
 mod definitions;
 mod device;
+mod dtb;
 mod fresh;
 mod host_checks;
 mod identity;
@@ -221,6 +222,7 @@ impl VmPlanner<'_> {
             needs.extend(builder.because(Some(Cause::FileChanged), Some(step)));
         }
         let staged = seed::seed(self.input, self.vm, builder)?;
+        needs.extend(self.dtb(builder)?);
         let lost = seed::seed_is_lost(self.input, self.vm);
         let cause = remembered.cause(|record| record.boot.seed && lost);
         needs.extend(builder.because(cause, staged));
