@@ -68,8 +68,12 @@ macro_rules! files {
 }
 
 /// All that a VM's folder itself holds; its record goes last.
-pub const VM_FILES: [&str; 7] =
-    files!("started" "stopped" "restoring" whole "hold.json" "record.json");
+pub const VM_FILES: [&str; 9] =
+    files!("started" "stopped" "restoring" whole "hold.json" "fresh.json" "record.json");
+/// What the hook keeps in a VM's folder about the scratch disks that it made.
+pub const FRESH_RECEIPT: &str = "fresh.json";
+/// The same on its way.
+pub const FRESH_RECEIPT_DRAFT: &str = ".fresh.json.armfleet";
 /// All that a VM's folder of staged kernels holds; 0.1.0 left drafts called `trials.new`.
 const BOOT_FILES: [&str; 7] =
     files!("current" "previous" ".link" "linked" "trials.new" whole "trials.json");
@@ -203,6 +207,8 @@ of_vm! { vm;
     cloud_init_folder = "{VMS}/{vm}/cloud-init";
     /// What that disk is.
     cloud_init_receipt = "{VMS}/{vm}/cloud-init/cloud-init.json";
+    /// Which files of scratch disks the hook made.
+    fresh_receipt = "{VMS}/{vm}/fresh.json";
     /// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is staged then.
     restoring = "{VMS}/{vm}/restoring";
     /// The proof that the hook ran for a VM.

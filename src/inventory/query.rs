@@ -56,6 +56,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         (paths::trials(&vm.name), Look::Text),
         (paths::hook_seen(&vm.name), Look::Text),
         (paths::hold(&vm.name), Look::Text),
+        (paths::fresh_receipt(&vm.name), Look::Text),
         (paths::cloud_init_folder(&vm.name), Look::Folder),
         stat(&managed_save(vm)),
         stat(&nvram(vm)),

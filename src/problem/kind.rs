@@ -250,6 +250,11 @@ codes! {
         why: "Linux's native asynchronous I/O works only past the page cache, and libvirt refuses `io: native` with a cache that uses it.",
         remedy: "Set `cache: none` or `cache: directsync`, or use `io: io_uring` or `io: threads`.",
     }
+    /// A disk that cannot be made anew at each start, or must not be.
+    FreshDisk = "fresh-disk" {
+        why: "`fresh: each-start` makes a disk anew before each start of its VM and loses everything on it. armfleet makes image files of a known size; and a system disk that vanishes at each start would be an accident.",
+        remedy: "Give the disk a `size`, make it another than the first, or leave `fresh` out.",
+    }
     /// Memory outside of what the guest can have.
     MemoryRange = "memory-range" {
         why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",

@@ -25,6 +25,7 @@ mod outside;
 mod places;
 mod property;
 mod removal;
+mod scratch;
 mod secrets;
 mod shares;
 mod state;

@@ -7,6 +7,7 @@ mod console_log;
 mod definitions;
 mod device;
 mod dtb;
+mod fresh;
 mod host_checks;
 mod identity;
 mod install;
@@ -164,7 +165,7 @@ impl VmPlanner<'_> {
         let define = self.define(domain, &uuid, &comparison, reason, &needs, builder);
         needs.extend(builder.because(cause, define));
         self.remove_cloud_init(&cloud_init, &needs, builder);
-        let written = self.record(remembered, &uuid, &comparison, &needs, builder);
+        let written = self.record(remembered, domain, &comparison, &needs, builder);
         let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
         needs.extend(builder.because(repaired.or(Some(Cause::FileChanged)), written));
         let autostart = self.autostart(domain, &uuid, &needs, builder);
@@ -402,7 +403,7 @@ impl VmPlanner<'_> {
     fn record(
         &self,
         remembered: &Remembered<'_>,
-        uuid: &Uuid,
+        domain: Option<&Domain>,
         comparison: &Comparison,
         needs: &[StepId],
         builder: &mut PlanBuilder,
@@ -420,7 +421,7 @@ impl VmPlanner<'_> {
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
-            uuid: uuid.clone(),
+            uuid: self.uuid(domain),
             applied,
             cmdline_digest: (stays && !secret_cmdlines.is_empty()).then_some(digest),
             secret_cmdlines,
@@ -431,6 +432,7 @@ impl VmPlanner<'_> {
             phase: self.phase.clone(),
             boot: BootRecord {
                 ways: self.ways_kept(&share, remembered.record, comparison),
+                fresh: self.fresh_kept(remembered.record, comparison),
                 share,
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
@@ -462,6 +464,7 @@ impl VmPlanner<'_> {
                 true => "--accept: its images and boot share as they are now".to_owned(),
                 false => "for the hook and later plans".to_owned(),
             });
+        let changes = self.fresh_changes(&wanted.boot.fresh, domain, remembered.record);
         let act = Act::WriteRecord {
             record: Box::new(wanted),
             replaces: !self.input.inventory.record(&vm.name).is_absent(),
@@ -471,7 +474,7 @@ impl VmPlanner<'_> {
             Some(&vm.name),
             reason,
             needs,
-            Vec::new(),
+            changes,
             act,
         ))
     }

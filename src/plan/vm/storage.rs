@@ -146,7 +146,7 @@ impl VmPlanner<'_> {
         let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
-                if applied_at(record, path).is_some() {
+                if applied_at(record, path).is_some() && disk.fresh.is_none() {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
                     let accepted = self.acceptance(path, record);
                     let anew = disk.size.map(|size| {
@@ -178,7 +178,10 @@ impl VmPlanner<'_> {
                 return Ok(Some(builder.step(
                     self.disk_step(disk),
                     Some(name),
-                    "new and empty",
+                    match disk.fresh {
+                        None => "new and empty",
+                        Some(_) => "new and empty, and again at each start",
+                    },
                     &[],
                     Vec::new(),
                     act,
@@ -195,6 +198,10 @@ impl VmPlanner<'_> {
                 "name the image itself",
             );
             return Err(Blocked);
+        }
+        if disk.fresh.is_some() {
+            self.may_be_made_anew(disk, file, record, builder)?;
+            return Ok(None);
         }
         self.same_as_applied("disk", path, file, record, builder)?;
         self.is_of_format(disk, file, domain, record, builder)?;
