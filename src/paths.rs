@@ -68,12 +68,19 @@ macro_rules! files {
 }
 
 /// All that a VM's folder itself holds; its record goes last.
-pub const VM_FILES: [&str; 7] =
-    files!("started" "stopped" "restoring" whole "hold.json" "record.json");
+pub const VM_FILES: [&str; 9] =
+    files!("started" "stopped" "restoring" whole "hold.json" "fresh.json" "record.json");
+/// What the hook keeps in a VM's folder about the scratch disks that it made.
+pub const FRESH_RECEIPT: &str = "fresh.json";
+/// The same on its way.
+pub const FRESH_RECEIPT_DRAFT: &str = ".fresh.json.armfleet";
 /// All that a VM's folder of staged kernels holds; 0.1.0 left drafts called `trials.new`.
 const BOOT_FILES: [&str; 7] =
     files!("current" "previous" ".link" "linked" "trials.new" whole "trials.json");
 const SEED_FILES: [&str; 6] = files!(whole "seed.json" "vmlinuz" "initrd.img");
+const DTB_FILES: [&str; 4] = files!(whole "dtb.json" "machine.dtb");
+/// The name of the copy of a device tree.
+pub const DTB_FILE: &str = "machine.dtb";
 const INSTALLER_FILES: [&str; 6] = files!(whole "installer.json" "vmlinuz" "initrd.img");
 /// The names of a VM's disks for cloud-init. A running VM, its definition and a new one may each have another.
 pub const CLOUD_INIT_DISKS: [&str; 4] = ["1.img", "2.img", "3.img", "4.img"];
@@ -85,10 +92,11 @@ pub const EXTRACTED_FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 
 /// The folders within a VM's own, inner ones first, each with all the files that it may hold; a generation has its own.
 #[must_use]
-pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 6] {
+pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 7] {
     [
         (generations(vm), &[]),
         (seed_folder(vm), &SEED_FILES),
+        (dtb_folder(vm), &DTB_FILES),
         (installer_folder(vm), &INSTALLER_FILES),
         (extracted(vm), &EXTRACTED_FILES),
         (cloud_init_folder(vm), &CLOUD_INIT_FILES),
@@ -189,10 +197,18 @@ of_vm! { vm;
     seed_folder = "{VMS}/{vm}/boot/seed";
     /// What was staged as the seed.
     seed_receipt = "{VMS}/{vm}/boot/seed/seed.json";
+    /// The folder of a VM's device tree.
+    dtb_folder = "{VMS}/{vm}/boot/dtb";
+    /// The device tree that a VM's domain boots with.
+    dtb = "{VMS}/{vm}/boot/dtb/machine.dtb";
+    /// What was staged as the device tree.
+    dtb_receipt = "{VMS}/{vm}/boot/dtb/dtb.json";
     /// The folder of the disk that a VM's cloud-init reads.
     cloud_init_folder = "{VMS}/{vm}/cloud-init";
     /// What that disk is.
     cloud_init_receipt = "{VMS}/{vm}/cloud-init/cloud-init.json";
+    /// Which files of scratch disks the hook made.
+    fresh_receipt = "{VMS}/{vm}/fresh.json";
     /// What the shim leaves when libvirt is about to restore a VM with its memory: nothing is staged then.
     restoring = "{VMS}/{vm}/restoring";
     /// The proof that the hook ran for a VM.

@@ -69,8 +69,12 @@ pub struct Qcow2 {
     pub size: u64,
     /// The image that it lies over.
     pub backing: Option<StoredBacking>,
+    /// Whether it holds snapshots.
+    pub has_snapshots: bool,
     /// How large it can become without new tables.
     reaches: u64,
+    /// Where its first table ends in its file.
+    tables_end: u64,
     /// Why it cannot be grown by changing its header.
     fixed: Option<&'static str>,
 }
@@ -111,6 +115,12 @@ impl Qcow2 {
         Ok(to.to_be_bytes())
     }
 
+    /// Whether nothing was written to it yet, its file having so many bytes: data comes after its tables.
+    #[must_use]
+    pub const fn is_unused(&self, bytes: u64) -> bool {
+        bytes <= self.tables_end && !self.has_snapshots
+    }
+
     /// Where those bytes are in its file.
     pub const SIZE_OFFSET: u64 = SIZE_AT as u64;
 }
@@ -149,7 +159,9 @@ fn read(head: &[u8]) -> Result<Qcow2, &'static str> {
     Ok(Qcow2 {
         size,
         backing: stored_backing(head, version)?,
+        has_snapshots: u32_at(60)? != 0,
         reaches: reach.unwrap_or(MOST_BYTES).min(MOST_BYTES),
+        tables_end: u64_at(40)?.saturating_add(u64::from(l1_entries) * 8),
         fixed: if has(feature::CORRUPT) {
             Some("it is marked as corrupt")
         } else if has(feature::DIRTY) {

@@ -90,7 +90,7 @@ const TABLE: &[(ProblemKind, &str)] = &[
         ProblemKind::WrongValue,
         "vm: disks: [{ path: /srv/a.img, size: «\"8G\"» }]",
     ),
-    (ProblemKind::NotSupportedYet, "vm: «shares»: []"),
+    (ProblemKind::NotSupportedYet, "vm: «was»: old"),
     (ProblemKind::NotSupportedYet, "vm: host: «other»"),
     (
         ProblemKind::Placeholder,
@@ -212,6 +212,10 @@ const TABLE: &[(ProblemKind, &str)] = &[
     (
         ProblemKind::NetworkVlan,
         "vm: networks: [{ bridge: br0, vlan: «7» }]",
+    ),
+    (
+        ProblemKind::DuplicateShare,
+        "vm: shares: [{ tag: t, path: /srv/a }, { tag: «t», path: /srv/b }]",
     ),
     (
         ProblemKind::SharedMac,

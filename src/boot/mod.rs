@@ -30,10 +30,10 @@ pub use mapped_link::{
 };
 pub use newc::{AddedFile, appended_files};
 pub use note::{
-    FileNote, GenerationId, INSTALLER_FORMAT, Identity, InstallerReceipt, NameError, Origin,
-    PAIR_FORMAT, PairNote, PairSource, SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex, Timestamp,
-    read_installer_receipt, read_pair_note, read_seed_receipt, render_installer_receipt,
-    render_pair_note, render_seed_receipt,
+    DTB_FORMAT, FileNote, GenerationId, INSTALLER_FORMAT, Identity, InstallerReceipt, NameError,
+    Origin, PAIR_FORMAT, PairNote, PairSource, SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex,
+    Timestamp, read_dtb_receipt, read_installer_receipt, read_pair_note, read_seed_receipt,
+    render_dtb_receipt, render_installer_receipt, render_pair_note, render_seed_receipt,
 };
 pub use share::{
     Entry, Listing, SHARE_NAME_LIMIT, ShareContents, ShareFolder, Unusual, read_share,
@@ -56,6 +56,8 @@ pub const STAGED_FILES: [(paths::PathOf, Format); 4] = [
 
 /// The largest kernel that is staged, in bytes. Debian's are below 40 MiB.
 pub const KERNEL_LIMIT: u64 = 64 << 20;
+/// The largest device tree that is staged, in bytes: what Linux takes on arm64 (`MAX_FDT_SIZE`).
+pub const DTB_LIMIT: u64 = 2 << 20;
 /// The largest initrd that is staged, in bytes. One with every module and firmware stays below 300 MiB.
 pub const INITRD_LIMIT: u64 = 512 << 20;
 

@@ -15,6 +15,8 @@ const NOTE_LIMIT: usize = 64 << 10;
 pub const PAIR_FORMAT: Format = Format::new("armfleet-pair", NOTE_LIMIT);
 /// What a `seed.json` says it is.
 pub const SEED_FORMAT: Format = Format::new("armfleet-seed", NOTE_LIMIT);
+/// What a device tree's receipt says it is.
+pub const DTB_FORMAT: Format = Format::new("armfleet-dtb", NOTE_LIMIT);
 /// What an `installer.json` says it is.
 pub const INSTALLER_FORMAT: Format = Format::new("armfleet-installer", NOTE_LIMIT);
 
@@ -331,6 +333,22 @@ pub fn read_seed_receipt(text: &[u8]) -> Result<SeedReceipt, FormatError> {
 /// None in practice: every part of a receipt can be written as JSON.
 pub fn render_seed_receipt(receipt: &SeedReceipt) -> Result<String, FormatError> {
     SEED_FORMAT.render(receipt)
+}
+
+/// Reads the text of a `dtb.json`: what was staged as a VM's device tree.
+///
+/// # Errors
+/// Says why it is none.
+pub fn read_dtb_receipt(text: &[u8]) -> Result<SeedPart, FormatError> {
+    DTB_FORMAT.read(text)
+}
+
+/// The text of a `dtb.json`, ending in a newline.
+///
+/// # Errors
+/// None in practice: every part of a receipt can be written as JSON.
+pub fn render_dtb_receipt(receipt: &SeedPart) -> Result<String, FormatError> {
+    DTB_FORMAT.render(receipt)
 }
 
 /// Reads the text of an `installer.json`.

@@ -24,11 +24,25 @@ vm=$state/vms/$1
 is_no_link() { [ ! -L "$state/vms" ] && [ ! -L "$vm" ] && [ ! -L "$1" ]; }
 may_write() { is_no_link "$1" && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
 
+# Whether the record names disks that the binary makes anew before each start.
+has_scratch() {
+    [ -f "$vm/record.json" ] || return 1
+    while read -r line || [ -n "$line" ]; do
+        case $line in
+        *'"fresh":'*) return 0 ;;
+        esac
+    done 2>/dev/null <"$vm/record.json"
+    return 1
+}
+
 # What follows is a `prepare` of a VM that has its kernel in memory already: nothing is to be staged for it.
 case $2 in
 restore | migrate)
-    may_write "$vm/restoring" && true 2>/dev/null >"$vm/restoring"
-    exit 0
+    may_write "$vm/restoring" && true 2>/dev/null >"$vm/restoring" && exit 0
+    has_scratch || exit 0
+    # Unsaid, its memory would come back over disks that were made anew.
+    echo "armfleet: $1 is not restored: $vm/restoring cannot be written. Free some room there, then try again." >&2
+    exit 1
     ;;
 esac
 
@@ -49,7 +63,7 @@ falls_back=
 [ -e "$vm/boot/current/installer" ] || [ -e "$vm/boot/linked" ] || falls_back=yes
 
 # The package was removed: its VMs start with what they have.
-[ -e "$hook" ] || [ -z "$falls_back" ] || exit 0
+[ -e "$hook" ] || [ -z "$falls_back" ] || has_scratch || exit 0
 
 # 40: done. 41: refused, and said why. All else means that it cannot run: an empty file would end with 0, and a shell
 # would execute garbage that happens to be text, here without commands and in a folder where nothing can be written.
@@ -59,6 +73,17 @@ case $? in
 40) exit 0 ;;
 41) exit 1 ;;
 esac
+
+# What the last start left on such a disk must not come back; but it goes with the memory of a VM that is restored.
+if has_scratch; then
+    if [ -f "$vm/restoring" ] && is_no_link "$vm/restoring" && [ -n "$falls_back" ]; then
+        /bin/rm -f "$vm/restoring"
+        exit 0
+    fi
+    echo "armfleet: $hook cannot run, which makes a disk of $1 anew before each start. Install armfleet again, then" \
+        "start the VM. To start it with what is on that disk, move $vm/record.json away." >&2
+    exit 1
+fi
 
 if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ] && [ -n "$falls_back" ]; then
     echo "armfleet: $hook cannot run; $1 starts with the kernel that was staged before. Install armfleet again." >&2

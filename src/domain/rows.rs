@@ -8,7 +8,7 @@
 //! | share: folder | refused | the guest's `/boot` was moved; the former folder has an older kernel, or none |
 //! | an image, or a share's folder, at its path | refused | another file, or the same one shrunken or emptied, is other data (`plan::identity`) |
 //! | disk: serial, bus; share: access mode; a device that is gone | restored | no byte is lost; what is at the path is checked first |
-//! | kernel, initrd, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
+//! | kernel, initrd, device tree, command line | restored | the paths are armfleet's own, and the guest's kernel is in its share |
 //! | console log | restored | it is only appended to; both files stay |
 //! | memory and its backing, vCPUs and their pinning, machine, accelerator, processor, on_reboot, autostart | restored | settings, no data |
 //! | transport | refused | the guest's devices would change their names |
@@ -208,6 +208,19 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         Part::Text,
         Codec::Text,
         |input| want_handed_over(input, paths::initrd, paths::LINKED_INITRD),
+        no_key,
+        DIRECT_BOOT,
+    ),
+    Row::new(
+        PropertyId::new("dtb"),
+        &["os", "dtb"],
+        Part::Text,
+        Codec::Text,
+        |input| match input.vm.boot.dtb {
+            Some(_) => Want::text(paths::dtb(&input.vm.name)),
+            None => Want::Withdraw,
+        },
+        // A copy does not tell what it was copied from.
         no_key,
         DIRECT_BOOT,
     ),

@@ -7,6 +7,17 @@ use rustix::fs::{FileType, RenameFlags};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+/// What has a name: its kind, and what tells it from anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inode {
+    /// What it is.
+    pub kind: FileType,
+    /// Its number.
+    pub ino: u64,
+    /// Its birth, nanoseconds since 1970, where the file system keeps it.
+    pub born_ns: Option<i64>,
+}
+
 /// A regular file that is open.
 pub trait OpenFile: Read + Write + Seek {
     /// What tells whether a file is the one it was.
@@ -14,6 +25,12 @@ pub trait OpenFile: Read + Write + Seek {
     /// # Errors
     /// As the system says.
     fn identity(&self) -> io::Result<Identity>;
+
+    /// Gives a file so many bytes; those that it lacks are zero, and take no room.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn extend(&mut self, bytes: u64) -> io::Result<()>;
 
     /// Gives a new file its group and mode, whatever the umask is, and puts it on disk.
     ///
@@ -77,6 +94,12 @@ pub trait Directory: Sized {
     /// # Errors
     /// As the system says.
     fn kind(&self, name: &str) -> io::Result<Option<FileType>>;
+
+    /// What has this name; none if nothing has.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn inode(&self, name: &str) -> io::Result<Option<Inode>>;
 
     /// Opens a regular file for reading.
     ///

@@ -1,6 +1,6 @@
 //! One open folder.
 
-use super::{Directory, LinkInTheWay, OpenFile, OwnFile};
+use super::{Directory, Inode, LinkInTheWay, OpenFile, OwnFile};
 use crate::boot::{Identity, Timestamp};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags,
@@ -219,6 +219,19 @@ impl Directory for Folder {
         }
     }
 
+    fn inode(&self, name: &str) -> io::Result<Option<Inode>> {
+        let stat = match rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, STATX) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(Inode {
+            kind: kind(&stat),
+            ino: stat.stx_ino,
+            born_ns: born_ns(&stat),
+        }))
+    }
+
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(self.readable()?)? {
@@ -296,6 +309,10 @@ impl OpenFile for File {
         })
     }
 
+    fn extend(&mut self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+
     fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
         fchown(self, None, group)?;
         self.set_permissions(Permissions::from_mode(mode))?;
@@ -307,6 +324,19 @@ impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// When a file was made, nanoseconds since 1970; none where its file system does not keep that.
+#[must_use]
+pub fn born_ns(stat: &Statx) -> Option<i64> {
+    let time = &stat.stx_btime;
+    let is_kept = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let ns = || {
+        time.tv_sec
+            .saturating_mul(1_000_000_000)
+            .saturating_add(time.tv_nsec.into())
+    };
+    is_kept.then(ns)
 }
 
 fn kind(stat: &Statx) -> FileType {

@@ -18,8 +18,8 @@ pub use copy::{
     ChangedMeanwhile, Deadline, Timed, copy, copy_blocks, copy_hashed, digest, digest_unchanged,
     is_blank, read_hashed,
 };
-pub use directory::{BootShare, Directory, OpenFile, OwnFile};
-pub use folder::{Folder, NotPlain, STATX, open_plain};
+pub use directory::{BootShare, Directory, Inode, OpenFile, OwnFile};
+pub use folder::{Folder, NotPlain, STATX, born_ns, open_plain};
 pub use guarded::Swappable;
 pub use own::{
     LaterFile, NotOurs, OwnFileError, chain, create, holding, later, read_named, read_own,

@@ -59,6 +59,12 @@ pub(super) fn base_image(disk: &PartialDisk) -> Option<Problem> {
         let problem = Problem::new(ProblemKind::NotSupportedYet, &base.range, message);
         return Some(problem.help("`qemu-img convert -O raw` makes an image of it"));
     }
+    if let Ok(Some(fresh)) = &disk.fresh {
+        let message = "a disk of a base image that is made anew at each start is not supported yet";
+        let problem = Problem::new(ProblemKind::NotSupportedYet, &fresh.range, message);
+        let problem = problem.also(&base.range, "the base image");
+        return Some(problem.help("leave `fresh` or the base image out"));
+    }
     let path = disk.path.as_ref().ok()?;
     if is_device(path.value.as_str()) {
         let message = "a block device is never created, so it has no base image";

@@ -36,6 +36,12 @@ map! {
             effect: Described("at the VM's next start, if its boot share has no kernel then"),
             example: "{ kernel: seed/vmlinuz, initrd: seed/initrd.img }",
         },
+        /// The compiled device tree that describes the VM's machine to its kernel: for a guest that needs another one than
+        /// QEMU makes of the machine. QEMU adds memory, command line and initrd to it. armfleet copies it; a changed file is
+        /// copied again, and the VM gets it at its next start. A relative path is beside the fleet file.
+        dtb: Option<HostPath> as Option<Beside> {
+            absent: "QEMU makes one of the VM's machine", effect: NextBoot, example: "machine.dtb", also_called: ["device_tree"],
+        },
         /// How long a guest may take, from 10s to 24h, to say that its kernel works: `armfleet guest-setup` prints the
         /// service that says so. Without a confirmation in that time armfleet falls back to the last kernel that
         /// worked: `armfleet watch` powers the VM off and starts it again; without a watcher, the next start falls
@@ -45,7 +51,7 @@ map! {
             absent: "a run of ten minutes confirms a kernel", effect: Now, example: "5min",
         },
     }
-    planned ["kernel", "initrd", "dtb"]
+    planned ["kernel", "initrd"]
     checks [confirm_within]
 }
 

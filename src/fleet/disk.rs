@@ -59,9 +59,12 @@ map! {
         io: Option<DiskIo> { absent: "QEMU's default: `threads`", effect: NextBoot, example: "io_uring" },
         /// What becomes of blocks that the guest discards (fstrim): with `unmap` the image gives their room back.
         discard: Option<Discard> { absent: "QEMU's default: `ignore`", effect: NextBoot, example: "unmap" },
+        /// When the disk is made anew, which loses everything on it: with `each-start`, by the hook before each start of the
+        /// VM. A guest's reboot is a start where `on_guest_reboot` is `cold-boot`; a restored VM keeps the disk that goes
+        /// with its memory.
+        fresh: Option<Fresh> { absent: "it keeps its bytes", effect: NextBoot, example: "each-start" },
     }
-    planned ["fresh"]
-    checks [disk_size, native_io, base_image]
+    checks [disk_size, native_io, base_image, fresh_disk]
 }
 
 words! {
@@ -102,6 +105,15 @@ words! {
         Ignore = "ignore",
     }
     also_called ["on" = "unmap", "trim" = "unmap", "off" = "ignore"]
+}
+
+words! {
+    /// When a disk is made anew.
+    pub enum Fresh {
+        /// Before each start of its VM.
+        EachStart = "each-start",
+    }
+    also_called ["each-boot" = "each-start", "always" = "each-start"]
 }
 
 words! {
@@ -208,6 +220,27 @@ fn native_io(disk: &PartialDisk) -> Option<Problem> {
     Some(match cache {
         Some(cache) => problem.also(&cache.range, "this uses the page cache"),
         None => problem,
+    })
+}
+
+/// What cannot be made anew, or must not be.
+fn fresh_disk(disk: &PartialDisk) -> Option<Problem> {
+    let fresh = disk.fresh.as_ref().ok()?.as_ref()?;
+    let new = |message| Problem::new(ProblemKind::FreshDisk, &fresh.range, message);
+    let path = disk.path.as_ref().ok();
+    if let Some(device) = path.filter(|path| is_device(path.value.as_str())) {
+        let problem = new("a block device cannot be made anew").also(&device.range, "the device");
+        return Some(problem.help("leave `fresh` out, or use an image file"));
+    }
+    let readonly = disk.readonly.as_ref().ok().and_then(Option::as_ref);
+    if let Some(readonly) = readonly.filter(|readonly| readonly.value) {
+        let message =
+            "a disk that is made anew at each start is of no use to a guest that cannot write it";
+        let problem = new(message).also(&readonly.range, "read-only");
+        return Some(problem.help("leave `fresh` or `readonly` out"));
+    }
+    matches!(disk.size, Ok(None)).then(|| {
+        new("a disk that is made anew needs a `size`").help("give it one, such as `size: 20GiB`")
     })
 }
 

@@ -29,7 +29,7 @@ pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use cloud_init::{CloudInit, NoCloud};
 pub use console::Console;
 pub use cpu::Cpu;
-pub use disk::{Discard, Disk, DiskCache, DiskFormat, DiskIo};
+pub use disk::{Discard, Disk, DiskCache, DiskFormat, DiskIo, Fresh};
 pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};

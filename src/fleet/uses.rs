@@ -68,6 +68,7 @@ pub(super) enum Purpose {
     Disk,
     Log,
     Seed,
+    DeviceTree,
     Installer,
     /// What disks are copied from.
     Base,
@@ -90,6 +91,7 @@ impl Claim<'_> {
             Purpose::Disk => "disk",
             Purpose::Log => "console log",
             Purpose::Seed => "seed",
+            Purpose::DeviceTree => "device tree",
             Purpose::Installer => "installer",
             Purpose::Base | Purpose::Backing => "base image",
         }
@@ -104,7 +106,11 @@ impl Claim<'_> {
     pub(super) fn is_read_only(&self) -> bool {
         matches!(
             self.purpose,
-            Purpose::Seed | Purpose::Installer | Purpose::Base | Purpose::Backing
+            Purpose::Seed
+                | Purpose::DeviceTree
+                | Purpose::Installer
+                | Purpose::Base
+                | Purpose::Backing
         )
     }
 
@@ -137,6 +143,8 @@ pub(super) fn claims_of(vm: &PartialVm) -> Vec<Claim<'_>> {
     let mut paths = Vec::new();
     if let Ok(boot) = &vm.boot {
         paths.push((Purpose::Share, boot.share.as_ref().ok()));
+        let dtb = boot.dtb.as_ref().ok();
+        paths.push((Purpose::DeviceTree, dtb.and_then(Option::as_ref)));
     }
     for share in vm.readable_shares() {
         let readonly = share.readonly.as_ref().ok().and_then(Option::as_ref);

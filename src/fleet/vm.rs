@@ -13,7 +13,7 @@ use super::share::{FurtherShare, PartialFurtherShare, same_tag};
 use crate::fleetfile::{Declared, Field, Scalar, Spanned, ValueType, map, words, written};
 use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
-use crate::values::{Arch, Cmdline, GICV2_VCPUS, MachineName, Size, Transport, VmName};
+use crate::values::{Arch, Cmdline, GICV2_VCPUS, HostPath, MachineName, Size, Transport, VmName};
 use std::fmt;
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ map! {
     planned ["adopt", "was"]
     checks [
         cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model, same_share,
-        install_and_seed, install_disk, stop_timeout,
+        install_and_seed, install_disk, fresh_system_disk, stop_timeout,
     ]
 }
 
@@ -205,6 +205,13 @@ impl Vm {
     #[must_use]
     pub fn system_disk(&self) -> Option<&Disk> {
         self.disks.first()
+    }
+
+    /// Whether the image at a path is made anew at each start.
+    #[must_use]
+    pub fn makes_anew(&self, path: &HostPath) -> bool {
+        let mut fresh = self.disks.iter().filter(|disk| disk.fresh.is_some());
+        fresh.any(|disk| disk.path == *path)
     }
 
     /// Its keys in full with their values, as a fleet file has them.
@@ -466,6 +473,15 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
     Some(
         problem.help("armfleet installs only on a disk that it creates, so it must know how large"),
     )
+}
+
+/// The system disk must outlive a start.
+fn fresh_system_disk(vm: &PartialVm) -> Option<Problem> {
+    let disk = vm.system_disk()??.as_ref().ok()?;
+    let fresh = disk.fresh.as_ref().ok()?.as_ref()?;
+    let message = "the first disk holds the guest's system, and would be empty at each start";
+    let problem = Problem::new(ProblemKind::FreshDisk, &fresh.range, message);
+    Some(problem.help("leave `fresh` out here; a scratch disk is another entry, after the first"))
 }
 
 fn stop_timeout(vm: &PartialVm) -> Option<Problem> {

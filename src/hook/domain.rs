@@ -3,6 +3,7 @@
 use crate::fleet::Handover;
 use crate::mark::{OwnerMark, Record};
 use crate::paths;
+use crate::staging::DomainDisk;
 use crate::values::{HostPath, VmName};
 use std::io::{self, Read};
 
@@ -16,6 +17,8 @@ pub(super) struct Starting {
     /// libvirt's name of its instruction set.
     pub(super) arch: String,
     kernel: String,
+    /// What it has as disks.
+    pub(super) disks: Vec<DomainDisk>,
     mark: Option<OwnerMark>,
 }
 
@@ -53,6 +56,7 @@ impl Starting {
                 .and_then(|node| node.text())
                 .unwrap_or_default()
                 .to_owned(),
+            disks: DomainDisk::all_of(domain),
             mark: OwnerMark::find(domain),
         })
     }

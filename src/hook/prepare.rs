@@ -6,7 +6,7 @@ use super::open::can_boot_unchecked;
 use super::outcome::Outcome;
 use super::share;
 use super::start::{Start, start_again};
-use crate::files::{OwnFileError, Root, chain, read_own};
+use crate::files::{Directory as _, OwnFileError, Root, chain, read_own};
 use crate::format::{FormatError, UPGRADE};
 use crate::mark::read_record;
 use crate::paths;
@@ -61,9 +61,18 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
         Some(why) => Outcome::done(&vm, [format!("left alone: {why}").as_str()]),
         None => {
             let handover = starting.handover(&record.boot.share);
-            Start::new(root, &record, starting.arch, handover).run()
+            Start::new(root, &record, &starting, handover).run()
         }
     }
+}
+
+/// Whether earlier starts made scratch disks anew.
+fn has_scratch(root: &Root, vm: &VmName) -> bool {
+    let receipt = paths::fresh_receipt(vm);
+    let kind = root
+        .holding(&receipt)
+        .and_then(|(own, name)| own.kind(name));
+    !matches!(kind, Ok(None))
 }
 
 /// Without its record a VM's share is not known; with a staged pair it starts all the same.
@@ -78,7 +87,9 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordE
                 share.and_then(|share| hand_over(root, vm, &share)).is_ok()
             })
     };
-    if !starting.claims_to_be(vm) || can_boot_unchecked(root, vm) || linked() {
+    // Which disks are to be made anew the record says.
+    let boots = || !has_scratch(root, vm) && (can_boot_unchecked(root, vm) || linked());
+    if !starting.claims_to_be(vm) || boots() {
         return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);
     }
     let remedy = match fault {

@@ -2,8 +2,7 @@
 
 use crate::boot::BootFileName;
 use crate::files::{
-    BootShare as _, Directory as _, LinkInTheWay, OpenFile as _, OwnFileError, Root, Share,
-    open_plain,
+    BootShare as _, Directory as _, Folder, LinkInTheWay, OpenFile as _, OwnFileError, Root, Share,
 };
 use crate::mark::BootRecord;
 use crate::paths;
@@ -45,15 +44,25 @@ fn open_at(path: &HostPath, guarded: bool) -> Result<Share, OwnFileError> {
     open().map_err(OwnFileError::new("open the share", named))
 }
 
-/// Opens an image where its way leads, which only root decides if that was so when it was applied.
+/// Opens an image where its way leads.
 pub(super) fn open_image(boot: &BootRecord, path: &HostPath) -> io::Result<File> {
-    let Some(end) = boot.ways.get(path) else {
-        return open_plain(Path::new(path.as_str()));
-    };
+    let (folder, name) = image_place(boot, path)?;
+    folder.open_file(&name)
+}
+
+/// The folder that an image is in, and its name there. Only root decides where its way leads, if that was so when it was
+/// applied.
+pub(super) fn image_place(boot: &BootRecord, path: &HostPath) -> io::Result<(Folder, String)> {
     let root = Root::host();
-    let place = root.way(path.as_str(), *end, &rules(&root))?;
+    let place = match boot.ways.get(path) {
+        Some(end) => root.way(path.as_str(), *end, &rules(&root))?,
+        None => {
+            let (folder, name) = root.holding(path.as_str())?;
+            return Ok((folder, name.to_owned()));
+        }
+    };
     let (folder, name) = root.place(&place)?;
-    folder.open_file(name)
+    Ok((folder, name.to_owned()))
 }
 
 /// Goes the ways of a VM's paths, which libvirt is about to open and to give to QEMU by name.

@@ -1,5 +1,6 @@
 //! One start of one VM: what it boots.
 
+use super::domain::Starting;
 use super::files::{STAGING_TIME, lock, write_stamp};
 use super::linked::{HandOverError, hand_over};
 use super::open::{can_boot_unchecked, is_bootable, open_generations};
@@ -16,10 +17,10 @@ use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::paths;
 use crate::staging::{
-    Choosing, Generations, MayNotInstall, ReceiptError, Rules, Said, may_install, stage_installer,
-    wanted_id,
+    Choosing, Generations, MayNotInstall, ReceiptError, RenewError, Rules, Said, may_install,
+    renew, stage_installer, wanted_id,
 };
-use crate::values::Arch;
+use crate::values::{Arch, HostPath, VmName};
 use std::fs;
 
 use std::os::unix::fs::MetadataExt;
@@ -51,6 +52,9 @@ enum StartError {
     /// Others can have one of its paths lead elsewhere.
     #[error(transparent)]
     Way(OwnFileError),
+    /// A scratch disk is as it was.
+    #[error(transparent)]
+    Scratch(#[from] RenewError),
     #[error(transparent)]
     Own(#[from] OwnFileError),
 }
@@ -64,9 +68,11 @@ fn bootable() -> String {
 pub(super) struct Start<'a> {
     root: &'a Root,
     record: &'a Record,
-    /// libvirt's name of the domain's instruction set.
-    arch: String,
+    domain: &'a Starting,
     handover: Handover,
+    /// Whether libvirt restores it from a file, or takes it over from another host: its kernel is in its memory, and its
+    /// disks go with that.
+    restored: bool,
     said: Said,
 }
 
@@ -74,22 +80,25 @@ impl<'a> Start<'a> {
     pub(super) fn new(
         root: &'a Root,
         record: &'a Record,
-        arch: String,
+        domain: &'a Starting,
         handover: Handover,
     ) -> Self {
-        let said = Said::default();
         Self {
             root,
             record,
-            arch,
+            domain,
             handover,
-            said,
+            restored: is_restored(root, &record.vm),
+            said: Said::default(),
         }
     }
 
     pub(super) fn run(mut self) -> Outcome {
         let switched = self.switch().and_then(|()| self.hand_over());
-        let outcome = self.outcome(switched);
+        let bootable = switched.or_else(|error| self.fall_back(error));
+        // The last: a start that is refused erases nothing.
+        let prepared = bootable.and_then(|()| self.renew());
+        let outcome = self.outcome(prepared);
         // For `status`. The stamp's time, which matters more, was set at the beginning.
         let note = self.said.note().render();
         let _ = write_stamp(self.root, &paths::hook_seen(&self.record.vm), &note);
@@ -102,7 +111,7 @@ impl<'a> Start<'a> {
         self.make_run_folders()?;
         write_stamp(self.root, &paths::hook_seen(vm), "")?;
         share::check_ways(&self.record.boot).map_err(StartError::Way)?;
-        if self.is_restored() && is_bootable(self.root, vm) {
+        if self.restored && is_bootable(self.root, vm) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
@@ -230,30 +239,12 @@ impl<'a> Start<'a> {
             })
     }
 
-    /// Whether libvirt restores this VM from a file, or takes it over from another host: its kernel is in its memory.
-    /// libvirt calls the hook with `restore` (`migrate`) right before (`src/qemu/qemu_driver.c`, `qemuDomainObjRestore`;
-    /// `src/qemu/qemu_migration.c`), and the shim then leaves a file. An old one is of a restore that went no further.
-    fn is_restored(&self) -> bool {
-        let path = paths::restoring(&self.record.vm);
-        let Ok((folder, name)) = holding(self.root, &path) else {
-            return false;
-        };
-        let noted = folder.open_file(name).and_then(|file| file.metadata());
-        let fresh = noted.and_then(|seen| seen.modified()).is_ok_and(|at| {
-            let age = SystemTime::now().duration_since(at);
-            age.is_ok_and(|age| age < RESTORE_TIME)
-        });
-        // It counts once: the next start is a start.
-        let taken = remove_file(&folder, name).is_ok_and(|taken| taken);
-        fresh && taken
-    }
-
     fn rules(&self) -> Result<Rules, StartError> {
-        let arch = Arch::from_libvirt(&self.arch);
+        let arch = &self.domain.arch;
         // The share's group is QEMU's, as apply made it; a guest cannot change it in mapped mode.
         let share = fs::symlink_metadata(self.record.boot.share.as_str());
         Ok(Rules {
-            arch: arch.ok_or_else(|| StartError::UnknownArch(self.arch.clone()))?,
+            arch: Arch::from_libvirt(arch).ok_or_else(|| StartError::UnknownArch(arch.clone()))?,
             group: share.map_or(0, |share| share.gid()),
             deadline: Deadline::after(STAGING_TIME),
         })
@@ -263,20 +254,50 @@ impl<'a> Start<'a> {
         self.said.say(line);
     }
 
-    fn outcome(&mut self, switched: Result<(), StartError>) -> Outcome {
+    /// Boots what was staged before, where that is safe.
+    fn fall_back(&mut self, error: StartError) -> Result<(), StartError> {
+        let can_fall_back = !matches!(error, StartError::NoPair | StartError::Way(_));
+        let falls_back = self.record.phase == Phase::Own && can_fall_back;
+        if !falls_back || !can_boot_unchecked(self.root, &self.record.vm) {
+            return Err(error);
+        }
+        let why = chain(&error);
+        self.said
+            .warn(format!("{why}; boots what was staged before"));
+        Ok(())
+    }
+
+    /// Makes its scratch disks anew.
+    fn renew(&mut self) -> Result<(), StartError> {
+        let (root, record) = (self.root, self.record);
+        if record.boot.fresh.is_empty() {
+            let receipt = paths::fresh_receipt(&record.vm);
+            let (own, name) = holding(root, &receipt)?;
+            remove_file(&own, name)?;
+            return Ok(());
+        }
+        if self.restored {
+            return Ok(());
+        }
+        let lock = lock(root, &paths::staging_lock(&record.vm), LOCK_TIME)?;
+        let _held = lock.ok_or(StartError::Locked)?;
+        let path = paths::vm_folder(&record.vm);
+        let own = root.folder(&path);
+        let own = own.map_err(OwnFileError::new("open", &root.below(&path)))?;
+        let open = |path: &HostPath| share::image_place(&record.boot, path);
+        for path in renew(record, &self.domain.disks, &own, open)? {
+            self.said.say(format!("made its scratch disk {path} anew"));
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, prepared: Result<(), StartError>) -> Outcome {
         let vm = &self.record.vm;
-        let error = match switched {
+        let error = match prepared {
             Ok(()) => return Outcome::done(vm, self.said.lines()),
             Err(error) => error,
         };
         let why = chain(&error);
-        let can_fall_back = !matches!(error, StartError::NoPair | StartError::Way(_));
-        let falls_back = self.record.phase == Phase::Own && can_fall_back;
-        if falls_back && can_boot_unchecked(self.root, vm) {
-            self.said
-                .warn(format!("{why}; boots what was staged before"));
-            return Outcome::done(vm, self.said.lines());
-        }
         let remedy = self.remedy(&error);
         let outcome = Outcome::refused(vm, &why, self.said.lines(), &remedy);
         self.say(format!("cannot start: {why}"));
@@ -307,6 +328,7 @@ impl<'a> Start<'a> {
                 "armfleet removes no folder of a guest: look at {share}/{name} and {name}.new, move the folder away, then start \
                  the VM again."
             ),
+            StartError::Scratch(error) => scratch_remedy(vm, error),
             StartError::Later(_) | StartError::Installer(ReceiptError::Later(_)) => {
                 start_again(Some(UPGRADE.to_owned()))
             }
@@ -316,6 +338,45 @@ impl<'a> Start<'a> {
             _ => start_again(None),
         }
     }
+}
+
+/// What to do about a scratch disk that was not made anew.
+fn scratch_remedy(vm: &VmName, error: &RenewError) -> String {
+    match error {
+        RenewError::Elsewhere { .. } | RenewError::Format { .. } => {
+            start_again(Some("run `armfleet apply`".to_owned()))
+        }
+        RenewError::NotOurs(path) => format!(
+            "move {path} away and start the VM again, or run `armfleet apply --allow-replace {vm}` to have it erased at each \
+             start."
+        ),
+        RenewError::Snapshots(_) => start_again(Some(format!(
+            "`virsh snapshot-list {vm}` names them, and `virsh snapshot-delete {vm} NAME` removes one"
+        ))),
+        RenewError::Make { path, .. } => start_again(Some(format!(
+            "put this right, or take `fresh` from the disk {path} in the fleet file and run `armfleet apply`"
+        ))),
+        RenewError::Later(_) => start_again(Some(UPGRADE.to_owned())),
+        RenewError::Own(fault) => start_again(fault.remedy()),
+    }
+}
+
+/// Whether libvirt restores a VM from a file, or takes it over from another host: its kernel is in its memory.
+/// libvirt calls the hook with `restore` (`migrate`) right before (`src/qemu/qemu_driver.c`, `qemuDomainObjRestore`;
+/// `src/qemu/qemu_migration.c`), and the shim then leaves a file. An old one is of a restore that went no further.
+fn is_restored(root: &Root, vm: &VmName) -> bool {
+    let path = paths::restoring(vm);
+    let Ok((folder, name)) = holding(root, &path) else {
+        return false;
+    };
+    let noted = folder.open_file(name).and_then(|file| file.metadata());
+    let fresh = noted.and_then(|seen| seen.modified()).is_ok_and(|at| {
+        let age = SystemTime::now().duration_since(at);
+        age.is_ok_and(|age| age < RESTORE_TIME)
+    });
+    // It counts once: the next start is a start.
+    let taken = remove_file(&folder, name).is_ok_and(|taken| taken);
+    fresh && taken
 }
 
 /// What to do about a failure, before the VM is started again.

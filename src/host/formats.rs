@@ -2,10 +2,10 @@
 
 use super::HostError;
 use super::primitives::Reads;
-use crate::boot::STAGED_FILES;
+use crate::boot::{DTB_FORMAT, STAGED_FILES};
 use crate::format::{Format, FormatError, UPGRADE};
 use crate::inventory::Look;
-use crate::mark::{CLOUD_INIT_FORMAT, RECORD_FORMAT};
+use crate::mark::{CLOUD_INIT_FORMAT, FRESH_FORMAT, RECORD_FORMAT};
 use crate::paths::{self, PathOf};
 use crate::values::VmName;
 
@@ -22,6 +22,8 @@ pub(super) fn leave_later_vm(reads: &impl Reads, vm: &VmName) -> Result<(), Host
     let own = [
         (paths::record as PathOf, RECORD_FORMAT),
         (paths::cloud_init_receipt, CLOUD_INIT_FORMAT),
+        (paths::fresh_receipt, FRESH_FORMAT),
+        (paths::dtb_receipt, DTB_FORMAT),
     ];
     let mut files = own.into_iter().chain(STAGED_FILES);
     files.try_for_each(|(path, format)| leave_later(reads, &path(vm), format))

@@ -174,6 +174,7 @@ impl<P: Primitives> Executor<P> {
 
     fn act_on_vm(&self, step: &Step, vm: &VmName) -> Result<(), HostError> {
         match &step.act {
+            Act::StageDtb { source, .. } => self.stage_dtb(vm, source),
             Act::StageSeed { kernel, initrd, .. } => self.stage_seed(vm, kernel, initrd),
             Act::StageInstaller(installer) => self.stage_installer(vm, installer),
             Act::MakeCloudInit(disk) => self.make_cloud_init(vm, disk),

@@ -7,8 +7,9 @@ use super::kept::PRIVATE;
 use super::primitives::{Copied, Held, Primitives};
 use super::{Executor, HostError};
 use crate::boot::{
-    INITRD_LIMIT, INSTALLER_FORMAT, InstallerReceipt, KERNEL_LIMIT, SEED_FORMAT, SeedPart,
-    SeedReceipt, Sha256Hex, render_installer_receipt, render_seed_receipt,
+    DTB_FORMAT, DTB_LIMIT, INITRD_LIMIT, INSTALLER_FORMAT, InstallerReceipt, KERNEL_LIMIT,
+    SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex, render_dtb_receipt, render_installer_receipt,
+    render_seed_receipt,
 };
 use crate::format::Format;
 use crate::inventory::RunState;
@@ -31,6 +32,14 @@ impl<P: Primitives> Executor<P> {
         let initrd = self.stage(initrd, &format!("{folder}/initrd.img"), INITRD_LIMIT)?;
         let text = render_seed_receipt(&SeedReceipt { kernel, initrd });
         self.keep(&receipt, PRIVATE, text)
+    }
+
+    pub(super) fn stage_dtb(&self, vm: &VmName, source: &SeedSource) -> Result<(), HostError> {
+        let folder = paths::dtb_folder(vm);
+        let receipt = paths::dtb_receipt(vm);
+        let _locks = self.replacing(vm, &folder, (&receipt, DTB_FORMAT))?;
+        let dtb = self.stage(source, &paths::dtb(vm), DTB_LIMIT)?;
+        self.keep(&receipt, PRIVATE, render_dtb_receipt(&dtb))
     }
 
     /// Takes away the receipt of what is replaced, as long as the locks are held. Without one the hook takes nothing from the

@@ -56,6 +56,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         (paths::trials(&vm.name), Look::Text),
         (paths::hook_seen(&vm.name), Look::Text),
         (paths::hold(&vm.name), Look::Text),
+        (paths::fresh_receipt(&vm.name), Look::Text),
         (paths::cloud_init_folder(&vm.name), Look::Folder),
         stat(&managed_save(vm)),
         stat(&nvram(vm)),
@@ -65,6 +66,11 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((seed.initrd.to_string(), Look::Seed));
         looks.push((paths::seed_receipt(&vm.name), Look::Text));
         looks.push((paths::seed_folder(&vm.name), Look::Folder));
+    }
+    if let Some(dtb) = &vm.boot.dtb {
+        looks.push((dtb.to_string(), Look::DeviceTree));
+        looks.push((paths::dtb_receipt(&vm.name), Look::Text));
+        looks.push((paths::dtb_folder(&vm.name), Look::Folder));
     }
     if vm.cloud_init.is_some() {
         looks.push((paths::cloud_init_receipt(&vm.name), Look::Text));

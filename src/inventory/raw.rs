@@ -58,6 +58,8 @@ pub enum Look {
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
+    /// A device tree's source file: as [`Look::Seed`], with what it begins with where it was read.
+    DeviceTree,
     /// A folder that a guest gets beside its boot share: what `lstat` tells. Nothing in it is looked at.
     FurtherShare,
     /// A disk image: whether it holds any byte, and what it begins with. A filesystem that cannot tell is taken to say
@@ -106,7 +108,8 @@ impl Look {
             | Self::Generation
             | Self::Records
             | Self::Lock
-            | Self::Seed => false,
+            | Self::Seed
+            | Self::DeviceTree => false,
         }
     }
 
@@ -116,7 +119,7 @@ impl Look {
     pub fn end_of(self, path: &str) -> Option<End> {
         let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
         match self {
-            Self::Seed => None,
+            Self::Seed | Self::DeviceTree => None,
             Self::Share | Self::FurtherShare => Some(End::Share),
             Self::Image | Self::Device => Some(End::Image),
             _ if is_own => Some(End::RootsOwn),
@@ -277,6 +280,10 @@ pub struct RawFile {
     /// where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// How many bytes of its file system an image has, which a sparse one has fewer of than its size, where the look asked
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<u64>,
     /// What is known of a block device, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<RawDevice>,
@@ -340,6 +347,7 @@ impl RawFile {
             text: None,
             no_text: None,
             blank: None,
+            allocated: None,
             device: None,
             head: None,
             begins_as: None,

@@ -4,7 +4,7 @@
 //! hook reads it as root before every start, so it is written whole or not at all.
 
 use super::ids::{CMDLINE, CONSOLE_LOG, DeviceId, PropertyId};
-use crate::fleet::{DesiredState, GuestReboot, Handover};
+use crate::fleet::{DesiredState, DiskFormat, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
 use crate::trust::End;
 use crate::values::{FleetName, HostPath, Uuid, VmName};
@@ -116,6 +116,18 @@ pub struct Place {
 }
 
 impl Place {
+    /// Of a file of which no more is known.
+    #[must_use]
+    pub const fn of_file(ino: u64, born_ns: Option<i64>) -> Self {
+        Self {
+            ino,
+            born_ns,
+            file_system: None,
+            device: None,
+            image: None,
+        }
+    }
+
     /// Whether this is the same file, folder or device, whatever is in it.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -171,9 +183,31 @@ pub struct BootRecord {
     /// what is at the end of each. If others can when the VM starts, the hook refuses. A version before 0.2 did not ask.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ways: BTreeMap<HostPath, End>,
+    /// The disks that are made anew at each start.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fresh: BTreeMap<DeviceId, FreshDisk>,
     /// How long a guest may take to say that it has come up; with none, that it runs is enough.
     #[serde(default)]
     pub confirm_within: Option<Duration>,
+}
+
+/// How a disk is made anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshDisk {
+    /// Its image.
+    pub path: HostPath,
+    /// What its guest sees, in bytes.
+    pub size: u64,
+    /// The image's format.
+    pub format: DiskFormat,
+}
+
+impl BootRecord {
+    /// Whether the image at a path is made anew at each start.
+    #[must_use]
+    pub fn makes_anew(&self, path: &HostPath) -> bool {
+        self.fresh.values().any(|disk| disk.path == *path)
+    }
 }
 
 /// Whether a VM's guest is there yet.
@@ -285,6 +319,14 @@ mod tests {
                 seed: true,
                 wanted: Wanted::Auto,
                 ways: BTreeMap::from([("/srv/armhf-vm-boot".parse().unwrap(), End::Share)]),
+                fresh: BTreeMap::from([(
+                    DeviceId::from("disk scratch".to_owned()),
+                    FreshDisk {
+                        path: "/srv/scratch.qcow2".parse().unwrap(),
+                        size: 1 << 30,
+                        format: DiskFormat::Qcow2,
+                    },
+                )]),
                 confirm_within: Some(Duration::from_secs(300)),
             },
             applied_by: Some(AppliedBy {

@@ -35,28 +35,35 @@ impl Expected {
 /// What is wrong with the pair in this folder, if anything is to be seen by size and time: reading a thousand initrds for
 /// every plan would take minutes, and the hook reads a copy before it boots it.
 pub(super) fn damage(inventory: &Inventory, folder: &str, expected: Expected) -> Option<String> {
-    let entries = inventory.path(folder).present()?.entries.as_deref()?;
-    let is_later = |ns: i64| expected.receipt_ns.is_some_and(|receipt| ns > receipt);
-    let wrong = |(name, size): (&str, u64)| {
-        let Some(file) = entries.iter().find(|entry| entry.name == name) else {
-            return Some(format!("{name} is gone"));
-        };
-        match file.stat.kind {
-            FileKind::File if file.stat.size < size => Some(format!(
-                "{name} is cut short: it has {} of {size} bytes",
-                file.stat.size
-            )),
-            FileKind::File if file.stat.size > size || is_later(file.stat.mtime_ns) => {
-                Some(format!("{name} was changed"))
-            }
-            FileKind::File => None,
-            other => Some(format!("{name} is {}", other.describe())),
-        }
-    };
     [
         ("vmlinuz", expected.kernel),
         ("initrd.img", expected.initrd),
     ]
     .into_iter()
-    .find_map(wrong)
+    .find_map(|file| changed_copy(inventory, folder, file, expected.receipt_ns))
+}
+
+/// What is wrong with one copy in this folder, by its name and size, and by when its receipt was written.
+pub(super) fn changed_copy(
+    inventory: &Inventory,
+    folder: &str,
+    (name, size): (&str, u64),
+    receipt_ns: Option<i64>,
+) -> Option<String> {
+    let entries = inventory.path(folder).present()?.entries.as_deref()?;
+    let is_later = |ns: i64| receipt_ns.is_some_and(|receipt| ns > receipt);
+    let Some(file) = entries.iter().find(|entry| entry.name == name) else {
+        return Some(format!("{name} is gone"));
+    };
+    match file.stat.kind {
+        FileKind::File if file.stat.size < size => Some(format!(
+            "{name} is cut short: it has {} of {size} bytes",
+            file.stat.size
+        )),
+        FileKind::File if file.stat.size > size || is_later(file.stat.mtime_ns) => {
+            Some(format!("{name} was changed"))
+        }
+        FileKind::File => None,
+        other => Some(format!("{name} is {}", other.describe())),
+    }
 }

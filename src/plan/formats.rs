@@ -1,10 +1,10 @@
 //! Files that a later version of armfleet wrote: nothing is planned for their VM, since nothing of it can be judged.
 
 use super::builder::{Blocked, PlanBuilder, PlanInput};
-use crate::boot::STAGED_FILES;
+use crate::boot::{DTB_FORMAT, STAGED_FILES};
 use crate::format::{Format, UPGRADE};
 use crate::inventory::Inventory;
-use crate::mark::{CLOUD_INIT_FORMAT, HOLD_FORMAT, RECORD_FORMAT};
+use crate::mark::{CLOUD_INIT_FORMAT, FRESH_FORMAT, HOLD_FORMAT, RECORD_FORMAT};
 use crate::paths::{self, PathOf};
 use crate::values::VmName;
 
@@ -25,10 +25,12 @@ pub(super) fn refuse_later(
 
 /// The file of a later version about a VM, and what that says.
 pub(super) fn later(inventory: &Inventory, vm: &VmName) -> Option<String> {
-    let own: [(PathOf, Format); 3] = [
+    let own: [(PathOf, Format); 5] = [
         (paths::record, RECORD_FORMAT),
         (paths::hold, HOLD_FORMAT),
         (paths::cloud_init_receipt, CLOUD_INIT_FORMAT),
+        (paths::fresh_receipt, FRESH_FORMAT),
+        (paths::dtb_receipt, DTB_FORMAT),
     ];
     let mut files = own.into_iter().chain(STAGED_FILES);
     files.find_map(|(path, format)| {

@@ -141,6 +141,13 @@ pub enum Act {
         /// Whether another pair is replaced.
         replaces: bool,
     },
+    /// Copies the device tree beside the record.
+    StageDtb {
+        /// The user's file.
+        source: SeedSource,
+        /// Whether another one is replaced.
+        replaces: bool,
+    },
     /// Copies the installer beside the record, with the files for the installation.
     StageInstaller(InstallerSource),
     /// Makes the disk that a VM's cloud-init reads.
@@ -271,6 +278,7 @@ impl Act {
             Self::CreateShare { .. } | Self::OwnShare { .. } => "share",
             Self::MendFolder { .. } => "folder",
             Self::StageSeed { .. } => "seed",
+            Self::StageDtb { .. } => "dtb",
             Self::StageInstaller(_) => "installer",
             Self::MakeCloudInit(_) | Self::RemoveCloudInit => "cloud-init",
             Self::EraseDisk { .. } => "erase",
@@ -300,6 +308,9 @@ impl Act {
             | Self::StageSeed {
                 replaces: false, ..
             }
+            | Self::StageDtb {
+                replaces: false, ..
+            }
             | Self::WriteRecord {
                 replaces: false, ..
             }
@@ -315,6 +326,7 @@ impl Act {
             | Self::GrowDisk { .. }
             | Self::Define { .. }
             | Self::StageSeed { .. }
+            | Self::StageDtb { .. }
             | Self::StageInstaller(_)
             | Self::MakeCloudInit(_)
             | Self::WriteRecord { .. }
@@ -348,6 +360,7 @@ impl Act {
             | Self::OwnShare { .. }
             | Self::MendFolder { .. }
             | Self::StageSeed { .. }
+            | Self::StageDtb { .. }
             | Self::CreateDisk { .. }
             | Self::GrowDisk { .. }
             | Self::WriteRecord { .. }

@@ -86,6 +86,7 @@ impl Touched {
             Act::CreateShare { path, .. } => self.add(path, "created, owner and mode set"),
             Act::OwnShare { path, .. } => self.add(path, "owner and mode set"),
             Act::StageSeed { kernel, initrd, .. } => self.read([kernel, initrd], "seed", &of),
+            Act::StageDtb { source, .. } => self.read([source], "device tree", &of),
             Act::StageInstaller(source) => {
                 self.read([&source.kernel, &source.initrd], "installer", &of);
                 self.read(source.files.values(), "file for the installer", &of);

@@ -255,6 +255,11 @@ codes! {
         why: "A new image is copied from a base image, or is a qcow2 image that lies over one; a block device is neither.",
         remedy: "Use `from` for a copy, or `backing` with `format: qcow2`.",
     }
+    /// A disk that cannot be made anew at each start, or must not be.
+    FreshDisk = "fresh-disk" {
+        why: "`fresh: each-start` makes a disk anew before each start of its VM and loses everything on it. armfleet makes image files of a known size; and a system disk that vanishes at each start would be an accident.",
+        remedy: "Give the disk a `size`, make it another than the first, or leave `fresh` out.",
+    }
     /// Memory outside of what the guest can have.
     MemoryRange = "memory-range" {
         why: "A kernel and its initrd need at least 32 MiB. An armhf guest has at most 3 GiB: its memory begins at 1 GiB, and a 32-bit kernel without LPAE, such as Debian's armmp, sees nothing above 4 GiB.",
@@ -372,7 +377,7 @@ codes! {
     }
     /// An image larger than the room that is left for it.
     FreeSpace = "free-space" {
-        why: "New images take space only as the guest writes, but one that is larger than the free space gives its guest I/O errors before it is full.",
+        why: "Images take space only as the guest writes, but one that can become larger than the free space gives its guest I/O errors before it is full. A single one is refused; several that together are too large, with those that have not taken all their space yet, are noticed by a plan that makes images or starts VMs.",
         remedy: "Free space, put the image on another file system, or make it smaller.",
     }
     /// A file or folder whose own folder is not there.

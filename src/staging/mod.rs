@@ -1,15 +1,18 @@
-//! Which pair of kernel and initrd a VM boots, and its copy that no guest can change.
+//! What a VM is started with: which pair of kernel and initrd it boots, its copy that no guest can change, and its scratch
+//! disks.
 //!
 //! All of it is over folders, files and shares as [`crate::files`] declares them: the hook stages on the file system, and the
 //! host in memory stages in its tree, by the same functions.
 
 mod choosing;
+mod fresh;
 mod generations;
 mod receipts;
 mod said;
 mod share;
 
 pub use choosing::{Choosing, MayNotInstall, may_install, wanted_id};
+pub use fresh::{DomainDisk, RenewError, renew};
 pub use generations::{Generations, Incoming, Rules, StageError, Staged, Unverified, files};
 pub use receipts::{ReceiptError, stage_installer};
 pub use said::Said;

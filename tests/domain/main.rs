@@ -117,6 +117,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
             seed: false,
             wanted: Wanted::Auto,
             ways: Default::default(),
+            fresh: Default::default(),
             confirm_within: None,
         },
         applied_by: None,

@@ -101,3 +101,81 @@ fn a_guest_mounts_its_further_shares_and_can_do_there_what_the_file_says() {
     assert_eq!(host.definition(VM).matches("<filesystem").count(), 1);
     assert!(host.path("/srv/ccache/file").exists());
 }
+
+/// The tree that QEMU makes of its machine, without the room that it leaves in it (Devicetree Specification 0.4, section 5.2).
+fn own_tree(host: &TestHost) -> Vec<u8> {
+    let dumped = format!("virt,dumpdtb={TREE}");
+    let options = [
+        "-M",
+        &dumped,
+        "-cpu",
+        "cortex-a15",
+        "-m",
+        "512",
+        "-display",
+        "none",
+    ];
+    host.run("qemu-system-arm", &options).success();
+    let mut tree = std::fs::read(host.path(TREE)).unwrap();
+    let word = |at: usize| u32::from_be_bytes(tree[at..at + 4].try_into().unwrap());
+    let end = (word(8) + word(36)).max(word(12) + word(32));
+    tree.truncate(end as usize);
+    tree[4..8].copy_from_slice(&end.to_be_bytes());
+    tree
+}
+
+/// The same tree of another machine.
+fn of_machine(tree: &[u8], name: &str) -> Vec<u8> {
+    let own = b"linux,dummy-virt";
+    let mut tree = tree.to_vec();
+    let places = tree.windows(own.len()).enumerate();
+    let places: Vec<usize> = places
+        .filter(|(_, text)| text == own)
+        .map(|(at, _)| at)
+        .collect();
+    for at in places {
+        tree[at..at + own.len()].copy_from_slice(name.as_bytes());
+    }
+    tree
+}
+
+const TREE: &str = "/srv/machine.dtb";
+
+#[test]
+fn a_guest_boots_with_the_device_tree_that_the_file_names_and_with_its_successor() {
+    let text = recipe().replace("boot:\n", &format!("boot:\n      dtb: {TREE}\n"));
+    let host = TestHost::with_fleet(&text);
+    let own = own_tree(&host);
+    let planned = host.planned(3);
+    assert!(
+        planned.contains("1048576 bytes, and a 32-bit kernel does not boot with more"),
+        "{planned}"
+    );
+    host.write(TREE, of_machine(&own, "linux,model-one1"));
+    host.apply().success();
+    let model = |name: &str| {
+        let seen = host.guest("run tr '\\0' '\\n' < /proc/device-tree/compatible");
+        assert!(seen.contains(name), "{name} in {seen:?}");
+    };
+    model("linux,model-one1");
+    host.assert_converged();
+    let staged = "/var/lib/armfleet/vms/armhf-vm/boot/dtb/machine.dtb";
+    let owner = || host.run("stat", &["-c", "%U", staged]).success();
+    assert_eq!(owner(), "libvirt-qemu\n");
+
+    // What runs was given the former one. The successor is a file of its own, which libvirt never had.
+    host.write(TREE, of_machine(&own, "linux,model-two2"));
+    let planned = host.planned(2);
+    assert!(
+        planned.contains("the file changed; the VM gets it at its next start"),
+        "{planned}"
+    );
+    host.apply().success();
+    host.assert_converged();
+    model("linux,model-one1");
+    host.shut_down();
+    assert_eq!(owner(), "root\n");
+    host.apply().success();
+    model("linux,model-two2");
+    host.assert_converged();
+}

@@ -49,6 +49,7 @@ mod restored;
 mod rollback;
 mod run_state;
 mod sandbox;
+mod scratch;
 mod secrets;
 mod several_disks;
 mod swapped;

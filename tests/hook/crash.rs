@@ -1,8 +1,9 @@
 //! The hook killed at each call by which it changes anything: what boots next is whole, and the next run finishes.
 
+use crate::fresh::{assert_new, with_scratch, write_to_scratch};
 use crate::world::{World, digest, initrd};
 use armfleet::boot::{CONFIRMATION, GenerationId, STRIKES, Trials};
-use armfleet::fleet::Handover;
+use armfleet::fleet::{DiskFormat, Handover};
 use armfleet::hook::{Root, prepare};
 use armfleet::mark::Wanted;
 use armfleet::paths;
@@ -127,7 +128,7 @@ fn struck() -> World {
     world
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         name: "the first start",
         world: || {
@@ -187,6 +188,16 @@ const CASES: [Case; 7] = [
         changes: 30,
     },
     Case {
+        name: "a scratch disk",
+        world: || {
+            let world = with_scratch(DiskFormat::Qcow2);
+            write_to_scratch(&world);
+            world
+        },
+        boots: &[OLD],
+        changes: 12,
+    },
+    Case {
         name: "a generation that somebody asked for",
         world: || {
             let mut world = upgraded();
@@ -239,6 +250,9 @@ fn assert_finishes(world: &World, case: &Case) {
     }
     if world.record.boot.handover == Handover::Link {
         assert_named_in_share(world);
+    }
+    if !world.record.boot.fresh.is_empty() {
+        assert_new(world);
     }
     // What a strike says that a kill has forgotten is said by the next.
     for _ in 0..STRIKES {

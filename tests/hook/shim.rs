@@ -1,7 +1,9 @@
 //! The shim, in every shell at hand, with every kind of binary.
 
 use crate::world::World;
+use armfleet::fleet::DiskFormat;
 use armfleet::hook::{EXIT_DONE, EXIT_REFUSED, SHIM};
+use armfleet::mark::{DeviceId, FreshDisk};
 use armfleet::paths;
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -478,4 +480,64 @@ fn nothing_is_written_or_removed_in_a_folder_that_is_a_link() {
     symlink(shim.world.outside("boot"), &boot).unwrap();
     assert_eq!(shim.call("armhf-vm", STAMPS[0].0), Answer::silent());
     assert!(shim.world.path(paths::current).is_symlink());
+}
+
+/// A VM whose record names a disk that the binary makes anew, with a pair staged.
+fn with_scratch() -> Shim {
+    let mut shim = Shim::new();
+    shim.stage();
+    let disk = FreshDisk {
+        path: "/srv/scratch.img".parse().unwrap(),
+        size: 1 << 20,
+        format: DiskFormat::Raw,
+    };
+    let id = DeviceId::from("disk scratch".to_owned());
+    shim.world.record.boot.fresh.insert(id, disk);
+    shim.world.write_record();
+    shim
+}
+
+#[test]
+fn without_the_binary_no_old_scratch_disk_is_shown_as_new() {
+    let broken: [fn(&Shim); 4] = [
+        Shim::remove,
+        |shim| shim.put(b""),
+        |shim| shim.put(b"garbage\n"),
+        |shim| fs::set_permissions(&shim.binary, Permissions::from_mode(0o644)).unwrap(),
+    ];
+    for spoil in broken {
+        let shim = with_scratch();
+        assert_eq!(shim.prepare(), Answer::silent());
+        spoil(&shim);
+        let answer = shim.prepare();
+        assert_eq!(answer.code, 1, "{answer:?}");
+        assert!(
+            answer.stderr.contains("Install armfleet again"),
+            "{answer:?}"
+        );
+        // Its disks go with the memory that libvirt is about to restore.
+        for shell in shells() {
+            shim.call("armhf-vm", &["restore", "begin", "-"]);
+            let answer = shim.run_in(shell, &[&["armhf-vm"], &PREPARE[..]].concat());
+            assert_eq!(answer.code, 0, "{answer:?}");
+        }
+        assert_eq!(shim.prepare().code, 1);
+        // Who has none starts, whatever the record says elsewhere.
+        let mut shim = Shim::new();
+        shim.stage();
+        let rows = &mut shim.world.record.applied.rows;
+        rows.insert("cmdline".to_owned().into(), "\"fresh\": quiet".to_owned());
+        shim.world.write_record();
+        spoil(&shim);
+        assert_eq!(shim.prepare().code, 0);
+    }
+}
+
+#[test]
+fn a_restore_that_cannot_be_noted_would_lose_a_scratch_disk() {
+    let shim = with_scratch();
+    fs::create_dir(shim.world.path(paths::restoring)).unwrap();
+    let answer = shim.call("armhf-vm", &["restore", "begin", "-"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.stderr.contains("is not restored"), "{answer:?}");
 }

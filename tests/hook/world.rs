@@ -6,7 +6,9 @@ use armfleet::boot::{
 };
 use armfleet::fleet::{DesiredState, GuestReboot, Handover};
 use armfleet::hook::{Outcome, Root, Verdict, prepare};
-use armfleet::mark::{Applied, BootRecord, Phase, Record, Wanted, render_mark, render_record};
+use armfleet::mark::{
+    Applied, BootRecord, DeviceId, FreshDisk, Phase, Record, Wanted, render_mark, render_record,
+};
 use armfleet::paths;
 use armfleet::values::{Uuid, VmName};
 use rustix::fs::XattrFlags;
@@ -55,6 +57,7 @@ impl World {
                 seed: false,
                 wanted: Wanted::Auto,
                 ways: Default::default(),
+                fresh: Default::default(),
                 confirm_within: None,
             },
             applied_by: None,
@@ -157,6 +160,15 @@ impl World {
     pub(crate) fn xml(&self) -> String {
         let mark = render_mark(&self.record.fleet, &self.vm, &self.record.uuid);
         let xml = domain_xml(self.vm.as_str(), UUID, "armv7l", &mark);
+        let disk = |(id, disk): (&DeviceId, &FreshDisk)| {
+            let target = &self.record.applied.devices[id].key;
+            format!(
+                "<disk type='file' device='disk'><driver name='qemu' type='{}'/><source file='{}'/><target dev='{target}'/></disk>",
+                disk.format, disk.path
+            )
+        };
+        let disks: String = self.record.boot.fresh.iter().map(disk).collect();
+        let xml = xml.replace("</domain>", &format!("<devices>{disks}</devices></domain>"));
         match self.record.boot.handover {
             Handover::Copy => xml,
             Handover::Link => xml.replace(

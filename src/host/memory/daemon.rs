@@ -386,8 +386,9 @@ impl Daemon {
             return Err(invalid("domain is already running"));
         }
         let (name, definition) = (domain.name.clone(), domain.definition.clone());
+        let restored = domain.managed_save;
         if self.calls_hook(files) {
-            hook::prepare(files, (&name, uuid), &definition)
+            hook::prepare(files, (&name, uuid), &definition, restored)
                 .map_err(|said| hook_failed(&name, &said))?;
         }
         finds_its_files(files, &definition)?;

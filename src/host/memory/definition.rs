@@ -5,6 +5,7 @@
 
 use super::element::Element;
 use crate::host::primitives::CallError;
+use crate::staging::DomainDisk;
 use crate::values::Uuid;
 use roxmltree::Document;
 
@@ -126,6 +127,14 @@ pub(super) fn sources(definition: &str) -> (Vec<String>, Vec<String>) {
         sources("disk", &["file", "dev"]),
         sources("filesystem", &["dir"]),
     )
+}
+
+/// The disks of a definition, as its hook sees them.
+pub(super) fn disks(definition: &str) -> Vec<DomainDisk> {
+    let document = Document::parse(definition).ok();
+    document.map_or_else(Vec::new, |document| {
+        DomainDisk::all_of(document.root_element())
+    })
 }
 
 /// libvirt's name of a definition's instruction set.

@@ -150,8 +150,13 @@ impl Files {
             // What a holder wrote goes with its lock.
             (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
             (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),
+            (Look::DeviceTree, FileKind::File) => {
+                seen.sha256 = node.content.sha256();
+                seen.head = Some(node.content.head().unwrap_or_default());
+            }
             (Look::Image, FileKind::File) => {
                 seen.blank = Some(node.content.is_blank());
+                seen.allocated = Some(node.content.allocated());
                 seen.head = node.content.head();
             }
             (Look::Device, FileKind::Special) => {

@@ -7,16 +7,19 @@ use crate::files::{Deadline, Directory as _, chain};
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
-use crate::staging::{Choosing, Generations, Rules, Said, may_install, stage_installer, wanted_id};
-use crate::values::{Arch, VmName};
+use crate::staging::{
+    Choosing, DomainDisk, Generations, Rules, Said, may_install, renew, stage_installer, wanted_id,
+};
+use crate::values::{Arch, HostPath, VmName};
 use std::error::Error;
 use std::path::Path;
 
-/// Runs the hook for a domain; what it fails with is what it says.
+/// Runs the hook for a domain; what it fails with is what it says. The disks of one that is restored go with its memory.
 pub(super) fn prepare(
     files: &mut Files,
     (domain, uuid): (&str, &str),
     definition: &str,
+    restored: bool,
 ) -> Result<(), String> {
     let Ok(vm) = domain.parse::<VmName>() else {
         return Ok(());
@@ -35,7 +38,11 @@ pub(super) fn prepare(
         return Ok(());
     }
     let mut said = Said::default();
-    let staged = stage(files, &record, definition, &mut said);
+    let disks = match restored {
+        true => Vec::new(),
+        false => definition::disks(definition),
+    };
+    let staged = stage(files, &record, definition, &disks, &mut said);
     let lines: String = said
         .lines()
         .map(|line| format!("armfleet: {vm}: {line}\n"))
@@ -70,6 +77,7 @@ fn stage(
     files: &mut Files,
     record: &Record,
     definition: &str,
+    disks: &[DomainDisk],
     said: &mut Said,
 ) -> Result<(), Box<dyn Error>> {
     let vm = &record.vm;
@@ -108,6 +116,14 @@ fn stage(
         }
     };
     generations.switch(&chosen)?;
+    let own = tree.folder(&paths::vm_folder(vm))?;
+    let open = |path: &HostPath| {
+        let folder = tree.folder(path.parent())?;
+        Ok((folder, path.file_name().to_owned()))
+    };
+    for path in renew(record, disks, &own, open)? {
+        said.say(format!("made its scratch disk {path} anew"));
+    }
     let kept: Vec<_> = generations.linked().chain(wanted_id(record)).collect();
     generations.tidy(&kept)?;
     Ok(())

@@ -91,6 +91,11 @@ impl VmPlanner<'_> {
         record: Option<&Record>,
     ) -> Option<String> {
         let device = applied_at(record, path)?;
+        // Each start had the hook put another file there.
+        let was_fresh = record?.boot.makes_anew(path);
+        if was_fresh && self.is_scratch(path, file, record) {
+            return None;
+        }
         match &device.place {
             Some(applied) => {
                 let seen = self.input.inventory.place(file);
@@ -152,7 +157,7 @@ impl VmPlanner<'_> {
             device.base = recorded.and_then(|device| device.base.clone());
             device.place = match path {
                 Some(path) if !moved.iter().any(|moved| moved.id == *id) => {
-                    self.place_at(&path, kept, builder)
+                    self.place_at(&path, record, kept, builder)
                 }
                 _ => kept,
             };
@@ -164,6 +169,7 @@ impl VmPlanner<'_> {
     fn place_at(
         &self,
         path: &HostPath,
+        record: Option<&Record>,
         kept: Option<Place>,
         builder: &PlanBuilder,
     ) -> Option<Place> {
@@ -176,6 +182,14 @@ impl VmPlanner<'_> {
         });
         match self.input.inventory.path(path.as_str()) {
             _ if changes => None,
+            // The record goes on to name the first of the files that the hook makes, each in the place of the one before.
+            Fact::Present(file)
+                if kept.is_some()
+                    && self.vm.makes_anew(path)
+                    && self.is_scratch(path, file, record) =>
+            {
+                kept
+            }
             Fact::Present(file) => Some(self.input.inventory.place(file)),
             _ => kept,
         }
@@ -205,6 +219,8 @@ impl VmPlanner<'_> {
                 device.base.clone_from(&recorded.base);
             }
             let same = match (&recorded.place, &device.place) {
+                // Without it the hook would not know the file as one that it may erase.
+                (None, Some(_)) if wanted.boot.fresh.contains_key(id) => false,
                 (None, _) => true,
                 (Some(_), None) => false,
                 (Some(then), Some(now)) => {

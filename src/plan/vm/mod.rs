@@ -7,6 +7,8 @@ mod cloud_init;
 mod console_log;
 mod definitions;
 mod device;
+mod dtb;
+mod fresh;
 mod host_checks;
 mod identity;
 mod install;
@@ -164,7 +166,7 @@ impl VmPlanner<'_> {
         let define = self.define(domain, &uuid, &comparison, reason, &needs, builder);
         needs.extend(builder.because(cause, define));
         self.remove_cloud_init(&cloud_init, &needs, builder);
-        let written = self.record(remembered, &uuid, &comparison, &needs, builder);
+        let written = self.record(remembered, domain, &comparison, &needs, builder);
         let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
         needs.extend(builder.because(repaired.or(Some(Cause::FileChanged)), written));
         let autostart = self.autostart(domain, &uuid, &needs, builder);
@@ -221,6 +223,7 @@ impl VmPlanner<'_> {
             needs.extend(builder.because(Some(Cause::FileChanged), Some(step)));
         }
         let staged = seed::seed(self.input, self.vm, builder)?;
+        needs.extend(self.dtb(builder)?);
         let lost = seed::seed_is_lost(self.input, self.vm);
         let cause = remembered.cause(|record| record.boot.seed && lost);
         needs.extend(builder.because(cause, staged));
@@ -401,7 +404,7 @@ impl VmPlanner<'_> {
     fn record(
         &self,
         remembered: &Remembered<'_>,
-        uuid: &Uuid,
+        domain: Option<&Domain>,
         comparison: &Comparison,
         needs: &[StepId],
         builder: &mut PlanBuilder,
@@ -419,7 +422,7 @@ impl VmPlanner<'_> {
         let wanted = Record {
             fleet: self.input.spec.fleet.clone(),
             vm: vm.name.clone(),
-            uuid: uuid.clone(),
+            uuid: self.uuid(domain),
             applied,
             cmdline_digest: (stays && !secret_cmdlines.is_empty()).then_some(digest),
             secret_cmdlines,
@@ -430,6 +433,7 @@ impl VmPlanner<'_> {
             phase: self.phase.clone(),
             boot: BootRecord {
                 ways: self.ways_kept(&share, remembered.record, comparison),
+                fresh: self.fresh_kept(remembered.record, comparison),
                 share,
                 handover: vm.boot.handover,
                 seed: vm.boot.seed.is_some(),
@@ -461,6 +465,7 @@ impl VmPlanner<'_> {
                 true => "--accept: its images and boot share as they are now".to_owned(),
                 false => "for the hook and later plans".to_owned(),
             });
+        let changes = self.fresh_changes(&wanted.boot.fresh, domain, remembered.record);
         let act = Act::WriteRecord {
             record: Box::new(wanted),
             replaces: !self.input.inventory.record(&vm.name).is_absent(),
@@ -470,7 +475,7 @@ impl VmPlanner<'_> {
             Some(&vm.name),
             reason,
             needs,
-            Vec::new(),
+            changes,
             act,
         ))
     }

@@ -60,7 +60,8 @@ impl VmPlanner<'_> {
             live,
             defined,
         };
-        Some(rows.into_iter().map(pending).collect())
+        let scratch = self.fresh_pending(record);
+        Some(rows.into_iter().chain(scratch).map(pending).collect())
     }
 
     /// Says what a change of handover brings with it.
@@ -104,12 +105,17 @@ impl VmPlanner<'_> {
         if self.vm.state == DesiredState::Stopped || !domain.state.has_process() || restarts {
             return;
         }
-        let changes = &comparison.changes;
+        let own = builder
+            .steps
+            .iter()
+            .filter(|step| step.vm.as_ref() == Some(name));
+        let steps = own.flat_map(|step| &step.changes);
+        let shown: Vec<_> = steps
+            .chain(&comparison.changes)
+            .map(|change| change.what.clone())
+            .collect();
         for row in pending {
-            if !changes
-                .iter()
-                .any(|change| row.what.is_within(&change.what))
-            {
+            if !shown.iter().any(|shown| row.what.is_within(shown)) {
                 let Pending {
                     what,
                     live,

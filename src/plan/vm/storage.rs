@@ -161,7 +161,7 @@ impl VmPlanner<'_> {
         let file = match self.input.inventory.path(path.as_str()) {
             Fact::Present(file) => file,
             Fact::Absent => {
-                if applied_at(record, path).is_some() {
+                if applied_at(record, path).is_some() && disk.fresh.is_none() {
                     let why = format!("its disk {path} is gone; it was there at the last apply");
                     let accepted = self.acceptance(path, record);
                     let anew = by_hand(disk);
@@ -184,6 +184,9 @@ impl VmPlanner<'_> {
                 self.may_begin_anew(&DISK, path, record, builder)?;
                 self.has_room(path, size, builder)?;
                 let reason = match &content {
+                    DiskContent::Empty if disk.fresh.is_some() => {
+                        "new and empty, and again at each start".to_owned()
+                    }
                     DiskContent::Empty => "new and empty".to_owned(),
                     DiskContent::CopyOf(base) => format!("a copy of {}", base.path),
                     DiskContent::Over { base, .. } => format!("new, over {base}"),
@@ -214,6 +217,10 @@ impl VmPlanner<'_> {
                 "name the image itself",
             );
             return Err(Blocked);
+        }
+        if disk.fresh.is_some() {
+            self.may_be_made_anew(disk, file, record, builder)?;
+            return Ok(None);
         }
         self.same_as_applied("disk", path, file, record, builder)?;
         if let Some(backing) = &disk.backing {

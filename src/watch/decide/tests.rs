@@ -27,6 +27,7 @@ pub(in crate::watch) fn record() -> Record {
             seed: false,
             wanted: Wanted::Auto,
             ways: Default::default(),
+            fresh: Default::default(),
             confirm_within: None,
         },
         applied_by: None,

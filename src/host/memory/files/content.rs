@@ -49,6 +49,14 @@ impl Content {
         }
     }
 
+    /// How much of the file system it has: what was written.
+    pub(super) fn allocated(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+
     pub(super) fn is_blank(&self) -> bool {
         matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }

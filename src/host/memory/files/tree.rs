@@ -3,7 +3,7 @@
 use super::share::ShareTree;
 use super::{Content, Files, Node, ROOT};
 use crate::boot::{BootFileName, Entry, Identity, ShareFolder};
-use crate::files::{BootShare, Directory, LinkInTheWay, NotPlain, OpenFile, OwnFile};
+use crate::files::{BootShare, Directory, Inode, LinkInTheWay, NotPlain, OpenFile, OwnFile};
 use crate::host::primitives::{CallError, CallErrorKind, Owner};
 use crate::inventory::{FileKind, RawStat};
 use rustix::fs::{FileType, RenameFlags};
@@ -143,12 +143,20 @@ impl<'a, 'f> Directory for TreeFolder<'a, 'f> {
     }
 
     fn kind(&self, name: &str) -> io::Result<Option<FileType>> {
+        Ok(self.inode(name)?.map(|inode| inode.kind))
+    }
+
+    fn inode(&self, name: &str) -> io::Result<Option<Inode>> {
         match self.node(name) {
-            Ok(node) => Ok(Some(match node.content.kind() {
-                FileKind::File => FileType::RegularFile,
-                FileKind::Folder => FileType::Directory,
-                FileKind::Symlink => FileType::Symlink,
-                FileKind::Special => FileType::Socket,
+            Ok(node) => Ok(Some(Inode {
+                kind: match node.content.kind() {
+                    FileKind::File => FileType::RegularFile,
+                    FileKind::Folder => FileType::Directory,
+                    FileKind::Symlink => FileType::Symlink,
+                    FileKind::Special => FileType::Socket,
+                },
+                ino: node.ino,
+                born_ns: None,
             })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -272,6 +280,15 @@ impl TreeFile<'_, '_> {
 impl OpenFile for TreeFile<'_, '_> {
     fn identity(&self) -> io::Result<Identity> {
         Ok(self.stat()?.identity())
+    }
+
+    fn extend(&mut self, bytes: u64) -> io::Result<()> {
+        let mut files = self.tree.0.borrow_mut();
+        let extended = files.edit_file(&self.place, |_, size| {
+            *size = bytes;
+            Ok(())
+        });
+        extended.map_err(io_error)
     }
 
     fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {

@@ -87,8 +87,16 @@ fn outside(
     };
     match (look, stat.kind) {
         (Look::Digest, FileKind::File) => opened().and_then(digest),
-        (Look::Seed, FileKind::File) => match receipts.digest(root, name, &stat) {
-            None => opened().and_then(digest),
+        (Look::Seed | Look::DeviceTree, FileKind::File) => match receipts.digest(root, name, &stat)
+        {
+            None => {
+                let (file, stat) = opened()?;
+                let head = (look == Look::DeviceTree)
+                    .then(|| image::head(&file))
+                    .transpose()?;
+                let seen = digest((file, stat))?;
+                Ok(RawFile { head, ..seen })
+            }
             sha256 => Ok(RawFile {
                 sha256,
                 ..RawFile::only(stat)
@@ -100,6 +108,7 @@ fn outside(
                 let head = (!blank).then(|| image::head(&file)).transpose()?;
                 Ok(RawFile {
                     blank: Some(blank),
+                    allocated: Some(image::allocated(&file)?),
                     head,
                     ..RawFile::only(stat)
                 })

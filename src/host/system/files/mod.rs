@@ -15,10 +15,10 @@ mod tests;
 mod text;
 pub(super) mod write;
 
-use crate::files::{self, ChangedMeanwhile, STATX};
+use crate::files::{self, ChangedMeanwhile, STATX, born_ns};
 use crate::host::primitives::{CallError, CallErrorKind};
 use crate::inventory::{FileKind, RawStat};
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, makedev};
+use rustix::fs::{AtFlags, FileType, Statx, StatxTimestamp, makedev};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -43,7 +43,6 @@ fn raw_stat(stat: &Statx) -> RawStat {
         _ => FileKind::Special,
     };
     let is_block = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::BlockDevice;
-    let born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
     RawStat {
         kind,
         size: stat.stx_size,
@@ -54,7 +53,7 @@ fn raw_stat(stat: &Statx) -> RawStat {
         ino: stat.stx_ino,
         mtime_ns: time_ns(&stat.stx_mtime),
         ctime_ns: time_ns(&stat.stx_ctime),
-        born_ns: born.then(|| time_ns(&stat.stx_btime)),
+        born_ns: born_ns(stat),
         acl: None,
         links: (kind == FileKind::File).then_some(stat.stx_nlink),
         block: is_block.then(|| makedev(stat.stx_rdev_major, stat.stx_rdev_minor)),

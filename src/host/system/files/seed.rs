@@ -2,7 +2,9 @@
 
 use super::nanoseconds;
 use super::text::text;
-use crate::boot::{Identity, SeedPart, Timestamp, read_installer_receipt, read_seed_receipt};
+use crate::boot::{
+    Identity, SeedPart, Timestamp, read_dtb_receipt, read_installer_receipt, read_seed_receipt,
+};
 use crate::files::Root;
 use crate::inventory::RawStat;
 use crate::paths;
@@ -41,14 +43,16 @@ fn read_all(root: &Root) -> BTreeMap<String, Vec<SeedPart>> {
             .to_str()
             .and_then(|name| name.parse().ok());
         let Some(vm) = vm else { continue };
-        let text = text(root, &paths::seed_receipt(&vm));
-        let receipt = text
+        let seed = text(root, &paths::seed_receipt(&vm));
+        let receipt = seed
             .ok()
             .and_then(|file| read_seed_receipt(file.text?.as_bytes()).ok());
         let seeds = receipt
             .into_iter()
             .flat_map(|receipt| [receipt.kernel, receipt.initrd]);
-        for part in seeds.chain(installer_parts(root, &vm)) {
+        let dtb = text(root, &paths::dtb_receipt(&vm)).ok();
+        let dtb = dtb.and_then(|file| read_dtb_receipt(file.text?.as_bytes()).ok());
+        for part in seeds.chain(dtb).chain(installer_parts(root, &vm)) {
             parts.entry(part.path.to_string()).or_default().push(part);
         }
     }
