@@ -276,8 +276,7 @@ pub struct RawFile {
     /// Whether it holds no byte since it was created or erased, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank: Option<bool>,
-    /// The first bytes of an image that holds any ([`Qcow2::head`](crate::qcow2::Qcow2::head)), in lower-case hexadecimal,
-    /// where the look asked for it.
+    /// Of an image that holds any byte, its head in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
     /// How many bytes of its file system an image has, which a sparse one has fewer of than its size, where the look asked
