@@ -1,10 +1,8 @@
 //! Base images: what disks are copied from, or lie over.
 
-use super::disk::{DiskFormat, PartialDisk};
-use crate::fleetfile::{Spanned, map};
+use crate::fleetfile::{Spanned, map, words};
 use crate::paths::is_device;
-use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
-use crate::qcow2::MOST_NAME;
+use crate::problem::{Checked, Diagnostics};
 use crate::values::{HostPath, Sha256Sum};
 
 map! {
@@ -41,59 +39,22 @@ fn format_of_base(backing: &PartialBacking, _: &Diagnostics) -> Checked<Spanned<
     ))
 }
 
-/// What is wrong between a disk and its base image.
-pub(super) fn base_image(disk: &PartialDisk) -> Option<Problem> {
-    let from = disk.from.as_ref().ok()?.as_ref();
-    let backing = disk.backing.as_ref().ok()?.as_ref();
-    let base = from
-        .map(|from| &from.path)
-        .or(backing.map(|backing| &backing.path));
-    let base = base?.as_ref().ok()?;
-    if let (Some(_), Some(Ok(below))) = (from, backing.map(|backing| &backing.path)) {
-        let message = "a disk is copied from a base image or lies over one, not both";
-        let problem = problem(below, message).also(&base.range, "it is copied from this");
-        return Some(problem.help("leave `from` or `backing` out"));
+words! {
+    /// The format of an image.
+    pub enum DiskFormat {
+        /// The disk's bytes as they are.
+        Raw = "raw",
+        /// QEMU's own format, whose file has only what was written.
+        Qcow2 = "qcow2",
     }
-    if is_device(base.value.as_str()) {
-        let message = "a block device as a base image is not supported yet";
-        let problem = Problem::new(ProblemKind::NotSupportedYet, &base.range, message);
-        return Some(problem.help("`qemu-img convert -O raw` makes an image of it"));
-    }
-    if let Ok(Some(fresh)) = &disk.fresh {
-        let message = "a disk of a base image that is made anew at each start is not supported yet";
-        let problem = Problem::new(ProblemKind::NotSupportedYet, &fresh.range, message);
-        let problem = problem.also(&base.range, "the base image");
-        return Some(problem.help("leave `fresh` or the base image out"));
-    }
-    let path = disk.path.as_ref().ok()?;
-    if is_device(path.value.as_str()) {
-        let message = "a block device is never created, so it has no base image";
-        let problem = problem(base, message).also(&path.range, "the block device");
-        return Some(problem.help("leave it out, or give the disk the path of an image"));
-    }
-    if path.value == base.value {
-        let problem = problem(base, "a disk cannot be its own base image");
-        return Some(problem.also(&path.range, "the disk"));
-    }
-    backing.and_then(|_| overlay(disk, base))
 }
 
-fn overlay(disk: &PartialDisk, base: &Spanned<HostPath>) -> Option<Problem> {
-    let format = disk.format.as_ref().ok()?;
-    if format.value != DiskFormat::Qcow2 {
-        let message = format!("a {} image cannot lie over another", format.value);
-        let help = "give it the suffix `.qcow2` or `format: qcow2`, or use `from`, which copies the base image";
-        let problem = problem(base, &message).also(&format.range, "the disk's format");
-        return Some(problem.help(help));
+impl DiskFormat {
+    /// What a path's suffix says.
+    pub(super) fn of_file(path: &str) -> Self {
+        match path.ends_with(".qcow2") && !is_device(path) {
+            true => Self::Qcow2,
+            false => Self::Raw,
+        }
     }
-    let length = base.value.as_str().len();
-    (length > MOST_NAME).then(|| {
-        let message =
-            format!("the path has {length} bytes, and a qcow2 image can name {MOST_NAME}");
-        problem(base, &message).help("move the base image to a shorter path")
-    })
-}
-
-fn problem(base: &Spanned<HostPath>, message: &str) -> Problem {
-    Problem::new(ProblemKind::BaseImage, &base.range, message)
 }

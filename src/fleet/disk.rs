@@ -1,9 +1,10 @@
 //! A disk: its keys, and what can be wrong with them.
 
-use super::base_image::{Backing, BaseCopy, base_image};
+use super::base_image::{Backing, BaseCopy, DiskFormat};
 use crate::fleetfile::{Listed, Spanned, map, words};
 use crate::paths::is_device;
 use crate::problem::{Checked, Diagnostics, Problem, ProblemKind};
+use crate::qcow2::MOST_NAME;
 use crate::values::{DiskName, DiskTarget, HostPath, Serial, Size};
 
 map! {
@@ -25,7 +26,7 @@ map! {
         size: Option<Size> { absent: "a new image has its base image's size; without one the file must exist, and is used as it is", effect: Now, example: "8GiB" },
         /// The image's format. It is never guessed from the image, whose bytes are the guest's.
         format: DiskFormat {
-            derived(format_of_file): "`qcow2` for a file with that suffix, else `raw`; a block device is `raw`", effect: NextBoot, example: "raw",
+            derived(format_of_file): "`qcow2` for a file with that suffix and with `backing`, else `raw`; a block device is `raw`", effect: NextBoot, example: "raw",
         },
         /// The base image that a missing image is copied from, and grown to `size`. Once the image is there this means
         /// nothing more.
@@ -116,26 +117,6 @@ words! {
     also_called ["each-boot" = "each-start", "always" = "each-start"]
 }
 
-words! {
-    /// The format of an image.
-    pub enum DiskFormat {
-        /// The disk's bytes as they are.
-        Raw = "raw",
-        /// QEMU's own format, whose file has only what was written.
-        Qcow2 = "qcow2",
-    }
-}
-
-impl DiskFormat {
-    /// What a path's suffix says.
-    pub(super) fn of_file(path: &str) -> Self {
-        match path.ends_with(".qcow2") && !is_device(path) {
-            true => Self::Qcow2,
-            false => Self::Raw,
-        }
-    }
-}
-
 impl Disk {
     /// Whether it is a block device of the host, and not an image.
     #[must_use]
@@ -185,10 +166,11 @@ const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"]
 /// An image's format where none is given: by its suffix, never by its bytes.
 fn format_of_file(disk: &PartialDisk, _: &Diagnostics) -> Checked<Spanned<DiskFormat>> {
     let path = disk.path.as_ref().map_err(|reported| *reported)?;
-    Ok(Spanned::new(
-        DiskFormat::of_file(path.value.as_str()),
-        &path.range,
-    ))
+    let format = match &disk.backing {
+        Ok(Some(_)) => DiskFormat::Qcow2,
+        _ => DiskFormat::of_file(path.value.as_str()),
+    };
+    Ok(Spanned::new(format, &path.range))
 }
 
 /// A disk's name where none is given: its file's, without the suffix.
@@ -260,4 +242,61 @@ fn disk_size(disk: &PartialDisk) -> Option<Problem> {
     let problem = Problem::new(ProblemKind::DiskSize, &size.range, message);
     let written = next.to_string().replace(' ', "");
     (next != size.value).then(|| problem.help(format!("the next possible size is {written}")))
+}
+
+/// What is wrong between a disk and its base image.
+fn base_image(disk: &PartialDisk) -> Option<Problem> {
+    let from = disk.from.as_ref().ok()?.as_ref();
+    let backing = disk.backing.as_ref().ok()?.as_ref();
+    let base = from
+        .map(|from| &from.path)
+        .or(backing.map(|backing| &backing.path));
+    let base = base?.as_ref().ok()?;
+    if let (Some(_), Some(Ok(below))) = (from, backing.map(|backing| &backing.path)) {
+        let message = "a disk is copied from a base image or lies over one, not both";
+        let problem = base_problem(below, message).also(&base.range, "it is copied from this");
+        return Some(problem.help("leave `from` or `backing` out"));
+    }
+    if is_device(base.value.as_str()) {
+        let message = "a block device as a base image is not supported yet";
+        let problem = Problem::new(ProblemKind::NotSupportedYet, &base.range, message);
+        return Some(problem.help("`qemu-img convert -O raw` makes an image of it"));
+    }
+    if let Ok(Some(fresh)) = &disk.fresh {
+        let message = "a disk of a base image that is made anew at each start is not supported yet";
+        let problem = Problem::new(ProblemKind::NotSupportedYet, &fresh.range, message);
+        let problem = problem.also(&base.range, "the base image");
+        return Some(problem.help("leave `fresh` or the base image out"));
+    }
+    let path = disk.path.as_ref().ok()?;
+    if is_device(path.value.as_str()) {
+        let message = "a block device is never created, so it has no base image";
+        let problem = base_problem(base, message).also(&path.range, "the block device");
+        return Some(problem.help("leave it out, or give the disk the path of an image"));
+    }
+    if path.value == base.value {
+        let problem = base_problem(base, "a disk cannot be its own base image");
+        return Some(problem.also(&path.range, "the disk"));
+    }
+    backing.and_then(|_| overlay(disk, base))
+}
+
+fn overlay(disk: &PartialDisk, base: &Spanned<HostPath>) -> Option<Problem> {
+    let format = disk.format.as_ref().ok()?;
+    if format.value != DiskFormat::Qcow2 {
+        let message = format!("a {} image cannot lie over another", format.value);
+        let help = "give it the suffix `.qcow2` or `format: qcow2`, or use `from`, which copies the base image";
+        let problem = base_problem(base, &message).also(&format.range, "the disk's format");
+        return Some(problem.help(help));
+    }
+    let length = base.value.as_str().len();
+    (length > MOST_NAME).then(|| {
+        let message =
+            format!("the path has {length} bytes, and a qcow2 image can name {MOST_NAME}");
+        base_problem(base, &message).help("move the base image to a shorter path")
+    })
+}
+
+fn base_problem(base: &Spanned<HostPath>, message: &str) -> Problem {
+    Problem::new(ProblemKind::BaseImage, &base.range, message)
 }

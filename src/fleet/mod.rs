@@ -24,12 +24,12 @@ mod uses;
 mod vm;
 
 pub use crate::yaml::FleetFile;
-pub use base_image::{Backing, BaseCopy};
+pub use base_image::{Backing, BaseCopy, DiskFormat};
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use cloud_init::{CloudInit, NoCloud};
 pub use console::Console;
 pub use cpu::Cpu;
-pub use disk::{Discard, Disk, DiskCache, DiskFormat, DiskIo, Fresh};
+pub use disk::{Discard, Disk, DiskCache, DiskIo, Fresh};
 pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};

@@ -1,11 +1,12 @@
 //! A VM: its keys, and what can be wrong with them.
 
 use super::arch::MOST_VCPUS;
+use super::base_image::DiskFormat;
 use super::boot::{Boot, PartialSeed, not_within};
 use super::cloud_init::CloudInit;
 use super::console::Console;
 use super::cpu::Cpu;
-use super::disk::{Disk, DiskFormat, PartialDisk};
+use super::disk::{Disk, PartialDisk};
 use super::duplicates::duplicates;
 use super::install::{Install, PartialInstall};
 use super::network::{self, Network, PartialNetwork};

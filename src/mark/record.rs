@@ -144,6 +144,16 @@ impl Place {
             && !self.is_elsewhere(other)
     }
 
+    /// Whether this is the same file with the same bytes, as far as its size and time tell.
+    #[must_use]
+    pub fn is_same_image(&self, other: &Self) -> bool {
+        let image = |place: &Self| {
+            let image = place.image.as_ref();
+            image.map(|image| (image.size, image.mtime_ns))
+        };
+        self.is_same(other) && image(self) == image(other)
+    }
+
     /// Whether this is on another file system. One that was not recorded, or has no UUID, is no other.
     #[must_use]
     pub fn is_elsewhere(&self, other: &Self) -> bool {

@@ -36,6 +36,10 @@ pub(super) const BUS: Row = Row::new(
     NO_HOTPLUG,
 );
 
+/// The end of a backing chain, which a block copy leaves behind, belongs to the file that was there before.
+const WITHOUT_END: Couple = Couple::Empty {
+    path: &["backingStore"],
+};
 /// The image below. It is written out, so that libvirt does not look into the images for it, and it stays root's: else
 /// libvirt gives it to QEMU's user, which all VMs share.
 const BACKING: Couple = Couple::Fixed {
@@ -86,7 +90,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             |seen| seen.of_device("path"),
             NO_HOTPLUG,
         )
-        .couples(&[TYPE])
+        .couples(&[TYPE, WITHOUT_END])
         .naming_data(),
         // Never probed: a guest writes the bytes of its raw disk.
         Row::new(

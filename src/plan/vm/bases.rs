@@ -5,7 +5,7 @@ use super::identity::applied_at;
 use crate::domain::BACKING_FILE;
 use crate::fleet::{Backing, BaseCopy, Disk, DiskFormat};
 use crate::inventory::{Domain, Fact, FileKind, RawFile, RawStat};
-use crate::mark::{Applied, AppliedDevice, Place, Record};
+use crate::mark::{Applied, AppliedDevice, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::plan::claims::Meeting;
 use crate::plan::step::{BaseFile, DiskContent};
@@ -141,7 +141,7 @@ impl VmPlanner<'_> {
         }
         let base = self.base(path, backing.format, domain, builder)?;
         let seen = self.input.inventory.place(base.file);
-        let changed = applied.is_some_and(|applied| !is_same_base(applied, &seen));
+        let changed = applied.is_some_and(|applied| !applied.is_same_image(&seen));
         if !changed || self.accepts() {
             return Ok(());
         }
@@ -331,15 +331,4 @@ const SECTOR: u64 = 512;
 const fn may(stat: &RawStat, gid: u32, what: u32) -> bool {
     let shift = if stat.gid == gid { 3 } else { 0 };
     stat.mode & (what << shift) != 0
-}
-
-/// Whether this is the same file with the same bytes.
-pub(super) fn is_same_base(then: &Place, now: &Place) -> bool {
-    let image = |place: &Place| {
-        place
-            .image
-            .as_ref()
-            .map(|image| (image.size, image.mtime_ns))
-    };
-    then.is_same(now) && image(then) == image(now)
 }

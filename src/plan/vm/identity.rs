@@ -4,7 +4,6 @@
 //! started with it until the user says so with `--accept`. What a step of the same plan makes or changes has no place in
 //! the planned record; the step that writes the record looks at it then.
 
-use super::bases::is_same_base;
 use crate::domain::{FORMAT, Moved, applied_source};
 use crate::fleet::DiskFormat;
 use crate::inventory::{Fact, FileKind, RawFile};
@@ -214,7 +213,7 @@ impl VmPlanner<'_> {
                 continue;
             };
             if let (Some(then), Some(now)) = (&recorded.base, &device.base)
-                && is_same_base(then, now)
+                && then.is_same_image(now)
             {
                 device.base.clone_from(&recorded.base);
             }
