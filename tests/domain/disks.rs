@@ -88,7 +88,59 @@ fn the_list_is_the_order_of_a_new_guest() {
         "{ path: /srv/c, target: vdc }",
     ];
     let (text, _) = created(&with_disks(&said, ""));
-    assert_eq!(disks(&text), ["vdy /srv/a", "vdc /srv/c", "vdb /srv/b"]);
+    assert_eq!(disks(&text), ["vdy /srv/a", "vdx /srv/b", "vdc /srv/c"]);
+}
+
+#[test]
+fn a_target_that_the_file_gives_one_of_them_leaves_a_new_guest_its_order() {
+    for (list, expected) in [
+        (
+            [
+                "a.img",
+                "b.img",
+                "{ path: /srv/c.img, target: vdg }",
+                "d.img",
+            ],
+            [
+                "vdz /srv/a.img",
+                "vdy /srv/b.img",
+                "vdg /srv/c.img",
+                "vdf /srv/d.img",
+            ],
+        ),
+        (
+            [
+                "{ path: /srv/a.img, target: vdm }",
+                "b.img",
+                "c.img",
+                "{ path: /srv/d.img, target: vdz }",
+            ],
+            [
+                "vdz /srv/d.img",
+                "vdm /srv/a.img",
+                "vdl /srv/b.img",
+                "vdk /srv/c.img",
+            ],
+        ),
+        // There is no room before the first.
+        (
+            [
+                "a.img",
+                "b.img",
+                "{ path: /srv/c.img, target: vdy }",
+                "d.img",
+            ],
+            [
+                "vdz /srv/a.img",
+                "vdy /srv/c.img",
+                "vdx /srv/b.img",
+                "vdw /srv/d.img",
+            ],
+        ),
+    ] {
+        let (text, _) = domain_with(&with_disks(&list, ""));
+        assert_eq!(disks(&text), expected, "{list:?}");
+    }
 }
 
 #[test]

@@ -130,11 +130,17 @@ impl TestHost {
     /// Stops the recipe's VM by its power key, as often as its guest needs to notice.
     #[track_caller]
     pub(crate) fn shut_down(&self) {
+        self.shut_down_vm(VM);
+    }
+
+    /// Stops any VM so.
+    #[track_caller]
+    pub(crate) fn shut_down_vm(&self, vm: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.state(VM) != "shut off" {
-            assert!(Instant::now() < deadline, "{VM} does not stop");
+        while self.state(vm) != "shut off" {
+            assert!(Instant::now() < deadline, "{vm} does not stop");
             // It may have stopped since.
-            self.virsh(&["shutdown", VM]);
+            self.virsh(&["shutdown", vm]);
             std::thread::sleep(Duration::from_millis(500));
         }
     }

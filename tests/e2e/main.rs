@@ -33,6 +33,7 @@ mod init;
 mod install;
 mod interrupted;
 mod keeps;
+mod key_changes;
 mod main_job;
 mod memory;
 mod moved;

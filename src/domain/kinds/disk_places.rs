@@ -47,6 +47,13 @@ pub(super) fn places(
     let known = |disk: &Disk| known(input, kind, seen, disk);
     let disks = &input.vm.disks;
     let mut targets: Vec<Option<String>> = disks.iter().map(known).collect();
+    if input.new {
+        // Nobody has a place yet, so what the file says of one tells where the others belong.
+        let said = disks.iter().map(|disk| disk.target.as_ref());
+        for (target, said) in targets.iter_mut().zip(said) {
+            *target = target.take().or(said.map(ToString::to_string));
+        }
+    }
     let leaving = leaving(input, kind, seen, &targets);
     let said = disks.iter().filter_map(|disk| disk.target.as_ref());
     let mut taken: BTreeSet<String> = said.map(ToString::to_string).collect();
@@ -65,7 +72,10 @@ pub(super) fn places(
                     is_free && fits(rank(target, input.transport), around)
                 });
                 let left = left.min_by_key(|target| rank(target, input.transport));
-                left.cloned().or_else(|| free(&taken, input.transport))
+                let between = || between(&taken, around, input.transport);
+                let between = || input.new.then(between).flatten();
+                let left = left.cloned().or_else(between);
+                left.or_else(|| free(&taken, input.transport))
             }
         };
         taken.extend(chosen.clone());
@@ -155,6 +165,16 @@ fn in_order(transport: Transport) -> Vec<String> {
     let mut targets: Vec<String> = letters.map(|letter| format!("vd{letter}")).collect();
     targets.sort_by_key(|target| rank(target, transport));
     targets
+}
+
+/// The first target between two that is not taken.
+fn between(
+    taken: &BTreeSet<String>,
+    around: (Option<i64>, Option<i64>),
+    transport: Transport,
+) -> Option<String> {
+    let mut targets = in_order(transport).into_iter();
+    targets.find(|target| !taken.contains(target) && fits(rank(target, transport), around))
 }
 
 /// The first target after all that are taken, so that the guest counts it last; if there is none, the first free one.

@@ -1,0 +1,377 @@
+//! Each key of a VM's devices and machine is changed on a VM that is off, and back on the VM that runs: what the plan says, that
+//! an apply leaves nothing to do, what its guest sees after the next boot, and that nothing of others' changes.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use armfleet::fleet::explain::{Topic, topics};
+
+use crate::fleet::{VM, recipe};
+use crate::host::{TestHost, WORK};
+
+/// A key, a part of the fleet file that has it, and what comes instead.
+struct Change {
+    key: &'static str,
+    before: &'static str,
+    after: &'static str,
+}
+
+const fn change(key: &'static str, before: &'static str, after: &'static str) -> Change {
+    Change { key, before, after }
+}
+
+const CHANGES: &[Change] = &[
+    change("memory", "memory: 512MiB", "memory: 384MiB"),
+    change("vcpus", "vcpus: 1", "vcpus: 2"),
+    change("machine", "machine: virt-7.2", "machine: virt-7.1"),
+    change("cpu.model", "model: cortex-a15", "model: cortex-a7"),
+    change("cpu.pin", "pin: 0-1", "pin: 1"),
+    change("rng", "rng: true", "rng: false"),
+    change("agent", "agent: true", "agent: false"),
+    change(
+        "console.log",
+        "log: /var/log/armhf-vm.log",
+        "log: /var/log/second.log",
+    ),
+    change("disks.size", "size: 32MiB", "size: 40MiB"),
+    change("disks.serial", "serial: one", "serial: two"),
+    change(
+        "disks.readonly",
+        "serial: two, readonly: false",
+        "serial: two, readonly: true",
+    ),
+    change("disks.cache", "cache: writeback", "cache: none"),
+    change("disks.io", "io: threads", "io: io_uring"),
+    change("disks.discard", "discard: ignore", "discard: unmap"),
+    change("disks.target", "target: vdg", "target: vdh"),
+    change("disks.name", "name: third", "name: drei"),
+    change("disks.path", "path: /srv/third.img", "path: /srv/other.img"),
+    change(
+        "disks.format",
+        "path: /srv/fourth.img",
+        "format: qcow2, path: /srv/fourth.new",
+    ),
+    change(
+        "networks.bridge",
+        "bridge: br0, name: lan",
+        "bridge: br1, name: lan",
+    ),
+    change(
+        "networks.mac",
+        "mac: 52:fe:00:00:00:01",
+        "mac: 52:fe:00:00:00:09",
+    ),
+    change("networks.name", "name: first", "name: prime"),
+    change("networks.network", "network: farm", "network: lab"),
+    change("networks.direct", "direct: va", "direct: vb"),
+    change(
+        "networks.user",
+        "user: true, name: out",
+        "bridge: br0, name: out",
+    ),
+    change("shares.tag", "tag: cache", "tag: kache"),
+    change("shares.path", "path: /srv/one", "path: /srv/two"),
+    change("shares.access", "access: mapped", "access: squash"),
+    change(
+        "shares.readonly",
+        "readonly: false, tag: ro",
+        "readonly: true, tag: ro",
+    ),
+    change(
+        "cloud_init.user_data",
+        "user_data: user-data",
+        "user_data: user-data-2",
+    ),
+    change(
+        "cloud_init.meta_data",
+        "meta_data: meta-data",
+        "meta_data: meta-data-2",
+    ),
+    change(
+        "cloud_init.network_config",
+        "network_config: network",
+        "network_config: network-2",
+    ),
+];
+
+/// Keys of a VM's devices and machine that are changed elsewhere, and where; the last ones cannot run on this machine, so that
+/// QEMU is asked about their definition.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("arch", "moves.rs"),
+    ("transport", "no change: it is refused (tests/domain)"),
+    (
+        "networks.model",
+        "networks.rs, on PCI, as another device needs it",
+    ),
+    ("boot.dtb", "devices.rs"),
+    ("disks.fresh", "scratch.rs"),
+    ("disks.from", "base_images.rs"),
+    ("disks.backing", "base_images.rs"),
+    ("accel", "KVM"),
+    ("memory_backing", "huge pages; memory.rs has what QEMU says"),
+    (
+        "networks.vlan",
+        "Open vSwitch; vlan.rs has what libvirt says",
+    ),
+];
+
+/// Keys that are nothing of a VM's devices or machine.
+const OTHERS: &[&str] = &[
+    "host",
+    "profile",
+    "state",
+    "autostart",
+    "stop_timeout",
+    "restart",
+    "protect",
+    "on_guest_reboot",
+];
+const OTHER_MAPS: &[&str] = &["boot", "install"];
+/// Maps and lists, whose keys count.
+const MAPS: &[&str] = &[
+    "cpu",
+    "console",
+    "disks",
+    "networks",
+    "shares",
+    "cloud_init",
+];
+
+fn fleet(off: bool) -> String {
+    let devices = "    memory: 512MiB\n    vcpus: 1\n    machine: virt-7.2\n    cpu: { model: cortex-a15, pin: 0-1 }\n    rng: true\n    \
+                   agent: true\n    networks:\n      - { bridge: br0, name: lan }\n      - { network: farm, name: first, mac: 52:fe:00:00:00:01 }\n      \
+                   - { direct: va, name: veth }\n      - { user: true, name: out }\n    shares:\n      \
+                   - { tag: cache, path: /srv/one, access: mapped }\n      - { readonly: false, tag: ro, path: /srv/ro }\n    \
+                   cloud_init: { user_data: user-data, meta_data: meta-data, network_config: network }\n";
+    let disks = "[{ path: \"/srv/{name}.img\", size: 64MiB }, { path: /srv/data.img, size: 32MiB, serial: one, readonly: false, cache: writeback, io: threads, \
+                 discard: ignore }, { path: /srv/third.img, name: third, size: 16MiB, target: vdg }, { path: /srv/fourth.img, name: fourth, size: 8MiB }]";
+    let text = recipe()
+        .replace("    memory: 512MiB\n", devices)
+        .replace("[{ path: \"/srv/{name}.img\", size: 64MiB }]", disks);
+    let state = if off { "stopped" } else { "running" };
+    format!("{text}    state: {state}\n")
+}
+
+/// Elements of others in the domain, as libvirt writes them.
+const FOREIGN: &[&str] = &[
+    "<title>by hand</title>",
+    "<description>of somebody else</description>",
+    "<libosinfo:os id=\"http://debian.org/debian/12\"/>",
+    "<iothreads>1</iothreads>",
+    "<shares>512</shares>",
+    "<target type='virtio' name='org.example.channel'/>",
+    "<input type='tablet' bus='virtio'>",
+];
+
+fn with_foreign_parts(definition: &str) -> String {
+    let osinfo = "<libosinfo:libosinfo xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'>\
+                  <libosinfo:os id='http://debian.org/debian/12'/></libosinfo:libosinfo>";
+    let title = "<title>by hand</title><description>of somebody else</description>";
+    let devices = "<channel type='unix'><target type='virtio' name='org.example.channel'/></channel>\
+                   <input type='tablet' bus='virtio'><address type='virtio-mmio'/></input>";
+    let (head, vcpu) = definition.split_once("<vcpu").unwrap();
+    let text = format!("{head}<iothreads>1</iothreads><vcpu{vcpu}");
+    text.replace("<metadata>", &format!("{title}<metadata>"))
+        .replace("</metadata>", &format!("{osinfo}</metadata>"))
+        .replace("</vcpu>", "</vcpu><cputune><shares>512</shares></cputune>")
+        .replace("</devices>", &format!("{devices}</devices>"))
+}
+
+/// The elements of others with all they hold, as they are now.
+fn foreign_parts(definition: &str) -> String {
+    let document = roxmltree::Document::parse(definition).unwrap();
+    let found = document.descendants().filter(|node| {
+        let bytes = &definition[node.range()];
+        node.is_element() && FOREIGN.iter().any(|foreign| bytes.starts_with(foreign))
+    });
+    let parts: Vec<&str> = found
+        .map(|node| match node.has_tag_name("target") {
+            true => &definition[node.parent().unwrap().range()],
+            false => &definition[node.range()],
+        })
+        .collect();
+    assert_eq!(parts.len(), FOREIGN.len(), "{parts:?}: {definition}");
+    parts.join("\n")
+}
+
+fn prepared() -> TestHost {
+    let host = TestHost::with_fleet(&fleet(true));
+    let links = "for b in br0 br1; do ip link add $b type bridge && ip link set $b up || exit 1; done; \
+                 ip link add va type veth peer name vb && ip link set va up && ip link set vb up && \
+                 for f in one two ro; do install -d -o libvirt-qemu -g libvirt-qemu /srv/$f; done";
+    host.run("sh", &["-c", links]).success();
+    for network in ["farm", "lab"] {
+        let xml = format!(
+            "<network><name>{network}</name><forward mode='bridge'/><bridge name='br1'/></network>"
+        );
+        let file = Path::new(WORK).join(format!("{network}.xml"));
+        host.write(&file, xml);
+        host.virsh(&["net-define", file.to_str().unwrap()])
+            .success();
+        host.virsh(&["net-start", network]).success();
+        host.virsh(&["net-autostart", network]).success();
+    }
+    for suffix in ["", "-2"] {
+        for (name, text) in [
+            ("user-data", "#cloud-config\n"),
+            ("meta-data", "local-hostname: x\n"),
+            ("network", "version: 2\n"),
+        ] {
+            let text = format!("{text}# {name}{suffix}\n");
+            host.write(Path::new(WORK).join(format!("{name}{suffix}")), text);
+        }
+    }
+    host
+}
+
+/// The plan's lines, each with single spaces.
+fn planned(host: &TestHost) -> String {
+    let plan = host.armfleet(&["plan"]).success();
+    let (_, plan) = plan.split_once("\n\n").unwrap();
+    // What waits for a boot is told by every later plan as well; and a notice has a second line.
+    let mut lines = plan.lines();
+    let mut told = Vec::new();
+    while let Some(line) = lines.next() {
+        match line.contains("i armhf-vm: runs with ") {
+            true => drop(lines.next()),
+            false => told.push(line),
+        }
+    }
+    let lines = told.into_iter().filter(|line| !line.is_empty());
+    let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.map(|line| format!("    {line}\n")).collect()
+}
+
+/// Makes one change after the other, and tells what each plan said. Each apply leaves nothing to do, and nothing of others
+/// changes.
+fn make(
+    host: &TestHost,
+    mut text: String,
+    changes: &[(&str, &str, &str)],
+    foreign: &str,
+) -> (String, String) {
+    let mut said = String::new();
+    for (key, before, after) in changes {
+        assert_eq!(text.matches(before).count(), 1, "{before}: {text}");
+        text = text.replace(before, after);
+        host.write_fleet(&text);
+        writeln!(said, "{key}: {before} -> {after}").unwrap();
+        said += &planned(host);
+        host.apply().success();
+        assert_eq!(foreign_parts(&host.definition(VM)), foreign, "{key}");
+    }
+    assert!(!host.planned(0).contains("  ~ "), "{}", host.planned(0));
+    (text, said)
+}
+
+/// The guest's memory with what its kernel took of it.
+fn rounded(line: &str) -> String {
+    const PART: u64 = 128 << 10;
+    let told = line
+        .strip_prefix("guest: memory ")
+        .and_then(|rest| rest.strip_suffix(" KiB"));
+    match told.and_then(|kib| kib.parse::<u64>().ok()) {
+        Some(kib) => format!("guest: memory {} MiB", kib.div_ceil(PART) * PART / 1024),
+        None => line.to_owned(),
+    }
+}
+
+/// What the guest sees of all that was changed.
+fn seen(host: &TestHost) -> String {
+    let report = host.guest("report");
+    let kinds = ["cpus ", "memory ", "disk ", "mac ", "share "];
+    let is_one = |line: &&str| {
+        kinds
+            .iter()
+            .any(|kind| line.starts_with(&format!("guest: {kind}")))
+    };
+    let lines = report.lines().filter(is_one).map(rounded);
+    let mut seen: String = lines.map(|line| format!("    {line}\n")).collect();
+    let part = host.guest("run grep -m 1 part /proc/cpuinfo");
+    let devices = host.guest("run cat /sys/bus/virtio/devices/*/device | sort | uniq -c");
+    let options = "trans=virtio,version=9p2000.L";
+    host.guest("run mkdir -p /ro /cidata");
+    let mounted = host.guest(&format!(
+        "run mount -t 9p -o {options} ro /ro && (touch /ro/x 2>/dev/null && echo written || echo refused); umount /ro"
+    ));
+    let texts = host.guest("run mount -t vfat -o ro $(findfs LABEL=CIDATA) /cidata && grep -h '^# ' /cidata/*; umount /cidata");
+    for text in [part, devices, mounted, texts] {
+        let lines = text.lines().filter(|line| !line.starts_with("guest: "));
+        let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        seen.extend(lines.map(|line| format!("    {line}\n")));
+    }
+    seen
+}
+
+#[test]
+fn every_key_changes_what_it_says_and_when_on_a_vm_that_is_off_and_back_while_it_runs() {
+    let host = prepared();
+    host.apply().success();
+    host.define(&with_foreign_parts(&host.definition(VM)));
+    let foreign = foreign_parts(&host.definition(VM));
+    host.assert_converged();
+
+    let forward: Vec<_> = CHANGES
+        .iter()
+        .map(|change| (change.key, change.before, change.after))
+        .collect();
+    let (text, off) = make(&host, fleet(true), &forward, &foreign);
+    let text = text.replace("state: stopped", "state: running");
+    host.write_fleet(&text);
+    host.apply().success();
+    let changed = seen(&host);
+    let machine = host.run("sh", &["-c", "tr '\\0' '\\n' < /proc/$(cat /run/libvirt/qemu/armhf-vm.pid)/cmdline | grep -A1 -e '^-machine'"]);
+    assert!(machine.success().contains("virt-7.1"));
+
+    let back: Vec<_> = CHANGES
+        .iter()
+        .rev()
+        .map(|change| (change.key, change.after, change.before))
+        .collect();
+    let (_, running) = make(&host, text, &back, &foreign);
+    assert_eq!(
+        seen(&host),
+        changed.replace("disk vdd", "disk vdd"),
+        "a running guest keeps what it has"
+    );
+    host.shut_down();
+    host.apply().success();
+    let again = seen(&host);
+    host.assert_converged();
+    let told = format!(
+        "while it is off\n{off}\nits guest then\n{changed}\nwhile it runs\n{running}\nits guest after the next boot\n{again}"
+    );
+    snapbox::assert_data_eq!(told, snapbox::file!["key_changes.txt"].raw());
+}
+
+#[test]
+fn no_key_of_a_device_or_of_the_machine_is_forgotten() {
+    let keys = topics().into_iter().filter_map(|topic| match topic {
+        Topic::Key(topic) => topic.about.map(|_| topic.key),
+        Topic::Problem(_) | Topic::HostCheck(_) => None,
+    });
+    let is_of_vm = |key: &String| {
+        let outer = key.split('.').next().unwrap_or_default();
+        ![
+            "fleet", "hosts", "vars", "secrets", "defaults", "profiles", "vms", "include",
+        ]
+        .contains(&outer)
+    };
+    let known: BTreeSet<&str> = CHANGES
+        .iter()
+        .map(|change| change.key)
+        .chain(ELSEWHERE.iter().map(|(key, _)| *key))
+        .chain(OTHERS.iter().chain(MAPS).copied())
+        .collect();
+    let forgotten: Vec<String> = keys
+        .filter(is_of_vm)
+        .filter(|key| !known.contains(key.as_str()))
+        .filter(|key| {
+            !OTHER_MAPS
+                .iter()
+                .any(|map| key == map || key.starts_with(&format!("{map}.")))
+        })
+        .collect();
+    assert_eq!(forgotten, [""; 0]);
+}
