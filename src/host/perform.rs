@@ -114,7 +114,7 @@ impl<P: Primitives> Executor<P> {
                 let place = self.place_of(step, path, End::Image)?;
                 let (head, bytes) = match format {
                     DiskFormat::Raw => (Vec::new(), size.bytes()),
-                    DiskFormat::Qcow2 => new_qcow2(size.bytes()),
+                    DiskFormat::Qcow2 => new_qcow2(size.bytes(), None),
                 };
                 let created = self.calls.create_image(&place, &head, bytes);
                 created.map_err(cannot(format!("create {path}")))

@@ -31,8 +31,8 @@ pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query};
 pub use raw::{
-    Binds, Fact, FileKind, FileSystems, HEAD_LENGTH, Look, Query, RawBits32, RawDomain, RawEntry,
-    RawFile, RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat, SNAPSHOT_FORMAT,
+    Binds, Fact, FileKind, FileSystems, Look, Query, RawBits32, RawDomain, RawEntry, RawFile,
+    RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat, SNAPSHOT_FORMAT,
 };
 
 pub use redaction::Redaction;

@@ -16,9 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The snapshot's version.
 pub const SNAPSHOT_FORMAT: &str = "armfleet-snapshot/1";
 
-/// So many bytes tell the formats of disk images apart, and what qcow2 says of an image.
-pub const HEAD_LENGTH: usize = crate::qcow2::HEADER;
-
 /// What planning needs to see of a host. It follows from the spec alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
@@ -279,9 +276,14 @@ pub struct RawFile {
     /// Whether it holds no byte since it was created or erased, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank: Option<bool>,
-    /// The first [`HEAD_LENGTH`] bytes of an image that holds any, in lower-case hexadecimal, where the look asked for it.
+    /// The first bytes of an image that holds any ([`Qcow2::head`](crate::qcow2::Qcow2::head)), in lower-case hexadecimal,
+    /// where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// How many bytes of its file system an image has, which a sparse one has fewer of than its size, where the look asked
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<u64>,
     /// What is known of a block device, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<RawDevice>,
@@ -345,6 +347,7 @@ impl RawFile {
             text: None,
             no_text: None,
             blank: None,
+            allocated: None,
             device: None,
             head: None,
             begins_as: None,

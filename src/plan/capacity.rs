@@ -1,4 +1,4 @@
-//! What all VMs of a host want together: memory and CPUs to run on, and room for their new images.
+//! What all VMs of a host want together: memory and CPUs to run on, and room for their images.
 //!
 //! All may be promised more than once and still be enough, so this is said, and nothing is refused.
 
@@ -6,19 +6,22 @@ use super::About;
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step};
 use crate::domain::memory_of;
-use crate::fleet::{DesiredState, Vm};
-use crate::values::{CpuSet, Size};
+use crate::fleet::{DesiredState, Disk, DiskFormat, Vm};
+use crate::values::{CpuSet, HostPath, Size};
 use std::collections::BTreeMap;
 
 /// Says what together is more than the host has.
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
-    let is_start = |step: &Step| matches!(step.act, Act::Start { .. });
     // Not at each plan of a fleet that is as it should be.
     if builder.steps.iter().any(is_start) {
         memory(input, builder);
         vcpus(input, builder);
     }
-    images(input, builder);
+    room(input, builder);
+}
+
+fn is_start(step: &Step) -> bool {
+    matches!(step.act, Act::Start { .. })
 }
 
 /// The VMs of the file that should run.
@@ -67,25 +70,95 @@ fn vcpus(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     }
 }
 
-fn images(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
-    let mut wanted: BTreeMap<u64, (u64, u64, String)> = BTreeMap::new();
-    let new = builder.steps.iter().filter_map(|step| match &step.act {
-        Act::CreateDisk { path, size, .. } => Some((path, size.bytes())),
-        Act::GrowDisk { path, from, to, .. } => Some((path, to.bytes() - from.bytes())),
-        _ => None,
-    });
-    for (path, bytes) in new {
+/// Says where new images, and those that do not have all their room yet, may fill their file system.
+fn room(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    let new: Vec<(&HostPath, u64)> = builder.steps.iter().filter_map(new_room).collect();
+    let starts = builder.steps.iter().any(is_start);
+    if new.is_empty() && !starts {
+        return;
+    }
+    let mut wanted: BTreeMap<u64, FileSystem> = BTreeMap::new();
+    let sparse = input.spec.vms.values().flat_map(|vm| &vm.disks);
+    let sparse = sparse.filter_map(|disk| Some((&disk.path, sparse_room(input, disk)?)));
+    let all = new.into_iter().map(|room| (room, true));
+    for ((path, bytes), is_new) in all.chain(sparse.map(|room| (room, false))) {
         let folder = input.inventory.path(path.parent()).present();
         if let Some((folder, free)) = folder.and_then(|folder| Some((folder, folder.free?))) {
             let entry = wanted.entry(folder.stat.dev);
-            entry
-                .or_insert_with(|| (0, free, path.parent().to_owned()))
-                .0 += bytes;
+            let known = entry.or_insert_with(|| FileSystem::new(path.parent(), free));
+            known.bytes += bytes;
+            known.has_new |= is_new;
+            known.has_sparse |= !is_new;
         }
     }
-    for (bytes, free, folder) in wanted.into_values().filter(|(bytes, free, _)| bytes > free) {
-        let (bytes, free) = (Size::from_bytes(bytes), Size::from_bytes(free));
-        let what = format!("the new images may grow to {bytes} together; {free} are free there");
-        builder.notice(About::Path(folder), what, "armfleet explain free-space");
+    for known in wanted
+        .into_values()
+        .filter(|known| known.bytes > known.free)
+    {
+        let which = match (known.has_new, known.has_sparse) {
+            (true, true) => "new and sparse images there",
+            (true, false) => "the new images",
+            (false, _) => "sparse images there",
+        };
+        let unit = unit_of(known.bytes);
+        let rounded = |bytes: u64| Size::from_bytes(bytes * unit);
+        let (bytes, free) = (
+            rounded(known.bytes.div_ceil(unit)),
+            rounded(known.free / unit),
+        );
+        let what = format!("{which} may grow by {bytes} together; {free} are free");
+        builder.notice(
+            About::Path(known.folder),
+            what,
+            "armfleet explain free-space",
+        );
     }
+}
+
+/// In what an amount is told, as exact as matters.
+const fn unit_of(bytes: u64) -> u64 {
+    const GIB: u64 = 1 << 30;
+    if bytes < 10 * GIB { 1 << 20 } else { GIB }
+}
+
+/// What images may still take of a file system.
+struct FileSystem {
+    /// The first folder there that has one.
+    folder: String,
+    free: u64,
+    bytes: u64,
+    has_new: bool,
+    has_sparse: bool,
+}
+
+impl FileSystem {
+    fn new(folder: &str, free: u64) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            free,
+            bytes: 0,
+            has_new: false,
+            has_sparse: false,
+        }
+    }
+}
+
+/// The room that a step gives an image.
+fn new_room(step: &Step) -> Option<(&HostPath, u64)> {
+    match &step.act {
+        Act::CreateDisk { path, size, .. } => Some((path, size.bytes())),
+        Act::GrowDisk { path, from, to, .. } => Some((path, to.bytes() - from.bytes())),
+        _ => None,
+    }
+}
+
+/// What an image that is there has not taken yet of its size.
+fn sparse_room(input: &PlanInput<'_>, disk: &Disk) -> Option<u64> {
+    let file = input.inventory.path(disk.path.as_str()).present()?;
+    let size = match disk.format {
+        DiskFormat::Raw => file.stat.size,
+        DiskFormat::Qcow2 => file.qcow2()?.ok()?.size,
+    };
+    let room = size.saturating_sub(file.allocated?);
+    (room > 0).then_some(room)
 }

@@ -372,7 +372,7 @@ codes! {
     }
     /// An image larger than the room that is left for it.
     FreeSpace = "free-space" {
-        why: "New images take space only as the guest writes, but one that is larger than the free space gives its guest I/O errors before it is full.",
+        why: "Images take space only as the guest writes, but one that can become larger than the free space gives its guest I/O errors before it is full. A single one is refused; several that together are too large, with those that have not taken all their space yet, are noticed by a plan that makes images or starts VMs.",
         remedy: "Free space, put the image on another file system, or make it smaller.",
     }
     /// A file or folder whose own folder is not there.

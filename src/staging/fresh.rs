@@ -10,7 +10,7 @@ use crate::mark::{
     render_fresh_receipt,
 };
 use crate::paths;
-use crate::qcow2::{HEADER, Qcow2, new_qcow2};
+use crate::qcow2::{HEAD_LENGTH, Qcow2, new_qcow2};
 use crate::values::HostPath;
 use crate::xml::child;
 use roxmltree::Node;
@@ -229,7 +229,7 @@ fn replaceable(
 fn has_snapshots(folder: &impl Directory, name: &str) -> io::Result<bool> {
     let mut head = Vec::new();
     let file = folder.open_file(name)?;
-    file.take(HEADER as u64).read_to_end(&mut head)?;
+    file.take(HEAD_LENGTH as u64).read_to_end(&mut head)?;
     Ok(matches!(Qcow2::read(&head), Some(Ok(image)) if image.has_snapshots))
 }
 
@@ -247,7 +247,7 @@ fn draft<D: Directory>(
     };
     let (head, bytes) = match disk.format {
         DiskFormat::Raw => (Vec::new(), disk.size),
-        DiskFormat::Qcow2 => new_qcow2(disk.size),
+        DiskFormat::Qcow2 => new_qcow2(disk.size, None),
     };
     new.folder.remove(&new.draft)?;
     let mut file = new.folder.create(&new.draft)?;

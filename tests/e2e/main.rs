@@ -37,6 +37,7 @@ mod main_job;
 mod memory;
 mod moved;
 mod networks;
+mod overlays;
 mod own_folders;
 mod ownership;
 mod places;

@@ -155,6 +155,7 @@ impl Files {
             }
             (Look::Image, FileKind::File) => {
                 seen.blank = Some(node.content.is_blank());
+                seen.allocated = Some(node.content.allocated());
                 seen.head = node.content.head();
             }
             (Look::Device, FileKind::Special) => {

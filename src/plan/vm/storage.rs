@@ -228,7 +228,7 @@ impl VmPlanner<'_> {
             DiskFormat::Raw => None,
             DiskFormat::Qcow2 => Some(self.qcow2(path, file, builder)?),
         };
-        let seen = qcow2.map_or(file.stat.size, |qcow2| qcow2.size);
+        let seen = qcow2.as_ref().map_or(file.stat.size, |qcow2| qcow2.size);
         let from = Size::from_bytes(seen);
         let Some(to) = disk.size.filter(|size| *size > from) else {
             return Ok(None);
@@ -331,7 +331,7 @@ impl VmPlanner<'_> {
         let name = &self.vm.name;
         let mut remedy = "use another image".to_owned();
         let why = match file.qcow2() {
-            Some(Ok(image)) if image.has_backing => {
+            Some(Ok(image)) if image.backing.is_some() => {
                 remedy = format!(
                     "qemu-img convert -f qcow2 -O qcow2 {path} {path}.whole.qcow2, and set path: {path}.whole.qcow2 in the fleet file"
                 );

@@ -1,6 +1,6 @@
 //! What is in a file system in memory.
 
-use crate::inventory::{FileKind, HEAD_LENGTH, LOG_HEAD_LENGTH, RawDevice, begins_as};
+use crate::inventory::{FileKind, LOG_HEAD_LENGTH, RawDevice, begins_as};
 use crate::qcow2::Qcow2;
 use sha2::{Digest, Sha256};
 
@@ -47,6 +47,14 @@ impl Content {
         }
     }
 
+    /// How much of the file system it has: what was written.
+    pub(super) fn allocated(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+
     pub(super) fn is_blank(&self) -> bool {
         matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }
@@ -56,7 +64,7 @@ impl Content {
         let (Self::File { bytes, .. } | Self::Device { bytes, .. }) = self else {
             return None;
         };
-        let first = bytes.iter().take(HEAD_LENGTH);
+        let first = Qcow2::head(bytes).iter();
         (!self.is_blank()).then(|| first.map(|byte| format!("{byte:02x}")).collect())
     }
 

@@ -4,12 +4,12 @@
 use super::{at, stat_of};
 use crate::files::{Draft, Root};
 use crate::host::primitives::CallError;
-use crate::inventory::{HEAD_LENGTH, LOG_HEAD_LENGTH, begins_as};
-use crate::qcow2::Qcow2;
+use crate::inventory::{LOG_HEAD_LENGTH, begins_as};
+use crate::qcow2::{HEAD_LENGTH, Qcow2};
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Creates a sparse image, mode 0600, which begins so and holds nothing else.
 pub(in super::super) fn create(
@@ -44,8 +44,15 @@ pub(in super::super) fn erase(root: &Root, path: &str, bytes: u64) -> Result<(),
 pub(super) fn head(image: &File) -> io::Result<String> {
     let mut bytes = [0; HEAD_LENGTH];
     let count = image.read_at(&mut bytes, 0)?;
-    let first = bytes.iter().take(count);
-    Ok(first.map(|byte| format!("{byte:02x}")).collect())
+    let first = Qcow2::head(&bytes[..count]);
+    Ok(first.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How many bytes of its file system an image has.
+pub(super) fn allocated(image: &File) -> io::Result<u64> {
+    /// The unit of `st_blocks` (stat(2)), whatever the file system's own is.
+    const BLOCK: u64 = 512;
+    Ok(image.metadata()?.blocks() * BLOCK)
 }
 
 /// What a console's log begins as, if that is no log.

@@ -108,6 +108,7 @@ fn outside(
                 let head = (!blank).then(|| image::head(&file)).transpose()?;
                 Ok(RawFile {
                     blank: Some(blank),
+                    allocated: Some(image::allocated(&file)?),
                     head,
                     ..RawFile::only(stat)
                 })

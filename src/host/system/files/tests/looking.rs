@@ -386,3 +386,16 @@ fn looking_leaves_everything_as_it_was() {
         before
     );
 }
+
+#[test]
+fn a_sparse_image_has_less_of_its_file_system_than_its_size() {
+    let sandbox = Sandbox::new();
+    let image = sandbox.root.path().join("image");
+    let file = std::fs::File::create(&image).unwrap();
+    file.set_len(1 << 30).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[1; 1 << 16], 1 << 20).unwrap();
+    file.sync_all().unwrap();
+    let seen = seen(&sandbox, "/image", Look::Image);
+    let allocated = seen.allocated.unwrap();
+    assert!((1 << 16..1 << 20).contains(&allocated), "{allocated}");
+}

@@ -192,7 +192,7 @@ fn an_image_is_never_created_over_anything() {
 fn a_qcow2_image_grows_in_its_header_alone() {
     const GIB: u64 = 1 << 30;
     let sandbox = Sandbox::new();
-    let (head, bytes) = new_qcow2(GIB);
+    let (head, bytes) = new_qcow2(GIB, None);
     sandbox
         .host
         .create_image("/vm.qcow2", &head, bytes)
