@@ -14,6 +14,7 @@
 mod arm64;
 mod block_devices;
 mod broken_hook;
+mod build_farm;
 mod cloud_init;
 mod contract;
 mod devices;
