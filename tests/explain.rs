@@ -42,7 +42,7 @@ fn explained_keys() -> Vec<(String, KeyText)> {
 }
 
 fn read(value: &Value) -> Spec {
-    let text = serde_yaml::to_string(value).unwrap();
+    let text = serde_yaml::to_string(&with_system_disk(value.clone())).unwrap();
     read_fleet(text.as_bytes(), "fleet.yaml", "/home/me/fleet")
         .unwrap_or_else(|problems| panic!("{text}{problems:#?}"))
 }
@@ -72,6 +72,16 @@ fn with_installer(mut base: Value) -> Value {
     vm["boot"].as_mapping_mut().unwrap().remove("seed").unwrap();
     vm["install"] = serde_yaml::from_str("{ kernel: a, initrd: b, cmdline: c }").unwrap();
     base
+}
+
+/// The same with a system disk in front of one that is made anew at each start, which cannot be the first.
+fn with_system_disk(mut fleet: Value) -> Value {
+    let disks = &mut fleet["vms"]["armhf-vm"]["disks"];
+    if disks[0].get("fresh").is_some() {
+        let system = serde_yaml::from_str("{ path: /srv/system.img, size: 1GiB }").unwrap();
+        disks.as_sequence_mut().unwrap().insert(0, system);
+    }
+    fleet
 }
 
 /// The base without a network for an example that has one of its own, and with a disk that can have the example's keys.

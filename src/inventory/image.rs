@@ -1,6 +1,7 @@
 //! Disk images: what their first bytes say, and what tells one from anything else that is put in its place.
 
-use super::raw::{FileKind, FileSystems, RawFile};
+use super::raw::{FileKind, FileSystems, RawFile, RawStat};
+use crate::boot::{Identity, Timestamp};
 use crate::mark::{ImageState, Place};
 use crate::qcow2::Qcow2;
 
@@ -34,6 +35,22 @@ const RAW_MAGICS: [(usize, &[u8], &str); 5] = [
     (0x200, b"EFI PART", "a disk with partitions"),
     (0x438, b"\x53\xef", "a file system"),
 ];
+
+impl RawStat {
+    /// What tells the file from every other, and these bytes of it from others.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        const SECOND: i64 = 1_000_000_000;
+        let time = |ns: i64| Timestamp(ns.div_euclid(SECOND), ns.rem_euclid(SECOND));
+        Identity {
+            dev: self.dev,
+            ino: self.ino,
+            size: self.size,
+            mtime: time(self.mtime_ns),
+            ctime: time(self.ctime_ns),
+        }
+    }
+}
 
 impl RawFile {
     /// The format that an image begins as, if that is another one than raw.

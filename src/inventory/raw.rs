@@ -5,9 +5,7 @@
 
 use super::address::RawAddress;
 use super::device::RawDevice;
-use crate::boot::{
-    BootFileName, Entry, Identity, LINK_TEXT_LIMIT, Listing, ShareContents, Timestamp, Unusual,
-};
+use crate::boot::{BootFileName, Entry, LINK_TEXT_LIMIT, Listing, ShareContents, Unusual};
 use crate::paths;
 use crate::trust::{End, Stop, StopKind, Writer};
 use serde::{Deserialize, Serialize};
@@ -397,22 +395,6 @@ impl FileKind {
             Self::Folder => "a folder",
             Self::Symlink => "a symbolic link",
             Self::Special => "a device, socket or FIFO",
-        }
-    }
-}
-
-impl RawStat {
-    /// What tells the file from every other, and these bytes of it from others.
-    #[must_use]
-    pub fn identity(&self) -> Identity {
-        const SECOND: i64 = 1_000_000_000;
-        let time = |ns: i64| Timestamp(ns.div_euclid(SECOND), ns.rem_euclid(SECOND));
-        Identity {
-            dev: self.dev,
-            ino: self.ino,
-            size: self.size,
-            mtime: time(self.mtime_ns),
-            ctime: time(self.ctime_ns),
         }
     }
 }
