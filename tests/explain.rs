@@ -84,13 +84,18 @@ fn with_system_disk(mut fleet: Value) -> Value {
     fleet
 }
 
-/// The base without a network, for an example that has one of its own.
-fn without_networks(mut base: Value, example: &Value) -> Value {
+/// The base without a network for an example that has one of its own, and with a disk that can have the example's keys.
+fn fitting(mut base: Value, example: &Value) -> Value {
     let networks = &example["vms"]["armhf-vm"]["networks"];
     let is_source = |key: &&str| networks[0].get(key).is_some();
     if ["bridge", "direct", "user"].iter().any(is_source) {
         let vm = base["vms"]["armhf-vm"].as_mapping_mut().unwrap();
         vm.remove("networks").unwrap();
+    }
+    // What lies over another image is a qcow2 image.
+    let disks = &example["vms"]["armhf-vm"]["disks"];
+    if disks[0].get("backing").is_some() {
+        base["vms"]["armhf-vm"]["disks"][0]["path"] = "/srv/scratch.qcow2".into();
     }
     base
 }
@@ -157,7 +162,7 @@ fn every_key_has_an_example_that_is_valid() {
             Some(_) => installed.clone(),
             None => base.clone(),
         };
-        let with_example = merged(without_networks(base, &example), example);
+        let with_example = merged(fitting(base, &example), example);
         assert_eq!(read(&with_example).vms.len(), 1, "{key}");
     }
 }

@@ -24,10 +24,6 @@ map! {
         /// and a larger one stays as it is: an image never shrinks. A running guest sees a grown disk at once. A block
         /// device that is smaller is refused.
         size: Option<Size> { absent: "a new image has its base image's size; without one the file must exist, and is used as it is", effect: Now, example: "8GiB" },
-        /// The image's format. It is never guessed from the image, whose bytes are the guest's.
-        format: DiskFormat {
-            derived(format_of_file): "`qcow2` for a file with that suffix and with `backing`, else `raw`; a block device is `raw`", effect: NextBoot, example: "raw",
-        },
         /// The base image that a missing image is copied from, and grown to `size`. Once the image is there this means
         /// nothing more.
         from: Option<BaseCopy> {
@@ -38,6 +34,10 @@ map! {
         /// image holds for the rest. `size` is at least the base image's.
         backing: Option<Backing> {
             absent: "the image lies over none", effect: NextBoot, example: "{ path: /srv/base/trixie.img }",
+        },
+        /// The image's format. It is never guessed from the image, whose bytes are the guest's.
+        format: DiskFormat {
+            derived(format_of_file): "`qcow2` for a file with that suffix, else `raw`; a block device is `raw`", effect: NextBoot, example: "raw",
         },
         /// The disk's target in libvirt, which `virsh` calls it by. It says where the guest counts it: on `mmio` it has
         /// `vdz` first, then `vdy`, and so on; on `pci` a new VM has `vda` first.
@@ -166,10 +166,7 @@ const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "qed", "vmdk", "vdi", "vhdx"]
 /// An image's format where none is given: by its suffix, never by its bytes.
 fn format_of_file(disk: &PartialDisk, _: &Diagnostics) -> Checked<Spanned<DiskFormat>> {
     let path = disk.path.as_ref().map_err(|reported| *reported)?;
-    let format = match &disk.backing {
-        Ok(Some(_)) => DiskFormat::Qcow2,
-        _ => DiskFormat::of_file(path.value.as_str()),
-    };
+    let format = DiskFormat::of_file(path.value.as_str());
     Ok(Spanned::new(format, &path.range))
 }
 
