@@ -64,7 +64,7 @@ fn status_says_what_a_host_does_with_guests_of_32_bits() {
         (
             "bits32-programs",
             Some(
-                "programs run under KVM, kernels do not: the processor has no 32-bit mode for them",
+                "programs run under KVM (arch: arm64 with userland: armhf), kernels do not: the processor has no 32-bit mode for them",
             ),
         ),
         (

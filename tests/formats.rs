@@ -53,6 +53,7 @@ fn a_vm_is_shown_with_every_key_as_the_file_has_it() {
         snapbox::str![[r#"
 obs-01:
   arch: armhf
+  userland: armhf
   memory: 2GiB
   memory_backing: default
   boot.cmdline: console=ttyAMA0 root=/dev/vda1

@@ -231,6 +231,10 @@ const TABLE: &[(ProblemKind, &str)] = &[
     ),
     (ProblemKind::VcpuRange, "vm: vcpus: «99»"),
     (
+        ProblemKind::ForeignUserland,
+        "vm: arch: armhf, userland: «arm64»",
+    ),
+    (
         ProblemKind::CpuModel,
         "vm: accel: kvm, cpu: { model: «cortex-a57» }",
     ),

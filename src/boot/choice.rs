@@ -8,6 +8,7 @@ use super::note::PairSource;
 use super::share::{Entry, Listing};
 use super::version::KernelVersion;
 use super::{INITRD_LIMIT, KERNEL_LIMIT};
+use crate::values::Arch;
 use std::fmt;
 
 /// How many unlinked pairs are candidates, the newest ones. Each may cost a copy and a check.
@@ -142,6 +143,14 @@ pub enum Unusable {
         /// What the target's name must begin with.
         wanted: &'static str,
     },
+    /// The kernel is one for another processor.
+    #[error("`{name}` is a kernel for {of}")]
+    OtherArch {
+        /// The kernel.
+        name: BootFileName,
+        /// What it is for.
+        of: Arch,
+    },
     /// Kernel and initrd are not of one version.
     #[error("the kernel is {kernel}, the initrd {initrd}")]
     VersionsDiffer {
@@ -150,9 +159,9 @@ pub enum Unusable {
         /// The initrd's version.
         initrd: KernelVersion,
     },
-    /// There is no `vmlinuz-VERSION` at all.
-    #[error("there is no `vmlinuz-VERSION`")]
-    NoKernel,
+    /// There is no `vmlinuz-VERSION` at all, or only such for other processors.
+    #[error("there is no `vmlinuz-VERSION` for {0}")]
+    NoKernel(Arch),
     /// The share has too many entries to be read to the end.
     #[error("the share has too many files to look at")]
     TooManyFiles,
@@ -161,13 +170,15 @@ pub enum Unusable {
 /// Which pairs of a share to try, best first: what the links `vmlinuz` and `initrd.img` name; what the `.old` links
 /// name; the newest `vmlinuz-VERSION` that have their `initrd.img-VERSION`.
 ///
-/// A candidate is complete by name and size; only reading its files tells whether it is good.
+/// A candidate is complete by name and size; only reading its files tells whether it is good. A guest that is moved from one
+/// architecture to another has kernels of both, and its links name whichever it upgraded last: one for another processor is
+/// no candidate.
 #[must_use]
-pub fn choose(listing: &Listing) -> Vec<Considered> {
+pub fn choose(listing: &Listing, arch: Arch) -> Vec<Considered> {
     let linked = [PairSource::Links, PairSource::OldLinks]
         .into_iter()
-        .filter_map(|source| Some((source, linked(listing, source, source.links()?))));
-    let newest = newest(listing)
+        .filter_map(|source| Some((source, linked(listing, arch, source, source.links()?))));
+    let newest = newest(listing, arch)
         .into_iter()
         .map(|pair| (PairSource::Newest, pair));
     let mut considered: Vec<Considered> = Vec::new();
@@ -187,10 +198,14 @@ pub fn choose(listing: &Listing) -> Vec<Considered> {
 /// The pair that two links name.
 fn linked(
     listing: &Listing,
+    arch: Arch,
     source: PairSource,
     (kernel, initrd): (&'static str, &'static str),
 ) -> Result<Candidate, Unusable> {
     let (kernel, version) = follow(listing, kernel, "vmlinuz", KernelVersion::of_kernel)?;
+    if let Some(of) = other_arch(listing, &kernel, arch) {
+        return Err(Unusable::OtherArch { name: kernel, of });
+    }
     let (initrd, of_initrd) = follow(listing, initrd, "initrd.img", KernelVersion::of_initrd)?;
     if version != of_initrd {
         return Err(Unusable::VersionsDiffer {
@@ -231,8 +246,14 @@ fn follow(
     }
 }
 
+/// What a kernel is for, if that is known to be another architecture.
+fn other_arch(listing: &Listing, kernel: &BootFileName, arch: Arch) -> Option<Arch> {
+    let kind = listing.kernels.get(kernel)?;
+    (kind.arch != arch).then_some(kind.arch)
+}
+
 /// The newest kernels, whether or not a link names them, each with its initrd or the reason why it cannot be tried.
-fn newest(listing: &Listing) -> Vec<Result<Candidate, Unusable>> {
+fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
     if listing.cut {
         return vec![Err(Unusable::TooManyFiles)];
     }
@@ -240,6 +261,7 @@ fn newest(listing: &Listing) -> Vec<Result<Candidate, Unusable>> {
         .entries
         .keys()
         .filter(|name| !is_leftover(name.as_str()))
+        .filter(|name| other_arch(listing, name, arch).is_none())
         .filter_map(|name| Some((KernelVersion::of_kernel(name)?, name.clone())))
         .filter(|(version, _)| {
             version
@@ -248,7 +270,7 @@ fn newest(listing: &Listing) -> Vec<Result<Candidate, Unusable>> {
         })
         .collect();
     if kernels.is_empty() {
-        return vec![Err(Unusable::NoKernel)];
+        return vec![Err(Unusable::NoKernel(arch))];
     }
     kernels.sort_unstable_by(|a, b| b.cmp(a));
     kernels
@@ -304,242 +326,4 @@ fn plain_file(listing: &Listing, name: &BootFileName, limit: u64) -> Result<(), 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::boot::Unusual;
-    use proptest::prelude::*;
-
-    /// A share as `ls` would show it: `name -> target`, or `name size`.
-    fn listing(lines: &[&str]) -> Listing {
-        let entry = |line: &&str| {
-            let (name, entry) = match line.split_once(" -> ") {
-                Some((name, target)) => (name, Entry::Link(target.as_bytes().to_vec())),
-                None => match line.split_once(' ') {
-                    Some((name, size)) => (name, Entry::File(size.parse().unwrap())),
-                    None => (*line, Entry::Unusual(Unusual::Folder)),
-                },
-            };
-            (BootFileName::new(name.as_bytes()).unwrap(), entry)
-        };
-        Listing {
-            entries: lines.iter().map(entry).collect(),
-            cut: false,
-        }
-    }
-
-    fn candidates(lines: &[&str]) -> Vec<String> {
-        choose(&listing(lines))
-            .iter()
-            .flatten()
-            .map(|pair| format!("{:?} {}", pair.source, pair.version))
-            .collect()
-    }
-
-    fn passed_over(seen: &Listing) -> Vec<PassedOver> {
-        choose(seen).into_iter().filter_map(Result::err).collect()
-    }
-
-    fn first_reason(lines: &[&str]) -> String {
-        passed_over(&listing(lines))[0].to_string()
-    }
-
-    const UPGRADED: [&str; 8] = [
-        "vmlinuz -> vmlinuz-6.1.0-50-armmp",
-        "initrd.img -> initrd.img-6.1.0-50-armmp",
-        "vmlinuz.old -> vmlinuz-6.1.0-48-armmp",
-        "initrd.img.old -> initrd.img-6.1.0-48-armmp",
-        "vmlinuz-6.1.0-48-armmp 5000000",
-        "vmlinuz-6.1.0-50-armmp 5000001",
-        "initrd.img-6.1.0-48-armmp 20000000",
-        "initrd.img-6.1.0-50-armmp 20000001",
-    ];
-
-    #[test]
-    fn the_links_come_first_then_the_old_ones_then_the_newest() {
-        assert_eq!(
-            candidates(&UPGRADED),
-            ["Links 6.1.0-50-armmp", "OldLinks 6.1.0-48-armmp"]
-        );
-        assert!(passed_over(&listing(&UPGRADED)).is_empty());
-        assert_eq!(
-            candidates(&UPGRADED[4..]),
-            ["Newest 6.1.0-50-armmp", "Newest 6.1.0-48-armmp"]
-        );
-    }
-
-    #[test]
-    fn an_upgrade_cut_before_its_initrd_boots_the_old_pair() {
-        let cut = &UPGRADED[..7];
-        assert_eq!(candidates(cut), ["OldLinks 6.1.0-48-armmp"]);
-        assert_eq!(
-            first_reason(cut),
-            "links vmlinuz and initrd.img: the link `initrd.img` names `initrd.img-6.1.0-50-armmp`, which is not there"
-        );
-        let unfinished = [cut, &["initrd.img-6.1.0-50-armmp.new 100"]].concat();
-        assert_eq!(candidates(&unfinished), ["OldLinks 6.1.0-48-armmp"]);
-        let empty = [cut, &["initrd.img-6.1.0-50-armmp 0"]].concat();
-        assert_eq!(candidates(&empty), ["OldLinks 6.1.0-48-armmp"]);
-    }
-
-    #[test]
-    fn old_links_that_name_the_same_pair_are_no_second_candidate() {
-        let installed = [
-            "vmlinuz -> vmlinuz-6.1.0-48-armmp",
-            "initrd.img -> initrd.img-6.1.0-48-armmp",
-            "vmlinuz.old -> vmlinuz-6.1.0-48-armmp",
-            "initrd.img.old -> initrd.img-6.1.0-48-armmp",
-            "vmlinuz-6.1.0-48-armmp 5000000",
-            "initrd.img-6.1.0-48-armmp 5000000",
-        ];
-        assert_eq!(candidates(&installed), ["Links 6.1.0-48-armmp"]);
-    }
-
-    #[test]
-    fn what_dpkg_and_update_initramfs_leave_is_no_kernel() {
-        let left = [
-            "vmlinuz-6.1.0-48-armmp 5",
-            "initrd.img-6.1.0-48-armmp 5",
-            "vmlinuz-6.1.0-50-armmp.dpkg-new 5",
-            "initrd.img-6.1.0-50-armmp.dpkg-new 5",
-            "vmlinuz-6.1.0-51-armmp.dpkg-tmp 5",
-            "initrd.img-6.1.0-51-armmp.dpkg-tmp 5",
-            "vmlinuz-6.1.0-52-armmp.dpkg-bak 5",
-            "initrd.img-6.1.0-52-armmp.dpkg-bak 5",
-            "vmlinuz-6.1.0-53-armmp.new 5",
-            "initrd.img-6.1.0-53-armmp.new 5",
-            "vmlinuz.12345 -> vmlinuz-6.1.0-50-armmp",
-            "initrd.img.old.12345 -> initrd.img-6.1.0-50-armmp",
-            "vmlinuz-rescue 5",
-            "initrd.img-rescue 5",
-        ];
-        assert_eq!(candidates(&left), ["Newest 6.1.0-48-armmp"]);
-    }
-
-    #[test]
-    fn every_useless_share_says_why() {
-        let with_link = |link: &str, rest: &[&str]| {
-            let mut lines = vec![link, "initrd.img -> initrd.img-1"];
-            lines.extend_from_slice(rest);
-            first_reason(&lines)
-        };
-        let pair = ["vmlinuz-1 5", "initrd.img-1 5", "initrd.img-2 5"];
-        assert!(first_reason(&[]).ends_with("`vmlinuz` is not there"));
-        assert!(with_link("vmlinuz 40", &pair).contains("is a plain file, not a link"));
-        assert!(with_link("vmlinuz 0", &pair).contains("is empty"));
-        assert!(with_link("vmlinuz", &pair).contains("is a folder"));
-        assert!(
-            with_link("vmlinuz -> ../../etc/shadow", &pair)
-                .contains("not a file directly in /boot")
-        );
-        assert!(
-            with_link("vmlinuz -> vmlinuz-2", &pair).contains("`vmlinuz-2`, which is not there")
-        );
-        assert!(
-            with_link("vmlinuz -> vmlinuz.old", &["vmlinuz.old -> vmlinuz-1"])
-                .contains("itself a link")
-        );
-        assert!(with_link("vmlinuz -> vmlinuz", &[]).contains("itself a link"));
-        assert!(with_link("vmlinuz -> initrd.img-1", &pair).contains("not a `vmlinuz-VERSION`"));
-        assert!(
-            with_link("vmlinuz -> vmlinuz-2", &["vmlinuz-2 5", "initrd.img-1 5"])
-                .contains("the kernel is 2, the initrd 1")
-        );
-        assert!(
-            with_link(
-                "vmlinuz -> vmlinuz-1",
-                &["vmlinuz-1 99999999999", "initrd.img-1 5"]
-            )
-            .contains("more than the limit of 67108864")
-        );
-        assert!(
-            with_link("vmlinuz -> vmlinuz-1", &["vmlinuz-1", "initrd.img-1 5"])
-                .contains("`vmlinuz-1` is a folder")
-        );
-        let reasons = passed_over(&listing(&[]));
-        assert_eq!(reasons.last().unwrap().why, Unusable::NoKernel);
-    }
-
-    #[test]
-    fn a_share_that_was_not_read_to_its_end_has_no_newest_kernel() {
-        let mut seen = listing(&UPGRADED);
-        seen.cut = true;
-        assert_eq!(choose(&seen).iter().flatten().count(), 2);
-        assert_eq!(passed_over(&seen)[0].why, Unusable::TooManyFiles);
-    }
-
-    #[test]
-    fn a_flood_of_kernels_gives_a_handful_of_candidates() {
-        let lines: Vec<String> = (0..5000)
-            .flat_map(|n| [format!("vmlinuz-{n} 5"), format!("initrd.img-{n} 5")])
-            .collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        assert_eq!(
-            candidates(&lines),
-            ["Newest 4999", "Newest 4998", "Newest 4997", "Newest 4996"]
-        );
-    }
-
-    #[test]
-    fn only_names_that_can_matter_are_of_interest() {
-        let of_interest = |name: &str| is_of_interest(&BootFileName::new(name.as_bytes()).unwrap());
-        for name in [
-            "vmlinuz",
-            "vmlinuz.old",
-            "initrd.img.old",
-            "initrd.img-6.1.0-48-armmp",
-        ] {
-            assert!(of_interest(name), "{name}");
-        }
-        for name in [
-            "config-6.1.0-48-armmp",
-            "grub",
-            "initrd.img-6.1.0-48-armmp.new",
-            "vmlinuz-1.dpkg-tmp",
-        ] {
-            assert!(!of_interest(name), "{name}");
-        }
-    }
-
-    fn shares() -> impl Strategy<Value = Listing> {
-        let names = proptest::sample::select(vec![
-            "vmlinuz",
-            "initrd.img",
-            "vmlinuz.old",
-            "initrd.img.old",
-            "vmlinuz-1",
-            "vmlinuz-2",
-            "initrd.img-1",
-            "initrd.img-2",
-        ]);
-        let entry = prop_oneof![
-            names
-                .clone()
-                .prop_map(|target: &str| Entry::Link(target.as_bytes().to_vec())),
-            proptest::collection::vec(any::<u8>(), 0..20).prop_map(Entry::Link),
-            (0u64..3).prop_map(Entry::File),
-            Just(Entry::File(u64::MAX)),
-            Just(Entry::Unusual(Unusual::HostSpecial)),
-        ];
-        let named = names.prop_map(|name| BootFileName::new(name.as_bytes()).unwrap());
-        proptest::collection::btree_map(named, entry, 0..8).prop_map(|entries| Listing {
-            entries,
-            cut: false,
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn every_candidate_is_a_pair_of_plain_files_of_one_version(seen in shares()) {
-            let considered = choose(&seen);
-            for pair in considered.iter().flatten() {
-                for (name, limit) in [(&pair.kernel, KERNEL_LIMIT), (&pair.initrd, INITRD_LIMIT)] {
-                    let sized = matches!(seen.entries.get(name), Some(Entry::File(size)) if (1..=limit).contains(size));
-                    prop_assert!(sized, "{:?}", pair);
-                }
-                prop_assert_eq!(KernelVersion::of_kernel(&pair.kernel), Some(pair.version.clone()));
-                prop_assert_eq!(KernelVersion::of_initrd(&pair.initrd), Some(pair.version.clone()));
-            }
-            prop_assert!(!considered.is_empty());
-        }
-    }
-}
+mod tests;

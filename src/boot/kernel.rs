@@ -112,7 +112,7 @@ pub fn check_kernel<R: Read + Seek>(
     Ok(format)
 }
 
-fn read_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
+pub(super) fn read_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
     let mut head = Vec::new();
     image.seek(SeekFrom::Start(0)).map_err(KernelError::Read)?;
     image
@@ -124,7 +124,7 @@ fn read_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
 
 /// What a file's first bytes say it is.
 #[derive(Clone, Copy)]
-enum Found {
+pub(super) enum Found {
     ZImage { start: u32, end: u32 },
     Image,
     Zboot,
@@ -151,7 +151,7 @@ const OTHERS: [(usize, &[u8], &str); 14] = [
     (0, &[0; 64], "a run of zero bytes"),
 ];
 
-fn recognise(head: &[u8]) -> Found {
+pub(super) fn recognise(head: &[u8]) -> Found {
     let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
     if let (Some(0x016f_2818), Some(start), Some(end)) =
         (u32_at(head, 0x24), u32_at(head, 0x28), u32_at(head, 0x2c))
@@ -246,15 +246,24 @@ fn inflate_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
     }
 }
 
+/// The first bytes of what is compressed from there on.
+pub(super) fn inflate<R: Read + Seek>(image: &mut R, from: u64) -> Option<Vec<u8>> {
+    image.seek(SeekFrom::Start(from)).ok()?;
+    let mut head = Vec::new();
+    let inflating = flate2::read::GzDecoder::new(image.take(KERNEL_LIMIT));
+    inflating.take(HEAD).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
 /// The PE/COFF header of a kernel with an EFI stub.
-struct EfiStub {
-    machine: u16,
+pub(super) struct EfiStub {
+    pub(super) machine: u16,
     /// Where the last section ends in the file.
     end: u64,
 }
 
 impl EfiStub {
-    fn read(head: &[u8]) -> Option<Self> {
+    pub(super) fn read(head: &[u8]) -> Option<Self> {
         let pe = usize::try_from(u32_at(head, 0x3c)?).ok()?;
         let header = head.strip_prefix(b"MZ").and(head.get(pe..))?;
         header.strip_prefix(b"PE\0\0")?;
@@ -301,7 +310,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(bytes.try_into().ok()?))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }

@@ -9,6 +9,7 @@ mod generation;
 mod hook_note;
 mod initrd;
 mod kernel;
+mod kernel_kind;
 mod mapped_link;
 mod newc;
 mod note;
@@ -25,6 +26,7 @@ pub use generation::Generation;
 pub use hook_note::HookNote;
 pub use initrd::{Initrd, InitrdError, InitrdFormat, walk_initrd};
 pub use kernel::{KernelError, check_kernel};
+pub use kernel_kind::{KernelKind, PageSize};
 pub use mapped_link::{
     BootFileName, LINK_TEXT_LIMIT, LinkError, MODE_XATTR, MappedKind, link_target, mapped_kind,
 };

@@ -1,5 +1,6 @@
 //! What is kept beside staged pairs: where a generation came from (`pair.json`), and what a seed is (`seed.json`).
 
+use super::kernel_kind::KernelKind;
 use super::mapped_link::BootFileName;
 use super::version::KernelVersion;
 use crate::format::{Format, FormatError};
@@ -202,6 +203,9 @@ pub struct PairNote {
     pub kernel: FileNote,
     /// The initrd.
     pub initrd: FileNote,
+    /// What the kernel is for; a version before 0.2 did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KernelKind>,
 }
 
 /// Where a file of a generation was copied from.
@@ -402,6 +406,7 @@ mod tests {
             source: PairSource::OldLinks,
             kernel: file("vmlinuz-6.1", 1),
             initrd: file("initrd.img-6.1", 3),
+            kind: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reading a share: the one way in which hook, planner and in-memory host see what is in it.
 
+use super::kernel_kind::KernelKind;
 use super::mapped_link::{BootFileName, link_target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +62,8 @@ impl Unusual {
 pub struct Listing {
     /// The entries for which [`super::is_of_interest`] holds; others change nothing.
     pub entries: BTreeMap<BootFileName, Entry>,
+    /// What the kernels among them are for, as far as they tell.
+    pub kernels: BTreeMap<BootFileName, KernelKind>,
     /// Whether the share has more entries than were looked at.
     pub cut: bool,
 }
@@ -84,12 +87,17 @@ pub trait ShareFolder {
     /// # Errors
     /// When that cannot be told.
     fn see(&self, name: &[u8]) -> Result<Option<(Self::Stat, Entry)>, Self::Error>;
+
+    /// What a file is for as a kernel, if it tells.
+    fn kernel(&self, name: &[u8]) -> Option<KernelKind>;
 }
 
 /// What was seen in a share.
 pub struct ShareContents<T> {
     /// By name.
     pub entries: BTreeMap<Vec<u8>, (T, Entry)>,
+    /// What the kernels among them are for, as far as they tell.
+    pub kernels: BTreeMap<Vec<u8>, KernelKind>,
     /// Whether it has more names than were looked at.
     pub cut: bool,
 }
@@ -101,8 +109,11 @@ impl<T> ShareContents<T> {
         let entry = |(name, (_, entry)): (&Vec<u8>, &(T, Entry))| {
             Some((BootFileName::new(name).ok()?, entry.clone()))
         };
+        let kernel =
+            |(name, kind): (&Vec<u8>, &KernelKind)| Some((BootFileName::new(name).ok()?, *kind));
         Listing {
             entries: self.entries.iter().filter_map(entry).collect(),
+            kernels: self.kernels.iter().filter_map(kernel).collect(),
             cut: self.cut,
         }
     }
@@ -121,6 +132,7 @@ pub fn read_share<F: ShareFolder>(
     names.extend(LINKS.iter().map(|name| name.as_bytes().to_vec()));
     let mut contents = ShareContents {
         entries: BTreeMap::new(),
+        kernels: BTreeMap::new(),
         cut,
     };
     see_all(folder, names, &mut contents)?;
@@ -139,6 +151,10 @@ fn see_all<F: ShareFolder>(
         if !contents.entries.contains_key(&name)
             && let Some(seen) = folder.see(&name)?
         {
+            let is_kernel = name.starts_with(b"vmlinuz") && matches!(seen.1, Entry::File(1..));
+            if let Some(kind) = is_kernel.then(|| folder.kernel(&name)).flatten() {
+                contents.kernels.insert(name.clone(), kind);
+            }
             contents.entries.insert(name, seen);
         }
     }

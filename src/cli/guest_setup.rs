@@ -10,6 +10,18 @@ pub(super) struct GuestSetupArguments {
     /// For whom
     #[arg(long, value_enum, default_value_t)]
     format: GuestSetupFormat,
+    /// Only what installs this kernel in an armhf guest: its VM then takes `arch: arm64` with `userland: armhf`, or
+    /// `arch: armhf` again
+    #[arg(long, value_enum, conflicts_with = "format")]
+    kernel: Option<GuestKernel>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum GuestKernel {
+    /// Debian's arm64 kernel, by multiarch
+    Arm64,
+    /// Debian's armhf kernel
+    Armhf,
 }
 
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -24,12 +36,48 @@ pub(super) enum GuestSetupFormat {
 }
 
 pub(super) fn run(arguments: &GuestSetupArguments) -> Result<Exit, Exit> {
+    if let Some(kernel) = arguments.kernel {
+        terminal::result(with_kernel(kernel));
+        return Ok(Exit::Success);
+    }
     terminal::result(&match arguments.format {
         GuestSetupFormat::Shell => GUEST_SETUP.to_owned(),
         GuestSetupFormat::Preseed => preseed(),
         GuestSetupFormat::Ansible => ansible(),
     });
     Ok(Exit::Success)
+}
+
+/// What a guest runs to get the other kernel into its share.
+const fn with_kernel(kernel: GuestKernel) -> &'static str {
+    match kernel {
+        GuestKernel::Arm64 => {
+            "\
+# In the armhf guest, as root. Its /boot is on the share already: otherwise run `armfleet guest-setup` there first.
+# Not linux-image-cloud-arm64, which has no 9p and so no /boot; and none with pages of 16 or 64 KiB, such as
+# linux-image-arm64-16k, which run no 32-bit programs. What it recommends would come as arm64, too.
+set -eu
+dpkg --add-architecture arm64
+apt-get update
+apt-get install --yes --no-install-recommends linux-image-arm64:arm64
+sync
+
+# Then `arch: arm64` and `userland: armhf` in the fleet file. Under this kernel `uname -m` says aarch64; what looks at it,
+# such as a build for armhf, runs with `linux32 COMMAND` (of util-linux), and sees armv8l.
+"
+        }
+        GuestKernel::Armhf => {
+            "\
+# In the armhf guest, as root. It finds its disk with virtio-mmio and on PCI; linux-image-armmp does with virtio-mmio only.
+set -eu
+apt-get update
+apt-get install --yes --no-install-recommends linux-image-armmp-lpae:armhf
+sync
+
+# Then `arch: armhf` in the fleet file, without `userland`.
+"
+        }
+    }
 }
 
 /// What the Debian installer's preseed file needs.
@@ -77,17 +125,25 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn shells_understand_the_script() {
-        for shell in ["sh", "bash"] {
+    fn shells_understand_the_scripts() {
+        let scripts = [
+            GUEST_SETUP,
+            with_kernel(GuestKernel::Arm64),
+            with_kernel(GuestKernel::Armhf),
+        ];
+        for (shell, script) in ["sh", "bash"]
+            .into_iter()
+            .flat_map(|shell| scripts.map(|script| (shell, script)))
+        {
             let mut check = Command::new(shell)
                 .arg("-n")
                 .stdin(Stdio::piped())
                 .spawn()
                 .unwrap();
             let mut stdin = check.stdin.take().unwrap();
-            stdin.write_all(GUEST_SETUP.as_bytes()).unwrap();
+            stdin.write_all(script.as_bytes()).unwrap();
             drop(stdin);
-            assert!(check.wait().unwrap().success(), "{shell}");
+            assert!(check.wait().unwrap().success(), "{shell}: {script}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::local::reads;
 use super::terminal;
 use crate::host::system::HostCapabilities;
-use crate::inventory::{GuestSupport, Libvirt, RawNetwork};
+use crate::inventory::{Kvm, Libvirt, RawNetwork};
 use crate::values::Arch;
 use clap::Args;
 use std::fs::{self, OpenOptions};
@@ -83,7 +83,7 @@ fn comments(capabilities: &HostCapabilities, libvirt: &Libvirt) -> String {
     ];
     lines.extend(Arch::ALL.map(|arch| {
         let label = format!("{arch} guests");
-        format!("  {label:12}  {}", guests(libvirt.guests.get(arch.libvirt)))
+        format!("  {label:12}  {}", guests(libvirt, arch))
     }));
     lines.extend(listed(
         "networks",
@@ -95,13 +95,18 @@ fn comments(capabilities: &HostCapabilities, libvirt: &Libvirt) -> String {
     format!("\n{}", lines.skip(1).collect::<String>())
 }
 
-fn guests(support: Option<&GuestSupport>) -> &'static str {
-    match support {
-        None => "none: QEMU's system emulator for ARM is not installed (qemu-system-arm)",
-        Some(support) if support.domain_types.iter().any(|kind| kind == "kvm") => {
-            "with KVM (accel: kvm), or emulated (accel: tcg)"
+fn guests(libvirt: &Libvirt, arch: Arch) -> &'static str {
+    if !libvirt.guests.contains_key(arch.libvirt) {
+        return "none: QEMU's system emulator for ARM is not installed (qemu-system-arm)";
+    }
+    match libvirt.kvm_of(arch, arch) {
+        Kvm::Runs => "with KVM (accel: kvm), or emulated (accel: tcg)",
+        Kvm::NotOffered => "emulated only (accel: tcg): this host has no KVM for them",
+        Kvm::ProgramsOnly => {
+            "emulated (accel: tcg), or with KVM under an arm64 kernel (arch: arm64, userland: armhf)"
         }
-        Some(_) => "emulated only (accel: tcg): this host has no KVM for them",
+        Kvm::NoBits32 => "emulated only (accel: tcg): this host's processor has no 32-bit mode",
+        Kvm::Unknown(_) => "emulated (accel: tcg); whether KVM runs them could not be seen",
     }
 }
 

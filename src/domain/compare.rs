@@ -8,6 +8,7 @@ use super::moved::{Moved, moved_devices};
 use super::numbering::{Held, Renumbered, clash, renumbering};
 use super::row::{Row, RowInput, Want};
 use super::rows::DOMAIN_ROWS;
+use super::seen::has_other_arch;
 use super::skeleton::skeleton;
 use super::subject::Subject;
 use super::value::Value;
@@ -234,6 +235,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         vm,
         libvirt,
         new,
+        chooses_accel: new || has_other_arch(vm, document),
         executed_by: document.root_element().attribute("type"),
         transport,
         device: None,
@@ -248,6 +250,11 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
     };
     let rows = before.map(|applied| &applied.rows);
     result.applied.rows = compare_rows(&mut result, DOMAIN_ROWS, &input, &scope, rows);
+
+    result.applied.userland = match (extent, before) {
+        (Extent::Drift, Some(applied)) => applied.userland,
+        _ => vm.has_other_userland().then_some(vm.userland),
+    };
 
     let wanted = wanted_devices(&KindInput {
         vm,

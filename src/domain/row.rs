@@ -123,6 +123,8 @@ pub(super) struct RowInput<'a> {
     pub(super) libvirt: &'a Libvirt,
     /// Whether the domain is new, or for a device's rows the device.
     pub(super) new: bool,
+    /// Whether `accel: auto` chooses: the domain is new, or gets another architecture.
+    pub(super) chooses_accel: bool,
     /// What executes the domain as it is defined: libvirt's type of it.
     pub(super) executed_by: Option<&'a str>,
     /// How the domain's devices are attached.

@@ -18,7 +18,7 @@ use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use super::value::{Codec, Value};
 use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
 use crate::inventory::Kvm;
-use crate::mark::{CMDLINE, CONSOLE_LOG, PropertyId};
+use crate::mark::{ARCH, CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
 use crate::values::{Arch, CpuModel};
 use crate::xml::{Part, descend};
@@ -42,7 +42,7 @@ const PROCESS: &str = "it is fixed while the VM runs";
 /// The rows, in the order in which a plan shows them.
 pub(super) static DOMAIN_ROWS: &[Row] = &[
     Row::new(
-        PropertyId::new("arch"),
+        ARCH,
         &["os", "type"],
         Part::Attribute("arch"),
         Codec::Text,
@@ -50,7 +50,11 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         give_arch,
         PROCESS,
     )
-    .refuse(other_arch),
+    // libvirt writes down the one that fits.
+    .couples(&[Couple::Element {
+        path: &["devices", "emulator"],
+        element: |_| None,
+    }]),
     Row::new(
         ACCEL,
         &[],
@@ -279,16 +283,17 @@ fn give_arch(seen: &Seen<'_>) -> Option<Given> {
 
 fn want_accel(input: &RowInput<'_>) -> Want {
     match input.vm.accel {
-        Accel::Auto if !input.new => Want::Leave,
+        Accel::Auto if !input.chooses_accel => Want::Leave,
         _ => Want::text(executed_by(input)),
     }
 }
 
-/// libvirt's type of the domain as wanted: an existing one keeps its own unless the file says.
+/// libvirt's type of the domain as wanted: an existing one keeps its own unless the file says, or it gets a kernel of
+/// another architecture: then what ran the former one may not run it.
 fn executed_by<'a>(input: &RowInput<'a>) -> &'a str {
     match input.vm.accel {
-        Accel::Auto if !input.new => input.executed_by.unwrap_or(QEMU),
-        Accel::Auto if input.libvirt.kvm(input.vm.arch) == Kvm::Runs => KVM,
+        Accel::Auto if !input.chooses_accel => input.executed_by.unwrap_or(QEMU),
+        Accel::Auto if input.libvirt.kvm(input.vm) == Kvm::Runs => KVM,
         Accel::Kvm => KVM,
         Accel::Auto | Accel::Tcg => QEMU,
     }
@@ -366,8 +371,4 @@ fn numa_cells(domain: Node<'_, '_>) -> Option<&'static str> {
 fn topology(domain: Node<'_, '_>) -> Option<&'static str> {
     descend(domain, &["cpu", "topology"])
         .map(|_| "its <topology> fixes the number of vCPUs; change it with virsh edit")
-}
-
-fn other_arch(_: Node<'_, '_>) -> Option<&'static str> {
-    Some("a VM's architecture cannot be changed; remove the VM and create it under another name")
 }

@@ -6,9 +6,10 @@ use super::kinds::KINDS;
 use super::row::Row;
 use super::rows::{DOMAIN_ROWS, MEMORY};
 use super::value::Value;
+use crate::fleet::Vm;
 use crate::values::Size;
 use crate::xml;
-use roxmltree::Node;
+use roxmltree::{Document, Node};
 use std::collections::BTreeMap;
 
 /// Every property that the table knows, with its device, as a plan shows it; none if the text is not XML.
@@ -48,4 +49,17 @@ fn read(device: &str, rows: &[Row], scope: Node<'_, '_>, into: &mut BTreeMap<Str
         Some((format!("{device}{}", row.id), value.to_string()))
     });
     into.extend(values);
+}
+
+/// Whether a definition has another architecture than its VM.
+#[must_use]
+pub fn has_other_arch(vm: &Vm, definition: &Document<'_>) -> bool {
+    arch_of(definition).is_some_and(|arch| arch != vm.arch.libvirt)
+}
+
+/// The architecture of a definition, as libvirt calls it.
+#[must_use]
+pub fn arch_of<'a>(definition: &'a Document<'_>) -> Option<&'a str> {
+    let kind = xml::descend(definition.root_element(), &["os", "type"])?;
+    kind.attribute("arch")
 }

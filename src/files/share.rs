@@ -6,8 +6,8 @@
 use super::Folder;
 use super::{BootShare, STATX};
 use crate::boot::{
-    BootFileName, Entry, Identity, LINK_TEXT_LIMIT, MODE_XATTR, MappedKind, ShareFolder, Timestamp,
-    Unusual, mapped_kind,
+    BootFileName, Entry, Identity, KernelKind, LINK_TEXT_LIMIT, MODE_XATTR, MappedKind,
+    ShareFolder, Timestamp, Unusual, mapped_kind,
 };
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxTimestamp};
 use rustix::io::Errno;
@@ -197,6 +197,10 @@ impl ShareFolder for Share {
             _ => Entry::Unusual(Unusual::HostSpecial),
         };
         Ok(Some((stat, entry)))
+    }
+
+    fn kernel(&self, name: &[u8]) -> Option<KernelKind> {
+        KernelKind::read(&mut self.open_confined(name).ok()?)
     }
 }
 

@@ -30,8 +30,16 @@ map! {
     {
         /// The guest's instruction set. `armhf` is 32-bit ARM with hardware floating point, libvirt's `armv7l`.
         arch: Arch {
-            required, effect: Described("when the VM is created; it cannot be changed later"),
+            required, effect: Described("when the VM is created; later only together with `userland: armhf`, at the next boot"),
             example: "armhf", also_called: ["architecture"],
+        },
+        /// The instruction set of the guest's programs, where that is not its kernel's. `armhf` under `arch: arm64` is a Debian armhf
+        /// guest with Debian's arm64 kernel, for hosts whose processors run 32-bit programs and no 32-bit kernels: such a guest
+        /// runs under KVM there. An armhf VM becomes one, and an armhf VM again, with its disks, share and names, as soon as its
+        /// share has such a kernel, which `armfleet guest-setup --kernel arm64` installs. An emulated processor needs the 32-bit
+        /// mode, too, as the default one has and `a64fx` has not.
+        userland: Arch {
+            derived(userland_by_arch): "as `arch`", effect: Now, example: "armhf",
         },
         /// The guest's memory, in whole MiB. An armhf guest has from 32MiB to 3GiB.
         memory: Size { required, effect: NextBoot, example: "512MiB", also_called: ["ram"] },
@@ -138,7 +146,7 @@ map! {
     }
     planned ["adopt", "was"]
     checks [
-        cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model, same_share,
+        foreign_userland, cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model, same_share,
         install_and_seed, install_disk, fresh_system_disk, stop_timeout,
     ]
 }
@@ -202,6 +210,12 @@ words! {
 }
 
 impl Vm {
+    /// Whether the guest's programs are of 32 bits and its kernel is not.
+    #[must_use]
+    pub fn has_other_userland(&self) -> bool {
+        self.userland != self.arch
+    }
+
     /// The disk that the guest is on, or is installed on: the first of the list.
     #[must_use]
     pub fn system_disk(&self) -> Option<&Disk> {
@@ -264,6 +278,22 @@ fn autostart_by_state(vm: &PartialVm, _: &Diagnostics) -> Checked<Spanned<bool>>
     let state = vm.state.as_ref().map_err(|reported| *reported)?;
     let runs = state.value == DesiredState::Running;
     Ok(Spanned::new(runs, &state.range))
+}
+
+fn userland_by_arch(vm: &PartialVm, _: &Diagnostics) -> Checked<Spanned<Arch>> {
+    let arch = vm.arch.as_ref().map_err(|reported| *reported)?;
+    Ok(Spanned::new(arch.value, &arch.range))
+}
+
+fn foreign_userland(vm: &PartialVm) -> Option<Problem> {
+    let (arch, userland) = (vm.arch.as_ref().ok()?, vm.userland.as_ref().ok()?);
+    (!arch.value.has_userland(userland.value)).then(|| {
+        let (kernel, programs) = (arch.value, userland.value);
+        let message = format!("an {kernel} kernel runs no {programs} programs");
+        Problem::new(ProblemKind::ForeignUserland, &userland.range, message)
+            .also(&arch.range, "the kernel's")
+            .help(format!("leave `userland` out, or set `arch: {programs}`"))
+    })
 }
 
 const MIB: u64 = 1 << 20;

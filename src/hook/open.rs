@@ -18,16 +18,16 @@ pub(super) fn open_generations(
     Generations::open(boot)
 }
 
-/// Whether a VM has something staged to boot; an installer is nothing to fall back on.
-pub(super) fn is_bootable(root: &Root, vm: &VmName) -> bool {
+/// Whether a VM has something staged to boot on a processor, by libvirt's name of it; an installer is nothing to fall back on.
+pub(super) fn is_bootable(root: &Root, vm: &VmName, arch: &str) -> bool {
     let boot = root.folder(&paths::boot_folder(vm));
-    boot.is_ok_and(|boot| Generations::is_bootable(&boot))
+    boot.is_ok_and(|boot| Generations::is_bootable(&boot, arch))
 }
 
 /// Whether a VM has something to boot that is nobody's but armfleet's.
-pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName) -> bool {
+pub(super) fn can_boot_unchecked(root: &Root, vm: &VmName, arch: &str) -> bool {
     let linked = root
         .holding(&paths::linked(vm))
         .and_then(|(folder, name)| folder.kind(name));
-    matches!(linked, Ok(None)) && is_bootable(root, vm)
+    matches!(linked, Ok(None)) && is_bootable(root, vm, arch)
 }

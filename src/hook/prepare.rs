@@ -88,7 +88,8 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordE
             })
     };
     // Which disks are to be made anew the record says.
-    let boots = || !has_scratch(root, vm) && (can_boot_unchecked(root, vm) || linked());
+    let boots =
+        || !has_scratch(root, vm) && (can_boot_unchecked(root, vm, &starting.arch) || linked());
     if !starting.claims_to_be(vm) || boots() {
         return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);
     }

@@ -111,7 +111,7 @@ impl<'a> Start<'a> {
         self.make_run_folders()?;
         write_stamp(self.root, &paths::hook_seen(vm), "")?;
         share::check_ways(&self.record.boot).map_err(StartError::Way)?;
-        if self.restored && is_bootable(self.root, vm) {
+        if self.restored && is_bootable(self.root, vm, &self.domain.arch) {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
@@ -140,7 +140,9 @@ impl<'a> Start<'a> {
 
     /// Boots what a later version of armfleet has staged, and leaves everything as it is.
     fn keep_staged(&mut self, later: LaterFile) -> Result<(), StartError> {
-        if self.record.phase == Phase::Own && is_bootable(self.root, &self.record.vm) {
+        if self.record.phase == Phase::Own
+            && is_bootable(self.root, &self.record.vm, &self.domain.arch)
+        {
             self.say(format!("{}; boots what was staged before", chain(&later)));
             return Ok(());
         }
@@ -258,7 +260,7 @@ impl<'a> Start<'a> {
     fn fall_back(&mut self, error: StartError) -> Result<(), StartError> {
         let can_fall_back = !matches!(error, StartError::NoPair | StartError::Way(_));
         let falls_back = self.record.phase == Phase::Own && can_fall_back;
-        if !falls_back || !can_boot_unchecked(self.root, &self.record.vm) {
+        if !falls_back || !can_boot_unchecked(self.root, &self.record.vm, &self.domain.arch) {
             return Err(error);
         }
         let why = chain(&error);

@@ -9,7 +9,7 @@ use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, read_pair_n
 use crate::inventory::{Fact, Look};
 use crate::mark::{Action, Event, StepTrace, Wanted, render_record};
 use crate::paths;
-use crate::values::VmName;
+use crate::values::{Arch, VmName};
 
 /// A VM's generations, sorted by version and name.
 ///
@@ -61,6 +61,15 @@ impl<P: Primitives> Executor<P> {
                 let gone = HostError::plain(format!("{vm} has no generation {name}"));
                 return Err(gone.with_remedy(format!("armfleet boot list {vm}")));
             }
+            let kernel = kernel_arch(self.calls(), vm, name);
+            let arch = record.applied.arch();
+            if let (Some(kernel), Some(arch)) = (kernel, arch)
+                && kernel != arch
+            {
+                let why = format!("generation {name} is a kernel for {kernel}, and {vm} is {arch}");
+                return Err(HostError::plain(why)
+                    .with_remedy(format!("set arch: {kernel} in the fleet file, and apply")));
+            }
         }
         record.boot.wanted = wanted;
         let path = paths::record(vm);
@@ -99,6 +108,13 @@ impl<P: Primitives> Executor<P> {
 }
 
 /// Whether a generation is there to be booted; an installer is not.
+/// What a staged generation's kernel is for, if its note says.
+fn kernel_arch(reads: &impl Reads, vm: &VmName, id: &str) -> Option<Arch> {
+    let file = reads.look(&paths::pair(vm, id), Look::Text);
+    let note = read_pair_note(file.present()?.text.as_deref()?.as_bytes()).ok()?;
+    Some(note.kind?.arch)
+}
+
 fn is_staged(reads: &impl Reads, vm: &VmName, id: &GenerationId) -> bool {
     let file = reads.look(&paths::pair(vm, id.as_str()), Look::Text);
     let text = file.present().and_then(|file| file.text.as_deref());

@@ -2,6 +2,7 @@
 //! only programs, some neither. libvirt offers KVM for 32-bit guests on all of them.
 
 use super::{Fact, Libvirt};
+use crate::fleet::Vm;
 use crate::values::Arch;
 
 /// The domain type of KVM.
@@ -23,17 +24,38 @@ pub enum Kvm {
 }
 
 impl Libvirt {
-    /// Whether this host's KVM runs guests with kernels of an architecture.
+    /// Whether this host's KVM runs a VM's kernel and programs.
     #[must_use]
-    pub fn kvm(&self, arch: Arch) -> Kvm {
-        let guest = self.guests.get(arch.libvirt);
+    pub fn kvm(&self, vm: &Vm) -> Kvm {
+        self.kvm_of(vm.arch, vm.userland)
+    }
+
+    /// Whether this host's KVM runs kernels of one architecture with programs of another.
+    #[must_use]
+    pub fn kvm_of(&self, kernel: Arch, programs: Arch) -> Kvm {
+        let guest = self.guests.get(kernel.libvirt);
         let is_offered =
             guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == KVM));
-        match self.bits32() {
-            _ if !is_offered => Kvm::NotOffered,
-            Some(kvm) if arch.bits == 32 => kvm,
-            _ => Kvm::Runs,
+        if !is_offered {
+            return Kvm::NotOffered;
         }
+        let asked = match (kernel.bits, programs.bits) {
+            (32, _) => self.bits32(),
+            (_, 32) => self.programs32(),
+            _ => None,
+        };
+        asked.unwrap_or(Kvm::Runs)
+    }
+
+    /// What an arm64 host's KVM does with programs of 32 bits under a kernel of 64.
+    fn programs32(&self) -> Option<Kvm> {
+        let seen = self.bits32.as_ref()?;
+        Some(match (&seen.kernels, &seen.programs) {
+            // A processor that runs such kernels runs their programs.
+            (Fact::Present(true), _) | (_, Fact::Present(true)) => Kvm::Runs,
+            (_, Fact::Present(false)) => Kvm::NoBits32,
+            (_, programs) => Kvm::Unknown(why(programs)),
+        })
     }
 
     /// What an arm64 host's KVM does with guests of 32 bits.
@@ -54,7 +76,8 @@ impl Libvirt {
         Some(match self.bits32()? {
             Kvm::Runs => "kernels and programs run under KVM".to_owned(),
             Kvm::ProgramsOnly => {
-                "programs run under KVM, kernels do not: the processor has no 32-bit mode for them"
+                "programs run under KVM (arch: arm64 with userland: armhf), kernels do not: the processor has no 32-bit mode \
+                 for them"
                     .to_owned()
             }
             Kvm::NoBits32 | Kvm::NotOffered => {

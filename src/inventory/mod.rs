@@ -16,6 +16,7 @@ mod lifecycle;
 mod query;
 mod raw;
 mod redaction;
+mod share;
 mod way;
 
 pub use address::{AGENT_PORT, AddressSource, RawAddress};

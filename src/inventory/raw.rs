@@ -5,7 +5,7 @@
 
 use super::address::RawAddress;
 use super::device::RawDevice;
-use crate::boot::{BootFileName, Entry, LINK_TEXT_LIMIT, Listing, ShareContents, Unusual};
+use crate::boot::{KernelKind, Unusual};
 use crate::paths;
 use crate::trust::{End, Stop, StopKind, Writer};
 use serde::{Deserialize, Serialize};
@@ -429,96 +429,9 @@ pub struct RawEntry {
     /// What it is to the guest, where its kind on the host does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusual: Option<Unusual>,
-}
-
-impl RawEntry {
-    /// A name of which only `lstat` tells.
-    #[must_use]
-    pub fn only(name: String, stat: RawStat) -> Self {
-        Self {
-            name,
-            stat,
-            link: None,
-            link_bytes: None,
-            unusual: None,
-        }
-    }
-
-    /// A name in a share.
-    #[must_use]
-    pub fn in_share(name: &[u8], stat: RawStat, entry: Entry) -> Self {
-        let seen = Self::only(String::from_utf8_lossy(name).into_owned(), stat);
-        if seen.entry() == entry {
-            return seen;
-        }
-        match entry {
-            Entry::File(_) => seen,
-            Entry::Unusual(unusual) => Self {
-                unusual: Some(unusual),
-                ..seen
-            },
-            Entry::Link(bytes) if bytes.len() > LINK_TEXT_LIMIT => Self {
-                link_bytes: Some(bytes),
-                ..seen
-            },
-            Entry::Link(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Self {
-                    link: Some(text),
-                    ..seen
-                },
-                Err(other) => Self {
-                    link_bytes: Some(other.into_bytes()),
-                    ..seen
-                },
-            },
-        }
-    }
-
-    /// What it is to the guest.
-    #[must_use]
-    pub fn entry(&self) -> Entry {
-        let text = self.link.as_ref().map(|text| text.as_bytes());
-        if let Some(text) = text.or(self.link_bytes.as_deref()) {
-            return Entry::Link(text.to_vec());
-        }
-        if let Some(unusual) = self.unusual {
-            return Entry::Unusual(unusual);
-        }
-        match self.stat.kind {
-            FileKind::File => Entry::File(self.stat.size),
-            FileKind::Folder => Entry::Unusual(Unusual::Folder),
-            FileKind::Symlink => Entry::Unusual(Unusual::HostLink),
-            FileKind::Special => Entry::Unusual(Unusual::HostSpecial),
-        }
-    }
-}
-
-impl RawFile {
-    /// A share, as it was read.
-    #[must_use]
-    pub fn share(stat: RawStat, contents: ShareContents<RawStat>) -> Self {
-        let entries = contents.entries.into_iter();
-        let entry = |(name, (stat, entry)): (Vec<u8>, _)| RawEntry::in_share(&name, stat, entry);
-        Self {
-            entries: Some(entries.map(entry).collect()),
-            cut: contents.cut,
-            ..Self::only(stat)
-        }
-    }
-
-    /// What the choice of a pair goes by, of a share.
-    #[must_use]
-    pub fn listing(&self) -> Listing {
-        let entries = self.entries.iter().flatten();
-        let named = |entry: &RawEntry| {
-            let name = BootFileName::new(entry.name.as_bytes()).ok()?;
-            Some((name, entry.entry()))
-        };
-        Listing {
-            entries: entries.filter_map(named).collect(),
-            cut: self.cut,
-        }
-    }
+    /// What a kernel is for, in a share, as far as it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelKind>,
 }
 
 impl<T> Fact<T> {

@@ -26,6 +26,9 @@ pub struct DeviceId {
     pub name: String,
 }
 
+/// The architecture of the guest's kernel, as libvirt calls it.
+pub const ARCH: PropertyId = PropertyId::new("arch");
+
 /// The kernel command line: the one property in which there may be secrets.
 pub const CMDLINE: PropertyId = PropertyId::new("cmdline");
 

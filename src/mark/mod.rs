@@ -17,7 +17,7 @@ pub use cloud_init::{
 };
 pub use fresh::{FRESH_FORMAT, FreshReceipt, read_fresh_receipt, render_fresh_receipt};
 pub use hold::{HOLD_FORMAT, Hold, read_hold, render_hold};
-pub use ids::{CMDLINE, CONSOLE_LOG, DeviceId, KindId, PropertyId};
+pub use ids::{ARCH, CMDLINE, CONSOLE_LOG, DeviceId, KindId, PropertyId};
 pub use journal::{
     Action, Beginning, CalledFrom, Entry, Event, Kept, LineError, StepTrace, read_entry,
     render_entry,

@@ -3,11 +3,11 @@
 //! It says what was last applied, so that a plan can tell a changed file from drift, and what the hook must know. The
 //! hook reads it as root before every start, so it is written whole or not at all.
 
-use super::ids::{CMDLINE, CONSOLE_LOG, DeviceId, PropertyId};
+use super::ids::{ARCH, CMDLINE, CONSOLE_LOG, DeviceId, PropertyId};
 use crate::fleet::{DesiredState, DiskFormat, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
 use crate::trust::End;
-use crate::values::{FleetName, HostPath, Uuid, VmName};
+use crate::values::{Arch, FleetName, HostPath, Uuid, VmName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -60,6 +60,9 @@ pub struct Applied {
     pub rows: BTreeMap<PropertyId, String>,
     /// Devices that armfleet put there.
     pub devices: BTreeMap<DeviceId, AppliedDevice>,
+    /// The architecture of the guest's programs, where that is not its kernel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub userland: Option<Arch>,
     /// The paths to which nobody but root decided the way. A version before 0.2 did not ask. Not compared.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub guarded: BTreeSet<HostPath>,
@@ -71,6 +74,18 @@ impl Applied {
     pub fn console_log(&self) -> Option<&str> {
         let row = self.rows.get(&CONSOLE_LOG);
         row.map(String::as_str).filter(|log| log.starts_with('/'))
+    }
+
+    /// The architecture of the guest's programs; none where no apply wanted any.
+    #[must_use]
+    pub fn userland(&self) -> Option<Arch> {
+        self.userland.or_else(|| self.arch())
+    }
+
+    /// The architecture of the guest's kernel; none where no apply wanted any.
+    #[must_use]
+    pub fn arch(&self) -> Option<Arch> {
+        Arch::from_libvirt(self.rows.get(&ARCH)?)
     }
 
     /// The kernel command line.
@@ -312,6 +327,7 @@ mod tests {
             applied: Applied {
                 rows,
                 devices: BTreeMap::from([(DeviceId::from("disk root".to_owned()), disk)]),
+                userland: Some(Arch::ARMHF),
                 guarded: BTreeSet::from(["/srv/armhf-vm-boot".parse().unwrap()]),
             },
             secret_cmdlines: BTreeSet::from(["key={env.KEY}".to_owned()]),

@@ -130,7 +130,7 @@ fn is_new(inventory: &Inventory, vm: &Vm) -> Result<bool, NoExtraction> {
     match inventory.path(share.as_str()) {
         Fact::Absent => Ok(true),
         Fact::Present(folder) if folder.stat.kind == FileKind::Folder => {
-            match choice(folder).into_iter().flatten().next() {
+            match choice(folder, vm.arch).into_iter().flatten().next() {
                 Some(pair) => Err(NoExtraction::new(
                     format!("{share} has a kernel already, {}", pair.version),
                     format!("armfleet boot list {name}"),

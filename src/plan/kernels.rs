@@ -9,6 +9,7 @@ use crate::boot::{
 use crate::fleet::Vm;
 use crate::inventory::{Fact, Inventory, RawEntry, RawFile};
 use crate::paths;
+use crate::values::Arch;
 
 /// Whether a start would find a kernel.
 pub(super) enum Bootable {
@@ -67,6 +68,9 @@ pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
     let id = GenerationId::of_link(text.as_bytes());
     match staged_pair(inventory, vm) {
         Some(note) if id == Some(note.id()) => {
+            if note.kind.is_some_and(|kind| kind.arch != vm.arch) {
+                return Staged::Nothing;
+            }
             let damage = damage(inventory, &path, Expected::by_note(&note));
             damage.map_or(Staged::Whole, Staged::Damaged)
         }
@@ -135,7 +139,7 @@ pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
 fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     let share = inventory.path(vm.boot.share.as_str()).present()?;
     let entries = share.entries.as_deref()?;
-    let considered = choose(&share.listing());
+    let considered = choose(&share.listing(), vm.arch);
     let trials = trials(inventory, vm);
     let candidate = considered.iter().flatten().next()?;
     if failed(&trials, entries, candidate).is_some() {
@@ -165,12 +169,12 @@ pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
 
 fn share_choice(input: &PlanInput<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
     let share = input.inventory.path(vm.boot.share.as_str()).as_ref();
-    share.map(choice)
+    share.map(|share| choice(share, vm.arch))
 }
 
 /// Which pairs of a share could boot, as far as names and sizes tell.
-pub(super) fn choice(share: &RawFile) -> Vec<Considered> {
-    choose(&share.listing())
+pub(super) fn choice(share: &RawFile, arch: Arch) -> Vec<Considered> {
+    choose(&share.listing(), arch)
 }
 
 /// What is known of the pairs that a VM was started with.

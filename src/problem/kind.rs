@@ -275,6 +275,11 @@ codes! {
         why: "Under emulation the guest's interrupt controller, a GICv2, supports 8 CPUs. A 32-bit ARM kernel supports at most 32.",
         remedy: "Give from 1 to 8, or up to 32 with `accel: kvm` on a host with a GICv3.",
     }
+    /// Programs that no kernel of the VM's architecture runs.
+    ForeignUserland = "foreign-userland" {
+        why: "An arm64 kernel runs arm64 programs and, where the processor does, armhf ones. An armhf kernel runs armhf programs only.",
+        remedy: "Leave `userland` out, or give `arch: arm64`, too.",
+    }
     /// A model of a processor for a guest that has the host's.
     CpuModel = "cpu-model" {
         why: "KVM runs the guest on the host's own processor. QEMU refuses to start with another one, and only when the VM starts.",
@@ -348,7 +353,12 @@ codes! {
     /// The host has no KVM for such guests.
     NoKvm = "no-kvm" {
         why: "32-bit guests run under KVM only on ARM hosts whose processors still have the 32-bit mode. Some arm64 servers have it for programs and not for kernels, some not at all, though libvirt offers KVM for such guests on each; KVM itself is asked. On other hosts ARM guests are always emulated.",
-        remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated. A guest with an arm64 kernel runs under KVM on every arm64 host.",
+        remedy: "Leave `accel` out, or give `tcg`, and the guest is emulated. A guest with an arm64 kernel runs under KVM on every arm64 host, and its programs may be armhf ones (`arch: arm64`, `userland: armhf`) where the processor runs 32-bit programs.",
+    }
+    /// A VM that is to have another architecture, and has no kernel for it.
+    NoKernel = "no-kernel" {
+        why: "An armhf guest becomes one with an arm64 kernel, and an armhf one again, by its definition alone: its disk and its boot share stay. So its share must have a kernel of the new architecture, with its initrd, before. A kernel with pages of 16 or 64 KiB runs no 32-bit programs.",
+        remedy: "Run `armfleet guest-setup --kernel arm64` (or `--kernel armhf`) on the host, and what it prints in the guest: that has Debian's package manager install the kernel. Then plan again.",
     }
     /// More virtual CPUs than the machine or the host's interrupt controller serves.
     HostVcpus = "host-vcpus" {

@@ -279,7 +279,7 @@ fn addresses(vm: &Vm, inventory: &Inventory) -> Vec<AddressStatus> {
 
 fn bits32(vms: &[&Vm], inventory: &Inventory) -> Option<String> {
     let libvirt = inventory.libvirt.present()?;
-    let has_any = vms.iter().any(|vm| vm.arch.bits == 32);
+    let has_any = vms.iter().any(|vm| vm.userland.bits == 32);
     libvirt.bits32_words().filter(|_| has_any)
 }
 

@@ -5,7 +5,7 @@ use super::receipts::stage_seed;
 use super::said::Said;
 use super::share::Seen;
 use crate::boot::{
-    Candidate, Failure, GenerationId, INSTALLED, Origin, PairSource, Trials, choose,
+    Candidate, Failure, GenerationId, INSTALLED, Origin, PairSource, Trials, Unusable, choose,
 };
 use crate::files::{BootShare, Deadline, Directory, OwnFileError, chain};
 use crate::mark::{Record, Wanted};
@@ -37,6 +37,12 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
     /// What the user chose; else what the share has; else what is staged or worked before; else the seed. A staged seed
     /// is replaced by another one.
     pub fn choose(&mut self) -> Option<GenerationId> {
+        let chosen = self.choose_pair();
+        self.say_pages(chosen.as_ref());
+        chosen
+    }
+
+    fn choose_pair(&mut self) -> Option<GenerationId> {
         if let Some(id) = self.wanted_pair().or_else(|| self.share_pair()) {
             return Some(id);
         }
@@ -99,6 +105,14 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             self.say("what is staged is its installer, which is not booted again");
             return None;
         }
+        if !self.is_for_guest(staged) {
+            let arch = self.rules.arch;
+            self.say(format!(
+                "{} is no kernel for {arch}, which its guest is now",
+                described(staged)
+            ));
+            return None;
+        }
         let verified = self
             .generations
             .verify(staged, Deadline::after(VERIFYING_TIME));
@@ -127,9 +141,18 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         let looked = Seen::of(share).map_err(OwnFileError::new("look into the share", path));
         let seen = looked.map_err(|fault| self.said.warn(chain(&fault))).ok()?;
         let staged = self.generations.current();
-        for considered in choose(&seen.listing) {
+        // Links that name a kernel for another processor are no complaint of a guest that has one for this, too.
+        let mut others = Vec::new();
+        for considered in choose(&seen.listing, self.rules.arch) {
             let pair = match considered {
                 Ok(pair) => pair,
+                Err(passed_over)
+                    if !others.is_empty()
+                        || matches!(passed_over.why, Unusable::OtherArch { .. }) =>
+                {
+                    others.push(passed_over);
+                    continue;
+                }
                 Err(passed_over) => {
                     self.said.pass_over(passed_over.to_string());
                     continue;
@@ -147,7 +170,9 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                 }
             }
             let unchanged = |staged: &&Staged| {
-                is_unchanged(staged, &pair, &kernel, &initrd) && self.generations.is_whole(staged)
+                is_unchanged(staged, &pair, &kernel, &initrd)
+                    && self.generations.is_whole(staged)
+                    && self.is_for_guest(staged)
             };
             if let Some(staged) = staged.as_ref().filter(unchanged) {
                 return Some(staged.id.clone());
@@ -175,6 +200,9 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                     }
                 }
             }
+        }
+        for other in others {
+            self.said.pass_over(other.to_string());
         }
         None
     }
@@ -225,6 +253,25 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                 None
             }
         }
+    }
+
+    /// Says that the guest will not start with the kernel that was chosen. A plan says it, too.
+    fn say_pages(&mut self, chosen: Option<&GenerationId>) {
+        let programs = self.record.applied.userland();
+        let staged = chosen.and_then(|id| self.generations.get(id.clone()));
+        let kind = staged.and_then(|staged| self.generations.kind(&staged));
+        let (Some(programs), Some(kind)) = (programs, kind) else {
+            return;
+        };
+        if let Some(pages) = kind.pages.filter(|_| !kind.runs(programs)) {
+            self.say(format!(
+                "its kernel has pages of {pages}, and runs no {programs} programs"
+            ));
+        }
+    }
+
+    fn is_for_guest(&self, staged: &Staged) -> bool {
+        self.generations.is_for(staged, self.rules.arch)
     }
 
     fn say_failed(&mut self, id: &GenerationId, failure: Failure) {

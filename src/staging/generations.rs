@@ -6,8 +6,8 @@
 
 use crate::boot::{
     Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT, KernelError,
-    KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel, read_pair_note,
-    render_pair_note, walk_initrd,
+    KernelKind, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel,
+    read_pair_note, render_pair_note, walk_initrd,
 };
 use crate::files::{
     ChangedMeanwhile, Deadline, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, Timed,
@@ -149,15 +149,27 @@ impl<D: Directory> Generations<D> {
         Ok(Self { boot, all })
     }
 
-    /// Whether there is something staged to boot; an installer is nothing to fall back on.
-    pub fn is_bootable(boot: &D) -> bool {
+    /// Whether there is something staged to boot on a processor, by libvirt's name of it; an installer is nothing to fall
+    /// back on.
+    pub fn is_bootable(boot: &D, arch: &str) -> bool {
         let staged = || {
             let all = boot.sub(FOLDER).ok()?;
             all.sub(named_by(boot, CURRENT)?.as_str()).ok()
         };
         staged().is_some_and(|folder: D| {
             let has = |name| size_in(&folder, name).is_some_and(|size| size > 0);
-            has(KERNEL) && has(INITRD) && matches!(folder.kind(INSTALLER_MARK), Ok(None))
+            let kind = || KernelKind::read(&mut folder.open_file(KERNEL).ok()?);
+            // Of a processor that no guest of ours has, nothing is known.
+            let arch = Arch::from_libvirt(arch);
+            let is_other = || {
+                kind()
+                    .zip(arch)
+                    .is_some_and(|(kind, arch)| kind.arch != arch)
+            };
+            has(KERNEL)
+                && has(INITRD)
+                && !is_other()
+                && matches!(folder.kind(INSTALLER_MARK), Ok(None))
         })
     }
 
@@ -218,6 +230,18 @@ impl<D: Directory> Generations<D> {
         Ok(())
     }
 
+    /// What a generation's kernel is for, as far as it tells.
+    pub fn kind(&self, staged: &Staged) -> Option<KernelKind> {
+        let read = || KernelKind::read(&mut self.open_file(staged, KERNEL).ok()?);
+        staged.note.kind.or_else(read)
+    }
+
+    /// Whether a generation's kernel runs on the guest's processor, as far as it tells. One that was staged before the guest
+    /// was moved to another architecture does not.
+    pub fn is_for(&self, staged: &Staged, arch: Arch) -> bool {
+        self.kind(staged).is_none_or(|kind| kind.arch == arch)
+    }
+
     /// Opens a file of a generation.
     ///
     /// # Errors
@@ -242,6 +266,7 @@ impl<D: Directory> Generations<D> {
             source: incoming.source,
             kernel,
             initrd,
+            kind: KernelKind::read(&mut kernel_copy),
         };
         let id = note.id();
         if incoming.expected.is_some_and(|expected| expected != id) {

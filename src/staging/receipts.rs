@@ -49,7 +49,10 @@ pub(super) fn stage_seed<D: Directory>(
 ) -> Result<GenerationId, ReceiptError> {
     let folder = &open_folder(generations, paths::SEED_FOLDER)?;
     let receipt: SeedReceipt = read_receipt(folder, SEED, SEED_FORMAT)?;
-    let same = |staged: &&Staged| staged.id == receipt.id() && generations.is_whole(staged);
+    let same = |staged: &&Staged| {
+        let is_whole = staged.id == receipt.id() && generations.is_whole(staged);
+        is_whole && generations.is_for(staged, rules.arch)
+    };
     if let Some(staged) = staged.filter(same) {
         return Ok(staged.id.clone());
     }

@@ -1,7 +1,8 @@
 //! The architectures of guests: all that differs between them is one [`ArchFacts`] each, and there is no other list of them.
 
 use super::Size;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
 
@@ -28,6 +29,8 @@ pub struct ArchFacts {
     pub vcpus: Limit<u32>,
     /// So many bytes of a command line the kernel keeps (COMMAND_LINE_SIZE without the final NUL).
     pub cmdline: usize,
+    /// Others whose programs its kernels run, where the processor does.
+    pub other_userlands: &'static [Arch],
     /// What its kernels are.
     pub kernels: &'static [KernelFormat],
     /// The PE/COFF machine number of its kernels' EFI stubs.
@@ -103,6 +106,7 @@ static ARMHF: ArchFacts = ArchFacts {
         why: "32-bit ARM kernels support no more",
     },
     cmdline: 1023,
+    other_userlands: &[],
     kernels: &[KernelFormat::ZImage],
     // The stub of a 32-bit kernel is marked as Thumb.
     efi_machine: 0x01c2,
@@ -124,6 +128,7 @@ static ARM64: ArchFacts = ArchFacts {
         why: "QEMU's `virt` machine takes no more",
     },
     cmdline: 2047,
+    other_userlands: &[Arch::ARMHF],
     kernels: &[
         KernelFormat::Image,
         KernelFormat::ImageGz,
@@ -145,6 +150,18 @@ impl Arch {
     #[must_use]
     pub fn from_libvirt(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|arch| arch.libvirt == name)
+    }
+
+    /// The architecture that a fleet file calls this.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|arch| arch.word == word)
+    }
+
+    /// Whether its kernels run programs of another one, where the processor does.
+    #[must_use]
+    pub fn has_userland(self, userland: Self) -> bool {
+        self == userland || self.other_userlands.contains(&userland)
     }
 
     /// Its facts.
@@ -184,6 +201,13 @@ impl fmt::Debug for Arch {
 impl Serialize for Arch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.word)
+    }
+}
+
+impl<'de> Deserialize<'de> for Arch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Self::from_word(&word).ok_or_else(|| D::Error::custom("an architecture is not known"))
     }
 }
 

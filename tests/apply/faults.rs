@@ -1,7 +1,7 @@
 //! Whatever call fails, whatever answer is lost, and wherever the process is killed: the next apply goes on, and nothing
 //! that a guest wrote is lost.
 
-use crate::harness::case::policy;
+use crate::harness::case::{Case, policy};
 use crate::harness::kernels::whole;
 use crate::harness::{
     DATA, EMPTY, FLEET, IMAGE, SHARE, UUID, VM, apply, apply_over, new_host, perform_in_order,
@@ -235,6 +235,13 @@ fn a_start_of_a_vm_that_is_stopping_survives_everything() {
     host.set_state(VM, 4, 1).unwrap();
     host.end_process_after(VM, Duration::from_secs(1)).unwrap();
     Disturbance::new(50, host, FLEET).survives_everything();
+}
+
+/// The guest's kernel becomes one of another architecture.
+#[test]
+fn a_move_to_an_arm64_kernel_survives_everything() {
+    let case = Case::new("userland-move-restarting");
+    Disturbance::new(60, case.host(), case.fleet.as_str()).survives_everything();
 }
 
 #[test]

@@ -33,5 +33,6 @@ mod state;
 mod storage;
 mod trail;
 mod unknown;
+mod userland;
 mod watch;
 mod ways;

@@ -195,13 +195,14 @@ fn pair<D: Directory>(folder: &D, text: &str) -> Incoming<D::File> {
 fn staging<D: Directory>(folder: D) {
     let boot = folder.sub_or_make("boot", 0o711).unwrap();
     let generations = Generations::open(folder.sub("boot").unwrap()).unwrap();
-    assert!(generations.current().is_none() && !Generations::is_bootable(&boot));
+    assert!(generations.current().is_none() && !Generations::is_bootable(&boot, "armv7l"));
     let stage = |text| generations.stage(pair(&folder, text), rules(), &Trials::default());
     let [one, two] = ["one", "two"].map(|text| stage(text).unwrap());
     assert!(generations.current().is_none());
     generations.switch(&one).unwrap();
     generations.switch(&two).unwrap();
-    assert!(Generations::is_bootable(&boot));
+    assert!(Generations::is_bootable(&boot, "armv7l"));
+    assert!(!Generations::is_bootable(&boot, "aarch64"));
     let named = |link| GenerationId::of_link(&boot.read_link(link).unwrap());
     assert_eq!(named("current"), Some(two.clone()));
     assert_eq!(named("previous"), Some(one.clone()));
@@ -261,6 +262,7 @@ fn refusals<D: Directory>(folder: D) {
             source: PairSource::Newest,
             kernel: note(&kernel),
             initrd: note(&initrd),
+            kind: None,
         }
         .id()
     };

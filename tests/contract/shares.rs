@@ -9,6 +9,7 @@ use armfleet::host::memory::Memory;
 use armfleet::host::primitives::{Primitives, Reads};
 use armfleet::host::system::SystemReads;
 use armfleet::inventory::{Look, RawFile};
+use armfleet::values::Arch;
 use proptest::prelude::*;
 use rustix::fs::XattrFlags;
 use std::path::Path;
@@ -93,10 +94,10 @@ fn assert_chosen_alike(share: &[(String, Made)]) -> Vec<Considered> {
     for (name, made) in share {
         made.put(&boot, &host, name);
     }
-    let chosen = choose(&by_hook(&boot));
+    let chosen = choose(&by_hook(&boot), Arch::ARMHF);
     let reads = SystemReads::open("test:///default", root.path()).unwrap();
-    assert_eq!(choose(&by_planner(&reads)), chosen);
-    assert_eq!(choose(&by_planner(&host)), chosen);
+    assert_eq!(choose(&by_planner(&reads), Arch::ARMHF), chosen);
+    assert_eq!(choose(&by_planner(&host), Arch::ARMHF), chosen);
     chosen
 }
 

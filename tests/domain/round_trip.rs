@@ -5,8 +5,9 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Keys of a VM that are nothing in its definition.
-const NOT_IN_A_DEFINITION: [&str; 7] = [
+const NOT_IN_A_DEFINITION: [&str; 8] = [
     "host",
+    "userland",
     "state",
     "autostart",
     "stop_timeout",

@@ -98,7 +98,8 @@ const CHANGES: &[Change] = &[
 /// Keys of a VM's devices and machine that are changed elsewhere, and where; the last ones cannot run on this machine, so that
 /// QEMU is asked about their definition.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("arch", "moves.rs"),
+    ("arch", "userland.rs"),
+    ("userland", "userland.rs"),
     ("transport", "no change: it is refused (tests/domain)"),
     (
         "networks.model",

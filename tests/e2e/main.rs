@@ -59,6 +59,7 @@ mod trace;
 mod traced;
 mod trail;
 mod trust;
+mod userland;
 mod vlan;
 mod watch;
 #[path = "../harness/watched.rs"]

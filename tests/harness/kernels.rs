@@ -6,6 +6,10 @@ use armfleet::boot::{AddedFile, appended_files};
 pub(crate) fn whole(name: &str, text: &str) -> Vec<u8> {
     if name.starts_with("initrd") {
         initrd(text)
+    } else if name.ends_with("arm64") {
+        image(text, 0xa)
+    } else if name.ends_with("arm64-16k") {
+        image(text, 0xc)
     } else {
         zimage(text)
     }
@@ -19,6 +23,15 @@ fn zimage(text: &str) -> Vec<u8> {
     image.extend(header.into_iter().flat_map(u32::to_le_bytes));
     image.extend(text.bytes());
     image.resize(SIZE, b'.');
+    image
+}
+
+/// An arm64 Image: its magic number, the flags with the size of its pages (`Documentation/arch/arm64/booting.rst`), and the text.
+fn image(text: &str, flags: u8) -> Vec<u8> {
+    let mut image = vec![b'I'; 0x38];
+    image[24..28].copy_from_slice(&[flags, 0, 0, 0]);
+    image.extend(b"ARM\x64");
+    image.extend(text.bytes());
     image
 }
 

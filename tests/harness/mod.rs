@@ -101,7 +101,7 @@ pub(crate) fn new_host() -> Memory {
 }
 
 /// The same, with other facts.
-fn new_host_with(facts: &HostFacts) -> Memory {
+pub(crate) fn new_host_with(facts: &HostFacts) -> Memory {
     let host = Memory::new(RawLibvirt {
         version: 9_000_000,
         capabilities: capabilities(facts),

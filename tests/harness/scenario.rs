@@ -76,6 +76,13 @@ pub(crate) struct Bits32 {
 }
 
 impl Bits32 {
+    pub(crate) fn of(kernels: bool, programs: bool) -> Self {
+        Self {
+            kernels: Some(kernels),
+            programs: Some(programs),
+        }
+    }
+
     pub(crate) fn raw(&self) -> RawBits32 {
         let fact = |said: Option<bool>, why: &str| match said {
             Some(said) => Fact::Present(said),
@@ -424,7 +431,7 @@ fn put_into(host: &Memory, domain: &str, state: State) {
 pub(crate) fn install_kernel(host: &Memory, share: &str, version: &str) {
     for name in ["vmlinuz", "initrd.img"] {
         let file = format!("{name}-{version}");
-        let bytes = whole(name, &file);
+        let bytes = whole(&file, &file);
         host.put_guest_file(share, &file, bytes).unwrap();
         if let Some(old) = host.bytes(&format!("{share}/{name}")) {
             let old = String::from_utf8(old).unwrap();

@@ -14,6 +14,7 @@ mod fresh;
 mod hostile;
 mod later;
 mod linked;
+mod mixed;
 mod own_folders;
 mod ownership;
 mod race;

@@ -103,7 +103,7 @@ fn a_damaged_record_stops_no_vm_that_has_a_kernel() {
 }
 
 #[test]
-fn a_domain_of_another_architecture_is_refused_unless_something_is_staged() {
+fn a_domain_of_another_architecture_is_refused_unless_what_is_staged_may_be_for_it() {
     let world = World::installed();
     let ours = mark("obs", "armhf-vm", UUID);
     let start = |arch: &str| {
@@ -118,12 +118,13 @@ fn a_domain_of_another_architecture_is_refused_unless_something_is_staged() {
     assert!(
         outcome
             .text
-            .contains("a kernel for armv7l (zImage), not a kernel for aarch64"),
+            .contains("`vmlinuz-6.1.0-48-armmp` is a kernel for armhf"),
         "{}",
         outcome.text
     );
     world.start();
     assert_eq!(start("x86_64").verdict, Verdict::Done);
+    assert_eq!(start("aarch64").verdict, Verdict::Refused);
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn note(version: &str) -> PairNote {
         source: PairSource::Links,
         kernel: file("vmlinuz"),
         initrd: file("initrd.img"),
+        kind: None,
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn trial_notices(
     let Some((share, entries)) = seen else {
         return;
     };
-    let considered = choose(&share.listing());
+    let considered = choose(&share.listing(), vm.arch);
     let first = considered.iter().flatten().next();
     let failed = first.and_then(|pair| failed(&trials, entries, pair));
     if let Some((id, failure)) = failed {

@@ -8,6 +8,9 @@ use crate::values::{CpuSet, GICV2_VCPUS, Size};
 use crate::xml;
 use roxmltree::Document;
 
+/// What runs on a host whose processor runs 32-bit programs only.
+const FOREIGN_KERNEL: &str = "set arch: arm64 and userland: armhf, which runs under KVM here";
+
 /// A check that failed: why, and what to do.
 type FailedCheck = (HostCheck, String, String);
 
@@ -72,13 +75,20 @@ impl VmPlanner<'_> {
         let why = self
             .not_under_kvm()
             .filter(|_| self.vm.accel == Accel::Kvm)?;
-        let remedy = "set accel: auto, or tcg to have it emulated";
-        Some((HostCheck::NoKvm, why, remedy.to_owned()))
+        let remedy = match self.input.libvirt.kvm(self.vm) {
+            Kvm::ProgramsOnly => format!("{FOREIGN_KERNEL}, or accel: tcg to have it emulated"),
+            Kvm::NoBits32 => {
+                "set accel: tcg to have it emulated, or put it on a host whose processor has one"
+                    .to_owned()
+            }
+            _ => "set accel: auto, or tcg to have it emulated".to_owned(),
+        };
+        Some((HostCheck::NoKvm, why, remedy))
     }
 
     /// Why this host's KVM does not run the VM, as far as that is known.
     fn not_under_kvm(&self) -> Option<String> {
-        Some(match self.input.libvirt.kvm(self.vm.arch) {
+        Some(match self.input.libvirt.kvm(self.vm) {
             Kvm::Runs | Kvm::Unknown(_) => return None,
             Kvm::NotOffered => format!("this host has no KVM for {} guests", self.vm.arch),
             Kvm::ProgramsOnly => "this host's KVM runs 32-bit programs, but no 32-bit kernels: its processor has no such mode for them".to_owned(),
@@ -86,16 +96,27 @@ impl VmPlanner<'_> {
         })
     }
 
-    /// Says why a new VM is emulated although the host has KVM.
+    /// Says why a VM that is new, or gets another architecture, is emulated although the host has KVM.
     pub(super) fn emulation_notice(&self, builder: &mut PlanBuilder) {
-        let asked = self.input.libvirt.kvm(self.vm.arch);
+        let asked = self.input.libvirt.kvm(self.vm);
         let (why, outlook) = match (self.vm.accel, &asked) {
-            (Accel::Auto, Kvm::ProgramsOnly | Kvm::NoBits32) => (
+            (Accel::Auto, Kvm::ProgramsOnly) => (
+                self.not_under_kvm().unwrap_or_default(),
+                format!("{FOREIGN_KERNEL}; armfleet explain no-kvm"),
+            ),
+            (Accel::Auto, Kvm::NoBits32) => (
                 self.not_under_kvm().unwrap_or_default(),
                 "armfleet explain no-kvm".to_owned(),
             ),
             (Accel::Auto, Kvm::Unknown(why)) => (
-                format!("whether this host's KVM runs 32-bit kernels could not be seen ({why})"),
+                format!(
+                    "whether this host's KVM runs 32-bit {} could not be seen ({why})",
+                    if self.vm.has_other_userland() {
+                        "programs"
+                    } else {
+                        "kernels"
+                    }
+                ),
                 "set accel: kvm if it does".to_owned(),
             ),
             _ => return,

@@ -226,7 +226,7 @@ impl VmPlanner<'_> {
         match self.input.inventory.path(path) {
             Fact::Present(share) => Ok(Seen {
                 complete: has_mark(share),
-                bootable: choice(share).iter().any(Result::is_ok),
+                bootable: choice(share, self.vm.arch).iter().any(Result::is_ok),
             }),
             Fact::Absent => Ok(Seen {
                 complete: false,

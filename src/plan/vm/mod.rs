@@ -1,5 +1,6 @@
 //! One VM: what it needs on its host, part by part.
 
+mod arch;
 mod bases;
 mod boot;
 mod claims;
@@ -129,6 +130,7 @@ impl VmPlanner<'_> {
         let uuid = self.uuid(domain);
         let skeleton = skeleton(self.vm.arch, &self.input.spec.fleet, &self.vm.name, &uuid);
         let definitions = self.definitions(domain, &skeleton, builder)?;
+        let moves = self.moves(remembered.record, &definitions.stored, builder)?;
         let mut cloud_init = self.cloud_init(&definitions, builder)?;
         let disk = cloud_init.path.as_deref();
         let mut comparison = self.compared(domain, remembered.record, &definitions, disk, builder);
@@ -180,9 +182,10 @@ impl VmPlanner<'_> {
         let stored = domain.map(|_| &definitions.stored);
         lpae::notice(self.input.inventory, self.vm, stored, builder);
         self.handover_notice(remembered.record, builder);
-        if domain.is_none() {
+        if domain.is_none() || moves {
             self.emulation_notice(builder);
         }
+        arch::page_size_notice(self.input.inventory, self.vm, builder);
         if let Some(domain) = domain {
             self.machine_notice(&definitions.stored, builder);
             boot::notices(self.input, self.vm, builder);
@@ -395,9 +398,13 @@ impl VmPlanner<'_> {
         let networks = self.vm.networks.iter();
         let networks = networks.map(|network| format!("on {}, ", network.source()));
         let networks: String = networks.collect();
+        let guest = match self.vm.has_other_userland() {
+            true => format!("{} kernel, {} userland", self.vm.arch, self.vm.userland),
+            false => self.vm.arch.to_string(),
+        };
         format!(
-            "{}, {accel}, {}, {vcpus}, {bus}, {networks}{boots}",
-            self.vm.arch, self.vm.memory
+            "{guest}, {accel}, {}, {vcpus}, {bus}, {networks}{boots}",
+            self.vm.memory
         )
     }
 

@@ -2,6 +2,7 @@
 #![no_main]
 
 use armfleet::boot::{BootFileName, Entry, INITRD_LIMIT, KERNEL_LIMIT, KernelVersion, Listing, Unusual, choose};
+use armfleet::values::Arch;
 
 fn entry(line: &[u8]) -> Option<(BootFileName, Entry)> {
     let at = line.iter().position(|byte| matches!(byte, b'>' | b'=' | b'?'))?;
@@ -17,9 +18,10 @@ fn entry(line: &[u8]) -> Option<(BootFileName, Entry)> {
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let listing = Listing {
         entries: bytes.split(|byte| *byte == b'\n').filter_map(entry).collect(),
+        kernels: Default::default(),
         cut: bytes.first() == Some(&b'!'),
     };
-    for considered in choose(&listing) {
+    for considered in choose(&listing, Arch::ARMHF) {
         let pair = match considered {
             Ok(pair) => pair,
             Err(passed_over) => {

@@ -2,10 +2,11 @@
 
 use super::{Content, Files, Node};
 use crate::boot::{
-    Entry, LINK_TEXT_LIMIT, MappedKind, ShareFolder, Unusual, mapped_kind, read_share,
+    Entry, KernelKind, LINK_TEXT_LIMIT, MappedKind, ShareFolder, Unusual, mapped_kind, read_share,
 };
 use crate::inventory::{RawFile, RawStat};
 use std::convert::Infallible;
+use std::io::Cursor;
 
 impl Files {
     /// The share at this place with all that is in it.
@@ -44,6 +45,15 @@ impl ShareFolder for ShareTree<'_> {
         let mut children = self.files.children(self.place);
         let found = children.find(|(child, _)| child.as_bytes() == name);
         Ok(found.map(|(_, node)| (node.stat(), node.in_share())))
+    }
+
+    fn kernel(&self, name: &[u8]) -> Option<KernelKind> {
+        let mut children = self.files.children(self.place);
+        let (_, node) = children.find(|(child, _)| child.as_bytes() == name)?;
+        match &node.content {
+            Content::File { bytes, .. } => KernelKind::read(&mut Cursor::new(bytes)),
+            _ => None,
+        }
     }
 }
 

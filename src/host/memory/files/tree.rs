@@ -2,7 +2,7 @@
 
 use super::share::ShareTree;
 use super::{Content, Files, Node, ROOT};
-use crate::boot::{BootFileName, Entry, Identity, ShareFolder};
+use crate::boot::{BootFileName, Entry, Identity, KernelKind, ShareFolder};
 use crate::files::{BootShare, Directory, Inode, LinkInTheWay, NotPlain, OpenFile, OwnFile};
 use crate::host::primitives::{CallError, CallErrorKind, Owner};
 use crate::inventory::{FileKind, RawStat};
@@ -368,6 +368,11 @@ impl ShareFolder for TreeShare<'_, '_> {
         let files = self.folder.tree.0.borrow();
         let Ok(seen) = ShareTree::new(&files, &self.folder.place).see(name);
         Ok(seen)
+    }
+
+    fn kernel(&self, name: &[u8]) -> Option<KernelKind> {
+        let files = self.folder.tree.0.borrow();
+        ShareTree::new(&files, &self.folder.place).kernel(name)
     }
 }
 

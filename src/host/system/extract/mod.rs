@@ -157,12 +157,18 @@ fn take(disk: &Path, scratch: &Path, arch: Arch) -> Result<(Candidate, String), 
         guestfish.ask(&format!("mount-ro {filesystem} /"))?;
         for folder in FOLDERS {
             let listing = listing(&mut guestfish, folder)?;
-            for considered in choose(&listing) {
+            for considered in choose(&listing, arch) {
                 match considered {
                     Ok(pair) => {
                         copy_out(&mut guestfish, folder, &pair, scratch)?;
-                        check(scratch, &pair, arch)?;
-                        return Ok((pair, filesystem));
+                        match check(scratch, &pair, arch) {
+                            // A disk may have kernels of two architectures.
+                            Err(ExtractError::Kernel {
+                                name,
+                                source: KernelError::NotForGuest { found, .. },
+                            }) => seen.push(format!("{filesystem}, {folder}: {name} is {found}")),
+                            checked => return checked.map(|()| (pair, filesystem)),
+                        }
                     }
                     Err(PassedOver {
                         source: PairSource::Newest,
