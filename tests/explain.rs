@@ -92,10 +92,13 @@ fn fitting(mut base: Value, example: &Value) -> Value {
         let vm = base["vms"]["armhf-vm"].as_mapping_mut().unwrap();
         vm.remove("networks").unwrap();
     }
-    // What lies over another image is a qcow2 image.
-    let disks = &example["vms"]["armhf-vm"]["disks"];
-    if disks[0].get("backing").is_some() {
-        base["vms"]["armhf-vm"]["disks"][0]["path"] = "/srv/scratch.qcow2".into();
+    // What lies over a base image is a qcow2 image, and a base image has a path.
+    let disk = &mut base["vms"]["armhf-vm"]["disks"][0];
+    for key in ["from", "backing"] {
+        if example["vms"]["armhf-vm"]["disks"][0].get(key).is_some() {
+            disk["path"] = "/srv/scratch.qcow2".into();
+            disk[key] = serde_yaml::from_str("{ path: /srv/base.img }").unwrap();
+        }
     }
     base
 }
