@@ -146,7 +146,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 15] = [
+const RUN_BY: [(&str, &str, &str); 19] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -212,6 +212,26 @@ const RUN_BY: [(&str, &str, &str); 15] = [
         "systemd/armfleet-watch.service",
         "tests/units.rs",
         "systemd_understands_the_units",
+    ),
+    (
+        "build-farm/fleet.yaml",
+        "tests/e2e/build_farm.rs",
+        "two_workers_of_the_example_reach_each_other_with_the_addresses_that_their_files_give",
+    ),
+    (
+        "build-farm/user-data",
+        "tests/e2e/build_farm.rs",
+        "two_workers_of_the_example_reach_each_other_with_the_addresses_that_their_files_give",
+    ),
+    (
+        "build-farm/network-config.armhf",
+        "tests/e2e/build_farm.rs",
+        "two_workers_of_the_example_reach_each_other_with_the_addresses_that_their_files_give",
+    ),
+    (
+        "build-farm/network-config.arm64",
+        "tests/e2e/build_farm.rs",
+        "two_workers_of_the_example_reach_each_other_with_the_addresses_that_their_files_give",
     ),
     (
         "ansible/fleet.yaml",

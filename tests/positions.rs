@@ -218,6 +218,14 @@ const TABLE: &[(ProblemKind, &str)] = &[
         "vm: shares: [{ tag: t, path: /srv/a }, { tag: «t», path: /srv/b }]",
     ),
     (
+        ProblemKind::FreshDisk,
+        "vm: disks: [{ path: /srv/a.img, size: 1GiB, fresh: «each-start» }]",
+    ),
+    (
+        ProblemKind::BaseImage,
+        "vm: disks: [{ path: /srv/a.img, from: { path: «/srv/a.img» } }]",
+    ),
+    (
         ProblemKind::SharedMac,
         "fleet: f\ndefaults: { arch: armhf, memory: 1GiB, boot: { cmdline: a } }\nvms:\n  a: { networks: [{ bridge: br0, mac: '52:00:00:00:00:01' }] }\n  b: { networks: [{ bridge: br0, mac: «'52:00:00:00:00:01'» }] }\n",
     ),

@@ -60,7 +60,7 @@ map! {
         io: Option<DiskIo> { absent: "QEMU's default: `threads`", effect: NextBoot, example: "io_uring" },
         /// What becomes of blocks that the guest discards (fstrim): with `unmap` the image gives their room back.
         discard: Option<Discard> { absent: "QEMU's default: `ignore`", effect: NextBoot, example: "unmap" },
-        /// When the disk is made anew, which loses everything on it: with `each-start`, by the hook before each start of the
+        /// When the disk is made anew, empty or over its `backing`, which loses everything on it: with `each-start`, by the hook before each start of the
         /// VM. A guest's reboot is a start where `on_guest_reboot` is `cold-boot`; a restored VM keeps the disk that goes
         /// with its memory.
         fresh: Option<Fresh> { absent: "it keeps its bytes", effect: NextBoot, example: "each-start" },
@@ -218,8 +218,9 @@ fn fresh_disk(disk: &PartialDisk) -> Option<Problem> {
         let problem = new(message).also(&readonly.range, "read-only");
         return Some(problem.help("leave `fresh` or `readonly` out"));
     }
-    matches!(disk.size, Ok(None)).then(|| {
-        new("a disk that is made anew needs a `size`").help("give it one, such as `size: 20GiB`")
+    matches!((&disk.size, &disk.backing), (Ok(None), Ok(None))).then(|| {
+        new("a disk that is made anew needs a `size`")
+            .help("give it one, such as `size: 20GiB`, or a base image (`backing`)")
     })
 }
 
@@ -259,11 +260,13 @@ fn base_image(disk: &PartialDisk) -> Option<Problem> {
         let problem = Problem::new(ProblemKind::NotSupportedYet, &base.range, message);
         return Some(problem.help("`qemu-img convert -O raw` makes an image of it"));
     }
-    if let Ok(Some(fresh)) = &disk.fresh {
-        let message = "a disk of a base image that is made anew at each start is not supported yet";
-        let problem = Problem::new(ProblemKind::NotSupportedYet, &fresh.range, message);
+    if let (Ok(Some(fresh)), Some(_)) = (&disk.fresh, from) {
+        let message = "a copy of a base image is not made anew at each start";
+        let problem = Problem::new(ProblemKind::FreshDisk, &fresh.range, message);
         let problem = problem.also(&base.range, "the base image");
-        return Some(problem.help("leave `fresh` or the base image out"));
+        return Some(
+            problem.help("use `backing` instead of `from`: an overlay is made in no time"),
+        );
     }
     let path = disk.path.as_ref().ok()?;
     if is_device(path.value.as_str()) {

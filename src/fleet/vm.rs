@@ -506,13 +506,16 @@ fn install_disk(vm: &PartialVm) -> Option<Problem> {
     )
 }
 
-/// The system disk must outlive a start.
+/// The system disk must outlive a start, unless a base image has the system.
 fn fresh_system_disk(vm: &PartialVm) -> Option<Problem> {
     let disk = vm.system_disk()??.as_ref().ok()?;
     let fresh = disk.fresh.as_ref().ok()?.as_ref()?;
+    if !matches!(disk.backing, Ok(None)) {
+        return None;
+    }
     let message = "the first disk holds the guest's system, and would be empty at each start";
     let problem = Problem::new(ProblemKind::FreshDisk, &fresh.range, message);
-    Some(problem.help("leave `fresh` out here; a scratch disk is another entry, after the first"))
+    Some(problem.help("leave `fresh` out here, or give the disk a base image (`backing`); a scratch disk is another entry, after the first"))
 }
 
 fn stop_timeout(vm: &PartialVm) -> Option<Problem> {

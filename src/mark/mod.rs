@@ -26,7 +26,7 @@ pub use key::{KEY_FORMAT, read_key, render_key};
 pub use lock_note::LockNote;
 pub use owner::{MARK_NAMESPACE, OwnerMark, render_mark};
 pub use record::{
-    Applied, AppliedBy, AppliedDevice, BootRecord, FreshDisk, ImageState, Phase, Place,
-    RECORD_FORMAT, Record, Wanted, read_record, render_record,
+    Applied, AppliedBy, AppliedDevice, BootRecord, FreshBacking, FreshDisk, ImageState, Phase,
+    Place, RECORD_FORMAT, Record, Wanted, read_record, render_record,
 };
 pub use run::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};

@@ -225,6 +225,18 @@ pub struct FreshDisk {
     pub size: u64,
     /// The image's format.
     pub format: DiskFormat,
+    /// The base image that it lies over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backing: Option<FreshBacking>,
+}
+
+/// What a disk lies over that is made anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshBacking {
+    /// The base image.
+    pub path: HostPath,
+    /// Its format.
+    pub format: DiskFormat,
 }
 
 impl BootRecord {
@@ -351,6 +363,10 @@ mod tests {
                         path: "/srv/scratch.qcow2".parse().unwrap(),
                         size: 1 << 30,
                         format: DiskFormat::Qcow2,
+                        backing: Some(FreshBacking {
+                            path: "/srv/base.img".parse().unwrap(),
+                            format: DiskFormat::Raw,
+                        }),
                     },
                 )]),
                 confirm_within: Some(Duration::from_secs(300)),

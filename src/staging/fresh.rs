@@ -10,7 +10,7 @@ use crate::mark::{
     render_fresh_receipt,
 };
 use crate::paths;
-use crate::qcow2::{HEAD_LENGTH, Qcow2, new_qcow2};
+use crate::qcow2::{Backing, HEAD_LENGTH, Qcow2, new_qcow2};
 use crate::values::HostPath;
 use crate::xml::child;
 use roxmltree::Node;
@@ -245,9 +245,13 @@ fn draft<D: Directory>(
         folder,
         name,
     };
+    let backing = disk.backing.as_ref().map(|base| Backing {
+        path: base.path.as_str(),
+        format: base.format.as_str(),
+    });
     let (head, bytes) = match disk.format {
         DiskFormat::Raw => (Vec::new(), disk.size),
-        DiskFormat::Qcow2 => new_qcow2(disk.size, None),
+        DiskFormat::Qcow2 => new_qcow2(disk.size, backing),
     };
     new.folder.remove(&new.draft)?;
     let mut file = new.folder.create(&new.draft)?;

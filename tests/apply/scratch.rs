@@ -1,10 +1,11 @@
 //! Scratch disks (`fresh: each-start`): another file at each start, and nothing erased that armfleet did not make.
 
 use crate::faults::Disturbance;
+use crate::harness::applied::{applied_on, empty_host, perform, plan_on, spec, vm};
 use crate::harness::case::{Case, policy};
 use crate::harness::{DATA, UUID, VM, apply, apply_case, host_of, new_host, text};
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{Primitives as _, Reads as _};
+use armfleet::host::primitives::{Owner, Primitives as _, Reads as _};
 use armfleet::inventory::Look;
 use armfleet::mark::read_record;
 use armfleet::plan::Policy;
@@ -242,4 +243,68 @@ fn adding_them_and_starting_survives_everything() {
             "after {after}"
         );
     });
+}
+
+#[test]
+fn an_overlay_is_made_anew_over_the_base_image_that_is_there_then() {
+    let fleet = |first: &str, more: &str| {
+        let disks = format!(
+            "disks: [{first}{{ path: /srv/over.qcow2, backing: {{ path: /srv/base.img }}, fresh: each-start{more} }}]"
+        );
+        let vm = vm("a", "1GiB", "").replace("disks: [{ path: /srv/a.img, size: 8GiB }]", &disks);
+        spec(&format!("fleet: f\nvms:\n{vm}"))
+    };
+    let system = "{ path: /srv/a.img, size: 8GiB }, ";
+    let prepared = |size: u64| {
+        let host = empty_host();
+        host.create_image("/srv/base.img", &[], size).unwrap();
+        host.write_image("/srv/base.img", "base").unwrap();
+        let root = Owner { uid: 0, gid: 0 };
+        host.own("/srv/base.img", 0o644, root).unwrap();
+        host
+    };
+    let header = |host: &Memory| {
+        let seen = host.look("/srv/over.qcow2", Look::Image);
+        let image = seen.present().unwrap().qcow2().unwrap().unwrap();
+        let backing = image.backing.unwrap();
+        format!(
+            "{} over {} {}",
+            image.size >> 20,
+            backing.name,
+            backing.format.unwrap()
+        )
+    };
+    // The first disk, too: its system is in the base image.
+    for first in [system, ""] {
+        let host = applied_on(&prepared(64 << 20), &fleet(first, ""));
+        assert_eq!(header(&host), "64 over /srv/base.img raw");
+        let before = inode(&host, "/srv/over.qcow2");
+        let uuid = host.uuid_of("a").unwrap();
+        host.destroy("a").unwrap();
+        host.start(&uuid).unwrap();
+        assert_ne!(inode(&host, "/srv/over.qcow2"), before);
+        assert_eq!(header(&host), "64 over /srv/base.img raw");
+        let again = plan_on(&fleet(first, ""), &host);
+        assert!(
+            again.steps.is_empty() && again.refusals.is_empty(),
+            "{}",
+            text(&again)
+        );
+
+        // Another base image is what the next one lies over; it loses nothing that the last start did not.
+        host.destroy("a").unwrap();
+        host.truncate("/srv/base.img", 96 << 20).unwrap();
+        let planned = plan_on(&fleet(first, ", size: 128MiB"), &host);
+        assert!(planned.refusals.is_empty(), "{}", text(&planned));
+        let host = perform(&host, &planned);
+        assert_eq!(header(&host), "128 over /srv/base.img raw");
+        let small = plan_on(&fleet(first, ", size: 32MiB"), &host);
+        let refused = small.refusals.iter().map(|refusal| refusal.why.as_str());
+        assert_eq!(
+            refused.collect::<Vec<_>>(),
+            [
+                "its disk /srv/over.qcow2 would have 32 MiB, and its base image /srv/base.img has 96 MiB"
+            ]
+        );
+    }
 }

@@ -12,7 +12,7 @@ const FRESH: &str = "cache: unsafe, fresh: each-start";
 fn with_scratch(raw: &str) -> String {
     let scratch = format!(
         "[{{ path: \"/srv/{{name}}.img\", size: 64MiB }}, {{ path: {RAW}, {raw} }}, \
-         {{ path: /srv/more.qcow2, size: 1GiB, {FRESH} }}]"
+         {{ path: /srv/more.qcow2, size: 1GiB, {FRESH} }}, {{ path: /srv/over.qcow2, backing: {{ path: /srv/base.img }}, {FRESH} }}]"
     );
     let text = recipe().replace("[{ path: \"/srv/{name}.img\", size: 64MiB }]", &scratch);
     assert_ne!(text, recipe());
@@ -62,6 +62,8 @@ fn start_paused(host: &TestHost) {
 #[test]
 fn a_scratch_disk_is_empty_at_each_start_and_the_system_disk_keeps_its_bytes() {
     let host = TestHost::with_fleet(&with_scratch(&format!("size: 32MiB, {FRESH}")));
+    let base = "truncate -s 4M /srv/base.img && echo base image | dd of=/srv/base.img bs=512 seek=1 conv=notrunc status=none";
+    host.run("sh", &["-c", base]).success();
     assert!(
         host.planned(2)
             .contains("32 MiB raw, new and empty, and again at each start\n"),
@@ -71,13 +73,22 @@ fn a_scratch_disk_is_empty_at_each_start_and_the_system_disk_keeps_its_bytes() {
     host.apply().success();
     host.assert_converged();
     sees(&host, "vdb 33554432 serial scratch ro 0");
-    write(&host, &["vda", "vdb", "vdc"]);
+    sees(&host, "vdd 4194304 serial over ro 0");
+    write(&host, &["vda", "vdb", "vdc", "vdd"]);
     let inode = || host.path(RAW).metadata().unwrap().ino();
     let first = inode();
-    assert!(has(&host, "vda") && has(&host, "vdb") && has(&host, "vdc"));
+    assert!(
+        ["vda", "vdb", "vdc", "vdd"]
+            .iter()
+            .all(|disk| has(&host, disk))
+    );
 
     boot_again(&host);
-    assert!(has(&host, "vda") && !has(&host, "vdb") && !has(&host, "vdc"));
+    assert!(has(&host, "vda"));
+    assert!(!["vdb", "vdc", "vdd"].iter().any(|disk| has(&host, disk)));
+    // What lies over a base image has that again.
+    let below = host.guest("run dd if=/dev/vdd bs=512 skip=1 count=1 | head -n 1");
+    assert!(below.contains("base image"), "{below}");
     assert_ne!(inode(), first);
     host.assert_converged();
     write(&host, &["vdb"]);

@@ -7,7 +7,9 @@ use super::identity::applied_at;
 use crate::domain::{Comparison, DISK, RowChange, Subject};
 use crate::fleet::{Disk, DiskFormat};
 use crate::inventory::{Domain, FileKind, RawFile};
-use crate::mark::{DeviceId, FreshDisk, FreshReceipt, PropertyId, Record, read_fresh_receipt};
+use crate::mark::{
+    DeviceId, FreshBacking, FreshDisk, FreshReceipt, PropertyId, Record, read_fresh_receipt,
+};
 use crate::paths;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
 use crate::values::{HostPath, Size};
@@ -87,8 +89,33 @@ impl VmPlanner<'_> {
             return record.boot.fresh.clone();
         }
         let disks = self.vm.disks.iter();
-        let fresh = disks.filter_map(|disk| Some((DISK.named(&disk.name), made_anew(disk)?)));
+        let fresh = disks.filter_map(|disk| Some((DISK.named(&disk.name), self.made_anew(disk)?)));
         fresh.collect()
+    }
+
+    /// How the hook makes a disk; what lies over a base image has its size unless the file gives one.
+    fn made_anew(&self, disk: &Disk) -> Option<FreshDisk> {
+        disk.fresh?;
+        let backing = disk.backing.as_ref();
+        let of_base = || self.virtual_size(&backing?.path, backing?.format);
+        Some(FreshDisk {
+            path: disk.path.clone(),
+            size: disk.size.map(Size::bytes).or_else(of_base)?,
+            format: disk.format,
+            backing: backing.map(|backing| FreshBacking {
+                path: backing.path.clone(),
+                format: backing.format,
+            }),
+        })
+    }
+
+    /// What a guest sees of an image, as far as that was seen.
+    fn virtual_size(&self, path: &HostPath, format: DiskFormat) -> Option<u64> {
+        let file = self.input.inventory.path(path.as_str()).present()?;
+        match format {
+            DiskFormat::Raw => Some(file.stat.size),
+            DiskFormat::Qcow2 => Some(file.qcow2()?.ok()?.size),
+        }
     }
 
     /// What a new record changes in what the hook makes anew; nothing that is worth a line where the disk is new itself.
@@ -141,11 +168,8 @@ impl VmPlanner<'_> {
         let fresh = self.vm.disks.iter().filter(|disk| disk.fresh.is_some());
         let differing = fresh.filter_map(|disk| {
             let file = self.input.inventory.path(disk.path.as_str()).present()?;
-            let seen = match disk.format {
-                DiskFormat::Raw => file.stat.size,
-                DiskFormat::Qcow2 => file.qcow2()?.ok()?.size,
-            };
-            let wanted = disk.size?.bytes();
+            let seen = self.virtual_size(&disk.path, disk.format)?;
+            let wanted = self.made_anew(disk)?.size;
             let is_scratch = self.is_scratch(&disk.path, file, record);
             (is_scratch && seen != wanted).then(|| {
                 let what = Subject::OfDevice(DISK.named(&disk.name), SIZE);
@@ -155,16 +179,6 @@ impl VmPlanner<'_> {
         });
         differing.collect()
     }
-}
-
-/// How the hook makes a disk.
-fn made_anew(disk: &Disk) -> Option<FreshDisk> {
-    disk.fresh?;
-    Some(FreshDisk {
-        path: disk.path.clone(),
-        size: disk.size?.bytes(),
-        format: disk.format,
-    })
 }
 
 /// Whether an image was never written to: it has no byte, or is a qcow2 image with nothing after its tables.

@@ -189,6 +189,9 @@ impl VmPlanner<'_> {
                     }
                     DiskContent::Empty => "new and empty".to_owned(),
                     DiskContent::CopyOf(base) => format!("a copy of {}", base.path),
+                    DiskContent::Over { base, .. } if disk.fresh.is_some() => {
+                        format!("new, over {base}, and again at each start")
+                    }
                     DiskContent::Over { base, .. } => format!("new, over {base}"),
                 };
                 let act = Act::CreateDisk {
@@ -220,6 +223,8 @@ impl VmPlanner<'_> {
         }
         if disk.fresh.is_some() {
             self.may_be_made_anew(disk, file, record, builder)?;
+            // What it lies over may be another image at each start, and is one that can be read.
+            self.new_content(disk, domain, builder)?;
             return Ok(None);
         }
         self.same_as_applied("disk", path, file, record, builder)?;
