@@ -34,6 +34,7 @@ pub(crate) fn with_scratch(format: DiskFormat) -> World {
         path: path.to_str().unwrap().parse().unwrap(),
         size: SIZE,
         format,
+        backing: None,
     };
     world.record.boot.ways.insert(disk.path.clone(), End::Image);
     world.record.applied.devices.insert(id.clone(), device);

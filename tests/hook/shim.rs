@@ -490,6 +490,7 @@ fn with_scratch() -> Shim {
         path: "/srv/scratch.img".parse().unwrap(),
         size: 1 << 20,
         format: DiskFormat::Raw,
+        backing: None,
     };
     let id = DeviceId::from("disk scratch".to_owned());
     shim.world.record.boot.fresh.insert(id, disk);
