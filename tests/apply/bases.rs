@@ -181,7 +181,7 @@ fn perform_outcome(host: &Memory, plan: &armfleet::plan::Plan) -> String {
 #[test]
 fn an_apply_that_copies_survives_everything() {
     let host = settled_host();
-    host.create_image(BASE, HEAD.as_bytes(), 1 << 20).unwrap();
+    host.create_image(BASE, HEAD.as_bytes(), 1 << 16).unwrap();
     let copy = format!("{{ path: {COPY}, from: {{ path: {BASE} }} }}");
     let yaml = FLEET.replace("size: 8GiB }", &format!("size: 8GiB }}, {copy}"));
     assert_ne!(yaml, FLEET);

@@ -12,10 +12,11 @@ const SEED: &str = "de9e07570d5cd80b";
 /// The calls that remove a VM that runs its seed.
 fn removal(vm: &str, uuid: &str) -> Vec<String> {
     let folder = format!("remove_folder /var/lib/armfleet/vms/{vm}");
-    let inside: [String; 7] = [
+    let inside: [String; 8] = [
         format!("boot/g/{SEED}"),
         "boot/g".to_owned(),
         "boot/seed".to_owned(),
+        "boot/dtb".to_owned(),
         "boot/installer".to_owned(),
         "boot/extracted".to_owned(),
         "cloud-init".to_owned(),
