@@ -19,6 +19,8 @@ const HEADER_2: usize = 72;
 const VERSION: u32 = 3;
 const CLUSTER_BITS: u32 = 16;
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
+/// The length of an entry of a table.
+const ENTRY: u64 = 8;
 /// Where the size is in a header.
 const SIZE_AT: usize = 24;
 /// The largest disk that QEMU and Linux count in bytes.
@@ -71,8 +73,11 @@ pub struct Qcow2 {
     pub backing: Option<StoredBacking>,
     /// Whether it holds snapshots.
     pub has_snapshots: bool,
-    /// How large it can become without new tables.
+    /// How large it can become with its first table where it is.
     reaches: u64,
+    /// For how many bytes an entry of that table is.
+    entry: u64,
+    l1_entries: u32,
     /// Where its first table ends in its file.
     tables_end: u64,
     /// Why it cannot be grown by changing its header.
@@ -98,11 +103,11 @@ impl Qcow2 {
         &first[..end.min(first.len()).min(HEAD_LENGTH)]
     }
 
-    /// The bytes of its size once it is grown.
+    /// How it is grown.
     ///
     /// # Errors
     /// Says why it cannot be grown so.
-    pub fn grown(&self, from: u64, to: u64) -> Result<[u8; 8], &'static str> {
+    pub fn grown(&self, from: u64, to: u64) -> Result<Growth, &'static str> {
         if self.size != from || to < from {
             return Err("it has another size than the plan says");
         }
@@ -112,7 +117,18 @@ impl Qcow2 {
         if to > self.reaches {
             return Err("its tables end before that size");
         }
-        Ok(to.to_be_bytes())
+        let needed = to.div_ceil(self.entry);
+        let entries = u32::try_from(needed)
+            .unwrap_or(u32::MAX)
+            .max(self.l1_entries);
+        let mut header = [0; 16];
+        header[..8].copy_from_slice(&to.to_be_bytes());
+        header[12..].copy_from_slice(&entries.to_be_bytes());
+        let more = u64::from(entries - self.l1_entries) * ENTRY;
+        Ok(Growth {
+            header,
+            blank: self.tables_end..self.tables_end.saturating_add(more),
+        })
     }
 
     /// Whether nothing was written to it yet, its file having so many bytes: data comes after its tables.
@@ -120,9 +136,23 @@ impl Qcow2 {
     pub const fn is_unused(&self, bytes: u64) -> bool {
         bytes <= self.tables_end && !self.has_snapshots
     }
+}
 
-    /// Where those bytes are in its file.
-    pub const SIZE_OFFSET: u64 = SIZE_AT as u64;
+/// How an image is grown. Its first table may become longer: QEMU gives it whole clusters, of which a small image uses few
+/// bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth {
+    /// The header from [`Self::OFFSET`] on: the size, that it is not encrypted, and the length of the table.
+    pub header: [u8; 16],
+    /// The bytes that become a part of the table. They must be zero, or be beyond the end of the file.
+    pub blank: Range<u64>,
+}
+
+impl Growth {
+    /// Where those bytes of the header are in the file.
+    pub const OFFSET: u64 = SIZE_AT as u64;
+    /// Why it is not grown where those bytes are not zero.
+    pub const NOT_BLANK: &'static str = "there is something after its table";
 }
 
 fn read(head: &[u8]) -> Result<Qcow2, &'static str> {
@@ -155,13 +185,22 @@ fn read(head: &[u8]) -> Result<Qcow2, &'static str> {
     let has = |bit| incompatible & bit != 0;
     // Each entry of the first table is for as many clusters as a cluster has entries.
     let entry_bits = if has(feature::EXTENDED_L2) { 4 } else { 3 };
-    let reach = u64::from(l1_entries).checked_shl(2 * bits - entry_bits);
+    let entry = 1 << (2 * bits - entry_bits);
+    let table = u64_at(40)?;
+    let cluster = 1u64 << bits;
+    let has_room = table.is_multiple_of(cluster);
+    let most = match has_room {
+        true => (u64::from(l1_entries) * ENTRY).next_multiple_of(cluster) / ENTRY,
+        false => l1_entries.into(),
+    };
     Ok(Qcow2 {
         size,
         backing: stored_backing(head, version)?,
         has_snapshots: u32_at(60)? != 0,
-        reaches: reach.unwrap_or(MOST_BYTES).min(MOST_BYTES),
-        tables_end: u64_at(40)?.saturating_add(u64::from(l1_entries) * 8),
+        reaches: most.saturating_mul(entry).min(MOST_BYTES),
+        entry,
+        l1_entries,
+        tables_end: table.saturating_add(u64::from(l1_entries) * ENTRY),
         fixed: if has(feature::CORRUPT) {
             Some("it is marked as corrupt")
         } else if has(feature::DIRTY) {
@@ -389,10 +428,28 @@ mod tests {
     #[test]
     fn an_image_grows_as_far_as_its_tables_reach_and_never_shrinks() {
         let image = read_new(GIB);
-        assert_eq!(image.grown(GIB, 2 * GIB), Ok((2 * GIB).to_be_bytes()));
+        let grown = image.grown(GIB, 2 * GIB).unwrap();
+        assert_eq!(grown.header[..8], (2 * GIB).to_be_bytes());
+        assert!(grown.blank.is_empty());
         for (from, to) in [(GIB, GIB - 512), (2 * GIB, 3 * GIB), (GIB, (4 << 40) + 512)] {
             assert!(image.grown(from, to).is_err(), "{from} {to}");
         }
+    }
+
+    /// As `qemu-img create` makes it: a first table of one entry in a cluster of its own.
+    #[test]
+    fn a_first_table_becomes_as_long_as_its_cluster() {
+        let mut head = new_qcow2(GIB / 4, None).0[..HEADER].to_vec();
+        head[36..40].copy_from_slice(&1u32.to_be_bytes());
+        let image = Qcow2::read(&head).unwrap().unwrap();
+        let grown = image.grown(GIB / 4, 20 * GIB).unwrap();
+        assert_eq!(grown.header[12..], 40u32.to_be_bytes());
+        assert_eq!(grown.blank, 3 * CLUSTER + 8..3 * CLUSTER + 320);
+        assert!(image.grown(GIB / 4, (4 << 40) + 512).is_err());
+        // One that does not begin with a cluster is no table of QEMU's.
+        head[47] = 8;
+        let image = Qcow2::read(&head).unwrap().unwrap();
+        assert!(image.grown(GIB / 4, GIB).is_err());
     }
 
     #[test]

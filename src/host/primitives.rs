@@ -325,7 +325,7 @@ calls! {
     /// Grows a qcow2 image that no process has open from one size, as its guest sees it, to another.
     ///
     /// # Errors
-    /// When it has another size, or its tables end before the new one, or as the system says.
+    /// When it has another size, or its first table cannot become long enough where it is, or as the system says.
     changes GrowQcow2: fn grow_qcow2(path: &'a str, from: u64, to: u64) -> Result<(), CallError>, on path;
     /// Copies a plain file to a new one, whole or not at all, replacing what has that name, and tells what it copied.
     ///

@@ -64,6 +64,36 @@ fn qemu_reads_a_new_overlay_as_what_it_was_made_to_be() {
     }
 }
 
+/// QEMU's images have a first table for their own size and no more.
+#[test]
+fn a_copy_of_an_image_that_qemu_made_is_as_large_as_the_file_says() {
+    let disk = "{ path: /srv/copy.qcow2, from: { path: /srv/cloud.qcow2 }, size: 3GiB }";
+    let text = crate::fleet::stopped_recipe()
+        .replace("size: 64MiB }]", &format!("size: 64MiB }}, {disk}]"));
+    let host = TestHost::with_fleet(&text);
+    let made = "qemu-img create -q -f qcow2 /srv/cloud.qcow2 64M && qemu-io -c 'write -P 7 1M 1M' /srv/cloud.qcow2";
+    host.run("sh", &["-c", made]).success();
+    host.apply().success();
+    host.assert_converged();
+    let used = "qemu-io -c 'write -P 9 3070M 1M' -c 'read -P 9 3070M 1M' -c 'read -P 7 1M 1M' -c 'read -P 0 1G 1M' /srv/copy.qcow2";
+    let read = host.run("sh", &["-c", used]).success();
+    assert!(!read.contains("failed"), "{read}");
+    host.write_fleet(&text.replace("3GiB", "5GiB"));
+    host.apply().success();
+    host.assert_converged();
+    let checked = host
+        .run("qemu-img", &["check", "-f", "qcow2", "/srv/copy.qcow2"])
+        .success();
+    assert!(checked.contains("No errors"), "{checked}");
+    let seen = host
+        .run("qemu-img", &["info", "--output=json", "/srv/copy.qcow2"])
+        .success();
+    assert!(
+        seen.contains(&format!("\"virtual-size\": {}", 5u64 << 30)),
+        "{seen}"
+    );
+}
+
 const BASE: &str = "/srv/base.img";
 
 /// Owner and mode of the base image.

@@ -457,11 +457,8 @@ impl Files {
         self.no_links(path)?;
         self.edit_file(path, |bytes, _| {
             let grown = Qcow2::read(bytes).unwrap_or(Err("it is no qcow2 image"));
-            let grown = grown.and_then(|image| image.grown(from, to));
-            let grown = grown.map_err(|why| fails(CallErrorKind::Other, path, why))?;
-            let at = usize::try_from(Qcow2::SIZE_OFFSET).unwrap_or_default();
-            bytes.splice(at..at + grown.len(), grown);
-            Ok(())
+            let grown = grown.and_then(|image| content::grow_qcow2(bytes, &image, from, to));
+            grown.map_err(|why| fails(CallErrorKind::Other, path, why))
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::fleet::DiskFormat;
 use crate::host::primitives::ImageSize;
 use crate::inventory::{FileKind, LOG_HEAD_LENGTH, RawDevice, begins_as};
-use crate::qcow2::Qcow2;
+use crate::qcow2::{Growth, Qcow2};
 use sha2::{Digest, Sha256};
 
 /// What a name stands for.
@@ -93,8 +93,7 @@ impl Content {
             match (grown.format, qcow2) {
                 (DiskFormat::Raw, _) => *size = grown.to.max(*size),
                 (DiskFormat::Qcow2, Some(image)) if image.size < grown.to => {
-                    let at = usize::try_from(Qcow2::SIZE_OFFSET).unwrap_or(usize::MAX);
-                    bytes[at..at + 8].copy_from_slice(&image.grown(image.size, grown.to)?);
+                    grow_qcow2(bytes, &image, image.size, grown.to)?;
                 }
                 (DiskFormat::Qcow2, Some(_)) => {}
                 (DiskFormat::Qcow2, None) => return Err("it is no qcow2 image"),
@@ -130,4 +129,26 @@ impl Content {
         let digits = hasher.finalize();
         Some(digits.iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// Grows a qcow2 image in place.
+pub(super) fn grow_qcow2(
+    bytes: &mut [u8],
+    image: &Qcow2,
+    from: u64,
+    to: u64,
+) -> Result<(), &'static str> {
+    let grown = image.grown(from, to)?;
+    let at = |offset: u64| {
+        usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len())
+    };
+    let (start, end) = (at(grown.blank.start), at(grown.blank.end));
+    if bytes[start..end].iter().any(|byte| *byte != 0) {
+        return Err(Growth::NOT_BLANK);
+    }
+    let header = at(Growth::OFFSET);
+    bytes[header..header + grown.header.len()].copy_from_slice(&grown.header);
+    Ok(())
 }

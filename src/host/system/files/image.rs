@@ -7,10 +7,10 @@ use crate::fleet::DiskFormat;
 use crate::host::primitives::{CallError, ImageSize, wrong_digest};
 use crate::inventory::{LOG_HEAD_LENGTH, begins_as};
 use crate::plan::BaseFile;
-use crate::qcow2::{HEAD_LENGTH, Qcow2};
+use crate::qcow2::{Growth, HEAD_LENGTH, Qcow2};
 use rustix::fs::OFlags;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Creates a sparse image, mode 0600, which begins so and holds nothing else.
@@ -139,7 +139,7 @@ pub(in super::super) fn grow(root: &Root, path: &str, from: u64, to: u64) -> Res
     grow().map_err(at(&root.below(path)))
 }
 
-/// Grows a qcow2 image that has this size for its guest. Its tables stay: they reach further than it.
+/// Grows a qcow2 image that has this size for its guest. Its tables stay where they are.
 pub(in super::super) fn grow_qcow2(
     root: &Root,
     path: &str,
@@ -165,6 +165,14 @@ fn read_qcow2(file: &File) -> io::Result<Qcow2> {
 }
 
 fn set_qcow2_size(file: &File, image: &Qcow2, from: u64, to: u64) -> io::Result<()> {
-    let size = image.grown(from, to).map_err(io::Error::other)?;
-    file.write_all_at(&size, Qcow2::SIZE_OFFSET)
+    let grown = image.grown(from, to).map_err(io::Error::other)?;
+    let mut blank = Vec::new();
+    let mut file = file;
+    file.seek(SeekFrom::Start(grown.blank.start))?;
+    let length = grown.blank.end - grown.blank.start;
+    file.take(length).read_to_end(&mut blank)?;
+    if blank.iter().any(|byte| *byte != 0) {
+        return Err(io::Error::other(Growth::NOT_BLANK));
+    }
+    file.write_all_at(&grown.header, Growth::OFFSET)
 }

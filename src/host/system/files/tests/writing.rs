@@ -224,6 +224,26 @@ fn a_qcow2_image_grows_in_its_header_alone() {
 }
 
 #[test]
+fn a_qcow2_image_with_something_after_its_table_does_not_grow_into_that() {
+    const GIB: u64 = 1 << 30;
+    let sandbox = Sandbox::new();
+    let (mut image, bytes) = new_qcow2(GIB / 4, None);
+    image.resize(bytes as usize, 0);
+    image[36..40].copy_from_slice(&1u32.to_be_bytes());
+    sandbox.file("/vm.qcow2", &image);
+    sandbox.host.grow_qcow2("/vm.qcow2", GIB / 4, GIB).unwrap();
+    image[36..40].copy_from_slice(&2u32.to_be_bytes());
+    image[24..32].copy_from_slice(&GIB.to_be_bytes());
+    assert_eq!(fs::read(sandbox.real("/vm.qcow2")).unwrap(), image);
+    let after_two_entries = (3 << 16) + 16;
+    image[after_two_entries] = 1;
+    sandbox.file("/vm.qcow2", &image);
+    let grown = sandbox.host.grow_qcow2("/vm.qcow2", GIB, 2 * GIB);
+    assert_eq!(kind(grown), CallErrorKind::Other);
+    assert_eq!(fs::read(sandbox.real("/vm.qcow2")).unwrap(), image);
+}
+
+#[test]
 fn an_image_grows_from_the_size_it_has_and_never_shrinks() {
     let sandbox = Sandbox::new();
     sandbox.file("/vm.img", "data");
