@@ -186,7 +186,7 @@ fn one_vms_failure_does_not_stop_the_others() {
       armfleet: other-vm cannot start: there is no pair of kernel and initrd to boot
         links vmlinuz and initrd.img: `vmlinuz` is not there
         links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
-        newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`
+        newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION` for armhf
         seed: /srv/wrong/vmlinuz-[..] is not a kernel to boot: it is unknown (it begins with "wrong/n"), not a kernel for armv7l
       To do: run `armfleet apply`, which stages a damaged seed again, or have `boot.seed` name another kernel and initrd and apply; then start the VM again.
 

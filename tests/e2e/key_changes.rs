@@ -108,7 +108,17 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("boot.dtb", "devices.rs"),
     ("disks.fresh", "scratch.rs"),
     ("disks.from", "overlays.rs"),
+    ("disks.from.path", "overlays.rs"),
+    (
+        "disks.from.sha256",
+        "tests/contract, as a digest is checked while a disk is made",
+    ),
     ("disks.backing", "overlays.rs"),
+    ("disks.backing.path", "tests/apply/bases.rs: it is refused"),
+    (
+        "disks.backing.format",
+        "tests/apply/bases.rs: it is refused",
+    ),
     ("accel", "KVM"),
     ("memory_backing", "huge pages; memory.rs has what QEMU says"),
     (

@@ -191,7 +191,7 @@ fn a_vm_with_nothing_to_boot_is_not_started() {
     assert_data_eq!(
         host.planned(3),
         snapbox::str![[r#"
-  ! armhf-vm: not started: its boot share has no kernel with its initrd (links vmlinuz and initrd.img: `vmlinuz` is not there; links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there; newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`)
+  ! armhf-vm: not started: its boot share has no kernel with its initrd (links vmlinuz and initrd.img: `vmlinuz` is not there; links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there; newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION` for armhf)
       -> give it a first pair with boot.seed: { kernel: …, initrd: … }, or take one out of its disk: armfleet boot extract armhf-vm
 
 No changes, 1 refused.
@@ -208,7 +208,7 @@ error: Failed to start domain 'armhf-vm'
 error: Hook script execution failed: [..]: armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
   links vmlinuz and initrd.img: `vmlinuz` is not there
   links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
-  newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION`
+  newest vmlinuz-VERSION with its initrd.img-VERSION: there is no `vmlinuz-VERSION` for armhf
   seed: the fleet file gives none
 To do: put the guest's vmlinuz-VERSION and initrd.img-VERSION into /srv/armhf-vm-boot, or give the VM a `boot.seed` in the fleet file and run `armfleet apply`; then start the VM again.
 
