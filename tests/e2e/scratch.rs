@@ -19,6 +19,14 @@ fn with_scratch(raw: &str) -> String {
     text
 }
 
+/// A host with the base image that the last disk lies over.
+fn prepared() -> TestHost {
+    let host = TestHost::with_fleet(&with_scratch(&format!("size: 32MiB, {FRESH}")));
+    let base = "truncate -s 4M /srv/base.img && echo base image | dd of=/srv/base.img bs=512 seek=1 conv=notrunc status=none";
+    host.run("sh", &["-c", base]).success();
+    host
+}
+
 /// Has the guest write to its disks, as far in as both reach.
 fn write(host: &TestHost, disks: &[&str]) {
     for disk in disks {
@@ -61,9 +69,7 @@ fn start_paused(host: &TestHost) {
 
 #[test]
 fn a_scratch_disk_is_empty_at_each_start_and_the_system_disk_keeps_its_bytes() {
-    let host = TestHost::with_fleet(&with_scratch(&format!("size: 32MiB, {FRESH}")));
-    let base = "truncate -s 4M /srv/base.img && echo base image | dd of=/srv/base.img bs=512 seek=1 conv=notrunc status=none";
-    host.run("sh", &["-c", base]).success();
+    let host = prepared();
     assert!(
         host.planned(2)
             .contains("32 MiB raw, new and empty, and again at each start\n"),
@@ -165,7 +171,8 @@ No changes, 1 refused.
 
 #[test]
 fn a_restored_vm_keeps_its_scratch_disk_and_a_foreign_file_keeps_the_vm_from_starting() {
-    let host = TestHost::with_applied(&with_scratch(&format!("size: 32MiB, {FRESH}")));
+    let host = prepared();
+    host.apply().success();
     // Before the guest runs, nothing of its share is in use, which would prevent a save.
     start_paused(&host);
     host.virsh(&["managedsave", VM]).success();
