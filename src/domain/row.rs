@@ -109,6 +109,15 @@ pub(super) enum Want {
 }
 
 impl Want {
+    /// That something is there or not, as a key says; without the key what armfleet put there goes.
+    pub(super) fn flag(key: Option<bool>) -> Self {
+        match key {
+            None => Self::Withdraw,
+            Some(false) => Self::Value(None),
+            Some(true) => Self::text(true),
+        }
+    }
+
     pub(super) fn text(value: impl ToString) -> Self {
         Self::Value(Some(Value::Text(value.to_string())))
     }

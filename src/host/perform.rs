@@ -239,10 +239,7 @@ impl<P: Primitives> Executor<P> {
     ) -> Result<(), HostError> {
         let file = self.calls.look(place, Look::Image);
         let file = file.present();
-        let size = file.and_then(|file| match format {
-            DiskFormat::Raw => Some(file.stat.size),
-            DiskFormat::Qcow2 => Some(file.qcow2()?.ok()?.size),
-        });
+        let size = file.and_then(|file| file.virtual_size(format));
         match size {
             Some(size) if size == planned => Ok(()),
             _ => Err(stale(format_args!("the size of {path}"))),

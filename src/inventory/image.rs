@@ -2,6 +2,7 @@
 
 use super::raw::{FileKind, FileSystems, RawFile, RawStat};
 use crate::boot::{Identity, Timestamp};
+use crate::fleet::DiskFormat;
 use crate::mark::{ImageState, Place};
 use crate::qcow2::Qcow2;
 
@@ -63,6 +64,15 @@ impl RawFile {
     #[must_use]
     pub fn qcow2(&self) -> Option<Result<Qcow2, &'static str>> {
         Qcow2::read(&bytes(self.head.as_deref()?))
+    }
+
+    /// What a guest sees of this image, in bytes; nothing if that was not read, or makes no sense.
+    #[must_use]
+    pub fn virtual_size(&self, format: DiskFormat) -> Option<u64> {
+        match format {
+            DiskFormat::Raw => Some(self.stat.size),
+            DiskFormat::Qcow2 => Some(self.qcow2()?.ok()?.size),
+        }
     }
 
     /// What tells this file or folder from anything else that is put in its place.

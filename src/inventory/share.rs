@@ -4,7 +4,7 @@ use super::raw::{FileKind, RawEntry, RawFile, RawStat};
 use crate::boot::{BootFileName, Entry, LINK_TEXT_LIMIT, Listing, ShareContents, Unusual};
 
 impl RawEntry {
-    /// A name of which only `lstat` tells.
+    /// A name with what `lstat` tells, and no more.
     #[must_use]
     pub fn only(name: String, stat: RawStat) -> Self {
         Self {

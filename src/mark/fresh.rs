@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 /// What the file says it is.
 pub const FRESH_FORMAT: Format = Format::new("armfleet-fresh", 1 << 20);
 
-/// The files that the hook may replace, since it made them. A start that was cut short leaves two of one path, of which the
-/// first or the second is there.
+/// The files that the hook made, and so may replace. After a start that was interrupted there are two for one path, and either
+/// of them can be at it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreshReceipt {
     /// By path.

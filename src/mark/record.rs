@@ -131,7 +131,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Of a file of which no more is known.
+    /// A file of which only inode number and birth are known.
     #[must_use]
     pub const fn of_file(ino: u64, born_ns: Option<i64>) -> Self {
         Self {

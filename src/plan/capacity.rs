@@ -6,7 +6,7 @@ use super::About;
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step};
 use crate::domain::memory_of;
-use crate::fleet::{DesiredState, Disk, DiskFormat, Vm};
+use crate::fleet::{DesiredState, Disk, Vm};
 use crate::values::{CpuSet, HostPath, Size};
 use std::collections::BTreeMap;
 
@@ -115,7 +115,7 @@ fn room(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     }
 }
 
-/// In what an amount is told, as exact as matters.
+/// The unit to which an amount is rounded: for a notice its first two digits are enough.
 const fn unit_of(bytes: u64) -> u64 {
     const GIB: u64 = 1 << 30;
     if bytes < 10 * GIB { 1 << 20 } else { GIB }
@@ -155,10 +155,8 @@ fn new_room(step: &Step) -> Option<(&HostPath, u64)> {
 /// What an image that is there has not taken yet of its size.
 fn sparse_room(input: &PlanInput<'_>, disk: &Disk) -> Option<u64> {
     let file = input.inventory.path(disk.path.as_str()).present()?;
-    let size = match disk.format {
-        DiskFormat::Raw => file.stat.size,
-        DiskFormat::Qcow2 => file.qcow2()?.ok()?.size,
-    };
-    let room = size.saturating_sub(file.allocated?);
+    let room = file
+        .virtual_size(disk.format)?
+        .saturating_sub(file.allocated?);
     (room > 0).then_some(room)
 }

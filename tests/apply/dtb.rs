@@ -1,7 +1,6 @@
 //! A VM's own device tree: copied, known by its receipt, and copied again when it changed.
 
-use crate::harness::applied::{applied_on, empty_host, perform, plan_on, spec, vm};
-use crate::harness::text;
+use crate::harness::applied::{applied_on, empty_host, plan_on, settle, spec, vm};
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
@@ -49,15 +48,7 @@ fn said(plan: &Plan) -> String {
 /// Applies a fleet file, after which nothing is left to do.
 #[track_caller]
 fn apply(host: &Memory, spec: &Spec) -> (String, Memory) {
-    let planned = plan_on(spec, host);
-    let host = perform(host, &planned);
-    let again = plan_on(spec, &host);
-    assert_eq!(
-        (again.steps.len(), again.refusals.len()),
-        (0, 0),
-        "{}",
-        text(&again)
-    );
+    let (planned, host) = settle(host, spec);
     (said(&planned), host)
 }
 

@@ -1,6 +1,6 @@
 //! Network interfaces: identity by name, addresses that stay, and the guest's order.
 
-use crate::harness::applied::{edit_domain, empty_host, perform, plan_on, spec, vm};
+use crate::harness::applied::{edit_domain, empty_host, perform, plan_on, settle, spec, vm};
 use crate::harness::text;
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
@@ -71,15 +71,7 @@ fn changes(plan: &Plan) -> String {
 /// Applies another fleet file, after which nothing is left to do.
 #[track_caller]
 fn apply(host: &Memory, spec: &Spec) -> (String, Memory) {
-    let planned = plan_on(spec, host);
-    let host = perform(host, &planned);
-    let again = plan_on(spec, &host);
-    assert_eq!(
-        (again.steps.len(), again.refusals.len()),
-        (0, 0),
-        "{}",
-        text(&again)
-    );
+    let (planned, host) = settle(host, spec);
     (changes(&planned), host)
 }
 

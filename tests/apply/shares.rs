@@ -1,6 +1,6 @@
 //! Further shares: identity by tag, folders that VMs have in common, and what QEMU's user may do with them.
 
-use crate::harness::applied::{applied_on, edit_domain, empty_host, perform, plan_on, spec, vm};
+use crate::harness::applied::{applied_on, edit_domain, empty_host, plan_on, settle, spec, vm};
 use crate::harness::text;
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
@@ -50,15 +50,7 @@ fn said(plan: &Plan) -> String {
 /// Applies another fleet file, after which nothing is left to do.
 #[track_caller]
 fn apply(host: &Memory, spec: &Spec) -> (String, Memory) {
-    let planned = plan_on(spec, host);
-    let host = perform(host, &planned);
-    let again = plan_on(spec, &host);
-    assert_eq!(
-        (again.steps.len(), again.refusals.len()),
-        (0, 0),
-        "{}",
-        text(&again)
-    );
+    let (planned, host) = settle(host, spec);
     (said(&planned), host)
 }
 

@@ -69,3 +69,14 @@ pub(crate) fn edit_domain(host: &Memory, name: &str, from: &str, to: &str) {
     };
     host.edit_domain(name, replaced).unwrap();
 }
+
+/// Applies another fleet file, after which nothing is left to do; the plan, and the host then.
+#[track_caller]
+pub(crate) fn settle(host: &Memory, spec: &Spec) -> (Plan, Memory) {
+    let planned = plan_on(spec, host);
+    let host = perform(host, &planned);
+    let again = plan_on(spec, &host);
+    let left = (again.steps.len(), again.refusals.len());
+    assert_eq!(left, (0, 0), "{}", super::text(&again));
+    (planned, host)
+}

@@ -139,11 +139,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             &["readonly"],
             Part::Presence("true"),
             Codec::Text,
-            |input| match disk(input).and_then(|disk| disk.readonly) {
-                None => Want::Withdraw,
-                Some(false) => Want::Value(None),
-                Some(true) => Want::text(true),
-            },
+            |input| Want::flag(disk(input).and_then(|disk| disk.readonly)),
             |seen| seen.of_device("readonly"),
             NO_HOTPLUG,
         ),

@@ -48,7 +48,7 @@ pub(super) fn places(
     let disks = &input.vm.disks;
     let mut targets: Vec<Option<String>> = disks.iter().map(known).collect();
     if input.new {
-        // Nobody has a place yet, so what the file says of one tells where the others belong.
+        // No disk has a target yet: the ones that the file gives decide where the others fit.
         let said = disks.iter().map(|disk| disk.target.as_ref());
         for (target, said) in targets.iter_mut().zip(said) {
             *target = target.take().or(said.map(ToString::to_string));

@@ -44,11 +44,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             &["readonly"],
             Part::Presence("true"),
             Codec::Text,
-            |input| match share(input).and_then(|share| share.readonly) {
-                None => Want::Withdraw,
-                Some(false) => Want::Value(None),
-                Some(true) => Want::text(true),
-            },
+            |input| Want::flag(share(input).and_then(|share| share.readonly)),
             |seen| seen.of_device("readonly"),
             NO_HOTPLUG,
         ),

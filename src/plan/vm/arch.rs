@@ -89,7 +89,7 @@ fn other_machine(vm: &Vm, programs: Option<Arch>) -> String {
     let create = "remove the VM and create it under another name";
     match keeps {
         Some(programs) => format!(
-            "set userland: {programs}, if only its kernel is to be {}; or {create}",
+            "set userland: {programs} to change its kernel alone to {}, or {create}",
             vm.arch
         ),
         None => create.to_owned(),

@@ -153,7 +153,7 @@ impl VmPlanner<'_> {
         Err(Blocked)
     }
 
-    /// A base image that can be read as this format, that nobody writes, and that lies over none.
+    /// Looks at a base image: it must have this format, lie over no other image, and be written by nobody.
     fn base(
         &self,
         path: &HostPath,

@@ -5,7 +5,7 @@
 
 use super::identity::applied_at;
 use crate::domain::{Comparison, DISK, RowChange, Subject};
-use crate::fleet::{Disk, DiskFormat};
+use crate::fleet::Disk;
 use crate::inventory::{Domain, FileKind, RawFile};
 use crate::mark::{
     DeviceId, FreshBacking, FreshDisk, FreshReceipt, PropertyId, Record, read_fresh_receipt,
@@ -79,7 +79,7 @@ impl VmPlanner<'_> {
         receipt.unwrap_or_default()
     }
 
-    /// What the hook is told to make anew. Disks that stay as they are in the domain stay so for the hook, too.
+    /// What the record tells the hook to make anew; as before, where the domain's disks are left as they are.
     pub(super) fn fresh_kept(
         &self,
         record: Option<&Record>,
@@ -97,7 +97,10 @@ impl VmPlanner<'_> {
     fn made_anew(&self, disk: &Disk) -> Option<FreshDisk> {
         disk.fresh?;
         let backing = disk.backing.as_ref();
-        let of_base = || self.virtual_size(&backing?.path, backing?.format);
+        let of_base = || {
+            let base = self.input.inventory.path(backing?.path.as_str());
+            base.present()?.virtual_size(backing?.format)
+        };
         Some(FreshDisk {
             path: disk.path.clone(),
             size: disk.size.map(Size::bytes).or_else(of_base)?,
@@ -107,15 +110,6 @@ impl VmPlanner<'_> {
                 format: backing.format,
             }),
         })
-    }
-
-    /// What a guest sees of an image, as far as that was seen.
-    fn virtual_size(&self, path: &HostPath, format: DiskFormat) -> Option<u64> {
-        let file = self.input.inventory.path(path.as_str()).present()?;
-        match format {
-            DiskFormat::Raw => Some(file.stat.size),
-            DiskFormat::Qcow2 => Some(file.qcow2()?.ok()?.size),
-        }
     }
 
     /// What a new record changes in what the hook makes anew; nothing that is worth a line where the disk is new itself.
@@ -168,7 +162,7 @@ impl VmPlanner<'_> {
         let fresh = self.vm.disks.iter().filter(|disk| disk.fresh.is_some());
         let differing = fresh.filter_map(|disk| {
             let file = self.input.inventory.path(disk.path.as_str()).present()?;
-            let seen = self.virtual_size(&disk.path, disk.format)?;
+            let seen = file.virtual_size(disk.format)?;
             let wanted = self.made_anew(disk)?.size;
             let is_scratch = self.is_scratch(&disk.path, file, record);
             (is_scratch && seen != wanted).then(|| {
