@@ -95,8 +95,10 @@ fn heading(report: &PlanReport<'_>) -> String {
         || ", whose libvirt could not be seen".to_owned(),
         |version| format!(", libvirt {}", prose(version)),
     );
+    let basis = report.basis.as_ref();
+    let basis = basis.map_or_else(String::new, |basis| format!(", {}", prose(&basis.words())));
     let mut text = format!(
-        "### armfleet plan for fleet {}\n\n**{}.** On host {}{libvirt}.\n",
+        "### armfleet plan for fleet {}\n\n**{}.** On host {}{libvirt}{basis}.\n",
         code(report.fleet.as_str()),
         report.summary.words(),
         code(report.host),

@@ -1,6 +1,7 @@
 //! Plans, outcomes and states as people read them. Nothing here prints; [`Paint`] says whether there is colour.
 
 mod applied;
+mod basis;
 mod diagnostics;
 mod diff;
 mod explain;
@@ -20,6 +21,7 @@ mod style;
 mod text;
 
 pub use applied::{AppliedStep, ApplyReport, Pending, StepResult};
+pub use basis::Basis;
 pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};

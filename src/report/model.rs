@@ -3,6 +3,7 @@
 //! The parts of a plan are the plan's own, in an envelope with what is worked out for the report. A step's act is not
 //! reported: it may be as long as a definition, and is for whoever performs it.
 
+use super::basis::Basis;
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
 use crate::mark::Action;
@@ -28,6 +29,9 @@ pub struct PlanReport<'a> {
     pub fleet: &'a FleetName,
     /// The host.
     pub host: &'a str,
+    /// What it rests on; absent where that is the host as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
     /// libvirt's version there; null if libvirt was not seen.
     pub libvirt: Option<&'a str>,
     /// What the plan is known by: SHA-256 of its fleet, host and steps. Equal plans have equal digests.
@@ -174,6 +178,7 @@ impl<'a> PlanReport<'a> {
             format: FORMAT,
             fleet: &plan.fleet,
             host: &plan.host,
+            basis: None,
             libvirt: plan.libvirt.as_deref(),
             digest: plan.digest(),
             complete: plan.is_complete(),

@@ -53,8 +53,10 @@ fn header(report: &PlanReport<'_>) -> String {
         .libvirt
         .as_ref()
         .map_or_else(String::new, |version| format!(" · libvirt {version}"));
+    let basis = report.basis.as_ref();
+    let basis = basis.map_or_else(String::new, |basis| format!(" · {}", basis.words()));
     let (fleet, host) = (&report.fleet, &report.host);
-    format!("fleet {fleet} · host {host}{libvirt}\n\n")
+    format!("fleet {fleet} · host {host}{libvirt}{basis}\n\n")
 }
 
 fn tone(action: Action) -> Tone {
