@@ -48,7 +48,7 @@
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
-//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan report files host engine watch |
+//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan imagined report files host engine watch |
 //!
 //! # How to add a key
 //!

@@ -4,11 +4,13 @@ mod apply;
 mod arguments;
 mod boot;
 mod caller;
+mod diff;
 mod exit;
 mod explain;
 mod fleet;
 mod follow;
 mod generated;
+mod git;
 mod guest_setup;
 mod history;
 mod hold;
@@ -59,6 +61,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(plan::PlanArguments),
+    /// Show what a change of the fleet file means for each VM, without a host
+    Diff(diff::DiffArguments),
     /// Show the plan, ask for confirmation, and make the host as the fleet file says
     Apply(apply::ApplyArguments),
     /// Show whether VMs run, which kernels they boot, and what differs from the fleet file
@@ -114,6 +118,7 @@ pub fn main() -> Exit {
         Command::Init(arguments) => init::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Show(arguments) => show::run(arguments),
