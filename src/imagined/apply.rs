@@ -3,14 +3,14 @@
 use super::files::Inodes;
 use super::surroundings::{KEY, image};
 use crate::boot::{SeedPart, SeedReceipt, Sha256Hex, render_dtb_receipt, render_seed_receipt};
-use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
-use crate::fleet::{DiskFormat, Spec};
+use crate::domain::{Edit, applied_source, apply_edits, skeleton, with_secrets};
+use crate::fleet::{DiskFormat, Spec, Vm};
 use crate::inventory::{Fact, FileSystems, RawDomain, RawFile, RawInventory};
 use crate::mark::{CloudInitReceipt, Record, render_cloud_init_receipt, render_record};
 use crate::paths;
 use crate::plan::{Act, Base, CloudInitDisk, DiskContent, Plan, SeedSource, Step};
 use crate::qcow2::{Backing, Qcow2, new_qcow2};
-use crate::values::{HostKey, HostPath, Size, Uuid, VmName};
+use crate::values::{HostKey, HostPath, Size, Uuid, VmName, domain_uuid};
 use std::collections::BTreeMap;
 
 /// As libvirt counts the states of domains.
@@ -19,8 +19,13 @@ const OFF: u32 = 5;
 /// A copy is as large as the sources are here.
 const COPY_SIZE: u64 = 1;
 
-/// The host after all steps of a plan for a host without domains.
-pub(super) fn applied(spec: &Spec, host: RawInventory, plan: &Plan) -> RawInventory {
+/// The host after all steps of a plan for a host without domains, with these other VMs as far as who owns them.
+pub(super) fn applied<'v>(
+    spec: &Spec,
+    host: RawInventory,
+    plan: &Plan,
+    others: impl Iterator<Item = &'v Vm>,
+) -> RawInventory {
     let mut applying = Applying {
         spec,
         inodes: Inodes::above(&host),
@@ -29,6 +34,11 @@ pub(super) fn applied(spec: &Spec, host: RawInventory, plan: &Plan) -> RawInvent
     };
     for step in &plan.steps {
         applying.perform(step);
+    }
+    for vm in others {
+        let uuid = domain_uuid(&spec.fleet, &vm.name);
+        let skeleton = skeleton(vm.arch, &spec.fleet, &vm.name, &uuid);
+        applying.put_domain(&vm.name, &uuid, skeleton);
     }
     RawInventory {
         paths: applying.paths,
@@ -195,9 +205,12 @@ impl Applying<'_> {
 
     fn define(&mut self, vm: &VmName, uuid: &Uuid, skeleton: &str, edits: &[Edit]) {
         let edits = with_secrets(edits, &self.spec.secrets);
-        let Ok(definition) = apply_edits(skeleton, &edits) else {
-            return;
-        };
+        if let Ok(definition) = apply_edits(skeleton, &edits) {
+            self.put_domain(vm, uuid, definition);
+        }
+    }
+
+    fn put_domain(&mut self, vm: &VmName, uuid: &Uuid, definition: String) {
         let domain = RawDomain {
             name: vm.to_string(),
             uuid: uuid.as_str().to_owned(),

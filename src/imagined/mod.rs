@@ -11,8 +11,10 @@ mod surroundings;
 
 use crate::fleet::Spec;
 use crate::inventory::{Inventory, RawInventory};
-use crate::plan::{Plan, Policy, Refusal, plan};
+use crate::plan::{Plan, Policy, Refusal, plan, plan_unsettled};
+use crate::values::VmName;
 use apply::applied;
+use std::collections::BTreeSet;
 use surroundings::Surroundings;
 
 /// What a change of a fleet means.
@@ -29,9 +31,10 @@ pub struct Diff {
 /// Plans a fleet where another one was applied. Without that one, everything is new.
 #[must_use]
 pub fn diff(old: Option<&Spec>, new: &Spec, policy: &Policy) -> Diff {
-    let (raw, refused_before) = imagine(old, new);
+    let settled = old.map_or_else(BTreeSet::new, |old| unchanged(old, new));
+    let (raw, refused_before) = imagine(old, new, &settled);
     let inventory = Inventory::read(raw, new);
-    let mut plan = plan(new, &inventory, policy);
+    let mut plan = plan_unsettled(new, &inventory, policy, &settled);
     // There is none.
     plan.libvirt = None;
     Diff {
@@ -41,20 +44,50 @@ pub fn diff(old: Option<&Spec>, new: &Spec, policy: &Policy) -> Diff {
     }
 }
 
-/// A host on which a fleet was applied, as far as that fleet and another one look at it.
-fn imagine(old: Option<&Spec>, new: &Spec) -> (RawInventory, Vec<Refusal>) {
-    let Some(old) = old else {
-        return (Surroundings::of(None, new).empty_host(), Vec::new());
+/// The VMs that both fleets want the same of.
+fn unchanged(old: &Spec, new: &Spec) -> BTreeSet<VmName> {
+    if (&old.fleet, &old.trusted) != (&new.fleet, &new.trusted) {
+        return BTreeSet::new();
+    }
+    let is_same = |name: &VmName| {
+        old.vms.get(name) == new.vms.get(name)
+            && old.cloud_init.get(name) == new.cloud_init.get(name)
     };
-    let mut old = old.clone();
+    let same = old.vms.keys().filter(|name| is_same(name));
+    same.cloned().collect()
+}
+
+/// A host on which a fleet was applied, as far as that fleet and another one look at it. Of settled VMs no more is there than
+/// that they are the fleet's.
+fn imagine(
+    old: Option<&Spec>,
+    new: &Spec,
+    settled: &BTreeSet<VmName>,
+) -> (RawInventory, Vec<Refusal>) {
+    let new = without(new, settled);
+    let Some(whole) = old else {
+        return (Surroundings::of(None, &new).empty_host(), Vec::new());
+    };
+    let mut old = without(whole, settled);
     // Its installations are over.
     for vm in old.vms.values_mut() {
         vm.install = None;
     }
-    let surroundings = Surroundings::of(Some(&old), new);
-    let empty = surroundings.empty_host();
+    let empty = Surroundings::of(Some(&old), &new).empty_host();
     let inventory = Inventory::read(empty.clone(), &old);
     let first = plan(&old, &inventory, &Policy::default());
-    let host = applied(&old, empty, &first);
+    let others = whole.vms.values().filter(|vm| settled.contains(&vm.name));
+    let host = applied(&old, empty, &first, others);
     (host, first.refusals)
+}
+
+fn without(spec: &Spec, settled: &BTreeSet<VmName>) -> Spec {
+    let vms = spec.vms.iter().filter(|(name, _)| !settled.contains(*name));
+    Spec {
+        vms: vms.map(|(name, vm)| (name.clone(), vm.clone())).collect(),
+        fleet: spec.fleet.clone(),
+        cloud_init: spec.cloud_init.clone(),
+        trusted: spec.trusted.clone(),
+        secrets: spec.secrets.clone(),
+    }
 }

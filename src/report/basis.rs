@@ -59,7 +59,7 @@ impl Basis {
                 );
                 format!("snapshot of {}, {age}", render_time(*taken))
             }
-            Self::Files { old, new } => format!("{old} -> {new}, no host was looked at"),
+            Self::Files { old, new } => format!("{old} -> {new} · no host was looked at"),
         }
     }
 }

@@ -4,10 +4,11 @@
 //! HTML element, mention no user and link nowhere.
 
 use super::graph;
+use super::lines::{described, when};
 use super::markdown_text::{code, html, prose};
 use super::model::{Effect, OnHost, PlanReport, StepReport};
 use super::style::Paint;
-use super::text::{described, when};
+
 use crate::mark::Action;
 use crate::plan::Fate;
 use std::fmt::Write as _;

@@ -193,6 +193,14 @@ impl<'a> PlanReport<'a> {
     }
 }
 
+impl PlanReport<'_> {
+    /// Whether it says something of a host.
+    #[must_use]
+    pub fn has_host(&self) -> bool {
+        self.basis.as_ref().is_none_or(Basis::has_host)
+    }
+}
+
 impl<'a, T> OnHost<'a, T> {
     pub(super) fn all(host: &'a str, parts: &'a [T]) -> Vec<Self> {
         parts.iter().map(|part| Self { host, part }).collect()
