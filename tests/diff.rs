@@ -3,17 +3,27 @@
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+#[path = "diff/folding.rs"]
+mod folding;
+#[path = "diff/git.rs"]
+mod git;
 #[expect(dead_code, reason = "other parts are for other tests")]
 mod harness;
-#[expect(dead_code, reason = "other parts are for tests/e2e")]
 #[path = "harness/key_changes.rs"]
 mod key_table;
+#[path = "diff/keys.rs"]
+mod keys;
+#[path = "diff/same.rs"]
+mod same;
 
+use armfleet::fleet::Spec;
 use armfleet::imagined::{Diff, diff};
-use armfleet::plan::Policy;
-use harness::{spec, text};
-use std::fmt::Write as _;
+use armfleet::plan::{Plan, Policy};
+use armfleet::report::{Basis, Paint, PlanReport, render_plan};
+use armfleet::values::Secrets;
+use harness::spec_with;
 
+/// The VM of the tests on a real host.
 const RECIPE: &str = "\
 fleet: recipe
 vms:
@@ -29,57 +39,27 @@ vms:
     console: { log: /var/log/armhf-vm.log }
 ";
 
+/// The files of cloud-init that the fleets name.
+const TEXTS: [(&str, &str); 6] = [
+    ("user-data", "#cloud-config\n# one\n"),
+    ("user-data-2", "#cloud-config\n# two\n"),
+    ("meta-data", "local-hostname: x\n# one\n"),
+    ("meta-data-2", "local-hostname: x\n# two\n"),
+    ("network", "version: 2\n# one\n"),
+    ("network-2", "version: 2\n# two\n"),
+];
+
+fn spec(fleet: &str) -> Spec {
+    let secrets = Secrets::stand_ins(["A".to_owned(), "B".to_owned()]);
+    spec_with(fleet, &TEXTS, secrets)
+}
+
 fn diff_of(old: &str, new: &str) -> Diff {
     diff(Some(&spec(old)), &spec(new), &Policy::default())
 }
 
-#[track_caller]
-fn assert_nothing(diff: &Diff, what: &str) {
-    let plan = &diff.plan;
-    let told = text(plan);
-    assert_eq!(diff.refused_before, [], "{what}");
-    assert!(plan.is_empty() && plan.is_complete(), "{what}: {told}");
-    assert_eq!(
-        (&plan.refusals[..], &plan.notices[..]),
-        (&[][..], &[][..]),
-        "{what}: {told}"
-    );
-}
-
-#[test]
-fn the_same_fleet_twice_is_no_change() {
-    let recipe = key_table::fleet(RECIPE, false);
-    assert_nothing(&diff_of(&recipe, &recipe), "every key of the table");
-    for example in [
-        "examples/every-key.yaml",
-        "examples/recipe.yaml",
-        "examples/language.yaml",
-        "examples/arm64-kernel.yaml",
-        "examples/build-farm/fleet.yaml",
-        "examples/cloud-init/fleet.yaml",
-        "examples/debian-armhf/fleet.yaml",
-        "examples/quickstart/fleet.yaml",
-    ] {
-        let fleet = std::fs::read_to_string(example).unwrap();
-        assert_nothing(&diff_of(&fleet, &fleet), example);
-    }
-}
-
-#[test]
-fn xx() {
-    let mut fleet = key_table::fleet(RECIPE, false);
-    let mut told = String::new();
-    for change in key_table::CHANGES {
-        assert_eq!(fleet.matches(change.before).count(), 1);
-        let new = fleet.replace(change.before, change.after);
-        writeln!(
-            told,
-            "{}: {} -> {}",
-            change.key, change.before, change.after
-        )
-        .unwrap();
-        told += &text(&diff_of(&fleet, &new).plan);
-        fleet = new;
-    }
-    panic!("{told}");
+fn text(plan: &Plan) -> String {
+    let mut report = PlanReport::new(plan, None);
+    report.basis = Some(Basis::files("old.yaml".to_owned(), "new.yaml".to_owned()));
+    render_plan(&report, Paint::Plain)
 }
