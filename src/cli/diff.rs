@@ -91,10 +91,14 @@ fn report(
     new: &Spec,
     basis: Basis,
 ) -> Result<Exit, Exit> {
-    let diff = imagined::diff(old, new, &arguments.policy());
+    let policy = arguments.policy();
+    let (diff, alike) = match arguments.tells_each_vm() {
+        true => (imagined::diff(old, new, &policy), BTreeMap::new()),
+        false => imagined::diff_in_short(old, new, &policy),
+    };
     let plan = &diff.plan;
     let definitions = arguments.diff.then(|| plan.definitions(&diff.inventory));
-    let mut report = PlanReport::new(plan, definitions.as_ref());
+    let mut report = PlanReport::new(plan, definitions.as_ref()).standing_for(alike);
     report.basis = Some(basis);
     print(&report, arguments.format)?;
     let changes = arguments.detailed_exitcode && !plan.is_empty();
@@ -106,6 +110,11 @@ fn report(
 }
 
 impl DiffArguments {
+    /// Whether VMs that change alike are told of one by one.
+    fn tells_each_vm(&self) -> bool {
+        self.diff || self.format != PlanFormat::Text
+    }
+
     fn policy(&self) -> Policy {
         Policy {
             removal: match self.allow_removal {

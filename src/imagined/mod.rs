@@ -4,6 +4,7 @@
 //! The host is generous. Whatever either fleet names and armfleet does not make is there: networks, base images, seeds,
 //! machines, room. So what is refused there is what the fleets themselves decide.
 
+mod alike;
 mod apply;
 mod files;
 mod libvirt;
@@ -13,8 +14,9 @@ use crate::fleet::Spec;
 use crate::inventory::{Inventory, RawInventory};
 use crate::plan::{Plan, Policy, Refusal, plan, plan_unsettled};
 use crate::values::VmName;
+use alike::alike;
 use apply::applied;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use surroundings::Surroundings;
 
 /// What a change of a fleet means.
@@ -31,10 +33,27 @@ pub struct Diff {
 /// Plans a fleet where another one was applied. Without that one, everything is new.
 #[must_use]
 pub fn diff(old: Option<&Spec>, new: &Spec, policy: &Policy) -> Diff {
-    let settled = old.map_or_else(BTreeSet::new, |old| unchanged(old, new));
-    let (raw, refused_before) = imagine(old, new, &settled);
+    let settled = unchanged(old, new);
+    diff_of(old, new, policy, &settled)
+}
+
+/// The same with one VM for all that change alike; each comes with the others that it stands for.
+#[must_use]
+pub fn diff_in_short(
+    old: Option<&Spec>,
+    new: &Spec,
+    policy: &Policy,
+) -> (Diff, BTreeMap<VmName, Vec<VmName>>) {
+    let mut settled = unchanged(old, new);
+    let alike = alike(old, new, policy, &settled);
+    settled.extend(alike.values().flatten().cloned());
+    (diff_of(old, new, policy, &settled), alike)
+}
+
+fn diff_of(old: Option<&Spec>, new: &Spec, policy: &Policy, settled: &BTreeSet<VmName>) -> Diff {
+    let (raw, refused_before) = imagine(old, new, settled);
     let inventory = Inventory::read(raw, new);
-    let mut plan = plan_unsettled(new, &inventory, policy, &settled);
+    let mut plan = plan_unsettled(new, &inventory, policy, settled);
     // There is none.
     plan.libvirt = None;
     Diff {
@@ -45,7 +64,10 @@ pub fn diff(old: Option<&Spec>, new: &Spec, policy: &Policy) -> Diff {
 }
 
 /// The VMs that both fleets want the same of.
-fn unchanged(old: &Spec, new: &Spec) -> BTreeSet<VmName> {
+fn unchanged(old: Option<&Spec>, new: &Spec) -> BTreeSet<VmName> {
+    let Some(old) = old else {
+        return BTreeSet::new();
+    };
     if (&old.fleet, &old.trusted) != (&new.fleet, &new.trusted) {
         return BTreeSet::new();
     }

@@ -3,14 +3,11 @@
 use crate::values::VmName;
 use std::collections::BTreeMap;
 
-/// What stands for the name of each VM, as in a fleet file.
-pub(super) const NAME: &str = "{name}";
-
 /// VMs of which the same is told.
 pub(super) struct Alike<T> {
     /// In the order in which they come.
     pub(super) vms: Vec<VmName>,
-    /// With [`NAME`] for the name of each; with its own name where there is one VM only.
+    /// With `{name}` for the name of each; with its own name where there is one VM only.
     pub(super) told: T,
 }
 
@@ -43,25 +40,6 @@ pub(super) fn fold<T: PartialEq>(
             },
         })
         .collect()
-}
-
-/// A text with [`NAME`] for each time that a name stands in it as a word.
-pub(super) fn without_name(text: &str, name: &VmName) -> String {
-    let name = name.as_str();
-    let is_of_word = |c: char| c.is_alphanumeric();
-    let mut unnamed = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut before = None;
-    while let Some(at) = rest.find(name) {
-        let (head, tail) = (&rest[..at], &rest[at + name.len()..]);
-        let begins = !head.chars().next_back().or(before).is_some_and(is_of_word);
-        let ends = !tail.chars().next().is_some_and(is_of_word);
-        unnamed += head;
-        unnamed += if begins && ends { NAME } else { name };
-        before = name.chars().next_back();
-        rest = tail;
-    }
-    unnamed + rest
 }
 
 /// Names in short, as ranges where they are numbered: `obs-[01-12], tv`.
@@ -154,20 +132,6 @@ mod tests {
             ("a1b a2b a", "a[1-2]b, a"),
         ] {
             assert_eq!(in_short(&names(whole)), short);
-        }
-    }
-
-    #[test]
-    fn a_name_is_taken_out_as_a_word_only() {
-        let name = "obs-1".parse().unwrap();
-        for (text, unnamed) in [
-            ("/srv/obs-1.img", "/srv/{name}.img"),
-            ("obs-1", "{name}"),
-            ("obs-10 and robs-1", "obs-10 and robs-1"),
-            ("obs-1obs-1 obs-1", "obs-1obs-1 {name}"),
-            ("", ""),
-        ] {
-            assert_eq!(without_name(text, &name), unnamed);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A plan as text, for people.
 
-use super::fold::{Alike, fold, in_short, without_name};
+use super::fold::{Alike, fold, in_short};
 use super::lines::{RemarkLines, StepLines};
 use super::model::PlanReport;
 use super::style::{Paint, printable};
 use crate::plan::TouchedPath;
-use crate::values::VmName;
+use crate::values::{VmName, without_name};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -74,6 +74,11 @@ fn render_by_vm(text: &mut String, report: &PlanReport<'_>, all: Told, paint: Pa
         };
         told.remarks.push(remark);
     }
+    for (first, others) in &report.alike {
+        let told = of_vms.get(first).map(|told| told.without_name(first));
+        let others = others.iter().cloned();
+        of_vms.extend(others.filter_map(|vm| Some((vm, told.clone()?))));
+    }
     for Alike { vms, told } in fold(of_vms, |vm, told| told.without_name(vm)) {
         let names = printable(&in_short(&vms));
         let _ = match vms.len() {
@@ -137,7 +142,11 @@ fn interrupted(report: &PlanReport<'_>) -> String {
             ("Interrupts", each.collect::<Vec<_>>())
         }
         false => {
-            let fates = all.map(|one| (one.vm.clone(), one.fate));
+            let fates = all.flat_map(|one| {
+                let others = report.alike.get(&one.vm).into_iter().flatten();
+                let vms = [&one.vm].into_iter().chain(others);
+                vms.map(|vm| (vm.clone(), one.fate))
+            });
             let groups = fold(fates, |_, fate| *fate).into_iter();
             let groups =
                 groups.map(|alike| format!("{} ({})", in_short(&alike.vms), alike.told.word()));
