@@ -17,11 +17,12 @@ mod keys;
 mod same;
 
 use armfleet::fleet::Spec;
-use armfleet::imagined::{Diff, diff};
+use armfleet::imagined::{Diff, Fleets, diff};
 use armfleet::plan::{Plan, Policy};
 use armfleet::report::{Basis, Paint, PlanReport, render_plan};
-use armfleet::values::Secrets;
+use armfleet::values::{HostPath, Secrets};
 use harness::spec_with;
+use std::collections::BTreeSet;
 
 /// The VM of the tests on a real host.
 const RECIPE: &str = "\
@@ -54,8 +55,17 @@ fn spec(fleet: &str) -> Spec {
     spec_with(fleet, &TEXTS, secrets)
 }
 
+fn fleets<'s>(old: Option<&'s Spec>, new: &'s Spec) -> Fleets<'s> {
+    static NONE: BTreeSet<HostPath> = BTreeSet::new();
+    Fleets {
+        old,
+        new,
+        changed: &NONE,
+    }
+}
+
 fn diff_of(old: &str, new: &str) -> Diff {
-    diff(Some(&spec(old)), &spec(new), &Policy::default())
+    diff(fleets(Some(&spec(old)), &spec(new)), &Policy::default())
 }
 
 fn text(plan: &Plan) -> String {

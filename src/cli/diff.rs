@@ -10,10 +10,10 @@ use crate::fleet::{
     FleetFile, Given, NamedText, Spec, TEXT_LIMIT, Text, TextError, Texts, read_files,
     vars_declared,
 };
-use crate::imagined;
+use crate::imagined::{self, Fleets};
 use crate::plan::{Policy, Removal};
 use crate::report::{Basis, PlanReport};
-use crate::values::{Pattern, Secrets, VmName};
+use crate::values::{HostPath, Pattern, Secrets, VmName};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -61,10 +61,13 @@ pub(super) fn run(arguments: &DiffArguments) -> Result<Exit, Exit> {
             commit = Commit::find(rev, &nearest_folder(&files[0])?)?;
             (Side::at(&commit, rev, &files)?, Side::here(&files)?)
         }
-        (None, [old, new]) => (
-            Side::here(std::slice::from_ref(old))?,
-            Side::here(std::slice::from_ref(new))?,
-        ),
+        (None, [old, new]) => {
+            let new = Side::here(std::slice::from_ref(new))?;
+            (
+                Side::here(std::slice::from_ref(old))?.in_place_of(&new),
+                new,
+            )
+        }
         (None, _) => {
             let remedy =
                 "armfleet diff OLD NEW, or armfleet diff --git REV to compare with a commit";
@@ -81,20 +84,24 @@ pub(super) fn run(arguments: &DiffArguments) -> Result<Exit, Exit> {
     let Some(new_spec) = new_spec else {
         return Err(Exit::Invalid);
     };
-    let basis = Basis::files(old.side.called, new.side.called);
-    report(arguments, old_spec.as_ref(), &new_spec, basis)
+    let changed = changed([&old.side, &new.side], old_spec.as_ref(), &new_spec);
+    let fleets = Fleets {
+        old: old_spec.as_ref(),
+        new: &new_spec,
+        changed: &changed,
+    };
+    report(
+        arguments,
+        fleets,
+        Basis::files(old.side.called, new.side.called),
+    )
 }
 
-fn report(
-    arguments: &DiffArguments,
-    old: Option<&Spec>,
-    new: &Spec,
-    basis: Basis,
-) -> Result<Exit, Exit> {
+fn report(arguments: &DiffArguments, fleets: Fleets<'_>, basis: Basis) -> Result<Exit, Exit> {
     let policy = arguments.policy();
     let (diff, alike) = match arguments.tells_each_vm() {
-        true => (imagined::diff(old, new, &policy), BTreeMap::new()),
-        false => imagined::diff_in_short(old, new, &policy),
+        true => (imagined::diff(fleets, &policy), BTreeMap::new()),
+        false => imagined::diff_in_short(fleets, &policy),
     };
     let plan = &diff.plan;
     let definitions = arguments.diff.then(|| plan.definitions(&diff.inventory));
@@ -165,6 +172,8 @@ struct Side<'c> {
     called: String,
     files: Vec<Loaded>,
     commit: Option<&'c Commit>,
+    /// The folder that its files are taken to be in, and the one that they are in.
+    moved: Option<(String, String)>,
 }
 
 impl<'c> Side<'c> {
@@ -174,6 +183,7 @@ impl<'c> Side<'c> {
             called: listed(named),
             files: fleet::load_named(&paths)?,
             commit: None,
+            moved: None,
         })
     }
 
@@ -194,7 +204,48 @@ impl<'c> Side<'c> {
             called: format!("{} at {rev}{is_there}", listed(named)),
             files,
             commit: Some(commit),
+            moved: None,
         })
+    }
+
+    /// The same, as if its files were where another side's are: what is beside both is no change.
+    fn in_place_of(mut self, other: &Self) -> Self {
+        if let (Some(from), Some(to)) = (self.folder(), other.folder()) {
+            self.moved = Some((to.to_owned(), from.to_owned()));
+            for file in &mut self.files {
+                to.clone_into(&mut file.folder);
+            }
+        }
+        self
+    }
+
+    /// The folder that all files are in, if that is one.
+    fn folder(&self) -> Option<&str> {
+        let folder = &self.files.first()?.folder;
+        let mut files = self.files.iter();
+        files.all(|file| file.folder == *folder).then_some(folder)
+    }
+
+    /// Where something beside its files is.
+    fn place_of(&self, path: &HostPath) -> PathBuf {
+        let path = Path::new(path.as_str());
+        let moved = self
+            .moved
+            .as_ref()
+            .and_then(|(to, from)| Some(Path::new(from).join(path.strip_prefix(to).ok()?)));
+        moved.unwrap_or_else(|| path.to_path_buf())
+    }
+
+    /// The bytes of a file beside its files, if they can be read.
+    fn bytes_of(&self, path: &HostPath) -> Option<Vec<u8>> {
+        let place = self.place_of(path);
+        let Some(commit) = self.commit else {
+            return std::fs::read(place).ok();
+        };
+        match commit.at(&place, u64::MAX) {
+            Ok(AtCommit::File(bytes)) => Some(bytes),
+            _ => None,
+        }
     }
 
     fn fleet_files(&self) -> Vec<FleetFile<'_>> {
@@ -204,7 +255,19 @@ impl<'c> Side<'c> {
     fn with_texts(self, vars: &BTreeMap<String, String>) -> Result<SideWithTexts<'c>, Exit> {
         let files = self.fleet_files();
         let texts = match self.commit {
-            None => texts::read(&files, vars),
+            None => texts::read_by(&files, vars, |named| {
+                let place = self.place_of(&named.path);
+                let folder = place.to_str().and_then(|place| place.parse().ok());
+                let moved = self
+                    .moved
+                    .as_ref()
+                    .zip(folder)
+                    .map(|((_, from), path)| NamedText {
+                        folder: from.clone(),
+                        path,
+                    });
+                texts::text(moved.as_ref().unwrap_or(named), &files)
+            }),
             Some(commit) => texts::read_by(&files, vars, |named| text_at(commit, named)),
         };
         Ok(SideWithTexts { side: self, texts })
@@ -267,6 +330,29 @@ fn vars(given: &[(String, String)], [old, new]: [&Side<'_>; 2]) -> [BTreeMap<Str
         only(&|name| old.contains(name)),
         only(&|name| new.contains(name) || !old.contains(name)),
     ]
+}
+
+/// The files beside the fleet files that a VM boots or begins with, and whose bytes differ. What only one side has was not
+/// put under version control, most likely.
+fn changed([old, new]: [&Side<'_>; 2], old_spec: Option<&Spec>, spec: &Spec) -> BTreeSet<HostPath> {
+    let sources = |spec: &Spec| -> BTreeSet<HostPath> {
+        let sources = spec.vms.values().flat_map(imagined::sources);
+        sources.cloned().collect()
+    };
+    let (Some(old_spec), Some(folder)) = (old_spec, new.folder()) else {
+        return BTreeSet::new();
+    };
+    let both: Vec<HostPath> = sources(old_spec)
+        .intersection(&sources(spec))
+        .cloned()
+        .collect();
+    let is_beside = |path: &HostPath| Path::new(path.as_str()).starts_with(folder);
+    let has_changed = |path: &HostPath| match (old.bytes_of(path), new.bytes_of(path)) {
+        (Some(was), Some(is)) => was != is,
+        _ => false,
+    };
+    let beside = both.into_iter().filter(is_beside);
+    beside.filter(has_changed).collect()
 }
 
 fn listed(named: &[PathBuf]) -> String {

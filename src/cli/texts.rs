@@ -43,7 +43,8 @@ pub(super) fn environment_of(files: &[FleetFile<'_>], texts: &Texts) -> BTreeSet
         .collect()
 }
 
-fn text(named: &NamedText, files: &[FleetFile<'_>]) -> Text {
+/// Reads one of them.
+pub(super) fn text(named: &NamedText, files: &[FleetFile<'_>]) -> Text {
     let folder = named.folder.trim_end_matches('/');
     let path = named.path.as_str();
     let inside = path

@@ -1,5 +1,6 @@
 //! VMs whose declarations differ by nothing but their names, and change alike: one of them is planned for all.
 
+use super::fleets::{Fleets, sources};
 use crate::fleet::{Spec, Vm};
 use crate::plan::Policy;
 use crate::values::{VmName, domain_uuid, without_name};
@@ -7,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each VM that is planned, with those that it stands for.
 pub(super) fn alike(
-    old: Option<&Spec>,
-    new: &Spec,
+    Fleets { old, new, changed }: Fleets<'_>,
     policy: &Policy,
     settled: &BTreeSet<VmName>,
 ) -> BTreeMap<VmName, Vec<VmName>> {
@@ -22,7 +22,10 @@ pub(super) fn alike(
             continue;
         }
         let was = was.map_or_else(String::new, |(old, was)| declaration(old, was));
-        let change = format!("{was}\n{}", declaration(new, vm));
+        let changed = sources(vm).filter(|source| changed.contains(*source));
+        let changed: String = changed.map(|source| format!("\n{source}")).collect();
+        let changed = without_name(&changed, name);
+        let change = format!("{was}\n{}{changed}", declaration(new, vm));
         match known.get(&change) {
             Some(first) => alike.entry(first.clone()).or_default().push(name.clone()),
             None => drop(known.insert(change, name.clone())),

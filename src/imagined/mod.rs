@@ -7,11 +7,14 @@
 mod alike;
 mod apply;
 mod files;
+mod fleets;
 mod libvirt;
 mod surroundings;
 
+pub use fleets::{Fleets, sources};
+
 use crate::fleet::Spec;
-use crate::inventory::{Inventory, RawInventory};
+use crate::inventory::{Fact, Inventory, RawInventory, digest};
 use crate::plan::{Plan, Policy, Refusal, plan, plan_unsettled};
 use crate::values::VmName;
 use alike::alike;
@@ -30,28 +33,29 @@ pub struct Diff {
     pub refused_before: Vec<Refusal>,
 }
 
-/// Plans a fleet where another one was applied. Without that one, everything is new.
+/// Plans a fleet where another one was applied.
 #[must_use]
-pub fn diff(old: Option<&Spec>, new: &Spec, policy: &Policy) -> Diff {
-    let settled = unchanged(old, new);
-    diff_of(old, new, policy, &settled)
+pub fn diff(fleets: Fleets<'_>, policy: &Policy) -> Diff {
+    diff_of(fleets, policy, &unchanged(fleets))
 }
 
 /// The same with one VM for all that change alike; each comes with the others that it stands for.
 #[must_use]
-pub fn diff_in_short(
-    old: Option<&Spec>,
-    new: &Spec,
-    policy: &Policy,
-) -> (Diff, BTreeMap<VmName, Vec<VmName>>) {
-    let mut settled = unchanged(old, new);
-    let alike = alike(old, new, policy, &settled);
+pub fn diff_in_short(fleets: Fleets<'_>, policy: &Policy) -> (Diff, BTreeMap<VmName, Vec<VmName>>) {
+    let mut settled = unchanged(fleets);
+    let alike = alike(fleets, policy, &settled);
     settled.extend(alike.values().flatten().cloned());
-    (diff_of(old, new, policy, &settled), alike)
+    (diff_of(fleets, policy, &settled), alike)
 }
 
-fn diff_of(old: Option<&Spec>, new: &Spec, policy: &Policy, settled: &BTreeSet<VmName>) -> Diff {
-    let (raw, refused_before) = imagine(old, new, settled);
+fn diff_of(fleets: Fleets<'_>, policy: &Policy, settled: &BTreeSet<VmName>) -> Diff {
+    let new = fleets.new;
+    let (mut raw, refused_before) = imagine(fleets.old, new, settled);
+    for path in fleets.changed {
+        if let Some(Fact::Present(file)) = raw.paths.get_mut(path.as_str()) {
+            file.sha256 = Some(digest(&format!("changed {path}")));
+        }
+    }
     let inventory = Inventory::read(raw, new);
     let mut plan = plan_unsettled(new, &inventory, policy, settled);
     // There is none.
@@ -64,7 +68,7 @@ fn diff_of(old: Option<&Spec>, new: &Spec, policy: &Policy, settled: &BTreeSet<V
 }
 
 /// The VMs that both fleets want the same of.
-fn unchanged(old: Option<&Spec>, new: &Spec) -> BTreeSet<VmName> {
+fn unchanged(Fleets { old, new, changed }: Fleets<'_>) -> BTreeSet<VmName> {
     let Some(old) = old else {
         return BTreeSet::new();
     };
@@ -72,8 +76,11 @@ fn unchanged(old: Option<&Spec>, new: &Spec) -> BTreeSet<VmName> {
         return BTreeSet::new();
     }
     let is_same = |name: &VmName| {
-        old.vms.get(name) == new.vms.get(name)
+        let (was, is) = (old.vms.get(name), new.vms.get(name));
+        let mut sources = was.into_iter().flat_map(sources);
+        was == is
             && old.cloud_init.get(name) == new.cloud_init.get(name)
+            && !sources.any(|source| changed.contains(source))
     };
     let same = old.vms.keys().filter(|name| is_same(name));
     same.cloned().collect()

@@ -1,6 +1,7 @@
 //! What is on the imagined host before any fleet is applied.
 
 use super::files::Inodes;
+use super::fleets::sources;
 use super::libvirt::{libvirt, links, networks};
 use crate::boot::SHIM;
 use crate::fleet::{Disk, DiskFormat, Spec, Vm};
@@ -107,14 +108,7 @@ impl<'s> Surroundings<'s> {
 
     /// What a VM needs and armfleet does not make.
     fn put_files_of(&mut self, vm: &Vm) {
-        let install = vm.install.iter();
-        let install = install.flat_map(|install| {
-            let own = [&install.kernel, &install.initrd].into_iter();
-            own.chain(install.files.values())
-        });
-        let seed = vm.boot.seed.iter();
-        let seed = seed.flat_map(|seed| [&seed.kernel, &seed.initrd]);
-        for source in install.chain(seed).chain(&vm.boot.dtb) {
+        for source in sources(vm) {
             let sha256 = digest(source.as_str());
             self.put(source, |inodes| RawFile {
                 sha256: Some(sha256),

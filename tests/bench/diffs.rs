@@ -1,9 +1,10 @@
 //! What a diff of two fleet files costs, against reading both.
 
 use crate::harness::applied::{spec, vm};
-use armfleet::imagined::diff_in_short;
+use armfleet::imagined::{Fleets, diff_in_short};
 use armfleet::plan::Policy;
 use armfleet::report::{Paint, PlanReport, render_plan};
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,12 @@ fn fleet_file(is_changed: impl Fn(usize) -> bool) -> String {
 
 fn told(old: &str, new: &str) -> String {
     let (old, new) = (spec(old), spec(new));
-    let (diff, alike) = diff_in_short(Some(&old), &new, &Policy::default());
+    let fleets = Fleets {
+        old: Some(&old),
+        new: &new,
+        changed: &BTreeSet::new(),
+    };
+    let (diff, alike) = diff_in_short(fleets, &Policy::default());
     let report = PlanReport::new(&diff.plan, None).standing_for(alike);
     render_plan(&report, Paint::Plain)
 }

@@ -1,6 +1,6 @@
 //! What is told of several VMs in the same words is told once, and nothing is lost by that.
 
-use crate::{spec, text};
+use crate::{fleets, spec, text};
 use armfleet::imagined::{diff, diff_in_short};
 use armfleet::plan::Policy;
 use armfleet::report::{Basis, Paint, PlanReport, render_plan};
@@ -63,8 +63,8 @@ fn a_change_is_told_once_for_all_vms_that_it_reaches() {
         assert!(FLEET.contains(before), "{before}");
         let new = FLEET.replacen(before, after, 1);
         let (old, new) = (spec(FLEET), spec(&new));
-        let each = text(&diff(Some(&old), &new, &Policy::default()).plan);
-        let (short, alike) = diff_in_short(Some(&old), &new, &Policy::default());
+        let each = text(&diff(fleets(Some(&old), &new), &Policy::default()).plan);
+        let (short, alike) = diff_in_short(fleets(Some(&old), &new), &Policy::default());
         let mut report = PlanReport::new(&short.plan, None).standing_for(alike);
         report.basis = Some(Basis::files("old.yaml".to_owned(), "new.yaml".to_owned()));
         assert_eq!(render_plan(&report, Paint::Plain), each, "{what}");

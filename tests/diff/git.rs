@@ -146,6 +146,36 @@ fn texts_beside_the_file_are_those_of_the_commit() {
 }
 
 #[test]
+fn a_seed_beside_the_file_is_compared_by_its_bytes() {
+    let folder = Folder::new();
+    let boot = "{ cmdline: console=ttyAMA0 root=/dev/vda1 }";
+    let seed = "{ cmdline: console=ttyAMA0 root=/dev/vda1, seed: { kernel: seed/vmlinuz, initrd: seed/initrd.img } }";
+    folder.write("fleet/fleet.yaml", &FLEET.replace(boot, seed));
+    for name in ["vmlinuz", "initrd.img"] {
+        folder.write(&format!("fleet/seed/{name}"), "one");
+    }
+    folder.commit();
+    assert_says(&folder.diff(&["--git", "main"]), &["No changes.\n[0]"]);
+    folder.write("fleet/seed/vmlinuz", "two");
+    assert_says(
+        &folder.diff(&["--git", "main"]),
+        &["~ seed      a    the seed's files changed", "1 to change"],
+    );
+    // Two files in two folders: what is beside both is the same.
+    folder.git(&["worktree", "add", "--quiet", "--detach", "other", "main"]);
+    let other = folder.path("other/fleet/fleet.yaml");
+    let said = folder.diff(&[other.to_str().unwrap(), "fleet.yaml"]);
+    assert_says(
+        &said,
+        &["~ seed      a    the seed's files changed", "1 to change"],
+    );
+    folder.git(&["checkout", "--quiet", "."]);
+    let said = folder.diff(&[other.to_str().unwrap(), "fleet.yaml"]);
+    assert_says(&said, &["No changes.\n[0]"]);
+    folder.git(&["worktree", "remove", "other"]);
+}
+
+#[test]
 fn files_of_a_folder_come_and_go() {
     let folder = Folder::new();
     folder.write("fleet/other.yaml", OTHER);

@@ -1,7 +1,7 @@
 //! A fleet and the same fleet: the imagined host is as an apply leaves it.
 
 use crate::key_table;
-use crate::{RECIPE, spec, text};
+use crate::{RECIPE, fleets, spec, text};
 use armfleet::imagined::{Diff, diff};
 use armfleet::plan::Policy;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn a_fleet_that_was_applied_leaves_nothing_to_do() {
         let (old, mut new) = (spec(&fleet), spec(&fleet));
         // VMs that are known to be unchanged are not planned; this changes none, and makes them all be looked at.
         new.trusted.insert("/opt/elsewhere".parse().unwrap());
-        assert_nothing(&diff(Some(&old), &new, &Policy::default()), name);
+        assert_nothing(&diff(fleets(Some(&old), &new), &Policy::default()), name);
     }
 }
 
@@ -51,14 +51,17 @@ fn a_fleet_that_was_applied_leaves_nothing_to_do() {
 fn the_same_file_is_no_change() {
     for (name, fleet) in examples() {
         let fleet = spec(&fleet);
-        assert_nothing(&diff(Some(&fleet), &fleet, &Policy::default()), name);
+        assert_nothing(
+            &diff(fleets(Some(&fleet), &fleet), &Policy::default()),
+            name,
+        );
     }
 }
 
 #[test]
 fn without_an_old_file_everything_is_new() {
     for (name, fleet) in examples() {
-        let diff = diff(None, &spec(&fleet), &Policy::default());
+        let diff = diff(fleets(None, &spec(&fleet)), &Policy::default());
         let told = text(&diff.plan);
         assert!(
             diff.plan.is_complete() && diff.plan.refusals.is_empty(),
