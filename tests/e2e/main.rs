@@ -56,6 +56,7 @@ mod sandbox;
 mod scratch;
 mod secrets;
 mod several_disks;
+mod snapshot;
 mod swapped;
 mod trace;
 mod traced;
