@@ -6,8 +6,7 @@ use super::libvirt::{libvirt, links, networks};
 use crate::boot::SHIM;
 use crate::fleet::{Disk, DiskFormat, Spec, Vm};
 use crate::inventory::{
-    Binds, Fact, FileSystems, Look, RawDevice, RawFile, RawInventory, SNAPSHOT_FORMAT, digest,
-    query,
+    Binds, Fact, FileSystems, Look, RawDevice, RawFile, RawInventory, digest, query,
 };
 use crate::mark::render_key;
 use crate::paths;
@@ -56,7 +55,6 @@ impl<'s> Surroundings<'s> {
         let present = present.map(|(path, file)| (path, Fact::Present(file)));
         let absent = looks.into_keys().map(|path| (path, Fact::Absent));
         RawInventory {
-            format: SNAPSHOT_FORMAT.to_owned(),
             at: 0,
             libvirt: Fact::Present(libvirt(&self.specs)),
             domains: Fact::Present(Vec::new()),
