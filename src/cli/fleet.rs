@@ -12,9 +12,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// More of a file is not read; `read_files` refuses it with the reason.
-const READ_LIMIT: u64 = (1 << 20) + 1;
+pub(super) const READ_LIMIT: u64 = (1 << 20) + 1;
 /// What is read unless files are named.
-const DEFAULT: &str = "fleet.yaml";
+pub(super) const DEFAULT: &str = "fleet.yaml";
 
 /// What becomes of a secret whose variable is not set.
 #[derive(Clone, Copy)]
@@ -39,10 +39,11 @@ impl Unset {
 }
 
 /// A fleet file, read.
-struct Loaded {
-    name: String,
-    folder: String,
-    bytes: Vec<u8>,
+pub(super) struct Loaded {
+    pub(super) name: String,
+    /// Absolute, without links.
+    pub(super) folder: String,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Reads and checks the fleet files, and prints what is wrong with them.
@@ -90,7 +91,12 @@ fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Ex
         .chain(&options.file)
         .map(PathBuf::as_path)
         .collect();
-    paths(&named)?.iter().map(|path| load(path)).collect()
+    load_named(&named)
+}
+
+/// The fleet files of what was named.
+pub(super) fn load_named(named: &[&Path]) -> Result<Vec<Loaded>, Exit> {
+    paths(named)?.iter().map(|path| load(path)).collect()
 }
 
 fn read_loaded(
@@ -140,17 +146,8 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
         .read_dir()
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(|error| unreadable(folder, error))?;
-    let is_yaml = |path: &Path| {
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let suffix = path
-            .extension()
-            .is_some_and(|suffix| suffix == "yaml" || suffix == "yml");
-        suffix && !hidden && !path.is_dir()
-    };
     let mut paths: Vec<_> = entries.iter().map(std::fs::DirEntry::path).collect();
-    paths.retain(|path| is_yaml(path));
+    paths.retain(|path| is_fleet_file(path) && !path.is_dir());
     paths.sort();
     if paths.is_empty() {
         let folder = folder.display().to_string();
@@ -161,6 +158,15 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
         return Err(Exit::Invalid);
     }
     Ok(paths)
+}
+
+/// Whether a file in a folder of fleet files is one, by its name.
+pub(super) fn is_fleet_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let is_hidden = name.as_encoded_bytes().starts_with(b".");
+    let suffix = path.extension();
+    let is_yaml = suffix.is_some_and(|suffix| suffix == "yaml" || suffix == "yml");
+    is_yaml && !is_hidden
 }
 
 /// A file's bytes, and the folder that relative paths in it are beside.
@@ -181,7 +187,7 @@ fn load(path: &Path) -> Result<Loaded, Exit> {
 }
 
 impl Loaded {
-    fn file(&self) -> FleetFile<'_> {
+    pub(super) fn file(&self) -> FleetFile<'_> {
         FleetFile {
             name: &self.name,
             folder: &self.folder,

@@ -4,12 +4,14 @@ mod apply;
 mod arguments;
 mod boot;
 mod caller;
+mod diff;
 mod exit;
 mod explain;
 mod fleet;
 mod follow;
 mod from_snapshot;
 mod generated;
+mod git;
 mod guest_setup;
 mod history;
 mod hold;
@@ -61,6 +63,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(plan::PlanArguments),
+    /// Show what a change of the fleet file means for each VM, without a host
+    Diff(diff::DiffArguments),
     /// Show the plan, ask for confirmation, and make the host as the fleet file says
     Apply(apply::ApplyArguments),
     /// Show whether VMs run, which kernels they boot, and what differs from the fleet file
@@ -118,6 +122,7 @@ pub fn main() -> Exit {
         Command::Init(arguments) => init::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Show(arguments) => show::run(arguments),

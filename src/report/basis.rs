@@ -16,6 +16,13 @@ pub enum Basis {
         /// How old it was when the report was made, in seconds; null if the clocks of the two hosts disagree.
         age: Option<u64>,
     },
+    /// Two fleet files, and no host: the plan says what the change from one to the other means.
+    Files {
+        /// The old one, as the user calls it.
+        old: String,
+        /// The new one.
+        new: String,
+    },
 }
 
 impl Basis {
@@ -24,6 +31,21 @@ impl Basis {
     pub fn snapshot(taken: u64, now: u64) -> Self {
         let age = now.checked_sub(taken);
         Self::Snapshot { taken, age }
+    }
+
+    /// Two fleet files.
+    #[must_use]
+    pub const fn files(old: String, new: String) -> Self {
+        Self::Files { old, new }
+    }
+
+    /// Whether it says something of a host.
+    #[must_use]
+    pub const fn has_host(&self) -> bool {
+        match self {
+            Self::Snapshot { .. } => true,
+            Self::Files { .. } => false,
+        }
     }
 
     /// As the first line of a report says it.
@@ -37,6 +59,7 @@ impl Basis {
                 );
                 format!("snapshot of {}, {age}", render_time(*taken))
             }
+            Self::Files { old, new } => format!("{old} -> {new} · no host was looked at"),
         }
     }
 }

@@ -35,6 +35,8 @@ mod install;
 mod interrupted;
 mod keeps;
 mod key_changes;
+#[path = "../harness/key_changes.rs"]
+mod key_table;
 mod main_job;
 mod memory;
 mod moved;
