@@ -311,3 +311,21 @@ fn the_first_stays_the_first_or_the_step_is_refused_and_nobody_else_is_touched()
         }
     }
 }
+
+#[test]
+fn a_vm_does_not_move_to_another_transport() {
+    for ((transport, _), (other, _)) in [
+        (TRANSPORTS[0], TRANSPORTS[1]),
+        (TRANSPORTS[1], TRANSPORTS[0]),
+    ] {
+        let host = before(Kind::Disk, transport);
+        let plan = plan_on(&fleet(Kind::Disk, other, THREE), &host);
+        let refused = text(&plan);
+        assert!(
+            refused.contains("moving a device between PCI and virtio-mmio renames it in the guest"),
+            "{refused}"
+        );
+        let after = perform(&host, &plan);
+        assert_eq!(definition(&after), definition(&host));
+    }
+}

@@ -10,9 +10,7 @@ use crate::arm64::{VM, fleet, with_seed};
 use crate::host::{TestHost, script};
 
 fn of_accel(accel: &str) -> String {
-    fleet(&format!(
-        "    accel: {accel}\n    networks: [{{ user: true }}]\n    state: stopped\n"
-    ))
+    fleet(&format!("    accel: {accel}\n    state: stopped\n"))
 }
 
 /// The answers of QEMU for arm64, as libvirt keeps them.
@@ -39,7 +37,8 @@ fn pretend_kvm(host: &TestHost) {
         .map(|line| line.replace("'tcg'", "'kvm'") + "\n")
         .collect();
     let cpu = "<hostCPU type='kvm' model='host' migratability='no'></hostCPU>\
-               <cpu type='kvm' name='host' typename='host-arm-cpu' usable='yes'/>";
+               <cpu type='kvm' name='host' typename='host-arm-cpu' usable='yes'/>\
+               <cpu type='kvm' name='cortex-a57' typename='cortex-a57-arm-cpu' usable='yes'/>";
     let put = |text: String, before: &str, what: &str| {
         assert!(text.contains(before), "{before}: {text}");
         text.replacen(before, &format!("{what}{before}"), 1)
@@ -80,6 +79,12 @@ fn answer(host: &TestHost, words: &[String]) -> (String, bool) {
     (output.stderr, is_made)
 }
 
+/// The word behind an option.
+fn value<'a>(words: &'a mut [String], option: &str) -> &'a mut String {
+    let at = words.iter().position(|word| word == option).unwrap();
+    &mut words[at + 1]
+}
+
 #[test]
 fn an_arm64_vm_moves_to_kvm_and_back_and_qemu_lacks_nothing_but_kvm() {
     let host = with_seed();
@@ -114,19 +119,35 @@ fn an_arm64_vm_moves_to_kvm_and_back_and_qemu_lacks_nothing_but_kvm() {
     let other_cpu = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>cortex-a57</model></cpu>";
     let passthrough = "<cpu mode='host-passthrough' check='none'/>";
     assert!(accelerated.contains(passthrough), "{accelerated}");
-    let words = command_line(&host, &accelerated.replace(passthrough, other_cpu)).unwrap();
+    let mut words = command_line(&host, &accelerated.replace(passthrough, other_cpu)).unwrap();
+    let folders = "cd /var/lib/libvirt/qemu && mkdir -p domain--1-arm64-vm channel/target/domain--1-arm64-vm && head -c 32 /dev/zero >domain--1-arm64-vm/master-key.aes";
+    host.run("sh", &["-c", folders]).success();
     let (said, is_made) = answer(&host, &words);
     assert!(!is_made);
-    assert_data_eq!(said, "");
-    let at = words.iter().position(|word| word == "-accel").unwrap() + 1;
-    assert_eq!(words[at], "kvm");
-    let mut words = words;
-    words[at] = "qtest".to_owned();
+    assert_data_eq!(
+        said,
+        "[..] qemu-system-aarch64: -accel kvm: invalid accelerator kvm\n"
+    );
+    assert_eq!(value(&mut words, "-accel"), "kvm");
+    // A start brings the kernel there.
+    for (option, instead) in [
+        ("-accel", "tcg"),
+        ("-kernel", "/srv/arm64/vmlinuz"),
+        ("-initrd", "/srv/arm64/initrd.img"),
+    ] {
+        instead.clone_into(value(&mut words, option));
+    }
     let (said, is_made) = answer(&host, &words);
     assert!(is_made, "{said}");
 
     host.write_fleet(&of_accel("tcg"));
     host.apply().success();
-    assert_eq!(host.definition(VM), emulated);
+    // libvirt sorts what it reads again.
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&host.definition(VM)), sorted(&emulated));
     host.assert_converged();
 }
