@@ -37,7 +37,7 @@
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths format |
 //! | [`mark`] | owner mark and record | values trust fleet format |
-//! | [`inventory`] | what planning asks of a host, and what was seen | values paths qcow2 trust fleet xml boot mark |
+//! | [`inventory`] | what planning asks of a host, and what was seen; snapshot files | values paths qcow2 trust fleet format xml boot mark |
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths qcow2 trust problem fleet format xml boot mark inventory domain |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |

@@ -23,6 +23,8 @@ pub(super) enum Unset {
     Refused,
     /// Its value is unknown, and compared with nothing.
     Unknown,
+    /// The value of no variable is used, whether it is set or not.
+    Ignored,
 }
 
 impl Unset {
@@ -203,12 +205,14 @@ pub(super) fn secrets(names: BTreeSet<String>, unset: Unset) -> Secrets {
         let value = std::env::var(name).ok()?;
         Some((name.clone(), value))
     });
-    let secrets = match unset {
-        Unset::Refused => Secrets::new(set.collect()),
-        Unset::Unknown => Secrets::new(set.collect()).or_unknown(names.iter().cloned()),
-    };
-    terminal::keep_secret(&secrets);
-    secrets
+    let set = Secrets::new(set.collect());
+    terminal::keep_secret(&set);
+    let names = names.iter().cloned();
+    match unset {
+        Unset::Refused => set,
+        Unset::Unknown => set.or_unknown(names),
+        Unset::Ignored => Secrets::default().or_unknown(names),
+    }
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> Exit {

@@ -8,6 +8,7 @@ mod exit;
 mod explain;
 mod fleet;
 mod follow;
+mod from_snapshot;
 mod generated;
 mod guest_setup;
 mod history;
@@ -20,6 +21,7 @@ mod progress;
 mod saved;
 mod show;
 mod signals;
+mod snapshot;
 mod status;
 mod systemd;
 mod terminal;
@@ -65,6 +67,8 @@ enum Command {
     Status(status::StatusArguments),
     /// Show one VM with all defaults and the domain that it becomes, or a saved plan
     Show(show::ShowArguments),
+    /// Record what planning looks at on this host, without secrets, to plan from it where there is no host
+    Snapshot(snapshot::SnapshotArguments),
     /// Show and choose the kernels that a VM can boot
     #[command(subcommand)]
     Boot(boot::BootCommand),
@@ -117,6 +121,7 @@ pub fn main() -> Exit {
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Snapshot(arguments) => snapshot::run(arguments),
         Command::Boot(command) => boot::run(command),
         Command::GuestSetup(arguments) => guest_setup::run(arguments),
         Command::Watch => watch::run(),

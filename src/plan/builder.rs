@@ -170,6 +170,12 @@ impl PlanBuilder {
         });
     }
 
+    /// Says that the value of a variable, which a part of a VM has, is not known here, as in a snapshot it never is.
+    pub(super) fn unknown_value(&mut self, vm: &VmName, part: &str, variable: &str) {
+        let what = format!("the value of {{env.{variable}}} in its {part} was not observed");
+        self.notice(vm, what, "it is not known here, and was not compared");
+    }
+
     /// Says what a running VM gets at its next boot only.
     pub(super) fn pending(
         &mut self,

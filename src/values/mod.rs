@@ -24,6 +24,7 @@ pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;
 pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};
+pub(crate) use template::placeholders;
 pub use template::{
     ageless, is_template, literals_of, values_between, values_by_word, values_of_words,
 };

@@ -48,6 +48,12 @@ impl Secrets {
         value.map(String::as_str)
     }
 
+    /// The variables, whether they have a value here or not.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let known = self.values.keys().map(String::as_str);
+        known.chain(self.unknown())
+    }
+
     /// The variables that have no value here.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         self.unknown.keys().map(String::as_str)

@@ -30,6 +30,7 @@ mod removal;
 mod scratch;
 mod secrets;
 mod shares;
+mod snapshot;
 mod state;
 mod storage;
 mod trail;

@@ -57,6 +57,7 @@ mod sandbox;
 mod scratch;
 mod secrets;
 mod several_disks;
+mod snapshot;
 mod swapped;
 mod trace;
 mod traced;

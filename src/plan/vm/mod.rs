@@ -509,8 +509,7 @@ impl VmPlanner<'_> {
     fn not_compared(&self, builder: &mut PlanBuilder) {
         let secrets = &self.input.spec.secrets;
         for name in secrets.unknown_in(self.vm.boot.cmdline.as_str()) {
-            let what = format!("its cmdline was compared without the value of {{env.{name}}}");
-            builder.notice(&self.vm.name, what, "that is not set here");
+            builder.unknown_value(&self.vm.name, "cmdline", &name);
         }
     }
 
