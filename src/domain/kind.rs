@@ -1,6 +1,6 @@
 //! What a kind of device is, and how devices of one are found in a definition.
 
-use super::row::{Outside, Row};
+use super::row::{Outside, Row, Waits};
 use super::value::Value;
 use crate::fleet::Vm;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId};
@@ -133,7 +133,7 @@ impl DeviceKind {
     }
 
     /// Why a device that comes or goes does so at the next boot only.
-    pub(super) fn waits(&self) -> Option<&'static str> {
+    pub(super) fn waits(&self) -> Option<Waits> {
         self.source_row().map(|row| row.waits)
     }
 

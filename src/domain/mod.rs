@@ -5,6 +5,7 @@
 //! back and rendering a new domain all use the rows, so they cannot disagree: a new domain is the same edits on a skeleton.
 
 mod compare;
+mod differing;
 mod edit;
 mod given;
 mod interfaces;
@@ -20,9 +21,8 @@ mod skeleton;
 mod subject;
 mod value;
 
-pub use compare::{
-    Cause, Comparison, RowChange, compare, compare_drift, compare_with, differing_rows, render_new,
-};
+pub use compare::{Cause, Comparison, RowChange, compare, compare_drift, compare_with, render_new};
+pub use differing::differing_rows;
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{

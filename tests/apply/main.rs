@@ -22,6 +22,7 @@ mod install;
 mod kept;
 mod later;
 mod networks;
+mod order;
 mod outside;
 mod places;
 mod property;

@@ -216,3 +216,15 @@ fn no_key_of_a_device_or_of_the_machine_is_forgotten() {
         .collect();
     assert_eq!(forgotten, [""; 0]);
 }
+
+#[test]
+fn a_key_that_is_changed_elsewhere_is_in_that_file() {
+    for (key, file) in ELSEWHERE {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = key.rsplit('.').next().unwrap_or(key);
+        assert!(text.contains(&format!("{name}: ")), "{key}: {file}");
+    }
+}

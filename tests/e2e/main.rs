@@ -37,6 +37,7 @@ mod keeps;
 mod key_changes;
 #[path = "../harness/key_changes.rs"]
 mod key_table;
+mod kvm;
 mod main_job;
 mod memory;
 mod moved;

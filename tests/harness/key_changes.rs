@@ -88,36 +88,28 @@ pub(crate) const CHANGES: &[Change] = &[
     ),
 ];
 
-/// Keys of a VM's devices and machine that are changed elsewhere, and where; the last ones cannot run on this machine, so that
-/// QEMU is asked about their definition.
+/// Keys of a VM's devices and machine that are changed elsewhere, and in which file of `tests`.
 pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
-    ("arch", "userland.rs"),
-    ("userland", "userland.rs"),
-    ("transport", "no change: it is refused (tests/domain)"),
-    (
-        "networks.model",
-        "networks.rs, on PCI, as another device needs it",
-    ),
-    ("boot.dtb", "devices.rs"),
-    ("disks.fresh", "scratch.rs"),
-    ("disks.from", "overlays.rs"),
-    ("disks.from.path", "overlays.rs"),
-    (
-        "disks.from.sha256",
-        "tests/contract, as a digest is checked while a disk is made",
-    ),
-    ("disks.backing", "overlays.rs"),
-    ("disks.backing.path", "tests/apply/bases.rs: it is refused"),
-    (
-        "disks.backing.format",
-        "tests/apply/bases.rs: it is refused",
-    ),
-    ("accel", "KVM"),
-    ("memory_backing", "huge pages; memory.rs has what QEMU says"),
-    (
-        "networks.vlan",
-        "Open vSwitch; vlan.rs has what libvirt says",
-    ),
+    ("arch", "e2e/userland.rs"),
+    ("userland", "e2e/userland.rs"),
+    // It is refused.
+    ("transport", "apply/order.rs"),
+    // Its guest has a driver for another device only on PCI.
+    ("networks.model", "e2e/networks.rs"),
+    ("boot.dtb", "e2e/devices.rs"),
+    ("disks.fresh", "e2e/scratch.rs"),
+    ("disks.from", "e2e/overlays.rs"),
+    ("disks.from.path", "e2e/overlays.rs"),
+    // It is checked while a disk is made.
+    ("disks.from.sha256", "e2e/overlays.rs"),
+    ("disks.backing", "e2e/overlays.rs"),
+    // The image below a disk that is there does not change.
+    ("disks.backing.path", "apply/bases.rs"),
+    ("disks.backing.format", "apply/bases.rs"),
+    // These cannot run on the test machine: libvirt and QEMU are asked about their definition.
+    ("accel", "e2e/kvm.rs"),
+    ("memory_backing", "e2e/memory.rs"),
+    ("networks.vlan", "e2e/vlan.rs"),
 ];
 
 /// Keys that are nothing of a VM's devices or machine.

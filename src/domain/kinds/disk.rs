@@ -195,7 +195,7 @@ const fn driver_row(
         Codec::Text,
         want,
         give,
-        "QEMU opens the image when it starts",
+        |_| "QEMU opens the image when it starts",
     )
     .among_others()
 }

@@ -2,7 +2,7 @@
 
 use super::transport::TRANSPORT;
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, find_device};
-use crate::domain::row::{Row, Want, no_key};
+use crate::domain::row::{Row, Waits, Want, no_key};
 use crate::domain::value::Codec;
 use crate::mark::{KindId, PropertyId};
 use crate::values::BOOT_TAG;
@@ -12,7 +12,7 @@ use crate::xml::{self, Part};
 pub const SHARE: KindId = KindId::new("share");
 
 pub(super) const FOLDER: PropertyId = PropertyId::new("folder");
-pub(super) const NO_HOTPLUG: &str = "a 9p share is attached only at a start";
+pub(super) const NO_HOTPLUG: Waits = |_| "a 9p share is attached only at a start";
 
 pub(super) static KIND: DeviceKind = DeviceKind {
     id: SHARE,
