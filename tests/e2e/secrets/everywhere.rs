@@ -54,6 +54,13 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "diff",
+        &[
+            &["diff", "fleet.yaml", "fleet.yaml", "--diff"],
+            &["diff", "fleet.yaml", "fleet.yaml", "--format", "json"],
+        ],
+    ),
+    (
         "snapshot",
         &[
             &["snapshot"],
