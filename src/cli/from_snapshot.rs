@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use super::fleet::Unset;
+use super::input::{self, InputError};
 use super::local::reads;
 use super::terminal;
 use crate::format::{FormatError, UPGRADE};
@@ -9,9 +10,6 @@ use crate::host::{Inspect, Observer};
 use crate::inventory::{SNAPSHOT_FORMAT, Snapshot};
 use crate::report::Basis;
 use clap::Args;
-use rustix::fs::{Mode, OFlags, open};
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -67,7 +65,8 @@ fn now() -> u64 {
 }
 
 fn read(path: &Path) -> Result<Snapshot, Exit> {
-    let text = text(path).map_err(SnapshotError::Unreadable);
+    let limit = u64::try_from(SNAPSHOT_FORMAT.limit() + 1).unwrap_or(u64::MAX);
+    let text = input::read(path, limit).map_err(SnapshotError::Unreadable);
     let snapshot = text.and_then(|text| Ok(Snapshot::read(&text)?));
     snapshot.map_err(|source| {
         let remedy = source.remedy();
@@ -75,24 +74,6 @@ fn read(path: &Path) -> Result<Snapshot, Exit> {
         terminal::error(&Unusable { path, source }, Some(remedy));
         Exit::Invalid
     })
-}
-
-fn text(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let limit = u64::try_from(SNAPSHOT_FORMAT.limit() + 1).unwrap_or(u64::MAX);
-    file(path)?.take(limit).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// The file, without waiting for the writer of a FIFO.
-fn file(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("it is not a regular file"))
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +86,7 @@ struct Unusable {
 #[derive(Debug, thiserror::Error)]
 enum SnapshotError {
     #[error(transparent)]
-    Unreadable(io::Error),
+    Unreadable(InputError),
     #[error(transparent)]
     Format(#[from] FormatError),
 }

@@ -136,11 +136,16 @@ impl Objects {
         let (what, size) = answer.trim_end().rsplit_once(' ').unwrap_or_default();
         let size: u64 = size.parse().map_err(|_| io::ErrorKind::InvalidData)?;
         let mut bytes = Vec::new();
-        let length = (&mut self.answers).take(size + 1).read_to_end(&mut bytes)?;
-        if length as u64 != size + 1 {
+        let kept = size.min(limit);
+        (&mut self.answers).take(kept).read_to_end(&mut bytes)?;
+        // The rest, and a line's end.
+        let rest = io::copy(
+            &mut (&mut self.answers).take(size - kept + 1),
+            &mut io::sink(),
+        )?;
+        if bytes.len() as u64 + rest != size + 1 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        bytes.pop();
         Ok(match what {
             "symlink" => AtCommit::Outside,
             "dangling" | "loop" | "notdir" => AtCommit::Absent,
@@ -177,11 +182,11 @@ fn git(folder: &Path, arguments: &[&str], remedy: &str) -> Result<Vec<u8>, Exit>
         );
         return Err(Exit::Invalid);
     }
-    let mut told = output.stdout;
-    if told.last() == Some(&b'\n') {
-        told.pop();
+    let mut printed = output.stdout;
+    if printed.last() == Some(&b'\n') {
+        printed.pop();
     }
-    Ok(told)
+    Ok(printed)
 }
 
 fn not_run(error: io::Error, command: &str) -> Exit {

@@ -16,6 +16,7 @@ mod guest_setup;
 mod history;
 mod hold;
 mod init;
+mod input;
 mod local;
 mod output;
 mod plan;
