@@ -1,17 +1,17 @@
 //! `armfleet diff`
 
-use super::arguments::{PlanFormat, variable};
+use super::arguments::{PlanFormat, removal, variable};
 use super::exit::Exit;
 use super::fleet::{self, Loaded};
 use super::git::{AtCommit, Commit};
-use super::plan::print;
-use super::{terminal, texts};
+use super::plan::{plan_exits, print};
+use super::{input, terminal, texts};
 use crate::fleet::{
     FleetFile, Given, NamedText, Spec, TEXT_LIMIT, Text, TextError, Texts, read_files,
     vars_declared,
 };
 use crate::imagined::{self, Fleets};
-use crate::plan::{Policy, Removal};
+use crate::plan::Policy;
 use crate::report::{Basis, PlanReport};
 use crate::values::{HostPath, Pattern, Secrets, VmName};
 use clap::Args;
@@ -108,27 +108,18 @@ fn report(arguments: &DiffArguments, fleets: Fleets<'_>, basis: Basis) -> Result
     let mut report = PlanReport::new(plan, definitions.as_ref()).standing_for(alike);
     report.basis = Some(basis);
     print(&report, arguments.format)?;
-    let changes = arguments.detailed_exitcode && !plan.is_empty();
-    Ok(Exit::first([
-        (Exit::Failed, !plan.is_complete()),
-        (Exit::Refused, !plan.refusals.is_empty()),
-        (Exit::Changes, changes),
-    ]))
+    Ok(Exit::first(plan_exits(plan, arguments.detailed_exitcode)))
 }
 
 impl DiffArguments {
-    /// Whether VMs that change alike are told of one by one.
+    /// Whether each VM is shown by itself; text shows those together that change alike.
     fn tells_each_vm(&self) -> bool {
         self.diff || self.format != PlanFormat::Text
     }
 
     fn policy(&self) -> Policy {
         Policy {
-            removal: match self.allow_removal {
-                Some(Some(limit)) => Removal::UpTo(limit),
-                Some(None) => Removal::Allowed,
-                None => Removal::Asked,
-            },
+            removal: removal(self.allow_removal, true),
             vms: self.vm.clone(),
             allow_replace: self.allow_replace.clone(),
             ..Policy::default()
@@ -240,7 +231,7 @@ impl<'c> Side<'c> {
     fn bytes_of(&self, path: &HostPath) -> Option<Vec<u8>> {
         let place = self.place_of(path);
         let Some(commit) = self.commit else {
-            return std::fs::read(place).ok();
+            return input::read(&place, u64::MAX).ok();
         };
         match commit.at(&place, u64::MAX) {
             Ok(AtCommit::File(bytes)) => Some(bytes),

@@ -47,8 +47,8 @@ pub(super) struct Loaded {
 }
 
 /// Reads and checks the fleet files, and prints what is wrong with them.
-pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Exit> {
-    check(files, options, Unset::Refused)?.map_err(|problems| invalid(&problems))
+pub(super) fn read(files: &[PathBuf], options: &FleetOptions, unset: Unset) -> Result<Spec, Exit> {
+    check(files, options, unset)?.map_err(|problems| invalid(&problems))
 }
 
 /// The same, with what the fleet was read from.

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     if let Some(path) = &arguments.out {
         saved::write(path, SavedPlan::new(source, &policy, &plan, &inventory))?;
     }
-    Ok(Exit::first(plan_exits(&plan, options)))
+    Ok(Exit::first(plan_exits(&plan, options.detailed_exitcode)))
 }
 
 /// Prints a plan.
@@ -108,11 +108,11 @@ impl<'a> Picture<'a> {
 struct UnknownPicture(String);
 
 /// What a plan by itself says about the exit code.
-pub(super) fn plan_exits(plan: &Plan, options: &PlanOptions) -> [(Exit, bool); 3] {
+pub(super) fn plan_exits(plan: &Plan, detailed_exitcode: bool) -> [(Exit, bool); 3] {
     [
         (Exit::Failed, !plan.is_complete()),
         (Exit::Refused, !plan.refusals.is_empty()),
-        (Exit::Changes, options.detailed_exitcode && !plan.is_empty()),
+        (Exit::Changes, detailed_exitcode && !plan.is_empty()),
     ]
 }
 

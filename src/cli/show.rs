@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
         return Ok(Exit::Success);
     }
     let unset = arguments.snapshot.unset(Unset::Refused);
-    let (spec, _) = fleet::read_with_source(&[], &arguments.fleet, unset)?;
+    let spec = fleet::read(&[], &arguments.fleet, unset)?;
     let vm = fleet::vm(&spec, arguments.vm.as_deref().unwrap_or_default())?;
     let libvirt = match arguments.snapshot.is_given() {
         true => libvirt_of(arguments.snapshot.look()?.host.as_ref()),

@@ -6,9 +6,10 @@ use super::fleet::Unset;
 use super::local::reads;
 use super::plan::failed;
 use super::{fleet, output, terminal};
+use crate::engine::observe_all;
 use crate::fleet::Spec;
-use crate::host::{Inspect, Observer};
-use crate::inventory::{Query, RawInventory, Snapshot, query, query_all, query_host};
+use crate::host::{HostError, Inspect, Observer};
+use crate::inventory::{Query, RawInventory, Snapshot, query};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,21 +29,15 @@ pub(super) struct SnapshotArguments {
 pub(super) fn run(arguments: &SnapshotArguments) -> Result<Exit, Exit> {
     let FileArguments { files, options } = &arguments.fleet;
     let reads_fleet = !arguments.all || !files.is_empty() || !options.file.is_empty();
-    let spec = reads_fleet.then(|| fleet::read_with_source(files, options, Unset::Ignored));
-    let spec = spec.transpose()?.map(|(spec, _)| spec);
+    let spec = reads_fleet.then(|| fleet::read(files, options, Unset::Ignored));
+    let spec = spec.transpose()?;
     let host = Observer(reads()?);
-    let (query, seen) = match (&spec, arguments.all) {
-        (Some(spec), false) => {
-            let addresses = spec.vms.keys().map(ToString::to_string).collect();
-            let query = Query {
-                addresses,
-                ..query(spec)
-            };
-            let seen = see(&host, &query)?;
-            (query, seen)
-        }
-        (spec, _) => see_all(&host, spec.as_ref())?,
+    let seen = match (&spec, arguments.all) {
+        (Some(spec), false) => see(&host, spec),
+        (spec, _) => observe_all(&host, spec.as_ref()),
     };
+    let (query, seen) = seen.map_err(failed)?;
+    check_libvirt(&seen)?;
     let (snapshot, redaction) = Snapshot::new(query, seen, spec.as_ref());
     host.redact(&Arc::new(redaction));
     let text = snapshot.render().map_err(|error| {
@@ -56,30 +51,23 @@ pub(super) fn run(arguments: &SnapshotArguments) -> Result<Exit, Exit> {
     Ok(Exit::Success)
 }
 
-/// Looks at what plans for any fleet look at. What there is has to be seen before it is known what else to look at.
-fn see_all(host: &impl Inspect, spec: Option<&Spec>) -> Result<(Query, RawInventory), Exit> {
-    let mut query = query_host();
-    loop {
-        let seen = see(host, &query)?;
-        let more = query_all(&seen, spec);
-        if more.paths.keys().all(|path| query.paths.contains_key(path)) {
-            return Ok((query, seen));
-        }
-        query = more;
-    }
+/// Looks at what plans for a fleet look at.
+fn see(host: &dyn Inspect, spec: &Spec) -> Result<(Query, RawInventory), HostError> {
+    let query = Query {
+        addresses: spec.vms.keys().map(ToString::to_string).collect(),
+        ..query(spec)
+    };
+    let seen = host.observe(&query)?;
+    Ok((query, seen))
 }
 
-/// Looks at a host. Without libvirt's answer there is nothing to plan on, and an earlier snapshot is worth more.
-fn see(host: &impl Inspect, query: &Query) -> Result<RawInventory, Exit> {
-    let seen = host.observe(query).map_err(failed)?;
+/// Without libvirt's answer there is nothing to plan on, and an earlier snapshot is worth more.
+fn check_libvirt(seen: &RawInventory) -> Result<(), Exit> {
     let libvirt = seen.libvirt.unknown().or(seen.domains.unknown());
-    match libvirt {
-        Some(why) => {
-            terminal::error(&NotSeen(why.to_owned()), None);
-            Err(Exit::Failed)
-        }
-        None => Ok(seen),
-    }
+    libvirt.map_or(Ok(()), |why| {
+        terminal::error(&NotSeen(why.to_owned()), None);
+        Err(Exit::Failed)
+    })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -29,7 +29,7 @@ pub(super) struct StatusArguments {
 
 pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     let unset = arguments.snapshot.unset(Unset::Refused);
-    let (spec, _) = fleet::read_with_source(&[], &arguments.fleet, unset)?;
+    let spec = fleet::read(&[], &arguments.fleet, unset)?;
     let vms: Vec<&Vm> = if arguments.vms.is_empty() {
         spec.vms.values().collect()
     } else {

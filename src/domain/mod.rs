@@ -32,7 +32,7 @@ pub use kinds::{
 pub use moved::{Difference, Moved, running_overlays};
 pub use numbering::{Held, Renumbered};
 pub use rows::ACCEL;
-pub use seen::{arch_of, has_other_arch, memory_of, properties};
+pub use seen::{arch_of, has_other_arch, memory_of, properties, uses};
 pub use skeleton::skeleton;
 pub use subject::Subject;
 pub use value::Value;

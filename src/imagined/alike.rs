@@ -41,7 +41,7 @@ fn has_other_shares(was: Option<&Vm>, vm: &Vm) -> bool {
 
 /// All that a fleet declares of a VM, without its name and what is derived from that.
 fn declaration(spec: &Spec, vm: &Vm) -> String {
-    // Every key can be written as JSON; VMs of which one could not would still not be taken for others.
+    // Every key can be written as JSON. A VM whose keys could not is taken for no other.
     let keys = serde_json::to_string(vm).unwrap_or_else(|_| vm.name.to_string());
     let texts = spec.cloud_init.get(&vm.name);
     let texts = texts.map_or_else(String::new, |texts| {

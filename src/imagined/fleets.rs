@@ -15,7 +15,7 @@ pub struct Fleets<'s> {
     pub changed: &'s BTreeSet<HostPath>,
 }
 
-/// The files that a VM boots, or begins with, of which armfleet makes copies.
+/// The files that armfleet copies for a VM: its seed, its device tree, its installer.
 pub fn sources(vm: &Vm) -> impl Iterator<Item = &HostPath> {
     let install = vm.install.iter().flat_map(|install| {
         let own = [&install.kernel, &install.initrd].into_iter();

@@ -15,7 +15,7 @@ pub use fleets::{Fleets, sources};
 
 use crate::fleet::Spec;
 use crate::inventory::{Fact, Inventory, RawInventory, digest};
-use crate::plan::{Plan, Policy, Refusal, plan, plan_unsettled};
+use crate::plan::{Plan, Policy, plan, plan_unsettled};
 use crate::values::VmName;
 use alike::alike;
 use apply::applied;
@@ -29,8 +29,6 @@ pub struct Diff {
     pub plan: Plan,
     /// What that plan rests on.
     pub inventory: Inventory,
-    /// What no apply of the old fleet does, on any host: it is new where the new fleet has it without that fault.
-    pub refused_before: Vec<Refusal>,
 }
 
 /// Plans a fleet where another one was applied.
@@ -50,7 +48,7 @@ pub fn diff_in_short(fleets: Fleets<'_>, policy: &Policy) -> (Diff, BTreeMap<VmN
 
 fn diff_of(fleets: Fleets<'_>, policy: &Policy, settled: &BTreeSet<VmName>) -> Diff {
     let new = fleets.new;
-    let (mut raw, refused_before) = imagine(fleets.old, new, settled);
+    let mut raw = imagine(fleets.old, new, settled);
     for path in fleets.changed {
         if let Some(Fact::Present(file)) = raw.paths.get_mut(path.as_str()) {
             file.sha256 = Some(digest(&format!("changed {path}")));
@@ -60,11 +58,7 @@ fn diff_of(fleets: Fleets<'_>, policy: &Policy, settled: &BTreeSet<VmName>) -> D
     let mut plan = plan_unsettled(new, &inventory, policy, settled);
     // There is none.
     plan.libvirt = None;
-    Diff {
-        plan,
-        inventory,
-        refused_before,
-    }
+    Diff { plan, inventory }
 }
 
 /// The VMs that both fleets want the same of.
@@ -88,14 +82,10 @@ fn unchanged(Fleets { old, new, changed }: Fleets<'_>) -> BTreeSet<VmName> {
 
 /// A host on which a fleet was applied, as far as that fleet and another one look at it. Of settled VMs no more is there than
 /// that they are the fleet's.
-fn imagine(
-    old: Option<&Spec>,
-    new: &Spec,
-    settled: &BTreeSet<VmName>,
-) -> (RawInventory, Vec<Refusal>) {
+fn imagine(old: Option<&Spec>, new: &Spec, settled: &BTreeSet<VmName>) -> RawInventory {
     let new = without(new, settled);
     let Some(whole) = old else {
-        return (Surroundings::of(None, &new).empty_host(), Vec::new());
+        return Surroundings::of(None, &new).empty_host();
     };
     let mut old = without(whole, settled);
     // Its installations are over.
@@ -106,8 +96,7 @@ fn imagine(
     let inventory = Inventory::read(empty.clone(), &old);
     let first = plan(&old, &inventory, &Policy::default());
     let others = whole.vms.values().filter(|vm| settled.contains(&vm.name));
-    let host = applied(&old, empty, &first, others);
-    (host, first.refusals)
+    applied(&old, empty, &first, others)
 }
 
 fn without(spec: &Spec, settled: &BTreeSet<VmName>) -> Spec {

@@ -33,7 +33,7 @@ pub use image::{LOG_HEAD_LENGTH, begins_as};
 pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
-pub use query::{managed_save, nvram, query, query_host};
+pub use query::{managed_save, nvram, query, query_host, with_folder};
 pub use query_all::query_all;
 pub(crate) use raw::chain;
 pub use raw::{

@@ -52,6 +52,20 @@ impl Query {
     }
 }
 
+/// A thing that a VM uses, and the folder that it is in: a new image has to have room there.
+pub fn with_folder(path: &str, look: Look) -> impl Iterator<Item = (String, Look)> {
+    let folder = match path.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((folder, _)) => folder,
+    };
+    let around = match look {
+        Look::Device => None,
+        Look::Image => Some((folder.to_owned(), Look::Room)),
+        _ => Some(stat(folder)),
+    };
+    [(path.to_owned(), look)].into_iter().chain(around)
+}
+
 pub(super) fn stat(path: &str) -> (String, Look) {
     (path.to_owned(), Look::Stat)
 }
@@ -77,8 +91,7 @@ pub(super) fn own_looks(vm: &VmName) -> Vec<(String, Look)> {
 
 fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
     let mut looks = own_looks(&vm.name);
-    looks.push((vm.boot.share.to_string(), Look::Share));
-    looks.push(stat(vm.boot.share.parent()));
+    looks.extend(with_folder(vm.boot.share.as_str(), Look::Share));
     if let Some(seed) = &vm.boot.seed {
         looks.push((seed.kernel.to_string(), Look::Seed));
         looks.push((seed.initrd.to_string(), Look::Seed));
@@ -101,14 +114,11 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((paths::installer_folder(&vm.name), Look::Folder));
     }
     for share in &vm.shares {
-        looks.push((share.path.to_string(), Look::FurtherShare));
-        looks.push(stat(share.path.parent()));
+        looks.extend(with_folder(share.path.as_str(), Look::FurtherShare));
     }
     for disk in &vm.disks {
-        looks.push((disk.path.to_string(), Look::of_disk(disk.path.as_str())));
-        if !disk.is_device() {
-            looks.push((disk.path.parent().to_owned(), Look::Room));
-        }
+        let path = disk.path.as_str();
+        looks.extend(with_folder(path, Look::of_disk(path)));
         let bases = [
             disk.from.as_ref().map(|from| &from.path),
             disk.backing.as_ref().map(|backing| &backing.path),
@@ -121,7 +131,7 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         );
     }
     if let Some(log) = &vm.console.log {
-        looks.extend([(log.to_string(), Look::Log), stat(log.parent())]);
+        looks.extend(with_folder(log.as_str(), Look::Log));
     }
     looks
 }

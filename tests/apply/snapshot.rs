@@ -3,11 +3,11 @@
 use crate::harness::{
     FLEET, VM, new_host, plan_from, plan_of, settled_host, snapshot_of, spec, spec_with, text,
 };
-use armfleet::engine::{apply, observe_and_plan};
+use armfleet::engine::{apply, observe_all, observe_and_plan};
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
-use armfleet::host::{Executor, Inspect as _, Observer};
-use armfleet::inventory::{Snapshot, query_all, query_host};
+use armfleet::host::{Executor, Observer};
+use armfleet::inventory::Snapshot;
 use armfleet::paths::KEY;
 use armfleet::plan::Policy;
 use armfleet::values::Secrets;
@@ -182,12 +182,7 @@ fn what_was_not_observed_is_said_and_planned_on_nothing() {
 #[test]
 fn a_snapshot_of_all_serves_a_fleet_that_it_was_not_taken_for() {
     for host in [new_host(), settled_host()] {
-        let mut query = query_host();
-        for _ in 0..3 {
-            let seen = Observer(host.clone()).observe(&query).unwrap();
-            query = query_all(&seen, None);
-        }
-        let seen = Observer(host.clone()).observe(&query).unwrap();
+        let (query, seen) = observe_all(&Observer(host.clone()), None).unwrap();
         let snapshot = Snapshot::new(query, seen, None).0.render().unwrap();
         let (plan, on_host) = (
             planned_from(&snapshot, &spec(FLEET)),

@@ -97,6 +97,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted,
     is_one: |_, node| network_source(node).is_some(),
     before: first_on_mmio,
+    look: None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

@@ -4,6 +4,7 @@ use super::transport::TRANSPORT;
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, find_device};
 use crate::domain::row::{Row, Waits, Want, no_key};
 use crate::domain::value::Codec;
+use crate::inventory::Look;
 use crate::mark::{KindId, PropertyId};
 use crate::values::BOOT_TAG;
 use crate::xml::{self, Part};
@@ -48,6 +49,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted,
     is_one: |tag, _| tag == BOOT_TAG,
     before: |_| None,
+    look: Some(|_| Look::Share),
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };
