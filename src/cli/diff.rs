@@ -413,7 +413,7 @@ struct NotValid {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("two fleet files are compared, and {0} were named")]
+#[error("diff compares two fleet files; {0} given")]
 struct NotTwo(usize);
 
 #[derive(Debug, thiserror::Error)]

@@ -234,7 +234,7 @@ fn what_cannot_be_compared_says_why_and_what_to_do() {
     );
     assert_says(
         &folder.diff(&["fleet.yaml"]),
-        &["two fleet files are compared", "[4]"],
+        &["diff compares two fleet files; 1 given", "[4]"],
     );
     let bare = tempfile::tempdir().unwrap();
     fs::write(bare.path().join("fleet.yaml"), FLEET).unwrap();
