@@ -45,17 +45,24 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
     let unset = arguments.snapshot.unset(Unset::Refused);
     let spec = fleet::read(&[], &arguments.fleet, unset)?;
     let vm = fleet::vm(&spec, arguments.vm.as_deref().unwrap_or_default())?;
-    let libvirt = match arguments.snapshot.is_given() {
-        true => libvirt_of(arguments.snapshot.look()?.host.as_ref()),
-        false => seen_libvirt(),
+    let (libvirt, basis) = match arguments.snapshot.is_given() {
+        true => {
+            let looked = arguments.snapshot.look()?;
+            (libvirt_of(looked.host.as_ref()), looked.basis)
+        }
+        false => (seen_libvirt(), None),
     };
     if libvirt.is_none() {
         terminal::remark("libvirt could not be reached: shown as for a host without KVM\n");
     }
     let libvirt = libvirt.unwrap_or_default();
+    let report = VmReport {
+        basis,
+        ..VmReport::new(&spec.fleet, vm, &libvirt)
+    };
     match arguments.format {
-        PlanFormat::Text => terminal::result(&render_vm(&spec.fleet, vm, &libvirt)),
-        PlanFormat::Json => terminal::json(&VmReport::new(&spec.fleet, vm, &libvirt))?,
+        PlanFormat::Text => terminal::result(&render_vm(&report)),
+        PlanFormat::Json => terminal::json(&report)?,
         PlanFormat::Markdown => {
             terminal::error(&NoMarkdown, Some("use --format text or json"));
             return Err(Exit::Invalid);

@@ -9,6 +9,7 @@ mod apply;
 mod files;
 mod fleets;
 mod libvirt;
+mod sizes;
 mod surroundings;
 
 pub use fleets::{Fleets, sources};
@@ -58,6 +59,8 @@ fn diff_of(fleets: Fleets<'_>, policy: &Policy, settled: &BTreeSet<VmName>) -> D
     let mut plan = plan_unsettled(new, &inventory, policy, settled);
     // There is none.
     plan.libvirt = None;
+    let stand_ins = sizes::stand_ins(fleets, &plan);
+    plan.notices.extend(stand_ins);
     Diff { plan, inventory }
 }
 

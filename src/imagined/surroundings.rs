@@ -3,6 +3,7 @@
 use super::files::Inodes;
 use super::fleets::sources;
 use super::libvirt::{libvirt, links, networks};
+use super::sizes::{SOME_SIZE, bases};
 use crate::boot::SHIM;
 use crate::fleet::{Disk, DiskFormat, Spec, Vm};
 use crate::inventory::{
@@ -16,8 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The host's key is no secret: what it digests are stand-ins.
 pub(super) const KEY: [u8; HostKey::LENGTH] = [1; HostKey::LENGTH];
-/// An image whose size no file tells.
-const SOME_SIZE: u64 = 1 << 30;
 /// A boot share is QEMU's alone.
 const SHARE_MODE: u32 = 0o700;
 
@@ -178,21 +177,15 @@ impl<'s> Surroundings<'s> {
     fn largest_size_of(&self, path: &str) -> u64 {
         let disks = self.disks().filter(|disk| disk.path.as_str() == path);
         let sizes = disks.filter_map(|disk| disk.size.map(Size::bytes));
-        sizes.max().unwrap_or(SOME_SIZE)
+        sizes.max().unwrap_or(SOME_SIZE.bytes())
     }
 
-    /// A base image is no larger than any disk that is made of it.
+    /// A base image is no larger than any disk that is made of it, of those that are made of it without a size, too.
     fn size_over(&self, base: &str) -> u64 {
-        let is_over = |disk: &&Disk| {
-            let from = disk.from.as_ref().map(|from| &from.path);
-            let backing = disk.backing.as_ref().map(|backing| &backing.path);
-            from.into_iter()
-                .chain(backing)
-                .any(|path| path.as_str() == base)
-        };
+        let is_over = |disk: &&Disk| bases(disk).any(|path| path.as_str() == base);
         let disks = self.disks().filter(is_over);
-        let sizes = disks.filter_map(|disk| disk.size.map(Size::bytes));
-        sizes.min().unwrap_or(SOME_SIZE)
+        let sizes = disks.map(|disk| disk.size.unwrap_or(SOME_SIZE).bytes());
+        sizes.min().unwrap_or(SOME_SIZE.bytes())
     }
 
     /// Root's folders on the way to a path, but for those of armfleet's own that it makes itself.

@@ -51,6 +51,9 @@ impl Size {
         Self(bytes)
     }
 
+    /// 1 GiB.
+    pub const GIB: Self = Self(1 << 30);
+
     /// In bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {

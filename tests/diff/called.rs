@@ -200,3 +200,30 @@ fn with_a_snapshot_a_diff_is_a_plan_that_says_what_is_due_without_the_change() {
         ],
     );
 }
+
+#[test]
+fn the_size_of_an_image_that_no_file_tells_is_known_on_the_host_only() {
+    let sized = |size: &str| {
+        let disk = format!("path: \"/srv/{{name}}.img\", from: {{ path: /srv/base.img }}{size}");
+        let vms = vm("obs-[01-03]", "1GiB", "").replace("obs-[01-03]:", "\"obs-[01-03]\":");
+        fleet(&[vms.replace("path: /srv/obs-[01-03].img, size: 8GiB", &disk)])
+    };
+    let files = Files::new(&[
+        ("none.yaml", "fleet: obs\nvms: {}\n"),
+        ("whole.yaml", &sized("")),
+        ("grown.yaml", &sized(", size: 8GiB")),
+        ("larger.yaml", &sized(", size: 16GiB")),
+    ]);
+    let said = "i obs-01: the size of /srv/base.img is known on the host only; 1 GiB stands for it";
+    let folded = said.replace("obs-01", "{name}");
+    for (old, new) in [("none", "whole"), ("whole", "grown")] {
+        let told = files.diff(&[&format!("{old}.yaml"), &format!("{new}.yaml")]);
+        assert_says(&told, &[&folded, "obs-[01-03] (3 VMs)"]);
+    }
+    let told = files.diff(&["whole.yaml", "grown.yaml"]);
+    assert_says(&told, &["1 GiB -> 8 GiB"]);
+    for (old, new) in [("none", "grown"), ("grown", "larger"), ("grown", "whole")] {
+        let told = files.diff(&[&format!("{old}.yaml"), &format!("{new}.yaml")]);
+        assert!(!told.contains("stands for it"), "{told}");
+    }
+}

@@ -132,6 +132,20 @@ fn a_file_is_compared_with_what_it_was() {
 }
 
 #[test]
+fn without_git_two_files_can_be_compared() {
+    let folder = Folder::new();
+    let mut armfleet = Command::new(env!("CARGO_BIN_EXE_armfleet"));
+    let armfleet = armfleet.current_dir(folder.path("fleet"));
+    let armfleet = armfleet.env("PATH", folder.path("fleet"));
+    let output = armfleet.args(["diff", "--git", "main"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_says(
+        &String::from_utf8(output.stderr).unwrap(),
+        &["cannot run git", "apt install git, or compare two files"],
+    );
+}
+
+#[test]
 fn texts_beside_the_file_are_those_of_the_commit() {
     let folder = Folder::new();
     folder.write("fleet/texts/user-data", "#cloud-config\nhostname: other\n");

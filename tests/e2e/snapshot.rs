@@ -95,6 +95,8 @@ fn a_snapshot_plans_elsewhere_as_its_host_does() {
     let shown = elsewhere
         .armfleet(&["show", VM, "--from-snapshot", FILE])
         .success();
+    let (basis, shown) = shown.split_once("\n\n").unwrap();
+    assert!(basis.starts_with("snapshot of "), "{basis}");
     assert_eq!(shown, host.armfleet(&["show", VM]).success());
     let json = elsewhere.armfleet(&["plan", "--from-snapshot", FILE, "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
