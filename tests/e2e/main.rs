@@ -50,6 +50,7 @@ mod plans;
 mod read_only;
 mod releases;
 mod removal;
+mod requests;
 mod restored;
 mod rollback;
 mod run_state;
