@@ -23,6 +23,7 @@ mod examples;
 mod exit_codes;
 mod extract;
 mod fleet;
+mod forge;
 #[path = "../releases/frozen.rs"]
 mod frozen;
 mod guest;
