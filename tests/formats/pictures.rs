@@ -19,6 +19,9 @@ const FORGE_LIMIT: usize = 65_536;
 
 const VMS: usize = 500;
 
+/// A text that looks like markup, and is shown as it is.
+const HOSTILE: &str = "</details> <b> **x** `y` | z";
+
 #[test]
 #[ignore = "long: a browser draws comments"]
 fn comments_are_readable_in_a_browser() {
@@ -26,7 +29,8 @@ fn comments_are_readable_in_a_browser() {
     fs::create_dir_all(&folder).unwrap();
     let comments = [
         ("small", small()),
-        ("plan-500", large_plan()),
+        ("plan-alike", large_plan(|_| 2048)),
+        ("plan-each", large_plan(|number| 1024 + number)),
         ("diff-500", diff(&fleet(""), &fleet(", vcpus: 2"))),
         ("diff-range", diff(&range("2GiB"), &range("3GiB"))),
         ("diff-wide", diff(&fleet(""), &wide())),
@@ -42,21 +46,21 @@ fn small() -> String {
     render_markdown(&PlanReport::new(&plan, Some(&definitions)))
 }
 
-/// Every VM of 500 changes, and every tenth is restarted for it.
-fn large_plan() -> String {
-    let file = |memory: &str| {
+/// Every VM of 500 gets a gibibyte more than it has, and every tenth is restarted for it.
+fn large_plan(mebibytes: fn(usize) -> usize) -> String {
+    let file = |more: usize| {
         let vms = (0..VMS).map(|number| {
-            let rest = if number % 10 == 0 {
-                ", restart: when-required"
-            } else {
-                ""
+            let memory = format!("{}MiB", mebibytes(number) + more);
+            let rest = match number % 10 {
+                0 => ", restart: when-required",
+                _ => "",
             };
-            vm(&format!("obs-{number:03}"), memory, rest)
+            vm(&format!("obs-{number:03}"), &memory, rest)
         });
         spec(&format!("fleet: obs\nvms:\n{}", vms.collect::<String>()))
     };
-    let (before, after) = (file("2GiB"), file("3GiB"));
-    let host = applied(&before);
+    let after = file(1024);
+    let host = applied(&file(0));
     let plan = plan_on(&after, &host);
     let changed = plan.steps.iter().filter(|step| !step.changes.is_empty());
     assert_eq!(changed.count(), VMS);
@@ -95,12 +99,11 @@ fn range(memory: &str) -> String {
 /// Texts without a space to break them at, and some that look like markup.
 fn wide() -> String {
     let word = "x".repeat(180);
-    let hostile = "</details> <b> **x** `y` | z";
     fleet("")
         .replacen("root=/dev/vda1", &format!("root=/dev/vda1 {word}"), 1)
         .replacen(
             "cmdline: console=ttyAMA0 root=/dev/vda1, ",
-            &format!("cmdline: '{hostile}', "),
+            &format!("cmdline: '{HOSTILE}', "),
             1,
         )
         .replacen("/srv/obs-004.img", &format!("/srv/{word}/obs-004.img"), 1)
@@ -127,6 +130,7 @@ fn diff(old: &str, new: &str) -> String {
 struct Rendered {
     name: String,
     characters: usize,
+    is_cut: bool,
     measured: Value,
     picture: PathBuf,
 }
@@ -150,7 +154,9 @@ impl Rendered {
                 path(&file("md")),
             ],
         );
-        let page = include_str!("comment.html").replacen("COMMENT", &html, 1);
+        let page = include_str!("comment.html")
+            .replace("HOSTILE", HOSTILE)
+            .replacen("COMMENT", &html, 1);
         fs::write(file("html"), page).unwrap();
         let address = format!("file://{}", path(&file("html")));
         let page = browser(SCREEN, &["--dump-dom", &address]);
@@ -167,6 +173,7 @@ impl Rendered {
         Self {
             name: name.to_owned(),
             characters: markdown.chars().count(),
+            is_cut: markdown.contains("left out.**"),
             measured,
             picture: file("png"),
         }
@@ -200,7 +207,9 @@ impl Rendered {
         for fold in measured["folds"].as_array().unwrap() {
             assert_eq!(fold["open"], false, "{name}: {fold}");
             assert_eq!(fold["summaries"], serde_json::json!([0]), "{name}: {fold}");
-            assert!(fold["contents"].as_u64() > Some(0), "{name}: {fold}");
+            // What was left out of a long comment may be all that a fold had; then the comment says so.
+            let is_empty = fold["contents"] == 0;
+            assert!(!is_empty || self.is_cut, "{name}: {fold}");
             assert_eq!(fold["within"], 0, "{name}: {fold}");
         }
         for heading in measured["headings"].as_array().unwrap() {
@@ -214,7 +223,7 @@ impl Rendered {
         );
     }
 
-    /// Who decides sees at once what is interrupted.
+    /// Who decides sees at once what is interrupted: all of it, or where that is much, its beginning.
     fn judge_first_screen(&self) {
         let name = &self.name;
         let headings = self.measured["headings"].as_array().unwrap().iter();
@@ -223,14 +232,15 @@ impl Rendered {
         let tops: Vec<f64> = interruptions
             .map(|heading| heading["top"].as_f64().unwrap())
             .collect();
-        let first = self.measured["rows"][0].as_f64();
+        let third = f64::from(SCREEN) / 3.0;
+        assert!(matches!(tops[..], [top] if top < third), "{name}: {tops:?}");
+        let rows = self.measured["rows"].as_array().unwrap().iter();
+        let bottoms: Vec<f64> = rows.map(|row| row.as_f64().unwrap()).collect();
+        let is_seen = |bottom: &&f64| **bottom < f64::from(SCREEN);
+        let seen = bottoms.iter().filter(is_seen).count();
         assert!(
-            matches!(tops[..], [top] if top < f64::from(SCREEN) / 3.0),
-            "{name}: {tops:?}"
-        );
-        assert!(
-            first.is_some_and(|bottom| bottom < f64::from(SCREEN)),
-            "{name}: {first:?}"
+            seen > 0 && seen >= bottoms.len().min(5),
+            "{name}: {bottoms:?}"
         );
     }
 
