@@ -146,7 +146,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 19] = [
+const RUN_BY: [(&str, &str, &str); 22] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
