@@ -75,7 +75,7 @@ impl Forge {
         };
         // What the target's newest commit changed is no change of the request.
         let begin = "git init --quiet --initial-branch=main && git add fleet.yaml && git commit --quiet -m base && \
-                     git tag base && echo '    stop_timeout: 5min' >>fleet.yaml && git commit --quiet -a -m target";
+                     git tag base && echo '    autostart: true' >>fleet.yaml && git commit --quiet -a -m target";
         forge.git(begin);
         forge
     }

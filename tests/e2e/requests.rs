@@ -140,6 +140,8 @@ impl Review<'_> {
             &format!("{MARKER}### armfleet plan for fleet `recipe`\n\n**"),
             "On host `local`, libvirt 9.0.0, snapshot of 20",
             "memory 512 MiB -\\> 768 MiB (file changed)",
+            // What the target's newest commit changed and nobody applied yet.
+            "due without the change, too",
             &format!("<sub>commit {}</sub>", commits.head),
         ] {
             assert!(comment.contains(part), "{part} in {comment}");
