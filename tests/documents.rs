@@ -146,7 +146,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 19] = [
+const RUN_BY: [(&str, &str, &str); 22] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -169,13 +169,13 @@ const RUN_BY: [(&str, &str, &str); 19] = [
     ),
     (
         "ci/github-workflow.yml",
-        "tests/e2e/examples.rs",
-        "the_github_workflow_writes_one_comment_and_waits_for_the_label",
+        "tests/e2e/requests.rs",
+        "the_github_workflow_writes_one_comment_waits_for_the_label_and_plans_after_the_merge",
     ),
     (
         "ci/gitlab-ci.yml",
-        "tests/e2e/examples.rs",
-        "the_gitlab_job_writes_one_note_and_ends_as_the_plan_does",
+        "tests/e2e/requests.rs",
+        "the_gitlab_jobs_write_one_note_and_plan_after_the_merge",
     ),
     (
         "cloud-init/meta-data",
@@ -207,6 +207,21 @@ const RUN_BY: [(&str, &str, &str); 19] = [
         "systemd/armfleet-drift.timer",
         "tests/units.rs",
         "systemd_understands_the_units",
+    ),
+    (
+        "systemd/armfleet-snapshot.service",
+        "tests/e2e/forge.rs",
+        "armfleet-snapshot.service",
+    ),
+    (
+        "systemd/armfleet-snapshot.timer",
+        "tests/units.rs",
+        "systemd_understands_the_units",
+    ),
+    (
+        "systemd/armfleet-snapshot-upload.service",
+        "tests/e2e/forge.rs",
+        "armfleet-snapshot-upload.service",
     ),
     (
         "systemd/armfleet-watch.service",

@@ -5,6 +5,8 @@
 
 #[expect(dead_code, reason = "other parts are for other tests")]
 mod harness;
+#[path = "formats/pictures.rs"]
+mod pictures;
 
 use armfleet::host::memory::Memory;
 use armfleet::inventory::AddressSource;

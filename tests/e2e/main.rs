@@ -23,6 +23,7 @@ mod examples;
 mod exit_codes;
 mod extract;
 mod fleet;
+mod forge;
 #[path = "../releases/frozen.rs"]
 mod frozen;
 mod guest;
@@ -50,6 +51,7 @@ mod plans;
 mod read_only;
 mod releases;
 mod removal;
+mod requests;
 mod restored;
 mod rollback;
 mod run_state;
