@@ -376,15 +376,12 @@ pub fn render_comparison_in_markdown(report: &ComparisonReport<'_>) -> String {
             );
         }
     }
-    if !report.moved.is_empty() {
-        let count = report.moved.len();
-        page.always(&format!(
-            "\n<details><summary>Moved on the host in between, which is no effect ({count})</summary>\n\n"
-        ));
-        for fact in &report.moved {
-            page.block("fact", &format!("- {}\n", prose(fact)));
-        }
-        page.always("\n</details>\n");
-    }
+    let facts = report.moved.iter();
+    let facts: Vec<String> = facts.map(|fact| format!("- {}\n", prose(fact))).collect();
+    page.folded(
+        "fact",
+        "Moved on the host in between, which is no effect",
+        &facts,
+    );
     page.finish(Some(&report.new.digest))
 }

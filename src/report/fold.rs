@@ -46,58 +46,63 @@ pub(super) fn fold<'a, T: 'a, K: Ord>(
     folded
 }
 
-/// Names in short, as ranges where they are numbered: `obs-[01-12]`, `tv`.
+/// Names in short, as ranges where they are numbered: `obs-[01-12]`, `obs-[20-40/2]`, `tv`.
 pub(super) fn ranges(names: &[&str]) -> Vec<String> {
     let mut kinds: Vec<(&str, &str)> = Vec::new();
-    let mut runs: BTreeMap<(&str, &str), Vec<Run<'_>>> = BTreeMap::new();
+    let mut numbers: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for name in names {
         let (before, number, after) = divided(name);
-        let known = runs.entry((before, after)).or_default();
+        let known = numbers.entry((before, after)).or_default();
         if known.is_empty() {
             kinds.push((before, after));
         }
-        match known.last_mut().filter(|run| run.goes_on_with(number)) {
-            Some(run) => run.last = number,
-            None => known.push(Run {
-                first: number,
-                last: number,
-            }),
-        }
+        known.push(number);
     }
     let named = kinds.iter().flat_map(|kind @ (before, after)| {
-        let runs = runs[kind].iter().map(Run::in_short);
+        let runs = runs(&numbers[kind]).into_iter();
         runs.map(move |run| format!("{before}{run}{after}"))
     });
     named.collect()
 }
 
-/// Numbers that follow each other, as they are written.
-struct Run<'a> {
-    first: &'a str,
-    last: &'a str,
+/// Numbers that follow each other in equal steps, and are written as a range would have them.
+fn runs(mut numbers: &[&str]) -> Vec<String> {
+    let mut runs = Vec::new();
+    while let [first, others @ ..] = numbers {
+        let step = others.first().and_then(|second| step(first, second, first));
+        let follow = step.map_or(0, |known| {
+            let pairs = numbers.windows(2);
+            let alike = pairs.take_while(|pair| step_of(pair, first) == Some(known));
+            alike.count()
+        });
+        let last = numbers[follow];
+        let (run, length) = match step {
+            Some(1) => (format!("[{first}-{last}]"), follow + 1),
+            Some(step) if follow > 1 => (format!("[{first}-{last}/{step}]"), follow + 1),
+            _ => ((*first).to_owned(), 1),
+        };
+        runs.push(run);
+        numbers = &numbers[length..];
+    }
+    runs
 }
 
-impl Run<'_> {
-    /// Whether a number is the next one, written as wide as a range would have it.
-    fn goes_on_with(&self, number: &str) -> bool {
-        let width = match self.first.starts_with('0') {
-            true => self.first.len(),
-            false => 1,
-        };
-        let next = self
-            .last
-            .parse::<u64>()
-            .ok()
-            .and_then(|last| last.checked_add(1));
-        next.is_some_and(|next| format!("{next:0width$}") == number)
+fn step_of(pair: &[&str], first: &str) -> Option<u64> {
+    match pair {
+        [one, next] => step(one, next, first),
+        _ => None,
     }
+}
 
-    fn in_short(&self) -> String {
-        match self.first == self.last {
-            true => self.first.to_owned(),
-            false => format!("[{}-{}]", self.first, self.last),
-        }
-    }
+/// How far a number is from the one before, if it is written as wide as a range from the first one would have it.
+fn step(one: &str, next: &str, first: &str) -> Option<u64> {
+    let width = match first.starts_with('0') {
+        true => first.len(),
+        false => 1,
+    };
+    let number: u64 = next.parse().ok()?;
+    let step = number.checked_sub(one.parse().ok()?)?;
+    (step > 0 && format!("{number:0width$}") == next).then_some(step)
 }
 
 /// A name around its last number, which may be empty.
@@ -126,6 +131,13 @@ mod tests {
                 "obs-[09-10], obs-[99-100], tv",
             ),
             ("obs-1 obs-02", "obs-1, obs-02"),
+            (
+                "obs-00 obs-02 obs-04 obs-05 obs-06 tv",
+                "obs-[00-04/2], obs-[05-06], tv",
+            ),
+            ("obs-1 obs-3 obs-8", "obs-1, obs-3, obs-8"),
+            ("obs-3 obs-1 obs-1", "obs-3, obs-1, obs-1"),
+            ("a99999999999999999999 a2", "a99999999999999999999, a2"),
             ("a1b a2b a", "a[1-2]b, a"),
         ] {
             let names: Vec<&str> = whole.split(' ').collect();

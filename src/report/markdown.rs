@@ -8,10 +8,14 @@ use super::fold::{Alike, fold};
 use super::graph;
 use super::markdown_page::Page;
 use super::markdown_steps::{details, steps};
-use super::markdown_text::{called, code, prose};
+use super::markdown_text::{called, code, prose, shortened};
 use super::model::{OnHost, PlanReport, Summary};
 use crate::plan::{About, Fate, Interruption, Notice, Refusal};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+/// A reason within a table, in characters; the values that changed are in full below it.
+const WHY_LIMIT: usize = 160;
 
 /// A plan as Markdown of at most [`MARKDOWN_LIMIT`](super::MARKDOWN_LIMIT) characters; what does not fit is left out whole,
 /// and counted. What is interrupted or refused is named even then.
@@ -87,7 +91,7 @@ fn interruptions(page: &mut Page, report: &PlanReport<'_>) {
         |interruption, say| (interruption.fate.word(), say(&interruption.why)),
     );
     page.named(
-        "| VM | will be | because | to avoid it |\n|---|---|---|---|\n",
+        "| VM | will be | because |\n|---|---|---|\n",
         alike.iter().map(interruption_row),
         |shown| {
             let rest = alike.iter().skip(shown);
@@ -100,16 +104,23 @@ fn interruptions(page: &mut Page, report: &PlanReport<'_>) {
             more(&of)
         },
     );
+    let ways = report.interruptions.iter();
+    let ways: BTreeSet<_> = ways.map(|one| (one.fate.word(), one.avoid)).collect();
+    for (fate, avoid) in ways {
+        page.always(&format!(
+            "\nTo keep a VM from being {fate}: {}.\n",
+            prose(avoid)
+        ));
+    }
 }
 
 fn interruption_row(group: &Alike<'_, Interruption>) -> String {
     let interruption = group.first;
     format!(
-        "| {} | **{}** | {} | {} |\n",
+        "| {} | **{}** | {} |\n",
         called(&group.names),
         fate(interruption.fate),
-        prose(&group.told(&interruption.why)),
-        prose(interruption.avoid)
+        prose(&shortened(&group.told(&interruption.why), WHY_LIMIT))
     )
 }
 
@@ -216,14 +227,8 @@ fn notices(page: &mut Page, report: &PlanReport<'_>) {
     let alike = fold(&subjects, Remark::names, |remark, say| {
         (say(&remark.part.what), say(&remark.part.outlook))
     });
-    let count = alike.len();
-    page.always(&format!(
-        "\n<details><summary>Worth knowing ({count})</summary>\n\n"
-    ));
-    for group in &alike {
-        page.block("notice", &notice_line(group));
-    }
-    page.always("\n</details>\n");
+    let lines: Vec<String> = alike.iter().map(notice_line).collect();
+    page.folded("notice", "Worth knowing", &lines);
 }
 
 fn notice_line(group: &Alike<'_, Remark<'_, Notice>>) -> String {

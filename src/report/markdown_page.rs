@@ -37,6 +37,25 @@ impl Page {
         fits
     }
 
+    /// Adds lines that are unfolded by a line, as many as fit; if none does, there is nothing to unfold.
+    pub(super) fn folded(&mut self, kind: &'static str, what: &str, lines: &[String]) {
+        const END: &str = "\n</details>\n";
+        let Some((first, others)) = lines.split_first() else {
+            return;
+        };
+        let count = lines.len();
+        let begin = format!("\n<details><summary>{what} ({count})</summary>\n\n{first}");
+        if !self.fits(&(begin.clone() + END)) {
+            lines.iter().for_each(|_| self.leave_out(kind));
+            return;
+        }
+        self.always(&begin);
+        for line in others {
+            self.block(kind, line);
+        }
+        self.always(END);
+    }
+
     fn fits(&self, block: &str) -> bool {
         self.characters + block.chars().count() + CUT_RESERVE <= MARKDOWN_LIMIT
     }

@@ -71,13 +71,17 @@ pub(super) fn html(text: &str) -> String {
 
 /// One printable line, without its middle if it is long.
 fn bounded(text: &str) -> String {
-    let text = printable(&text.replace(['\n', '\t'], " "));
+    shortened(&printable(&text.replace(['\n', '\t'], " ")), LIMIT)
+}
+
+/// A text without its middle if it is longer than so many characters.
+pub(super) fn shortened(text: &str, limit: usize) -> String {
     let count = text.chars().count();
-    if count <= LIMIT {
-        return text;
+    if count <= limit {
+        return text.to_owned();
     }
-    let head: String = text.chars().take(LIMIT / 2).collect();
-    let tail: String = text.chars().skip(count - LIMIT / 2).collect();
+    let head: String = text.chars().take(limit / 2).collect();
+    let tail: String = text.chars().skip(count - limit / 2).collect();
     format!("{head}…{tail}")
 }
 
