@@ -3,12 +3,22 @@
 use crate::fleet::{VM, stopped_recipe};
 use crate::host::TestHost;
 
-fn on(network: &str) -> String {
-    stopped_recipe() + &format!("    networks: [{{ name: lan, {network} }}]\n")
+#[test]
+fn what_libvirt_makes_of_a_vlan_is_no_difference() {
+    is_no_difference_on("mmio");
 }
 
 #[test]
-fn what_libvirt_makes_of_a_vlan_is_no_difference() {
+fn nor_is_it_one_on_pci() {
+    is_no_difference_on("pci");
+}
+
+fn is_no_difference_on(transport: &str) {
+    let on = |network: &str| {
+        let keys =
+            format!("    transport: {transport}\n    networks: [{{ name: lan, {network} }}]\n");
+        stopped_recipe() + &keys
+    };
     let host = TestHost::with_fleet(&on("network: switch, vlan: 42"));
     for (name, port) in [
         ("plain", ""),
