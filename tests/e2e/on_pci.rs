@@ -33,7 +33,7 @@ const CHANGES: &[Change] = &[
     change("disks.cache", "cache: writeback", "cache: none"),
     change("disks.io", "io: threads", "io: io_uring"),
     change("disks.discard", "discard: ignore", "discard: unmap"),
-    change("disks.target", "target: vdg", "target: vdh"),
+    change("disks.target", "target: vdg", "target: vdm"),
     change("disks.name", "name: fourth", "name: vier"),
     change("disks.path", "path: /srv/fifth.img", "path: /srv/other.img"),
     change(
