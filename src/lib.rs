@@ -42,7 +42,7 @@
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths qcow2 trust problem fleet format xml boot mark inventory domain |
 //! | [`imagined`] | a host on which one fleet was applied, to plan another one on: what a change of the file means | values paths qcow2 fleet xml boot mark inventory domain plan |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
-//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths trust format boot |
+//! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | values paths trust format boot |
 //! | [`staging`] | what a VM is started with, over the folders of `files`: which pair it boots, and its copy; its scratch disks. For the hook, and for the in-memory host | values paths qcow2 fleet format xml boot mark files |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths qcow2 trust fleet format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |

@@ -32,8 +32,8 @@ pub use mapped_link::{
 };
 pub use newc::{AddedFile, appended_files};
 pub use note::{
-    DTB_FORMAT, FileNote, GenerationId, INSTALLER_FORMAT, Identity, InstallerReceipt, NameError,
-    Origin, PAIR_FORMAT, PairNote, PairSource, SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex,
+    DTB_FORMAT, FileNote, GenerationId, INSTALLER_FORMAT, Identity, InstallerReceipt,
+    NotAGeneration, Origin, PAIR_FORMAT, PairNote, PairSource, SEED_FORMAT, SeedPart, SeedReceipt,
     Timestamp, read_dtb_receipt, read_installer_receipt, read_pair_note, read_seed_receipt,
     render_dtb_receipt, render_installer_receipt, render_pair_note, render_seed_receipt,
 };

@@ -4,7 +4,7 @@ use super::kernel_kind::KernelKind;
 use super::mapped_link::BootFileName;
 use super::version::KernelVersion;
 use crate::format::{Format, FormatError};
-use crate::values::HostPath;
+use crate::values::{HostPath, Sha256Sum};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -80,47 +80,6 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timestamp(pub i64, pub i64);
 
-/// The SHA-256 of a file, in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Sha256Hex(String);
-
-impl Sha256Hex {
-    /// The digest that a finished hash gives.
-    #[must_use]
-    pub fn of(hash: Sha256) -> Self {
-        Self(
-            hash.finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
-    }
-
-    /// The 64 digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Sha256Hex {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        if is_hex(&text, 64) {
-            Ok(Self(text))
-        } else {
-            Err(NameError::NotADigest)
-        }
-    }
-}
-
-impl From<Sha256Hex> for String {
-    fn from(digest: Sha256Hex) -> String {
-        digest.0
-    }
-}
-
 /// A generation's name: 16 hexadecimal digits that follow from the bytes of its pair, so that the same pair has the same
 /// name wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,11 +92,11 @@ const LINKED: &str = "g/";
 impl GenerationId {
     /// The name of the generation of a pair.
     #[must_use]
-    pub fn of(kernel: &Sha256Hex, initrd: &Sha256Hex) -> Self {
+    pub fn of(kernel: &Sha256Sum, initrd: &Sha256Sum) -> Self {
         let mut hash = Sha256::new();
         hash.update(kernel.as_str());
         hash.update(initrd.as_str());
-        Self(Sha256Hex::of(hash).0[..16].to_owned())
+        Self(Sha256Sum::of(hash).as_str()[..16].to_owned())
     }
 
     /// The name itself.
@@ -163,12 +122,12 @@ impl GenerationId {
 }
 
 impl TryFrom<String> for GenerationId {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
+    type Error = NotAGeneration;
+    fn try_from(text: String) -> Result<Self, NotAGeneration> {
         if is_hex(&text, 16) {
             Ok(Self(text))
         } else {
-            Err(NameError::NotAGeneration)
+            Err(NotAGeneration)
         }
     }
 }
@@ -227,7 +186,7 @@ pub struct FileNote {
     /// The copy's size in bytes.
     pub size: u64,
     /// The copy's digest.
-    pub sha256: Sha256Hex,
+    pub sha256: Sha256Sum,
 }
 
 impl PairNote {
@@ -257,7 +216,7 @@ pub struct SeedPart {
     /// The copy's size in bytes.
     pub size: u64,
     /// The copy's digest.
-    pub sha256: Sha256Hex,
+    pub sha256: Sha256Sum,
 }
 
 impl SeedReceipt {
@@ -283,7 +242,7 @@ pub struct InstallerReceipt {
     /// The initrd; its size and digest are of the copy, with the files in it.
     pub initrd: SeedPart,
     /// The digest of the user's initrd, which the copy begins with.
-    pub initrd_source: Sha256Hex,
+    pub initrd_source: Sha256Sum,
     /// The files that were appended, by their absolute path in the installer.
     pub files: BTreeMap<HostPath, SeedPart>,
 }
@@ -296,16 +255,10 @@ impl InstallerReceipt {
     }
 }
 
-/// Why a text is no name of bytes.
+/// A text is no generation's name.
 #[derive(Debug, thiserror::Error)]
-pub enum NameError {
-    /// A digest is not one.
-    #[error("a SHA-256 has 64 lower-case hexadecimal digits")]
-    NotADigest,
-    /// A generation's name is not one.
-    #[error("a generation's name has 16 lower-case hexadecimal digits")]
-    NotAGeneration,
-}
+#[error("a generation's name has 16 lower-case hexadecimal digits")]
+pub struct NotAGeneration;
 
 /// Reads the text of a `pair.json`.
 ///
@@ -375,10 +328,10 @@ pub fn render_installer_receipt(receipt: &InstallerReceipt) -> Result<String, Fo
 mod tests {
     use super::*;
 
-    fn digest(text: &str) -> Sha256Hex {
+    fn digest(text: &str) -> Sha256Sum {
         let mut hash = Sha256::new();
         hash.update(text);
-        Sha256Hex::of(hash)
+        Sha256Sum::of(hash)
     }
 
     fn identity(ino: u64) -> Identity {

@@ -71,8 +71,8 @@ pub(super) struct PlanOptions {
     /// given several times
     #[arg(long, value_name = "VM")]
     pub(super) accept: Vec<VmName>,
-    /// Replace this VM's system disk or boot share by an empty one, as the file says; the old one stays where it is. May
-    /// be given several times
+    /// Replace this VM's system disk or boot share by an empty one, or let another disk or interface be its guest's first
+    /// (/dev/vda, eth0), as the file says; the old one stays where it is. May be given several times
     #[arg(long, value_name = "VM")]
     pub(super) allow_replace: Vec<VmName>,
 }

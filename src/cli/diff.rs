@@ -52,7 +52,8 @@ pub(super) struct DiffArguments {
     /// As for apply: allow the removal of so many VMs
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
     allow_removal: Option<Option<usize>>,
-    /// As for apply: let this VM's system disk or boot share be replaced by an empty one; may be given several times
+    /// As for apply: let this VM's system disk or boot share be replaced by an empty one, and another disk or interface be
+    /// its guest's first; may be given several times
     #[arg(long, value_name = "VM")]
     allow_replace: Vec<VmName>,
 }

@@ -1,11 +1,11 @@
 //! What a domain has against what the spec wants.
 
 use super::edit::{DeviceRef, Edit, apply_edits};
-use super::interfaces;
 use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
-use super::kinds::{CLOUD_INIT, DISK, attached, find_kind, transport_of, wanted_devices};
+use super::kinds::{DISK, attached, find_kind, transport_of, wanted_devices};
 use super::moved::{Moved, moved_devices};
-use super::numbering::{Held, Renumbered, clash, renumbering};
+use super::numbering::{Held, Numbering, Renumbered, clash};
+use super::placing::{behind, instead};
 use super::row::{Row, RowInput, Want};
 use super::rows::DOMAIN_ROWS;
 use super::seen::has_other_arch;
@@ -41,17 +41,16 @@ pub struct Comparison {
     pub moved: Vec<Moved>,
     /// Disks and interfaces that get another name in the guest.
     pub renumbered: Vec<Renumbered>,
-    /// Why the disks stay as they are, though others are wanted.
-    pub held: Option<Held>,
+    /// Why disks or interfaces stay as they are, though others are wanted.
+    pub held: Vec<Held>,
 }
 
 impl Comparison {
     /// Whether no device of this kind is edited, nor what it needs made.
     #[must_use]
     pub fn keeps(&self, kind: &KindId) -> bool {
-        let mut moved = self.moved.iter();
-        let is_disk = *kind == DISK || *kind == CLOUD_INIT;
-        (self.held.is_some() && is_disk) || moved.any(|moved| moved.id.kind == *kind)
+        let (mut held, mut moved) = (self.held.iter(), self.moved.iter());
+        held.any(|held| held.kinds.contains(kind)) || moved.any(|moved| moved.id.kind == *kind)
     }
 }
 
@@ -125,6 +124,35 @@ impl Cause {
     }
 }
 
+/// What is compared.
+pub struct CompareInput<'a, 'input> {
+    /// The VM as wanted.
+    pub vm: &'a Vm,
+    /// What libvirt said of itself.
+    pub libvirt: &'a Libvirt,
+    /// The last apply.
+    pub record: Option<&'a Record>,
+    /// The domain's definition; of a new one, its skeleton.
+    pub definition: &'a Document<'input>,
+    /// Whether there is no domain yet.
+    pub new: bool,
+    /// How much is compared.
+    pub extent: Extent,
+    /// The file of the disk for cloud-init.
+    pub cloud_init: Option<&'a str>,
+    /// Whether another disk and another interface may become the guest's first.
+    pub first_may_change: bool,
+}
+
+/// How much is compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    All,
+    /// What drifted since the last apply. What changed in the file is left for another time.
+    Drift,
+}
+
 /// Compares a domain's definition with what is wanted of it. A new domain is compared as its skeleton.
 #[must_use]
 pub fn compare(
@@ -134,99 +162,60 @@ pub fn compare(
     definition: &Document<'_>,
     new: bool,
 ) -> Comparison {
-    compare_with(vm, libvirt, record, definition, new, None)
-}
-
-/// The same where this is the file of the disk for cloud-init.
-#[must_use]
-pub fn compare_with(
-    vm: &Vm,
-    libvirt: &Libvirt,
-    record: Option<&Record>,
-    definition: &Document<'_>,
-    new: bool,
-    cloud_init: Option<&str>,
-) -> Comparison {
-    compare_extent(&Asked {
+    let input = CompareInput {
         vm,
         libvirt,
         record,
-        document: definition,
+        definition,
         new,
         extent: Extent::All,
-        cloud_init,
-    })
+        cloud_init: None,
+        first_may_change: false,
+    };
+    input.compare()
 }
 
-/// As [`compare_with`] for an existing domain, but only what drifted since the last apply; what changed in the file is left
-/// for another time.
-#[must_use]
-pub fn compare_drift(
-    vm: &Vm,
-    libvirt: &Libvirt,
-    record: Option<&Record>,
-    definition: &Document<'_>,
-    cloud_init: Option<&str>,
-) -> Comparison {
-    compare_extent(&Asked {
+impl CompareInput<'_, '_> {
+    /// Compares them. Disks and interfaces whose names in the guest must not change stay as they are.
+    #[must_use]
+    pub fn compare(&self) -> Comparison {
+        let numbering = Numbering {
+            vm: self.vm,
+            before: self.definition,
+            applied: self.record.map(|record| &record.applied),
+            first_may_change: self.first_may_change,
+        };
+        let mut held = Vec::new();
+        loop {
+            let mut comparison = compare_all(self, &held);
+            if self.new {
+                return comparison;
+            }
+            let behind = behind(self.definition, &comparison.edits);
+            comparison.edits.extend(behind);
+            match numbering.renumbered(&comparison.edits) {
+                Ok(renumbered) => {
+                    comparison.renumbered = renumbered;
+                    return comparison;
+                }
+                // What is held has no edits, and is not held again.
+                Err(more) => held.push(more),
+            }
+        }
+    }
+}
+
+fn compare_all(asked: &CompareInput<'_, '_>, held: &[Held]) -> Comparison {
+    let CompareInput {
         vm,
         libvirt,
-        record,
-        document: definition,
-        new: false,
-        extent: Extent::Drift,
-        cloud_init,
-    })
-}
-
-/// How much is compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// Everything.
-    All,
-    /// What drifted.
-    Drift,
-}
-
-/// What is compared.
-struct Asked<'a, 'input> {
-    vm: &'a Vm,
-    libvirt: &'a Libvirt,
-    record: Option<&'a Record>,
-    document: &'a Document<'input>,
-    new: bool,
-    extent: Extent,
-    cloud_init: Option<&'a str>,
-}
-
-/// Disks whose names in the guest must not change stay as they are.
-fn compare_extent(asked: &Asked<'_, '_>) -> Comparison {
-    let mut comparison = compare_all(asked, None);
-    if asked.new {
-        return comparison;
-    }
-    match renumbering(asked.vm, asked.document, &comparison.edits) {
-        Ok(renumbered) => comparison.renumbered = renumbered,
-        Err(held) => comparison = compare_all(asked, Some(held)),
-    }
-    let behind = interfaces::behind(asked.document, &comparison.edits);
-    comparison.edits.extend(behind);
-    let renamed = interfaces::renamed(asked.document, &comparison.edits);
-    comparison.renumbered.extend(renamed);
-    comparison
-}
-
-fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
-    let Asked {
-        vm,
-        libvirt,
-        document,
+        definition: document,
         new,
         extent,
         ..
     } = *asked;
     let mut result = Comparison {
-        held,
+        held: held.to_vec(),
         ..Comparison::default()
     };
     let before = asked.record.map(|record| &record.applied);
@@ -257,13 +246,16 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         _ => vm.has_other_userland().then_some(vm.userland),
     };
 
-    let wanted = wanted_devices(&KindInput {
+    let mut wanted = wanted_devices(&KindInput {
         vm,
         document,
         transport,
         before,
         new,
     });
+    if let Some(before) = before {
+        instead(&mut wanted, document, before);
+    }
     if !new {
         result.moved = moved_devices(&wanted, &input, document, before);
     }
@@ -274,7 +266,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         result
             .moved
             .retain(|moved| moved.id.kind != DISK || is_known(&moved.id));
-        result.held = Some(held);
+        result.held.push(held);
     }
     // A device that comes may have the place of one that goes.
     let removals = result.edits.len();
@@ -319,7 +311,7 @@ fn compare_device(
     before: Option<&Applied>,
     extent: Extent,
 ) {
-    let node = find_device(document, kind, &device.key).filter(|_| !device.replaces);
+    let node = find_device(document, kind, &device.key).filter(|_| device.replaces.is_none());
     let recorded = before.and_then(|applied| device.last_applied(applied));
     let recorded_rows = before.map(|_| recorded.map_or(&NOTHING, |device| &device.rows));
     if node.is_none() && recorded_rows.is_none_or(BTreeMap::is_empty) && extent == Extent::Drift {
@@ -330,7 +322,21 @@ fn compare_device(
         key: device.key.clone(),
     };
     if node.is_none() {
-        result.edits.push(Edit::Add(reference.clone()));
+        let former = device.replaces.as_ref().filter(|former| {
+            let former = find_device(document, kind, former);
+            former.and_then(attached) == Some(input.transport)
+        });
+        let device = reference.clone();
+        result.edits.push(match former {
+            Some(former) => Edit::Replace {
+                former: DeviceRef {
+                    key: former.clone(),
+                    ..reference.clone()
+                },
+                device,
+            },
+            None => Edit::Add(device),
+        });
     }
     let input = RowInput {
         new: node.is_none(),
@@ -555,7 +561,10 @@ fn withdraw_device(
         kind: kind.id.clone(),
         key: device.key.clone(),
     };
-    result.edits.insert(at, Edit::Remove(removed));
+    let mut edits = result.edits.iter();
+    if !edits.any(|edit| matches!(edit, Edit::Replace { former, .. } if *former == removed)) {
+        result.edits.insert(at, Edit::Remove(removed));
+    }
     let transport = attached(node).unwrap_or(input.transport);
     result.changes.push(RowChange {
         what: Subject::Device(id.clone()),

@@ -36,6 +36,13 @@ pub enum Edit {
     Add(DeviceRef),
     /// Takes a device out.
     Remove(DeviceRef),
+    /// Puts a device in the place of another one, which goes; edits of its properties follow.
+    Replace {
+        /// The one that goes.
+        former: DeviceRef,
+        /// The one that comes.
+        device: DeviceRef,
+    },
 }
 
 /// A device, by what identifies it in the XML.
@@ -137,6 +144,16 @@ fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
             Ok(text)
         }
         Edit::Remove(device) => on_scope(text, Some(device), xml::remove),
+        Edit::Replace { former, device } => {
+            let kind = known_kind(&device.kind)?;
+            on_scope(text, Some(former), |text, scope| {
+                xml::replace(
+                    text,
+                    scope,
+                    &at_its_address(scope, &blank(kind, &device.key)),
+                )
+            })
+        }
     }
 }
 
@@ -152,6 +169,17 @@ fn blank(kind: &DeviceKind, key: &str) -> String {
         Part::Attribute(kind.key_attribute),
         key,
     )
+}
+
+/// A new device at the address of another one, by which its guest finds it.
+fn at_its_address(former: Node<'_, '_>, device: &str) -> String {
+    let address = child(former, "address");
+    let text = address.map(|node| &former.document().input_text()[node.range()]);
+    let document = xml::parse(device).ok();
+    match (text, document) {
+        (Some(text), Some(document)) => xml::insert(device, document.root_element(), text),
+        _ => device.to_owned(),
+    }
 }
 
 fn edit_too(text: &str, scope: Node<'_, '_>, couple: &Couple, value: &Value) -> String {

@@ -91,8 +91,8 @@ pub(super) struct WantedDevice {
     pub(super) id: DeviceId,
     /// What identifies it in the domain.
     pub(super) key: String,
-    /// Whether another device, which goes, has that place.
-    pub(super) replaces: bool,
+    /// The key of another device, which goes, and whose place it gets.
+    pub(super) replaces: Option<String>,
 }
 
 impl WantedDevice {
@@ -100,7 +100,7 @@ impl WantedDevice {
         Self {
             id,
             key: key.into(),
-            replaces: false,
+            replaces: None,
         }
     }
 
@@ -116,7 +116,8 @@ impl WantedDevice {
 
     /// Whether a device of the last apply is this one, under whatever name.
     pub(super) fn is_applied(&self, id: &DeviceId, device: &AppliedDevice) -> bool {
-        self.id == *id || (self.id.kind == id.kind && self.key == device.key && !self.replaces)
+        let is_at_its_place = self.key == device.key && self.replaces.is_none();
+        self.id == *id || (self.id.kind == id.kind && is_at_its_place)
     }
 }
 

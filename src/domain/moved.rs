@@ -71,7 +71,7 @@ pub(super) fn moved_devices(
             recorded,
         };
         match find_device(document, kind, &device.key) {
-            Some(_) if device.replaces => None,
+            Some(_) if device.replaces.is_some() => None,
             Some(node) => found.moved(node, |row| (row.want)(&input)),
             None if kind.has_data() && (recorded.is_some() || before.is_none()) => {
                 found.replaced(&strays(kind, wanted, document, before))

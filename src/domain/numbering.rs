@@ -1,16 +1,15 @@
-//! Which names a guest's kernel gives its disks, and whether edits change them.
-//!
-//! A guest counts its virtio disks from /dev/vda on in the order in which it finds them: those on virtio-mmio in the reverse
-//! order of their targets, by which libvirt sorts them, and those on PCI in the order of their addresses.
+//! Which names a guest's kernel gives its disks and network interfaces, and whether edits may change them: `/dev/vda`, `/dev/vdb`
+//! and so on, `eth0`, `eth1` and so on, in the order in which it finds them.
 
 use super::edit::{Edit, apply_edits};
 use super::kind::{DeviceKind, WantedDevice, devices};
-use super::kinds::{CLOUD_INIT, DISK, FILE, TARGET, disk_source, find_kind, target_index};
-use super::pci::{Place, devices_of, in_guest_order, place, unaddressed};
+use super::kinds::{CLOUD_INIT, DISK, FILE, NETWORK, TARGET, find_kind, target_index};
+use super::order::{Counted, guest_disks, guest_interfaces, place_of};
 use crate::fleet::Vm;
+use crate::mark::{Applied, KindId, PropertyId};
 use crate::paths;
-use crate::xml::{child, parse};
-use roxmltree::{Document, Node};
+use crate::xml::parse;
+use roxmltree::Document;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A disk or a network interface that gets another name in its guest.
@@ -24,13 +23,59 @@ pub struct Renumbered {
     pub after: String,
 }
 
-/// Why a domain's disks stay as they are.
+/// Why a domain's disks or interfaces stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// What stays.
+    pub(super) kinds: &'static [KindId],
     /// What would become of them.
     pub why: String,
     /// What to do.
     pub remedy: String,
+}
+
+/// What a guest counts with one sort of name.
+struct Counting {
+    kinds: &'static [KindId],
+    order: fn(&Document<'_>) -> Vec<Counted>,
+    name: fn(usize) -> String,
+    /// Whether a property of one decides about its place, or what is counted at it.
+    of_order: fn(&PropertyId) -> bool,
+    /// What else must stay.
+    keep: fn(&Numbering<'_, '_>, &Document<'_>) -> Result<(), Held>,
+    /// Where the file has them, and which of their keys may change.
+    list: &'static str,
+    source_key: &'static str,
+}
+
+const DISKS: Counting = Counting {
+    kinds: &[DISK, CLOUD_INIT],
+    order: guest_disks,
+    name: disk_name,
+    of_order: |row| *row == FILE || *row == TARGET,
+    keep: |numbering, after| numbering.keep_disks(after),
+    list: "disks",
+    source_key: "path",
+};
+const INTERFACES: Counting = Counting {
+    kinds: &[NETWORK],
+    order: guest_interfaces,
+    name: |place| format!("eth{place}"),
+    of_order: |_| false,
+    keep: |_, _| Ok(()),
+    list: "networks",
+    source_key: "source",
+};
+const COUNTED: [Counting; 2] = [DISKS, INTERFACES];
+
+/// What edits are judged by.
+pub(super) struct Numbering<'a, 'input> {
+    pub(super) vm: &'a Vm,
+    /// The definition before them.
+    pub(super) before: &'a Document<'input>,
+    pub(super) applied: Option<&'a Applied>,
+    /// Whether the user said that another disk and interface may be the first.
+    pub(super) first_may_change: bool,
 }
 
 /// Two disks that would have the same target.
@@ -41,6 +86,7 @@ pub(super) fn clash(wanted: &[(&'static DeviceKind, WantedDevice)]) -> Option<He
         if let Some(other) = targets.insert(&disk.key, &disk.id.name) {
             let name = &disk.id.name;
             return Some(Held {
+                kinds: DISKS.kinds,
                 why: format!(
                     "its disk {name} would have the target of its disk {other}, {}",
                     disk.key
@@ -52,58 +98,165 @@ pub(super) fn clash(wanted: &[(&'static DeviceKind, WantedDevice)]) -> Option<He
     None
 }
 
-/// The disks that edits give other names in the guest, or why those edits must not be made: a kernel whose command line
-/// names its root by such a name would find another disk there.
-pub(super) fn renumbering(
-    vm: &Vm,
-    before: &Document<'_>,
-    edits: &[Edit],
-) -> Result<Vec<Renumbered>, Held> {
-    if !edits.iter().any(is_of_order) {
-        return Ok(Vec::new());
+impl Numbering<'_, '_> {
+    /// The disks and interfaces that edits give other names in the guest, or why some of the edits must not be made: what
+    /// the guest has first would be another thing, or a kernel whose command line names its root by its place would find
+    /// another disk there.
+    pub(super) fn renumbered(&self, edits: &[Edit]) -> Result<Vec<Renumbered>, Held> {
+        let is_edited = |counting: &&Counting| edits.iter().any(|edit| counting.is_of_order(edit));
+        let edited: Vec<_> = COUNTED.iter().filter(is_edited).collect();
+        if edited.is_empty() {
+            return Ok(Vec::new());
+        }
+        // What cannot be edited or parsed fails when the step is made.
+        let text = apply_edits(self.before.input_text(), edits).unwrap_or_default();
+        let Ok(after) = parse(&text) else {
+            return Ok(Vec::new());
+        };
+        let mut renumbered = Vec::new();
+        for counting in edited {
+            (counting.keep)(self, &after)?;
+            self.keep_first(counting, &after)?;
+            renumbered.extend(counting.renamed(self.before, &after));
+        }
+        Ok(renumbered)
     }
-    // What cannot be edited or parsed fails when the step is made.
-    let text = apply_edits(before.input_text(), edits).unwrap_or_default();
-    let Ok(after) = parse(&text) else {
-        return Ok(Vec::new());
-    };
-    if let Some(target) = target_twice(&after) {
-        return Err(Held {
-            why: format!("two of its disks would have the target {target}"),
-            remedy: "give one of them another target first, and apply".to_owned(),
-        });
+
+    /// Refuses edits after which two disks have one target, or a command line names another disk as the root.
+    fn keep_disks(&self, after: &Document<'_>) -> Result<(), Held> {
+        if let Some(target) = target_twice(after) {
+            return Err(Held {
+                kinds: DISKS.kinds,
+                why: format!("two of its disks would have the target {target}"),
+                remedy: "give one of them another target first, and apply".to_owned(),
+            });
+        }
+        self.keep_root(after)
     }
-    let (before, after) = (guest_disks(before), guest_disks(&after));
-    let renumbered = renamed(&before, &after);
-    let Some((root, place)) = root_disk(vm.boot.cmdline.as_str()) else {
-        return Ok(renumbered);
-    };
-    // A new disk in its place is what the file says; a former one there is not.
-    let is_lost = |was: &String| {
-        let now = after.get(place);
-        now != Some(was) && (after.contains(was) || now.is_some_and(|now| before.contains(now)))
-    };
-    let lost = before.get(place).is_some_and(is_lost);
-    let index = |name: &str| target_index(name.strip_prefix("/dev/")?);
-    let is_behind = |disk: &Renumbered| index(&disk.after) > index(&disk.before);
-    // Without another one before it no disk moves back.
-    if !lost && !renumbered.iter().any(is_behind) {
-        return Ok(renumbered);
-    }
-    Err(Held {
-        why: if lost {
-            let was = before.get(place).map_or("nothing", String::as_str);
-            let now = after.get(place).map_or("nothing", String::as_str);
-            let name = name(place);
-            format!("its cmdline has {root}, and its guest's /dev/{name} would be {now} instead of {was}")
+
+    /// Refuses edits after which a command line would name another disk as the root.
+    fn keep_root(&self, after: &Document<'_>) -> Result<(), Held> {
+        let Some((root, place)) = root_disk(self.vm.boot.cmdline.as_str()) else {
+            return Ok(());
+        };
+        let (before, now) = (guest_disks(self.before), guest_disks(after));
+        let renamed = DISKS.renamed(self.before, after);
+        let index = |name: &str| target_index(name.strip_prefix("/dev/")?);
+        let is_behind = |disk: &Renumbered| index(&disk.after) > index(&disk.before);
+        let why = if is_lost(&before, &now, place) {
+            format!(
+                "its cmdline has {root}, and {}",
+                DISKS.would_be(&before, &now, place)
+            )
+        } else if renamed.iter().any(is_behind) {
+            // Without another one before it no disk moves back.
+            let names: Vec<_> = renamed.iter().map(Renumbered::described).collect();
+            format!(
+                "its cmdline has {root}, and a new disk would rename others in its guest: {}",
+                names.join(", ")
+            )
         } else {
-            let names = renumbered.iter().map(Renumbered::described);
-            let names: Vec<_> = names.collect();
-            format!("its cmdline has {root}, and a new disk would rename others in its guest: {}", names.join(", "))
-        },
-        remedy: "name the root by what stays, as in root=UUID=… or root=LABEL=…, apply, and change the disks then"
-            .to_owned(),
+            return Ok(());
+        };
+        Err(Held {
+            kinds: DISKS.kinds,
+            why,
+            remedy: "name the root by what stays, as in root=UUID=… or root=LABEL=…, apply, and change the disks then"
+                .to_owned(),
+        })
+    }
+
+    /// Refuses edits that make another one the guest's first, unless the user said so.
+    fn keep_first(&self, counting: &Counting, after: &Document<'_>) -> Result<(), Held> {
+        let [before, now] = [self.before, after].map(counting.order);
+        if self.first_may_change || !is_lost(&before, &now, 0) {
+            return Ok(());
+        }
+        let (vm, first) = (&self.vm.name, (counting.name)(0));
+        let allowed = format!(
+            "armfleet apply --allow-replace {vm} once its guest is ready for another {first}"
+        );
+        let name = before
+            .first()
+            .and_then(|first| self.name_of(counting, &first.identity));
+        Err(Held {
+            kinds: counting.kinds,
+            why: counting.would_be(&before, &now, 0),
+            remedy: match name {
+                Some(name) => format!(
+                    "keep an entry with `name: {name}` in `{}` (its {} may change), or {allowed}",
+                    counting.list, counting.source_key
+                ),
+                None => allowed,
+            },
+        })
+    }
+
+    /// What the last apply called a disk or an interface.
+    fn name_of(&self, counting: &Counting, identity: &str) -> Option<&str> {
+        let mut devices = self.applied?.devices.iter();
+        let (id, _) = devices.find(|(id, device)| {
+            let is_it = device.key == identity
+                || device.rows.get(&FILE).is_some_and(|file| file == identity);
+            counting.kinds.contains(&id.kind) && is_it
+        })?;
+        Some(&id.name)
+    }
+}
+
+/// Whether another one that was there has a place, or the one that had it has another. A new one in its place is what the
+/// file says.
+fn is_lost(before: &[Counted], after: &[Counted], place: usize) -> bool {
+    let now = after.get(place);
+    before.get(place).is_some_and(|was| {
+        now.is_none_or(|now| now.identity != was.identity)
+            && (place_of(after, &was.identity).is_some()
+                || now.is_some_and(|now| place_of(before, &now.identity).is_some()))
     })
+}
+
+impl Counting {
+    /// Whether an edit can change the order of these.
+    fn is_of_order(&self, edit: &Edit) -> bool {
+        match edit {
+            Edit::Add(device) | Edit::Remove(device) | Edit::Replace { device, .. } => {
+                self.kinds.contains(&device.kind)
+            }
+            Edit::Set {
+                device: Some(device),
+                row,
+                ..
+            } => self.kinds.contains(&device.kind) && (self.of_order)(row),
+            Edit::Set { .. } | Edit::Clear { .. } => false,
+        }
+    }
+
+    fn would_be(&self, before: &[Counted], after: &[Counted], place: usize) -> String {
+        let source = |things: &[Counted]| {
+            let thing = things.get(place);
+            thing.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+        };
+        let (was, now) = (source(before), source(after));
+        format!(
+            "its guest's {} would be {now} instead of {was}",
+            (self.name)(place)
+        )
+    }
+
+    fn renamed(&self, before: &Document<'_>, after: &Document<'_>) -> Vec<Renumbered> {
+        let [before, after] = [before, after].map(self.order);
+        let both = before.iter().enumerate().filter_map(|(old, thing)| {
+            let new = place_of(&after, &thing.identity)?;
+            // cloud-init finds its disk by the label.
+            let is_named = paths::cloud_init_disk_of(&thing.source).is_none();
+            (is_named && new != old).then(|| Renumbered {
+                source: thing.source.clone(),
+                before: (self.name)(old),
+                after: (self.name)(new),
+            })
+        });
+        both.collect()
+    }
 }
 
 impl Renumbered {
@@ -115,21 +268,6 @@ impl Renumbered {
             after,
         } = self;
         format!("{source} from {before} to {after}")
-    }
-}
-
-/// Whether an edit can change the order of disks.
-fn is_of_order(edit: &Edit) -> bool {
-    match edit {
-        Edit::Add(device) | Edit::Remove(device) => {
-            device.kind == DISK || device.kind == CLOUD_INIT
-        }
-        Edit::Set {
-            device: Some(device),
-            row,
-            ..
-        } => device.kind == DISK && (*row == FILE || *row == TARGET),
-        Edit::Set { .. } | Edit::Clear { .. } => false,
     }
 }
 
@@ -151,22 +289,8 @@ fn root_disk(cmdline: &str) -> Option<(&str, usize)> {
     Some((root, place))
 }
 
-fn renamed(before: &[String], after: &[String]) -> Vec<Renumbered> {
-    let both = before.iter().enumerate().filter_map(|(old, source)| {
-        let new = after.iter().position(|now| now == source)?;
-        // cloud-init finds its disk by the label.
-        let is_named = paths::cloud_init_disk_of(source).is_none();
-        (is_named && new != old).then(|| Renumbered {
-            source: source.clone(),
-            before: format!("/dev/{}", name(old)),
-            after: format!("/dev/{}", name(new)),
-        })
-    });
-    both.collect()
-}
-
 /// The name of a place, as the kernel counts (`sd_format_disk_name`).
-fn name(place: usize) -> String {
+fn disk_name(place: usize) -> String {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
     let (mut rest, mut letters) = (place + 1, Vec::new());
     while rest > 0 {
@@ -179,39 +303,7 @@ fn name(place: usize) -> String {
         rest /= LETTERS.len();
     }
     let letters: String = letters.into_iter().rev().collect();
-    format!("vd{letters}")
-}
-
-/// What a guest's virtio disks have, in the order in which it counts them.
-fn guest_disks(definition: &Document<'_>) -> Vec<String> {
-    let devices = devices_of(definition);
-    let mut found: Vec<_> = devices.iter().filter_map(GuestDisk::read).collect();
-    found.sort_by_key(|disk| disk.target);
-    let before = unaddressed(&devices, &["filesystem", "interface"]);
-    let placed = found.into_iter().map(|disk| (disk.place, disk.source));
-    in_guest_order(&devices, before, placed)
-}
-
-struct GuestDisk {
-    /// What it has; its target where it has nothing.
-    source: String,
-    target: usize,
-    place: Place,
-}
-
-impl GuestDisk {
-    fn read(disk: &Node<'_, '_>) -> Option<Self> {
-        let target = child(*disk, "target").filter(|_| disk.has_tag_name("disk"))?;
-        let name = target.attribute("dev")?;
-        if target.attribute("bus") != Some("virtio") {
-            return None;
-        }
-        Some(Self {
-            source: disk_source(*disk).unwrap_or(name).to_owned(),
-            target: target_index(name)?,
-            place: place(*disk)?,
-        })
-    }
+    format!("/dev/vd{letters}")
 }
 
 #[cfg(test)]
@@ -228,7 +320,7 @@ mod tests {
             (701, "vdzz"),
             (702, "vdaaa"),
         ] {
-            assert_eq!(name(place), expected);
+            assert_eq!(disk_name(place), format!("/dev/{expected}"));
             assert_eq!(target_index(expected), Some(place));
         }
         for no_disk in ["vd", "vdA", "vda1", "sda", "vdabcdefghi", ""] {

@@ -1,7 +1,8 @@
 //! Reading, hashing and copying open files, with a bound on bytes and time.
 
 use super::OpenFile;
-use crate::boot::{Identity, Sha256Hex};
+use crate::boot::Identity;
+use crate::values::Sha256Sum;
 use rustix::fs::SeekFrom as Offset;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -77,14 +78,14 @@ impl ChangedMeanwhile {
 ///
 /// # Errors
 /// As the system says, or when the time is over.
-pub fn digest(file: impl Read + Seek, deadline: Deadline) -> io::Result<Sha256Hex> {
+pub fn digest(file: impl Read + Seek, deadline: Deadline) -> io::Result<Sha256Sum> {
     let mut reader = Timed { file, deadline };
     reader.rewind()?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match reader.read(&mut buffer)? {
-            0 => return Ok(Sha256Hex::of(hash)),
+            0 => return Ok(Sha256Sum::of(hash)),
             count => hash.update(&buffer[..count]),
         }
     }
@@ -164,7 +165,7 @@ pub fn copy_hashed<F: OpenFile>(
     to: &mut F,
     limit: u64,
     deadline: Deadline,
-) -> io::Result<Sha256Hex> {
+) -> io::Result<Sha256Sum> {
     at_most(before.size, limit)?;
     let size = copy(from, to, limit, deadline)?;
     unchanged(size == before.size && from.identity()? == *before)?;
@@ -175,7 +176,7 @@ pub fn copy_hashed<F: OpenFile>(
 ///
 /// # Errors
 /// As [`copy_hashed`].
-pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Vec<u8>, Sha256Hex)> {
+pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Vec<u8>, Sha256Sum)> {
     at_most(before.size, limit)?;
     let mut bytes = Vec::new();
     from.take(limit).read_to_end(&mut bytes)?;
@@ -188,7 +189,7 @@ pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Ve
 ///
 /// # Errors
 /// As [`copy_hashed`].
-pub fn digest_unchanged(file: &File, before: &Identity, limit: u64) -> io::Result<Sha256Hex> {
+pub fn digest_unchanged(file: &File, before: &Identity, limit: u64) -> io::Result<Sha256Sum> {
     at_most(before.size, limit)?;
     let sha256 = digest(file, Deadline::never())?;
     unchanged(file.identity()? == *before)?;

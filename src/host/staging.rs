@@ -8,14 +8,14 @@ use super::primitives::{Copied, Held, Primitives};
 use super::{Executor, HostError};
 use crate::boot::{
     DTB_FORMAT, DTB_LIMIT, INITRD_LIMIT, INSTALLER_FORMAT, InstallerReceipt, KERNEL_LIMIT,
-    SEED_FORMAT, SeedPart, SeedReceipt, Sha256Hex, render_dtb_receipt, render_installer_receipt,
+    SEED_FORMAT, SeedPart, SeedReceipt, render_dtb_receipt, render_installer_receipt,
     render_seed_receipt,
 };
 use crate::format::Format;
 use crate::inventory::RunState;
 use crate::paths;
 use crate::plan::{InstallerSource, SeedSource};
-use crate::values::{HostPath, Size, Uuid, VmName};
+use crate::values::{HostPath, Sha256Sum, Size, Uuid, VmName};
 use std::collections::BTreeMap;
 
 impl<P: Primitives> Executor<P> {
@@ -120,7 +120,7 @@ impl<P: Primitives> Executor<P> {
             files.insert(target.clone(), part(path, copied)?);
         }
         let digest = |text: String| {
-            Sha256Hex::try_from(text)
+            Sha256Sum::try_from(text)
                 .map_err(|error| HostError::new(format!("cannot copy {}", base.path), error))
         };
         let initrd = SeedPart {
@@ -162,7 +162,7 @@ impl<P: Primitives> Executor<P> {
 /// Describes a copied file.
 fn part(path: &HostPath, copied: &Copied) -> Result<SeedPart, HostError> {
     let stat = &copied.source;
-    let sha256 = Sha256Hex::try_from(copied.sha256.clone())
+    let sha256 = Sha256Sum::try_from(copied.sha256.clone())
         .map_err(|error| HostError::new(format!("cannot copy {path}"), error))?;
     Ok(SeedPart {
         path: path.clone(),

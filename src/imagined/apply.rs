@@ -2,7 +2,7 @@
 
 use super::files::Inodes;
 use super::surroundings::{KEY, image};
-use crate::boot::{SeedPart, SeedReceipt, Sha256Hex, render_dtb_receipt, render_seed_receipt};
+use crate::boot::{SeedPart, SeedReceipt, render_dtb_receipt, render_seed_receipt};
 use crate::domain::{Edit, applied_source, apply_edits, skeleton, with_secrets};
 use crate::fleet::{DiskFormat, Spec, Vm};
 use crate::inventory::{Fact, FileSystems, RawDomain, RawFile, RawInventory};
@@ -10,7 +10,7 @@ use crate::mark::{CloudInitReceipt, Record, render_cloud_init_receipt, render_re
 use crate::paths;
 use crate::plan::{Act, Base, CloudInitDisk, DiskContent, Plan, SeedSource, Step};
 use crate::qcow2::{Backing, Qcow2, new_qcow2};
-use crate::values::{HostKey, HostPath, Size, Uuid, VmName, domain_uuid};
+use crate::values::{HostKey, HostPath, Sha256Sum, Size, Uuid, VmName, domain_uuid};
 use std::collections::BTreeMap;
 
 /// As libvirt counts the states of domains.
@@ -174,7 +174,7 @@ impl Applying<'_> {
             path: source.path.clone(),
             file: file.stat.identity(),
             size: COPY_SIZE,
-            sha256: Sha256Hex::try_from(source.sha256.clone()).ok()?,
+            sha256: Sha256Sum::try_from(source.sha256.clone()).ok()?,
         })
     }
 

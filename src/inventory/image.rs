@@ -51,6 +51,19 @@ impl RawStat {
             ctime: time(self.ctime_ns),
         }
     }
+
+    /// Whether its mode gives a user, of this group, all of these rights (`0o4` to read, `0o2` to write, `0o1` to pass).
+    #[must_use]
+    pub const fn allows(&self, (uid, gid): (u32, u32), rights: u32) -> bool {
+        let shift = if self.uid == uid {
+            6
+        } else if self.gid == gid {
+            3
+        } else {
+            0
+        };
+        (self.mode >> shift) & rights == rights
+    }
 }
 
 impl RawFile {

@@ -66,7 +66,8 @@ pub struct Policy {
     /// VMs whose images and shares are used as they are, though they are not those that were applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<VmName>,
-    /// VMs whose system disk or boot share may be replaced by an empty one.
+    /// VMs whose system disk or boot share may be replaced by an empty one, and whose guest's first disk and interface by
+    /// another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_replace: Vec<VmName>,
 }

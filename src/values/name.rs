@@ -1,6 +1,7 @@
 //! Names, paths and sizes, each checked where it enters: past this file no hostile text remains.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
@@ -158,6 +159,25 @@ fn check_serial(text: &str) -> Result<(), String> {
         ));
     }
     check_name(text)
+}
+
+impl Sha256Sum {
+    /// The digest that a finished hash gives.
+    #[must_use]
+    pub fn of(hash: Sha256) -> Self {
+        Self(
+            hash.finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
+    }
+}
+
+impl From<Sha256Sum> for String {
+    fn from(sum: Sha256Sum) -> Self {
+        sum.0
+    }
 }
 
 fn check_sha256(text: &str) -> Result<(), String> {

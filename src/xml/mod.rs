@@ -148,10 +148,12 @@ pub fn remove(text: &str, node: Node<'_, '_>) -> String {
     splice(text, start..range.end, "")
 }
 
-/// Replaces an element.
+/// Replaces an element by one that is written on one line or many.
 #[must_use]
 pub fn replace(text: &str, node: Node<'_, '_>, element: &str) -> String {
-    splice(text, node.range(), element)
+    let outer = indentation(text, node.range().start);
+    let lines = element.replace('\n', &format!("\n{outer}"));
+    splice(text, node.range(), &lines)
 }
 
 /// Inserts an element, written on one line or many with two spaces a level, as its parent's last child.

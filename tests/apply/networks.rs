@@ -135,8 +135,8 @@ fn changes_of_the_list_touch_nobody_else() {
             "",
         ),
         (
-            "{ name: b, bridge: br0 }, { name: c, network: farm }",
-            "network a bridge br0 -> nothing\n",
+            "{ name: a, bridge: br0 }, { name: c, network: farm }",
+            "network b bridge br0 -> nothing\n",
         ),
         (
             "{ name: new, user: true }, { name: a, bridge: br0 }, { name: b, bridge: br0 }, { name: c, network: farm }",

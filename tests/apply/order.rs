@@ -2,11 +2,11 @@
 //! others changes, and what is refused.
 
 use crate::harness::applied::{empty_host, perform, plan_on, settle, spec};
-use crate::harness::text;
+use crate::harness::{plan_of, text};
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
-use armfleet::plan::Plan;
+use armfleet::plan::{Plan, Policy};
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -26,81 +26,34 @@ const TRANSPORTS: [(&str, &str); 2] = [
 const THREE: &str = "a b c";
 
 /// A change of the list `a b c`, where `z=a` is the thing `a` under the name `z`; and in which order the guest counts the
-/// things then, on either transport. What is refused has no order.
+/// things then, on either transport. What is refused has no order: where the user says so, it is that of the list.
 struct Change {
     what: &'static str,
     list: &'static str,
-    disks: Option<&'static str>,
-    interfaces: &'static str,
+    order: Option<&'static str>,
+}
+
+const fn change(what: &'static str, list: &'static str, order: Option<&'static str>) -> Change {
+    Change { what, list, order }
 }
 
 const CHANGES: &[Change] = &[
-    Change {
-        what: "the first goes",
-        list: "b c",
-        disks: None,
-        interfaces: "b c",
-    },
-    Change {
-        what: "one goes from between the others",
-        list: "a c",
-        disks: Some("a c"),
-        interfaces: "a c",
-    },
-    Change {
-        what: "a new one in front",
-        list: "n a b c",
-        disks: Some("a b c n"),
-        interfaces: "a b c n",
-    },
-    Change {
-        what: "another order",
-        list: "c a b",
-        disks: Some("a b c"),
-        interfaces: "a b c",
-    },
-    Change {
-        what: "another name",
-        list: "z=a b c",
-        disks: Some("a b c"),
-        interfaces: "a b c",
-    },
-    Change {
-        what: "all names, and another order",
-        list: "x=c y=b z=a",
-        disks: Some("a b c"),
-        interfaces: "a b c",
-    },
-    Change {
-        what: "another one instead of the first",
-        list: "n b c",
-        disks: Some("n b c"),
-        interfaces: "b c n",
-    },
-    Change {
-        what: "an empty one instead of the first",
-        list: "e b c",
-        disks: None,
-        interfaces: "b c e",
-    },
-    Change {
-        what: "the first is another one under the same name",
-        list: "a=n b c",
-        disks: Some("n b c"),
-        interfaces: "n b c",
-    },
-    Change {
-        what: "another one instead of the second",
-        list: "a n c",
-        disks: Some("a n c"),
-        interfaces: "a c n",
-    },
-    Change {
-        what: "all at once",
-        list: "n z=c a",
-        disks: Some("a n c"),
-        interfaces: "a c n",
-    },
+    change("the first goes", "b c", None),
+    change("one goes from between the others", "a c", Some("a c")),
+    change("the last goes", "a b", Some("a b")),
+    change("a new one in front", "n a b c", Some("a b c n")),
+    change("another order", "c a b", Some("a b c")),
+    change("another name", "z=a b c", Some("a b c")),
+    change("all names, and another order", "x=c y=b z=a", Some("a b c")),
+    change("another one instead of the first", "n b c", Some("n b c")),
+    change("the first goes, and a new one comes behind", "b c n", None),
+    change(
+        "the first is another one under the same name",
+        "a=n b c",
+        Some("n b c"),
+    ),
+    change("another one instead of the second", "a n c", Some("a n c")),
+    change("all at once", "n z=c a", Some("a n c")),
 ];
 
 fn entries(kind: Kind, list: &str) -> String {
@@ -125,7 +78,7 @@ fn fleet(kind: Kind, transport: &str, list: &str) -> Spec {
     );
     spec(&format!(
         "fleet: f\nvms:\n  a: {{ arch: armhf, memory: 1GiB, transport: {transport}, disks: [{disks}], networks: [{networks}], on_guest_reboot: stop, \
-         boot: {{ cmdline: root=/dev/vda1, seed: {{ kernel: /srv/seed/vmlinuz, initrd: /srv/seed/initrd.img }} }} }}\n"
+         boot: {{ cmdline: root=LABEL=root, seed: {{ kernel: /srv/seed/vmlinuz, initrd: /srv/seed/initrd.img }} }} }}\n"
     ))
 }
 
@@ -257,6 +210,14 @@ fn waits(plan: &Plan) -> BTreeSet<&str> {
         .collect()
 }
 
+/// The user said that another one may be the first.
+fn first_may_change() -> Policy {
+    Policy {
+        allow_replace: vec!["a".parse().unwrap()],
+        ..Policy::default()
+    }
+}
+
 fn before(kind: Kind, transport: &str) -> Memory {
     let host = empty_host();
     for bridge in ["a", "b", "c", "n", "e", "lan"] {
@@ -278,15 +239,21 @@ fn the_first_stays_the_first_or_the_step_is_refused_and_nobody_else_is_touched()
             for change in CHANGES {
                 let told = format!("{kind:?} on {transport}: {}", change.what);
                 let wanted = fleet(kind, transport, change.list);
-                let expected = match kind {
-                    Kind::Disk => change.disks,
-                    Kind::Interface => Some(change.interfaces),
-                };
-                let Some(expected) = expected else {
+                let Some(expected) = change.order else {
                     let plan = plan_on(&wanted, &host);
-                    assert!(!plan.refusals.is_empty(), "{told}: {}", text(&plan));
+                    let first = match kind {
+                        Kind::Disk => "its guest's /dev/vda would be /srv/b instead of /srv/a\n",
+                        Kind::Interface => "its guest's eth0 would be bridge b (",
+                    };
+                    assert!(text(&plan).contains(first), "{told}: {}", text(&plan));
                     let after = perform(&host, &plan);
                     assert_eq!(definition(&after), definition(&host), "{told}");
+                    let plan = plan_of(&host, &wanted, &first_may_change());
+                    assert!(plan.refusals.is_empty(), "{told}: {}", text(&plan));
+                    let after = perform(&host, &plan);
+                    on_libvirt(&after);
+                    let now = guest_order(kind, &definition(&after));
+                    assert_eq!(names(&now), change.list, "{told}: {}", definition(&after));
                     continue;
                 };
                 let (plan, after) = settle(&host, &wanted);

@@ -2,7 +2,7 @@
 //! memory.
 
 use crate::kernels::whole;
-use armfleet::boot::{FileNote, GenerationId, Origin, PairNote, PairSource, Sha256Hex, Trials};
+use armfleet::boot::{FileNote, GenerationId, Origin, PairNote, PairSource, Trials};
 use armfleet::files::{Deadline, Directory, LinkInTheWay, OpenFile, copy_hashed, digest};
 use armfleet::staging::{Generations, Incoming, Rules, StageError};
 use armfleet::values::Arch;
@@ -278,7 +278,7 @@ fn refusals<D: Directory>(folder: D) {
     ));
 }
 
-fn note_of(sha256: Sha256Hex, size: u64) -> FileNote {
+fn note_of(sha256: armfleet::values::Sha256Sum, size: u64) -> FileNote {
     let file = armfleet::boot::Identity {
         dev: 0,
         ino: 0,

@@ -1,6 +1,8 @@
 //! Each key of a VM: what a change of it means is what an apply of that change does on a real host.
 
-use crate::key_table::{self, CHANGES, Change, ELSEWHERE, MAPS, OTHER_MAPS, OTHERS, vm_keys};
+use crate::key_table::{
+    self, CHANGES, Change, ELSEWHERE, MAPS, OTHER_MAPS, OTHERS, change, vm_keys,
+};
 use crate::{RECIPE, diff_of, text};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -101,7 +103,7 @@ fn a_change_says_what_the_plan_on_a_real_host_says() {
     let changed = changes.iter().fold(fleet, |text, (_, before, after)| {
         text.replace(before, after)
     });
-    let back = |change: &Change| (change.key, change.after, change.before);
+    let back = |change: &Change| (change.key, change.after, change.back);
     let back: Vec<_> = CHANGES.iter().rev().map(back).collect();
     compare(
         RUNNING,
@@ -152,10 +154,6 @@ vms:
     disks: [{ path: /srv/on-pci.img }]
     networks: [{ bridge: br0, model: virtio }]
 ";
-
-const fn change(key: &'static str, before: &'static str, after: &'static str) -> Change {
-    Change { key, before, after }
-}
 
 /// A change of each of them; those of `install` mean nothing to a VM that is installed.
 const MORE_CHANGES: &[Change] = &[
@@ -273,7 +271,10 @@ const OF_ONE_VALUE: [&str; 2] = ["host", "boot.from"];
 #[test]
 fn a_change_of_each_other_key_is_shown() {
     let mut told = String::new();
-    for Change { key, before, after } in MORE_CHANGES {
+    for Change {
+        key, before, after, ..
+    } in MORE_CHANGES
+    {
         assert_eq!(MORE.matches(before).count(), 1, "{before}");
         let diff = diff_of(MORE, &MORE.replace(before, after));
         writeln!(told, "{key}: {} -> {}", before.trim(), after.trim()).unwrap();

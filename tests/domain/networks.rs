@@ -34,7 +34,7 @@ fn on_pci(vm: &Vm, buses: &[u32], ports: std::ops::RangeInclusive<u32>) -> (Stri
 
 /// The edits of addresses, and the names that change.
 fn becomes(vm: &Vm, (text, record): &(String, Record)) -> (Vec<String>, Vec<String>) {
-    let comparison = compared(vm, Some(record), text);
+    let comparison = if_first_may_change(vm, record, text);
     let edited = apply_edits(text, &comparison.edits).unwrap();
     let document = parse(&edited).unwrap();
     let interfaces = document.descendants();
@@ -72,6 +72,13 @@ fn on_mmio_nobody_is_renamed_by_one_that_comes_and_those_behind_by_one_that_goes
             "{ bridge: br1 }, { bridge: br2 }, { bridge: new }",
             vec!["bridge br1 eth1 eth0", "bridge br2 eth2 eth1"],
         ),
+        // One instead of another has its place.
+        ("{ bridge: new }, { bridge: br1 }, { bridge: br2 }", vec![]),
+        ("{ bridge: br0 }, { bridge: new }, { bridge: br2 }", vec![]),
+        (
+            "{ bridge: br0 }, { bridge: new }, { bridge: other }",
+            vec![],
+        ),
     ] {
         let (_, names) = becomes(&with_networks(list, ""), &before);
         assert_eq!(
@@ -85,6 +92,60 @@ fn on_mmio_nobody_is_renamed_by_one_that_comes_and_those_behind_by_one_that_goes
             "{list}"
         );
     }
+}
+
+#[test]
+fn the_first_is_another_one_only_where_the_user_says_so() {
+    let vm = with_networks(THREE, "");
+    let (text, applied) = created(&vm);
+    let record = record(&vm, applied);
+    let mut without = with_networks("{ bridge: br1 }, { bridge: br2 }", "");
+    without.memory = "1GiB".parse().unwrap();
+    let comparison = compared(&without, Some(&record), &text);
+    let held: Vec<_> = comparison
+        .held
+        .iter()
+        .map(|held| (held.why.as_str(), held.remedy.as_str()))
+        .collect();
+    assert_eq!(
+        held,
+        [(
+            "its guest's eth0 would be bridge br1 (52:2c:ae:62:06:9a) instead of bridge br0 (52:ba:4c:a9:56:8a)",
+            "keep an entry with `name: br0` in `networks` (its source may change), or armfleet apply --allow-replace armhf-vm once its guest is ready for \
+             another eth0"
+        )]
+    );
+    assert_eq!(comparison.applied.devices, record.applied.devices);
+    // The rest is done.
+    let after = apply_edits(&text, &comparison.edits).unwrap();
+    assert_eq!(after, text.replace(">524288<", ">1048576<"));
+    // None at all is nobody else's name.
+    let none = with_networks("", "");
+    assert_eq!(compared(&none, Some(&record), &text).held, vec![]);
+}
+
+/// An interface by hand that its guest has before those of the file: it stays the first.
+#[test]
+fn one_by_hand_is_the_first_as_well() {
+    let vm = with_networks(THREE, "");
+    let (text, applied) = created(&vm);
+    let record = record(&vm, applied);
+    let by_hand = "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br9'/><address type='virtio-mmio'/></interface>";
+    let text = text.replace("</devices>", &format!("{by_hand}</devices>"));
+    let without = with_networks("{ bridge: br1 }, { bridge: br2 }", "");
+    let comparison = compared(&without, Some(&record), &text);
+    assert_eq!(comparison.held, vec![]);
+    assert_eq!(comparison.renumbered.len(), 2);
+}
+
+#[test]
+fn on_pci_one_instead_of_another_has_its_address() {
+    let pci = "transport: pci";
+    let before = on_pci(&with_networks(THREE, pci), &[5, 6, 7], 1..=7);
+    let other = with_networks("{ bridge: br0 }, { bridge: new }, { bridge: br2 }", pci);
+    let (buses, names) = becomes(&other, &before);
+    assert_eq!(buses, ["br0 0x05", "new 0x06", "br2 0x07"]);
+    assert_eq!(names, Vec::<String>::new());
 }
 
 #[test]

@@ -13,46 +13,93 @@ use crate::key_table::{CHANGES, ELSEWHERE, MAPS, OTHER_MAPS, OTHERS, fleet, vm_k
 const FOREIGN: &[&str] = &[
     "<title>by hand</title>",
     "<description>of somebody else</description>",
-    "<libosinfo:os id=\"http://debian.org/debian/12\"/>",
-    "<iothreads>1</iothreads>",
+    "<libosinfo:libosinfo ",
+    "<note:note ",
+    "<iothreads>2</iothreads>",
+    "<memtune>",
+    "<blkiotune>",
     "<shares>512</shares>",
-    "<target type='virtio' name='org.example.channel'/>",
+    "<sysinfo type='fwcfg'>",
+    "<perf>",
+    "<channel type='unix'>\n      <target type='virtio' name='org.example.channel'/>",
     "<input type='tablet' bus='virtio'>",
+    "<input type='tablet' bus='usb'>",
+    "<controller type='usb' ",
+    "<serial type='null'>",
+    "<watchdog model='i6300esb' action='none'>",
+    "<memballoon model='virtio'>",
+    "<seclabel type='dynamic' model='dac' relabel='yes'/>",
+    "<qemu:commandline>",
+    // In devices of the file.
+    "<alias name='ua-disk-by-hand'/>",
+    "<alias name='ua-interface-by-hand'/>",
 ];
 
 fn with_foreign_parts(definition: &str) -> String {
-    let osinfo = "<libosinfo:libosinfo xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'>\
-                  <libosinfo:os id='http://debian.org/debian/12'/></libosinfo:libosinfo>";
-    let title = "<title>by hand</title><description>of somebody else</description>";
-    let devices = "<channel type='unix'><target type='virtio' name='org.example.channel'/></channel>\
-                   <input type='tablet' bus='virtio'><address type='virtio-mmio'/></input>";
-    let (head, vcpu) = definition.split_once("<vcpu").unwrap();
-    let text = format!("{head}<iothreads>1</iothreads><vcpu{vcpu}");
-    text.replace("<metadata>", &format!("{title}<metadata>"))
-        .replace("</metadata>", &format!("{osinfo}</metadata>"))
-        .replace("</vcpu>", "</vcpu><cputune><shares>512</shares></cputune>")
-        .replace("</devices>", &format!("{devices}</devices>"))
+    let mut text = definition.to_owned();
+    let mut put = |before: &str, what: &str| {
+        assert!(text.contains(before), "{before}: {text}");
+        text = text.replacen(before, &format!("{what}{before}"), 1);
+    };
+    put(
+        "<metadata>",
+        "<title>by hand</title><description>of somebody else</description>",
+    );
+    put(
+        "</metadata>",
+        "<libosinfo:libosinfo xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'>\
+         <libosinfo:os id='http://debian.org/debian/12'/></libosinfo:libosinfo>\
+         <note:note xmlns:note='urn:example:note'><note:owner mail='a@example.org'>A &amp; B</note:owner></note:note>",
+    );
+    put(
+        "<os>",
+        "<iothreads>2</iothreads><cputune><shares>512</shares></cputune><blkiotune><weight>800</weight></blkiotune>\
+         <memtune><soft_limit unit='KiB'>1048576</soft_limit></memtune>\
+         <sysinfo type='fwcfg'><entry name='opt/org.example/text'>by hand</entry></sysinfo>\
+         <perf><event name='cmt' enabled='no'/></perf>",
+    );
+    put(
+        "<memballoon model='none'/>",
+        "<channel type='unix'><target type='virtio' name='org.example.channel'/></channel>\
+         <input type='tablet' bus='virtio'><address type='virtio-mmio'/></input>\
+         <controller type='usb' model='qemu-xhci'/><input type='tablet' bus='usb'/>\
+         <serial type='null'><target port='1'/></serial><watchdog model='i6300esb' action='none'/>",
+    );
+    put(
+        "</domain>",
+        "<seclabel type='dynamic' model='dac' relabel='yes'/>",
+    );
+    put(
+        "</domain>",
+        "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\
+         <qemu:arg value='-name'/><qemu:arg value='debug-threads=on'/><qemu:env name='BY_HAND' value='1'/></qemu:commandline>",
+    );
+    put("<serial>one</serial>", "<alias name='ua-disk-by-hand'/>");
+    put(
+        "<source dev='va' mode='bridge'/>",
+        "<alias name='ua-interface-by-hand'/>",
+    );
+    let balloon =
+        "<memballoon model='virtio'><stats period='10'/><address type='virtio-mmio'/></memballoon>";
+    text.replace("<memballoon model='none'/>", balloon)
 }
 
 /// The elements of others with all they hold, as they are now.
 fn foreign_parts(definition: &str) -> String {
     let document = roxmltree::Document::parse(definition).unwrap();
-    let found = document.descendants().filter(|node| {
-        let bytes = &definition[node.range()];
-        node.is_element() && FOREIGN.iter().any(|foreign| bytes.starts_with(foreign))
+    let parts = FOREIGN.iter().map(|foreign| {
+        let mut nodes = document.descendants().filter(roxmltree::Node::is_element);
+        let bytes = nodes.find_map(|node| {
+            let bytes = &definition[node.range()];
+            bytes.starts_with(foreign).then_some(bytes)
+        });
+        bytes.unwrap_or_else(|| panic!("{foreign} is not in {definition}"))
     });
-    let parts: Vec<&str> = found
-        .map(|node| match node.has_tag_name("target") {
-            true => &definition[node.parent().unwrap().range()],
-            false => &definition[node.range()],
-        })
-        .collect();
-    assert_eq!(parts.len(), FOREIGN.len(), "{parts:?}: {definition}");
-    parts.join("\n")
+    parts.collect::<Vec<_>>().join("\n")
 }
 
-fn prepared() -> TestHost {
-    let host = TestHost::with_fleet(&fleet(&recipe(), true));
+/// What the tables name of a host.
+pub(crate) fn prepare(host: &TestHost) {
     let links = "for b in br0 br1; do ip link add $b type bridge && ip link set $b up || exit 1; done; \
                  ip link add va type veth peer name vb && ip link set va up && ip link set vb up && \
                  for f in one two ro; do install -d -o libvirt-qemu -g libvirt-qemu /srv/$f; done";
@@ -78,18 +125,17 @@ fn prepared() -> TestHost {
             host.write(Path::new(WORK).join(format!("{name}{suffix}")), text);
         }
     }
-    host
 }
 
 /// The plan's lines, each with single spaces.
-fn planned(host: &TestHost) -> String {
+pub(crate) fn planned(host: &TestHost) -> String {
     let plan = host.armfleet(&["plan"]).success();
     let (_, plan) = plan.split_once("\n\n").unwrap();
     // What waits for a boot is told by every later plan as well; and a notice has a second line.
     let mut lines = plan.lines();
     let mut told = Vec::new();
     while let Some(line) = lines.next() {
-        match line.contains("i armhf-vm: runs with ") {
+        match line.contains("-vm: runs with ") {
             true => drop(lines.next()),
             false => told.push(line),
         }
@@ -133,9 +179,10 @@ fn rounded(line: &str) -> String {
     }
 }
 
-/// What the guest sees of all that was changed.
-fn seen(host: &TestHost) -> String {
-    let report = host.guest("report");
+/// What a VM's guest sees of all that was changed.
+pub(crate) fn seen(host: &TestHost, vm: &str) -> String {
+    let guest = |command: &str| host.guest_say(vm, command).success();
+    let report = guest("report");
     let kinds = ["cpus ", "memory ", "disk ", "mac ", "share "];
     let is_one = |line: &&str| {
         kinds
@@ -144,14 +191,16 @@ fn seen(host: &TestHost) -> String {
     };
     let lines = report.lines().filter(is_one).map(rounded);
     let mut seen: String = lines.map(|line| format!("    {line}\n")).collect();
-    let part = host.guest("run grep -m 1 part /proc/cpuinfo");
-    let devices = host.guest("run cat /sys/bus/virtio/devices/*/device | sort | uniq -c");
+    let part = guest("run grep -m 1 part /proc/cpuinfo");
+    let devices = guest("run cat /sys/bus/virtio/devices/*/device | sort | uniq -c");
     let options = "trans=virtio,version=9p2000.L";
-    host.guest("run mkdir -p /ro /cidata");
-    let mounted = host.guest(&format!(
+    guest("run mkdir -p /ro /cidata");
+    let mounted = guest(&format!(
         "run mount -t 9p -o {options} ro /ro && (touch /ro/x 2>/dev/null && echo written || echo refused); umount /ro"
     ));
-    let texts = host.guest("run mount -t vfat -o ro $(findfs LABEL=CIDATA) /cidata && grep -h '^# ' /cidata/*; umount /cidata");
+    let texts = guest(
+        "run mount -t vfat -o ro $(findfs LABEL=CIDATA) /cidata && grep -h '^# ' /cidata/*; umount /cidata",
+    );
     for text in [part, devices, mounted, texts] {
         let lines = text.lines().filter(|line| !line.starts_with("guest: "));
         let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -162,7 +211,8 @@ fn seen(host: &TestHost) -> String {
 
 #[test]
 fn every_key_changes_what_it_says_and_when_on_a_vm_that_is_off_and_back_while_it_runs() {
-    let host = prepared();
+    let host = TestHost::with_fleet(&fleet(&recipe(), true));
+    prepare(&host);
     host.apply().success();
     host.define(&with_foreign_parts(&host.definition(VM)));
     let foreign = foreign_parts(&host.definition(VM));
@@ -176,20 +226,26 @@ fn every_key_changes_what_it_says_and_when_on_a_vm_that_is_off_and_back_while_it
     let text = text.replace("state: stopped", "state: running");
     host.write_fleet(&text);
     host.apply().success();
-    let changed = seen(&host);
+    let changed = seen(&host, VM);
     let machine = host.run("sh", &["-c", "tr '\\0' '\\n' < /proc/$(cat /run/libvirt/qemu/armhf-vm.pid)/cmdline | grep -A1 -e '^-machine'"]);
     assert!(machine.success().contains("virt-7.1"));
 
     let back: Vec<_> = CHANGES
         .iter()
         .rev()
-        .map(|change| (change.key, change.after, change.before))
+        .map(|change| (change.key, change.after, change.back))
         .collect();
     let (_, running) = make(&host, text, &back, &foreign);
-    assert_eq!(seen(&host), changed, "a running guest keeps what it has");
+    let grown = changed.replace("disk vda 75497472 ", "disk vda 83886080 ");
+    assert_ne!(grown, changed);
+    assert_eq!(
+        seen(&host, VM),
+        grown,
+        "a running guest keeps what it has, and a disk grows at once"
+    );
     host.shut_down();
     host.apply().success();
-    let again = seen(&host);
+    let again = seen(&host, VM);
     host.assert_converged();
     let told = format!(
         "while it is off\n{off}\nits guest then\n{changed}\nwhile it runs\n{running}\nits guest after the next boot\n{again}"

@@ -43,6 +43,7 @@ mod main_job;
 mod memory;
 mod moved;
 mod networks;
+mod on_pci;
 mod overlays;
 mod own_folders;
 mod ownership;

@@ -3,7 +3,7 @@
 use snapbox::assert_data_eq;
 
 use crate::fleet::{VM, recipe};
-use crate::host::TestHost;
+use crate::host::{TestHost, script};
 
 fn on_huge_pages() -> String {
     recipe().replace("    boot:\n", "    memory_backing: hugepages\n    boot:\n")
@@ -61,7 +61,19 @@ No changes.
     assert_eq!(definition(&host), before);
     host.assert_converged();
 
+    // QEMU takes the definition, and lacks nothing but the pages, unless the host has some.
     host.define(&with);
+    host.shut_down();
+    let mount = "mkdir /run/hugepages && mount -t hugetlbfs none /run/hugepages";
+    host.run("sh", &["-c", mount]).success();
+    host.run(script("libvirt"), &["restart"]).success();
+    let started = host.virsh(&["start", VM]);
+    let lacks =
+        "qemu-system-arm: unable to map backing store for guest RAM: Cannot allocate memory";
+    assert!(
+        started.code == Some(0) || started.stderr.contains(lacks),
+        "{started:?}"
+    );
     let planned = host.planned(2);
     assert!(
         planned.contains("(drifted)\n      memory_backing  - hugepages\n"),

@@ -1,7 +1,7 @@
 //! One VM with its share, its record and its folders, in a temporary folder.
 
 use armfleet::boot::{
-    Identity, MODE_XATTR, PairNote, SeedPart, SeedReceipt, Sha256Hex, Timestamp, read_pair_note,
+    Identity, MODE_XATTR, PairNote, SeedPart, SeedReceipt, Timestamp, read_pair_note,
     render_seed_receipt,
 };
 use armfleet::fleet::{DesiredState, GuestReboot, Handover};
@@ -273,10 +273,10 @@ pub(crate) fn mark(fleet: &str, vm: &str, uuid: &str) -> String {
     render_mark(&fleet.parse().unwrap(), &vm.parse().unwrap(), &uuid)
 }
 
-pub(crate) fn digest(bytes: &[u8]) -> Sha256Hex {
+pub(crate) fn digest(bytes: &[u8]) -> armfleet::values::Sha256Sum {
     let mut hash = Sha256::new();
     hash.update(bytes);
-    Sha256Hex::of(hash)
+    armfleet::values::Sha256Sum::of(hash)
 }
 
 /// A zImage's header and size, and the version to tell it by.

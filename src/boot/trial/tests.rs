@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::boot::BootFileName;
-use crate::boot::note::{FileNote, Origin, Sha256Hex, Timestamp};
+use crate::boot::note::{FileNote, Origin, Timestamp};
+use crate::values::Sha256Sum;
 use sha2::{Digest, Sha256};
 
 const BOOT_ID: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
@@ -20,7 +21,7 @@ fn identity(ino: u64) -> Identity {
 fn note(version: &str) -> PairNote {
     let mut hash = Sha256::new();
     hash.update(version);
-    let sha256 = Sha256Hex::of(hash);
+    let sha256 = Sha256Sum::of(hash);
     let file = |prefix: &str| FileNote {
         from: Origin {
             name: format!("{prefix}-{version}"),

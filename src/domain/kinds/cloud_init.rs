@@ -2,7 +2,7 @@
 
 use super::disk::{BUS, DISK, FILE, FORMAT, seen_disks};
 use super::disk_places::{is_for_cloud_init, last_free, places};
-use super::transport::{NO_HOTPLUG, TRANSPORT};
+use super::transport::{NO_HOTPLUG, PCI_BUS, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
 use crate::domain::row::{Couple, Row, RowInput, Want, no_key};
 use crate::domain::value::Codec;
@@ -65,6 +65,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             value: "dac",
         }]),
         TRANSPORT,
+        PCI_BUS,
     ],
     source: FILE,
     keys: Keys::Map("cloud_init"),

@@ -1,7 +1,7 @@
 //! Disks.
 
 use super::disk_places::{SeenDisk, disk_source, is_for_cloud_init, places};
-use super::transport::{NO_HOTPLUG, TRANSPORT};
+use super::transport::{NO_HOTPLUG, PCI_BUS, TRANSPORT};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use crate::domain::value::{Codec, Value};
@@ -160,6 +160,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
             |seen| seen.of_device("discard"),
         ),
         TRANSPORT,
+        PCI_BUS,
         // The last, since the rows before find the disk by it.
         Row::new(
             TARGET,
@@ -219,8 +220,8 @@ fn wanted(input: &KindInput<'_, '_>) -> Vec<WantedDevice> {
     let places = places(input, &DISK, &seen_disks(input));
     let wanted = disks.zip(places).map(|(disk, place)| WantedDevice {
         id: DISK.named(&disk.name),
+        replaces: place.replaces.then(|| place.target.clone()),
         key: place.target,
-        replaces: place.replaces,
     });
     wanted.collect()
 }

@@ -1,6 +1,6 @@
 //! Further shares.
 
-use super::share::{FOLDER, NO_HOTPLUG};
+use super::share::{BLANK, FOLDER, NO_HOTPLUG};
 use super::transport::TRANSPORT;
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
 use crate::domain::row::{Row, RowInput, Want};
@@ -19,7 +19,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     element: "filesystem",
     key_element: "target",
     key_attribute: "dir",
-    blank: "<filesystem type='mount' accessmode='mapped'>\n  <source/>\n  <target/>\n</filesystem>",
+    blank: BLANK,
     rows: &[
         Row::new(
             FOLDER,

@@ -15,10 +15,10 @@ pub use disk::{BACKING_FILE, DISK, FORMAT};
 pub(super) use disk::{FILE, TARGET};
 pub(super) use disk_places::{disk_source, target_index};
 pub use filesystem::FILESYSTEM;
-pub(super) use network::{BUS, network_source};
+pub(super) use network::network_source;
 pub use network::{NETWORK, networks_of};
 pub use share::{SHARE, boot_share_of};
-pub(super) use transport::attached;
+pub(super) use transport::{BUS, attached};
 
 use super::kind::{DeviceKind, KindInput, WantedDevice, devices};
 use crate::fleet::Vm;

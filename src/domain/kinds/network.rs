@@ -1,8 +1,8 @@
 //! Network interfaces.
 
-use super::transport::{NO_HOTPLUG, TRANSPORT, attached};
+use super::transport::{NO_HOTPLUG, PCI_BUS, TRANSPORT, attached};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
-use crate::domain::row::{Given, Row, RowInput, Seen, Want, no_key};
+use crate::domain::row::{Given, Row, RowInput, Seen, Want};
 use crate::domain::value::{Codec, Value};
 use crate::fleet::{Network, NetworkModel};
 use crate::mark::{KindId, OwnerMark, PropertyId};
@@ -15,8 +15,6 @@ use std::collections::BTreeSet;
 pub const NETWORK: KindId = KindId::new("network");
 
 const SOURCE: PropertyId = PropertyId::new("source");
-/// Where it is on PCI.
-pub(in crate::domain) const BUS: PropertyId = PropertyId::new("bus");
 const MODEL: PropertyId = PropertyId::new("model");
 const MAC: PropertyId = PropertyId::new("mac");
 
@@ -70,16 +68,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         )
         .refuse(trunk),
         TRANSPORT,
-        // Given only to a new one that is to come behind the others; no key says it.
-        Row::new(
-            BUS,
-            &["address"],
-            Part::Attribute("bus"),
-            Codec::Text,
-            |_| Want::Leave,
-            no_key,
-            NO_HOTPLUG,
-        ),
+        PCI_BUS,
         // The last, since the rows before find the interface by it.
         Row::new(
             MAC,

@@ -12,6 +12,8 @@ use crate::xml::{self, Part};
 /// A folder of the host that the guest mounts.
 pub const SHARE: KindId = KindId::new("share");
 
+pub(super) const BLANK: &str =
+    "<filesystem type='mount' accessmode='mapped'>\n  <source/>\n  <target/>\n</filesystem>";
 pub(super) const FOLDER: PropertyId = PropertyId::new("folder");
 pub(super) const NO_HOTPLUG: Waits = |_| "a 9p share is attached only at a start";
 
@@ -20,7 +22,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     element: "filesystem",
     key_element: "target",
     key_attribute: "dir",
-    blank: "<filesystem type='mount' accessmode='mapped'>\n  <source/>\n  <target/>\n</filesystem>",
+    blank: BLANK,
     rows: &[
         Row::new(
             FOLDER,

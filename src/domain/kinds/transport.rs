@@ -1,6 +1,6 @@
 //! How a device of any kind is attached.
 
-use crate::domain::row::{Given, Row, RowInput, Seen, Waits, Want};
+use crate::domain::row::{Given, Row, RowInput, Seen, Waits, Want, no_key};
 use crate::domain::value::Codec;
 use crate::mark::PropertyId;
 use crate::values::Transport;
@@ -27,6 +27,20 @@ pub(super) const TRANSPORT: Row = Row::new(
     NO_HOTPLUG,
 )
 .refuse(elsewhere);
+
+/// Where a device is on PCI.
+pub(in crate::domain) const BUS: PropertyId = PropertyId::new("pci bus");
+
+/// The row of that; given only to a new device that is to come behind others, and no key says it.
+pub(super) const PCI_BUS: Row = Row::new(
+    BUS,
+    &["address"],
+    Part::Attribute("bus"),
+    Codec::Text,
+    |_| Want::Leave,
+    no_key,
+    NO_HOTPLUG,
+);
 
 /// What libvirt calls so.
 fn called(name: &str) -> Option<Transport> {

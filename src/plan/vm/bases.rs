@@ -287,19 +287,19 @@ impl VmPlanner<'_> {
         builder: &mut PlanBuilder,
     ) -> Result<(), Blocked> {
         let seen = self.input.inventory.path(path.as_str());
-        let (Some((uid, gid)), Some(file)) = (self.input.libvirt.qemu_owner, seen.present()) else {
+        let (Some(qemu), Some(file)) = (self.input.libvirt.qemu_owner, seen.present()) else {
             return Ok(());
         };
         let stat = &file.stat;
-        let (why, remedy) = if stat.uid == uid {
+        let (why, remedy) = if stat.uid == qemu.0 {
             let why = "belongs to QEMU's user, which all VMs share";
             (why, format!("chown root: {path}; chmod 0644 {path}"))
-        } else if may(stat, gid, 0o2) {
+        } else if stat.allows(qemu, 0o2) {
             let why = "can be written by QEMU's user, which all VMs share";
             (why, format!("chmod go-w {path}"))
-        } else if !may(stat, gid, 0o4) && stat.acl.is_none() {
+        } else if !stat.allows(qemu, 0o4) && stat.acl.is_none() {
             let why = "cannot be read by QEMU's user";
-            (why, format!("chgrp {gid} {path}; chmod g+r {path}"))
+            (why, format!("chgrp {} {path}; chmod g+r {path}", qemu.1))
         } else {
             return Ok(());
         };
@@ -326,9 +326,3 @@ impl VmPlanner<'_> {
 }
 
 const SECTOR: u64 = 512;
-
-/// Whether one who is not the owner may do this with a file.
-const fn may(stat: &RawStat, gid: u32, what: u32) -> bool {
-    let shift = if stat.gid == gid { 3 } else { 0 };
-    stat.mode & (what << shift) != 0
-}

@@ -40,8 +40,7 @@ use super::builder::{Blocked, Hook, PlanBuilder, PlanInput, Removals, VmPlanner}
 use super::formats::refuse_later;
 use super::step::{Act, Base, StepId};
 use crate::domain::{
-    ACCEL, CLOUD_INIT, Cause, Comparison, DISK, FILESYSTEM, SHARE, compare_drift, compare_with,
-    skeleton,
+    ACCEL, CLOUD_INIT, Cause, CompareInput, Comparison, DISK, Extent, FILESYSTEM, SHARE, skeleton,
 };
 use crate::fleet::{Accel, DesiredState, Vm};
 use crate::inventory::{Domain, Fact, FileKind, Kvm, SeenRecord};
@@ -136,7 +135,7 @@ impl VmPlanner<'_> {
         let mut comparison = self.compared(domain, remembered.record, &definitions, disk, builder);
         self.refuse_moved(domain, &definitions, &mut comparison, builder);
         self.numbering(&comparison, builder);
-        let keeps_some = !comparison.moved.is_empty() || comparison.held.is_some();
+        let keeps_some = !comparison.moved.is_empty() || !comparison.held.is_empty();
         if remembered.record.is_none() && keeps_some {
             // A record written now would know nothing of these devices, and the next plan would add them anew.
             return Err(Blocked);
@@ -321,12 +320,21 @@ impl VmPlanner<'_> {
         cloud_init: Option<&str>,
         builder: &mut PlanBuilder,
     ) -> Comparison {
-        let (vm, libvirt, stored) = (self.vm, self.input.libvirt, &definitions.stored);
-        let comparison = if self.input.policy.drift_only && domain.is_some() {
-            compare_drift(vm, libvirt, record, stored, cloud_init)
-        } else {
-            compare_with(vm, libvirt, record, stored, domain.is_none(), cloud_init)
+        let policy = &self.input.policy;
+        let input = CompareInput {
+            vm: self.vm,
+            libvirt: self.input.libvirt,
+            record,
+            definition: &definitions.stored,
+            new: domain.is_none(),
+            extent: match policy.drift_only && domain.is_some() {
+                true => Extent::Drift,
+                false => Extent::All,
+            },
+            cloud_init,
+            first_may_change: policy.allow_replace.contains(&self.vm.name),
         };
+        let comparison = input.compare();
         for why in &comparison.refusals {
             builder.refuse(&self.vm.name, why, "");
         }

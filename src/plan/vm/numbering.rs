@@ -4,10 +4,10 @@ use crate::domain::Comparison;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 
 impl VmPlanner<'_> {
-    /// Refuses edits of disks that a guest's kernel would not survive, and tells of names that change.
+    /// Refuses edits that would make another disk or interface the guest's first, and tells of other names that change.
     pub(super) fn numbering(&self, comparison: &Comparison, builder: &mut PlanBuilder) {
         let name = &self.vm.name;
-        if let Some(held) = &comparison.held {
+        for held in &comparison.held {
             builder.refuse(name, &held.why, &held.remedy);
         }
         for device in &comparison.renumbered {

@@ -89,7 +89,7 @@ impl VmPlanner<'_> {
             true => ("read", "rx", READ),
             false => ("write in", "rwx", WRITE),
         };
-        let Some((uid, gid)) = self.qemu_user().filter(|(uid, _)| !may(*uid, stat, needs)) else {
+        let Some((uid, gid)) = self.qemu_user().filter(|user| !may(*user, stat, needs)) else {
             return Ok(());
         };
         let why = format!("QEMU's user ({uid}) cannot {what} its share {path}");
@@ -126,10 +126,6 @@ fn is_readonly(share: &FurtherShare) -> bool {
 
 /// Whether QEMU's user may do this with a folder, as far as its mode tells. The group's bits may be those of an access
 /// control list, or of a group that the user is in besides its own.
-fn may(uid: u32, stat: &RawStat, needs: u32) -> bool {
-    let has = |bits: u32| bits & needs == needs;
-    match stat.uid == uid {
-        true => has(stat.mode >> 6),
-        false => has(stat.mode >> 3) || has(stat.mode),
-    }
+const fn may(user: (u32, u32), stat: &RawStat, needs: u32) -> bool {
+    stat.allows(user, needs) || stat.allows((user.0, stat.gid), needs)
 }

@@ -1,11 +1,11 @@
 //! The calls that write files, whole or not at all, and give them other names.
 
 use super::{at, is_missing};
-use crate::boot::Sha256Hex;
 use crate::files::{
     self, Deadline, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
 };
 use crate::host::primitives::{CallError, Copied};
+use crate::values::Sha256Sum;
 use rustix::fs::RenameFlags;
 use std::fs::File;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ pub(super) fn copy_into(
     draft: &mut Draft<'_>,
     file: &mut File,
     limit: u64,
-) -> io::Result<Sha256Hex> {
+) -> io::Result<Sha256Sum> {
     let before = file.identity()?;
     copy_hashed(file, &before, &mut draft.file, limit, Deadline::never())
 }
