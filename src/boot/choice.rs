@@ -3,16 +3,16 @@
 //! A Debian kernel upgrade switches both links long before the new initrd exists, and a cut there leaves them so; the
 //! `.old` links then still name a complete pair. Guests that keep no links in `/boot` are served by the newest pair.
 
+use super::limits::{INITRD_LIMIT, KERNEL_LIMIT};
 use super::mapped_link::{BootFileName, LinkError, link_target};
 use super::note::PairSource;
 use super::share::{Entry, Listing};
 use super::version::KernelVersion;
-use super::{INITRD_LIMIT, KERNEL_LIMIT};
 use crate::values::Arch;
 use std::fmt;
 
-/// How many unlinked pairs are candidates, the newest ones. Each may cost a copy and a check.
-const NEWEST_TRIED: usize = 4;
+/// How many kernels without a whole pair are told, the newest ones.
+const INCOMPLETE_TOLD: usize = 4;
 
 /// What dpkg, update-initramfs and careful people leave beside the real files.
 const LEFTOVER_SUFFIXES: [&str; 10] = [
@@ -252,7 +252,8 @@ fn other_arch(listing: &Listing, kernel: &BootFileName, arch: Arch) -> Option<Ar
     (kind.arch != arch).then_some(kind.arch)
 }
 
-/// The newest kernels, whether or not a link names them, each with its initrd or the reason why it cannot be tried.
+/// The kernels, the newest first, whether or not a link names them, each with its initrd or the reason why it cannot be tried.
+/// How many of the pairs are copied and checked is limited where that is done.
 fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
     if listing.cut {
         return vec![Err(Unusable::TooManyFiles)];
@@ -273,19 +274,19 @@ fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
         return vec![Err(Unusable::NoKernel(arch))];
     }
     kernels.sort_unstable_by(|a, b| b.cmp(a));
-    kernels
-        .into_iter()
-        .take(NEWEST_TRIED)
-        .map(|(version, kernel)| {
-            let initrd = format!("initrd.img-{version}");
-            match listing.entries.get_key_value(initrd.as_str()) {
-                None => Err(Unusable::Missing(initrd)),
-                Some((initrd, _)) => {
-                    pair(listing, PairSource::Newest, version, kernel, initrd.clone())
-                }
-            }
-        })
-        .collect()
+    let pairs = kernels.into_iter().map(|(version, kernel)| {
+        let initrd = format!("initrd.img-{version}");
+        match listing.entries.get_key_value(initrd.as_str()) {
+            None => Err(Unusable::Missing(initrd)),
+            Some((initrd, _)) => pair(listing, PairSource::Newest, version, kernel, initrd.clone()),
+        }
+    });
+    let mut told = 0;
+    let is_told = |pair: &Result<_, _>| {
+        told += usize::from(pair.is_err());
+        pair.is_ok() || told <= INCOMPLETE_TOLD
+    };
+    pairs.filter(is_told).collect()
 }
 
 /// A pair of plain files of possible sizes.

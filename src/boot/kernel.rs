@@ -4,7 +4,7 @@
 //! Formats: zImage (Linux `arch/arm/boot/compressed/head.S`), the arm64 Image (`Documentation/arch/arm64/booting.rst`),
 //! EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`), PE/COFF for what EFI stubs add to all of them.
 
-use super::KERNEL_LIMIT;
+use super::limits::KERNEL_LIMIT;
 use super::mapped_link::Quoted;
 use crate::values::{Arch, KernelFormat};
 use std::io::{self, Read, Seek, SeekFrom};

@@ -3,14 +3,13 @@
 //! QEMU's 9p server in mode `mapped` keeps a guest's file type in the xattr `user.virtfs.mode` (little-endian 32 bits;
 //! `hw/9pfs/9p-local.c`, `local_set_xattrat`) and a symlink's target, without a final NUL, in the file (`local_symlink`).
 
+use super::limits::LINK_TEXT_LIMIT;
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::fmt;
 
 /// The xattr that holds the mode the guest gave a file.
 pub const MODE_XATTR: &str = "user.virtfs.mode";
-/// The longest text of a link, in bytes: Linux's PATH_MAX less its final NUL.
-pub const LINK_TEXT_LIMIT: usize = 4095;
 /// The longest name of a file, in bytes: Linux's NAME_MAX.
 const NAME_LIMIT: usize = 255;
 

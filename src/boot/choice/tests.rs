@@ -234,15 +234,14 @@ fn kernels_for_another_processor_do_not_count_against_the_limit() {
 }
 
 #[test]
-fn a_flood_of_kernels_gives_a_handful_of_candidates() {
-    let lines: Vec<String> = (0..5000)
-        .flat_map(|n| [format!("vmlinuz-{n} 5"), format!("initrd.img-{n} 5")])
-        .collect();
+fn kernels_without_initrds_hide_no_pair() {
+    let mut lines: Vec<String> = (10..2000).map(|n| format!("vmlinuz-{n} 5")).collect();
+    lines.extend(["vmlinuz-9 5".to_owned(), "initrd.img-9 5".to_owned()]);
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    assert_eq!(
-        candidates(&lines),
-        ["Newest 4999", "Newest 4998", "Newest 4997", "Newest 4996"]
-    );
+    assert_eq!(candidates(&lines), ["Newest 9"]);
+    let told = passed_over(&listing(&lines)).into_iter();
+    let told = told.filter(|passed| passed.source == PairSource::Newest);
+    assert_eq!(told.count(), INCOMPLETE_TOLD);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{at, is_missing};
 use crate::boot::Sha256Hex;
 use crate::files::{
-    self, Deadline, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
+    self, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
 };
 use crate::host::primitives::{CallError, Copied};
 use rustix::fs::RenameFlags;
@@ -37,7 +37,7 @@ pub(super) fn copy_into(
     limit: u64,
 ) -> io::Result<Sha256Hex> {
     let before = file.identity()?;
-    copy_hashed(file, &before, &mut draft.file, limit, Deadline::never())
+    copy_hashed(file, &before, &mut draft.file, limit)
 }
 
 /// Copies a regular file whole or not at all.
