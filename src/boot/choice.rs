@@ -28,12 +28,45 @@ const LEFTOVER_SUFFIXES: [&str; 10] = [
     "~",
 ];
 
+/// How the kernels and initrds of other systems are called: none is chosen, and a guest that has only such is told so.
+const FOREIGN_PREFIXES: [&str; 7] = [
+    "Image",
+    "initramfs",
+    "initrd-",
+    "kernel",
+    "uImage",
+    "uInitrd",
+    "zImage",
+];
+/// How many of them are told.
+const FOREIGN_TOLD: usize = 4;
+
 /// Whether an entry of this name can matter to [`choose`].
 #[must_use]
 pub fn is_of_interest(name: &BootFileName) -> bool {
     let name = name.as_str();
+    if is_foreign(name) {
+        return !is_leftover(name);
+    }
     (name.starts_with("vmlinuz") || name.starts_with("initrd.img"))
         && (!is_leftover(name) || matches!(name, "vmlinuz.old" | "initrd.img.old"))
+}
+
+fn is_foreign(name: &str) -> bool {
+    FOREIGN_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// The files of a share that have other systems' names, as part of a sentence; some text must be in each.
+fn foreign(listing: &Listing, text: &str) -> Option<String> {
+    let names = listing.entries.keys().map(BootFileName::as_str);
+    let names = names.filter(|name| is_foreign(name) && name.contains(text));
+    let told: Vec<String> = names
+        .take(FOREIGN_TOLD)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn is_leftover(name: &str) -> bool {
@@ -162,6 +195,17 @@ pub enum Unusable {
     /// There is no `vmlinuz-VERSION` at all, or only such for other processors.
     #[error("there is no `vmlinuz-VERSION` for {0}")]
     NoKernel(Arch),
+    /// Its files have the names of another system.
+    #[error(
+        "there is no `{wanted}`, only {there} -> have the guest name its kernels vmlinuz-VERSION and their initrds \
+         initrd.img-VERSION"
+    )]
+    ForeignNames {
+        /// What would be looked at.
+        wanted: String,
+        /// What is there.
+        there: String,
+    },
     /// The share has too many entries to be read to the end.
     #[error("the share has too many files to look at")]
     TooManyFiles,
@@ -271,13 +315,25 @@ fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
         })
         .collect();
     if kernels.is_empty() {
-        return vec![Err(Unusable::NoKernel(arch))];
+        return vec![Err(match foreign(listing, "") {
+            Some(there) => Unusable::ForeignNames {
+                wanted: "vmlinuz-VERSION".to_owned(),
+                there,
+            },
+            None => Unusable::NoKernel(arch),
+        })];
     }
     kernels.sort_unstable_by(|a, b| b.cmp(a));
     let pairs = kernels.into_iter().map(|(version, kernel)| {
         let initrd = format!("initrd.img-{version}");
         match listing.entries.get_key_value(initrd.as_str()) {
-            None => Err(Unusable::Missing(initrd)),
+            None => Err(match foreign(listing, version.as_str()) {
+                Some(there) => Unusable::ForeignNames {
+                    wanted: initrd,
+                    there,
+                },
+                None => Unusable::Missing(initrd),
+            }),
             Some((initrd, _)) => pair(listing, PairSource::Newest, version, kernel, initrd.clone()),
         }
     });

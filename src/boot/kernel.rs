@@ -50,6 +50,22 @@ pub enum KernelError {
     Read(#[source] io::Error),
 }
 
+impl KernelError {
+    /// What gives the guest a kernel that boots; none where nothing in it would.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Empty | Self::CutOff { .. } | Self::Damaged(_) => {
+                "run `apt install --reinstall` for its package in the guest"
+            }
+            Self::NotForGuest { .. } | Self::TooLarge(_) | Self::NotLoadable(_) => {
+                "install a kernel package of the guest's architecture, such as Debian's linux-image"
+            }
+            Self::Read(_) => return None,
+        })
+    }
+}
+
 /// Checks that an image is a whole kernel for a guest of this architecture.
 ///
 /// The arm64 Image has no checksum and, without an EFI stub, no length: there, only its header is checked.

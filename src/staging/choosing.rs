@@ -181,7 +181,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                 }
                 Err(fault @ StageError::UsedUp(_)) => {
                     let why = format!("{}: {}", pair.source.describe(), chain(&fault));
-                    self.said.warn(why);
+                    self.said.use_up(why);
                     break;
                 }
                 Err(StageError::Failed(id, _)) => {
@@ -192,7 +192,10 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                     }
                 }
                 Err(fault) => {
-                    let why = format!("{}: {}", pair.source.describe(), chain(&fault));
+                    let mut why = format!("{}: {}", pair.source.describe(), chain(&fault));
+                    if let Some(remedy) = fault.remedy() {
+                        why = format!("{why} -> {remedy}");
+                    }
                     if fault.is_the_hosts() {
                         self.said.warn(why);
                     } else {
@@ -276,7 +279,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
     /// Says that an initrd was not unpacked to its end, if that is so.
     fn say_unpacked(&mut self, initrd: &str, contents: Contents) {
         if let Contents::Limited(used_up) = contents {
-            self.say(format!(
+            self.said.use_up(format!(
                 "{initrd} was checked by its container and parameters only: {used_up}"
             ));
         }

@@ -122,6 +122,15 @@ pub enum StageError {
 }
 
 impl StageError {
+    /// What to do about it in the guest.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Kernel { source, .. } => source.remedy(),
+            Self::Initrd { source, .. } => source.remedy(),
+            _ => None,
+        }
+    }
+
     /// Whether the pair may be good all the same: the host could not take its copy.
     pub fn is_the_hosts(&self) -> bool {
         match self {

@@ -245,6 +245,25 @@ fn kernels_without_initrds_hide_no_pair() {
 }
 
 #[test]
+fn the_names_of_other_systems_are_told() {
+    let told = |lines: &[&str]| passed_over(&listing(lines)).pop().unwrap().why.to_string();
+    let fedora = told(&[
+        "vmlinuz-6.1 5",
+        "initramfs-6.1.img 5",
+        "initramfs-6.0.img 5",
+    ]);
+    assert!(
+        fedora.starts_with("there is no `initrd.img-6.1`, only `initramfs-6.1.img` -> "),
+        "{fedora}"
+    );
+    let board = told(&["Image 5", "uInitrd 5"]);
+    assert!(
+        board.starts_with("there is no `vmlinuz-VERSION`, only `Image`, `uInitrd` -> "),
+        "{board}"
+    );
+}
+
+#[test]
 fn only_names_that_can_matter_are_of_interest() {
     let of_interest = |name: &str| is_of_interest(&BootFileName::new(name.as_bytes()).unwrap());
     for name in [

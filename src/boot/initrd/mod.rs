@@ -141,6 +141,29 @@ pub enum InitrdError {
     Read(#[source] io::Error),
 }
 
+impl InitrdError {
+    /// What gives the guest an initrd that boots; none where nothing in it would.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Empty | Self::CutOff { .. } | Self::Damaged { .. } => {
+                "run `update-initramfs -u` in the guest, which writes it again"
+            }
+            Self::NotUnpackable(_) => {
+                "set COMPRESS=zstd in the guest's /etc/initramfs-tools/initramfs.conf and run `update-initramfs -u`"
+            }
+            Self::TooLarge(_) => {
+                "set MODULES=dep in the guest's /etc/initramfs-tools/initramfs.conf and run `update-initramfs -u`"
+            }
+            Self::Wrapped(_) => {
+                "put the ramdisk there as `update-initramfs` writes it, without U-Boot's header"
+            }
+            Self::Foreign { .. } => "put an initrd there, as `update-initramfs` writes it",
+            Self::Read(_) => return None,
+        })
+    }
+}
+
 /// What the first bytes of a part say.
 enum Start {
     Part(InitrdFormat),
