@@ -81,6 +81,12 @@ impl Format {
         Self { version, ..self }
     }
 
+    /// More bytes than any such file has.
+    #[must_use]
+    pub const fn limit(self) -> usize {
+        self.limit
+    }
+
     /// What a file of this format says: its kind and version.
     #[must_use]
     pub fn name(self) -> String {

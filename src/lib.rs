@@ -37,17 +37,18 @@
 //! | [`xml`] | a tree over XML text, and edits that splice bytes; no libvirt meaning |  |
 //! | [`boot`] | which pair of a share boots, and whether it is whole; no I/O | values paths format |
 //! | [`mark`] | owner mark and record | values trust fleet format |
-//! | [`inventory`] | what planning asks of a host, and what was seen | values paths qcow2 trust fleet xml boot mark |
+//! | [`inventory`] | what planning asks of a host, and what was seen; snapshot files | values paths qcow2 trust fleet format xml boot mark |
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths qcow2 trust problem fleet format xml boot mark inventory domain |
+//! | [`imagined`] | a host on which one fleet was applied, to plan another one on: what a change of the file means | values paths qcow2 fleet xml boot mark inventory domain plan |
 //! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | paths trust format boot |
 //! | [`staging`] | what a VM is started with, over the folders of `files`: which pair it boots, and its copy; its scratch disks. For the hook, and for the in-memory host | values paths qcow2 fleet format xml boot mark files |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths qcow2 trust fleet format xml boot mark inventory domain plan files staging |
-//! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory plan host |
+//! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust fleet format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
-//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan report files host engine watch |
+//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan imagined report files host engine watch |
 //!
 //! # How to add a key
 //!
@@ -112,7 +113,7 @@
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.
 //!
-//! - The core (`values paths qcow2 trust problem yaml fleetfile fleet format xml boot mark inventory domain plan report`) names no
+//! - The core (`values paths qcow2 trust problem yaml fleetfile fleet format xml boot mark inventory domain plan imagined report`) names no
 //!   libvirt, file system, environment, clock or process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
@@ -134,6 +135,7 @@ pub mod fleetfile;
 pub mod format;
 pub mod hook;
 pub mod host;
+pub mod imagined;
 pub mod inventory;
 pub mod mark;
 pub mod paths;

@@ -14,11 +14,12 @@
 #[expect(dead_code, reason = "the other part is for tests/apply")]
 mod harness;
 
+use armfleet::plan::Plan;
 use armfleet::problem::HostCheck;
-use armfleet::report::{Paint, PlanReport, StatusReport, render_diffs, render_status};
+use armfleet::report::{Paint, PlanReport, StatusReport, render_diffs, render_json, render_status};
 use harness::applied::see;
 use harness::case::Case;
-use harness::{plan, spec, text};
+use harness::{plan, plan_from, snapshot_of, spec, text};
 use proptest::prelude::*;
 
 #[test]
@@ -34,6 +35,19 @@ fn every_case_is_planned_as_it_says() {
             let report = PlanReport::new(&plan, Some(&definitions));
             case.assert("diff.txt", &render_diffs(&report, Paint::Plain));
         }
+    }
+}
+
+#[test]
+fn every_case_is_planned_from_its_snapshot_as_on_its_host() {
+    for name in Case::all() {
+        println!("case {name}");
+        let case = Case::new(&name);
+        let (host, spec) = (case.host(), case.spec());
+        let planned = plan_from(&snapshot_of(&host, &spec), &spec, &case.policy);
+        case.assert("plan.txt", &text(&planned));
+        let json = |plan: &Plan| render_json(&PlanReport::new(plan, None)).unwrap();
+        assert_eq!(json(&planned), json(&case.plan(&host)), "{name}");
     }
 }
 

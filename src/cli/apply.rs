@@ -59,7 +59,8 @@ pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 
 /// Plans, asks and applies.
 fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&arguments.fleet.files, &arguments.fleet.options)?;
+    let FileArguments { files, options } = &arguments.fleet;
+    let spec = fleet::read(files, options, fleet::Unset::Refused)?;
     if let Some(vm) = &arguments.options.reinstall {
         fleet::vm(&spec, vm.as_str())?;
     }
@@ -142,7 +143,7 @@ fn perform(
     plan: &Plan,
     arguments: &ApplyArguments,
 ) -> Result<Exit, Exit> {
-    let of_plan = plan_exits(plan, &arguments.options);
+    let of_plan = plan_exits(plan, arguments.options.detailed_exitcode);
     let progress = Progress::new()?;
     let parallel = arguments.parallel.map(NonZero::get);
     let host = host.booting_at_once(parallel);

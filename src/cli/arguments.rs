@@ -31,7 +31,7 @@ pub(super) struct FleetOptions {
     pub(super) var: Vec<(String, String)>,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -77,6 +77,16 @@ pub(super) struct PlanOptions {
     pub(super) allow_replace: Vec<VmName>,
 }
 
+/// What `--allow-removal` permits; `asked` says whether the command asks for confirmation first.
+pub(super) fn removal(allowed: Option<Option<usize>>, asked: bool) -> Removal {
+    match allowed {
+        Some(Some(limit)) => Removal::UpTo(limit),
+        Some(None) => Removal::Allowed,
+        None if asked => Removal::Asked,
+        None => Removal::Refused,
+    }
+}
+
 /// How a plan is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum PlanFormat {
@@ -111,14 +121,8 @@ impl PlanOptions {
 
     /// What the user permits; `asked` says whether the command asks for confirmation first.
     pub(super) fn policy(&self, asked: bool) -> Policy {
-        let removal = match self.allow_removal {
-            Some(Some(limit)) => Removal::UpTo(limit),
-            Some(None) => Removal::Allowed,
-            None if asked => Removal::Asked,
-            None => Removal::Refused,
-        };
         Policy {
-            removal,
+            removal: removal(self.allow_removal, asked),
             vms: self.vm.clone(),
             drift_only: self.drift_only,
             reinstall: self.reinstall.clone(),

@@ -154,7 +154,7 @@ fn retry(vm: &BootVm) -> Result<Exit, Exit> {
 }
 
 fn extract(arguments: &BootExtractArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&[], &arguments.fleet)?;
+    let spec = fleet::read(&[], &arguments.fleet, fleet::Unset::Refused)?;
     let vm = fleet::vm(&spec, &arguments.vm.vm)?;
     let host = Executor::locked(host()?).map_err(failed)?;
     let (_, inventory) = observe_and_plan(&host, &spec, &Policy::default()).map_err(failed)?;

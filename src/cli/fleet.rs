@@ -12,9 +12,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// More of a file is not read; `read_files` refuses it with the reason.
-const READ_LIMIT: u64 = (1 << 20) + 1;
+pub(super) const READ_LIMIT: u64 = (1 << 20) + 1;
 /// What is read unless files are named.
-const DEFAULT: &str = "fleet.yaml";
+pub(super) const DEFAULT: &str = "fleet.yaml";
 
 /// What becomes of a secret whose variable is not set.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ pub(super) enum Unset {
     Refused,
     /// Its value is unknown, and compared with nothing.
     Unknown,
+    /// The value of no variable is used, whether it is set or not.
+    Ignored,
 }
 
 impl Unset {
@@ -37,15 +39,16 @@ impl Unset {
 }
 
 /// A fleet file, read.
-struct Loaded {
-    name: String,
-    folder: String,
-    bytes: Vec<u8>,
+pub(super) struct Loaded {
+    pub(super) name: String,
+    /// Absolute, without links.
+    pub(super) folder: String,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Reads and checks the fleet files, and prints what is wrong with them.
-pub(super) fn read(files: &[PathBuf], options: &FleetOptions) -> Result<Spec, Exit> {
-    check(files, options, Unset::Refused)?.map_err(|problems| invalid(&problems))
+pub(super) fn read(files: &[PathBuf], options: &FleetOptions, unset: Unset) -> Result<Spec, Exit> {
+    check(files, options, unset)?.map_err(|problems| invalid(&problems))
 }
 
 /// The same, with what the fleet was read from.
@@ -88,7 +91,12 @@ fn load_all(files: &[PathBuf], options: &FleetOptions) -> Result<Vec<Loaded>, Ex
         .chain(&options.file)
         .map(PathBuf::as_path)
         .collect();
-    paths(&named)?.iter().map(|path| load(path)).collect()
+    load_named(&named)
+}
+
+/// The fleet files of what was named.
+pub(super) fn load_named(named: &[&Path]) -> Result<Vec<Loaded>, Exit> {
+    paths(named)?.iter().map(|path| load(path)).collect()
 }
 
 fn read_loaded(
@@ -138,17 +146,8 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
         .read_dir()
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(|error| unreadable(folder, error))?;
-    let is_yaml = |path: &Path| {
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let suffix = path
-            .extension()
-            .is_some_and(|suffix| suffix == "yaml" || suffix == "yml");
-        suffix && !hidden && !path.is_dir()
-    };
     let mut paths: Vec<_> = entries.iter().map(std::fs::DirEntry::path).collect();
-    paths.retain(|path| is_yaml(path));
+    paths.retain(|path| is_fleet_file(path) && !path.is_dir());
     paths.sort();
     if paths.is_empty() {
         let folder = folder.display().to_string();
@@ -159,6 +158,15 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
         return Err(Exit::Invalid);
     }
     Ok(paths)
+}
+
+/// Whether a file in a folder of fleet files is one, by its name.
+pub(super) fn is_fleet_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let is_hidden = name.as_encoded_bytes().starts_with(b".");
+    let suffix = path.extension();
+    let is_yaml = suffix.is_some_and(|suffix| suffix == "yaml" || suffix == "yml");
+    is_yaml && !is_hidden
 }
 
 /// A file's bytes, and the folder that relative paths in it are beside.
@@ -179,7 +187,7 @@ fn load(path: &Path) -> Result<Loaded, Exit> {
 }
 
 impl Loaded {
-    fn file(&self) -> FleetFile<'_> {
+    pub(super) fn file(&self) -> FleetFile<'_> {
         FleetFile {
             name: &self.name,
             folder: &self.folder,
@@ -203,12 +211,14 @@ pub(super) fn secrets(names: BTreeSet<String>, unset: Unset) -> Secrets {
         let value = std::env::var(name).ok()?;
         Some((name.clone(), value))
     });
-    let secrets = match unset {
-        Unset::Refused => Secrets::new(set.collect()),
-        Unset::Unknown => Secrets::new(set.collect()).or_unknown(names.iter().cloned()),
-    };
-    terminal::keep_secret(&secrets);
-    secrets
+    let set = Secrets::new(set.collect());
+    terminal::keep_secret(&set);
+    let names = names.iter().cloned();
+    match unset {
+        Unset::Refused => set,
+        Unset::Unknown => set.or_unknown(names),
+        Unset::Ignored => Secrets::default().or_unknown(names),
+    }
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> Exit {

@@ -106,7 +106,9 @@ fn guests(libvirt: &Libvirt, arch: Arch) -> &'static str {
             "emulated (accel: tcg), or with KVM under an arm64 kernel (arch: arm64, userland: armhf)"
         }
         Kvm::NoBits32 => "emulated only (accel: tcg): this host's processor has no 32-bit mode",
-        Kvm::Unknown(_) => "emulated (accel: tcg); whether KVM runs them could not be seen",
+        Kvm::Unknown(_) | Kvm::NotAsked => {
+            "emulated (accel: tcg); whether KVM runs them could not be seen"
+        }
     }
 }
 

@@ -4,15 +4,19 @@ mod apply;
 mod arguments;
 mod boot;
 mod caller;
+mod diff;
 mod exit;
 mod explain;
 mod fleet;
 mod follow;
+mod from_snapshot;
 mod generated;
+mod git;
 mod guest_setup;
 mod history;
 mod hold;
 mod init;
+mod input;
 mod local;
 mod output;
 mod plan;
@@ -20,6 +24,7 @@ mod progress;
 mod saved;
 mod show;
 mod signals;
+mod snapshot;
 mod status;
 mod systemd;
 mod terminal;
@@ -59,12 +64,16 @@ enum Command {
     Validate(validate::Arguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(plan::PlanArguments),
+    /// Show what a change of the fleet file means for each VM, without a host
+    Diff(diff::DiffArguments),
     /// Show the plan, ask for confirmation, and make the host as the fleet file says
     Apply(apply::ApplyArguments),
     /// Show whether VMs run, which kernels they boot, and what differs from the fleet file
     Status(status::StatusArguments),
     /// Show one VM with all defaults and the domain that it becomes, or a saved plan
     Show(show::ShowArguments),
+    /// Record what planning looks at on this host, without secrets, to plan from it where there is no host
+    Snapshot(snapshot::SnapshotArguments),
     /// Show and choose the kernels that a VM can boot
     #[command(subcommand)]
     Boot(boot::BootCommand),
@@ -114,9 +123,11 @@ pub fn main() -> Exit {
         Command::Init(arguments) => init::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Snapshot(arguments) => snapshot::run(arguments),
         Command::Boot(command) => boot::run(command),
         Command::GuestSetup(arguments) => guest_setup::run(arguments),
         Command::Watch => watch::run(),

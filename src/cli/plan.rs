@@ -3,10 +3,10 @@
 use super::arguments::{FileArguments, PlanFormat, PlanOptions};
 use super::exit::Exit;
 use super::fleet::Unset;
-use super::local::reads;
+use super::from_snapshot::SnapshotOption;
 use super::{fleet, output, saved, terminal};
 use crate::engine::observe_and_plan;
-use crate::host::{HostError, Observer};
+use crate::host::HostError;
 use crate::plan::{Plan, SavedPlan, touched_paths};
 use crate::report::{PlanReport, render_dot, render_markdown, render_mermaid, render_plan};
 use clap::Args;
@@ -21,8 +21,10 @@ pub(super) struct PlanArguments {
     /// How to print the plan
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
+    #[command(flatten)]
+    snapshot: SnapshotOption,
     /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since apply --plan asks nothing
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from_snapshot")]
     out: Option<PathBuf>,
     /// Also draw the order of the steps: FILE.dot for Graphviz, FILE.mmd for Mermaid
     #[arg(long, value_name = "FILE.dot|FILE.mmd")]
@@ -34,17 +36,20 @@ pub(super) struct PlanArguments {
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let FileArguments { files, options } = &arguments.fleet;
-    let (spec, source) =
-        fleet::read_with_source(files, options, Unset::if_no_secrets(arguments.no_secrets))?;
+    let unset = Unset::if_no_secrets(arguments.no_secrets);
+    let unset = arguments.snapshot.unset(unset);
+    let (spec, source) = fleet::read_with_source(files, options, unset)?;
     let picture = arguments.graph.as_deref().map(Picture::of).transpose()?;
     let options = &arguments.options;
     options.check_hosts()?;
-    let host = Observer(reads()?);
+    let looked = arguments.snapshot.look()?;
     // A saved plan is applied without confirmation.
     let policy = options.policy(arguments.out.is_none());
-    let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
+    let (plan, inventory) =
+        observe_and_plan(looked.host.as_ref(), &spec, &policy).map_err(failed)?;
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let mut report = PlanReport::new(&plan, definitions.as_ref());
+    report.basis = looked.basis;
     if arguments.out.is_some() {
         report.paths = Some(touched_paths(&plan, &spec));
     }
@@ -55,7 +60,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     if let Some(path) = &arguments.out {
         saved::write(path, SavedPlan::new(source, &policy, &plan, &inventory))?;
     }
-    Ok(Exit::first(plan_exits(&plan, options)))
+    Ok(Exit::first(plan_exits(&plan, options.detailed_exitcode)))
 }
 
 /// Prints a plan.
@@ -103,11 +108,11 @@ impl<'a> Picture<'a> {
 struct UnknownPicture(String);
 
 /// What a plan by itself says about the exit code.
-pub(super) fn plan_exits(plan: &Plan, options: &PlanOptions) -> [(Exit, bool); 3] {
+pub(super) fn plan_exits(plan: &Plan, detailed_exitcode: bool) -> [(Exit, bool); 3] {
     [
         (Exit::Failed, !plan.is_complete()),
         (Exit::Refused, !plan.refusals.is_empty()),
-        (Exit::Changes, options.detailed_exitcode && !plan.is_empty()),
+        (Exit::Changes, detailed_exitcode && !plan.is_empty()),
     ]
 }
 

@@ -4,16 +4,17 @@
 use super::caller::STDIN;
 use super::exit::Exit;
 use super::fleet::Unset;
+use super::input::{InputError, open_regular};
 use super::{fleet, output, terminal, texts};
 use crate::fleet::{FleetSource, Spec};
 use crate::inventory::digest;
 use crate::plan::{SaveError, SavedPlan, SavedPlanError, touched_paths};
 use crate::problem::{ProblemKind, Problems};
 use crate::report::PlanReport;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::error::Error;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -74,14 +75,7 @@ pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedP
 /// Reads a plan to show it, whoever wrote it, and its fleet without secrets. Prints why it cannot be.
 pub(super) fn read_to_show(path: &Path) -> Result<(SavedPlan, Spec), Exit> {
     let read = || {
-        // Without waiting: a FIFO has no writer yet, and is refused.
-        let file = open(
-            path,
-            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        let file = File::from(file.map_err(io::Error::from)?);
-        regular(&file)?;
+        let (file, _) = open_regular(path, OFlags::empty())?;
         text(file)
     };
     let text = read().map_err(|error| unusable(path, error))?;
@@ -106,13 +100,7 @@ fn trusted(path: &Path, sha256: Option<&str>) -> Result<String, FileError> {
         let text = text(io::stdin().lock())?;
         return has_digest(&text, wanted).map(|()| text);
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        Errno::LOOP => FileError::Link,
-        errno => FileError::Unreadable(errno.into()),
-    })?;
-    let file = File::from(file);
-    let metadata = regular(&file)?;
+    let (file, metadata) = open_regular(path, OFlags::NOFOLLOW)?;
     let Some(wanted) = sha256 else {
         check_writers(&metadata)?;
         return text(file);
@@ -125,15 +113,6 @@ fn has_digest(text: &str, wanted: &str) -> Result<(), FileError> {
     match digest(text) {
         seen if seen == wanted => Ok(()),
         seen => Err(FileError::OtherDigest(seen)),
-    }
-}
-
-fn regular(file: &File) -> Result<Metadata, FileError> {
-    let metadata = file.metadata()?;
-    if metadata.is_file() {
-        Ok(metadata)
-    } else {
-        Err(FileError::NotRegular)
     }
 }
 
@@ -218,6 +197,21 @@ enum FileError {
     Stdin,
     #[error(transparent)]
     Unreadable(#[from] io::Error),
+}
+
+impl From<InputError> for FileError {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::NotRegular => Self::NotRegular,
+            InputError::Unreadable(error) if is_link(&error) => Self::Link,
+            InputError::Unreadable(error) => Self::Unreadable(error),
+        }
+    }
+}
+
+/// As a link is told that is not to be followed.
+fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 impl FileError {

@@ -2,12 +2,15 @@
 
 use super::arguments::{FleetOptions, PlanFormat};
 use super::exit::Exit;
+use super::fleet::Unset;
+use super::from_snapshot::SnapshotOption;
 use super::local::LIBVIRT;
 use super::plan::print;
 use super::{fleet, saved, terminal};
+use crate::host::Inspect;
 use crate::host::primitives::Reads as _;
 use crate::host::system::SystemReads;
-use crate::inventory::{Fact, Libvirt};
+use crate::inventory::{Fact, Libvirt, Query, RawLibvirt};
 use crate::report::{VmReport, render_vm};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -18,9 +21,11 @@ pub(super) struct ShowArguments {
     #[arg(required_unless_present = "plan")]
     vm: Option<String>,
     #[command(flatten)]
+    snapshot: SnapshotOption,
+    #[command(flatten)]
     fleet: FleetOptions,
     /// A plan that plan --out saved, instead of a VM
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["vm", "file", "var"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vm", "file", "var", "from_snapshot"])]
     plan: Option<PathBuf>,
     /// Of a plan: show how the definition of each domain changes, too
     #[arg(long, requires = "plan")]
@@ -37,9 +42,13 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
         print(&report, arguments.format)?;
         return Ok(Exit::Success);
     }
-    let spec = fleet::read(&[], &arguments.fleet)?;
+    let unset = arguments.snapshot.unset(Unset::Refused);
+    let spec = fleet::read(&[], &arguments.fleet, unset)?;
     let vm = fleet::vm(&spec, arguments.vm.as_deref().unwrap_or_default())?;
-    let libvirt = seen_libvirt();
+    let libvirt = match arguments.snapshot.is_given() {
+        true => libvirt_of(arguments.snapshot.look()?.host.as_ref()),
+        false => seen_libvirt(),
+    };
     if libvirt.is_none() {
         terminal::remark("libvirt could not be reached: shown as for a host without KVM\n");
     }
@@ -65,6 +74,16 @@ fn seen_libvirt() -> Option<Libvirt> {
         .ok()?
         .libvirt()
         .ok()?;
+    readable(raw)
+}
+
+/// The same of a host that was recorded.
+fn libvirt_of(host: &dyn Inspect) -> Option<Libvirt> {
+    let seen = host.observe(&Query::default()).ok()?;
+    readable(seen.libvirt.present()?.clone())
+}
+
+fn readable(raw: RawLibvirt) -> Option<Libvirt> {
     match Fact::Present(raw).try_map(|raw| Libvirt::read(&raw)) {
         Fact::Present(libvirt) => Some(libvirt),
         _ => None,

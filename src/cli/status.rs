@@ -2,12 +2,12 @@
 
 use super::arguments::{FleetOptions, Format};
 use super::exit::Exit;
-use super::local::reads;
+use super::fleet::Unset;
+use super::from_snapshot::SnapshotOption;
 use super::plan::failed;
 use super::{fleet, terminal};
 use crate::engine::observe_more_and_plan;
 use crate::fleet::Vm;
-use crate::host::Observer;
 use crate::inventory::{Query, query};
 use crate::plan::Policy;
 use crate::report::{StatusReport, render_status};
@@ -22,11 +22,14 @@ pub(super) struct StatusArguments {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
+    snapshot: SnapshotOption,
+    #[command(flatten)]
     fleet: FleetOptions,
 }
 
 pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
-    let spec = fleet::read(&[], &arguments.fleet)?;
+    let unset = arguments.snapshot.unset(Unset::Refused);
+    let spec = fleet::read(&[], &arguments.fleet, unset)?;
     let vms: Vec<&Vm> = if arguments.vms.is_empty() {
         spec.vms.values().collect()
     } else {
@@ -36,14 +39,16 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
             .map(|name| fleet::vm(&spec, name))
             .collect::<Result<_, _>>()?
     };
-    let host = Observer(reads()?);
+    let looked = arguments.snapshot.look()?;
     let query = Query {
         addresses: vms.iter().map(|vm| vm.name.to_string()).collect(),
         ..query(&spec)
     };
     let policy = Policy::default();
-    let (plan, inventory) = observe_more_and_plan(&host, &query, &spec, &policy).map_err(failed)?;
-    let report = StatusReport::new(&vms, &plan, &inventory);
+    let (plan, inventory) =
+        observe_more_and_plan(looked.host.as_ref(), &query, &spec, &policy).map_err(failed)?;
+    let mut report = StatusReport::new(&vms, &plan, &inventory);
+    report.basis = looked.basis;
     match arguments.format {
         Format::Json => terminal::json(&report)?,
         Format::Text => {

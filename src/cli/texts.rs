@@ -10,10 +10,19 @@ use std::path::Path;
 
 /// Reads them, each once. Those that cannot be read say why.
 pub(super) fn read(files: &[FleetFile<'_>], vars: &BTreeMap<String, String>) -> Texts {
+    read_by(files, vars, |named| text(named, files))
+}
+
+/// The same by whoever knows where they are.
+pub(super) fn read_by(
+    files: &[FleetFile<'_>],
+    vars: &BTreeMap<String, String>,
+    read: impl Fn(&NamedText) -> Text,
+) -> Texts {
     let mut left = TEXTS_LIMIT;
     let named = texts_named(files, vars).into_iter();
     let texts = named.map(|named| {
-        let mut text = text(&named, files);
+        let mut text = read(&named);
         let length = text.content.as_ref().map_or(0, Vec::len);
         match left.checked_sub(length) {
             Some(after) => left = after,
@@ -34,7 +43,8 @@ pub(super) fn environment_of(files: &[FleetFile<'_>], texts: &Texts) -> BTreeSet
         .collect()
 }
 
-fn text(named: &NamedText, files: &[FleetFile<'_>]) -> Text {
+/// Reads one of them.
+pub(super) fn text(named: &NamedText, files: &[FleetFile<'_>]) -> Text {
     let folder = named.folder.trim_end_matches('/');
     let path = named.path.as_str();
     let inside = path

@@ -3,7 +3,7 @@
 use super::edit::{DeviceRef, Edit, apply_edits};
 use super::interfaces;
 use super::kind::{DeviceKind, KindInput, WantedDevice, find_device};
-use super::kinds::{CLOUD_INIT, DISK, find_kind, transport_of, wanted_devices};
+use super::kinds::{CLOUD_INIT, DISK, attached, find_kind, transport_of, wanted_devices};
 use super::moved::{Moved, moved_devices};
 use super::numbering::{Held, Renumbered, clash, renumbering};
 use super::row::{Row, RowInput, Want};
@@ -15,7 +15,7 @@ use super::value::Value;
 use crate::fleet::Vm;
 use crate::inventory::Libvirt;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId, Record};
-use crate::values::{FleetName, domain_uuid};
+use crate::values::{FleetName, Transport, domain_uuid};
 use crate::xml;
 use roxmltree::{Document, Node};
 use schemars::JsonSchema;
@@ -246,6 +246,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
     let scope = Scope {
         device: None,
         node: Some(document.root_element()),
+        transport,
         extent,
     };
     let rows = before.map(|applied| &applied.rows);
@@ -295,7 +296,7 @@ fn compare_all(asked: &Asked<'_, '_>, held: Option<Held>) -> Comparison {
         match extent {
             Extent::All if result.keeps(&id.kind) => keep_recorded(&mut result, id, before),
             _ if taken_over => {}
-            Extent::All => withdraw_device(&mut result, removals, document, id, device),
+            Extent::All => withdraw_device(&mut result, removals, &input, document, id, device),
             Extent::Drift => keep_recorded(&mut result, id, before),
         }
     }
@@ -341,6 +342,7 @@ fn compare_device(
     let scope = Scope {
         device: Some((kind, &device.id, reference)),
         node,
+        transport: node.and_then(attached).unwrap_or(input.transport),
         extent,
     };
     let rows = compare_rows(result, kind.rows, &input, &scope, recorded_rows);
@@ -373,6 +375,8 @@ struct Scope<'a, 'input> {
     device: Option<(&'static DeviceKind, &'a DeviceId, DeviceRef)>,
     /// Nothing where the device is to be added.
     node: Option<Node<'a, 'input>>,
+    /// How the device is attached; of the domain, how its devices are.
+    transport: Transport,
     extent: Extent,
 }
 
@@ -512,7 +516,7 @@ fn push(result: &mut Comparison, row: &Row, scope: &Scope<'_, '_>, difference: R
             what,
             before: seen.map(|value| value.to_string()),
             after: after.as_ref().map(ToString::to_string),
-            waits: Some(row.waits.to_owned()),
+            waits: Some((row.waits)(scope.transport).to_owned()),
             cause,
         });
     }
@@ -536,6 +540,7 @@ fn cause(wanted: Option<&Value>, last: Option<&Value>, seen: Option<&Value>) -> 
 fn withdraw_device(
     result: &mut Comparison,
     at: usize,
+    input: &RowInput<'_>,
     document: &Document<'_>,
     id: &DeviceId,
     device: &AppliedDevice,
@@ -551,46 +556,12 @@ fn withdraw_device(
         key: device.key.clone(),
     };
     result.edits.insert(at, Edit::Remove(removed));
+    let transport = attached(node).unwrap_or(input.transport);
     result.changes.push(RowChange {
         what: Subject::Device(id.clone()),
         before: kind.source(node).map(|value| value.to_string()),
         after: None,
-        waits: kind.waits().map(str::to_owned),
+        waits: kind.waits().map(|waits| waits(transport).to_owned()),
         cause: Some(Cause::FileChanged),
     });
-}
-
-/// The managed properties in which a running domain differs from its definition, as (what, running, defined). Of the
-/// devices, only those that armfleet put there count.
-#[must_use]
-pub fn differing_rows(
-    live: &Document<'_>,
-    defined: &Document<'_>,
-    applied: &Applied,
-) -> Vec<(Subject, String, String)> {
-    let roots = (Some(live.root_element()), Some(defined.root_element()));
-    let of_domain = DOMAIN_ROWS.iter().map(|row| {
-        let what = Subject::Property(row.id.clone());
-        (what, row, roots)
-    });
-    let of_devices = applied.devices.iter().flat_map(|(id, device)| {
-        let kind = find_kind(&id.kind);
-        kind.into_iter().flat_map(move |kind| {
-            let find = |document| find_device(document, kind, &device.key);
-            let nodes = (find(live), find(defined));
-            kind.rows.iter().map(move |row| {
-                let what = Subject::OfDevice(id.clone(), row.id.clone());
-                (what, row, nodes)
-            })
-        })
-    });
-    let text = |value: Option<Value>| value.map_or("nothing".to_owned(), |value| value.to_string());
-    let differing = of_domain
-        .chain(of_devices)
-        .filter_map(|(what, row, nodes)| {
-            let read = |scope: Option<Node<'_, '_>>| scope.and_then(|scope| row.read(scope));
-            let (live, defined) = (read(nodes.0), read(nodes.1));
-            (live != defined).then(|| (what, text(live), text(defined)))
-        });
-    differing.collect()
 }

@@ -1,8 +1,9 @@
 //! What a kind of device is, and how devices of one are found in a definition.
 
-use super::row::{Outside, Row};
+use super::row::{Outside, Row, Waits};
 use super::value::Value;
 use crate::fleet::Vm;
+use crate::inventory::Look;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId};
 use crate::values::Transport;
 use crate::xml::{Part, child};
@@ -34,6 +35,8 @@ pub(super) struct DeviceKind {
     pub(super) is_one: fn(&str, Node<'_, '_>) -> bool,
     /// The element before which a new one is put; none for the end of the devices.
     pub(super) before: Before,
+    /// How closely planning looks at what is at the other end, by its path; none where that is no file of the host's users.
+    pub(super) look: Option<fn(&str) -> Look>,
     /// The images below its own, the nearest first.
     pub(super) backing: fn(Node<'_, '_>) -> Vec<String>,
     /// Whether what it has is an image over another one.
@@ -133,7 +136,7 @@ impl DeviceKind {
     }
 
     /// Why a device that comes or goes does so at the next boot only.
-    pub(super) fn waits(&self) -> Option<&'static str> {
+    pub(super) fn waits(&self) -> Option<Waits> {
         self.source_row().map(|row| row.waits)
     }
 

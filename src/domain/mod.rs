@@ -5,6 +5,7 @@
 //! back and rendering a new domain all use the rows, so they cannot disagree: a new domain is the same edits on a skeleton.
 
 mod compare;
+mod differing;
 mod edit;
 mod given;
 mod interfaces;
@@ -20,9 +21,8 @@ mod skeleton;
 mod subject;
 mod value;
 
-pub use compare::{
-    Cause, Comparison, RowChange, compare, compare_drift, compare_with, differing_rows, render_new,
-};
+pub use compare::{Cause, Comparison, RowChange, compare, compare_drift, compare_with, render_new};
+pub use differing::differing_rows;
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
 pub use given::read_back;
 pub use kinds::{
@@ -32,7 +32,7 @@ pub use kinds::{
 pub use moved::{Difference, Moved, running_overlays};
 pub use numbering::{Held, Renumbered};
 pub use rows::ACCEL;
-pub use seen::{arch_of, has_other_arch, memory_of, properties};
+pub use seen::{arch_of, has_other_arch, memory_of, properties, uses};
 pub use skeleton::skeleton;
 pub use subject::Subject;
 pub use value::Value;

@@ -23,7 +23,7 @@ pub(super) struct Row {
     /// The way back: the key of a fleet file that wants what is there; none where no key says it, or none can.
     pub(super) give: fn(&Seen<'_>) -> Option<Given>,
     /// Why a change waits for the next boot.
-    pub(super) waits: &'static str,
+    pub(super) waits: Waits,
     /// What else is edited when it changes.
     pub(super) couples: &'static [Couple],
     /// Why it cannot be changed in this domain.
@@ -43,7 +43,7 @@ impl Row {
         codec: Codec,
         want: fn(&RowInput<'_>) -> Want,
         give: fn(&Seen<'_>) -> Option<Given>,
-        waits: &'static str,
+        waits: Waits,
     ) -> Self {
         Self {
             id,
@@ -87,6 +87,9 @@ impl Row {
         self.codec.read(descend(scope, self.path)?, self.part)
     }
 }
+
+/// Why a change waits for the next boot, by how the device is attached.
+pub(super) type Waits = fn(Transport) -> &'static str;
 
 /// What becomes of a value that was changed outside armfleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@
 //! | transport | refused | the guest's devices would change their names |
 //! | NVRAM, devices that armfleet did not add, other elements | left alone | no row manages them; removing the VM keeps NVRAM |
 
-use super::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
+use super::row::{Couple, Given, Row, RowInput, Seen, Waits, Want, no_key};
 use super::value::{Codec, Value};
 use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
 use crate::inventory::Kvm;
@@ -36,8 +36,8 @@ const QEMU: &str = "qemu";
 const CPU: &[&str] = &["cpu"];
 const CPU_MODEL: &[&str] = &["cpu", "model"];
 
-const DIRECT_BOOT: &str = "the kernel is loaded when the VM starts";
-const PROCESS: &str = "it is fixed while the VM runs";
+const DIRECT_BOOT: Waits = |_| "the kernel is loaded when the VM starts";
+const PROCESS: Waits = |_| "it is fixed while the VM runs";
 
 /// The rows, in the order in which a plan shows them.
 pub(super) static DOMAIN_ROWS: &[Row] = &[
@@ -141,7 +141,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         Codec::Kib,
         |input| Want::Value(Some(Value::Kib(input.vm.memory.kib()))),
         |seen| seen.of_vm("memory"),
-        "a running ARM guest cannot get more memory",
+        |_| "a running ARM guest cannot get more memory",
     )
     .couples(&[
         Couple::Fixed {
@@ -168,7 +168,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         Codec::Text,
         want_memory_backing,
         |seen| seen.of_vm("memory_backing"),
-        "QEMU allocates the guest's memory when it starts",
+        |_| "QEMU allocates the guest's memory when it starts",
     ),
     Row::new(
         PropertyId::new("vcpus"),
@@ -177,7 +177,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         Codec::Count,
         |input| Want::Value(Some(Value::Count(input.vm.vcpus.into()))),
         |seen| seen.of_vm("vcpus"),
-        "QEMU's virt machine has no vCPU hotplug",
+        |_| "QEMU's virt machine has no vCPU hotplug",
     )
     .couples(&[Couple::Drop {
         path: &["vcpu"],
@@ -194,7 +194,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
             pin.map_or(Want::Withdraw, Want::text)
         },
         |seen| seen.of_vm("cpu.pin"),
-        "QEMU's threads are pinned when they start",
+        |_| "QEMU's threads are pinned when they start",
     )
     .among_others(),
     Row::new(

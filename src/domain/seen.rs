@@ -7,6 +7,8 @@ use super::row::Row;
 use super::rows::{DOMAIN_ROWS, MEMORY};
 use super::value::Value;
 use crate::fleet::Vm;
+use crate::inventory::{Look, with_folder};
+use crate::mark::CONSOLE_LOG;
 use crate::values::Size;
 use crate::xml;
 use roxmltree::{Document, Node};
@@ -30,6 +32,39 @@ pub fn properties(definition: &str) -> BTreeMap<String, String> {
         }
     }
     properties
+}
+
+/// What a domain's disks, shares and console log use of the host, with the folders around, and how closely planning looks at
+/// each; nothing if the text is not XML.
+#[must_use]
+pub fn uses(definition: &str) -> Vec<(String, Look)> {
+    let Ok(document) = xml::parse(definition) else {
+        return Vec::new();
+    };
+    let log = DOMAIN_ROWS.iter().find(|row| row.id == CONSOLE_LOG);
+    let log = log.and_then(|row| row.read(document.root_element()));
+    let mut uses: Vec<_> = log
+        .map(|path| (path.to_string(), Look::Log))
+        .into_iter()
+        .collect();
+    let mut below = Vec::new();
+    for kind in KINDS {
+        let Some(look) = kind.look else { continue };
+        for (_, node) in devices(&document, kind).filter(|(key, node)| (kind.is_one)(key, *node)) {
+            let path = kind.source(node).map(|path| path.to_string());
+            uses.extend(path.map(|path| (path.clone(), look(&path))));
+            below.extend(
+                (kind.backing)(node)
+                    .into_iter()
+                    .map(|path| (path, Look::Image)),
+            );
+        }
+    }
+    let uses = uses
+        .iter()
+        .flat_map(|(path, look)| with_folder(path, *look));
+    let is_path = |(path, _): &(String, Look)| path.starts_with('/');
+    uses.chain(below).filter(is_path).collect()
 }
 
 /// The memory of a domain's guest; none if the text is not XML, or says nothing of it.
@@ -62,4 +97,45 @@ pub fn has_other_arch(vm: &Vm, definition: &Document<'_>) -> bool {
 pub fn arch_of<'a>(definition: &'a Document<'_>) -> Option<&'a str> {
     let kind = xml::descend(definition.root_element(), &["os", "type"])?;
     kind.attribute("arch")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_domain_uses_is_looked_at_as_its_vm_would_have_it() {
+        let definition = "<domain><devices>
+  <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/top.qcow2'/>
+    <backingStore type='file'><format type='raw'/><source file='/base/b.img'/></backingStore><target dev='vda' bus='virtio'/></disk>
+  <disk type='block' device='disk'><source dev='/dev/vg/root'/><target dev='vdb' bus='virtio'/></disk>
+  <disk type='network' device='disk'><source protocol='rbd' name='a/b'/><target dev='vdc' bus='virtio'/></disk>
+  <filesystem type='mount' accessmode='mapped'><source dir='/srv/boot'/><target dir='virtio-boot'/></filesystem>
+  <filesystem type='mount' accessmode='mapped'><source dir='/more'/><target dir='all'/></filesystem>
+  <serial type='pty'><log file='/var/log/a.log' append='on'/></serial>
+</devices></domain>";
+        let mut seen = uses(definition);
+        seen.sort_by(|(one, _), (other, _)| one.cmp(other));
+        seen.dedup();
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|(path, look)| format!("{path} {look:?}"))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "/ Stat",
+                "/base/b.img Image",
+                "/dev/vg/root Device",
+                "/more FurtherShare",
+                "/srv Room",
+                "/srv Stat",
+                "/srv/boot Share",
+                "/srv/top.qcow2 Image",
+                "/var/log Stat",
+                "/var/log/a.log Log",
+            ]
+        );
+        assert_eq!(uses("no XML"), []);
+    }
 }

@@ -8,9 +8,10 @@ mod run;
 pub use monitor::{Interruption, Monitor};
 pub use run::{Ran, run};
 
+use crate::domain::uses;
 use crate::fleet::Spec;
 use crate::host::{Host, HostError, Inspect};
-use crate::inventory::{Inventory, Query, query};
+use crate::inventory::{Inventory, Query, RawInventory, query, query_all, query_host};
 use crate::mark::Event;
 use crate::plan::{Outcome, Plan, Policy, plan};
 
@@ -39,6 +40,26 @@ pub fn observe_more_and_plan(
     let inventory = Inventory::read(host.observe(query)?, spec);
     host.redact(&inventory.redaction);
     Ok((plan(spec, &inventory, policy), inventory))
+}
+
+/// Looks at what plans for any fleet look at whose VMs are on a host, and for a certain fleet. What there is has to be seen
+/// before it is known what else to look at.
+///
+/// # Errors
+/// When the host cannot be looked at at all.
+pub fn observe_all(
+    host: &dyn Inspect,
+    spec: Option<&Spec>,
+) -> Result<(Query, RawInventory), HostError> {
+    let mut query = query_host();
+    loop {
+        let seen = host.observe(&query)?;
+        let more = query_all(&seen, spec, uses);
+        if more.paths.keys().all(|path| query.paths.contains_key(path)) {
+            return Ok((query, seen));
+        }
+        query = more;
+    }
 }
 
 /// Performs a plan and plans again: success is an empty residual, and nothing else.

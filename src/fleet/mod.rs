@@ -34,7 +34,7 @@ pub use file::{Given, Spec};
 pub use install::Install;
 pub use kept::{FleetSource, KeptFile};
 pub use network::{Network, NetworkModel, NetworkSource};
-pub use read::{environment, read_files, read_fleet, texts_named};
+pub use read::{environment, read_files, read_fleet, texts_named, vars_declared};
 pub use share::{FurtherShare, ShareAccess};
 pub use texts::{NamedText, TEXT_LIMIT, TEXTS_LIMIT, Text, TextError, Texts};
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};

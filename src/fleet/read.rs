@@ -5,8 +5,11 @@ use super::texts::{NamedText, TextReader};
 use crate::fleetfile::environment_names;
 use crate::problem::{Diagnostics, Problems};
 use crate::values::Secrets;
-use crate::yaml::{FleetFile, Sources, unite};
+use crate::yaml::{FleetFile, Node, Sources, Value, unite};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The key that declares variables.
+const VARS: &str = "vars";
 
 /// Reads one fleet file, to which nothing is given.
 ///
@@ -69,6 +72,31 @@ pub fn texts_named(
     // What is wrong with them is said when they are read with the texts.
     let _ = read_with(files, &given, &texts);
     texts.named()
+}
+
+/// The variables that fleet files declare, as far as the files can be read.
+#[must_use]
+pub fn vars_declared(files: &[FleetFile<'_>]) -> BTreeSet<String> {
+    let sources = Sources::new(files, std::iter::empty());
+    let found = Diagnostics::new(Secrets::default());
+    let root = sources.read(&found);
+    let root = root.and_then(|files| unite(files, &sections(), &found));
+    let Ok(Value::Map(sections)) = root.map(|root| root.value) else {
+        return BTreeSet::new();
+    };
+    let named = |node: &Node| match &node.value {
+        Value::Scalar(text, _) => Some(text.clone()),
+        _ => None,
+    };
+    let vars = sections
+        .iter()
+        .filter(|(key, _)| named(key).as_deref() == Some(VARS));
+    let entries = vars.filter_map(|(_, value)| match &value.value {
+        Value::Map(entries) => Some(entries),
+        _ => None,
+    });
+    let names = entries.flat_map(|entries| entries.iter().filter_map(|(key, _)| named(key)));
+    names.collect()
 }
 
 /// The keys of the file that hold maps, or will in a later version.

@@ -5,7 +5,7 @@ use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
 use crate::domain::unguarded_paths;
 use crate::inventory::{
-    Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, SNAPSHOT_FORMAT,
+    Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, Snapshot,
     claims, follow, way_rules,
 };
 use crate::mark::{Record, read_record};
@@ -20,6 +20,13 @@ pub struct Observer<R>(pub R);
 impl<R: Reads> Inspect for Observer<R> {
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
         Ok(observe(&self.0, query))
+    }
+}
+
+/// A host as it was recorded.
+impl Inspect for Snapshot {
+    fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
+        Ok(self.answer(query))
     }
 }
 
@@ -84,7 +91,6 @@ pub(super) fn observe(reads: &impl Reads, query: &Query) -> RawInventory {
     let binds = reads.binds().unwrap_or_default();
     let claims = see_claims(reads, &domains, &paths, &binds);
     RawInventory {
-        format: SNAPSHOT_FORMAT.to_owned(),
         at: reads.now(),
         libvirt,
         domains,

@@ -21,6 +21,8 @@ pub enum Kvm {
     NoBits32,
     /// It could not be asked, and why.
     Unknown(String),
+    /// No host was asked: a fleet is compared with another one.
+    NotAsked,
 }
 
 impl Libvirt {
@@ -34,6 +36,10 @@ impl Libvirt {
     #[must_use]
     pub fn kvm_of(&self, kernel: Arch, programs: Arch) -> Kvm {
         let guest = self.guests.get(kernel.libvirt);
+        // A libvirt that has an emulator says what types of domains that runs.
+        if guest.is_some_and(|guest| guest.domain_types.is_empty()) {
+            return Kvm::NotAsked;
+        }
         let is_offered =
             guest.is_some_and(|guest| guest.domain_types.iter().any(|kind| kind == KVM));
         if !is_offered {
@@ -83,6 +89,7 @@ impl Libvirt {
             Kvm::NoBits32 | Kvm::NotOffered => {
                 "nothing runs under KVM: the processor has no 32-bit mode".to_owned()
             }
+            Kvm::NotAsked => "not known".to_owned(),
             Kvm::Unknown(why) => format!("not known, since KVM could not be asked ({why})"),
         })
     }

@@ -14,9 +14,12 @@ mod judged;
 mod libvirt;
 mod lifecycle;
 mod query;
+mod query_all;
 mod raw;
+mod records;
 mod redaction;
 mod share;
+mod snapshot;
 mod way;
 
 pub use address::{AGENT_PORT, AddressSource, RawAddress};
@@ -30,26 +33,27 @@ pub use image::{LOG_HEAD_LENGTH, begins_as};
 pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
-pub use query::{managed_save, nvram, query};
+pub use query::{managed_save, nvram, query, query_host, with_folder};
+pub use query_all::query_all;
+pub(crate) use raw::chain;
 pub use raw::{
     Binds, Fact, FileKind, FileSystems, Look, Query, RawBits32, RawDomain, RawEntry, RawFile,
-    RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat, SNAPSHOT_FORMAT,
+    RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat,
 };
-
+pub use records::{SeenRecord, SeenRecords};
 pub use redaction::Redaction;
+pub use snapshot::{SNAPSHOT_FORMAT, Snapshot};
 pub use way::{Spot, Way, follow};
 
 use crate::fleet::Spec;
-use crate::mark::{
-    Hold, OwnerMark, Place, Record, read_hold, read_key, read_record, render_record,
-};
+use crate::mark::{Hold, OwnerMark, Place, read_hold};
 use crate::paths;
-use crate::values::{FleetName, HostKey, VmName};
+use crate::values::{FleetName, VmName};
 use crate::xml;
+use records::{leave_secrets, records_in};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::sync::Arc;
 
 /// What was seen on a host.
@@ -60,7 +64,7 @@ pub struct Inventory {
     /// Every domain, by name.
     pub domains: Fact<BTreeMap<String, Domain>>,
     /// The records found, by the folder's name.
-    pub records: BTreeMap<String, Fact<SeenRecord>>,
+    pub records: SeenRecords,
     /// How it is known without its secrets.
     pub redaction: Arc<Redaction>,
     /// When all this was seen, in seconds since 1970-01-01 UTC.
@@ -95,28 +99,6 @@ pub struct Domain {
     pub bases: BTreeSet<String>,
 }
 
-/// A record as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SeenRecord {
-    /// It can be read.
-    Good(Box<Record>),
-    /// It cannot; why.
-    Damaged(String),
-    /// A later version of armfleet wrote it; what it says.
-    Later(String),
-}
-
-impl SeenRecord {
-    /// The record, if it can be read.
-    #[must_use]
-    pub fn good(&self) -> Option<&Record> {
-        match self {
-            Self::Good(record) => Some(record),
-            Self::Damaged(_) | Self::Later(_) => None,
-        }
-    }
-}
-
 /// Whose a domain is, seen from one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ownership {
@@ -139,26 +121,17 @@ impl Inventory {
     /// are left behind: their templates stand in definitions and records.
     #[must_use]
     pub fn read(mut raw: RawInventory, spec: &Spec) -> Self {
-        let records = raw
-            .paths
-            .iter()
-            .filter_map(|(path, fact)| Some((record_owner(path)?, fact.as_ref().map(seen_record))));
-        let mut records: BTreeMap<_, _> = records.collect();
-        let key = raw.paths.remove(paths::KEY);
-        let key = key.as_ref().and_then(|fact| key_in(fact.present()?));
-        let good = records.values().filter_map(|fact| fact.present()?.good());
+        let mut records = records_in(&raw);
+        let secrets = spec.secrets.clone();
+        let redaction = leave_secrets(&mut raw, &mut records, Some(spec), secrets);
+        raw.paths.remove(paths::KEY);
         let addresses = read_addresses(&raw.domains, raw.addresses);
-        let mut redaction = Redaction::new(spec, good, key);
         let domains = raw.domains.map(|domains| {
             let domains = domains.into_iter();
-            let read = domains.map(|raw| (raw.name.clone(), Domain::read(raw, &mut redaction)));
-            read.collect()
+            domains
+                .map(|raw| (raw.name.clone(), Domain::read(raw)))
+                .collect()
         });
-        for (name, fact) in &mut records {
-            if let Fact::Present(SeenRecord::Good(record)) = fact {
-                redact_record(name, record, &mut redaction, &mut raw.paths);
-            }
-        }
         Self {
             records,
             at: raw.at,
@@ -270,13 +243,7 @@ impl Inventory {
 }
 
 impl Domain {
-    fn read(mut raw: RawDomain, redaction: &mut Redaction) -> Self {
-        for text in [&mut raw.inactive, &mut raw.live] {
-            if let Fact::Present(text) = text {
-                redaction.learn(&raw.name, &raw.uuid, text);
-                *text = redaction.definition(&raw.name, &raw.uuid, text);
-            }
-        }
+    fn read(raw: RawDomain) -> Self {
         let parsed = raw.inactive.as_ref().try_map(|text| {
             let document = xml::parse(text)?;
             Ok::<_, xml::XmlError>((
@@ -375,58 +342,4 @@ pub fn digest(text: &str) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// The VM whose record this path is.
-fn record_owner(path: &str) -> Option<String> {
-    let vm = path
-        .strip_prefix(paths::VMS)?
-        .strip_prefix('/')?
-        .strip_suffix("/record.json")?;
-    (!vm.contains('/')).then(|| vm.to_owned())
-}
-
-fn seen_record(file: &RawFile) -> SeenRecord {
-    if let Some(why) = file.not_roots().or_else(|| file.no_text.clone()) {
-        return SeenRecord::Damaged(why);
-    }
-    match read_record(file.text.as_deref().unwrap_or_default().as_bytes()) {
-        Ok(record) => SeenRecord::Good(Box::new(record)),
-        Err(error) if error.is_later() => SeenRecord::Later(chain(&error)),
-        Err(error) => SeenRecord::Damaged(chain(&error)),
-    }
-}
-
-/// The key of the host's digests, if it can be read and is root's alone.
-fn key_in(file: &RawFile) -> Option<HostKey> {
-    if file.not_roots().is_some() {
-        return None;
-    }
-    read_key(file.text.as_deref()?.as_bytes()).ok()?
-}
-
-/// Has a record's file say, too, what the record says without its secrets: its digest is shown.
-fn redact_record(
-    name: &str,
-    record: &mut Record,
-    redaction: &mut Redaction,
-    paths: &mut BTreeMap<String, Fact<RawFile>>,
-) {
-    let before = record.clone();
-    redaction.record(record);
-    let file = paths.get_mut(&format!("{}/{name}/record.json", paths::VMS));
-    if let Some(Fact::Present(file)) = file.filter(|_| *record != before) {
-        file.text = render_record(record).ok();
-    }
-}
-
-/// An error and its sources in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
 }

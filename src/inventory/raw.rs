@@ -1,6 +1,6 @@
 //! What planning asks of a host, and what it gets: raw text, bytes and stat results, nothing interpreted.
 //!
-//! [`RawInventory`] can be written and read: it is a snapshot's file, and what a remote host answers. It
+//! [`RawInventory`] can be written and read: it is what a snapshot's file holds, and what a remote host answers. It
 //! may be incomplete, and says so fact by fact.
 
 use super::address::RawAddress;
@@ -10,9 +10,7 @@ use crate::paths;
 use crate::trust::{End, Stop, StopKind, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The snapshot's version.
-pub const SNAPSHOT_FORMAT: &str = "armfleet-snapshot/1";
+use std::error::Error;
 
 /// What planning needs to see of a host. It follows from the spec alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,8 +148,6 @@ pub type Binds = BTreeMap<String, String>;
 /// What was seen on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawInventory {
-    /// [`SNAPSHOT_FORMAT`].
-    pub format: String,
     /// When it was seen, in seconds since 1970-01-01 UTC.
     #[serde(default)]
     pub at: u64,
@@ -467,7 +463,7 @@ impl<T> Fact<T> {
     pub fn unknown(&self) -> Option<&str> {
         match self {
             Self::Present(_) | Self::Absent => None,
-            Self::NotObserved => Some("it was not looked at"),
+            Self::NotObserved => Some("not observed"),
             Self::Unreadable(why) => Some(why),
         }
     }
@@ -483,13 +479,24 @@ impl<T> Fact<T> {
     }
 
     /// The fact about something read out of the thing; what makes no sense is unreadable.
-    pub fn try_map<U, E: std::error::Error>(self, read: impl FnOnce(T) -> Result<U, E>) -> Fact<U> {
+    pub fn try_map<U, E: Error>(self, read: impl FnOnce(T) -> Result<U, E>) -> Fact<U> {
         match self.map(read) {
             Fact::Present(Ok(thing)) => Fact::Present(thing),
-            Fact::Present(Err(error)) => Fact::Unreadable(super::chain(&error)),
+            Fact::Present(Err(error)) => Fact::Unreadable(chain(&error)),
             Fact::Absent => Fact::Absent,
             Fact::NotObserved => Fact::NotObserved,
             Fact::Unreadable(why) => Fact::Unreadable(why),
         }
     }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
 }

@@ -57,19 +57,20 @@ impl std::fmt::Debug for Applied {
 }
 
 impl Redaction {
-    /// By what a fleet file wants, the records of a host and the key of its digests.
+    /// By what a fleet file wants, the records of a host, the key of its digests, and secrets.
     pub(super) fn new<'r>(
-        spec: &Spec,
+        spec: Option<&Spec>,
         records: impl IntoIterator<Item = &'r Record>,
         key: Option<HostKey>,
+        secrets: Secrets,
     ) -> Self {
         let mut redaction = Self {
-            secrets: spec.secrets.clone(),
+            secrets,
             key,
-            cloud_init: spec.cloud_init.clone(),
+            cloud_init: spec.map_or_else(BTreeMap::new, |spec| spec.cloud_init.clone()),
             ..Self::default()
         };
-        for vm in spec.vms.values() {
+        for vm in spec.into_iter().flat_map(|spec| spec.vms.values()) {
             let install = vm.install.as_ref().map(|install| &install.cmdline);
             let wanted = [&vm.boot.cmdline].into_iter().chain(install);
             let known = redaction.vms.entry(vm.name.to_string()).or_default();

@@ -47,6 +47,15 @@ impl About {
         Self::WATCH,
     ];
 
+    /// The VM that it is, if that name is one.
+    #[must_use]
+    pub fn vm(&self) -> Option<VmName> {
+        match self {
+            Self::Vm(name) => name.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// Whether it is this VM.
     #[must_use]
     pub fn is_vm(&self, vm: &VmName) -> bool {

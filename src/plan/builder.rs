@@ -8,8 +8,8 @@ use crate::fleet::{Spec, Vm};
 use crate::inventory::{Domain, Inventory, Libvirt, Ownership};
 use crate::mark::Phase;
 use crate::problem::HostCheck;
-use crate::values::{Uuid, VmName, domain_uuid};
-use std::collections::BTreeMap;
+use crate::values::{HostPath, Uuid, VmName, domain_uuid};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that planning looks at.
 pub(super) struct PlanInput<'a> {
@@ -20,6 +20,8 @@ pub(super) struct PlanInput<'a> {
     /// What domains and VMs use.
     pub claims: Claims<'a>,
     pub policy: &'a Policy,
+    /// VMs that are known to be as the spec wants them.
+    pub settled: &'a BTreeSet<VmName>,
 }
 
 impl<'a> PlanInput<'a> {
@@ -28,6 +30,7 @@ impl<'a> PlanInput<'a> {
         spec: &'a Spec,
         inventory: &'a Inventory,
         policy: &'a Policy,
+        settled: &'a BTreeSet<VmName>,
     ) -> Option<Self> {
         let domains = inventory.domains.present()?;
         Some(Self {
@@ -37,6 +40,7 @@ impl<'a> PlanInput<'a> {
             domains,
             claims: Claims::new(spec, domains, inventory),
             policy,
+            settled,
         })
     }
 }
@@ -45,7 +49,7 @@ impl PlanInput<'_> {
     /// The VMs that are to be planned.
     pub(super) fn selected(&self) -> impl Iterator<Item = &Vm> {
         let vms = self.spec.vms.values();
-        vms.filter(|vm| self.policy.selects(vm.name.as_str()))
+        vms.filter(|vm| self.policy.selects(vm.name.as_str()) && !self.settled.contains(&vm.name))
     }
 
     /// Whose a domain is, seen from this fleet.
@@ -67,6 +71,8 @@ pub(super) struct PlanBuilder {
     pub refusals: Vec<Refusal>,
     pub unknowns: Vec<Unknown>,
     pub notices: Vec<Notice>,
+    /// The images and shares that steps make, grow or erase.
+    changed: BTreeSet<HostPath>,
 }
 
 impl PlanBuilder {
@@ -80,6 +86,10 @@ impl PlanBuilder {
         changes: Vec<RowChange>,
         act: Act,
     ) -> StepId {
+        let made = act
+            .works_at()
+            .filter(|_| !matches!(act, Act::OwnShare { .. }));
+        self.changed.extend(made.cloned());
         let step = Step {
             id: id.clone(),
             vm: vm.cloned(),
@@ -93,6 +103,17 @@ impl PlanBuilder {
         };
         self.steps.push(step);
         id
+    }
+
+    /// Takes all steps back.
+    pub(super) fn drop_steps(&mut self) {
+        self.steps.clear();
+        self.changed.clear();
+    }
+
+    /// Whether a step makes, grows or erases what is at a path.
+    pub(super) fn changes(&self, path: &HostPath) -> bool {
+        self.changed.contains(path)
     }
 
     /// Says of a step whether the file changed or the host drifted, and gives its id again.
@@ -170,6 +191,12 @@ impl PlanBuilder {
         });
     }
 
+    /// Says that the value of a variable, which a part of a VM has, is not known here, as in a snapshot it never is.
+    pub(super) fn unknown_value(&mut self, vm: &VmName, part: &str, variable: &str) {
+        let what = format!("the value of {{env.{variable}}} in its {part} was not observed");
+        self.notice(vm, what, "it is not known here, and was not compared");
+    }
+
     /// Says what a running VM gets at its next boot only.
     pub(super) fn pending(
         &mut self,
@@ -187,6 +214,7 @@ impl PlanBuilder {
 
     pub(super) fn append(&mut self, other: Self) {
         self.steps.extend(other.steps);
+        self.changed.extend(other.changed);
         self.refusals.extend(other.refusals);
         self.unknowns.extend(other.unknowns);
         self.notices.extend(other.notices);

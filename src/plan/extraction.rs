@@ -9,6 +9,7 @@ use crate::inventory::{Domain, Fact, FileKind, Inventory};
 use crate::trust::Ways;
 use crate::values::{HostPath, VmName};
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What is taken out of which disk, into which share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,8 @@ impl NoExtraction {
 pub fn extraction(inventory: &Inventory, spec: &Spec, vm: &Vm) -> Result<Extraction, NoExtraction> {
     let disk = disk(inventory, vm)?;
     let policy = Policy::default();
-    let Some(input) = PlanInput::new(spec, inventory, &policy) else {
+    let nobody = BTreeSet::new();
+    let Some(input) = PlanInput::new(spec, inventory, &policy, &nobody) else {
         let why = "libvirt's domains cannot be listed, so which VMs run is not known";
         return Err(NoExtraction::new(why, ""));
     };

@@ -33,6 +33,7 @@ pub use interruption::{Fate, Interruption};
 pub use kernels::{Kernels, kernels, trials};
 pub use outcome::{Ended, Failure, Outcome};
 pub use planner::plan;
+pub(crate) use planner::plan_unsettled;
 pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError};
 pub use stale::{MovedFact, MovedStep, Staleness};
 pub use step::{

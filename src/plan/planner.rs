@@ -15,9 +15,19 @@ use std::sync::Arc;
 /// It reads no clock, no environment and no file, and gives the same plan for the same arguments.
 #[must_use]
 pub fn plan(spec: &Spec, inventory: &Inventory, policy: &Policy) -> Plan {
+    plan_unsettled(spec, inventory, policy, &BTreeSet::new())
+}
+
+/// The same without VMs that are known to be as the spec wants them.
+pub(crate) fn plan_unsettled(
+    spec: &Spec,
+    inventory: &Inventory,
+    policy: &Policy,
+    settled: &BTreeSet<VmName>,
+) -> Plan {
     let mut builder = PlanBuilder::default();
     let libvirt = inventory.libvirt.present();
-    match PlanInput::new(spec, inventory, policy) {
+    match PlanInput::new(spec, inventory, policy, settled) {
         Some(input) => plan_host(&input, &mut builder),
         None => {
             let why = inventory.libvirt.unknown();

@@ -58,6 +58,6 @@ pub(super) fn unless_held(
     } else {
         builder.refuse(vm, why, outlook);
     }
-    aside.steps.clear();
+    aside.drop_steps();
     builder.append(aside);
 }

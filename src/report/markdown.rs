@@ -4,10 +4,11 @@
 //! HTML element, mention no user and link nowhere.
 
 use super::graph;
+use super::lines::{described, when};
 use super::markdown_text::{code, html, prose};
 use super::model::{Effect, OnHost, PlanReport, StepReport};
 use super::style::Paint;
-use super::text::{described, when};
+
 use crate::mark::Action;
 use crate::plan::Fate;
 use std::fmt::Write as _;
@@ -91,15 +92,12 @@ fn short(digest: &str) -> &str {
 }
 
 fn heading(report: &PlanReport<'_>) -> String {
-    let libvirt = report.libvirt.as_ref().map_or_else(
-        || ", whose libvirt could not be seen".to_owned(),
-        |version| format!(", libvirt {}", prose(version)),
-    );
     let mut text = format!(
-        "### armfleet plan for fleet {}\n\n**{}.** On host {}{libvirt}.\n",
+        "### armfleet {} for fleet {}\n\n**{}.** {}.\n",
+        if report.has_host() { "plan" } else { "diff" },
         code(report.fleet.as_str()),
         report.summary.words(),
-        code(report.host),
+        rests_on(report),
     );
     if !report.complete {
         text += "\n**This plan is incomplete**: something could not be seen, and nothing was planned that rests on it.\n";
@@ -107,14 +105,30 @@ fn heading(report: &PlanReport<'_>) -> String {
     text
 }
 
+/// What the report rests on.
+fn rests_on(report: &PlanReport<'_>) -> String {
+    let basis = report.basis.as_ref().map(|basis| prose(&basis.words()));
+    if !report.has_host() {
+        return basis.unwrap_or_default();
+    }
+    let libvirt = report.libvirt.as_ref().map_or_else(
+        || ", whose libvirt could not be seen".to_owned(),
+        |version| format!(", libvirt {}", prose(version)),
+    );
+    let basis = basis.map_or_else(String::new, |basis| format!(", {basis}"));
+    format!("On host {}{libvirt}{basis}", code(report.host))
+}
+
 fn interruptions(page: &mut Page, report: &PlanReport<'_>) {
     if report.interruptions.is_empty() {
         page.always("\nNo running VM is interrupted.\n");
         return;
     }
-    let count = match report.interruptions.len() {
-        1 => "1 running VM".to_owned(),
-        count => format!("{count} running VMs"),
+    let count = match (report.interruptions.len(), report.has_host()) {
+        (1, true) => "1 running VM".to_owned(),
+        (count, true) => format!("{count} running VMs"),
+        (1, false) => "1 VM if it runs".to_owned(),
+        (count, false) => format!("{count} VMs if they run"),
     };
     page.always(&format!(
         "\n#### Interrupts {count}\n\n| VM | will be | because | to avoid it |\n|---|---|---|---|\n"

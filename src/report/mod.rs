@@ -1,13 +1,16 @@
 //! Plans, outcomes and states as people read them. Nothing here prints; [`Paint`] says whether there is colour.
 
 mod applied;
+mod basis;
 mod diagnostics;
 mod diff;
 mod explain;
+mod fold;
 mod generations;
 mod graph;
 mod history;
 mod json;
+mod lines;
 mod markdown;
 mod markdown_text;
 mod model;
@@ -20,6 +23,7 @@ mod style;
 mod text;
 
 pub use applied::{AppliedStep, ApplyReport, Pending, StepResult};
+pub use basis::Basis;
 pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};

@@ -3,16 +3,18 @@
 //! The parts of a plan are the plan's own, in an envelope with what is worked out for the report. A step's act is not
 //! reported: it may be as long as a definition, and is for whoever performs it.
 
+use super::basis::Basis;
 use super::diff::Diff;
 use crate::domain::{Cause, RowChange};
 use crate::mark::Action;
 use crate::plan::{
-    Act, Definitions, Interruption, Notice, Plan, Refusal, Step, StepId, TouchedPath, Unknown,
+    About, Act, Definitions, Interruption, Notice, Plan, Refusal, Step, StepId, TouchedPath,
+    Unknown,
 };
 use crate::values::{FleetName, VmName};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FORMAT: &str = "armfleet-plan/1";
 
@@ -28,6 +30,9 @@ pub struct PlanReport<'a> {
     pub fleet: &'a FleetName,
     /// The host.
     pub host: &'a str,
+    /// What it rests on; absent where that is the host as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
     /// libvirt's version there; null if libvirt was not seen.
     pub libvirt: Option<&'a str>,
     /// What the plan is known by: SHA-256 of its fleet, host and steps. Equal plans have equal digests.
@@ -49,6 +54,9 @@ pub struct PlanReport<'a> {
     /// Every path of the host that the plan touches; of saved plans only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<TouchedPath>>,
+    /// VMs that each VM stands for, of which the same is told.
+    #[serde(skip)]
+    pub(super) alike: BTreeMap<VmName, Vec<VmName>>,
 }
 
 /// How many steps of each action a plan has, and how many remarks.
@@ -174,6 +182,7 @@ impl<'a> PlanReport<'a> {
             format: FORMAT,
             fleet: &plan.fleet,
             host: &plan.host,
+            basis: None,
             libvirt: plan.libvirt.as_deref(),
             digest: plan.digest(),
             complete: plan.is_complete(),
@@ -184,7 +193,33 @@ impl<'a> PlanReport<'a> {
             unknowns: OnHost::all(&plan.host, &plan.unknowns),
             notices: OnHost::all(&plan.host, &plan.notices),
             paths: None,
+            alike: BTreeMap::new(),
         }
+    }
+}
+
+impl PlanReport<'_> {
+    /// The same, where VMs stand for others that change alike. Text alone can tell of them.
+    #[must_use]
+    pub fn standing_for(mut self, alike: BTreeMap<VmName, Vec<VmName>>) -> Self {
+        let others = |vm: Option<&VmName>| vm.and_then(|vm| alike.get(vm)).map_or(0, Vec::len);
+        for step in &self.steps {
+            *self.summary.of(step.named.action) += others(step.named.vm);
+        }
+        let of = |about: &About| others(about.vm().as_ref());
+        let refused = self
+            .refusals
+            .iter()
+            .map(|refusal| of(&refusal.part.subject));
+        self.summary.refused += refused.sum::<usize>();
+        self.alike = alike;
+        self
+    }
+
+    /// Whether it says something of a host.
+    #[must_use]
+    pub fn has_host(&self) -> bool {
+        self.basis.as_ref().is_none_or(Basis::has_host)
     }
 }
 
@@ -196,16 +231,25 @@ impl<'a, T> OnHost<'a, T> {
 
 impl Summary {
     fn new(plan: &Plan) -> Self {
-        let steps = || plan.steps.iter();
-        let count = |action| steps().filter(|step| step.act.action() == action).count();
-        Self {
-            create: count(Action::Create),
-            change: count(Action::Change),
-            remove: count(Action::Remove),
-            start: count(Action::Start),
-            stop: count(Action::Stop),
+        let mut summary = Self {
             refused: plan.refusals.len(),
             unseen: plan.unknowns.len(),
+            ..Self::default()
+        };
+        for step in &plan.steps {
+            *summary.of(step.act.action()) += 1;
+        }
+        summary
+    }
+
+    /// How many steps of an action there are.
+    const fn of(&mut self, action: Action) -> &mut usize {
+        match action {
+            Action::Create => &mut self.create,
+            Action::Change => &mut self.change,
+            Action::Remove => &mut self.remove,
+            Action::Start => &mut self.start,
+            Action::Stop => &mut self.stop,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The state of VMs: a line each for people, the same for programs.
 
+use super::basis::Basis;
 use super::style::{Paint, Tone, printable};
 use crate::domain::{Cause, NETWORK};
 use crate::fleet::{GuestReboot, Vm};
@@ -22,6 +23,9 @@ pub struct StatusReport {
     pub fleet: String,
     /// The host.
     pub host: String,
+    /// What the report rests on; absent where that is the host as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
     /// The VMs.
     pub vms: Vec<VmStatus>,
     /// What the host does with guests of 32 bits, in words; null where it is no arm64 host, or no VM has 32 bits.
@@ -135,6 +139,7 @@ impl StatusReport {
             format: FORMAT,
             fleet: plan.fleet.to_string(),
             host: plan.host.clone(),
+            basis: None,
             vms: vms
                 .iter()
                 .map(|vm| VmStatus::new(vm, plan, inventory))
@@ -319,5 +324,10 @@ pub fn render_status(report: &StatusReport, paint: Paint) -> String {
         let _ = writeln!(text, "{sign} guests of 32 bits: {}", printable(words));
     }
     let watcher = report.watcher.as_ref().map(|watcher| watcher.line(paint));
-    text + &watcher.unwrap_or_default()
+    text += &watcher.unwrap_or_default();
+    if let Some(basis) = &report.basis {
+        let sign = paint.tone(Tone::Quiet, "i");
+        let _ = writeln!(text, "{sign} {}", basis.words());
+    }
+    text
 }

@@ -1,27 +1,94 @@
 //! A plan as text, for people.
 
-use super::model::{Change, OnHost, PlanReport, StepReport};
-use super::style::{Paint, Tone, printable};
-use crate::mark::Action;
-use crate::plan::{About, TouchedPath};
+use super::fold::{Alike, fold, in_short};
+use super::lines::{RemarkLines, StepLines};
+use super::model::PlanReport;
+use super::style::{Paint, printable};
+use crate::plan::TouchedPath;
+use crate::values::{VmName, without_name};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A plan as text, with the diffs that its report holds at the end.
+/// A plan as text, with the diffs that its report holds at the end. Where no host was looked at, what is told of several VMs
+/// in the same words is told once.
 #[must_use]
 pub fn render_plan(report: &PlanReport<'_>, paint: Paint) -> String {
     let mut text = header(report);
-    let subjects = report.steps.iter();
-    let subjects = subjects.map(|step| step.named.subject.chars().count());
-    let width = subjects.max().unwrap_or(0);
-    for step in &report.steps {
-        render_step_line(&mut text, step, width, paint);
-        render_changes(&mut text, step);
+    let steps = report.steps.iter().map(StepLines::of).collect();
+    let all = Told {
+        steps,
+        remarks: RemarkLines::all(report),
+    };
+    match report.has_host() {
+        true => all.render(&mut text, paint),
+        false => render_by_vm(&mut text, report, all, paint),
     }
-    render_remarks(&mut text, report, paint);
     if !text.ends_with("\n\n") {
         text.push('\n');
     }
     text + &summary(report) + &paths(report) + &render_diffs(report, paint)
+}
+
+/// Steps and remarks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Told {
+    steps: Vec<StepLines>,
+    remarks: Vec<RemarkLines>,
+}
+
+impl Told {
+    fn render(&self, text: &mut String, paint: Paint) {
+        let width = self.steps.iter().map(StepLines::width).max().unwrap_or(0);
+        for step in &self.steps {
+            step.render(text, width, paint);
+        }
+        for remark in &self.remarks {
+            remark.render(text, paint);
+        }
+    }
+
+    fn without_name(&self, vm: &VmName) -> Self {
+        let say = |text: &str| without_name(text, vm);
+        Self {
+            steps: self.steps.iter().map(|step| step.map(say)).collect(),
+            remarks: self.remarks.iter().map(|remark| remark.map(say)).collect(),
+        }
+    }
+}
+
+/// The VMs one after the other, those alike together, and then what is about none of them.
+fn render_by_vm(text: &mut String, report: &PlanReport<'_>, all: Told, paint: Paint) {
+    let mut of_vms: BTreeMap<VmName, Told> = BTreeMap::new();
+    let mut of_none = Told::default();
+    for (step, lines) in report.steps.iter().zip(all.steps) {
+        let told = match step.named.vm {
+            Some(vm) => of_vms.entry(vm.clone()).or_default(),
+            None => &mut of_none,
+        };
+        told.steps.push(lines);
+    }
+    for remark in all.remarks {
+        let told = match remark.about.vm() {
+            Some(vm) => of_vms.entry(vm).or_default(),
+            None => &mut of_none,
+        };
+        told.remarks.push(remark);
+    }
+    for (first, others) in &report.alike {
+        let told = of_vms.get(first).map(|told| told.without_name(first));
+        let others = others.iter().cloned();
+        of_vms.extend(others.filter_map(|vm| Some((vm, told.clone()?))));
+    }
+    for Alike { vms, told } in fold(of_vms, |vm, told| told.without_name(vm)) {
+        let names = printable(&in_short(&vms));
+        let _ = match vms.len() {
+            1 => writeln!(text, "{names}"),
+            count => writeln!(text, "{names} ({count} VMs)"),
+        };
+        told.render(text, paint);
+        text.push('\n');
+    }
+    of_none.render(text, paint);
 }
 
 /// The paths that a plan's report names.
@@ -49,124 +116,45 @@ pub fn render_diffs(report: &PlanReport<'_>, paint: Paint) -> String {
 }
 
 fn header(report: &PlanReport<'_>) -> String {
+    let fleet = report.fleet;
+    let basis = report.basis.as_ref();
+    let basis = basis.map_or_else(String::new, |basis| format!(" · {}", basis.words()));
+    if !report.has_host() {
+        return format!("fleet {fleet}{basis}\n\n");
+    }
     let libvirt = report
         .libvirt
         .as_ref()
         .map_or_else(String::new, |version| format!(" · libvirt {version}"));
-    let (fleet, host) = (&report.fleet, &report.host);
-    format!("fleet {fleet} · host {host}{libvirt}\n\n")
-}
-
-fn tone(action: Action) -> Tone {
-    match action {
-        Action::Create | Action::Start => Tone::Good,
-        Action::Change => Tone::Attention,
-        Action::Remove | Action::Stop => Tone::Bad,
-    }
-}
-
-fn render_step_line(text: &mut String, step: &StepReport<'_>, width: usize, paint: Paint) {
-    let sign = paint.tone(tone(step.named.action), step.named.action.sign());
-    let subject = printable(&step.named.subject);
-    let line = format!(
-        "  {sign} {:<9} {subject:<width$}    {}",
-        step.named.kind,
-        printable(&described(step))
-    );
-    let _ = writeln!(text, "{}", line.trim_end());
-}
-
-/// A step's detail; drift is named, since it is not expected.
-pub(super) fn described(step: &StepReport<'_>) -> String {
-    match step.untold_cause {
-        Some(cause) => format!("{} ({})", step.detail, cause.words()),
-        None => step.detail.clone(),
-    }
-}
-
-fn render_changes(text: &mut String, step: &StepReport<'_>) {
-    let width = |shown: fn(&Change<'_>) -> String| {
-        let widths = step
-            .changes
-            .iter()
-            .map(|change| shown(change).chars().count());
-        widths.max().unwrap_or(0)
-    };
-    let (names, values) = (
-        width(|change| change.row.what.to_string()),
-        width(|change| change.values()),
-    );
-    for change in &step.changes {
-        let line = format!(
-            "      {:<names$}  {:<values$}    {}",
-            change.row.what.to_string(),
-            change.values(),
-            when(change, step)
-        );
-        let _ = writeln!(text, "{}", printable(line.trim_end()));
-    }
-}
-
-/// When a change takes effect, and its cause where that is not its whole step's.
-pub(super) fn when(change: &Change<'_>, step: &StepReport<'_>) -> String {
-    let cause = change.row.cause.filter(|cause| Some(*cause) != step.cause);
-    let cause = cause.map(|cause| cause.words().to_owned());
-    let parts = cause
-        .into_iter()
-        .chain([change.when()])
-        .filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join("; ")
-}
-
-/// Refusals, unknowns and notices.
-fn render_remarks(text: &mut String, report: &PlanReport<'_>, paint: Paint) {
-    let mut remark = |tone, sign, subject: &About, what: &str, more: &str| {
-        let sign = paint.tone(tone, sign);
-        let _ = writeln!(
-            text,
-            "  {sign} {}: {}",
-            printable(&subject.to_string()),
-            printable(what)
-        );
-        if !more.is_empty() {
-            let _ = writeln!(text, "      {}", printable(more));
-        }
-    };
-    for OnHost { part: refusal, .. } in &report.refusals {
-        let remedy = match refusal.remedy.as_str() {
-            "" => String::new(),
-            remedy => format!("-> {remedy}"),
-        };
-        let check = refusal
-            .check
-            .map_or(String::new(), |check| format!(" [{check}]"));
-        let why = format!("{}{check}", refusal.why);
-        remark(Tone::Bad, "!", &refusal.subject, &why, &remedy);
-    }
-    for OnHost { part: unknown, .. } in &report.unknowns {
-        let rests = "nothing is planned that rests on it";
-        remark(Tone::Bad, "?", &unknown.subject, &unknown.why, rests);
-    }
-    for OnHost { part: notice, .. } in &report.notices {
-        remark(
-            Tone::Quiet,
-            "i",
-            &notice.subject,
-            &notice.what,
-            &notice.outlook,
-        );
-    }
+    format!("fleet {fleet} · host {}{libvirt}{basis}\n\n", report.host)
 }
 
 fn summary(report: &PlanReport<'_>) -> String {
-    let interrupted = report.interruptions.iter();
-    let interrupted: Vec<String> = interrupted
-        .map(|interruption| format!("{} ({})", interruption.vm, interruption.fate.word()))
-        .collect();
-    let interrupts = if interrupted.is_empty() {
-        String::new()
-    } else {
-        format!("Interrupts: {}.\n", interrupted.join(", "))
+    format!("{}.\n{}", report.summary.words(), interrupted(report))
+}
+
+/// The VMs that are stopped, where a host was looked at; else those that would be if they run.
+fn interrupted(report: &PlanReport<'_>) -> String {
+    let all = report.interruptions.iter();
+    let (what, vms) = match report.has_host() {
+        true => {
+            let each = all.map(|one| format!("{} ({})", one.vm, one.fate.word()));
+            ("Interrupts", each.collect::<Vec<_>>())
+        }
+        false => {
+            let fates = all.flat_map(|one| {
+                let others = report.alike.get(&one.vm).into_iter().flatten();
+                let vms = [&one.vm].into_iter().chain(others);
+                vms.map(|vm| (vm.clone(), one.fate))
+            });
+            let groups = fold(fates, |_, fate| *fate).into_iter();
+            let groups =
+                groups.map(|alike| format!("{} ({})", in_short(&alike.vms), alike.told.word()));
+            ("Interrupts if running", groups.collect())
+        }
     };
-    format!("{}.\n{interrupts}", report.summary.words())
+    match vms.is_empty() {
+        true => String::new(),
+        false => format!("{what}: {}.\n", vms.join(", ")),
+    }
 }

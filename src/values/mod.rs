@@ -10,6 +10,7 @@ mod secrets;
 pub(crate) mod size;
 mod template;
 mod time;
+mod unnamed;
 
 pub use arch::{Arch, ArchFacts, GICV2_VCPUS, KernelFormat, Limit, Transport};
 pub use cpus::CpuSet;
@@ -24,7 +25,9 @@ pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
 pub(crate) use secrets::SHORTEST;
 pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};
+pub(crate) use template::placeholders;
 pub use template::{
     ageless, is_template, literals_of, values_between, values_by_word, values_of_words,
 };
 pub use time::{parse_time, render_time};
+pub use unnamed::without_name;

@@ -1,6 +1,7 @@
 //! What must not be shown.
 
 use super::template::{filled, former_placeholder, placeholder, placeholders};
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +20,8 @@ pub struct Secrets {
 
 /// A shorter value would be redacted where its few characters occur by chance, which would reveal it.
 pub(crate) const SHORTEST: usize = 4;
+/// So many bytes of a digest are in no other text by chance.
+const STAND_IN: usize = 12;
 
 impl Secrets {
     /// Values by the names of their environment variables.
@@ -29,6 +32,21 @@ impl Secrets {
             unknown: BTreeMap::new(),
             seen: BTreeMap::new(),
         }
+    }
+
+    /// For where no value is wanted: what stands in for each variable's, different from every other.
+    #[must_use]
+    pub fn stand_ins(names: impl IntoIterator<Item = String>) -> Self {
+        let stand_in = |name: String| {
+            let digest = Sha256::digest(name.as_bytes());
+            let value = digest
+                .iter()
+                .take(STAND_IN)
+                .map(|byte| format!("{byte:02x}"));
+            let value = value.collect();
+            (name, value)
+        };
+        Self::new(names.into_iter().map(stand_in).collect())
     }
 
     /// The same, where these variables may be without a value: `{env.NAME}` stands for itself, and equals whatever a host
@@ -46,6 +64,12 @@ impl Secrets {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name).or_else(|| self.unknown.get(name));
         value.map(String::as_str)
+    }
+
+    /// The variables, whether they have a value here or not.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let known = self.values.keys().map(String::as_str);
+        known.chain(self.unknown())
     }
 
     /// The variables that have no value here.

@@ -30,7 +30,7 @@ pub fn is_template(text: &str) -> bool {
 }
 
 /// Where a template has secrets, each with its variable's name.
-pub(super) fn placeholders(template: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+pub(crate) fn placeholders(template: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     template.match_indices("{env.").filter_map(|(start, open)| {
         let name = template[start + open.len()..].split_once('}')?.0;
         let is_name = !name.is_empty() && name.bytes().all(is_name_byte);

@@ -415,7 +415,10 @@ fn without_the_value_of_a_secret_a_disk_that_is_there_is_not_compared() {
     let plan = planned(&host, &with_secret(text_of, open()));
     assert_eq!(steps(&plan), [""; 0]);
     let shown = text(&plan);
-    assert!(shown.contains("without the value of {env.PW}"), "{shown}");
+    assert!(
+        shown.contains("the value of {env.PW} in its cloud-init files was not observed"),
+        "{shown}"
+    );
     // A damaged one is seen nevertheless.
     host.remove_file(&disk(1)).unwrap();
     let plan = planned(&host, &with_secret(text_of, open()));

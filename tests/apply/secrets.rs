@@ -275,7 +275,7 @@ fn a_secret_without_a_value_is_compared_with_nothing() {
     assert_eq!(same.steps, []);
     let notices: Vec<_> = same.notices.iter().map(|notice| &notice.what).collect();
     assert!(
-        notices.contains(&&"its cmdline was compared without the value of {env.KEY}".to_owned()),
+        notices.contains(&&"the value of {env.KEY} in its cmdline was not observed".to_owned()),
         "{notices:?}"
     );
     // The words around it are compared, and so are all other rows.

@@ -8,6 +8,7 @@
     clippy::unwrap_used
 )]
 
+mod diffs;
 #[expect(dead_code, reason = "other parts are for other tests")]
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -149,11 +150,14 @@ fn main() {
     let steps = step_costs();
     let mut numbers = numbers;
     numbers["steps"] = steps.0;
+    let (diffs, longest) = diffs::costs();
+    numbers["diffs"] = diffs;
     println!("{numbers:#}");
     assert!(
         steps.1 <= STEPS_LIMIT,
         "chained steps cost {:.2} of single ones",
         steps.1
     );
+    assert!(longest <= diffs::LIMIT, "a diff took {longest:?}");
     assert!(total <= LIMIT, "{total:?} is more than {LIMIT:?}");
 }

@@ -15,7 +15,7 @@ mod networks;
 mod round_trip;
 
 use armfleet::domain::*;
-use armfleet::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
+use armfleet::inventory::{Fact, Inventory, Libvirt, RawInventory, RawLibvirt};
 use armfleet::mark::{Applied, BootRecord, Phase, PropertyId, Record, Wanted, render_mark};
 use armfleet::xml::parse;
 use armfleet::{fleet::*, values::*};
@@ -31,7 +31,6 @@ fn libvirt() -> Libvirt {
     let capabilities = include_str!("../captured/capabilities-9.0.xml").to_owned();
     let raw = RawInventory {
         at: 0,
-        format: SNAPSHOT_FORMAT.to_owned(),
         libvirt: Fact::Present(RawLibvirt {
             version: 9_000_000,
             capabilities,

@@ -5,164 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use armfleet::fleet::explain::{Topic, topics};
-
 use crate::fleet::{VM, recipe};
 use crate::host::{TestHost, WORK};
-
-/// A key, a part of the fleet file that has it, and what comes instead.
-struct Change {
-    key: &'static str,
-    before: &'static str,
-    after: &'static str,
-}
-
-const fn change(key: &'static str, before: &'static str, after: &'static str) -> Change {
-    Change { key, before, after }
-}
-
-const CHANGES: &[Change] = &[
-    change("memory", "memory: 512MiB", "memory: 384MiB"),
-    change("vcpus", "vcpus: 1", "vcpus: 2"),
-    change("machine", "machine: virt-7.2", "machine: virt-7.1"),
-    change("cpu.model", "model: cortex-a15", "model: cortex-a7"),
-    change("cpu.pin", "pin: 0-1", "pin: 1"),
-    change("rng", "rng: true", "rng: false"),
-    change("agent", "agent: true", "agent: false"),
-    change(
-        "console.log",
-        "log: /var/log/armhf-vm.log",
-        "log: /var/log/second.log",
-    ),
-    change("disks.size", "size: 32MiB", "size: 40MiB"),
-    change("disks.serial", "serial: one", "serial: two"),
-    change(
-        "disks.readonly",
-        "serial: two, readonly: false",
-        "serial: two, readonly: true",
-    ),
-    change("disks.cache", "cache: writeback", "cache: none"),
-    change("disks.io", "io: threads", "io: io_uring"),
-    change("disks.discard", "discard: ignore", "discard: unmap"),
-    change("disks.target", "target: vdg", "target: vdh"),
-    change("disks.name", "name: third", "name: drei"),
-    change("disks.path", "path: /srv/third.img", "path: /srv/other.img"),
-    change(
-        "disks.format",
-        "path: /srv/fourth.img",
-        "format: qcow2, path: /srv/fourth.new",
-    ),
-    change(
-        "networks.bridge",
-        "bridge: br0, name: lan",
-        "bridge: br1, name: lan",
-    ),
-    change(
-        "networks.mac",
-        "mac: 52:fe:00:00:00:01",
-        "mac: 52:fe:00:00:00:09",
-    ),
-    change("networks.name", "name: first", "name: prime"),
-    change("networks.network", "network: farm", "network: lab"),
-    change("networks.direct", "direct: va", "direct: vb"),
-    change(
-        "networks.user",
-        "user: true, name: out",
-        "bridge: br0, name: out",
-    ),
-    change("shares.tag", "tag: cache", "tag: kache"),
-    change("shares.path", "path: /srv/one", "path: /srv/two"),
-    change("shares.access", "access: mapped", "access: squash"),
-    change(
-        "shares.readonly",
-        "readonly: false, tag: ro",
-        "readonly: true, tag: ro",
-    ),
-    change(
-        "cloud_init.user_data",
-        "user_data: user-data",
-        "user_data: user-data-2",
-    ),
-    change(
-        "cloud_init.meta_data",
-        "meta_data: meta-data",
-        "meta_data: meta-data-2",
-    ),
-    change(
-        "cloud_init.network_config",
-        "network_config: network",
-        "network_config: network-2",
-    ),
-];
-
-/// Keys of a VM's devices and machine that are changed elsewhere, and where; the last ones cannot run on this machine, so that
-/// QEMU is asked about their definition.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("arch", "userland.rs"),
-    ("userland", "userland.rs"),
-    ("transport", "no change: it is refused (tests/domain)"),
-    (
-        "networks.model",
-        "networks.rs, on PCI, as another device needs it",
-    ),
-    ("boot.dtb", "devices.rs"),
-    ("disks.fresh", "scratch.rs"),
-    ("disks.from", "overlays.rs"),
-    ("disks.from.path", "overlays.rs"),
-    (
-        "disks.from.sha256",
-        "tests/contract, as a digest is checked while a disk is made",
-    ),
-    ("disks.backing", "overlays.rs"),
-    ("disks.backing.path", "tests/apply/bases.rs: it is refused"),
-    (
-        "disks.backing.format",
-        "tests/apply/bases.rs: it is refused",
-    ),
-    ("accel", "KVM"),
-    ("memory_backing", "huge pages; memory.rs has what QEMU says"),
-    (
-        "networks.vlan",
-        "Open vSwitch; vlan.rs has what libvirt says",
-    ),
-];
-
-/// Keys that are nothing of a VM's devices or machine.
-const OTHERS: &[&str] = &[
-    "host",
-    "profile",
-    "state",
-    "autostart",
-    "stop_timeout",
-    "restart",
-    "protect",
-    "on_guest_reboot",
-];
-const OTHER_MAPS: &[&str] = &["boot", "install"];
-/// Maps and lists, whose keys count.
-const MAPS: &[&str] = &[
-    "cpu",
-    "console",
-    "disks",
-    "networks",
-    "shares",
-    "cloud_init",
-];
-
-fn fleet(off: bool) -> String {
-    let devices = "    memory: 512MiB\n    vcpus: 1\n    machine: virt-7.2\n    cpu: { model: cortex-a15, pin: 0-1 }\n    rng: true\n    \
-                   agent: true\n    networks:\n      - { bridge: br0, name: lan }\n      - { network: farm, name: first, mac: 52:fe:00:00:00:01 }\n      \
-                   - { direct: va, name: veth }\n      - { user: true, name: out }\n    shares:\n      \
-                   - { tag: cache, path: /srv/one, access: mapped }\n      - { readonly: false, tag: ro, path: /srv/ro }\n    \
-                   cloud_init: { user_data: user-data, meta_data: meta-data, network_config: network }\n";
-    let disks = "[{ path: \"/srv/{name}.img\", size: 64MiB }, { path: /srv/data.img, size: 32MiB, serial: one, readonly: false, cache: writeback, io: threads, \
-                 discard: ignore }, { path: /srv/third.img, name: third, size: 16MiB, target: vdg }, { path: /srv/fourth.img, name: fourth, size: 8MiB }]";
-    let text = recipe()
-        .replace("    memory: 512MiB\n", devices)
-        .replace("[{ path: \"/srv/{name}.img\", size: 64MiB }]", disks);
-    let state = if off { "stopped" } else { "running" };
-    format!("{text}    state: {state}\n")
-}
+use crate::key_table::{CHANGES, ELSEWHERE, MAPS, OTHER_MAPS, OTHERS, fleet, vm_keys};
 
 /// Elements of others in the domain, as libvirt writes them.
 const FOREIGN: &[&str] = &[
@@ -207,7 +52,7 @@ fn foreign_parts(definition: &str) -> String {
 }
 
 fn prepared() -> TestHost {
-    let host = TestHost::with_fleet(&fleet(true));
+    let host = TestHost::with_fleet(&fleet(&recipe(), true));
     let links = "for b in br0 br1; do ip link add $b type bridge && ip link set $b up || exit 1; done; \
                  ip link add va type veth peer name vb && ip link set va up && ip link set vb up && \
                  for f in one two ro; do install -d -o libvirt-qemu -g libvirt-qemu /srv/$f; done";
@@ -327,7 +172,7 @@ fn every_key_changes_what_it_says_and_when_on_a_vm_that_is_off_and_back_while_it
         .iter()
         .map(|change| (change.key, change.before, change.after))
         .collect();
-    let (text, off) = make(&host, fleet(true), &forward, &foreign);
+    let (text, off) = make(&host, fleet(&recipe(), true), &forward, &foreign);
     let text = text.replace("state: stopped", "state: running");
     host.write_fleet(&text);
     host.apply().success();
@@ -354,25 +199,14 @@ fn every_key_changes_what_it_says_and_when_on_a_vm_that_is_off_and_back_while_it
 
 #[test]
 fn no_key_of_a_device_or_of_the_machine_is_forgotten() {
-    let keys = topics().into_iter().filter_map(|topic| match topic {
-        Topic::Key(topic) => topic.about.map(|_| topic.key),
-        Topic::Problem(_) | Topic::HostCheck(_) => None,
-    });
-    let is_of_vm = |key: &String| {
-        let outer = key.split('.').next().unwrap_or_default();
-        ![
-            "fleet", "hosts", "vars", "secrets", "defaults", "profiles", "vms", "include",
-        ]
-        .contains(&outer)
-    };
     let known: BTreeSet<&str> = CHANGES
         .iter()
         .map(|change| change.key)
         .chain(ELSEWHERE.iter().map(|(key, _)| *key))
         .chain(OTHERS.iter().chain(MAPS).copied())
         .collect();
-    let forgotten: Vec<String> = keys
-        .filter(is_of_vm)
+    let forgotten: Vec<String> = vm_keys()
+        .into_iter()
         .filter(|key| !known.contains(key.as_str()))
         .filter(|key| {
             !OTHER_MAPS
@@ -381,4 +215,16 @@ fn no_key_of_a_device_or_of_the_machine_is_forgotten() {
         })
         .collect();
     assert_eq!(forgotten, [""; 0]);
+}
+
+#[test]
+fn a_key_that_is_changed_elsewhere_is_in_that_file() {
+    for (key, file) in ELSEWHERE {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = key.rsplit('.').next().unwrap_or(key);
+        assert!(text.contains(&format!("{name}: ")), "{key}: {file}");
+    }
 }

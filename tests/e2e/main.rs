@@ -35,6 +35,9 @@ mod install;
 mod interrupted;
 mod keeps;
 mod key_changes;
+#[path = "../harness/key_changes.rs"]
+mod key_table;
+mod kvm;
 mod main_job;
 mod memory;
 mod moved;
@@ -54,6 +57,7 @@ mod sandbox;
 mod scratch;
 mod secrets;
 mod several_disks;
+mod snapshot;
 mod swapped;
 mod trace;
 mod traced;

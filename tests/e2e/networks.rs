@@ -191,15 +191,42 @@ fn on_pci_a_new_interface_comes_behind_the_others_though_a_bus_before_them_is_fr
     host.write_fleet(&arm64(&[three, two, one, intel]));
     host.apply().success();
     host.assert_converged();
-    assert_eq!(
-        macs(&host, crate::arm64::VM)
-            .iter()
-            .map(|line| line.split_once(' ').unwrap().1)
-            .collect::<Vec<_>>(),
-        [
-            "52:fe:00:00:00:02",
-            "52:fe:00:00:00:03",
-            "52:fe:00:00:00:01"
-        ]
-    );
+    let pci = crate::arm64::VM;
+    let before = [
+        "eth0 52:fe:00:00:00:02",
+        "eth1 52:fe:00:00:00:03",
+        "eth2 52:fe:00:00:00:01",
+    ];
+    assert_eq!(macs(&host, pci), before);
+
+    // What changes while it runs is in the definition, and its guest sees it after the next boot.
+    let three = three.replace("bridge: br0", "user: true");
+    let intel = intel.replace("e1000e", "virtio");
+    let text = arm64(&[&three, two, one, &intel]);
+    // A bus before that of its root is free, and libvirt would put a new disk there.
+    let data = "size: 64MiB }, { path: /srv/data.img, size: 8MiB }]";
+    host.write_fleet(&text.replace("size: 64MiB }]", data));
+    let refused = host.planned(3);
+    let renamed = "/dev/vda would be /srv/data.img instead of /srv/arm64-vm.img";
+    assert!(refused.contains(renamed), "{refused}");
+    host.write_fleet(&text);
+    let planned = host.planned(2);
+    let words = planned.split_whitespace().collect::<Vec<_>>().join(" ");
+    let waits = "at next boot: armfleet changes devices in the definition only";
+    for line in [
+        "network three source bridge br0 -> user",
+        "network user model e1000e -> virtio",
+    ] {
+        assert!(words.contains(&format!("{line} {waits}")), "{planned}");
+    }
+    host.apply().success();
+    assert_eq!(macs(&host, pci), before);
+    host.shut_down_vm(pci);
+    host.apply().success();
+    host.assert_converged();
+    let report = host.guest_say(pci, "report").success();
+    host.assert_reported(&report, "disk vda 67108864 serial arm64-vm ro 0");
+    let after = macs(&host, pci);
+    assert_eq!(after[..3], before);
+    assert_eq!(after.len(), 4, "{after:?}");
 }

@@ -110,9 +110,13 @@ fn a_guest_has_a_copy_of_a_base_image_and_one_over_it_and_the_base_stays_as_it_i
     fs::write(host.path(BASE), &bytes).unwrap();
     let sha256 = host.run("sha256sum", &[BASE]).success();
     let sha256 = sha256.split_whitespace().next().unwrap();
+    let cloud = "printf 'cloud\\n' >/run/cloud && truncate -s 16M /run/cloud && qemu-img convert -f raw -O qcow2 /run/cloud /srv/cloud.qcow2";
+    host.run("sh", &["-c", cloud]).success();
     let disks = format!(
         "[{{ path: /srv/root.img, size: 64MiB, from: {{ path: {BASE}, sha256: {sha256} }} }}, \
-         {{ path: /srv/scratch.qcow2, size: 32MiB, backing: {{ path: {BASE} }} }}]"
+         {{ path: /srv/scratch.qcow2, size: 32MiB, backing: {{ path: {BASE} }} }}, \
+         {{ path: /srv/copied.qcow2, size: 48MiB, from: {{ path: /srv/cloud.qcow2 }} }}, \
+         {{ path: /srv/over.qcow2, size: 40MiB, backing: {{ path: /srv/cloud.qcow2 }} }}]"
     );
     let fleet = recipe().replace("[{ path: \"/srv/{name}.img\", size: 64MiB }]", &disks);
     assert_ne!(fleet, recipe());
@@ -122,9 +126,16 @@ fn a_guest_has_a_copy_of_a_base_image_and_one_over_it_and_the_base_stays_as_it_i
     let report = host.guest("report");
     host.assert_reported(&report, "disk vda 67108864 serial root ro 0");
     host.assert_reported(&report, "disk vdb 33554432 serial scratch ro 0");
-    for disk in ["vda", "vdb"] {
+    host.assert_reported(&report, "disk vdc 50331648 serial copied ro 0");
+    host.assert_reported(&report, "disk vdd 41943040 serial over ro 0");
+    for (disk, text) in [
+        ("vda", "based"),
+        ("vdb", "based"),
+        ("vdc", "cloud"),
+        ("vdd", "cloud"),
+    ] {
         let read = host.guest(&format!("run head -n 1 /dev/{disk}"));
-        assert!(read.contains("based"), "{disk}: {read}");
+        assert!(read.contains(text), "{disk}: {read}");
         host.guest(&format!(
             "run echo wrote > /tmp/t && dd if=/tmp/t of=/dev/{disk} conv=notrunc && sync"
         ));
@@ -149,6 +160,9 @@ fn a_guest_has_a_copy_of_a_base_image_and_one_over_it_and_the_base_stays_as_it_i
     );
     assert!(host.read(RECORD).contains("\"base\""));
 
+    let cloud = host.run("sh", &["-c", "qemu-img convert -f qcow2 -O raw /srv/cloud.qcow2 /run/again && cmp /run/cloud /run/again"]);
+    cloud.success();
+
     // Other bytes below the disk are no disk for its guest.
     let mut changed = bytes.clone();
     changed[0] = b'c';
@@ -162,4 +176,69 @@ fn a_guest_has_a_copy_of_a_base_image_and_one_over_it_and_the_base_stays_as_it_i
     host.armfleet(&["apply", "--auto-approve", "--accept", VM])
         .success();
     host.assert_converged();
+}
+
+/// The VM with a copy of a base image in a folder, beside its system disk.
+fn with_copy() -> String {
+    let copy = "{ path: /srv/pool/copy.img, from: { path: /srv/pool/base.img } }";
+    let text = crate::fleet::stopped_recipe();
+    text.replace("size: 64MiB }]", &format!("size: 64MiB }}, {copy}]"))
+}
+
+#[test]
+fn a_copy_has_the_blocks_of_its_base_in_common_where_the_file_system_shares_them() {
+    let host = TestHost::with_fleet(&with_copy());
+    let made = "truncate -s 256M /srv/pool.btrfs && mkfs.btrfs -q /srv/pool.btrfs && mkdir /srv/pool && \
+                mount -o loop /srv/pool.btrfs /srv/pool && head -c 32M /dev/urandom >/srv/pool/base.img && sync";
+    host.run("sh", &["-c", made]).success();
+    host.apply().success();
+    host.assert_converged();
+    host.run("sync", &[""; 0]).success();
+    host.run("cmp", &["/srv/pool/base.img", "/srv/pool/copy.img"])
+        .success();
+    let extents = host
+        .run("filefrag", &["-v", "/srv/pool/copy.img"])
+        .success();
+    let extents: Vec<_> = extents
+        .lines()
+        .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert!(!extents.is_empty());
+    assert!(
+        extents.iter().all(|extent| extent.contains("shared")),
+        "{extents:?}"
+    );
+}
+
+#[test]
+fn killed_while_it_copies_a_base_image_the_next_apply_copies_all_of_it() {
+    let host = TestHost::with_fleet(&with_copy());
+    host.run(
+        "sh",
+        &[
+            "-c",
+            "mkdir /srv/pool && yes based | head -c 512M >/srv/pool/base.img",
+        ],
+    )
+    .success();
+    let pool = host.path("/srv/pool");
+    let copied = || {
+        let files = fs::read_dir(&pool).unwrap().map(Result::unwrap);
+        let copies = files.filter(|file| file.file_name() != "base.img");
+        let blocks = copies.filter_map(|file| Some(file.metadata().ok()?.blocks()));
+        blocks.sum::<u64>() * 512
+    };
+    let mut apply = host.spawn(crate::host::ARMFLEET, &["apply", "--auto-approve"]);
+    assert!(apply.wait_until(|| copied() > 0));
+    apply.signal(rustix::process::Signal::KILL);
+    assert_eq!(apply.wait().code, None);
+    assert!(copied() < 512 << 20, "killed too late to tell anything");
+    assert!(!pool.join("copy.img").exists());
+
+    host.apply().success();
+    host.assert_converged();
+    host.run("cmp", &["/srv/pool/base.img", "/srv/pool/copy.img"])
+        .success();
+    let files = host.run("ls", &["-A", "/srv/pool"]).success();
+    assert_eq!(files, "base.img\ncopy.img\n");
 }

@@ -2,6 +2,7 @@
 
 use super::plan;
 use super::scenario::Scenario;
+use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
 use armfleet::plan::{Plan, Policy, Removal};
 use armfleet::values::VmName;
@@ -64,6 +65,10 @@ impl Case {
     /// A host as the scenario says.
     pub(crate) fn host(&self) -> Memory {
         self.scenario.play(&self.folder)
+    }
+
+    pub(crate) fn spec(&self) -> Spec {
+        super::spec(&self.fleet)
     }
 
     /// The plan of the case's fleet file on a host.

@@ -11,7 +11,7 @@ use armfleet::host::intercept::{Intercept, Intercepted, Recording};
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Primitives;
 use armfleet::host::{Executor, Host, Inspect, Observer};
-use armfleet::inventory::{RawInventory, RawLibvirt, query};
+use armfleet::inventory::{RawInventory, RawLibvirt, Snapshot, query};
 use armfleet::paths;
 use armfleet::plan::{Outcome, Plan, Policy};
 use armfleet::report::{Paint, PlanReport, render_plan};
@@ -168,6 +168,20 @@ pub(crate) fn observe(host: &Memory, fleet: &str) -> RawInventory {
 
 pub(crate) fn observe_for(host: &Memory, spec: &Spec) -> RawInventory {
     Observer(host.clone()).observe(&query(spec)).unwrap()
+}
+
+/// What a snapshot's file says of a host, taken for a fleet.
+pub(crate) fn snapshot_of(host: &Memory, spec: &Spec) -> String {
+    let query = query(spec);
+    let seen = Observer(host.clone()).observe(&query).unwrap();
+    Snapshot::new(query, seen, Some(spec)).0.render().unwrap()
+}
+
+/// The plan of a fleet from a snapshot's file.
+pub(crate) fn plan_from(snapshot: &str, spec: &Spec, policy: &Policy) -> Plan {
+    let snapshot = Snapshot::read(snapshot.as_bytes()).unwrap();
+    let (plan, _) = engine::observe_and_plan(&snapshot, spec, policy).unwrap();
+    plan
 }
 
 /// Plans without any means to change the host.

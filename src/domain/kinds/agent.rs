@@ -33,6 +33,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted: |input| input.once(input.vm.agent, AGENT.named("guest"), AGENT_PORT),
     is_one: |port, _| port == AGENT_PORT,
     before: |_| None,
+    look: None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

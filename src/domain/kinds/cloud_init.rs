@@ -72,6 +72,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted,
     is_one: |_, disk| is_for_cloud_init(disk),
     before: |_| None,
+    look: None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

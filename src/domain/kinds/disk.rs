@@ -6,6 +6,7 @@ use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Couple, Given, Row, RowInput, Seen, Want, no_key};
 use crate::domain::value::{Codec, Value};
 use crate::fleet::{Backing, Disk, DiskFormat};
+use crate::inventory::Look;
 use crate::inventory::digest;
 use crate::mark::{KindId, PropertyId};
 use crate::paths::is_device;
@@ -178,6 +179,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
         matches!(node.attribute("device"), None | Some("disk")) && !is_for_cloud_init(node)
     },
     before: |_| None,
+    look: Some(Look::of_disk),
     backing: backing_files,
     is_overlay,
 };
@@ -195,7 +197,7 @@ const fn driver_row(
         Codec::Text,
         want,
         give,
-        "QEMU opens the image when it starts",
+        |_| "QEMU opens the image when it starts",
     )
     .among_others()
 }

@@ -6,6 +6,7 @@ use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice};
 use crate::domain::row::{Row, RowInput, Want};
 use crate::domain::value::Codec;
 use crate::fleet::FurtherShare;
+use crate::inventory::Look;
 use crate::mark::{KindId, PropertyId};
 use crate::values::BOOT_TAG;
 use crate::xml::Part;
@@ -66,6 +67,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted,
     is_one: |tag, _| tag != BOOT_TAG,
     before: |_| None,
+    look: Some(|_| Look::FurtherShare),
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

@@ -18,6 +18,7 @@ pub use filesystem::FILESYSTEM;
 pub(super) use network::{BUS, network_source};
 pub use network::{NETWORK, networks_of};
 pub use share::{SHARE, boot_share_of};
+pub(super) use transport::attached;
 
 use super::kind::{DeviceKind, KindInput, WantedDevice, devices};
 use crate::fleet::Vm;
@@ -47,7 +48,7 @@ pub(super) fn transport_of(vm: &Vm, definition: &Document<'_>) -> Transport {
     let mut shares = devices(definition, &share::KIND);
     let mut seen = || {
         let (_, share) = shares.find(|(tag, node)| (share::KIND.is_one)(tag, *node))?;
-        transport::called(child(share, "address")?.attribute("type")?)
+        transport::attached(share)
     };
     let seen = vm.transport.or_else(&mut seen);
     seen.unwrap_or(vm.arch.transport)

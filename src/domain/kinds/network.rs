@@ -1,6 +1,6 @@
 //! Network interfaces.
 
-use super::transport::{NO_HOTPLUG, TRANSPORT, called};
+use super::transport::{NO_HOTPLUG, TRANSPORT, attached};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Given, Row, RowInput, Seen, Want, no_key};
 use crate::domain::value::{Codec, Value};
@@ -97,6 +97,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted,
     is_one: |_, node| network_source(node).is_some(),
     before: first_on_mmio,
+    look: None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };
@@ -228,9 +229,8 @@ fn derived(input: &KindInput<'_, '_>, network: &NetworkName) -> String {
 /// which it was given them: there the last one of the list is the first.
 fn first_on_mmio<'a, 'input>(definition: &'a Document<'input>) -> Option<Node<'a, 'input>> {
     let devices = child(definition.root_element(), "devices")?;
-    let transport = |device: Node<'_, '_>| called(child(device, "address")?.attribute("type")?);
     let mut all = devices.children();
-    all.any(|device| transport(device) == Some(Transport::Mmio))
+    all.any(|device| attached(device) == Some(Transport::Mmio))
         .then_some(())?;
     let mut interfaces = devices.children();
     interfaces.find(|device| device.has_tag_name(KIND.element))

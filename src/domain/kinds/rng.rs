@@ -38,6 +38,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted: |input| input.once(input.vm.rng, RNG.named("host"), FROM_FILE),
     is_one: |_, _| true,
     before: |_| None,
+    look: None,
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

@@ -2,8 +2,9 @@
 
 use super::transport::TRANSPORT;
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, find_device};
-use crate::domain::row::{Row, Want, no_key};
+use crate::domain::row::{Row, Waits, Want, no_key};
 use crate::domain::value::Codec;
+use crate::inventory::Look;
 use crate::mark::{KindId, PropertyId};
 use crate::values::BOOT_TAG;
 use crate::xml::{self, Part};
@@ -12,7 +13,7 @@ use crate::xml::{self, Part};
 pub const SHARE: KindId = KindId::new("share");
 
 pub(super) const FOLDER: PropertyId = PropertyId::new("folder");
-pub(super) const NO_HOTPLUG: &str = "a 9p share is attached only at a start";
+pub(super) const NO_HOTPLUG: Waits = |_| "a 9p share is attached only at a start";
 
 pub(super) static KIND: DeviceKind = DeviceKind {
     id: SHARE,
@@ -48,6 +49,7 @@ pub(super) static KIND: DeviceKind = DeviceKind {
     wanted,
     is_one: |tag, _| tag == BOOT_TAG,
     before: |_| None,
+    look: Some(|_| Look::Share),
     backing: |_| Vec::new(),
     is_overlay: |_| false,
 };

@@ -1,6 +1,6 @@
 //! How a device of any kind is attached.
 
-use crate::domain::row::{Given, Row, RowInput, Seen, Want};
+use crate::domain::row::{Given, Row, RowInput, Seen, Waits, Want};
 use crate::domain::value::Codec;
 use crate::mark::PropertyId;
 use crate::values::Transport;
@@ -8,7 +8,10 @@ use crate::xml::{Part, child};
 use roxmltree::Node;
 
 /// Why a device comes, goes and changes at a boot only.
-pub(super) const NO_HOTPLUG: &str = "virtio-mmio has no hotplug";
+pub(super) const NO_HOTPLUG: Waits = |transport| match transport {
+    Transport::Mmio => "virtio-mmio has no hotplug",
+    Transport::Pci => "armfleet changes devices in the definition only",
+};
 
 /// What libvirt calls them.
 const LIBVIRT: [(Transport, &str); 2] = [(Transport::Mmio, "virtio-mmio"), (Transport::Pci, "pci")];
@@ -26,9 +29,14 @@ pub(super) const TRANSPORT: Row = Row::new(
 .refuse(elsewhere);
 
 /// What libvirt calls so.
-pub(super) fn called(name: &str) -> Option<Transport> {
+fn called(name: &str) -> Option<Transport> {
     let known = LIBVIRT.iter().find(|(_, called)| *called == name)?;
     Some(known.0)
+}
+
+/// How a device is attached, where its address says so.
+pub(in crate::domain) fn attached(device: Node<'_, '_>) -> Option<Transport> {
+    called(child(device, "address")?.attribute("type")?)
 }
 
 fn want(input: &RowInput<'_>) -> Want {

@@ -99,10 +99,7 @@ impl VmPlanner<'_> {
         };
         let wanted = self.cloud_init_wanted(texts);
         for variable in &wanted.open {
-            let what = format!(
-                "its cloud-init files were compared without the value of {{env.{variable}}}"
-            );
-            builder.notice(name, what, "that is not set here");
+            builder.unknown_value(name, "cloud-init files", variable);
         }
         Ok(self.cloud_init_choice(keys, &wanted, &present))
     }

@@ -89,7 +89,7 @@ impl VmPlanner<'_> {
     /// Why this host's KVM does not run the VM, as far as that is known.
     fn not_under_kvm(&self) -> Option<String> {
         Some(match self.input.libvirt.kvm(self.vm) {
-            Kvm::Runs | Kvm::Unknown(_) => return None,
+            Kvm::Runs | Kvm::Unknown(_) | Kvm::NotAsked => return None,
             Kvm::NotOffered => format!("this host has no KVM for {} guests", self.vm.arch),
             Kvm::ProgramsOnly => "this host's KVM runs 32-bit programs, but no 32-bit kernels: its processor has no such mode for them".to_owned(),
             Kvm::NoBits32 => "this host's KVM runs nothing of 32 bits: its processor has no such mode".to_owned(),

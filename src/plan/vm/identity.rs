@@ -9,7 +9,6 @@ use crate::fleet::DiskFormat;
 use crate::inventory::{Fact, FileKind, RawFile};
 use crate::mark::{Applied, AppliedDevice, ImageState, Phase, Place, Record};
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
-use crate::plan::step::Act;
 use crate::trust::Writer;
 use crate::values::{HostPath, Size};
 
@@ -172,15 +171,8 @@ impl VmPlanner<'_> {
         kept: Option<Place>,
         builder: &PlanBuilder,
     ) -> Option<Place> {
-        let changes = builder.steps.iter().any(|step| match &step.act {
-            Act::CreateShare { path: made, .. }
-            | Act::CreateDisk { path: made, .. }
-            | Act::GrowDisk { path: made, .. }
-            | Act::EraseDisk { path: made, .. } => made == path,
-            _ => false,
-        });
         match self.input.inventory.path(path.as_str()) {
-            _ if changes => None,
+            _ if builder.changes(path) => None,
             // The record goes on to name the first of the files that the hook makes, each in the place of the one before.
             Fact::Present(file)
                 if kept.is_some()

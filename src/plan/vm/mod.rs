@@ -43,8 +43,8 @@ use crate::domain::{
     ACCEL, CLOUD_INIT, Cause, Comparison, DISK, FILESYSTEM, SHARE, compare_drift, compare_with,
     skeleton,
 };
-use crate::fleet::{DesiredState, Vm};
-use crate::inventory::{Domain, Fact, FileKind, SeenRecord};
+use crate::fleet::{Accel, DesiredState, Vm};
+use crate::inventory::{Domain, Fact, FileKind, Kvm, SeenRecord};
 use crate::mark::{Applied, BootRecord, Phase, Record, Wanted};
 use crate::paths;
 use crate::trust::End;
@@ -377,10 +377,10 @@ impl VmPlanner<'_> {
     /// A new domain in a line.
     fn summary(&self, comparison: &Comparison) -> String {
         let rows = &comparison.applied.rows;
-        let accel = if rows.get(&ACCEL).is_some_and(|accel| accel == "kvm") {
-            "KVM"
-        } else {
-            "emulated"
+        let accel = match rows.get(&ACCEL).map(String::as_str) {
+            Some("kvm") => "KVM",
+            _ if self.accel_is_open() => "KVM where the host has it",
+            _ => "emulated",
         };
         let vcpus = if self.vm.vcpus == 1 {
             "1 vCPU".to_owned()
@@ -406,6 +406,10 @@ impl VmPlanner<'_> {
             "{guest}, {accel}, {}, {vcpus}, {bus}, {networks}{boots}",
             self.vm.memory
         )
+    }
+
+    fn accel_is_open(&self) -> bool {
+        self.vm.accel == Accel::Auto && self.input.libvirt.kvm(self.vm) == Kvm::NotAsked
     }
 
     fn record(
@@ -509,8 +513,7 @@ impl VmPlanner<'_> {
     fn not_compared(&self, builder: &mut PlanBuilder) {
         let secrets = &self.input.spec.secrets;
         for name in secrets.unknown_in(self.vm.boot.cmdline.as_str()) {
-            let what = format!("its cmdline was compared without the value of {{env.{name}}}");
-            builder.notice(&self.vm.name, what, "that is not set here");
+            builder.unknown_value(&self.vm.name, "cmdline", &name);
         }
     }
 

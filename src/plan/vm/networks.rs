@@ -52,11 +52,11 @@ impl VmPlanner<'_> {
     /// What an interface needs and the host does not have; an error where that could not be seen.
     fn missing(&self, network: &Network) -> Result<Option<Missing>, String> {
         let link = |name: &str| match self.input.inventory.links() {
-            Fact::Present(links) => Ok(Some(links.iter().find(|link| link.name == name))),
-            Fact::Unreadable(why) => Err(format!(
-                "the host's network devices could not be seen: {why}"
+            Fact::Present(links) => Ok(links.iter().find(|link| link.name == name)),
+            fact => Err(format!(
+                "the host's network devices could not be seen: {}",
+                fact.unknown().unwrap_or_default()
             )),
-            Fact::Absent | Fact::NotObserved => Ok(None),
         };
         Ok(match network.source() {
             NetworkSource::User => None,
@@ -64,26 +64,26 @@ impl VmPlanner<'_> {
                 self.missing_network(name.as_str(), network.vlan.is_some())?
             }
             NetworkSource::Bridge(name) => match link(name.as_str())? {
-                Some(Some(link)) if !link.bridge => Some((
+                Some(link) if !link.bridge => Some((
                     format!("{name}, which is no bridge"),
                     format!(
                         "name a bridge that has {name} as its port, or direct: {name} to share it by macvtap"
                     ),
                 )),
-                Some(None) => Some((
+                None => Some((
                     format!("the bridge {name}, which this host does not have"),
                     format!(
                         "ip link add {name} type bridge && ip link set {name} up, and so at every boot (/etc/network/interfaces)"
                     ),
                 )),
-                Some(Some(_)) | None => None,
+                Some(_) => None,
             },
             NetworkSource::Direct(name) => match link(name.as_str())? {
-                Some(None) => Some((
+                None => Some((
                     format!("the device {name}, which this host does not have"),
                     "ip link shows those that are there; make it, or correct the name".to_owned(),
                 )),
-                Some(Some(_)) | None => None,
+                Some(_) => None,
             },
         })
     }
@@ -91,10 +91,10 @@ impl VmPlanner<'_> {
     fn missing_network(&self, name: &str, tags: bool) -> Result<Option<Missing>, String> {
         let networks = match self.input.inventory.networks() {
             Fact::Present(networks) => networks,
-            Fact::Unreadable(why) => {
+            fact => {
+                let why = fact.unknown().unwrap_or_default();
                 return Err(format!("libvirt's networks could not be listed: {why}"));
             }
-            Fact::Absent | Fact::NotObserved => return Ok(None),
         };
         Ok(match networks.iter().find(|network| network.name == name) {
             None => Some((

@@ -78,7 +78,10 @@ impl VmPlanner<'_> {
 
     /// A new domain would take over what an old one of its name left.
     pub(super) fn no_leftovers(&self, builder: &mut PlanBuilder) -> Result<(), Blocked> {
-        for path in [inventory::managed_save(self.vm), inventory::nvram(self.vm)] {
+        for path in [
+            inventory::managed_save(&self.vm.name),
+            inventory::nvram(&self.vm.name),
+        ] {
             let fact = self.input.inventory.path(&path);
             if fact.present().is_some() {
                 let why = format!("{path} is left from an earlier domain of this name");

@@ -54,6 +54,24 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "diff",
+        &[
+            &["diff", "fleet.yaml", "fleet.yaml", "--diff"],
+            &["diff", "fleet.yaml", "fleet.yaml", "--format", "json"],
+        ],
+    ),
+    (
+        "snapshot",
+        &[
+            &["snapshot"],
+            &["snapshot", "--out", "host.snapshot"],
+            &["snapshot", "--all"],
+            &["plan", "--diff", "--from-snapshot", "host.snapshot"],
+            &["status", "--from-snapshot", "host.snapshot"],
+            &["show", VM, "--from-snapshot", "host.snapshot"],
+        ],
+    ),
+    (
         "boot",
         &[
             &["boot", "list", VM],
@@ -402,9 +420,9 @@ fn a_plan_needs_no_secrets() {
     let plan = ["plan", "--no-secrets", "--detailed-exitcode"];
     let same = secretive.say(&plan);
     assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
-    let line = "its cmdline was compared without the value of {env.KEY}";
+    let line = "the value of {env.KEY} in its cmdline was not observed";
     assert!(same.stdout.contains(line), "{}", same.stdout);
-    let line = "its cloud-init files were compared without the value of {env.KEY}";
+    let line = "the value of {env.KEY} in its cloud-init files was not observed";
     assert!(same.stdout.contains(line), "{}", same.stdout);
     let other = fleet(" key={env.KEY}").replace("512MiB", "768MiB");
     secretive.host.write_fleet(&other);

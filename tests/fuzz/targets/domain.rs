@@ -3,7 +3,7 @@
 #![no_main]
 
 use armfleet::domain::apply_edits;
-use armfleet::inventory::{Fact, Inventory, RawDomain, RawInventory, RawLibvirt, SNAPSHOT_FORMAT};
+use armfleet::inventory::{Fact, Inventory, RawDomain, RawInventory, RawLibvirt};
 use armfleet::plan::{Act, Base, Policy, plan};
 use armfleet::fleet::{Spec, read_fleet};
 use std::collections::BTreeMap;
@@ -37,7 +37,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 
 fn raw(capabilities: &str, definition: &str) -> RawInventory {
     RawInventory {
-        format: SNAPSHOT_FORMAT.to_owned(),
         at: 0,
         libvirt: Fact::Present(RawLibvirt {
             version: 9_000_000,

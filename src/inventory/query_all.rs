@@ -1,0 +1,78 @@
+//! What must be looked at for any fleet whose VMs are on a host.
+
+use super::query::{own_looks, query_host};
+use super::raw::{Look, Query, RawInventory};
+use crate::boot::{SeedPart, read_dtb_receipt, read_installer_receipt, read_seed_receipt};
+use crate::fleet::Spec;
+use crate::paths;
+use crate::values::VmName;
+
+/// What plans ask for fleets whose VMs are domains of this host as they are, and for a certain fleet. What was seen already
+/// tells which domains there are, and of what their kernels were copied: asked again with what the answer tells, it asks
+/// for no more in the end. `uses` reads out of a definition what its devices use, and how closely that is looked at.
+#[must_use]
+pub fn query_all(
+    seen: &RawInventory,
+    spec: Option<&Spec>,
+    uses: fn(&str) -> Vec<(String, Look)>,
+) -> Query {
+    let mut query = query_host();
+    query.networks = true;
+    for domain in seen.domains.present().into_iter().flatten() {
+        // libvirt has domains that no VM could be called.
+        if let Ok(vm) = domain.name.parse() {
+            query.look(own_looks(&vm));
+            query.look(staged_looks(&vm));
+            query.look(sources_of(&vm, seen));
+        }
+        let uses = domain.inactive.present().map(|text| uses(text));
+        query.look(uses.into_iter().flatten());
+    }
+    if let Some(spec) = spec {
+        query.add_fleet(spec);
+        query.addresses = spec.vms.keys().map(ToString::to_string).collect();
+    }
+    query
+}
+
+/// What apply keeps of kernels that it staged. The receipts of disks for cloud-init are left out: nothing is learned from them
+/// without the texts.
+fn staged_looks(vm: &VmName) -> [(String, Look); 6] {
+    [
+        (paths::seed_receipt(vm), Look::Text),
+        (paths::seed_folder(vm), Look::Folder),
+        (paths::dtb_receipt(vm), Look::Text),
+        (paths::dtb_folder(vm), Look::Folder),
+        (paths::installer_receipt(vm), Look::Text),
+        (paths::installer_folder(vm), Look::Folder),
+    ]
+}
+
+/// What was staged was copied from these.
+fn sources_of(vm: &VmName, seen: &RawInventory) -> Vec<(String, Look)> {
+    let text = |path: String| {
+        Some(
+            seen.paths
+                .get(&path)?
+                .present()?
+                .text
+                .as_deref()?
+                .as_bytes(),
+        )
+    };
+    let source = |look: Look| move |part: SeedPart| (part.path.to_string(), look);
+    let seed = text(paths::seed_receipt(vm)).and_then(|text| read_seed_receipt(text).ok());
+    let seed = seed.into_iter().flat_map(|seed| [seed.kernel, seed.initrd]);
+    let installer = text(paths::installer_receipt(vm));
+    let installer = installer.and_then(|text| read_installer_receipt(text).ok());
+    let installer = installer.into_iter().flat_map(|installer| {
+        let files = installer.files.into_values();
+        [installer.kernel, installer.initrd]
+            .into_iter()
+            .chain(files)
+    });
+    let dtb = text(paths::dtb_receipt(vm)).and_then(|text| read_dtb_receipt(text).ok());
+    let dtb = dtb.into_iter().map(source(Look::DeviceTree));
+    let seeds = seed.chain(installer).map(source(Look::Seed));
+    seeds.chain(dtb).collect()
+}
