@@ -1,8 +1,9 @@
 //! What tells where a part ends and what its decoder must have, without unpacking it. Where unpacking would cost too much, this
 //! alone decides.
 
-use super::source::{Source, Walk, WalkError};
-use super::{InitrdFormat, bits, xz};
+use super::format::InitrdFormat;
+use super::source::{DICTIONARY_TOO_LARGE, Source, Walk, WalkError};
+use super::{bits, xz};
 use crate::boot::limits::WINDOW_LIMIT;
 use crate::values::Arch;
 use std::io::{Read, Seek};
@@ -205,7 +206,3 @@ fn lzma<R: Read + Seek>(source: &mut Source<R>) -> Walk {
     }
     Ok(())
 }
-
-/// What is wrong with a dictionary.
-pub(super) const DICTIONARY_TOO_LARGE: &str =
-    "its dictionary is larger than 128 MiB; `xz -9` writes one of 64 MiB";

@@ -1,8 +1,8 @@
 //! What a part unpacks to, looked at as Linux looks at it: cpio archives up to their trailers.
 
-use super::InitrdFormat;
 use super::container::{self, LZ4_UNPACKED_BLOCK};
 use super::cpio::{Archives, NO_ARCHIVE};
+use super::format::InitrdFormat;
 use super::source::{Packed, Source, Walk, WalkError};
 use crate::boot::limits::{Allowance, WINDOW_LIMIT};
 use std::io::{self, BufRead, Read, Seek};

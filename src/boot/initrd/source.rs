@@ -17,6 +17,10 @@ pub(super) enum WalkError {
     UsedUp(UsedUp),
 }
 
+/// What no decoder of LZMA has the memory for.
+pub(super) const DICTIONARY_TOO_LARGE: &str =
+    "its dictionary is larger than 128 MiB; `xz -9` writes one of 64 MiB";
+
 impl From<UsedUp> for WalkError {
     fn from(used_up: UsedUp) -> Self {
         Self::UsedUp(used_up)

@@ -1,7 +1,6 @@
 //! The xz format (`xz-file-format.txt` 1.2.0), walked without decoding: LZMA2 chunks carry their sizes.
 
-use super::container::DICTIONARY_TOO_LARGE;
-use super::source::{Source, Walk, WalkError};
+use super::source::{DICTIONARY_TOO_LARGE, Source, Walk, WalkError};
 use crate::boot::limits::WINDOW_LIMIT;
 use crate::values::Arch;
 use flate2::Crc;
