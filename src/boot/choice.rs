@@ -129,8 +129,8 @@ pub enum Unusable {
         /// What it names.
         target: BootFileName,
     },
-    /// A link names another link; only one step is taken.
-    #[error("the link `{link}` names `{target}`, which is itself a link")]
+    /// A link names a link that names another one; no more than two are followed.
+    #[error("the link `{link}` leads over another one to `{target}`, which is itself a link")]
     Chained {
         /// The link.
         link: &'static str,
@@ -260,7 +260,7 @@ fn linked(
     pair(listing, source, version, kernel, initrd)
 }
 
-/// What a link names, with the version in its name.
+/// What a link names, with the version in its name. It may name another link, such as one that the guest keeps for a flavour.
 fn follow(
     listing: &Listing,
     link: &'static str,
@@ -277,7 +277,11 @@ fn follow(
         }
         Some(Entry::Link(text)) => text,
     };
-    let target = link_target(text).map_err(|fault| Unusable::BadLink { link, fault })?;
+    let named = |text| link_target(text).map_err(|fault| Unusable::BadLink { link, fault });
+    let mut target = named(text)?;
+    if let Some(Entry::Link(text)) = listing.entries.get(&target) {
+        target = named(text)?;
+    }
     match (listing.entries.get(&target), version(&target)) {
         (Some(Entry::Link(_)), _) => Err(Unusable::Chained { link, target }),
         (_, None) => Err(Unusable::Unversioned {

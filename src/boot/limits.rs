@@ -93,8 +93,9 @@ impl Allowance {
     /// Takes a pair of so many bytes.
     ///
     /// # Errors
-    /// When that is more than there is left.
+    /// When that is more than there is left, or the time is over.
     pub fn read_pair(&self, size: u64) -> Result<(), UsedUp> {
+        self.time()?;
         let pairs = self.pairs.get().checked_sub(1).ok_or(UsedUp::Pairs)?;
         let bytes = self.bytes.get().checked_sub(size).ok_or(UsedUp::Read)?;
         self.pairs.set(pairs);

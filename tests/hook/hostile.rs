@@ -170,17 +170,18 @@ fn a_links_text_is_one_name_or_nothing() {
 }
 
 #[test]
-fn a_link_is_followed_once() {
-    is_passed_over("a link to a link", "which is itself a link", |world| {
-        world.link("vmlinuz", "hop");
-        world.link("hop", KERNEL);
+fn two_links_are_followed_and_no_more() {
+    is_passed_over("three links in a row", "which is itself a link", |world| {
+        world.link("vmlinuz", "vmlinuz-armmp");
+        world.link("vmlinuz-armmp", "vmlinuz-6");
+        world.link("vmlinuz-6", KERNEL);
     });
     is_passed_over("a link to itself", "which is itself a link", |world| {
         world.link("vmlinuz", "vmlinuz")
     });
     is_passed_over(
         "a file that became a link",
-        "which is itself a link",
+        "names `vmlinuz-6.1.0-48-armmp`, which is not there",
         |world| {
             world.link(KERNEL, "vmlinuz-6.1.0-48-armmp");
         },

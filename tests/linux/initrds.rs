@@ -1,18 +1,10 @@
 //! The initrds, each with what the hook and Linux make of it.
 
+use crate::qemu::Verdict;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
-
-/// Whether an initrd is unpacked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// All of it.
-    Taken,
-    /// Not, or not all.
-    Refused,
-}
 
 /// An initrd.
 pub(crate) struct Case {
@@ -74,7 +66,7 @@ impl Case {
 }
 
 /// What a program makes of bytes.
-fn packed(command: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn packed(command: &str, bytes: &[u8]) -> Vec<u8> {
     let mut words = command.split(' ');
     let mut program = Command::new(words.next().unwrap())
         .args(words)
@@ -197,7 +189,7 @@ const ONE_EACH: [&str; 7] = [
     "zstd -c",
 ];
 
-fn join(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
