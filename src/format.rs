@@ -113,6 +113,17 @@ impl Format {
         }
     }
 
+    /// Whether a text begins as files of this kind do, in any version: with its name.
+    #[must_use]
+    pub fn begins(self, text: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(text);
+        let name = text.trim_start().strip_prefix('{').map(str::trim_start);
+        let name = name.and_then(|text| text.strip_prefix(r#""format""#));
+        let name = name.map(|text| text.trim_start_matches([' ', ':', '"']));
+        let version = name.and_then(|text| text.strip_prefix(self.kind));
+        version.is_some_and(|text| text.starts_with('/'))
+    }
+
     /// The error of a file whose format is a later version's; none for any other file.
     #[must_use]
     pub fn later(self, text: &[u8]) -> Option<FormatError> {

@@ -3,6 +3,8 @@
 // Clippy's allowance for tests covers test functions only, not what they share.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+#[path = "diff/called.rs"]
+mod called;
 #[path = "diff/folding.rs"]
 mod folding;
 #[path = "diff/git.rs"]

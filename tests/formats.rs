@@ -277,13 +277,36 @@ fn twenty_changes_among_five_hundred_vms_stay_readable() {
     valid("plan.schema.json", &render_json(&report).unwrap());
 }
 
+/// 500 VMs of which nothing is the same, so that none can stand for another: each restarts for its own amount of memory, and
+/// of each second one something is refused.
+fn five_hundred_restarts() -> (armfleet::fleet::Spec, Memory) {
+    let file = |more: usize| {
+        let vms = (0..500).map(|number| {
+            let memory = format!("{}MiB", 300 + number + more);
+            vm(
+                &format!("obs-{number:03}"),
+                &memory,
+                ", restart: when-required",
+            )
+        });
+        spec(&format!("fleet: obs\nvms:\n{}", vms.collect::<String>()))
+    };
+    (file(512), applied(&file(0)))
+}
+
 #[test]
-fn markdown_is_cut_whole_block_by_whole_block_and_says_so() {
-    let names: Vec<String> = (0..900).map(|number| format!("obs-{number:03}")).collect();
-    let vms: String = names.iter().map(|name| vm(name, "2GiB", "")).collect();
-    let spec = spec(&format!("fleet: obs\nvms:\n{vms}"));
-    let host = empty_host();
-    let plan = plan_on(&spec, &host);
+fn five_hundred_changes_fit_and_every_interruption_and_refusal_is_named() {
+    let (spec, host) = five_hundred_restarts();
+    let mut plan = plan_on(&spec, &host);
+    let refused = plan.interruptions().into_iter().step_by(2).enumerate();
+    plan.refusals = refused
+        .map(|(at, interruption)| Refusal {
+            subject: About::from(&interruption.vm),
+            why: format!("its image is not the one that was applied: inode {at}"),
+            remedy: "armfleet apply --accept VM".to_owned(),
+            check: None,
+        })
+        .collect();
     let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
     let markdown = render_markdown(&report);
     let count = markdown.chars().count();
@@ -291,6 +314,19 @@ fn markdown_is_cut_whole_block_by_whole_block_and_says_so() {
         (MARKDOWN_LIMIT - 5_000..=MARKDOWN_LIMIT).contains(&count),
         "{count}"
     );
+    let (named, rest) = markdown.split_once("#### Refused").unwrap();
+    let rows = named.matches("| **restarted** |").count();
+    assert!((20..500).contains(&rows), "{rows}");
+    assert!(named.contains(&format!(
+        "**Also restarted**: `obs-[{rows:03}-499]` ({} VMs)",
+        500 - rows
+    )));
+    let (refused, changes) = rest.split_once("#### Changes").unwrap();
+    for refusal in &plan.refusals {
+        let name = format!("`{}`", refusal.subject);
+        assert!(refused.contains(&name), "{name} in {refused}");
+    }
+    assert!(changes.contains("\nAlso changed: `obs-["), "{changes}");
     assert!(
         markdown.contains("**Cut at 60000 characters: "),
         "{}",
@@ -301,6 +337,21 @@ fn markdown_is_cut_whole_block_by_whole_block_and_says_so() {
         markdown.matches("</details>").count()
     );
     assert_eq!(markdown, render_markdown(&report));
+}
+
+#[test]
+fn five_hundred_vms_that_change_alike_are_told_as_one() {
+    let names: Vec<String> = (0..500).map(|number| format!("obs-{number:03}")).collect();
+    let vms: String = names.iter().map(|name| vm(name, "2GiB", "")).collect();
+    let spec = spec(&format!("fleet: obs\nvms:\n{vms}"));
+    let plan = plan_on(&spec, &empty_host());
+    let markdown = render_markdown(&PlanReport::new(&plan, None));
+    assert!(markdown.chars().count() < 3_000, "{markdown}");
+    assert!(
+        markdown.contains("- `obs-[000-499]` (500 VMs)\n")
+            && markdown.contains("  - **create** disk `/srv/{name}.img`"),
+        "{markdown}"
+    );
 }
 
 #[test]

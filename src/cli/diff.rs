@@ -2,16 +2,18 @@
 
 use super::arguments::{PlanFormat, removal, variable};
 use super::exit::Exit;
-use super::fleet::{self, Loaded};
+use super::fleet::{self, Loaded, Unset};
+use super::from_snapshot::SnapshotOption;
 use super::git::{AtCommit, Commit};
-use super::plan::{plan_exits, print};
-use super::{input, terminal, texts};
+use super::plan::{failed, plan_exits, print};
+use super::{diff_plans, input, terminal, texts};
+use crate::engine::observe_and_plan;
 use crate::fleet::{
     FleetFile, Given, NamedText, Spec, TEXT_LIMIT, Text, TextError, Texts, read_files,
     vars_declared,
 };
 use crate::imagined::{self, Fleets};
-use crate::plan::Policy;
+use crate::plan::{Policy, WithoutChange};
 use crate::report::{Basis, PlanReport};
 use crate::values::{HostPath, Pattern, Secrets, VmName};
 use clap::Args;
@@ -20,11 +22,11 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "armfleet diff [OPTIONS] OLD NEW\n       armfleet diff [OPTIONS] --git REV [FILE]..."
+    override_usage = "armfleet diff [OPTIONS] OLD NEW\n       armfleet diff [OPTIONS] --git REV [FILE]...\n       armfleet diff [OPTIONS] PLAN PLAN"
 )]
 pub(super) struct DiffArguments {
-    /// The old fleet file and the new one, or folders of fleet files. With --git, the files to compare
-    /// [default: fleet.yaml]
+    /// The old fleet file and the new one, or folders of fleet files; or two plans that plan --out saved. With --git, the
+    /// files to compare [default: fleet.yaml]
     #[arg(value_name = "FILE", required_unless_present = "git")]
     files: Vec<PathBuf>,
     /// Compare the files with what they were at this commit, branch or tag
@@ -36,6 +38,8 @@ pub(super) struct DiffArguments {
     /// Only VMs whose names match; may be given several times
     #[arg(long, value_name = "PATTERN")]
     vm: Vec<Pattern>,
+    #[command(flatten)]
+    snapshot: SnapshotOption,
     /// How to print it
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
@@ -54,6 +58,12 @@ pub(super) struct DiffArguments {
 }
 
 pub(super) fn run(arguments: &DiffArguments) -> Result<Exit, Exit> {
+    if let (None, [old, new]) = (&arguments.git, arguments.files.as_slice())
+        && diff_plans::are_plans(old, new)?
+    {
+        arguments.check_plans()?;
+        return diff_plans::run(old, new, arguments.format, arguments.detailed_exitcode);
+    }
     let commit;
     let (old, new) = match (&arguments.git, arguments.files.as_slice()) {
         (Some(rev), files) => {
@@ -77,13 +87,15 @@ pub(super) fn run(arguments: &DiffArguments) -> Result<Exit, Exit> {
     };
     let [old_vars, new_vars] = vars(&arguments.var, [&old, &new]);
     let (old, new) = (old.with_texts(&old_vars)?, new.with_texts(&new_vars)?);
-    let secrets = Secrets::stand_ins(old.environment().into_iter().chain(new.environment()));
-    terminal::keep_secret(&secrets);
+    let secrets = arguments.secrets(old.environment().into_iter().chain(new.environment()));
     let old_spec = old.spec(old_vars, &secrets, "old")?;
     let new_spec = new.spec(new_vars, &secrets, "new")?;
     let Some(new_spec) = new_spec else {
         return Err(Exit::Invalid);
     };
+    if arguments.snapshot.is_given() {
+        return report_on_host(arguments, old_spec.as_ref(), &new_spec);
+    }
     let changed = changed([&old.side, &new.side], old_spec.as_ref(), &new_spec);
     let fleets = Fleets {
         old: old_spec.as_ref(),
@@ -111,10 +123,57 @@ fn report(arguments: &DiffArguments, fleets: Fleets<'_>, basis: Basis) -> Result
     Ok(Exit::first(plan_exits(plan, arguments.detailed_exitcode)))
 }
 
+/// The plan of the new fleet on the host that the snapshot was taken of.
+fn report_on_host(arguments: &DiffArguments, old: Option<&Spec>, new: &Spec) -> Result<Exit, Exit> {
+    let looked = arguments.snapshot.look()?;
+    let policy = arguments.policy();
+    let plan = |spec| observe_and_plan(looked.host.as_ref(), spec, &policy).map_err(failed);
+    let (after, inventory) = plan(new)?;
+    let before = old.map(plan).transpose()?;
+    let definitions = arguments.diff.then(|| after.definitions(&inventory));
+    let mut report = PlanReport::new(&after, definitions.as_ref());
+    report.basis = looked.basis;
+    report.without_change = before
+        .as_ref()
+        .map(|(before, _)| WithoutChange::new(before, &after));
+    print(&report, arguments.format)?;
+    Ok(Exit::first(plan_exits(&after, arguments.detailed_exitcode)))
+}
+
 impl DiffArguments {
-    /// Whether each VM is shown by itself; text shows those together that change alike.
+    /// Values that stand for those of secrets, so that a change of which is used is seen. Of a host, none is compared.
+    fn secrets(&self, names: impl Iterator<Item = String>) -> Secrets {
+        if self.snapshot.is_given() {
+            return fleet::secrets(names.collect(), Unset::Ignored);
+        }
+        let secrets = Secrets::stand_ins(names);
+        terminal::keep_secret(&secrets);
+        secrets
+    }
+
+    /// Whether each VM is shown by itself; text and Markdown show those together that change alike.
     fn tells_each_vm(&self) -> bool {
-        self.diff || self.format != PlanFormat::Text
+        self.diff || self.format == PlanFormat::Json
+    }
+
+    /// Saved plans are compared as they are.
+    fn check_plans(&self) -> Result<(), Exit> {
+        let options = [
+            ("--var", !self.var.is_empty()),
+            ("--vm", !self.vm.is_empty()),
+            ("--from-snapshot", self.snapshot.is_given()),
+            ("--diff", self.diff),
+            ("--allow-removal", self.allow_removal.is_some()),
+            ("--allow-replace", !self.allow_replace.is_empty()),
+        ];
+        let given = options.into_iter().filter(|(_, is_given)| *is_given);
+        let given: Vec<&str> = given.map(|(option, _)| option).collect();
+        if given.is_empty() {
+            return Ok(());
+        }
+        let remedy = "leave it out, or give it to the armfleet plan --out that saves the plan";
+        terminal::error(&NotForPlans(given.join(", ")), Some(remedy));
+        Err(Exit::Invalid)
     }
 
     fn policy(&self) -> Policy {
@@ -411,6 +470,10 @@ struct NotValid {
     which: &'static str,
     called: String,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is for fleet files; saved plans are compared as they are")]
+struct NotForPlans(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("diff compares two fleet files; {0} given")]

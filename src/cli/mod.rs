@@ -5,6 +5,7 @@ mod arguments;
 mod boot;
 mod caller;
 mod diff;
+mod diff_plans;
 mod exit;
 mod explain;
 mod fleet;
@@ -64,7 +65,7 @@ enum Command {
     Validate(validate::Arguments),
     /// Show what differs between the fleet file and the host, and change nothing
     Plan(plan::PlanArguments),
-    /// Show what a change of the fleet file means for each VM, without a host
+    /// Show what a change of the fleet file means for each VM, without a host; or how two saved plans differ
     Diff(diff::DiffArguments),
     /// Show the plan, ask for confirmation, and make the host as the fleet file says
     Apply(apply::ApplyArguments),

@@ -4,7 +4,7 @@
 use super::caller::STDIN;
 use super::exit::Exit;
 use super::fleet::Unset;
-use super::input::{InputError, open_regular};
+use super::input::{self, InputError, open_regular};
 use super::{fleet, output, terminal, texts};
 use crate::fleet::{FleetSource, Spec};
 use crate::inventory::digest;
@@ -21,6 +21,8 @@ use std::path::Path;
 
 /// Far above the plan of any fleet; a larger file is none.
 const SIZE_LIMIT: u64 = 256 << 20;
+/// As much of a file as tells its kind.
+const BEGIN_LIMIT: u64 = 4096;
 /// Write permission of the group, which an ACL's entries are in, too, and of all others.
 const OTHERS_WRITE: u32 = 0o022;
 /// The permission bits of a mode.
@@ -70,6 +72,12 @@ pub(super) fn read_to_apply(path: &Path, sha256: Option<&str>) -> Result<(SavedP
         fleet::vm(&spec, vm.as_str())?;
     }
     Ok((saved, spec))
+}
+
+/// Whether a file is a saved plan, by how it begins: one that is cut or of another version is a plan, too.
+pub(super) fn is_plan(path: &Path) -> bool {
+    let begin = input::read(path, BEGIN_LIMIT);
+    begin.is_ok_and(|begin| SavedPlan::begins(&begin))
 }
 
 /// Reads a plan to show it, whoever wrote it, and its fleet without secrets. Prints why it cannot be.

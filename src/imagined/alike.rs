@@ -24,7 +24,7 @@ pub(super) fn alike(
         let was = was.map_or_else(String::new, |(old, was)| declaration(old, was));
         let changed = sources(vm).filter(|source| changed.contains(*source));
         let changed: String = changed.map(|source| format!("\n{source}")).collect();
-        let changed = without_name(&changed, name);
+        let changed = without_name(&changed, name.as_str());
         let change = format!("{was}\n{}{changed}", declaration(new, vm));
         match known.get(&change) {
             Some(first) => alike.entry(first.clone()).or_default().push(name.clone()),
@@ -48,5 +48,5 @@ fn declaration(spec: &Spec, vm: &Vm) -> String {
         let uuid = domain_uuid(&spec.fleet, &vm.name);
         texts.whole().replace(uuid.as_str(), "")
     });
-    without_name(&format!("{keys}\n{texts}"), &vm.name)
+    without_name(&format!("{keys}\n{texts}"), vm.name.as_str())
 }

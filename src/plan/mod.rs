@@ -7,6 +7,7 @@ mod about;
 mod builder;
 mod capacity;
 mod claims;
+mod compared;
 mod copies;
 mod extraction;
 mod folders;
@@ -28,6 +29,7 @@ mod vm;
 mod watch;
 
 pub use about::About;
+pub use compared::{Comparison, Difference, Reordered, WithoutChange};
 pub use extraction::{Extraction, NoExtraction, extraction};
 pub use interruption::{Fate, Interruption};
 pub use kernels::{Kernels, kernels, trials};

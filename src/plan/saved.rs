@@ -141,6 +141,12 @@ impl SavedPlan {
         FORMAT.render(&enveloped).map_err(SaveError::Json)
     }
 
+    /// Whether a file that begins like this is a saved plan, though it may be cut or of another version.
+    #[must_use]
+    pub fn begins(text: &[u8]) -> bool {
+        FORMAT.begins(text)
+    }
+
     /// Reads a file. What the fleet files say is checked when [`FleetSource::read`] reads them again.
     ///
     /// # Errors

@@ -44,54 +44,60 @@ impl SavedPlan {
     /// How a plan made again differs in its steps; none if they are the same, byte for byte.
     #[must_use]
     pub fn staleness(&self, plan: &Plan, seen: &Inventory) -> Option<Staleness> {
-        let (then, now) = (in_bytes(&self.plan.steps), in_bytes(&plan.steps));
-        if then == now {
-            return None;
+        let (then, now) = (&self.plan.steps, &plan.steps);
+        let matched = Matched::new(then, now);
+        let different = matched.both.iter();
+        let different = different.filter(|(then, now)| in_bytes(then) != in_bytes(now));
+        let mut different: Vec<_> = different.map(|(_, now)| MovedStep::new(now)).collect();
+        if matched.gone.is_empty() && matched.new.is_empty() && different.is_empty() {
+            let mut places = then.iter().zip(now);
+            let (_, moved) = places.find(|(then, now)| then.id != now.id)?;
+            different.push(MovedStep::new(moved));
         }
-        let (before, after) = (by_id(&then), by_id(&now));
-        let reordered = then.len() == now.len() && before == after;
-        let is_different = |(step, bytes): &&(&Step, String)| match before.get(&step.id) {
-            Some(then) => *then != bytes,
-            None => false,
-        };
-        let mut places = then.iter().zip(&now);
-        let different: Vec<_> = if reordered {
-            let moved = places.find(|(then, now)| then.0.id != now.0.id);
-            moved
-                .map(|(_, now)| MovedStep::new(now.0))
-                .into_iter()
-                .collect()
-        } else {
-            let different = now.iter().filter(is_different);
-            different.map(|(step, _)| MovedStep::new(step)).collect()
-        };
-        let new = now
-            .iter()
-            .filter(|(step, _)| !before.contains_key(&step.id));
-        let gone = then
-            .iter()
-            .filter(|(step, _)| !after.contains_key(&step.id));
+        let gone = matched.gone.iter();
         Some(Staleness {
-            gone: gone.map(|(step, _)| step.id.to_string()).collect(),
-            new: new.map(|(step, _)| MovedStep::new(step)).collect(),
+            gone: gone.map(|step| step.id.to_string()).collect(),
+            new: matched
+                .new
+                .iter()
+                .map(|step| MovedStep::new(step))
+                .collect(),
             different,
             moved: moved(&self.facts, &plan.facts(seen)),
         })
     }
 }
 
-/// The steps, each with all of itself.
-fn in_bytes(steps: &[Step]) -> Vec<(&Step, String)> {
-    // A step that could not be written would differ from itself, and the plan be refused: safe.
-    let bytes = |step: &Step| serde_json::to_string(step).unwrap_or_else(|error| error.to_string());
-    steps.iter().map(|step| (step, bytes(step))).collect()
+/// A step with all of itself.
+fn in_bytes(step: &Step) -> String {
+    // A step that could not be written would differ from any other, and the plan be refused: safe.
+    serde_json::to_string(step).unwrap_or_else(|error| error.to_string())
 }
 
-fn by_id<'a>(steps: &'a [(&Step, String)]) -> BTreeMap<&'a super::StepId, &'a String> {
-    steps
-        .iter()
-        .map(|(step, bytes)| (&step.id, bytes))
-        .collect()
+/// The steps of two plans, by their ids.
+pub(super) struct Matched<'a> {
+    /// Steps of the first plan alone.
+    pub(super) gone: Vec<&'a Step>,
+    /// Steps of the second plan alone.
+    pub(super) new: Vec<&'a Step>,
+    /// Steps of both, in the second plan's order.
+    pub(super) both: Vec<(&'a Step, &'a Step)>,
+}
+
+impl<'a> Matched<'a> {
+    pub(super) fn new(then: &'a [Step], now: &'a [Step]) -> Self {
+        let mut before: BTreeMap<_, _> = then.iter().map(|step| (&step.id, step)).collect();
+        let (mut new, mut both) = (Vec::new(), Vec::new());
+        for step in now {
+            match before.remove(&step.id) {
+                Some(then) => both.push((then, step)),
+                None => new.push(step),
+            }
+        }
+        let is_gone = |step: &&Step| before.contains_key(&step.id);
+        let gone = then.iter().filter(is_gone).collect();
+        Self { gone, new, both }
+    }
 }
 
 impl MovedStep {
@@ -103,7 +109,8 @@ impl MovedStep {
     }
 }
 
-fn moved(then: &Facts, now: &Facts) -> Vec<MovedFact> {
+/// The facts that are not what they were.
+pub(super) fn moved(then: &Facts, now: &Facts) -> Vec<MovedFact> {
     let absent = SeenFact::absent();
     let subjects: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
     let moves = subjects.into_iter().flat_map(|subject| {

@@ -256,6 +256,12 @@ fn is_raw(format: &DiskFormat) -> bool {
 }
 
 impl Act {
+    /// Whether it only keeps armfleet's own books.
+    #[must_use]
+    pub const fn is_record(&self) -> bool {
+        matches!(self, Self::WriteRecord { .. } | Self::Forget)
+    }
+
     /// The image or share that root creates, owns or writes.
     #[must_use]
     pub const fn works_at(&self) -> Option<&HostPath> {

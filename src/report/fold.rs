@@ -1,56 +1,60 @@
 //! What is told of several VMs in the same words, told once.
 
-use crate::values::VmName;
+use crate::values::without_name;
 use std::collections::BTreeMap;
 
-/// VMs of which the same is told.
-pub(super) struct Alike<T> {
-    /// In the order in which they come.
-    pub(super) vms: Vec<VmName>,
-    /// With `{name}` for the name of each; with its own name where there is one VM only.
-    pub(super) told: T,
+/// Things of which the same is told.
+pub(super) struct Alike<'a, T> {
+    /// The names of all, in the order in which they come.
+    pub(super) names: Vec<&'a str>,
+    /// The first of them.
+    pub(super) first: &'a T,
 }
 
-/// Brings together the VMs of which the same is told, by how that reads without their names.
-pub(super) fn fold<T: PartialEq>(
-    parts: impl IntoIterator<Item = (VmName, T)>,
-    unnamed: impl Fn(&VmName, &T) -> T,
-) -> Vec<Alike<T>> {
-    let mut groups: Vec<(T, Alike<T>)> = Vec::new();
-    for (vm, told) in parts {
-        let without = unnamed(&vm, &told);
-        match groups.iter_mut().find(|(known, _)| *known == without) {
-            Some((_, alike)) => alike.vms.push(vm),
-            None => groups.push((
-                without,
-                Alike {
-                    vms: vec![vm],
-                    told,
-                },
-            )),
+impl<T> Alike<'_, T> {
+    /// A text about the first as it is told of all: with `{name}` for their names where they are several.
+    pub(super) fn told(&self, text: &str) -> String {
+        match self.names.as_slice() {
+            [] | [_] => text.to_owned(),
+            [name, ..] => without_name(text, name),
         }
     }
-    let groups = groups.into_iter();
-    groups
-        .map(|(without, alike)| match alike.vms.len() {
-            1 => alike,
-            _ => Alike {
-                told: without,
-                ..alike
-            },
-        })
-        .collect()
 }
 
-/// Names in short, as ranges where they are numbered: `obs-[01-12], tv`.
-pub(super) fn in_short(names: &[VmName]) -> String {
-    let mut ranges: Vec<(&str, &str)> = Vec::new();
+/// Brings together things that have the same key, in the order of the first of each. A thing has a name, and those of others
+/// that it stands for. A key is what is told of it, made with the function that leaves out its name.
+pub(super) fn fold<'a, T: 'a, K: Ord>(
+    things: impl IntoIterator<Item = &'a T>,
+    names: impl Fn(&'a T) -> Vec<&'a str>,
+    key: impl Fn(&'a T, &dyn Fn(&str) -> String) -> K,
+) -> Vec<Alike<'a, T>> {
+    let mut folded: Vec<Alike<'a, T>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for thing in things {
+        let names = names(thing);
+        let name = names.first().copied().unwrap_or_default();
+        let key = key(thing, &|text| without_name(text, name));
+        let at = *places.entry(key).or_insert(folded.len());
+        match folded.get_mut(at) {
+            Some(alike) => alike.names.extend(names),
+            None => folded.push(Alike {
+                names,
+                first: thing,
+            }),
+        }
+    }
+    folded
+}
+
+/// Names in short, as ranges where they are numbered: `obs-[01-12]`, `tv`.
+pub(super) fn ranges(names: &[&str]) -> Vec<String> {
+    let mut kinds: Vec<(&str, &str)> = Vec::new();
     let mut runs: BTreeMap<(&str, &str), Vec<Run<'_>>> = BTreeMap::new();
     for name in names {
-        let (before, number, after) = divided(name.as_str());
+        let (before, number, after) = divided(name);
         let known = runs.entry((before, after)).or_default();
         if known.is_empty() {
-            ranges.push((before, after));
+            kinds.push((before, after));
         }
         match known.last_mut().filter(|run| run.goes_on_with(number)) {
             Some(run) => run.last = number,
@@ -60,17 +64,11 @@ pub(super) fn in_short(names: &[VmName]) -> String {
             }),
         }
     }
-    let ranges = ranges.iter().map(|key @ (before, after)| {
-        let runs = &runs[key];
-        match runs.as_slice() {
-            [run] if run.first == run.last => format!("{before}{}{after}", run.first),
-            runs => {
-                let runs: Vec<String> = runs.iter().map(Run::in_short).collect();
-                format!("{before}[{}]{after}", runs.join(","))
-            }
-        }
+    let named = kinds.iter().flat_map(|kind @ (before, after)| {
+        let runs = runs[kind].iter().map(Run::in_short);
+        runs.map(move |run| format!("{before}{run}{after}"))
     });
-    ranges.collect::<Vec<_>>().join(", ")
+    named.collect()
 }
 
 /// Numbers that follow each other, as they are written.
@@ -97,7 +95,7 @@ impl Run<'_> {
     fn in_short(&self) -> String {
         match self.first == self.last {
             true => self.first.to_owned(),
-            false => format!("{}-{}", self.first, self.last),
+            false => format!("[{}-{}]", self.first, self.last),
         }
     }
 }
@@ -117,21 +115,30 @@ fn divided(name: &str) -> (&str, &str, &str) {
 mod tests {
     use super::*;
 
-    fn names(names: &str) -> Vec<VmName> {
-        names.split(' ').map(|name| name.parse().unwrap()).collect()
-    }
-
     #[test]
     fn numbered_names_are_ranges() {
         for (whole, short) in [
             ("tv", "tv"),
             ("obs-01 obs-02 obs-03", "obs-[01-03]"),
-            ("obs-9 obs-10 obs-12", "obs-[9-10,12]"),
-            ("obs-09 obs-10 tv obs-99 obs-100", "obs-[09-10,99-100], tv"),
-            ("obs-1 obs-02", "obs-[1,02]"),
+            ("obs-9 obs-10 obs-12", "obs-[9-10], obs-12"),
+            (
+                "obs-09 obs-10 tv obs-99 obs-100",
+                "obs-[09-10], obs-[99-100], tv",
+            ),
+            ("obs-1 obs-02", "obs-1, obs-02"),
             ("a1b a2b a", "a[1-2]b, a"),
         ] {
-            assert_eq!(in_short(&names(whole)), short);
+            let names: Vec<&str> = whole.split(' ').collect();
+            assert_eq!(ranges(&names).join(", "), short);
         }
+    }
+
+    #[test]
+    fn what_is_told_of_one_keeps_its_name() {
+        let told = ["a: /srv/a", "b: /srv/b", "c: /srv/other"];
+        let folded = fold(&told, |text| vec![&text[..1]], |text, say| say(text));
+        let shown: Vec<_> = folded.iter().map(|alike| alike.told(alike.first)).collect();
+        assert_eq!(shown, ["{name}: /srv/{name}", "c: /srv/other"]);
+        assert_eq!(folded[0].names, ["a", "b"]);
     }
 }

@@ -1,6 +1,8 @@
 //! Reports as JSON, and the schemas of their formats.
 
-use super::{ApplyReport, HistoryReport, PlanReport, ProblemsReport, StatusReport};
+use super::{
+    ApplyReport, ComparisonReport, HistoryReport, PlanReport, ProblemsReport, StatusReport,
+};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
@@ -17,9 +19,10 @@ pub fn render_json(report: &impl Serialize) -> Result<String, serde_json::Error>
 
 /// The schemas of all formats, by the names of their files in `schema/`.
 #[must_use]
-pub fn schemas() -> [(&'static str, Schema); 5] {
+pub fn schemas() -> [(&'static str, Schema); 6] {
     [
         ("apply.schema.json", schema_of::<ApplyReport>()),
+        ("comparison.schema.json", schema_of::<ComparisonReport>()),
         ("history.schema.json", schema_of::<HistoryReport>()),
         ("plan.schema.json", schema_of::<PlanReport>()),
         ("problems.schema.json", schema_of::<ProblemsReport>()),

@@ -135,12 +135,11 @@ impl RemarkLines {
         }
     }
 
-    /// The same with other words, about nobody in particular.
+    /// The same with other words.
     pub(super) fn map(&self, say: impl Fn(&str) -> String) -> Self {
-        let subject = say(&self.subject);
         Self {
-            about: About::Vm(subject.clone()),
-            subject,
+            about: self.about.clone(),
+            subject: say(&self.subject),
             what: say(&self.what),
             more: say(&self.more),
             ..*self

@@ -1,5 +1,6 @@
 //! Foreign text in Markdown: escaped so that it stays text.
 
+use super::fold::ranges;
 use super::style::printable;
 
 /// Shown as nothing, and no part of a word: what follows it begins no mention, reference or link.
@@ -78,6 +79,16 @@ fn bounded(text: &str) -> String {
     let head: String = text.chars().take(LIMIT / 2).collect();
     let tail: String = text.chars().skip(count - LIMIT / 2).collect();
     format!("{head}…{tail}")
+}
+
+/// How several VMs are called together: `obs-[01-12]` (12 VMs).
+pub(super) fn called(names: &[&str]) -> String {
+    let ranges: Vec<String> = ranges(names).iter().map(|range| code(range)).collect();
+    let ranges = ranges.join(", ");
+    match names.len() {
+        0 | 1 => ranges,
+        count => format!("{ranges} ({count} VMs)"),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod applied;
 mod basis;
+mod compared;
 mod diagnostics;
 mod diff;
 mod explain;
@@ -12,6 +13,8 @@ mod history;
 mod json;
 mod lines;
 mod markdown;
+mod markdown_page;
+mod markdown_steps;
 mod markdown_text;
 mod model;
 mod outcome;
@@ -24,6 +27,10 @@ mod text;
 
 pub use applied::{AppliedStep, ApplyReport, Pending, StepResult};
 pub use basis::Basis;
+pub use compared::{
+    ComparisonReport, PlanName, StepEffect, Waiting, render_comparison,
+    render_comparison_in_markdown,
+};
 pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};
@@ -34,7 +41,8 @@ pub use history::{
     render_applied, render_history,
 };
 pub use json::{render_json, schemas};
-pub use markdown::{MARKDOWN_LIMIT, render_markdown};
+pub use markdown::render_markdown;
+pub use markdown_page::MARKDOWN_LIMIT;
 pub use model::{Change, Effect, NamedStep, OnHost, PlanReport, StepReport, Summary};
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;

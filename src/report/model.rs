@@ -9,14 +9,17 @@ use crate::domain::{Cause, RowChange};
 use crate::mark::Action;
 use crate::plan::{
     About, Act, Definitions, Interruption, Notice, Plan, Refusal, Step, StepId, TouchedPath,
-    Unknown,
+    Unknown, WithoutChange,
 };
 use crate::values::{FleetName, VmName};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 const FORMAT: &str = "armfleet-plan/1";
+/// How many steps are named in a sentence.
+const NAMED_LIMIT: usize = 12;
 
 /// A plan as it is reported.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -54,6 +57,9 @@ pub struct PlanReport<'a> {
     /// Every path of the host that the plan touches; of saved plans only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<TouchedPath>>,
+    /// What the fleet file before the change has to do with it; of diffs with a snapshot only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_change: Option<WithoutChange<'a>>,
     /// VMs that each VM stands for, of which the same is told.
     #[serde(skip)]
     pub(super) alike: BTreeMap<VmName, Vec<VmName>>,
@@ -139,6 +145,9 @@ pub struct StepReport<'a> {
     /// The cause where the detail does not say it, and it has to be said: drift is not expected.
     #[serde(skip)]
     pub(super) untold_cause: Option<Cause>,
+    /// Whether it only keeps armfleet's own books.
+    #[serde(skip)]
+    pub(super) is_record: bool,
 }
 
 /// One property that changes.
@@ -193,13 +202,14 @@ impl<'a> PlanReport<'a> {
             unknowns: OnHost::all(&plan.host, &plan.unknowns),
             notices: OnHost::all(&plan.host, &plan.notices),
             paths: None,
+            without_change: None,
             alike: BTreeMap::new(),
         }
     }
 }
 
 impl PlanReport<'_> {
-    /// The same, where VMs stand for others that change alike. Text alone can tell of them.
+    /// The same, where VMs stand for others that change alike. Text and Markdown can tell of them.
     #[must_use]
     pub fn standing_for(mut self, alike: BTreeMap<VmName, Vec<VmName>>) -> Self {
         let others = |vm: Option<&VmName>| vm.and_then(|vm| alike.get(vm)).map_or(0, Vec::len);
@@ -214,6 +224,36 @@ impl PlanReport<'_> {
         self.summary.refused += refused.sum::<usize>();
         self.alike = alike;
         self
+    }
+
+    /// What would be due without the change, in sentences.
+    pub(super) fn without_change(&self) -> Vec<String> {
+        let Some(WithoutChange { also, instead }) = &self.without_change else {
+            return Vec::new();
+        };
+        let said = [
+            (also, "due without the change, too"),
+            (instead, "due without the change, and not with it"),
+        ];
+        let said = said.into_iter().filter(|(steps, _)| !steps.is_empty());
+        let said = said.map(|(steps, when)| {
+            let named = steps.iter().take(NAMED_LIMIT).map(ToString::to_string);
+            let mut named = named.collect::<Vec<_>>().join(", ");
+            if steps.len() > NAMED_LIMIT {
+                let _ = write!(named, " and {} more", steps.len() - NAMED_LIMIT);
+            }
+            match steps.len() {
+                1 => format!("1 step is {when}: {named}"),
+                count => format!("{count} steps are {when}: {named}"),
+            }
+        });
+        said.collect()
+    }
+
+    /// The names of a VM and of those that it stands for.
+    pub(super) fn names<'r>(&'r self, vm: &'r VmName) -> Vec<&'r str> {
+        let others = self.alike.get(vm).into_iter().flatten();
+        [vm].into_iter().chain(others).map(VmName::as_str).collect()
     }
 
     /// Whether it says something of a host.
@@ -250,6 +290,28 @@ impl Summary {
             Action::Remove => &mut self.remove,
             Action::Start => &mut self.start,
             Action::Stop => &mut self.stop,
+        }
+    }
+
+    /// The same without the steps that only keep armfleet's own books.
+    pub(super) fn without_records(report: &PlanReport<'_>) -> Self {
+        let records = |action| {
+            let records = report.steps.iter().filter(|step| step.is_record);
+            let records = records.filter(|step| step.named.action == action);
+            let names = records.map(|step| step.named.vm.map_or(1, |vm| report.names(vm).len()));
+            names.sum::<usize>()
+        };
+        let Self {
+            create,
+            change,
+            remove,
+            ..
+        } = report.summary;
+        Self {
+            create: create - records(Action::Create),
+            change: change - records(Action::Change),
+            remove: remove - records(Action::Remove),
+            ..report.summary.clone()
         }
     }
 
@@ -311,6 +373,7 @@ impl<'a> StepReport<'a> {
             planned_on: step.planned_on(),
             diff,
             untold_cause: drift.filter(|_| step.edited().is_none()),
+            is_record: step.act.is_record(),
         }
     }
 }

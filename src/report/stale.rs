@@ -32,7 +32,7 @@ pub fn render_staleness(staleness: &Staleness) -> String {
     text
 }
 
-fn moved(fact: &MovedFact) -> String {
+pub(super) fn moved(fact: &MovedFact) -> String {
     let subject = &fact.subject;
     match (&fact.what, &fact.values) {
         (Some(what), Some((then, now))) => format!("{subject}: {what} {then} -> {now}"),

@@ -1,11 +1,11 @@
 //! A plan as text, for people.
 
-use super::fold::{Alike, fold, in_short};
+use super::fold::{fold, ranges};
 use super::lines::{RemarkLines, StepLines};
 use super::model::PlanReport;
 use super::style::{Paint, printable};
 use crate::plan::TouchedPath;
-use crate::values::{VmName, without_name};
+use crate::values::VmName;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -47,8 +47,8 @@ impl Told {
         }
     }
 
-    fn without_name(&self, vm: &VmName) -> Self {
-        let say = |text: &str| without_name(text, vm);
+    /// The same with other words.
+    fn map(&self, say: &dyn Fn(&str) -> String) -> Self {
         Self {
             steps: self.steps.iter().map(|step| step.map(say)).collect(),
             remarks: self.remarks.iter().map(|remark| remark.map(say)).collect(),
@@ -74,18 +74,25 @@ fn render_by_vm(text: &mut String, report: &PlanReport<'_>, all: Told, paint: Pa
         };
         told.remarks.push(remark);
     }
-    for (first, others) in &report.alike {
-        let told = of_vms.get(first).map(|told| told.without_name(first));
-        let others = others.iter().cloned();
-        of_vms.extend(others.filter_map(|vm| Some((vm, told.clone()?))));
-    }
-    for Alike { vms, told } in fold(of_vms, |vm, told| told.without_name(vm)) {
-        let names = printable(&in_short(&vms));
-        let _ = match vms.len() {
+    let of_vms: Vec<_> = of_vms.into_iter().collect();
+    let in_words = |told: Told| {
+        let mut text = String::new();
+        told.render(&mut text, Paint::Plain);
+        text
+    };
+    let alike = fold(
+        &of_vms,
+        |(vm, _)| report.names(vm),
+        |(_, told), say| in_words(told.map(say)),
+    );
+    for alike in alike {
+        let names = printable(&ranges(&alike.names).join(", "));
+        let _ = match alike.names.len() {
             1 => writeln!(text, "{names}"),
             count => writeln!(text, "{names} ({count} VMs)"),
         };
-        told.render(text, paint);
+        let (_, told) = alike.first;
+        told.map(&|words| alike.told(words)).render(text, paint);
         text.push('\n');
     }
     of_none.render(text, paint);
@@ -130,26 +137,29 @@ fn header(report: &PlanReport<'_>) -> String {
 }
 
 fn summary(report: &PlanReport<'_>) -> String {
-    format!("{}.\n{}", report.summary.words(), interrupted(report))
+    let without_change = report.without_change().into_iter();
+    let without_change: String = without_change
+        .map(|line| printable(&line) + ".\n")
+        .collect();
+    let interrupted = interrupted(report);
+    format!("{}.\n{without_change}{interrupted}", report.summary.words())
 }
 
 /// The VMs that are stopped, where a host was looked at; else those that would be if they run.
 fn interrupted(report: &PlanReport<'_>) -> String {
-    let all = report.interruptions.iter();
-    let (what, vms) = match report.has_host() {
+    let all = &report.interruptions;
+    let (what, vms): (_, Vec<String>) = match report.has_host() {
         true => {
-            let each = all.map(|one| format!("{} ({})", one.vm, one.fate.word()));
-            ("Interrupts", each.collect::<Vec<_>>())
+            let each = all.iter();
+            let each = each.map(|one| format!("{} ({})", one.vm, one.fate.word()));
+            ("Interrupts", each.collect())
         }
         false => {
-            let fates = all.flat_map(|one| {
-                let others = report.alike.get(&one.vm).into_iter().flatten();
-                let vms = [&one.vm].into_iter().chain(others);
-                vms.map(|vm| (vm.clone(), one.fate))
+            let groups = fold(all, |one| report.names(&one.vm), |one, _| one.fate.word());
+            let groups = groups.iter().map(|alike| {
+                let fate = alike.first.fate.word();
+                format!("{} ({fate})", ranges(&alike.names).join(", "))
             });
-            let groups = fold(fates, |_, fate| *fate).into_iter();
-            let groups =
-                groups.map(|alike| format!("{} ({})", in_short(&alike.vms), alike.told.word()));
             ("Interrupts if running", groups.collect())
         }
     };

@@ -3,7 +3,7 @@
 use crate::{fleets, spec, text};
 use armfleet::imagined::{diff, diff_in_short};
 use armfleet::plan::Policy;
-use armfleet::report::{Basis, Paint, PlanReport, render_plan};
+use armfleet::report::{Basis, Paint, PlanReport, render_markdown, render_plan};
 
 const FLEET: &str = "\
 fleet: obs
@@ -63,12 +63,17 @@ fn a_change_is_told_once_for_all_vms_that_it_reaches() {
         assert!(FLEET.contains(before), "{before}");
         let new = FLEET.replacen(before, after, 1);
         let (old, new) = (spec(FLEET), spec(&new));
-        let each = text(&diff(fleets(Some(&old), &new), &Policy::default()).plan);
+        let whole = diff(fleets(Some(&old), &new), &Policy::default()).plan;
+        let each = text(&whole);
         let (short, alike) = diff_in_short(fleets(Some(&old), &new), &Policy::default());
         let mut report = PlanReport::new(&short.plan, None).standing_for(alike);
         report.basis = Some(Basis::files("old.yaml".to_owned(), "new.yaml".to_owned()));
         assert_eq!(render_plan(&report, Paint::Plain), each, "{what}");
-        told += &format!("{what}\n\n{each}\n");
+        let mut of_each = PlanReport::new(&whole, None);
+        of_each.basis = report.basis.clone();
+        let markdown = render_markdown(&of_each);
+        assert_eq!(render_markdown(&report), markdown, "{what}");
+        told += &format!("{what}\n\n{each}\n{markdown}\n");
     }
     snapbox::assert_data_eq!(told, snapbox::file!["folding.txt"].raw());
 }
