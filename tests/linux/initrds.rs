@@ -447,6 +447,11 @@ fn foreign(archive: &[u8]) -> Vec<Case> {
         Case::taken("gzip wrapped for U-Boot", wrapped(3, 0, &gzip)).alone(),
         Case::taken("gzip wrapped for U-Boot as gzip", wrapped(3, 1, &gzip)).alone(),
         Case::taken("cpio wrapped for U-Boot", wrapped(3, 0, archive)).alone(),
+        Case::taken(
+            "wrapped for U-Boot, and zero bytes",
+            padded(&wrapped(3, 0, &gzip), 512, 512),
+        )
+        .alone(),
         Case::refused("a kernel wrapped for U-Boot", wrapped(2, 0, &gzip)),
         Case::refused("garbage wrapped for U-Boot", wrapped(3, 0, b"what is this")),
     ];

@@ -108,7 +108,7 @@ fn lzma<R: Read + Seek>(source: &mut Source<R>, into: &mut Unpacked) -> Walk {
         .map_err(not_decoded)?;
     into.all_from(&mut decoder)?;
     let (Packed(source), unused) = decoder.into_parts();
-    source.go_to(source.at() - unused.len() as u64)
+    Ok(source.go_to(source.at() - unused.len() as u64)?)
 }
 
 fn zstd<R: Read + Seek>(source: &mut Source<R>, into: &mut Unpacked) -> Walk {

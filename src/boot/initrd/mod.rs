@@ -182,15 +182,18 @@ fn unwrap<R: Read + Seek>(source: &mut Source<R>) -> Result<(), InitrdError> {
     }
     let [a, b, c, d] = [header[12], header[13], header[14], header[15]];
     let size = u64::from(u32::from_be_bytes([a, b, c, d]));
-    if UBOOT_HEADER + size > source.length() {
+    let end = UBOOT_HEADER + size;
+    if end > source.length() {
         return Err(InitrdError::Wrapped("it is cut off"));
     }
-    if UBOOT_HEADER + size < source.length() {
+    source.go_to(end).map_err(InitrdError::Read)?;
+    if source.skip_zeros().map_err(InitrdError::Read)? {
         return Err(InitrdError::Wrapped(
             "there is more behind it than its header says, which is not loaded",
         ));
     }
-    source.skip(UBOOT_HEADER).or(Err(InitrdError::Empty))
+    source.end_at(end);
+    source.go_to(UBOOT_HEADER).map_err(InitrdError::Read)
 }
 
 /// What is known of all parts.

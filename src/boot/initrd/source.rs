@@ -122,8 +122,13 @@ impl<'a, R: Read + Seek> Source<'a, R> {
         Ok(())
     }
 
+    /// Leaves out what follows.
+    pub(super) fn end_at(&mut self, end: u64) {
+        self.end = self.end.min(end);
+    }
+
     /// Goes to a place that was seen.
-    pub(super) fn go_to(&mut self, at: u64) -> Walk {
+    pub(super) fn go_to(&mut self, at: u64) -> io::Result<()> {
         self.inner.seek(SeekFrom::Start(at))?;
         self.at = at;
         Ok(())

@@ -323,11 +323,13 @@ fn a_ramdisk_for_u_boot_is_what_is_wrapped() {
     for (format, part) in PARTS.iter() {
         let seen = walk(&wrapped(3, part.len(), part)).unwrap();
         assert_eq!(seen.formats, BTreeSet::from([*format]));
+        let padded = [wrapped(3, part.len(), part), vec![0; 512]].concat();
+        assert_eq!(walk(&padded).unwrap(), seen);
         let cut = walk(&wrapped(3, part.len() + 1, part));
         assert!(matches!(cut, Err(InitrdError::Wrapped(_))));
     }
     let part = gzip(&archive());
-    for (kind, size) in [(2, part.len()), (3, part.len() - 1)] {
+    for (kind, size) in [(2, part.len()), (3, part.len() - 8)] {
         assert!(why(&wrapped(kind, size, &part)).contains("U-Boot"));
     }
     assert!(why(&wrapped(3, 0, b"")).contains("empty"));
