@@ -3,16 +3,16 @@
 //! A Debian kernel upgrade switches both links long before the new initrd exists, and a cut there leaves them so; the
 //! `.old` links then still name a complete pair. Guests that keep no links in `/boot` are served by the newest pair.
 
+use super::limits::{INITRD_LIMIT, KERNEL_LIMIT};
 use super::mapped_link::{BootFileName, LinkError, link_target};
 use super::note::PairSource;
 use super::share::{Entry, Listing};
 use super::version::KernelVersion;
-use super::{INITRD_LIMIT, KERNEL_LIMIT};
 use crate::values::Arch;
 use std::fmt;
 
-/// How many unlinked pairs are candidates, the newest ones. Each may cost a copy and a check.
-const NEWEST_TRIED: usize = 4;
+/// How many kernels without a whole pair are told, the newest ones.
+const INCOMPLETE_TOLD: usize = 4;
 
 /// What dpkg, update-initramfs and careful people leave beside the real files.
 const LEFTOVER_SUFFIXES: [&str; 10] = [
@@ -28,12 +28,45 @@ const LEFTOVER_SUFFIXES: [&str; 10] = [
     "~",
 ];
 
+/// How the kernels and initrds of other systems are called: none is chosen, and a guest that has only such is told so.
+const FOREIGN_PREFIXES: [&str; 7] = [
+    "Image",
+    "initramfs",
+    "initrd-",
+    "kernel",
+    "uImage",
+    "uInitrd",
+    "zImage",
+];
+/// How many of them are told.
+const FOREIGN_TOLD: usize = 4;
+
 /// Whether an entry of this name can matter to [`choose`].
 #[must_use]
 pub fn is_of_interest(name: &BootFileName) -> bool {
     let name = name.as_str();
+    if is_foreign(name) {
+        return !is_leftover(name);
+    }
     (name.starts_with("vmlinuz") || name.starts_with("initrd.img"))
         && (!is_leftover(name) || matches!(name, "vmlinuz.old" | "initrd.img.old"))
+}
+
+fn is_foreign(name: &str) -> bool {
+    FOREIGN_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// The files of a share that have other systems' names, as part of a sentence; some text must be in each.
+fn foreign(listing: &Listing, text: &str) -> Option<String> {
+    let names = listing.entries.keys().map(BootFileName::as_str);
+    let names = names.filter(|name| is_foreign(name) && name.contains(text));
+    let told: Vec<String> = names
+        .take(FOREIGN_TOLD)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn is_leftover(name: &str) -> bool {
@@ -96,8 +129,8 @@ pub enum Unusable {
         /// What it names.
         target: BootFileName,
     },
-    /// A link names another link; only one step is taken.
-    #[error("the link `{link}` names `{target}`, which is itself a link")]
+    /// A link names a link that names another one; no more than two are followed.
+    #[error("the link `{link}` leads over another one to `{target}`, which is itself a link")]
     Chained {
         /// The link.
         link: &'static str,
@@ -162,6 +195,17 @@ pub enum Unusable {
     /// There is no `vmlinuz-VERSION` at all, or only such for other processors.
     #[error("there is no `vmlinuz-VERSION` for {0}")]
     NoKernel(Arch),
+    /// Its files have the names of another system.
+    #[error(
+        "there is no `{wanted}`, only {there} -> have the guest name its kernels vmlinuz-VERSION and their initrds \
+         initrd.img-VERSION"
+    )]
+    ForeignNames {
+        /// What would be looked at.
+        wanted: String,
+        /// What is there.
+        there: String,
+    },
     /// The share has too many entries to be read to the end.
     #[error("the share has too many files to look at")]
     TooManyFiles,
@@ -216,7 +260,7 @@ fn linked(
     pair(listing, source, version, kernel, initrd)
 }
 
-/// What a link names, with the version in its name.
+/// What a link names, with the version in its name. It may name another link, such as one that the guest keeps for a flavour.
 fn follow(
     listing: &Listing,
     link: &'static str,
@@ -233,7 +277,11 @@ fn follow(
         }
         Some(Entry::Link(text)) => text,
     };
-    let target = link_target(text).map_err(|fault| Unusable::BadLink { link, fault })?;
+    let named = |text| link_target(text).map_err(|fault| Unusable::BadLink { link, fault });
+    let mut target = named(text)?;
+    if let Some(Entry::Link(text)) = listing.entries.get(&target) {
+        target = named(text)?;
+    }
     match (listing.entries.get(&target), version(&target)) {
         (Some(Entry::Link(_)), _) => Err(Unusable::Chained { link, target }),
         (_, None) => Err(Unusable::Unversioned {
@@ -252,7 +300,8 @@ fn other_arch(listing: &Listing, kernel: &BootFileName, arch: Arch) -> Option<Ar
     (kind.arch != arch).then_some(kind.arch)
 }
 
-/// The newest kernels, whether or not a link names them, each with its initrd or the reason why it cannot be tried.
+/// The kernels, the newest first, whether or not a link names them, each with its initrd or the reason why it cannot be tried.
+/// How many of the pairs are copied and checked is limited where that is done.
 fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
     if listing.cut {
         return vec![Err(Unusable::TooManyFiles)];
@@ -270,22 +319,34 @@ fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
         })
         .collect();
     if kernels.is_empty() {
-        return vec![Err(Unusable::NoKernel(arch))];
+        return vec![Err(match foreign(listing, "") {
+            Some(there) => Unusable::ForeignNames {
+                wanted: "vmlinuz-VERSION".to_owned(),
+                there,
+            },
+            None => Unusable::NoKernel(arch),
+        })];
     }
     kernels.sort_unstable_by(|a, b| b.cmp(a));
-    kernels
-        .into_iter()
-        .take(NEWEST_TRIED)
-        .map(|(version, kernel)| {
-            let initrd = format!("initrd.img-{version}");
-            match listing.entries.get_key_value(initrd.as_str()) {
-                None => Err(Unusable::Missing(initrd)),
-                Some((initrd, _)) => {
-                    pair(listing, PairSource::Newest, version, kernel, initrd.clone())
-                }
-            }
-        })
-        .collect()
+    let pairs = kernels.into_iter().map(|(version, kernel)| {
+        let initrd = format!("initrd.img-{version}");
+        match listing.entries.get_key_value(initrd.as_str()) {
+            None => Err(match foreign(listing, version.as_str()) {
+                Some(there) => Unusable::ForeignNames {
+                    wanted: initrd,
+                    there,
+                },
+                None => Unusable::Missing(initrd),
+            }),
+            Some((initrd, _)) => pair(listing, PairSource::Newest, version, kernel, initrd.clone()),
+        }
+    });
+    let mut told = 0;
+    let is_told = |pair: &Result<_, _>| {
+        told += usize::from(pair.is_err());
+        pair.is_ok() || told <= INCOMPLETE_TOLD
+    };
+    pairs.filter(is_told).collect()
 }
 
 /// A pair of plain files of possible sizes.

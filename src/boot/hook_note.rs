@@ -14,6 +14,9 @@ pub struct HookNote {
     pub attention: Vec<String>,
     /// Those of them that say which pair of the guest's was passed over.
     pub passed_over: Vec<String>,
+    /// Whether the guest's share used up what one start may use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used_up: bool,
 }
 
 impl HookNote {
@@ -48,6 +51,7 @@ mod tests {
             said: owned(&["newest: no initrd", "no room", "boots 6.1"]),
             attention: owned(&["no room"]),
             passed_over: owned(&["newest: no initrd"]),
+            used_up: true,
         };
         assert_eq!(HookNote::read(&note.render()), note);
         let old = HookNote::read("armfleet: a: boots 6.1\n");

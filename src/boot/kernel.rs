@@ -4,7 +4,7 @@
 //! Formats: zImage (Linux `arch/arm/boot/compressed/head.S`), the arm64 Image (`Documentation/arch/arm64/booting.rst`),
 //! EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`), PE/COFF for what EFI stubs add to all of them.
 
-use super::KERNEL_LIMIT;
+use super::limits::KERNEL_LIMIT;
 use super::mapped_link::Quoted;
 use crate::values::{Arch, KernelFormat};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -50,6 +50,22 @@ pub enum KernelError {
     Read(#[source] io::Error),
 }
 
+impl KernelError {
+    /// What gives the guest a kernel that boots; none where nothing in it would.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Empty | Self::CutOff { .. } | Self::Damaged(_) => {
+                "run `apt install --reinstall` for its package in the guest"
+            }
+            Self::NotForGuest { .. } | Self::TooLarge(_) | Self::NotLoadable(_) => {
+                "install a kernel package of the guest's architecture, such as Debian's linux-image"
+            }
+            Self::Read(_) => return None,
+        })
+    }
+}
+
 /// Checks that an image is a whole kernel for a guest of this architecture.
 ///
 /// The arm64 Image has no checksum and, without an EFI stub, no length: there, only its header is checked.
@@ -80,36 +96,50 @@ pub fn check_kernel<R: Read + Seek>(
         }
         Found::Image if boots(KernelFormat::Image) => KernelFormat::Image,
         Found::Zboot if boots(KernelFormat::Zboot) => {
-            whole_zboot(&head, length)?;
+            let (offset, size) = zboot_payload(&head, length)?;
+            whole_compressed(image, offset, size, arch)?;
             KernelFormat::Zboot
         }
         Found::Gzip if boots(KernelFormat::ImageGz) => {
-            let inflated = inflate_head(image)?;
-            match recognise(&inflated) {
-                Found::Image => return Ok(KernelFormat::ImageGz),
-                other => {
-                    return Err(not_for_guest(format!(
-                        "gzip'd {}",
-                        other.describe(&inflated)
-                    )));
-                }
-            }
+            whole_compressed(image, 0, length, arch)?;
+            return Ok(KernelFormat::ImageGz);
         }
         other => return Err(not_for_guest(other.describe(&head))),
     };
-    if let Some(stub) = EfiStub::read(&head) {
-        if stub.machine != arch.efi_machine {
-            return Err(not_for_guest(format!(
-                "an EFI program for {}",
-                machine_name(stub.machine)
-            )));
-        }
-        if stub.end > length {
-            let (has, needs) = (length, stub.end);
-            return Err(KernelError::CutOff { has, needs });
-        }
-    }
+    whole_stub(&head, length, arch)?;
     Ok(format)
+}
+
+/// Checks what an EFI stub says, if there is one.
+fn whole_stub(head: &[u8], length: u64, arch: Arch) -> Result<(), KernelError> {
+    match EfiStub::read(head) {
+        Some(stub) if stub.machine != arch.efi_machine => Err(KernelError::NotForGuest {
+            found: format!("an EFI program for {}", machine_name(stub.machine)),
+            wanted: arch,
+        }),
+        Some(stub) if stub.end > length => {
+            let (has, needs) = (length, stub.end);
+            Err(KernelError::CutOff { has, needs })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks a compressed arm64 Image, of which QEMU inflates the first member.
+fn whole_compressed<R: Read + Seek>(
+    image: &mut R,
+    from: u64,
+    size: u64,
+    arch: Arch,
+) -> Result<(), KernelError> {
+    let (head, length) = inflate_all(image, from, size)?;
+    match recognise(&head) {
+        Found::Image => whole_stub(&head, length, arch),
+        other => Err(KernelError::NotForGuest {
+            found: format!("gzip'd {}", other.describe(&head)),
+            wanted: arch,
+        }),
+    }
 }
 
 pub(super) fn read_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
@@ -204,17 +234,18 @@ fn whole_zimage(length: u64, start: u32, end: u32) -> Result<(), KernelError> {
     }
 }
 
-/// A zboot image's header names its payload's place and compression.
-fn whole_zboot(head: &[u8], length: u64) -> Result<(), KernelError> {
+/// A zboot image's header names its payload's place, size and compression.
+fn zboot_payload(head: &[u8], length: u64) -> Result<(u64, u64), KernelError> {
     let (Some(offset), Some(size)) = (u32_at(head, 8), u32_at(head, 12)) else {
         return Err(KernelError::Damaged("its header is incomplete"));
     };
-    let needs = u64::from(offset) + u64::from(size);
-    if needs > length {
-        return Err(KernelError::CutOff { has: length, needs });
+    let (offset, size) = (u64::from(offset), u64::from(size));
+    if offset + size > length {
+        let (has, needs) = (length, offset + size);
+        return Err(KernelError::CutOff { has, needs });
     }
     match head.get(24..29) {
-        Some(b"gzip\0") => Ok(()),
+        Some(b"gzip\0") => Ok((offset, size)),
         // hw/core/loader.c: unpack_efi_zboot_image; zstd since QEMU 11.0.
         _ => Err(KernelError::NotLoadable(
             "of EFI zboot images it unpacks only those compressed with gzip",
@@ -222,10 +253,16 @@ fn whole_zboot(head: &[u8], length: u64) -> Result<(), KernelError> {
     }
 }
 
-/// Inflates a gzip'd kernel to its end, which checks it, and returns its first bytes.
-fn inflate_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
-    image.seek(SeekFrom::Start(0)).map_err(KernelError::Read)?;
-    let mut inflating = flate2::read::GzDecoder::new(image.take(KERNEL_LIMIT));
+/// Inflates a part of a kernel to its end, which checks it, and returns its first bytes and its length.
+fn inflate_all<R: Read + Seek>(
+    image: &mut R,
+    from: u64,
+    size: u64,
+) -> Result<(Vec<u8>, u64), KernelError> {
+    image
+        .seek(SeekFrom::Start(from))
+        .map_err(KernelError::Read)?;
+    let mut inflating = flate2::read::GzDecoder::new(image.take(size));
     let mut head = Vec::new();
     let inflated = (&mut inflating)
         .take(HEAD)
@@ -235,7 +272,10 @@ fn inflate_head<R: Read + Seek>(image: &mut R) -> Result<Vec<u8>, KernelError> {
         Ok(rest) if rest + HEAD > INFLATED_LIMIT => Err(KernelError::NotLoadable(
             "it inflates a kernel to at most 256 MiB",
         )),
-        Ok(_) => Ok(head),
+        Ok(rest) => {
+            let length = head.len() as u64 + rest;
+            Ok((head, length))
+        }
         Err(fault) => Err(match fault.kind() {
             io::ErrorKind::UnexpectedEof => KernelError::Damaged("its gzip stream ends early"),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
@@ -356,13 +396,14 @@ mod tests {
         image
     }
 
-    fn zboot(compression: &[u8], machine: u16) -> Vec<u8> {
+    fn zboot(compression: &[u8], machine: u16, payload: &[u8]) -> Vec<u8> {
         let mut zboot = with_stub(vec![0u8; 0x1000], machine);
         put(&mut zboot, 4, b"zimg");
-        put(&mut zboot, 8, &0x400u32.to_le_bytes());
-        put(&mut zboot, 12, &0xc00u32.to_le_bytes());
+        put(&mut zboot, 8, &0x1000u32.to_le_bytes());
+        let size = u32::try_from(payload.len()).unwrap();
+        put(&mut zboot, 12, &size.to_le_bytes());
         put(&mut zboot, 24, compression);
-        zboot
+        [zboot.as_slice(), payload].concat()
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -404,7 +445,7 @@ mod tests {
             KernelFormat::ImageGz
         );
         assert_eq!(
-            check(&zboot(b"gzip\0", 0xaa64), ARM64).unwrap(),
+            check(&zboot(b"gzip\0", 0xaa64, &gzip(&image(100_000))), ARM64).unwrap(),
             KernelFormat::Zboot
         );
     }
@@ -418,14 +459,25 @@ mod tests {
         assert!(why(&zimage[..0x1000], ARMHF).contains("it has 4096 bytes, its header says 8192"));
         let image = with_stub(image(0x1800), 0xaa64);
         assert!(why(&image[..0x1700], ARM64).contains("cut off"));
-        assert!(why(&zboot(b"gzip\0", 0xaa64)[..0xfff], ARM64).contains("cut off"));
         let gzip = gzip(&self::image(100_000));
+        let zboot = zboot(b"gzip\0", 0xaa64, &gzip);
+        assert!(why(&zboot[..zboot.len() - 1], ARM64).contains("cut off"));
+        assert!(why(&self::zboot(b"gzip\0", 0xaa64, &gzip[..99]), ARM64).contains("ends early"));
         for length in [2, 20, gzip.len() - 1] {
             assert!(
                 why(&gzip[..length], ARM64).contains("ends early"),
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn a_compressed_kernel_is_whole_inside() {
+        let half = with_stub(image(0x1800), 0xaa64)[..0x1000].to_vec();
+        assert!(why(&gzip(&half), ARM64).contains("it has 4096 bytes, its header says 6144"));
+        let zboot = |payload: &[u8]| zboot(b"gzip\0", 0xaa64, &gzip(payload));
+        assert!(why(&zboot(&half), ARM64).contains("it has 4096 bytes, its header says 6144"));
+        assert!(why(&zboot(b"#!/bin/sh"), ARM64).contains("gzip'd a script"));
     }
 
     #[test]
@@ -441,10 +493,16 @@ mod tests {
         assert!(why(&zimage(0x1000), ARM64).contains("armv7l (zImage), not a kernel for aarch64"));
         assert!(why(&gzip(&zimage(0x1000)), ARM64).contains("gzip'd a kernel for armv7l"));
         assert!(why(&gzip(&zimage(0x1000)), ARMHF).contains("gzip-compressed"));
-        assert!(why(&zboot(b"gzip\0", 0x8664), ARM64).contains("an EFI program for x86_64"));
-        assert!(why(&zboot(b"gzip\0", 0xaa64), ARMHF).contains("an EFI zboot kernel for aarch64"));
         assert!(
-            why(&zboot(b"xzkern\0", 0xaa64), ARM64).contains("only those compressed with gzip")
+            why(&zboot(b"gzip\0", 0x8664, &gzip(&image(0x1000))), ARM64)
+                .contains("an EFI program for x86_64")
+        );
+        assert!(
+            why(&zboot(b"gzip\0", 0xaa64, b""), ARMHF).contains("an EFI zboot kernel for aarch64")
+        );
+        assert!(
+            why(&zboot(b"xzkern\0", 0xaa64, b""), ARM64)
+                .contains("only those compressed with gzip")
         );
         assert!(why(b"\x7fELF\x01\x01\x01", ARMHF).contains("an ELF file"));
         assert!(

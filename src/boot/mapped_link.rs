@@ -3,14 +3,13 @@
 //! QEMU's 9p server in mode `mapped` keeps a guest's file type in the xattr `user.virtfs.mode` (little-endian 32 bits;
 //! `hw/9pfs/9p-local.c`, `local_set_xattrat`) and a symlink's target, without a final NUL, in the file (`local_symlink`).
 
+use super::limits::LINK_TEXT_LIMIT;
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::fmt;
 
 /// The xattr that holds the mode the guest gave a file.
 pub const MODE_XATTR: &str = "user.virtfs.mode";
-/// The longest text of a link, in bytes: Linux's PATH_MAX less its final NUL.
-pub const LINK_TEXT_LIMIT: usize = 4095;
 /// The longest name of a file, in bytes: Linux's NAME_MAX.
 const NAME_LIMIT: usize = 255;
 
@@ -132,8 +131,11 @@ pub enum LinkError {
     Unprintable(Quoted),
 }
 
-/// Reads a mapped link's text: the name of a file beside it. Debian's `linux-update-symlinks` writes the bare name for
-/// links in `/boot` and `boot/NAME` for links in `/`; a leading `boot/` or `/boot/` is accepted.
+/// How guests write a file of `/boot`: from there, from their root folder, or from anywhere. Debian's `linux-update-symlinks`
+/// writes the bare name for links in `/boot`, and `boot/NAME` for those in `/`.
+const FOLDERS: [&[u8]; 4] = [b"./", b"../boot/", b"/boot/", b"boot/"];
+
+/// Reads a mapped link's text: the name of a file beside it.
 ///
 /// # Errors
 /// Says why the text names no file in the share.
@@ -141,11 +143,8 @@ pub fn link_target(text: &[u8]) -> Result<BootFileName, LinkError> {
     if text.len() > LINK_TEXT_LIMIT {
         return Err(LinkError::TooLong(text.len()));
     }
-    let relative = text.strip_prefix(b"/").unwrap_or(text);
-    match relative.strip_prefix(b"boot/") {
-        Some(name) => BootFileName::new(name),
-        None => BootFileName::new(text),
-    }
+    let in_folder = FOLDERS.iter().find_map(|folder| text.strip_prefix(*folder));
+    BootFileName::new(in_folder.unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -162,8 +161,10 @@ mod tests {
         let name = "vmlinuz-6.1.0-48-armmp";
         for text in [
             name.to_owned(),
+            format!("./{name}"),
             format!("boot/{name}"),
             format!("/boot/{name}"),
+            format!("../boot/{name}"),
         ] {
             assert_eq!(target(&text).as_deref(), Some(name));
         }
@@ -192,6 +193,13 @@ mod tests {
             "/boot/",
             "boot/..",
             "boot/boot/x",
+            "./",
+            "./..",
+            "././x",
+            "../x",
+            "../boot/",
+            "../boot/../x",
+            "../../boot/x",
             "../etc/shadow",
             "/etc/shadow",
             "a/b",

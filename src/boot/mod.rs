@@ -10,6 +10,7 @@ mod hook_note;
 mod initrd;
 mod kernel;
 mod kernel_kind;
+mod limits;
 mod mapped_link;
 mod newc;
 mod note;
@@ -24,12 +25,15 @@ use crate::paths;
 pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
 pub use hook_note::HookNote;
-pub use initrd::{Initrd, InitrdError, InitrdFormat, walk_initrd};
+pub use initrd::{Contents, Initrd, InitrdError, InitrdFormat, walk_initrd};
 pub use kernel::{KernelError, check_kernel};
 pub use kernel_kind::{KernelKind, PageSize};
-pub use mapped_link::{
-    BootFileName, LINK_TEXT_LIMIT, LinkError, MODE_XATTR, MappedKind, link_target, mapped_kind,
+pub use limits::{
+    Allowance, CONFIRMATION_LIMIT, DTB_LIMIT, INITRD_LIMIT, KERNEL_LIMIT, LINK_TEXT_LIMIT,
+    PAIR_LIMIT, PROCESSOR_TIME_LIMIT, READ_LIMIT, SHARE_NAME_LIMIT, UNPACKED_LIMIT, UsedUp,
+    WINDOW_LIMIT,
 };
+pub use mapped_link::{BootFileName, LinkError, MODE_XATTR, MappedKind, link_target, mapped_kind};
 pub use newc::{AddedFile, appended_files};
 pub use note::{
     DTB_FORMAT, FileNote, GenerationId, INSTALLER_FORMAT, Identity, InstallerReceipt,
@@ -37,14 +41,11 @@ pub use note::{
     Timestamp, read_dtb_receipt, read_installer_receipt, read_pair_note, read_seed_receipt,
     render_dtb_receipt, render_installer_receipt, render_pair_note, render_seed_receipt,
 };
-pub use share::{
-    Entry, Listing, SHARE_NAME_LIMIT, ShareContents, ShareFolder, Unusual, read_share,
-};
+pub use share::{Entry, Listing, ShareContents, ShareFolder, Unusual, read_share};
 pub use stop_note::{GuestStop, STOP_NOTE};
 pub use trial::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Failure, INSTALLED, LastStart,
-    PROVING_TIME, Proof, Ran, STRIKES, Standing, TRIALS_FORMAT, Trial, TrialOutcome, Trials,
-    read_uptime,
+    CONFIRMATION, Confirmation, Evidence, Failure, INSTALLED, LastStart, PROVING_TIME, Proof, Ran,
+    STRIKES, Standing, TRIALS_FORMAT, Trial, TrialOutcome, Trials, read_uptime,
 };
 pub use version::KernelVersion;
 
@@ -55,13 +56,6 @@ pub const STAGED_FILES: [(paths::PathOf, Format); 4] = [
     (paths::seed_receipt, SEED_FORMAT),
     (paths::installer_receipt, INSTALLER_FORMAT),
 ];
-
-/// The largest kernel that is staged, in bytes. Debian's are below 40 MiB.
-pub const KERNEL_LIMIT: u64 = 64 << 20;
-/// The largest device tree that is staged, in bytes: what Linux takes on arm64 (`MAX_FDT_SIZE`).
-pub const DTB_LIMIT: u64 = 2 << 20;
-/// The largest initrd that is staged, in bytes. One with every module and firmware stays below 300 MiB.
-pub const INITRD_LIMIT: u64 = 512 << 20;
 
 /// The shim: the script that libvirt runs as its hook, and that runs `armfleet-hook`.
 pub const SHIM: &str = include_str!("shim.sh");

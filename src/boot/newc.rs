@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// Where archives and the files in them begin: multiples of this.
 const ALIGNMENT: usize = 4;
+/// How many zero bytes tell that no block of lz4 follows.
+const LZ4_END: usize = 4;
 /// A folder's type and mode, a file's type.
 const FOLDER: u32 = 0o040_755;
 const FILE: u32 = 0o100_000;
@@ -24,11 +26,14 @@ pub struct AddedFile {
 }
 
 /// What to append to an initrd of so many bytes so that it has these files, too: zero bytes up to where an archive may
-/// begin, then a "newc" archive of the files and the folders on the way to them. The same files give the same bytes.
+/// begin, at least as many as end an initrd that is compressed with lz4 (Linux `lib/decompress_unlz4.c`), then a "newc" archive of the files and the folders on the way to them. The same files give the same bytes.
 #[must_use]
 pub fn appended_files(initrd_size: u64, files: &[AddedFile]) -> Vec<u8> {
     let rest = usize::try_from(initrd_size % ALIGNMENT as u64).unwrap_or_default();
-    let begin = (ALIGNMENT - rest) % ALIGNMENT;
+    let begin = match initrd_size {
+        0 => 0,
+        _ => LZ4_END + (ALIGNMENT - rest) % ALIGNMENT,
+    };
     let mut archive = vec![0; begin];
     let folders: BTreeSet<&str> = files
         .iter()
@@ -90,7 +95,8 @@ fn pad(archive: &mut Vec<u8>, begin: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::walk_initrd;
+    use crate::boot::{Allowance, walk_initrd};
+    use crate::values::Arch;
     use std::io::{Cursor, Write};
     use std::process::{Command, Stdio};
 
@@ -149,7 +155,12 @@ mod tests {
             let mut initrd = encoder.finish().unwrap();
             let more = appended_files(initrd.len() as u64, &files());
             initrd.extend(&more);
-            walk_initrd(Cursor::new(initrd)).unwrap();
+            walk_initrd(
+                Cursor::new(initrd),
+                Arch::ARMHF,
+                &Allowance::without_clock(),
+            )
+            .unwrap();
         }
     }
 }

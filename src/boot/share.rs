@@ -1,12 +1,11 @@
 //! Reading a share: the one way in which hook, planner and in-memory host see what is in it.
 
 use super::kernel_kind::KernelKind;
+use super::limits::SHARE_NAME_LIMIT;
 use super::mapped_link::{BootFileName, link_target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How many names of a share are looked at. A guest with a hundred kernels has a few hundred.
-pub const SHARE_NAME_LIMIT: usize = 4096;
 /// The links that are looked at even if there are more names.
 const LINKS: [&str; 4] = ["vmlinuz", "initrd.img", "vmlinuz.old", "initrd.img.old"];
 

@@ -24,8 +24,6 @@ const FAILED_KEPT: usize = 16;
 pub const CONFIRMATION: &str = "armfleet-confirmed";
 /// The file in the share by which an installation says that it is complete: written last, and with it the pair counts.
 pub const INSTALLED: &str = "armfleet-installed";
-/// The largest confirmation, in bytes.
-pub const CONFIRMATION_LIMIT: u64 = 256;
 
 /// What is known about the pairs that a VM was started with: the file `trials.json` beside its generations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

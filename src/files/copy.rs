@@ -1,4 +1,4 @@
-//! Reading, hashing and copying open files, with a bound on bytes and time.
+//! Reading, hashing and copying open files, with a bound on bytes.
 
 use super::OpenFile;
 use crate::boot::Identity;
@@ -8,58 +8,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::time::{Duration, Instant};
-
-/// When reading must stop.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// This duration from now.
-    #[must_use]
-    pub fn after(limit: Duration) -> Self {
-        Self(Instant::now().checked_add(limit))
-    }
-
-    /// There is none.
-    #[must_use]
-    pub fn never() -> Self {
-        Self(None)
-    }
-
-    /// Fails when the time is over.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::TimedOut`].
-    pub fn check(self) -> io::Result<()> {
-        if self.0.is_none_or(|end| Instant::now() < end) {
-            return Ok(());
-        }
-        let why = "the hook's time is over";
-        Err(io::Error::new(io::ErrorKind::TimedOut, why))
-    }
-}
-
-/// A reader that fails when its time is over.
-pub struct Timed<F> {
-    /// What is read.
-    pub file: F,
-    /// When reading must stop.
-    pub deadline: Deadline,
-}
-
-impl<F: Read> Read for Timed<F> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.deadline.check()?;
-        self.file.read(into)
-    }
-}
-
-impl<F: Seek> Seek for Timed<F> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
-}
+use std::time::Duration;
 
 /// A file that was not the same before and after it was read.
 #[derive(Debug, thiserror::Error)]
@@ -77,40 +26,32 @@ impl ChangedMeanwhile {
 /// The SHA-256 of all the bytes of a file.
 ///
 /// # Errors
-/// As the system says, or when the time is over.
-pub fn digest(file: impl Read + Seek, deadline: Deadline) -> io::Result<Sha256Sum> {
-    let mut reader = Timed { file, deadline };
-    reader.rewind()?;
+/// As the system says.
+pub fn digest(mut file: impl Read + Seek) -> io::Result<Sha256Sum> {
+    file.rewind()?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
-        match reader.read(&mut buffer)? {
+        match file.read(&mut buffer)? {
             0 => return Ok(Sha256Sum::of(hash)),
             count => hash.update(&buffer[..count]),
         }
     }
 }
 
-/// Copies at most `limit` bytes in pieces; the file system shares the blocks where it can (`copy_file_range`).
+/// The processor time that this thread has taken. It does not depend on what else the host does.
+#[must_use]
+pub fn processor_time() -> Duration {
+    let taken = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(taken).unwrap_or_default()
+}
+
+/// Copies at most `limit` bytes; the file system shares the blocks where it can (`copy_file_range`).
 ///
 /// # Errors
-/// As the system says, or when the time is over.
-pub fn copy(
-    from: &mut impl Read,
-    to: &mut impl Write,
-    limit: u64,
-    deadline: Deadline,
-) -> io::Result<u64> {
-    const PIECE: u64 = 8 << 20;
-    let mut copied = 0;
-    loop {
-        deadline.check()?;
-        let count = io::copy(&mut from.by_ref().take(PIECE.min(limit - copied)), to)?;
-        copied += count;
-        if count == 0 || copied == limit {
-            return Ok(copied);
-        }
-    }
+/// As the system says.
+pub fn copy(from: &mut impl Read, to: &mut impl Write, limit: u64) -> io::Result<u64> {
+    io::copy(&mut from.take(limit), to)
 }
 
 /// Copies the first bytes of a file into an empty one, which is as large then. The file system shares the blocks where it
@@ -131,7 +72,7 @@ pub fn copy_blocks(from: &File, to: &File, size: u64) -> io::Result<()> {
     while let Some((start, end)) = data_from(from, at, size)? {
         from.seek(SeekFrom::Start(start))?;
         to.seek(SeekFrom::Start(start))?;
-        if copy(&mut from, &mut to, end - start, Deadline::never())? < end - start {
+        if copy(&mut from, &mut to, end - start)? < end - start {
             return Err(io::Error::other(ChangedMeanwhile));
         }
         at = end;
@@ -164,12 +105,11 @@ pub fn copy_hashed<F: OpenFile>(
     before: &Identity,
     to: &mut F,
     limit: u64,
-    deadline: Deadline,
 ) -> io::Result<Sha256Sum> {
     at_most(before.size, limit)?;
-    let size = copy(from, to, limit, deadline)?;
+    let size = copy(from, to, limit)?;
     unchanged(size == before.size && from.identity()? == *before)?;
-    digest(to, deadline)
+    digest(to)
 }
 
 /// All the bytes of a file, and their digest.
@@ -181,7 +121,7 @@ pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Ve
     let mut bytes = Vec::new();
     from.take(limit).read_to_end(&mut bytes)?;
     unchanged(bytes.len() as u64 == before.size && from.identity()? == *before)?;
-    let sha256 = digest(io::Cursor::new(&bytes), Deadline::never())?;
+    let sha256 = digest(io::Cursor::new(&bytes))?;
     Ok((bytes, sha256))
 }
 
@@ -191,7 +131,7 @@ pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Ve
 /// As [`copy_hashed`].
 pub fn digest_unchanged(file: &File, before: &Identity, limit: u64) -> io::Result<Sha256Sum> {
     at_most(before.size, limit)?;
-    let sha256 = digest(file, Deadline::never())?;
+    let sha256 = digest(file)?;
     unchanged(file.identity()? == *before)?;
     Ok(sha256)
 }

@@ -6,9 +6,6 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
-/// How long the share may be read, copied and checked: libvirtd holds the VM's lock for as long as the hook runs.
-pub(super) const STAGING_TIME: Duration = Duration::from_secs(20);
-
 /// Writes a file that may be there and may be read at any time; on a filesystem that a reboot empties.
 pub(super) fn write_stamp(root: &Root, path: &str, text: &str) -> Result<(), OwnFileError> {
     let (folder, name) = holding(root, path)?;

@@ -1,11 +1,9 @@
 //! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
 
-use super::files::STAGING_TIME;
-
 use super::open::open_generations;
 use super::share;
 use crate::boot::FileNote;
-use crate::files::{Deadline, Folder, OpenFile as _, OwnFileError, Root, Share, copy};
+use crate::files::{Folder, OpenFile as _, OwnFileError, Root, Share, copy};
 use crate::paths;
 use crate::staging::{Generations, files};
 use crate::values::VmName;
@@ -32,7 +30,7 @@ pub(super) enum HandOverError {
 /// Gives the pair that is staged for a VM its names inside its share.
 pub(super) fn hand_over(root: &Root, vm: &VmName, share: &Share) -> Result<(), HandOverError> {
     let generations = open_generations(root, vm)?;
-    place(&generations, share, Deadline::after(STAGING_TIME))
+    place(&generations, share)
 }
 
 /// Gives the pair that `current` names the recipe's names, each by a rename.
@@ -40,16 +38,12 @@ pub(super) fn hand_over(root: &Root, vm: &VmName, share: &Share) -> Result<(), H
 /// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
 /// would be one that no guest can read, and would have AppArmor deny the guest its own kernel, since it denies paths.
 /// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
-fn place(
-    generations: &Generations<Folder>,
-    share: &Share,
-    deadline: Deadline,
-) -> Result<(), HandOverError> {
+fn place(generations: &Generations<Folder>, share: &Share) -> Result<(), HandOverError> {
     let staged = generations.current().ok_or(HandOverError::NothingStaged)?;
     let names = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
     for ((file, note), name) in files(&staged).into_iter().zip(names) {
         let open = || generations.open_file(&staged, file);
-        place_one(share, name, note, open, deadline)?;
+        place_one(share, name, note, open)?;
     }
     share.sync().map_err(fault("both names"))
 }
@@ -59,14 +53,13 @@ fn place_one(
     name: &'static str,
     note: &FileNote,
     staged: impl FnOnce() -> io::Result<File>,
-    deadline: Deadline,
 ) -> Result<(), HandOverError> {
     match guests_own(share, note) {
         Some(file) if share::has(share, name, &file) => return Ok(()),
         Some(file) => share.link(&file, name),
         None => staged().and_then(|from| {
             share.write(name, |mut into| {
-                copy(&mut &from, &mut into, note.size, deadline).map(drop)
+                copy(&mut &from, &mut into, note.size).map(drop)
             })
         }),
     }

@@ -1,16 +1,16 @@
 //! One start of one VM: what it boots.
 
 use super::domain::Starting;
-use super::files::{STAGING_TIME, lock, write_stamp};
+use super::files::{lock, write_stamp};
 use super::linked::{HandOverError, hand_over};
 use super::open::{can_boot_unchecked, is_bootable, open_generations};
 use super::outcome::Outcome;
 use super::share;
 use super::trial;
-use crate::boot::{GenerationId, TRIALS_FORMAT, Trials};
+use crate::boot::{Allowance, GenerationId, TRIALS_FORMAT, Trials};
 use crate::files::{
-    Deadline, Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding,
-    is_blank, later, remove_file,
+    Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding, is_blank, later,
+    processor_time, remove_file,
 };
 use crate::fleet::Handover;
 use crate::format::UPGRADE;
@@ -115,7 +115,8 @@ impl<'a> Start<'a> {
             self.say("restored with its memory; nothing was staged");
             return Ok(());
         }
-        let rules = self.rules()?;
+        let allowance = Allowance::of_a_start(processor_time);
+        let rules = self.rules(&allowance)?;
         let lock = lock(self.root, &paths::staging_lock(vm), LOCK_TIME)?;
         let _held = lock.ok_or(StartError::Locked)?;
         let generations = open_generations(self.root, vm)?;
@@ -241,14 +242,14 @@ impl<'a> Start<'a> {
             })
     }
 
-    fn rules(&self) -> Result<Rules, StartError> {
+    fn rules<'s>(&self, allowance: &'s Allowance) -> Result<Rules<'s>, StartError> {
         let arch = &self.domain.arch;
         // The share's group is QEMU's, as apply made it; a guest cannot change it in mapped mode.
         let share = fs::symlink_metadata(self.record.boot.share.as_str());
         Ok(Rules {
             arch: Arch::from_libvirt(arch).ok_or_else(|| StartError::UnknownArch(arch.clone()))?,
             group: share.map_or(0, |share| share.gid()),
-            deadline: Deadline::after(STAGING_TIME),
+            allowance,
         })
     }
 

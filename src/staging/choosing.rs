@@ -1,21 +1,18 @@
 //! Which pair of a VM's own boots at one start.
 
-use super::generations::{Generations, Incoming, Rules, StageError, Staged};
+use super::generations::{Arrival, Generations, Incoming, Rules, StageError, Staged};
 use super::receipts::stage_seed;
 use super::said::Said;
 use super::share::Seen;
 use crate::boot::{
-    Candidate, Failure, GenerationId, INSTALLED, Origin, PairSource, Trials, Unusable, choose,
+    Candidate, Contents, Failure, GenerationId, INSTALLED, Origin, PairSource, Trials, Unusable,
+    choose,
 };
-use crate::files::{BootShare, Deadline, Directory, OwnFileError, chain};
+use crate::files::{BootShare, Directory, OwnFileError, chain};
 use crate::mark::{Record, Wanted};
 use crate::values::HostPath;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
-
-/// How long a staged pair may be read again.
-const VERIFYING_TIME: Duration = Duration::from_secs(10);
 
 /// What choosing looks at, and what it has to say.
 pub struct Choosing<'a, D, S> {
@@ -26,7 +23,7 @@ pub struct Choosing<'a, D, S> {
     /// The VM's share, if it can be opened.
     pub share: Option<&'a S>,
     /// What holds for a pair that is staged.
-    pub rules: Rules,
+    pub rules: Rules<'a>,
     /// What is known of the pairs that ran.
     pub trials: &'a mut Trials,
     /// What there is to say.
@@ -113,10 +110,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             ));
             return None;
         }
-        let verified = self
-            .generations
-            .verify(staged, Deadline::after(VERIFYING_TIME));
-        match verified {
+        match self.generations.verify(staged) {
             Ok(()) => {
                 let line = format!("boots {}, {why}", described(staged));
                 // A reader of what went wrong wants to know what boots instead.
@@ -179,10 +173,16 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             }
             let files = (kernel.file, initrd.file);
             match self.stage_candidate(share, &pair, kernel, initrd) {
-                Ok(id) => {
+                Ok(staged) => {
                     let source = pair.source.describe();
                     self.say(format!("boots {} ({source})", pair.version));
-                    return Some(id);
+                    self.say_unpacked(pair.initrd.as_str(), staged.contents);
+                    return Some(staged.id);
+                }
+                Err(fault @ StageError::UsedUp(_)) => {
+                    let why = format!("{}: {}", pair.source.describe(), chain(&fault));
+                    self.said.use_up(why);
+                    break;
                 }
                 Err(StageError::Failed(id, _)) => {
                     self.trials.seen_again(&id, files.0, files.1);
@@ -192,7 +192,10 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                     }
                 }
                 Err(fault) => {
-                    let why = format!("{}: {}", pair.source.describe(), chain(&fault));
+                    let mut why = format!("{}: {}", pair.source.describe(), chain(&fault));
+                    if let Some(remedy) = fault.remedy() {
+                        why = format!("{why} -> {remedy}");
+                    }
                     if fault.is_the_hosts() {
                         self.said.warn(why);
                     } else {
@@ -220,7 +223,9 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         pair: &Candidate,
         kernel: Origin,
         initrd: Origin,
-    ) -> Result<GenerationId, StageError> {
+    ) -> Result<Arrival, StageError> {
+        let size = kernel.file.size.saturating_add(initrd.file.size);
+        self.rules.allowance.read_pair(size)?;
         let open = |name| {
             let opened = share.open_file(name);
             opened.map_err(|source| StageError::Copy {
@@ -244,9 +249,10 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             return None;
         }
         match stage_seed(self.generations, staged, self.rules, self.trials) {
-            Ok(id) => {
+            Ok(seed) => {
                 self.say("boots its seed");
-                Some(id)
+                self.say_unpacked("its initrd", seed.contents);
+                Some(seed.id)
             }
             Err(fault) => {
                 self.said.warn(format!("seed: {}", chain(&fault)));
@@ -266,6 +272,15 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         if let Some(pages) = kind.pages.filter(|_| !kind.runs(programs)) {
             self.say(format!(
                 "its kernel has pages of {pages}, and runs no {programs} programs"
+            ));
+        }
+    }
+
+    /// Says that an initrd was not unpacked to its end, if that is so.
+    fn say_unpacked(&mut self, initrd: &str, contents: Contents) {
+        if let Contents::Limited(used_up) = contents {
+            self.said.use_up(format!(
+                "{initrd} was checked by its container and parameters only: {used_up}"
             ));
         }
     }

@@ -5,13 +5,13 @@
 //! before a start.
 
 use crate::boot::{
-    Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT, KernelError,
-    KernelKind, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials, check_kernel,
-    read_pair_note, render_pair_note, walk_initrd,
+    Allowance, Contents, Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
+    KernelError, KernelKind, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials,
+    UsedUp, check_kernel, read_pair_note, render_pair_note, walk_initrd,
 };
 use crate::files::{
-    ChangedMeanwhile, Deadline, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, Timed,
-    copy_hashed, create, digest, read_named, sync_folder,
+    ChangedMeanwhile, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, copy_hashed, create,
+    digest, read_named, sync_folder,
 };
 use crate::format::FormatError;
 use crate::paths;
@@ -67,13 +67,21 @@ pub struct Incoming<F> {
 
 /// What holds for every pair that is staged for one start.
 #[derive(Clone, Copy)]
-pub struct Rules {
+pub struct Rules<'a> {
     /// What its kernel must run on.
     pub arch: Arch,
     /// The group that may read the copies.
     pub group: u32,
-    /// When copying and checking must be over.
-    pub deadline: Deadline,
+    /// What checking it may use.
+    pub allowance: &'a Allowance,
+}
+
+/// A pair that was staged.
+pub struct Arrival {
+    /// Its name.
+    pub id: GenerationId,
+    /// How much of its initrd was looked at.
+    pub contents: Contents,
 }
 
 /// Why a pair was not staged.
@@ -86,6 +94,9 @@ pub enum StageError {
         #[source]
         source: io::Error,
     },
+    /// It was not looked at.
+    #[error("it was not tried: {0}")]
+    UsedUp(#[from] UsedUp),
     #[error("{0} changed while it was copied")]
     Changed(String),
     #[error("{name} is not a kernel to boot")]
@@ -111,6 +122,15 @@ pub enum StageError {
 }
 
 impl StageError {
+    /// What to do about it in the guest.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Kernel { source, .. } => source.remedy(),
+            Self::Initrd { source, .. } => source.remedy(),
+            _ => None,
+        }
+    }
+
     /// Whether the pair may be good all the same: the host could not take its copy.
     pub fn is_the_hosts(&self) -> bool {
         match self {
@@ -217,11 +237,11 @@ impl<D: Directory> Generations<D> {
     }
 
     /// Compares a generation's bytes with its note.
-    pub fn verify(&self, staged: &Staged, deadline: Deadline) -> Result<(), Unverified> {
+    pub fn verify(&self, staged: &Staged) -> Result<(), Unverified> {
         for (name, file) in files(staged) {
             let path = self.all.at(staged.id.as_str()).join(name);
             let open = self.open_file(staged, name);
-            match open.and_then(|open| digest(open, deadline)) {
+            match open.and_then(digest) {
                 Ok(sha256) if sha256 == file.sha256 => {}
                 Ok(_) => return Err(Unverified::Differs(path)),
                 Err(source) => return Err(Unverified::Unreadable { path, source }),
@@ -256,9 +276,9 @@ impl<D: Directory> Generations<D> {
         mut incoming: Incoming<D::File>,
         rules: Rules,
         trials: &Trials,
-    ) -> Result<GenerationId, StageError> {
+    ) -> Result<Arrival, StageError> {
         let draft = self.folder_of_draft()?;
-        let copy = |of, name, limit| copy_in(of, &draft, name, limit, rules.deadline);
+        let copy = |of, name, limit| copy_in(of, &draft, name, limit);
         let (mut kernel_copy, kernel) = copy(&mut incoming.kernel, KERNEL, KERNEL_LIMIT)?;
         let (mut initrd_copy, initrd) = copy(&mut incoming.initrd, INITRD, INITRD_LIMIT)?;
         let note = PairNote {
@@ -275,7 +295,7 @@ impl<D: Directory> Generations<D> {
         if let Some(failure) = trials.failure(&id) {
             return Err(StageError::Failed(id, failure));
         }
-        check_copies(&note, &mut kernel_copy, &mut initrd_copy, rules)?;
+        let contents = check_copies(&note, &mut kernel_copy, &mut initrd_copy, rules)?;
         for (copy, name) in [(&kernel_copy, KERNEL), (&initrd_copy, INITRD)] {
             copy.finish(Some(rules.group), STAGED_MODE)
                 .map_err(OwnFileError::new("finish", &draft.at(name)))?;
@@ -286,7 +306,7 @@ impl<D: Directory> Generations<D> {
         write_note(&draft, &note)?;
         sync_folder(&draft)?;
         self.publish(&id)?;
-        Ok(id)
+        Ok(Arrival { id, contents })
     }
 
     /// Makes `current` name a generation, and `previous` the one that it named before.
@@ -429,11 +449,10 @@ fn copy_in<D: Directory>(
     draft: &D,
     to: &str,
     limit: u64,
-    deadline: Deadline,
 ) -> Result<(D::File, FileNote), StageError> {
     let mut into = create(draft, to)?;
     let name = || origin.name.clone();
-    match copy_hashed(file, &origin.file, &mut into, limit, deadline) {
+    match copy_hashed(file, &origin.file, &mut into, limit) {
         Err(error) if ChangedMeanwhile::is(&error) => Err(StageError::Changed(name())),
         Err(source) => Err(StageError::Copy {
             name: name(),
@@ -451,25 +470,18 @@ fn check_copies(
     note: &PairNote,
     kernel: &mut impl OpenFile,
     initrd: &mut impl OpenFile,
-    Rules { arch, deadline, .. }: Rules,
-) -> Result<(), StageError> {
-    let mut kernel = Timed {
-        file: kernel,
-        deadline,
-    };
-    check_kernel(&mut kernel, arch).map_err(|source| StageError::Kernel {
+    rules: Rules,
+) -> Result<Contents, StageError> {
+    check_kernel(kernel, rules.arch).map_err(|source| StageError::Kernel {
         name: note.kernel.from.name.clone(),
         source,
     })?;
-    walk_initrd(Timed {
-        file: initrd,
-        deadline,
-    })
-    .map_err(|source| StageError::Initrd {
+    let walked = walk_initrd(initrd, rules.arch, rules.allowance);
+    let walked = walked.map_err(|source| StageError::Initrd {
         name: note.initrd.from.name.clone(),
         source,
     })?;
-    Ok(())
+    Ok(walked.contents)
 }
 
 fn write_note(draft: &impl Directory, note: &PairNote) -> Result<(), StageError> {

@@ -13,6 +13,8 @@ mod share;
 
 pub use choosing::{Choosing, MayNotInstall, may_install, wanted_id};
 pub use fresh::{DomainDisk, RenewError, renew};
-pub use generations::{Generations, Incoming, Rules, StageError, Staged, Unverified, files};
+pub use generations::{
+    Arrival, Generations, Incoming, Rules, StageError, Staged, Unverified, files,
+};
 pub use receipts::{ReceiptError, stage_installer};
 pub use said::Said;

@@ -1,9 +1,9 @@
 //! The pairs that do not come from the guest: its seed, and its installer.
 
-use super::generations::{Generations, Incoming, Rules, StageError, Staged};
+use super::generations::{Arrival, Generations, Incoming, Rules, StageError, Staged};
 use crate::boot::{
-    GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT, SeedPart,
-    SeedReceipt, Trials,
+    Contents, GenerationId, INSTALLER_FORMAT, InstallerReceipt, Origin, PairSource, SEED_FORMAT,
+    SeedPart, SeedReceipt, Trials,
 };
 use crate::files::{Directory, LaterFile, OpenFile as _, OwnFileError, read_owned};
 use crate::format::{Format, FormatError};
@@ -46,7 +46,7 @@ pub(super) fn stage_seed<D: Directory>(
     staged: Option<&Staged>,
     rules: Rules,
     trials: &Trials,
-) -> Result<GenerationId, ReceiptError> {
+) -> Result<Arrival, ReceiptError> {
     let folder = &open_folder(generations, paths::SEED_FOLDER)?;
     let receipt: SeedReceipt = read_receipt(folder, SEED, SEED_FORMAT)?;
     let same = |staged: &&Staged| {
@@ -54,7 +54,8 @@ pub(super) fn stage_seed<D: Directory>(
         is_whole && generations.is_for(staged, rules.arch)
     };
     if let Some(staged) = staged.filter(same) {
-        return Ok(staged.id.clone());
+        let (id, contents) = (staged.id.clone(), Contents::Unpacked);
+        return Ok(Arrival { id, contents });
     }
     let incoming = Incoming {
         source: PairSource::Seed,
@@ -63,6 +64,9 @@ pub(super) fn stage_seed<D: Directory>(
         initrd: open(folder, "initrd.img", &receipt.initrd)?,
         expected: Some(receipt.id()),
     };
+    // What the share's pairs used up is no matter of the seed's.
+    let allowance = &rules.allowance.renewed();
+    let rules = Rules { allowance, ..rules };
     staged_as(folder, SEED, generations.stage(incoming, rules, trials))
 }
 
@@ -85,7 +89,7 @@ pub fn stage_installer<D: Directory>(
     };
     // No trial: an installer runs once.
     let staged = generations.stage(incoming, rules, &Trials::default());
-    staged_as(folder, INSTALLER, staged)
+    staged_as(folder, INSTALLER, staged).map(|staged| staged.id)
 }
 
 fn open_folder<D: Directory>(generations: &Generations<D>, name: &str) -> Result<D, ReceiptError> {
@@ -140,8 +144,8 @@ fn read_receipt<T: DeserializeOwned>(
 fn staged_as(
     folder: &impl Directory,
     receipt: &str,
-    staged: Result<GenerationId, StageError>,
-) -> Result<GenerationId, ReceiptError> {
+    staged: Result<Arrival, StageError>,
+) -> Result<Arrival, ReceiptError> {
     match staged {
         Err(StageError::Unexpected) => {
             let removed = folder.remove(receipt);

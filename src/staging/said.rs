@@ -11,6 +11,8 @@ enum Kind {
     PassedOver,
     /// What `status` shows until the next start.
     Attention,
+    /// The same, since a limit of one start was reached.
+    UsedUp,
 }
 
 /// Lines in their order.
@@ -34,6 +36,11 @@ impl Said {
         self.add(text.into(), Kind::Attention);
     }
 
+    /// A limit of one start that was reached, and what follows from it.
+    pub fn use_up(&mut self, text: impl Into<String>) {
+        self.add(text.into(), Kind::UsedUp);
+    }
+
     /// A pair of the guest's that does not boot.
     pub fn pass_over(&mut self, text: impl Into<String>) {
         self.add(text.into(), Kind::PassedOver);
@@ -46,14 +53,15 @@ impl Said {
     /// The same as the note that is left for `status`.
     #[must_use]
     pub fn note(&self) -> HookNote {
-        let of = |kind| {
-            let lines = self.0.iter().filter(move |line| line.kind == kind);
+        let of = |is: fn(&Line) -> bool| {
+            let lines = self.0.iter().filter(|line| is(line));
             lines.map(|line| line.text.clone()).collect()
         };
         HookNote {
             said: self.lines().map(str::to_owned).collect(),
-            attention: of(Kind::Attention),
-            passed_over: of(Kind::PassedOver),
+            attention: of(Line::calls_for_attention),
+            passed_over: of(|line| line.kind == Kind::PassedOver),
+            used_up: self.0.iter().any(|line| line.kind == Kind::UsedUp),
         }
     }
 
@@ -65,6 +73,12 @@ impl Said {
     /// Whether a person should look at any of them.
     #[must_use]
     pub fn calls_for_attention(&self) -> bool {
-        self.0.iter().any(|line| line.kind == Kind::Attention)
+        self.0.iter().any(Line::calls_for_attention)
+    }
+}
+
+impl Line {
+    fn calls_for_attention(&self) -> bool {
+        matches!(self.kind, Kind::Attention | Kind::UsedUp)
     }
 }

@@ -31,6 +31,9 @@ pub struct ArchFacts {
     pub cmdline: usize,
     /// Others whose programs its kernels run, where the processor does.
     pub other_userlands: &'static [Arch],
+    /// The filters of xz that its Debian kernels are built with (`lib/xz/Kconfig`), by their numbers. arm64's own is there since
+    /// Linux 6.12 only.
+    pub xz_filters: &'static [u64],
     /// What its kernels are.
     pub kernels: &'static [KernelFormat],
     /// The PE/COFF machine number of its kernels' EFI stubs.
@@ -107,6 +110,8 @@ static ARMHF: ArchFacts = ArchFacts {
     },
     cmdline: 1023,
     other_userlands: &[],
+    // ARM and ARM-Thumb.
+    xz_filters: &[0x07, 0x08],
     kernels: &[KernelFormat::ZImage],
     // The stub of a 32-bit kernel is marked as Thumb.
     efi_machine: 0x01c2,
@@ -129,6 +134,7 @@ static ARM64: ArchFacts = ArchFacts {
     },
     cmdline: 2047,
     other_userlands: &[Arch::ARMHF],
+    xz_filters: &[],
     kernels: &[
         KernelFormat::Image,
         KernelFormat::ImageGz,

@@ -54,8 +54,8 @@ enum Message {
     Told(u64, Event),
     /// An attempt to connect ended; with the VMs to look at.
     Connected(u64, Result<Connection, CallError>),
-    /// A VM was looked at.
-    Handled(VmName, Heard, Result<Option<Moment>, CallError>),
+    /// A VM was looked at; and whether its starts take long.
+    Handled(VmName, Heard, Result<Option<Moment>, CallError>, bool),
     End,
 }
 
@@ -87,6 +87,8 @@ pub struct Watcher<'a> {
     early: Vec<Event>,
     queues: BTreeMap<VmName, VmQueue>,
     busy: BTreeSet<VmName>,
+    /// Those whose last start used up what one start may use: they wait for each other.
+    costly: BTreeSet<VmName>,
     ready: bool,
     ending: Arc<AtomicBool>,
 }
@@ -119,6 +121,7 @@ impl<'a> Watcher<'a> {
             early: Vec::new(),
             queues: BTreeMap::new(),
             busy: BTreeSet::new(),
+            costly: BTreeSet::new(),
             ready: false,
             ending: Arc::new(AtomicBool::new(false)),
         }
@@ -183,7 +186,13 @@ impl<'a> Watcher<'a> {
                 self.connected(connected);
             }
             Message::Connected(..) => {}
-            Message::Handled(vm, heard, handled) => self.handled(vm, heard, handled),
+            Message::Handled(vm, heard, handled, is_costly) => {
+                match is_costly {
+                    true => self.costly.insert(vm.clone()),
+                    false => self.costly.remove(&vm),
+                };
+                self.handled(vm, heard, handled);
+            }
         }
     }
 
@@ -271,17 +280,13 @@ impl<'a> Watcher<'a> {
             return;
         };
         let guests = Arc::clone(guests);
-        let free = AT_ONCE.saturating_sub(self.busy.len());
-        let idle = self
-            .queues
-            .iter_mut()
-            .filter(|(vm, queue)| !self.busy.contains(*vm) && queue.is_ready(now));
-        let next: Vec<_> = idle
-            .take(free)
-            .filter_map(|(vm, queue)| Some((vm.clone(), queue.next(now)?)))
-            .collect();
-        for (vm, heard) in next {
-            self.handle(vm, heard, Arc::clone(&guests));
+        let ready = self.queues.iter().filter(|(_, queue)| queue.is_ready(now));
+        let next = places(ready.map(|(vm, _)| vm), &self.busy, &self.costly);
+        for vm in next {
+            let heard = self.queues.get_mut(&vm).and_then(|queue| queue.next(now));
+            if let Some(heard) = heard {
+                self.handle(vm, heard, Arc::clone(&guests));
+            }
         }
     }
 
@@ -294,7 +299,8 @@ impl<'a> Watcher<'a> {
                 ending: &ending,
             };
             let handled = worker.handle(heard);
-            let _ = sender.send(Message::Handled(name, heard, handled));
+            let is_costly = worker.is_costly();
+            let _ = sender.send(Message::Handled(name, heard, handled, is_costly));
         });
         match started {
             Ok(()) => drop(self.busy.insert(vm)),
@@ -319,6 +325,22 @@ impl<'a> Watcher<'a> {
     }
 }
 
+/// Which of the VMs that are ready are looked at next. Costly ones have one place together: a guest that makes its starts long
+/// delays no other's.
+fn places<'v>(
+    ready: impl Iterator<Item = &'v VmName>,
+    busy: &BTreeSet<VmName>,
+    costly: &BTreeSet<VmName>,
+) -> Vec<VmName> {
+    let mut is_free = busy.is_disjoint(costly);
+    ready
+        .filter(|vm| !busy.contains(*vm))
+        .filter(|vm| !costly.contains(*vm) || std::mem::take(&mut is_free))
+        .take(AT_ONCE.saturating_sub(busy.len()))
+        .cloned()
+        .collect()
+}
+
 /// The VMs that armfleet keeps, seen over a new connection.
 fn look_around(guests: Arc<dyn Guests>) -> Result<Connection, CallError> {
     let seen = guests.guests()?;
@@ -335,4 +357,31 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), CallErr
     started
         .map(drop)
         .map_err(|error| CallError::other(format!("no thread: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vms(names: &str) -> BTreeSet<VmName> {
+        names
+            .chars()
+            .map(|name| name.to_string().parse().unwrap())
+            .collect()
+    }
+
+    fn next(ready: &str, busy: &str, costly: &str) -> String {
+        let next = places(vms(ready).iter(), &vms(busy), &vms(costly));
+        next.iter().map(VmName::as_str).collect()
+    }
+
+    #[test]
+    fn costly_vms_have_one_place_together() {
+        assert_eq!(next("abcdef", "", ""), "abcd");
+        assert_eq!(next("abcdef", "ab", ""), "cd");
+        assert_eq!(next("abcdef", "", "abcd"), "aef");
+        assert_eq!(next("abcdef", "x", "abcdx"), "ef");
+        assert_eq!(next("abcd", "x", "abcdx"), "");
+        assert_eq!(next("bcd", "a", "bcd"), "b");
+    }
 }

@@ -311,11 +311,19 @@ impl Worker<'_> {
         Ok(Some(now))
     }
 
+    /// Whether its last start used up what one start may use for the guest's share.
+    pub(super) fn is_costly(&self) -> bool {
+        self.hook_note().used_up
+    }
+
+    fn hook_note(&self) -> HookNote {
+        let said = self.text(&paths::hook_seen(self.vm));
+        HookNote::read(said.present().map_or("", |text| text))
+    }
+
     /// Which kernel the hook chose, and why: a line for each reason.
     fn say_what_the_hook_said(&self) {
-        let said = self.text(&paths::hook_seen(self.vm));
-        let note = HookNote::read(said.present().map_or("", |text| text));
-        for line in note.said {
+        for line in self.hook_note().said {
             tracing::info!("{}: {line}", self.vm);
         }
     }

@@ -2,8 +2,8 @@
 //! memory.
 
 use crate::kernels::whole;
-use armfleet::boot::{FileNote, GenerationId, Origin, PairNote, PairSource, Trials};
-use armfleet::files::{Deadline, Directory, LinkInTheWay, OpenFile, copy_hashed, digest};
+use armfleet::boot::{Allowance, FileNote, GenerationId, Origin, PairNote, PairSource, Trials};
+use armfleet::files::{Directory, LinkInTheWay, OpenFile, copy_hashed, digest};
 use armfleet::staging::{Generations, Incoming, Rules, StageError};
 use armfleet::values::Arch;
 use rustix::fs::{FileType, RenameFlags};
@@ -98,8 +98,8 @@ fn files<D: Directory>(folder: D) {
     let before = from.identity().unwrap();
     assert_eq!(before.size, 10);
     let mut to = folder.create("b").unwrap();
-    let copied = copy_hashed(&mut from, &before, &mut to, 10, Deadline::never()).unwrap();
-    assert_eq!(copied, digest(&mut from, Deadline::never()).unwrap());
+    let copied = copy_hashed(&mut from, &before, &mut to, 10).unwrap();
+    assert_eq!(copied, digest(&mut from).unwrap());
     assert_eq!(text(&folder, "b"), "some bytes");
     assert_ne!(to.identity().unwrap().ino, before.ino);
     folder.sub_or_make("folder", 0o755).unwrap();
@@ -158,11 +158,11 @@ fn removing<D: Directory>(folder: D) {
     assert_eq!(folder.names().unwrap(), gone);
 }
 
-fn rules() -> Rules {
+fn rules(allowance: &Allowance) -> Rules<'_> {
     Rules {
         arch: Arch::from_libvirt("armv7l").unwrap(),
         group: rustix::process::getegid().as_raw(),
-        deadline: Deadline::never(),
+        allowance,
     }
 }
 
@@ -196,7 +196,12 @@ fn staging<D: Directory>(folder: D) {
     let boot = folder.sub_or_make("boot", 0o711).unwrap();
     let generations = Generations::open(folder.sub("boot").unwrap()).unwrap();
     assert!(generations.current().is_none() && !Generations::is_bootable(&boot, "armv7l"));
-    let stage = |text| generations.stage(pair(&folder, text), rules(), &Trials::default());
+    let allowance = Allowance::without_clock();
+    let stage = |text| {
+        let rules = rules(&allowance);
+        let staged = generations.stage(pair(&folder, text), rules, &Trials::default());
+        staged.map(|staged| staged.id)
+    };
     let [one, two] = ["one", "two"].map(|text| stage(text).unwrap());
     assert!(generations.current().is_none());
     generations.switch(&one).unwrap();
@@ -208,7 +213,7 @@ fn staging<D: Directory>(folder: D) {
     assert_eq!(named("previous"), Some(one.clone()));
     let staged = generations.current().unwrap();
     assert!(staged.id == two && generations.is_whole(&staged));
-    generations.verify(&staged, Deadline::never()).unwrap();
+    generations.verify(&staged).unwrap();
     // The same bytes again are the same generation.
     assert_eq!(stage("two").unwrap(), two);
     // What is damaged is known by its bytes, and made whole by staging it again.
@@ -216,9 +221,9 @@ fn staging<D: Directory>(folder: D) {
     inside.remove("vmlinuz").unwrap();
     write(&inside, "vmlinuz", &whole("vmlinuz", "ten"));
     assert!(generations.is_whole(&staged));
-    assert!(generations.verify(&staged, Deadline::never()).is_err());
+    assert!(generations.verify(&staged).is_err());
     stage("two").unwrap();
-    generations.verify(&staged, Deadline::never()).unwrap();
+    generations.verify(&staged).unwrap();
     // Only what is not kept goes, and nothing of somebody else's.
     let all = boot.sub("g").unwrap();
     all.sub_or_make("somebodys", 0o755).unwrap();
@@ -233,9 +238,10 @@ fn staging<D: Directory>(folder: D) {
 fn refusals<D: Directory>(folder: D) {
     folder.sub_or_make("boot", 0o711).unwrap();
     let generations = Generations::open(folder.sub("boot").unwrap()).unwrap();
+    let allowance = Allowance::without_clock();
     let stage = |pair| {
         generations
-            .stage(pair, rules(), &Trials::default())
+            .stage(pair, rules(&allowance), &Trials::default())
             .map(drop)
     };
     let (kernel, initrd) = (whole("vmlinuz", "one"), whole("initrd.img", "one"));
@@ -245,7 +251,7 @@ fn refusals<D: Directory>(folder: D) {
     assert!(matches!(refused, Err(StageError::Initrd { .. })));
     let other_arch = Rules {
         arch: Arch::from_libvirt("aarch64").unwrap(),
-        ..rules()
+        ..rules(&allowance)
     };
     let refused = generations.stage(pair(&folder, "one"), other_arch, &Trials::default());
     assert!(matches!(refused, Err(StageError::Kernel { .. })));
@@ -254,7 +260,7 @@ fn refusals<D: Directory>(folder: D) {
     assert!(matches!(stage(changed), Err(StageError::Changed(_))));
     let id = {
         let note = |bytes: &[u8]| {
-            let sha256 = digest(io::Cursor::new(bytes), Deadline::never()).unwrap();
+            let sha256 = digest(io::Cursor::new(bytes)).unwrap();
             note_of(sha256, bytes.len() as u64)
         };
         PairNote {

@@ -72,6 +72,17 @@ fn the_links_come_first_then_the_old_ones_then_the_newest() {
 }
 
 #[test]
+fn a_link_may_name_another_one() {
+    let mut seen = UPGRADED.to_vec();
+    seen[0] = "vmlinuz -> ./vmlinuz-armmp";
+    seen.push("vmlinuz-armmp -> ../boot/vmlinuz-6.1.0-50-armmp");
+    assert_eq!(
+        candidates(&seen),
+        ["Links 6.1.0-50-armmp", "OldLinks 6.1.0-48-armmp"]
+    );
+}
+
+#[test]
 fn an_upgrade_cut_before_its_initrd_boots_the_old_pair() {
     let cut = &UPGRADED[..7];
     assert_eq!(candidates(cut), ["OldLinks 6.1.0-48-armmp"]);
@@ -137,7 +148,7 @@ fn every_useless_share_says_why() {
     assert!(with_link("vmlinuz -> vmlinuz-2", &pair).contains("`vmlinuz-2`, which is not there"));
     assert!(
         with_link("vmlinuz -> vmlinuz.old", &["vmlinuz.old -> vmlinuz-1"])
-            .contains("itself a link")
+            .contains("`vmlinuz-1`, which is not there")
     );
     assert!(with_link("vmlinuz -> vmlinuz", &[]).contains("itself a link"));
     assert!(with_link("vmlinuz -> initrd.img-1", &pair).contains("not a `vmlinuz-VERSION`"));
@@ -234,14 +245,32 @@ fn kernels_for_another_processor_do_not_count_against_the_limit() {
 }
 
 #[test]
-fn a_flood_of_kernels_gives_a_handful_of_candidates() {
-    let lines: Vec<String> = (0..5000)
-        .flat_map(|n| [format!("vmlinuz-{n} 5"), format!("initrd.img-{n} 5")])
-        .collect();
+fn kernels_without_initrds_hide_no_pair() {
+    let mut lines: Vec<String> = (10..2000).map(|n| format!("vmlinuz-{n} 5")).collect();
+    lines.extend(["vmlinuz-9 5".to_owned(), "initrd.img-9 5".to_owned()]);
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    assert_eq!(
-        candidates(&lines),
-        ["Newest 4999", "Newest 4998", "Newest 4997", "Newest 4996"]
+    assert_eq!(candidates(&lines), ["Newest 9"]);
+    let told = passed_over(&listing(&lines)).into_iter();
+    let told = told.filter(|passed| passed.source == PairSource::Newest);
+    assert_eq!(told.count(), INCOMPLETE_TOLD);
+}
+
+#[test]
+fn the_names_of_other_systems_are_told() {
+    let told = |lines: &[&str]| passed_over(&listing(lines)).pop().unwrap().why.to_string();
+    let fedora = told(&[
+        "vmlinuz-6.1 5",
+        "initramfs-6.1.img 5",
+        "initramfs-6.0.img 5",
+    ]);
+    assert!(
+        fedora.starts_with("there is no `initrd.img-6.1`, only `initramfs-6.1.img` -> "),
+        "{fedora}"
+    );
+    let board = told(&["Image 5", "uInitrd 5"]);
+    assert!(
+        board.starts_with("there is no `vmlinuz-VERSION`, only `Image`, `uInitrd` -> "),
+        "{board}"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The bytes of an initrd, read in order, with a known end.
 
+use crate::boot::limits::{Allowance, UsedUp};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// Why a walk stopped before the end of its part.
@@ -8,8 +9,22 @@ pub(super) enum WalkError {
     Ends,
     /// The bytes are not what the format allows.
     Damaged(&'static str),
+    /// Linux's decoder does not have what the bytes ask for.
+    Unsupported(&'static str),
     /// Reading failed.
     Read(io::Error),
+    /// Nothing more may be unpacked.
+    UsedUp(UsedUp),
+}
+
+/// What no decoder of LZMA has the memory for.
+pub(super) const DICTIONARY_TOO_LARGE: &str =
+    "its dictionary is larger than 128 MiB; `xz -9` writes one of 64 MiB";
+
+impl From<UsedUp> for WalkError {
+    fn from(used_up: UsedUp) -> Self {
+        Self::UsedUp(used_up)
+    }
 }
 
 impl From<io::Error> for WalkError {
@@ -24,18 +39,32 @@ impl From<io::Error> for WalkError {
 pub(super) type Walk<T = ()> = Result<T, WalkError>;
 
 /// A reader that knows where it is and where it must stop.
-pub(super) struct Source<R> {
+pub(super) struct Source<'a, R> {
     inner: BufReader<R>,
     at: u64,
     end: u64,
+    allowance: &'a Allowance,
+    /// Why a decoder could not read on.
+    stopped: Option<WalkError>,
 }
 
-impl<R: Read + Seek> Source<R> {
-    pub(super) fn new(mut inner: R) -> io::Result<Self> {
+impl<'a, R: Read + Seek> Source<'a, R> {
+    pub(super) fn new(mut inner: R, allowance: &'a Allowance) -> io::Result<Self> {
         let end = inner.seek(SeekFrom::End(0))?;
         inner.rewind()?;
         let inner = BufReader::with_capacity(64 << 10, inner);
-        Ok(Self { inner, at: 0, end })
+        Ok(Self {
+            inner,
+            at: 0,
+            end,
+            allowance,
+            stopped: None,
+        })
+    }
+
+    /// Fails if reading did since the last call. Decoders give errors of their own for it.
+    pub(super) fn stopped(&mut self) -> Walk {
+        self.stopped.take().map_or(Ok(()), Err)
     }
 
     /// How many bytes there are.
@@ -93,13 +122,20 @@ impl<R: Read + Seek> Source<R> {
         Ok(())
     }
 
-    /// Passes over what is left.
-    pub(super) fn skip_rest(&mut self) -> Walk {
-        self.skip(self.end - self.at)
+    /// Leaves out what follows.
+    pub(super) fn end_at(&mut self, end: u64) {
+        self.end = self.end.min(end);
+    }
+
+    /// Goes to a place that was seen.
+    pub(super) fn go_to(&mut self, at: u64) -> io::Result<()> {
+        self.inner.seek(SeekFrom::Start(at))?;
+        self.at = at;
+        Ok(())
     }
 }
 
-impl<R: Read> BufRead for Source<R> {
+impl<R: Read> BufRead for Source<'_, R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
         let buffer = self.inner.fill_buf()?;
@@ -112,7 +148,42 @@ impl<R: Read> BufRead for Source<R> {
     }
 }
 
-impl<R: Read> Read for Source<R> {
+impl<R: Read> Read for Source<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let buffer = self.fill_buf()?;
+        let count = buffer.len().min(into.len());
+        into[..count].copy_from_slice(&buffer[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// The bytes of a part for its decoder, which may take no more time than there is.
+pub(super) struct Packed<'s, 'a, R>(pub(super) &'s mut Source<'a, R>);
+
+impl<R: Read> BufRead for Packed<'_, '_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let source = &mut *self.0;
+        if source.inner.buffer().is_empty() {
+            if let Err(used_up) = source.allowance.time() {
+                source.stopped = Some(used_up.into());
+                return Err(io::Error::other(used_up));
+            }
+            if let Err(error) = source.inner.fill_buf() {
+                let kind = error.kind();
+                source.stopped = Some(WalkError::Read(error));
+                return Err(kind.into());
+            }
+        }
+        source.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0.consume(count);
+    }
+}
+
+impl<R: Read> Read for Packed<'_, '_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let buffer = self.fill_buf()?;
         let count = buffer.len().min(into.len());

@@ -1,13 +1,16 @@
 //! The xz format (`xz-file-format.txt` 1.2.0), walked without decoding: LZMA2 chunks carry their sizes.
 
-use super::source::{Source, Walk, WalkError};
+use super::source::{DICTIONARY_TOO_LARGE, Source, Walk, WalkError};
+use crate::boot::limits::WINDOW_LIMIT;
+use crate::values::Arch;
 use flate2::Crc;
 use std::io::{Read, Seek};
 
 const LZMA2: u64 = 0x21;
 
-/// Walks one stream: header, blocks, index, footer.
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Walk {
+/// Walks one stream: header, blocks, index, footer. Linux takes no check but none and CRC32, and of filters before LZMA2 one
+/// of those that a kernel is built with (`lib/xz/xz_dec_stream.c`).
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>, arch: Arch) -> Walk {
     let header: [u8; 12] = source.array()?;
     let [_, _, _, _, _, _, flags @ .., _, _, _, _] = header;
     if !crc_matches(&flags, &header[8..]) {
@@ -19,7 +22,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Walk {
         match source.byte()? {
             0 => break,
             size => {
-                let unpadded = block(source, size, check_size)?;
+                let unpadded = block(source, size, check_size, arch)?;
                 blocks.count += 1;
                 blocks.bytes += unpadded.next_multiple_of(4);
             }
@@ -40,13 +43,21 @@ struct Blocks {
 fn check_size(flags: [u8; 2]) -> Walk<u64> {
     match flags {
         [0, 0] => Ok(0),
-        [0, kind @ 1..=15] => Ok([4, 8, 16, 32, 64][usize::from((kind - 1) / 3)]),
+        [0, 1] => Ok(4),
+        [0, 2..=15] => Err(WalkError::Unsupported(
+            "its integrity check is not CRC32, the only one of `xz` that Linux takes: `xz --check=crc32`",
+        )),
         _ => Err(WalkError::Damaged("its header sets a reserved bit")),
     }
 }
 
 /// Walks a block; `size` is its first byte. Returns its size without the padding before its check (sections 3, 4.3).
-fn block<R: Read + Seek>(source: &mut Source<R>, size: u8, check_size: u64) -> Walk<u64> {
+fn block<R: Read + Seek>(
+    source: &mut Source<R>,
+    size: u8,
+    check_size: u64,
+    arch: Arch,
+) -> Walk<u64> {
     let mut header = vec![0; (usize::from(size) + 1) * 4];
     header[0] = size;
     source.read_exact(&mut header[1..])?;
@@ -54,8 +65,9 @@ fn block<R: Read + Seek>(source: &mut Source<R>, size: u8, check_size: u64) -> W
     if !crc_matches(fields, crc) {
         return Err(WalkError::Damaged("a block header's CRC is wrong"));
     }
-    let declared =
-        compressed_size(&fields[1..]).ok_or(WalkError::Damaged("a block's header is invalid"))?;
+    let invalid = WalkError::Damaged("a block's header is invalid");
+    let BlockHeader { declared, filters } = BlockHeader::read(&fields[1..]).ok_or(invalid)?;
+    check_filters(&filters, arch)?;
     let begin = source.at();
     lzma2(source)?;
     let compressed = source.at() - begin;
@@ -68,25 +80,53 @@ fn block<R: Read + Seek>(source: &mut Source<R>, size: u8, check_size: u64) -> W
     Ok(header.len() as u64 + compressed + check_size)
 }
 
-/// Reads a block header's fields: the compressed size, if it is there. `None` if the last filter is not LZMA2.
-fn compressed_size(mut fields: &[u8]) -> Option<Option<u64>> {
-    let (flags, rest) = fields.split_first()?;
-    fields = rest;
-    let size = if flags & 0x40 == 0 {
-        None
-    } else {
-        Some(number(&mut fields)?)
+/// A block's header (section 3.1).
+struct BlockHeader<'a> {
+    /// The compressed size, if it is there.
+    declared: Option<u64>,
+    /// Each filter's number and properties.
+    filters: Vec<(u64, &'a [u8])>,
+}
+
+impl<'a> BlockHeader<'a> {
+    fn read(mut fields: &'a [u8]) -> Option<Self> {
+        let (flags, rest) = fields.split_first()?;
+        fields = rest;
+        let mut size = |bit| match flags & bit {
+            0 => Some(None),
+            _ => number(&mut fields).map(Some),
+        };
+        let declared = size(0x40)?;
+        size(0x80)?;
+        let mut filters = Vec::new();
+        for _ in 0..=flags & 3 {
+            let filter = number(&mut fields)?;
+            let count = usize::try_from(number(&mut fields)?).ok()?;
+            let (properties, rest) = fields.split_at_checked(count)?;
+            filters.push((filter, properties));
+            fields = rest;
+        }
+        (flags & 0x3c == 0).then_some(Self { declared, filters })
+    }
+}
+
+fn check_filters(filters: &[(u64, &[u8])], arch: Arch) -> Walk {
+    let Some((&(LZMA2, &[dictionary]), before)) = filters.split_last() else {
+        return Err(WalkError::Damaged("a block is not compressed with LZMA2"));
     };
-    if flags & 0x80 != 0 {
-        number(&mut fields)?;
+    let is_known = |(filter, properties): &(u64, &[u8])| {
+        arch.xz_filters.contains(filter) && properties.is_empty()
+    };
+    if before.len() > 1 || !before.iter().all(is_known) {
+        return Err(WalkError::Unsupported(
+            "it has a filter that its kernel's decoder lacks: `xz --check=crc32` alone uses none",
+        ));
     }
-    let mut filter = 0;
-    for _ in 0..=flags & 3 {
-        filter = number(&mut fields)?;
-        let properties = usize::try_from(number(&mut fields)?).ok()?;
-        fields = fields.get(properties..)?;
+    match dictionary {
+        0..40 if (2 | u64::from(dictionary & 1)) << (dictionary / 2 + 11) <= WINDOW_LIMIT => Ok(()),
+        0..=40 => Err(WalkError::Unsupported(DICTIONARY_TOO_LARGE)),
+        _ => Err(WalkError::Damaged("a block's header is invalid")),
     }
-    (flags & 0x3c == 0 && filter == LZMA2).then_some(size)
 }
 
 /// A number of variable length: seven bits a byte, the lowest first, at most nine bytes (section 1.2).
@@ -152,14 +192,14 @@ fn index<R: Read + Seek>(source: &mut Source<R>, blocks: &Blocks) -> Walk<u64> {
 }
 
 /// The index's bytes, summed as they are read.
-struct Summed<'a, R> {
-    source: &'a mut Source<R>,
+struct Summed<'s, 'a, R> {
+    source: &'s mut Source<'a, R>,
     crc: Crc,
     size: u64,
 }
 
-impl<'a, R: Read + Seek> Summed<'a, R> {
-    fn new(source: &'a mut Source<R>) -> Self {
+impl<'s, 'a, R: Read + Seek> Summed<'s, 'a, R> {
+    fn new(source: &'s mut Source<'a, R>) -> Self {
         let mut crc = Crc::new();
         crc.update(&[0]);
         Self {

@@ -2,8 +2,8 @@
 
 use super::definition;
 use super::files::{Files, Tree};
-use crate::boot::{PairSource, Trials, read_pair_note};
-use crate::files::{Deadline, Directory as _, chain};
+use crate::boot::{Allowance, PairSource, Trials, read_pair_note};
+use crate::files::{Directory as _, chain};
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
@@ -84,10 +84,11 @@ fn stage(
     let trials = files.bytes(&paths::trials(vm)).map(Trials::read);
     let mut trials = trials.and_then(Result::ok).unwrap_or_default();
     let arch = definition::arch(definition).and_then(|arch| Arch::from_libvirt(&arch));
+    let allowance = Allowance::without_clock();
     let rules = Rules {
         arch: arch.ok_or("armfleet boots no such architecture")?,
         group: 0,
-        deadline: Deadline::never(),
+        allowance: &allowance,
     };
     let tree = Tree::new(files);
     let boot = tree.folder(&paths::vm_folder(vm))?;

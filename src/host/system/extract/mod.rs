@@ -4,10 +4,11 @@ mod guestfish;
 
 use super::SystemHost;
 use crate::boot::{
-    BootFileName, Candidate, Entry, INSTALLED, InitrdError, KernelError, KernelVersion, Listing,
-    MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest, walk_initrd,
+    Allowance, BootFileName, Candidate, Entry, INSTALLED, InitrdError, KernelError, KernelVersion,
+    Listing, MODE_XATTR, PairSource, PassedOver, Unusual, check_kernel, choose, is_of_interest,
+    walk_initrd,
 };
-use crate::files::{Root, Share};
+use crate::files::{Root, Share, processor_time};
 use crate::host::failure::cannot;
 use crate::host::primitives::{Owner, Primitives as _};
 use crate::host::{Executor, HostError};
@@ -254,7 +255,8 @@ fn check(scratch: &Path, pair: &Candidate, arch: Arch) -> Result<(), ExtractErro
         name: pair.kernel.to_string(),
         source,
     })?;
-    walk_initrd(open("initrd.img")?).map_err(|source| ExtractError::Initrd {
+    let allowance = Allowance::of_a_start(processor_time);
+    walk_initrd(open("initrd.img")?, arch, &allowance).map_err(|source| ExtractError::Initrd {
         name: pair.initrd.to_string(),
         source,
     })?;

@@ -2,7 +2,7 @@
 //! looked at; only whether there are any.
 
 use super::{at, stat_of};
-use crate::files::{ChangedMeanwhile, Deadline, Draft, Root, copy_blocks, digest};
+use crate::files::{ChangedMeanwhile, Draft, Root, copy_blocks, digest};
 use crate::fleet::DiskFormat;
 use crate::host::primitives::{CallError, ImageSize, wrong_digest};
 use crate::inventory::{LOG_HEAD_LENGTH, begins_as};
@@ -66,7 +66,7 @@ fn has_digest(copy: &File, base: &BaseFile) -> io::Result<()> {
     let Some(wanted) = &base.sha256 else {
         return Ok(());
     };
-    let seen = digest(copy, Deadline::never())?;
+    let seen = digest(copy)?;
     match seen.as_str() == wanted.as_str() {
         true => Ok(()),
         false => Err(io::Error::other(wrong_digest(base, wanted, seen.as_str()))),

@@ -3,7 +3,7 @@
 use super::write::copy_into;
 use super::{at, open_plain};
 use crate::boot::{AddedFile, appended_files};
-use crate::files::{Deadline, Draft, OpenFile as _, Root, digest, read_hashed};
+use crate::files::{Draft, OpenFile as _, Root, digest, read_hashed};
 use crate::host::primitives::{CallError, Copied, Extended};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub(in super::super) fn extend(
         if !added.is_empty() {
             draft.file.write_all(&appended_files(source.size, &added))?;
         }
-        let sha256 = digest(&draft.file, Deadline::never())?;
+        let sha256 = digest(&draft.file)?;
         Ok((draft.file.metadata()?.len(), sha256))
     };
     let (size, sha256) = append().map_err(at(&place))?;

@@ -2,7 +2,7 @@
 
 use super::{at, is_missing};
 use crate::files::{
-    self, Deadline, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
+    self, Directory as _, Draft, OpenFile as _, Root, copy_hashed, parent_and_name,
 };
 use crate::host::primitives::{CallError, Copied};
 use crate::values::Sha256Sum;
@@ -37,7 +37,7 @@ pub(super) fn copy_into(
     limit: u64,
 ) -> io::Result<Sha256Sum> {
     let before = file.identity()?;
-    copy_hashed(file, &before, &mut draft.file, limit, Deadline::never())
+    copy_hashed(file, &before, &mut draft.file, limit)
 }
 
 /// Copies a regular file whole or not at all.

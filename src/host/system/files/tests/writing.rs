@@ -1,8 +1,7 @@
 use super::*;
 use crate::files::Root;
 use crate::files::{
-    ChangedMeanwhile, Deadline, OpenFile as _, copy_hashed, digest_unchanged, open_plain,
-    read_hashed,
+    ChangedMeanwhile, OpenFile as _, copy_hashed, digest_unchanged, open_plain, read_hashed,
 };
 use crate::host::primitives::Owner;
 use crate::host::system::files::{folder, process};
@@ -322,8 +321,7 @@ fn a_file_that_changes_while_it_is_copied_is_refused() {
         let before = file.identity().unwrap();
         fs::write(&path, &other).unwrap();
         let mut into = tempfile::tempfile().unwrap();
-        let copied =
-            copy_hashed(&mut file, &before, &mut into, 1 << 20, Deadline::never()).map(drop);
+        let copied = copy_hashed(&mut file, &before, &mut into, 1 << 20).map(drop);
         let read = read_hashed(&file, &before, 1 << 20).map(drop);
         let hashed = digest_unchanged(&file, &before, 1 << 20).map(drop);
         for seen in [copied, read, hashed] {
