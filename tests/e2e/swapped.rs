@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::fs::{AtFlags, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 
@@ -102,9 +103,15 @@ fn swap(theirs: &File, user: u32, over: &AtomicBool, swaps: &AtomicUsize) {
     let put_link = |name: &str, to: &str| {
         let aside = format!("{name}.aside");
         renameat(theirs, name, theirs, &aside).unwrap();
-        symlinkat(to, theirs, name).unwrap();
-        thread::yield_now();
-        unlinkat(theirs, name, AtFlags::empty()).unwrap();
+        match symlinkat(to, theirs, name) {
+            Ok(()) => {
+                thread::yield_now();
+                unlinkat(theirs, name, AtFlags::empty()).unwrap();
+            }
+            // Who trusts the folder makes what is missing in it, which goes again.
+            Err(Errno::EXIST) => {}
+            Err(error) => panic!("{name}: {error}"),
+        }
         renameat(theirs, &aside, theirs, name).unwrap();
         thread::yield_now();
     };
