@@ -11,8 +11,8 @@ use super::version::KernelVersion;
 use crate::values::Arch;
 use std::fmt;
 
-/// How many kernels without a whole pair are told, the newest ones.
-const INCOMPLETE_TOLD: usize = 4;
+/// How many kernels without a whole pair are reported, the newest ones.
+const INCOMPLETE_LIMIT: usize = 4;
 
 /// What dpkg, update-initramfs and careful people leave beside the real files.
 const LEFTOVER_SUFFIXES: [&str; 10] = [
@@ -28,7 +28,7 @@ const LEFTOVER_SUFFIXES: [&str; 10] = [
     "~",
 ];
 
-/// How the kernels and initrds of other systems are called: none is chosen, and a guest that has only such is told so.
+/// Names of kernels and initrds on other systems: none is chosen, and the reason names them.
 const FOREIGN_PREFIXES: [&str; 7] = [
     "Image",
     "initramfs",
@@ -38,8 +38,8 @@ const FOREIGN_PREFIXES: [&str; 7] = [
     "uInitrd",
     "zImage",
 ];
-/// How many of them are told.
-const FOREIGN_TOLD: usize = 4;
+/// How many of them a reason names.
+const FOREIGN_LIMIT: usize = 4;
 
 /// Whether an entry of this name can matter to [`choose`].
 #[must_use]
@@ -62,11 +62,11 @@ fn is_foreign(name: &str) -> bool {
 fn foreign(listing: &Listing, text: &str) -> Option<String> {
     let names = listing.entries.keys().map(BootFileName::as_str);
     let names = names.filter(|name| is_foreign(name) && name.contains(text));
-    let told: Vec<String> = names
-        .take(FOREIGN_TOLD)
+    let named: Vec<String> = names
+        .take(FOREIGN_LIMIT)
         .map(|name| format!("`{name}`"))
         .collect();
-    (!told.is_empty()).then(|| told.join(", "))
+    (!named.is_empty()).then(|| named.join(", "))
 }
 
 fn is_leftover(name: &str) -> bool {
@@ -341,12 +341,12 @@ fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
             Some((initrd, _)) => pair(listing, PairSource::Newest, version, kernel, initrd.clone()),
         }
     });
-    let mut told = 0;
-    let is_told = |pair: &Result<_, _>| {
-        told += usize::from(pair.is_err());
-        pair.is_ok() || told <= INCOMPLETE_TOLD
+    let mut incomplete = 0;
+    let is_reported = |pair: &Result<_, _>| {
+        incomplete += usize::from(pair.is_err());
+        pair.is_ok() || incomplete <= INCOMPLETE_LIMIT
     };
-    pairs.filter(is_told).collect()
+    pairs.filter(is_reported).collect()
 }
 
 /// A pair of plain files of possible sizes.

@@ -252,7 +252,7 @@ fn kernels_without_initrds_hide_no_pair() {
     assert_eq!(candidates(&lines), ["Newest 9"]);
     let told = passed_over(&listing(&lines)).into_iter();
     let told = told.filter(|passed| passed.source == PairSource::Newest);
-    assert_eq!(told.count(), INCOMPLETE_TOLD);
+    assert_eq!(told.count(), INCOMPLETE_LIMIT);
 }
 
 #[test]

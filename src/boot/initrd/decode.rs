@@ -80,10 +80,6 @@ impl Unpacked<'_> {
     }
 
     fn all_of(&mut self, mut decoder: impl Read) -> Walk {
-        self.all_from(&mut decoder)
-    }
-
-    fn all_from(&mut self, decoder: &mut impl Read) -> Walk {
         let mut piece = vec![0; PIECE];
         loop {
             match decoder.read(&mut piece).map_err(not_decoded)? {
@@ -106,7 +102,7 @@ fn not_decoded(error: io::Error) -> WalkError {
 fn lzma<R: Read + Seek>(source: &mut Source<R>, into: &mut Unpacked) -> Walk {
     let mut decoder = lzma_rust2::LzmaReader::new_mem_limit(Packed(source), memory(), None)
         .map_err(not_decoded)?;
-    into.all_from(&mut decoder)?;
+    into.all_of(&mut decoder)?;
     let (Packed(source), unused) = decoder.into_parts();
     Ok(source.go_to(source.at() - unused.len() as u64)?)
 }
@@ -115,7 +111,7 @@ fn zstd<R: Read + Seek>(source: &mut Source<R>, into: &mut Unpacked) -> Walk {
     let decoder =
         ruzstd::decoding::StreamingDecoder::new_with_max_window_size(Packed(source), WINDOW_LIMIT);
     let mut decoder = decoder.map_err(|fault| not_decoded(io::Error::other(fault)))?;
-    into.all_from(&mut decoder)?;
+    into.all_of(&mut decoder)?;
     let decoder = decoder.into_frame_decoder();
     if decoder.get_checksum_from_data() == decoder.get_calculated_checksum()
         || decoder.get_checksum_from_data().is_none()
