@@ -6,35 +6,20 @@
 #[expect(dead_code, reason = "other parts are for other tests")]
 mod harness;
 
-use armfleet::fleet::{FleetSource, KeptFile};
 use armfleet::host::memory::Memory;
-use armfleet::plan::{Comparison, Difference, Policy, SavedPlan, StepId};
+use armfleet::plan::{Comparison, Difference, SavedPlan, StepId};
 use armfleet::report::{
     ComparisonReport, render_comparison, render_comparison_in_markdown, render_json, schemas,
 };
-use armfleet::values::Secrets;
-use harness::applied::{applied, edit_domain, plan_on, see, spec, vm};
-use std::collections::BTreeMap;
+use harness::applied::{applied, edit_domain, saved_plan, spec, vm};
 
 fn yaml(vms: &[String]) -> String {
     format!("fleet: obs\nvms:\n{}", vms.concat())
 }
 
+/// A plan as it is read from its file.
 fn save(yaml: &str, host: &Memory) -> SavedPlan {
-    let source = FleetSource {
-        files: vec![KeptFile {
-            name: "fleet.yaml".to_owned(),
-            folder: "/home/me/fleet".to_owned(),
-            text: yaml.to_owned(),
-        }],
-        vars: BTreeMap::new(),
-        texts: BTreeMap::new(),
-    };
-    let spec = source.read(Secrets::default(), None).unwrap();
-    let plan = plan_on(&spec, host);
-    let saved = SavedPlan::new(source, &Policy::default(), &plan, &see(&spec, host));
-    // As it is read from its file.
-    SavedPlan::read(saved.unwrap().render().unwrap().as_bytes()).unwrap()
+    SavedPlan::read(saved_plan(yaml, host).as_bytes()).unwrap()
 }
 
 /// A host with two VMs that run.

@@ -1,15 +1,10 @@
 //! `armfleet diff` as it is called with saved plans, and with a snapshot.
 
-use armfleet::fleet::{FleetSource, KeptFile};
-use armfleet::host::memory::Memory;
-use armfleet::plan::{Policy, SavedPlan};
-use armfleet::values::Secrets;
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
 
-use crate::harness::applied::{applied, edit_domain, plan_on, see, spec, vm};
+use crate::harness::applied::{applied, edit_domain, saved_plan, spec, vm};
 use crate::harness::snapshot_of;
 
 /// A folder with the files that the tests name.
@@ -45,22 +40,6 @@ fn fleet(vms: &[String]) -> String {
     format!("fleet: obs\nvms:\n{}", vms.concat())
 }
 
-fn saved(yaml: &str, host: &Memory) -> String {
-    let source = FleetSource {
-        files: vec![KeptFile {
-            name: "fleet.yaml".to_owned(),
-            folder: "/home/me/fleet".to_owned(),
-            text: yaml.to_owned(),
-        }],
-        vars: BTreeMap::new(),
-        texts: BTreeMap::new(),
-    };
-    let spec = source.read(Secrets::default(), None).unwrap();
-    let plan = plan_on(&spec, host);
-    let saved = SavedPlan::new(source, &Policy::default(), &plan, &see(&spec, host));
-    saved.unwrap().render().unwrap()
-}
-
 #[test]
 fn saved_plans_are_told_from_fleet_files() {
     let applied_fleet = fleet(&[vm("a", "1GiB", ", restart: when-required")]);
@@ -69,7 +48,7 @@ fn saved_plans_are_told_from_fleet_files() {
         applied_fleet.replace("1GiB", "2GiB"),
         applied_fleet.replace("1GiB", "3GiB"),
     );
-    let (reviewed, other) = (saved(&grown, &host), saved(&larger, &host));
+    let (reviewed, other) = (saved_plan(&grown, &host), saved_plan(&larger, &host));
     let of_later = reviewed.replace("armfleet-saved-plan/2", "armfleet-saved-plan/9");
     let files = Files::new(&[
         ("fleet.yaml", &grown),

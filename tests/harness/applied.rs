@@ -2,10 +2,12 @@
 
 use super::kernels::whole;
 use super::{new_host, observe_for, perform_steps, plan_of};
-use armfleet::fleet::{Spec, read_fleet};
+use armfleet::fleet::{FleetSource, KeptFile, Spec, read_fleet};
 use armfleet::host::memory::Memory;
 use armfleet::inventory::Inventory;
-use armfleet::plan::{Plan, Policy};
+use armfleet::plan::{Plan, Policy, SavedPlan};
+use armfleet::values::Secrets;
+use std::collections::BTreeMap;
 
 pub(crate) fn spec(yaml: &str) -> Spec {
     read_fleet(yaml.as_bytes(), "fleet.yaml", "/home/me/fleet").unwrap()
@@ -36,6 +38,23 @@ pub(crate) fn see(spec: &Spec, host: &Memory) -> Inventory {
 
 pub(crate) fn plan_on(spec: &Spec, host: &Memory) -> Plan {
     plan_of(host, spec, &Policy::default())
+}
+
+/// The file of a plan for a fleet file on a host.
+pub(crate) fn saved_plan(yaml: &str, host: &Memory) -> String {
+    let source = FleetSource {
+        files: vec![KeptFile {
+            name: "fleet.yaml".to_owned(),
+            folder: "/home/me/fleet".to_owned(),
+            text: yaml.to_owned(),
+        }],
+        vars: BTreeMap::new(),
+        texts: BTreeMap::new(),
+    };
+    let spec = source.read(Secrets::default(), None).unwrap();
+    let plan = plan_on(&spec, host);
+    let saved = SavedPlan::new(source, &Policy::default(), &plan, &see(&spec, host));
+    saved.unwrap().render().unwrap()
 }
 
 /// Another host, as this one is after the plan was performed.
