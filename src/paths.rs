@@ -43,17 +43,19 @@ pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pi
 /// Where libvirt's daemons take orders; whoever may write to such a socket is root's equal.
 pub const LIBVIRT_SOCKETS: [&str; 2] = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
 
-/// The name of the kernel to boot inside a share, with the handover `link`.
+/// The name of the kernel that 0.1.0 had a domain boot inside its share, with the handover `link`.
 pub const LINKED_KERNEL: &str = "virtio-vmlinuz";
-/// The name of the initrd to boot inside a share, with the handover `link`.
+/// The same of the initrd.
 pub const LINKED_INITRD: &str = "virtio-initrd.img";
+/// How the folder is called that is beside a share and holds what boots with the handover `link`, before the share's name.
+const BESIDE: &str = ".armfleet-";
+/// How libvirt is configured to work with QEMU.
+pub const QEMU_CONF: &str = "/etc/libvirt/qemu.conf";
 
 /// Where a file about a VM is.
 pub type PathOf = fn(&VmName) -> String;
 /// The mode of armfleet's folders on the way to a staged kernel: QEMU, which is not root, passes through them.
 pub const PASSAGE: u32 = 0o711;
-/// All that a generation holds, or a draft of one: its pair, what is known of it, and the mark of an installer.
-pub const GENERATION_FILES: [&str; 4] = ["vmlinuz", "initrd.img", "pair.json", "installer"];
 /// The folder of a VM's seed, beside its generations.
 pub const SEED_FOLDER: &str = "seed";
 /// The folder of a VM's installer, beside its generations.
@@ -67,6 +69,11 @@ macro_rules! files {
     };
 }
 
+/// All that a generation holds, or a draft of one: what is known of it, the mark of an installer, its masters, and the copies of
+/// them that boot. The first version that staged had no masters.
+pub const GENERATION_FILES: [&str; 8] = files!("pair.json" "installer" "vmlinuz.master" "initrd.img.master" whole "vmlinuz" "initrd.img");
+/// Kernel and initrd in it that boot.
+pub const BOOTS: [&str; 2] = ["vmlinuz", "initrd.img"];
 /// All that a VM's folder itself holds; its record goes last.
 pub const VM_FILES: [&str; 9] =
     files!("started" "stopped" "restoring" whole "hold.json" "fresh.json" "record.json");
@@ -102,6 +109,41 @@ pub fn folders_of(vm: &VmName) -> [(String, &'static [&'static str]); 7] {
         (cloud_init_folder(vm), &CLOUD_INIT_FILES),
         (boot_folder(vm), &BOOT_FILES),
     ]
+}
+
+/// The name of the folder beside a share of this name that holds what boots with the handover `link`. In the share itself
+/// QEMU's user could have libvirt, which is root and follows links, open and give away any other file.
+#[must_use]
+pub fn beside_named(share: &str) -> String {
+    format!("{BESIDE}{share}")
+}
+
+/// That folder.
+#[must_use]
+pub fn beside(share: &HostPath) -> String {
+    let above = share.parent().trim_end_matches('/');
+    format!("{above}/{}", beside_named(share.file_name()))
+}
+
+/// The kernel to boot with the handover `link`.
+#[must_use]
+pub fn kernel_beside(share: &HostPath) -> String {
+    format!("{}/{}", beside(share), BOOTS[0])
+}
+
+/// The initrd to boot with the handover `link`.
+#[must_use]
+pub fn initrd_beside(share: &HostPath) -> String {
+    format!("{}/{}", beside(share), BOOTS[1])
+}
+
+/// The share beside which a kernel is to boot; none if it is another one.
+#[must_use]
+pub fn share_beside(kernel: &str) -> Option<HostPath> {
+    let folder = kernel.strip_suffix(BOOTS[0])?.strip_suffix('/')?;
+    let (above, name) = folder.rsplit_once('/')?;
+    let share = name.strip_prefix(BESIDE)?;
+    format!("{above}/{share}").parse().ok()
 }
 
 /// A file in a share.

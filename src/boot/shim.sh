@@ -62,8 +62,29 @@ esac
 falls_back=
 [ -e "$vm/boot/current/installer" ] || [ -e "$vm/boot/linked" ] || falls_back=yes
 
+# What booted was given to QEMU's user, which all VMs share and which may have written to it since: each start boots a fresh
+# copy of the master, which is root's alone. The first version that staged had no masters.
+renew() {
+    is_no_link "$vm/boot" || return 1
+    for file in vmlinuz initrd.img; do
+        boots=$vm/boot/current/$file
+        copy=$vm/boot/current/.$file.armfleet
+        [ -f "$boots.master" ] || continue
+        /bin/rm -f "$copy" && /bin/cp --reflink=auto "$boots.master" "$copy" && /bin/chmod 0640 "$copy" || return 1
+        [ ! -e "$boots" ] || /bin/chgrp --reference="$boots" "$copy" || return 1
+        /bin/mv -f "$copy" "$boots" || return 1
+    done
+}
+not_renewed() {
+    echo "armfleet: $1 does not start: no fresh copy of its kernel could be made. Free some room in $vm, then start the VM." >&2
+    exit 1
+}
+
 # The package was removed: its VMs start with what they have.
-[ -e "$hook" ] || [ -z "$falls_back" ] || has_scratch || exit 0
+if [ ! -e "$hook" ] && [ -n "$falls_back" ] && ! has_scratch; then
+    renew || not_renewed "$1"
+    exit 0
+fi
 
 # 40: done. 41: refused, and said why. All else means that it cannot run: an empty file would end with 0, and a shell
 # would execute garbage that happens to be text, here without commands and in a folder where nothing can be written.
@@ -85,6 +106,7 @@ if has_scratch; then
     exit 1
 fi
 
+[ -z "$falls_back" ] || renew || not_renewed "$1"
 if [ -f "$vm/boot/current/vmlinuz" ] && [ -f "$vm/boot/current/initrd.img" ] && [ -n "$falls_back" ]; then
     echo "armfleet: $hook cannot run; $1 starts with the kernel that was staged before. Install armfleet again." >&2
     exit 0

@@ -20,7 +20,7 @@ use crate::fleet::{Accel, GuestReboot, Handover, MemoryBacking};
 use crate::inventory::Kvm;
 use crate::mark::{ARCH, CMDLINE, CONSOLE_LOG, PropertyId};
 use crate::paths;
-use crate::values::{Arch, CpuModel};
+use crate::values::{Arch, CpuModel, HostPath};
 use crate::xml::{Part, descend};
 use roxmltree::Node;
 
@@ -202,7 +202,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         &["os", "kernel"],
         Part::Text,
         Codec::Text,
-        |input| want_handed_over(input, paths::kernel, paths::LINKED_KERNEL),
+        |input| want_handed_over(input, paths::kernel, paths::kernel_beside),
         give_handover,
         DIRECT_BOOT,
     ),
@@ -211,7 +211,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         &["os", "initrd"],
         Part::Text,
         Codec::Text,
-        |input| want_handed_over(input, paths::initrd, paths::LINKED_INITRD),
+        |input| want_handed_over(input, paths::initrd, paths::initrd_beside),
         no_key,
         DIRECT_BOOT,
     ),
@@ -317,12 +317,16 @@ fn give_accel(seen: &Seen<'_>) -> Option<Given> {
     Some(Given::OfVm("accel", accel.to_string()))
 }
 
-/// Where a half of the boot pair is: armfleet's own copy, or a name inside the share.
-fn want_handed_over(input: &RowInput<'_>, copy: paths::PathOf, linked: &str) -> Want {
+/// Where a half of the boot pair is: armfleet's own copy, or a link beside the share.
+fn want_handed_over(
+    input: &RowInput<'_>,
+    copy: paths::PathOf,
+    beside: fn(&HostPath) -> String,
+) -> Want {
     let boot = &input.vm.boot;
     Want::text(match boot.handover {
         Handover::Copy => copy(&input.vm.name),
-        Handover::Link => paths::in_share(&boot.share, linked),
+        Handover::Link => beside(&boot.share),
     })
 }
 
@@ -332,7 +336,9 @@ fn give_handover(seen: &Seen<'_>) -> Option<Given> {
     let (_, file) = path.rsplit_once('/')?;
     let handover = match file {
         _ if path == paths::kernel(seen.vm) => Handover::Copy,
+        // The recipe and 0.1.0 had it inside the share.
         paths::LINKED_KERNEL => Handover::Link,
+        _ if paths::share_beside(path).is_some() => Handover::Link,
         _ => return None,
     };
     Some(Given::OfVm("boot.handover", handover.to_string()))

@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
+const BUFFER: usize = 256 << 10;
+
 /// A file that was not the same before and after it was read.
 #[derive(Debug, thiserror::Error)]
 #[error("it changed while it was read")]
@@ -30,7 +32,7 @@ impl ChangedMeanwhile {
 pub fn digest(mut file: impl Read + Seek) -> io::Result<Sha256Sum> {
     file.rewind()?;
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; BUFFER];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(Sha256Sum::of(hash)),
@@ -60,11 +62,8 @@ pub fn copy(from: &mut impl Read, to: &mut impl Write, limit: u64) -> io::Result
 /// # Errors
 /// As the system says.
 pub fn copy_blocks(from: &File, to: &File, size: u64) -> io::Result<()> {
-    match rustix::fs::ioctl_ficlone(to, from) {
-        Ok(()) => return Ok(()),
-        // What a file system says that shares no blocks, or not with this one.
-        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => {}
-        Err(error) => return Err(error.into()),
+    if share_blocks(from, to)? {
+        return Ok(());
     }
     to.set_len(size)?;
     let (mut from, mut to) = (from, to);
@@ -78,6 +77,40 @@ pub fn copy_blocks(from: &File, to: &File, size: u64) -> io::Result<()> {
         at = end;
     }
     Ok(())
+}
+
+/// Has an empty file hold what another holds, by the same blocks; false where the file system cannot.
+pub(super) fn share_blocks(from: &File, to: &File) -> io::Result<bool> {
+    match rustix::fs::ioctl_ficlone(to, from) {
+        Ok(()) => Ok(true),
+        // What a file system says that shares no blocks, or not with this one.
+        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Copies a whole file into an empty one, by its blocks or in one pass, and tells the digest of the copy. Nothing waits for
+/// the disk.
+///
+/// # Errors
+/// As the system says.
+pub fn copy_hashed_fresh<F: OpenFile>(from: &mut F, to: &mut F) -> io::Result<Sha256Sum> {
+    if to.share_blocks(from)? {
+        return digest(to);
+    }
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(Sha256Sum::of(hash)),
+            count => {
+                hash.update(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
+            }
+        }
+    }
 }
 
 /// Where the next data of a file begins and ends; nothing after the last.

@@ -32,11 +32,25 @@ pub trait OpenFile: Read + Write + Seek {
     /// As the system says.
     fn extend(&mut self, bytes: u64) -> io::Result<()>;
 
-    /// Gives a new file its group and mode, whatever the umask is, and puts it on disk.
+    /// Gives a new file its group and mode, whatever the umask is.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn give(&self, group: Option<u32>, mode: u32) -> io::Result<()>;
+
+    /// The same, and puts it on disk.
     ///
     /// # Errors
     /// As the system says.
     fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()>;
+
+    /// Has an empty file hold what another holds, by the same blocks; false where the file system cannot.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn share_blocks(&mut self, _from: &Self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A file with what it holds, and who could have written it.

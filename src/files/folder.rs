@@ -142,6 +142,23 @@ impl Folder {
         Ok((bytes, stat))
     }
 
+    /// Gives an open file a name in it, where nothing has that name.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn link_file(&self, file: &File, name: &str) -> Result<(), Errno> {
+        rustix::fs::linkat(file, "", &self.fd, name, AtFlags::EMPTY_PATH)
+    }
+
+    /// Whether its file system has the attributes in which libvirt keeps whose a file was.
+    #[must_use]
+    pub fn keeps_owners(&self) -> bool {
+        const ATTRIBUTE: &str = "trusted.libvirt.security.dac";
+        let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let seen = rustix::fs::getxattr(path, ATTRIBUTE, &mut [0u8; 0][..]);
+        !matches!(seen, Err(Errno::NOTSUP))
+    }
+
     /// Opens a block device for reading.
     ///
     /// # Errors
@@ -313,10 +330,18 @@ impl OpenFile for File {
         self.set_len(bytes)
     }
 
-    fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
+    fn give(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
         fchown(self, None, group)?;
-        self.set_permissions(Permissions::from_mode(mode))?;
+        self.set_permissions(Permissions::from_mode(mode))
+    }
+
+    fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
+        self.give(group, mode)?;
         self.sync_all()
+    }
+
+    fn share_blocks(&mut self, from: &Self) -> io::Result<bool> {
+        super::copy::share_blocks(from, self)
     }
 }
 

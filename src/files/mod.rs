@@ -15,8 +15,8 @@ mod write;
 
 pub use beside::{BesideError, read_beside};
 pub use copy::{
-    ChangedMeanwhile, copy, copy_blocks, copy_hashed, digest, digest_unchanged, is_blank,
-    processor_time, read_hashed,
+    ChangedMeanwhile, copy, copy_blocks, copy_hashed, copy_hashed_fresh, digest, digest_unchanged,
+    is_blank, processor_time, read_hashed,
 };
 pub use directory::{BootShare, Directory, Inode, OpenFile, OwnFile};
 pub use folder::{Folder, NotPlain, STATX, born_ns, open_plain};

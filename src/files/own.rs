@@ -26,6 +26,15 @@ impl OwnFileError {
         move |source| Self { act, path, source }
     }
 
+    /// Whether the file system has no room for it.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+
     /// What to do about it, where the failure alone tells.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
@@ -36,9 +45,7 @@ impl OwnFileError {
         }
         let path = self.path.display();
         match self.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Some(format!("free some room in the file system of {path}"))
-            }
+            _ if self.is_no_room() => Some(format!("free some room in the file system of {path}")),
             io::ErrorKind::ReadOnlyFilesystem => {
                 Some(format!("mount the file system of {path} writable"))
             }

@@ -67,16 +67,6 @@ impl Share {
         Ok(self.open_confined(name.as_bytes())?)
     }
 
-    /// Gives a file of it another name, in place of whatever file or link has it.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn link(&self, file: &File, name: &'static str) -> io::Result<()> {
-        let draft = self.draft_of(name)?;
-        rustix::fs::linkat(file, "", &self.folder, &draft, AtFlags::EMPTY_PATH)?;
-        self.publish(&draft, name)
-    }
-
     /// Writes a file of the share's owner, in place of whatever file or link has this name.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! The domain that libvirt is about to start, from the XML it gives its hooks.
 
-use crate::fleet::Handover;
 use crate::mark::{OwnerMark, Record};
 use crate::paths;
 use crate::staging::DomainDisk;
@@ -20,6 +19,23 @@ pub(super) struct Starting {
     /// What it has as disks.
     pub(super) disks: Vec<DomainDisk>,
     mark: Option<OwnerMark>,
+}
+
+/// Where a domain with the handover `link` opens its pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Linked {
+    /// In a folder of root's beside this share.
+    Beside(HostPath),
+    /// In this share itself, as 0.1.0 had it, until the next apply.
+    Inside(HostPath),
+}
+
+impl Linked {
+    pub(super) fn share(&self) -> &HostPath {
+        match self {
+            Self::Beside(share) | Self::Inside(share) => share,
+        }
+    }
 }
 
 /// Why a domain's XML cannot be used.
@@ -61,19 +77,14 @@ impl Starting {
         })
     }
 
-    /// How its pair gets to it: what it is about to open tells, whatever the record says.
-    pub(super) fn handover(&self, share: &HostPath) -> Handover {
-        if self.kernel == paths::in_share(share, paths::LINKED_KERNEL) {
-            Handover::Link
-        } else {
-            Handover::Copy
+    /// Where it opens the guest's own files; none if it boots a copy. What it is about to open tells, whatever the record
+    /// says.
+    pub(super) fn linked(&self) -> Option<Linked> {
+        if let Some(share) = paths::share_beside(&self.kernel) {
+            return Some(Linked::Beside(share));
         }
-    }
-
-    /// The share inside which its kernel is linked; none if it boots another kernel.
-    pub(super) fn linked_share(&self) -> Option<HostPath> {
         let share = self.kernel.strip_suffix(paths::LINKED_KERNEL)?;
-        share.strip_suffix('/')?.parse().ok()
+        Some(Linked::Inside(share.strip_suffix('/')?.parse().ok()?))
     }
 
     /// Whether the domain's own mark says that it is this VM; for when there is no record to compare with.

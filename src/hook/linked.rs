@@ -1,80 +1,209 @@
-//! The handover `link`: the pair of a generation under the recipe's names inside the share, where its domain boots it.
+//! The handover `link`: the guest's own files under names of root's, where its domain boots them.
+//!
+//! The names are in a folder of root's beside the share. In the share QEMU's user could put a link to any file in their place,
+//! which libvirt, that opens them as root, would give to it. That the guest can write to its files also after they were checked
+//! remains.
 
+use super::domain::Linked;
 use super::open::open_generations;
 use super::share;
 use crate::boot::FileNote;
-use crate::files::{Folder, OpenFile as _, OwnFileError, Root, Share, copy};
+use crate::files::{
+    Directory, Folder, NotOurs, OpenFile as _, OwnFileError, Root, Share, copy_hashed_fresh,
+    sync_folder,
+};
+use crate::mark::BootRecord;
 use crate::paths;
-use crate::staging::{Generations, files};
+use crate::staging::{Generations, Staged, StagedFile, files};
 use crate::values::VmName;
+use rustix::fs::{FileType, RenameFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
+
+/// QEMU, which is not root, reads a copy by its group.
+const COPY_MODE: u32 = 0o640;
 
 /// Why a pair has not got its names.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandOverError {
     #[error("nothing is staged that could be linked")]
     NothingStaged,
-    #[error("{0} in its boot share is a folder")]
-    Folder(&'static str),
-    #[error("cannot put {name} into its boot share")]
-    Place {
-        name: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error("its boot share is a file system of its own, and {} is in another one", .0.display())]
+    OtherFileSystem(PathBuf),
+    #[error("the file system of {} keeps no owners for libvirt, which would take the guest's kernel from it", .0.display())]
+    NoOwners(PathBuf),
+    #[error("what is staged for {} is not what it was", .0.display())]
+    Differs(PathBuf),
     #[error(transparent)]
     Own(#[from] OwnFileError),
 }
 
-/// Gives the pair that is staged for a VM its names inside its share.
-pub(super) fn hand_over(root: &Root, vm: &VmName, share: &Share) -> Result<(), HandOverError> {
-    let generations = open_generations(root, vm)?;
-    place(&generations, share)
-}
-
-/// Gives the pair that `current` names the recipe's names, each by a rename.
-///
-/// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
-/// would be one that no guest can read, and would have AppArmor deny the guest its own kernel, since it denies paths.
-/// For bytes that the share does not have, such as a seed's, it is a copy: the guest must not get at a generation.
-fn place(generations: &Generations<Folder>, share: &Share) -> Result<(), HandOverError> {
-    let staged = generations.current().ok_or(HandOverError::NothingStaged)?;
-    let names = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
-    for ((file, note), name) in files(&staged).into_iter().zip(names) {
-        let open = || generations.open_file(&staged, file);
-        place_one(share, name, note, open)?;
+impl HandOverError {
+    /// What to do about it, where the failure alone tells.
+    pub(super) fn remedy(&self) -> Option<String> {
+        match self {
+            Self::OtherFileSystem(_) | Self::NoOwners(_) => Some(
+                "take `handover: link` from the VM in the fleet file and run `armfleet apply`"
+                    .to_owned(),
+            ),
+            Self::Own(fault) => fault.remedy(),
+            Self::NothingStaged | Self::Differs(_) => None,
+        }
     }
-    share.sync().map_err(fault("both names"))
 }
 
-fn place_one(
-    share: &Share,
-    name: &'static str,
-    note: &FileNote,
-    staged: impl FnOnce() -> io::Result<File>,
+/// Gives the pair that is staged for a VM its names.
+pub(super) fn hand_over(
+    root: &Root,
+    vm: &VmName,
+    linked: &Linked,
+    boot: Option<&BootRecord>,
 ) -> Result<(), HandOverError> {
-    match guests_own(share, note) {
-        Some(file) if share::has(share, name, &file) => return Ok(()),
-        Some(file) => share.link(&file, name),
-        None => staged().and_then(|from| {
-            share.write(name, |mut into| {
-                copy(&mut &from, &mut into, note.size).map(drop)
-            })
-        }),
+    let (share, above, name) = share::open_with_folder(linked.share(), boot)?;
+    let (folder, names) = match linked {
+        Linked::Beside(_) => (make_beside(&above, &name)?, paths::BOOTS),
+        Linked::Inside(_) => {
+            let inside = above.sub(&name);
+            let inside = inside.map_err(OwnFileError::new("open", &above.at(&name)))?;
+            (inside, [paths::LINKED_KERNEL, paths::LINKED_INITRD])
+        }
+    };
+    let generations = open_generations(root, vm)?;
+    let staged = generations.current().ok_or(HandOverError::NothingStaged)?;
+    let place = Place {
+        generations: &generations,
+        staged: &staged,
+        share: &share,
+        folder: &folder,
+    };
+    for ((file, note), name) in files(&staged).into_iter().zip(names) {
+        place.put(file, note, name)?;
     }
-    .map_err(fault(name))
+    Ok(sync_folder(&folder)?)
+}
+
+/// Takes the names away that a VM had before it booted copies.
+pub(super) fn take_back(boot: &BootRecord) -> Result<(), OwnFileError> {
+    let (_, above, name) = share::open_with_folder(&boot.share, Some(boot))?;
+    let name = paths::beside_named(&name);
+    let known = paths::BOOTS
+        .map(|name| [name.to_owned(), draft_of(name)])
+        .concat();
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    let removed = above.remove_folder(&name, &known);
+    removed
+        .map(drop)
+        .map_err(OwnFileError::new("remove", &above.at(&name)))
+}
+
+/// The folder of root's beside a share of this name.
+fn make_beside(above: &Folder, share: &str) -> Result<Folder, HandOverError> {
+    let name = paths::beside_named(share);
+    let path = above.at(&name);
+    let made = above.sub_or_make(&name, paths::PASSAGE);
+    let folder = made.map_err(OwnFileError::new("make the folder", &path))?;
+    let seen = folder
+        .stat(".")
+        .map_err(OwnFileError::new("look at", &path))?;
+    if paths::not_roots(seen.stx_uid, u32::from(seen.stx_mode) & 0o7777).is_some() {
+        let what = "a folder that others than root can write";
+        let fault = io::Error::other(NotOurs {
+            path: path.clone(),
+            what,
+        });
+        return Err(OwnFileError::new("use", &path)(fault).into());
+    }
+    if !folder.keeps_owners() {
+        return Err(HandOverError::NoOwners(path));
+    }
+    Ok(folder)
+}
+
+/// Where a pair gets its names.
+struct Place<'a> {
+    generations: &'a Generations<Folder>,
+    staged: &'a Staged,
+    share: &'a Share,
+    folder: &'a Folder,
+}
+
+impl Place<'_> {
+    /// Gives a file its name, by a rename.
+    ///
+    /// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
+    /// would have AppArmor deny the guest its own kernel, since it denies paths. For bytes that the share does not have, such
+    /// as a seed's, it is a fresh copy: the guest must not get at a master.
+    fn put(&self, file: StagedFile, note: &FileNote, name: &str) -> Result<(), HandOverError> {
+        let own = guests_own(self.share, note);
+        if own.as_ref().is_some_and(|own| self.has(name, own)) {
+            return Ok(());
+        }
+        let path = self.folder.at(name);
+        let draft = draft_of(name);
+        for name in [name, &draft] {
+            no_folder(self.folder, name).map_err(OwnFileError::new("replace", &path))?;
+        }
+        let removed = self.folder.remove(&draft);
+        removed.map_err(OwnFileError::new("remove", &self.folder.at(&draft)))?;
+        match own {
+            Some(own) => match self.folder.link_file(&own, &draft) {
+                Err(Errno::XDEV) => return Err(HandOverError::OtherFileSystem(path)),
+                linked => linked
+                    .map_err(io::Error::from)
+                    .map_err(OwnFileError::new("link", &path))?,
+            },
+            None => self.copy(file, note, &draft)?,
+        }
+        let renamed = self
+            .folder
+            .rename(&draft, self.folder, name, RenameFlags::empty());
+        Ok(renamed.map_err(OwnFileError::new("replace", &path))?)
+    }
+
+    fn copy(&self, file: StagedFile, note: &FileNote, draft: &str) -> Result<(), HandOverError> {
+        let path = self.folder.at(draft);
+        let copy = || {
+            let mut from = self.generations.open_file(self.staged, file)?;
+            let mut into = self.folder.create(draft)?;
+            let sha256 = copy_hashed_fresh(&mut from, &mut into)?;
+            into.give(Some(self.share.stat()?.stx_gid), COPY_MODE)?;
+            Ok(sha256)
+        };
+        match copy().map_err(OwnFileError::new("write", &path))? {
+            sha256 if sha256 == note.sha256 => Ok(()),
+            _ => Err(HandOverError::Differs(path)),
+        }
+    }
+
+    /// Whether this name is a link to this file.
+    fn has(&self, name: &str, file: &File) -> bool {
+        let there = self
+            .folder
+            .open_file(name)
+            .and_then(|there| there.identity());
+        there.is_ok_and(|there| file.identity().is_ok_and(|file| file == there))
+    }
+}
+
+fn draft_of(name: &str) -> String {
+    format!(".{name}.armfleet")
+}
+
+/// Fails if a folder has this name: armfleet makes none there.
+fn no_folder(folder: &Folder, name: &str) -> io::Result<()> {
+    match folder.kind(name)? {
+        Some(FileType::Directory) => Err(io::Error::other(NotOurs {
+            path: folder.at(name),
+            what: "a folder",
+        })),
+        _ => Ok(()),
+    }
 }
 
 /// The guest's file, if it is still the one that was checked.
 fn guests_own(share: &Share, note: &FileNote) -> Option<File> {
     let file = share::open_by_name(share, &note.from.name).ok()?;
     (file.identity().ok()? == note.from.file).then_some(file)
-}
-
-fn fault(name: &'static str) -> impl FnOnce(io::Error) -> HandOverError {
-    move |source| match source.kind() {
-        io::ErrorKind::IsADirectory => HandOverError::Folder(name),
-        _ => HandOverError::Place { name, source },
-    }
 }

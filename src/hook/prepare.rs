@@ -1,10 +1,9 @@
 //! What happens before a VM starts: whether it is ours, and what libvirt is told.
 
 use super::domain::Starting;
-use super::linked::{HandOverError, hand_over};
-use super::open::can_boot_unchecked;
+use super::linked::hand_over;
+use super::open::{can_boot_unchecked, renew_staged};
 use super::outcome::Outcome;
-use super::share;
 use super::start::{Start, start_again};
 use crate::files::{Directory as _, OwnFileError, Root, chain, read_own};
 use crate::format::{FormatError, UPGRADE};
@@ -59,11 +58,13 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     };
     match starting.foreign_to(&record, &vm) {
         Some(why) => Outcome::done(&vm, [format!("left alone: {why}").as_str()]),
-        None => {
-            let handover = starting.handover(&record.boot.share);
-            Start::new(root, &record, &starting, handover).run()
-        }
+        None => Start::new(root, &record, &starting).run(),
     }
+}
+
+/// Whether what is staged boots, of which fresh copies are made for that.
+fn can_boot_renewed(root: &Root, vm: &VmName, arch: &str) -> bool {
+    can_boot_unchecked(root, vm, arch) && renew_staged(root, vm).is_ok()
 }
 
 /// Whether earlier starts made scratch disks anew.
@@ -80,16 +81,13 @@ fn without_record(root: &Root, vm: &VmName, starting: &Starting, fault: &RecordE
     let why = chain(fault);
     // What a later version staged is as good as it was; of a damaged record nothing is known.
     let linked = || {
-        let share = starting.linked_share();
+        let linked = starting.linked();
         matches!(fault, RecordError::Later(_))
-            && share.is_some_and(|share| {
-                let share = share::open_named(&share).map_err(HandOverError::from);
-                share.and_then(|share| hand_over(root, vm, &share)).is_ok()
-            })
+            && linked.is_some_and(|linked| hand_over(root, vm, &linked, None).is_ok())
     };
     // Which disks are to be made anew the record says.
     let boots =
-        || !has_scratch(root, vm) && (can_boot_unchecked(root, vm, &starting.arch) || linked());
+        || !has_scratch(root, vm) && (can_boot_renewed(root, vm, &starting.arch) || linked());
     if !starting.claims_to_be(vm) || boots() {
         return Outcome::done(vm, [format!("{why}; nothing was staged").as_str()]);
     }

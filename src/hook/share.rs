@@ -2,7 +2,7 @@
 
 use crate::boot::BootFileName;
 use crate::files::{
-    BootShare as _, Directory as _, Folder, LinkInTheWay, OpenFile as _, OwnFileError, Root, Share,
+    BootShare as _, Directory as _, Folder, LinkInTheWay, OwnFileError, Root, Share,
 };
 use crate::mark::BootRecord;
 use crate::paths;
@@ -19,29 +19,43 @@ pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
     open_at(&boot.share, boot.ways.contains_key(&boot.share))
 }
 
-/// Opens the share that a domain's definition names, with nothing known but that.
-pub(super) fn open_named(path: &HostPath) -> Result<Share, OwnFileError> {
-    open_at(path, true)
+/// The same with the folder that it is in, and its name there; of a share that a domain's definition names, with nothing
+/// known but that, if it is not the record's.
+pub(super) fn open_with_folder(
+    path: &HostPath,
+    boot: Option<&BootRecord>,
+) -> Result<(Share, Folder, String), OwnFileError> {
+    let guarded = boot.is_none_or(|boot| boot.ways.contains_key(path));
+    let named = Path::new(path.as_str());
+    let open = || {
+        let (folder, name) = place(path, guarded)?;
+        let share = Share::open_in(&folder, &name)?;
+        Ok((share, folder, name))
+    };
+    open().map_err(OwnFileError::new("open the share", named))
 }
 
 fn open_at(path: &HostPath, guarded: bool) -> Result<Share, OwnFileError> {
     let named = Path::new(path.as_str());
     let open = || {
-        let root = Root::host();
-        let opened = match guarded {
-            true => {
-                let place = root.way(path.as_str(), End::Share, &rules(&root))?;
-                let (folder, name) = root.place(&place)?;
-                Share::open_in(&folder, name)
-            }
-            false => Share::open(named),
-        };
-        match opened {
+        let (folder, name) = place(path, guarded)?;
+        match Share::open_in(&folder, &name) {
             Err(_) if named.is_symlink() => Err(io::Error::other(LinkInTheWay(named.into()))),
             opened => opened,
         }
     };
     open().map_err(OwnFileError::new("open the share", named))
+}
+
+fn place(path: &HostPath, guarded: bool) -> io::Result<(Folder, String)> {
+    let root = Root::host();
+    if !guarded {
+        let (folder, name) = root.holding(path.as_str())?;
+        return Ok((folder, name.to_owned()));
+    }
+    let place = root.way(path.as_str(), End::Share, &rules(&root))?;
+    let (folder, name) = root.place(&place)?;
+    Ok((folder, name.to_owned()))
 }
 
 /// Opens an image where its way leads.
@@ -90,10 +104,4 @@ fn rules(root: &Root) -> Rules {
 pub(super) fn open_by_name(share: &Share, name: &str) -> io::Result<File> {
     let name = BootFileName::new(name.as_bytes()).map_err(io::Error::other)?;
     share.open_file(&name)
-}
-
-/// Whether this name is a link to this file.
-pub(super) fn has(share: &Share, name: &'static str, file: &File) -> bool {
-    let there = share.open_named(name).and_then(|there| there.identity());
-    there.is_ok_and(|there| file.identity().is_ok_and(|file| file == there))
 }

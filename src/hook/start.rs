@@ -1,9 +1,9 @@
 //! One start of one VM: what it boots.
 
-use super::domain::Starting;
+use super::domain::{Linked, Starting};
 use super::files::{lock, write_stamp};
-use super::linked::{HandOverError, hand_over};
-use super::open::{can_boot_unchecked, is_bootable, open_generations};
+use super::linked::{HandOverError, hand_over, take_back};
+use super::open::{can_boot_unchecked, is_bootable, open_generations, renew_staged};
 use super::outcome::Outcome;
 use super::share;
 use super::trial;
@@ -12,13 +12,12 @@ use crate::files::{
     Directory as _, Folder, LaterFile, OwnFileError, Root, Share, chain, holding, is_blank, later,
     processor_time, remove_file,
 };
-use crate::fleet::Handover;
 use crate::format::UPGRADE;
 use crate::mark::{Phase, Record, Wanted};
 use crate::paths;
 use crate::staging::{
-    Choosing, Generations, MayNotInstall, ReceiptError, RenewError, Rules, Said, may_install,
-    renew, stage_installer, wanted_id,
+    Choosing, Generations, MayNotInstall, ReceiptError, RenewError, Rules, Said, Unverified,
+    may_install, renew, stage_installer, wanted_id,
 };
 use crate::values::{Arch, HostPath, VmName};
 use std::fs;
@@ -55,6 +54,9 @@ enum StartError {
     /// A scratch disk is as it was.
     #[error(transparent)]
     Scratch(#[from] RenewError),
+    /// What is staged is not what it was.
+    #[error(transparent)]
+    Staged(#[from] Unverified),
     #[error(transparent)]
     Own(#[from] OwnFileError),
 }
@@ -69,7 +71,7 @@ pub(super) struct Start<'a> {
     root: &'a Root,
     record: &'a Record,
     domain: &'a Starting,
-    handover: Handover,
+    linked: Option<Linked>,
     /// Whether libvirt restores it from a file, or takes it over from another host: its kernel is in its memory, and its
     /// disks go with that.
     restored: bool,
@@ -77,17 +79,12 @@ pub(super) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    pub(super) fn new(
-        root: &'a Root,
-        record: &'a Record,
-        domain: &'a Starting,
-        handover: Handover,
-    ) -> Self {
+    pub(super) fn new(root: &'a Root, record: &'a Record, domain: &'a Starting) -> Self {
         Self {
             root,
             record,
             domain,
-            handover,
+            linked: domain.linked(),
             restored: is_restored(root, &record.vm),
             said: Said::default(),
         }
@@ -112,8 +109,13 @@ impl<'a> Start<'a> {
         write_stamp(self.root, &paths::hook_seen(vm), "")?;
         share::check_ways(&self.record.boot).map_err(StartError::Way)?;
         if self.restored && is_bootable(self.root, vm, &self.domain.arch) {
-            self.say("restored with its memory; nothing was staged");
-            return Ok(());
+            match renew_staged(self.root, vm) {
+                Ok(()) => {
+                    self.say("restored with its memory; nothing was staged");
+                    return Ok(());
+                }
+                Err(fault) => self.said.warn(chain(&fault)),
+            }
         }
         let allowance = Allowance::of_a_start(processor_time);
         let rules = self.rules(&allowance)?;
@@ -144,25 +146,36 @@ impl<'a> Start<'a> {
         if self.record.phase == Phase::Own
             && is_bootable(self.root, &self.record.vm, &self.domain.arch)
         {
+            renew_staged(self.root, &self.record.vm)?;
             self.say(format!("{}; boots what was staged before", chain(&later)));
             return Ok(());
         }
         Err(StartError::Later(later))
     }
 
-    /// With `link`, gives the pair its names inside the share. The shim is told first: once they are there, only this
-    /// program knows whether they are still good.
-    fn hand_over(&self) -> Result<(), StartError> {
-        let vm = &self.record.vm;
+    /// With `link`, gives the pair its names at the share. The shim is told first: once they are there, only this program
+    /// knows whether they are still good.
+    fn hand_over(&mut self) -> Result<(), StartError> {
+        let (vm, boot) = (&self.record.vm, &self.record.boot);
         let mark = paths::linked(vm);
-        if self.handover == Handover::Copy {
+        let Some(linked) = &self.linked else {
             let (folder, name) = holding(self.root, &mark)?;
-            remove_file(&folder, name)?;
+            if remove_file(&folder, name)?
+                && let Err(fault) = take_back(boot)
+            {
+                self.say(chain(&fault));
+            }
             return Ok(());
-        }
+        };
         write_stamp(self.root, &mark, "")?;
-        let share = share::open(&self.record.boot)?;
-        Ok(hand_over(self.root, vm, &share)?)
+        hand_over(self.root, vm, linked, Some(boot))?;
+        if matches!(linked, Linked::Inside(_)) {
+            self.said.warn(format!(
+                "its definition names its kernel inside its boot share, where QEMU's user can put another file in its place; \
+                 `armfleet apply` moves it out"
+            ));
+        }
+        Ok(())
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.
@@ -264,6 +277,10 @@ impl<'a> Start<'a> {
         if !falls_back || !can_boot_unchecked(self.root, &self.record.vm, &self.domain.arch) {
             return Err(error);
         }
+        if let Err(fault) = renew_staged(self.root, &self.record.vm) {
+            self.said.warn(chain(&fault));
+            return Err(error);
+        }
         let why = chain(&error);
         self.said
             .warn(format!("{why}; boots what was staged before"));
@@ -327,17 +344,13 @@ impl<'a> Start<'a> {
                 "`armfleet boot extract {vm}` takes a kernel out of the disk, if there is one; `armfleet apply --reinstall \
                  {vm}` erases {disk} and installs again."
             ),
-            StartError::Link(HandOverError::Folder(name)) => format!(
-                "armfleet removes no folder of a guest: look at {share}/{name} and {name}.new, move the folder away, then start \
-                 the VM again."
-            ),
             StartError::Scratch(error) => scratch_remedy(vm, error),
             StartError::Later(_) | StartError::Installer(ReceiptError::Later(_)) => {
                 start_again(Some(UPGRADE.to_owned()))
             }
             StartError::Way(_) => start_again(Some("`armfleet plan` says what to do about it".to_owned())),
             StartError::Own(fault) | StartError::Install(MayNotInstall::Own(fault)) => start_again(fault.remedy()),
-            StartError::Link(HandOverError::Own(fault)) => start_again(fault.remedy()),
+            StartError::Link(fault) => start_again(fault.remedy()),
             _ => start_again(None),
         }
     }

@@ -110,7 +110,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             ));
             return None;
         }
-        match self.generations.verify(staged) {
+        match self.generations.renew(staged, self.rules.group) {
             Ok(()) => {
                 let line = format!("boots {}, {why}", described(staged));
                 // A reader of what went wrong wants to know what boots instead.
@@ -164,12 +164,15 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                 }
             }
             let unchanged = |staged: &&Staged| {
-                is_unchanged(staged, &pair, &kernel, &initrd)
-                    && self.generations.is_whole(staged)
-                    && self.is_for_guest(staged)
+                is_unchanged(staged, &pair, &kernel, &initrd) && self.is_for_guest(staged)
             };
             if let Some(staged) = staged.as_ref().filter(unchanged) {
-                return Some(staged.id.clone());
+                match self.generations.renew(staged, self.rules.group) {
+                    Ok(()) => return Some(staged.id.clone()),
+                    Err(fault) => self
+                        .said
+                        .warn(format!("{}; it is staged again", chain(&fault))),
+                }
             }
             let files = (kernel.file, initrd.file);
             match self.stage_candidate(share, &pair, kernel, initrd) {

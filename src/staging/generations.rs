@@ -1,9 +1,10 @@
-//! A VM's generations: `g/<id>/{vmlinuz,initrd.img,pair.json}`, and the links `current` and `previous` that name them.
+//! A VM's generations: the masters and the note in `g/<id>`, and the links `current` and `previous` that name them.
 //!
 //! libvirt labels the files that `current` resolves to when a domain starts, and takes the labels back when it stops.
-//! So a generation is always new inodes, nothing in it is changed afterwards, and `current` is only switched here,
+//! So a generation is always new inodes, its masters never change, and what boots and `current` are only replaced here,
 //! before a start.
 
+use super::master::{INITRD, KERNEL, MASTER_MODE, StagedFile};
 use crate::boot::{
     Allowance, Contents, Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
     KernelError, KernelKind, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials,
@@ -11,7 +12,7 @@ use crate::boot::{
 };
 use crate::files::{
     ChangedMeanwhile, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, copy_hashed, create,
-    digest, read_named, sync_folder,
+    read_named, sync_folder,
 };
 use crate::format::FormatError;
 use crate::paths;
@@ -26,14 +27,10 @@ const PREVIOUS: &str = "previous";
 /// The generation that is being made; under the staging lock there is at most one.
 const DRAFT: &str = paths::GENERATION_DRAFT;
 const LINK_DRAFT: &str = ".link";
-const KERNEL: &str = "vmlinuz";
-const INITRD: &str = "initrd.img";
 const NOTE: &str = "pair.json";
 /// Marks a generation that is an installer, for the shim.
 const INSTALLER_MARK: &str = "installer";
 
-/// An initrd may hold secrets: only root and QEMU's group read a staged file, until libvirt labels it at the start.
-const STAGED_MODE: u32 = 0o640;
 /// A note holds none, and `status` need not be root to read it.
 const NOTE_MODE: u32 = 0o644;
 
@@ -118,6 +115,8 @@ pub enum StageError {
     #[error("cannot write its note")]
     Note(#[source] FormatError),
     #[error(transparent)]
+    Boots(#[from] Unverified),
+    #[error(transparent)]
     Own(#[from] OwnFileError),
 }
 
@@ -134,7 +133,7 @@ impl StageError {
     /// Whether the pair may be good all the same: the host could not take its copy.
     pub fn is_the_hosts(&self) -> bool {
         match self {
-            Self::Own(_) => true,
+            Self::Own(_) | Self::Boots(_) => true,
             Self::Copy { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -156,6 +155,9 @@ pub enum Unverified {
     },
     #[error("{} is not what was staged: its SHA-256 differs", .0.display())]
     Differs(PathBuf),
+    /// What boots could not be made of it.
+    #[error(transparent)]
+    Own(#[from] OwnFileError),
 }
 
 impl<D: Directory> Generations<D> {
@@ -177,8 +179,8 @@ impl<D: Directory> Generations<D> {
             all.sub(named_by(boot, CURRENT)?.as_str()).ok()
         };
         staged().is_some_and(|folder: D| {
-            let has = |name| size_in(&folder, name).is_some_and(|size| size > 0);
-            let kind = || KernelKind::read(&mut folder.open_file(KERNEL).ok()?);
+            let has = |file: StagedFile| size_of(&file, &folder).is_some_and(|size| size > 0);
+            let kind = || KernelKind::read(&mut KERNEL.open(&folder).ok()?);
             // Of a processor that no guest of ours has, nothing is known.
             let arch = Arch::from_libvirt(arch);
             let is_other = || {
@@ -225,29 +227,14 @@ impl<D: Directory> Generations<D> {
         })
     }
 
-    /// Whether a generation's files are there with their sizes. Only root changes them, so this is enough for
-    /// every day; [`Self::verify`] reads them.
-    pub fn is_whole(&self, staged: &Staged) -> bool {
-        let Ok(folder) = self.all.sub(staged.id.as_str()) else {
-            return false;
-        };
+    /// Makes the copies that boot anew, for one start, from masters that are what they were.
+    pub fn renew(&self, staged: &Staged, group: u32) -> Result<(), Unverified> {
+        let path = self.all.at(staged.id.as_str());
+        let folder = self.all.sub(staged.id.as_str());
+        let folder = folder.map_err(|source| Unverified::Unreadable { path, source })?;
         files(staged)
             .iter()
-            .all(|(name, file)| size_in(&folder, name) == Some(file.size))
-    }
-
-    /// Compares a generation's bytes with its note.
-    pub fn verify(&self, staged: &Staged) -> Result<(), Unverified> {
-        for (name, file) in files(staged) {
-            let path = self.all.at(staged.id.as_str()).join(name);
-            let open = self.open_file(staged, name);
-            match open.and_then(digest) {
-                Ok(sha256) if sha256 == file.sha256 => {}
-                Ok(_) => return Err(Unverified::Differs(path)),
-                Err(source) => return Err(Unverified::Unreadable { path, source }),
-            }
-        }
-        Ok(())
+            .try_for_each(|(name, file)| name.renew(&folder, &file.sha256, group))
     }
 
     /// What a generation's kernel is for, as far as it tells.
@@ -266,8 +253,8 @@ impl<D: Directory> Generations<D> {
     ///
     /// # Errors
     /// As the system says.
-    pub fn open_file(&self, staged: &Staged, name: &str) -> io::Result<D::File> {
-        self.all.sub(staged.id.as_str())?.open_file(name)
+    pub fn open_file(&self, staged: &Staged, file: StagedFile) -> io::Result<D::File> {
+        file.open(&self.all.sub(staged.id.as_str())?)
     }
 
     /// Copies a pair, checks the copy, and makes it a generation. `current` stays as it is.
@@ -278,7 +265,7 @@ impl<D: Directory> Generations<D> {
         trials: &Trials,
     ) -> Result<Arrival, StageError> {
         let draft = self.folder_of_draft()?;
-        let copy = |of, name, limit| copy_in(of, &draft, name, limit);
+        let copy = |of, file: StagedFile, limit| copy_in(of, &draft, file.master, limit);
         let (mut kernel_copy, kernel) = copy(&mut incoming.kernel, KERNEL, KERNEL_LIMIT)?;
         let (mut initrd_copy, initrd) = copy(&mut incoming.initrd, INITRD, INITRD_LIMIT)?;
         let note = PairNote {
@@ -296,9 +283,14 @@ impl<D: Directory> Generations<D> {
             return Err(StageError::Failed(id, failure));
         }
         let contents = check_copies(&note, &mut kernel_copy, &mut initrd_copy, rules)?;
-        for (copy, name) in [(&kernel_copy, KERNEL), (&initrd_copy, INITRD)] {
-            copy.finish(Some(rules.group), STAGED_MODE)
-                .map_err(OwnFileError::new("finish", &draft.at(name)))?;
+        let copies = [
+            (&kernel_copy, KERNEL, &note.kernel),
+            (&initrd_copy, INITRD, &note.initrd),
+        ];
+        for (copy, file, note) in copies {
+            copy.finish(None, MASTER_MODE)
+                .map_err(OwnFileError::new("finish", &draft.at(file.master)))?;
+            file.renew(&draft, &note.sha256, rules.group)?;
         }
         if note.source == PairSource::Installer {
             create(&draft, INSTALLER_MARK)?;
@@ -329,10 +321,24 @@ impl<D: Directory> Generations<D> {
             .filter_map(|link| named_by(&self.boot, link))
     }
 
-    /// Removes the generations that are not to be kept, and what a killed run left. Everything else that lies there stays;
-    /// the answer says what.
+    /// Removes the generations that are not to be kept, what earlier starts booted, and what a killed run left. Everything
+    /// else that lies there stays; the answer says what.
     pub fn tidy(&self, kept: &[GenerationId]) -> Result<Vec<String>, OwnFileError> {
         self.remove_link_draft()?;
+        let current = named_by(&self.boot, CURRENT);
+        for id in kept.iter().filter(|id| current.as_ref() != Some(*id)) {
+            let retire = || {
+                let folder = self.all.sub(id.as_str())?;
+                KERNEL.retire(&folder)?;
+                INITRD.retire(&folder)
+            };
+            match retire() {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OwnFileError::new("tidy", &self.all.at(id.as_str()))(error));
+                }
+                _ => {}
+            }
+        }
         let names = self.all.names();
         let names = names.map_err(OwnFileError::new("list", self.all.path()))?;
         let mut stays = Vec::new();
@@ -419,13 +425,13 @@ fn named_by(boot: &impl Directory, link: &str) -> Option<GenerationId> {
 }
 
 /// A generation's kernel and initrd by their names in it, and what is known of them.
-pub fn files(staged: &Staged) -> [(&'static str, &FileNote); 2] {
+pub fn files(staged: &Staged) -> [(StagedFile, &FileNote); 2] {
     [(KERNEL, &staged.note.kernel), (INITRD, &staged.note.initrd)]
 }
 
-/// The size of a regular file, if it is there.
-fn size_in(folder: &impl Directory, name: &str) -> Option<u64> {
-    Some(folder.open_file(name).ok()?.identity().ok()?.size)
+/// The size of a regular file of a generation, if it is there.
+fn size_of(file: &StagedFile, folder: &impl Directory) -> Option<u64> {
+    Some(file.open(folder).ok()?.identity().ok()?.size)
 }
 
 /// Fails if something that is no link has this name.

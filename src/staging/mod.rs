@@ -7,6 +7,7 @@
 mod choosing;
 mod fresh;
 mod generations;
+mod master;
 mod receipts;
 mod said;
 mod share;
@@ -16,5 +17,6 @@ pub use fresh::{DomainDisk, RenewError, renew};
 pub use generations::{
     Arrival, Generations, Incoming, Rules, StageError, Staged, Unverified, files,
 };
+pub use master::StagedFile;
 pub use receipts::{ReceiptError, stage_installer};
 pub use said::Said;

@@ -50,8 +50,8 @@ pub(super) fn stage_seed<D: Directory>(
     let folder = &open_folder(generations, paths::SEED_FOLDER)?;
     let receipt: SeedReceipt = read_receipt(folder, SEED, SEED_FORMAT)?;
     let same = |staged: &&Staged| {
-        let is_whole = staged.id == receipt.id() && generations.is_whole(staged);
-        is_whole && generations.is_for(staged, rules.arch)
+        let is_it = staged.id == receipt.id() && generations.is_for(staged, rules.arch);
+        is_it && generations.renew(staged, rules.group).is_ok()
     };
     if let Some(staged) = staged.filter(same) {
         let (id, contents) = (staged.id.clone(), Contents::Unpacked);

@@ -225,12 +225,15 @@ fn assert_whole(world: &World, case: &Case, had_current: bool) {
 }
 
 /// With the handover `link`, what boots has the recipe's names, and no name is half made.
-fn assert_named_in_share(world: &World) {
+fn assert_named_beside(world: &World) {
     let note = world.assert_bootable();
-    let names = [paths::LINKED_KERNEL, paths::LINKED_INITRD];
-    for (name, file) in names.into_iter().zip([&note.kernel, &note.initrd]) {
-        assert_eq!(digest(&fs::read(world.share(name)).unwrap()), file.sha256);
-        assert!(!world.share(&format!("{name}.new")).exists());
+    let beside = world.beside();
+    for (name, file) in ["vmlinuz", "initrd.img"]
+        .into_iter()
+        .zip([&note.kernel, &note.initrd])
+    {
+        assert_eq!(digest(&fs::read(beside.join(name)).unwrap()), file.sha256);
+        assert!(!beside.join(format!(".{name}.armfleet")).exists());
     }
 }
 
@@ -249,7 +252,7 @@ fn assert_finishes(world: &World, case: &Case) {
         assert!(known.contains(&name.as_str()), "{name} is left");
     }
     if world.record.boot.handover == Handover::Link {
-        assert_named_in_share(world);
+        assert_named_beside(world);
     }
     if !world.record.boot.fresh.is_empty() {
         assert_new(world);

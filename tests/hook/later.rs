@@ -48,7 +48,7 @@ fn names_both(text: &str, format: &str) {
 fn boots(world: &World) -> Vec<u8> {
     fs::read(match world.record.boot.handover {
         Handover::Copy => world.path(paths::current).join("vmlinuz"),
-        Handover::Link => world.share(paths::LINKED_KERNEL),
+        Handover::Link => paths::kernel_beside(&world.record.boot.share).into(),
     })
     .unwrap()
 }
@@ -88,7 +88,7 @@ fn a_guest_that_replaced_its_linked_kernel_does_not_boot_that_by_a_later_record(
     let world = upgraded(Handover::Link);
     let before = boots(&world);
     make_later(&world.path(paths::record));
-    let linked = world.share(paths::LINKED_KERNEL);
+    let linked: PathBuf = paths::kernel_beside(&world.record.boot.share).into();
     fs::remove_file(&linked).unwrap();
     fs::write(&linked, "the guest's own").unwrap();
     let Outcome { verdict, text } = world.prepare();

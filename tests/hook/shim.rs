@@ -7,7 +7,7 @@ use armfleet::mark::{DeviceId, FreshDisk};
 use armfleet::paths;
 use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -255,6 +255,40 @@ fn without_the_binary_every_vm_starts() {
     assert_eq!(shim.prepare(), Answer::silent());
     symlink("/nonexistent/armfleet-hook", &shim.binary).unwrap();
     assert_eq!(shim.prepare(), Answer::silent());
+}
+
+/// What booted was QEMU's user's to change; the master was not.
+#[test]
+fn without_the_binary_a_fresh_copy_boots() {
+    let shim = Shim::new();
+    shim.stage();
+    let current = shim.world.path(paths::current);
+    for name in ["vmlinuz", "initrd.img"] {
+        fs::write(current.join(format!("{name}.master")), "checked").unwrap();
+        fs::write(current.join(name), "changed").unwrap();
+        std::os::unix::fs::chown(current.join(name), None, Some(107)).unwrap();
+    }
+    for removed in [true, false] {
+        match removed {
+            true => shim.remove(),
+            false => shim.put(b""),
+        }
+        fs::write(current.join("vmlinuz"), "changed").unwrap();
+        let before = shim.world.kernel_inode();
+        assert_eq!(shim.prepare().code, 0);
+        assert_eq!(
+            fs::read_to_string(current.join("vmlinuz")).unwrap(),
+            "checked"
+        );
+        let seen = shim.world.staged("vmlinuz");
+        assert_ne!(seen.ino(), before);
+        assert_eq!((seen.gid(), seen.mode() & 0o7777), (107, 0o640));
+    }
+    // Without a copy it does not start.
+    fs::create_dir(current.join(".initrd.img.armfleet")).unwrap();
+    let Answer { code, stderr } = shim.prepare();
+    assert_eq!(code, 1);
+    assert!(stderr.contains("no fresh copy of its kernel"), "{stderr}");
 }
 
 /// Of a VM that boots from its share only the binary can tell whether that is still good.

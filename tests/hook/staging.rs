@@ -6,7 +6,7 @@ use armfleet::mark::Wanted;
 use armfleet::paths;
 use rustix::fs::XattrFlags;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::path::Path;
 
 #[test]
@@ -35,32 +35,105 @@ fn the_linked_pair_is_staged() {
         before,
         "nothing in the share was touched"
     );
-    let mode = |name: &str| {
-        fs::metadata(current.join(name))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o7777
-    };
-    assert_eq!(
-        [
-            mode("vmlinuz"),
-            mode("initrd.img"),
-            mode("pair.json"),
-            mode(".")
-        ],
-        [0o640, 0o640, 0o644, 0o711]
-    );
+    let modes = [
+        ("vmlinuz", 0o640),
+        ("initrd.img", 0o640),
+        ("vmlinuz.master", 0o600),
+        ("initrd.img.master", 0o600),
+        ("pair.json", 0o644),
+        (".", 0o711),
+    ];
+    for (name, mode) in modes {
+        let seen = world.staged(name).permissions().mode() & 0o7777;
+        assert_eq!(seen, mode, "{name}");
+    }
 }
 
 #[test]
 fn an_unchanged_share_changes_nothing() {
     let world = World::installed();
     world.start();
-    let inode = world.kernel_inode();
+    let inodes = (world.kernel_inode(), world.master_inode());
     assert_eq!(world.start(), "");
-    assert_eq!(world.kernel_inode(), inode);
+    assert_eq!(world.master_inode(), inodes.1);
+    assert_ne!(world.kernel_inode(), inodes.0, "each start has its copy");
     assert_eq!(world.generations().len(), 1);
+}
+
+/// What boots is given to QEMU's user, and may be changed by it whenever it likes: nothing of that boots.
+#[test]
+fn what_was_changed_after_it_booted_does_not_boot_again() {
+    let world = World::installed();
+    world.start();
+    for name in ["vmlinuz", "initrd.img"] {
+        let path = world.path(paths::current).join(name);
+        chown(&path, Some(64055), Some(64055)).unwrap();
+        fs::write(path, "anything").unwrap();
+    }
+    assert_eq!(world.start(), "");
+    assert_eq!(world.staged("vmlinuz").uid(), 0);
+    // A guest whose share is gone boots the same.
+    fs::remove_dir_all(world.record.boot.share.as_str()).unwrap();
+    fs::write(world.path(paths::current).join("vmlinuz"), "anything").unwrap();
+    world.start();
+}
+
+/// What boots now is kept, and of the others the masters alone.
+#[test]
+fn only_what_boots_has_a_copy_beside_its_master() {
+    let world = World::installed();
+    world.start();
+    world.install("6.1.0-50-armmp");
+    world.link_pair("", "6.1.0-50-armmp");
+    world.start();
+    let previous = world.path(paths::previous);
+    assert!(previous.join("vmlinuz.master").exists() && !previous.join("vmlinuz").exists());
+    let id = fs::read_link(&previous).unwrap();
+    let id = id.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut world = world;
+    world.record.boot.wanted = Wanted::Generation(id);
+    world.write_record();
+    world.start();
+    assert_eq!(world.booted(), "6.1.0-48-armmp");
+}
+
+/// 0.1.0 had no masters: what it staged may have been changed since.
+#[test]
+fn what_an_earlier_version_staged_gets_a_master_if_it_is_what_it_was() {
+    for spoiled in [false, true] {
+        let world = World::installed();
+        world.start();
+        let current = world.path(paths::current);
+        for name in ["vmlinuz", "initrd.img"] {
+            fs::remove_file(current.join(format!("{name}.master"))).unwrap();
+        }
+        let before = world.kernel_inode();
+        if spoiled {
+            fs::write(current.join("initrd.img"), cpio("version", b"another")).unwrap();
+            fs::remove_dir_all(world.record.boot.share.as_str()).unwrap();
+            assert!(world.refused().contains("its SHA-256 differs"));
+        } else {
+            world.start();
+            let after = [world.kernel_inode(), world.master_inode()];
+            assert!(!after.contains(&before), "a new inode");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_master_is_staged_again_from_the_share_and_that_is_said() {
+    let world = World::installed();
+    world.start();
+    let master = world.path(paths::current).join("vmlinuz.master");
+    let mut bytes = fs::read(&master).unwrap();
+    bytes[300] ^= 1;
+    fs::write(&master, bytes).unwrap();
+    let text = world.start();
+    assert!(
+        text.contains("its SHA-256 differs; it is staged again"),
+        "{text}"
+    );
+    assert_eq!(world.start(), "");
 }
 
 #[test]
@@ -86,7 +159,7 @@ fn a_new_kernel_is_staged_and_the_previous_one_kept() {
         world
             .path(paths::boot_folder)
             .join(previous)
-            .join("vmlinuz")
+            .join("vmlinuz.master")
             .exists()
     );
 }
@@ -139,14 +212,14 @@ fn a_guest_without_links_boots_its_newest_complete_kernel() {
 fn the_same_bytes_give_the_same_generation_in_new_inodes() {
     let world = World::installed();
     world.start();
-    let (inode, generations) = (world.kernel_inode(), world.generations());
+    let (inode, generations) = (world.master_inode(), world.generations());
     world.install("6.1.0-48-armmp");
     world.start();
-    assert_ne!(world.kernel_inode(), inode);
+    assert_ne!(world.master_inode(), inode);
     assert_eq!(world.generations(), generations);
-    let inode = world.kernel_inode();
+    let inode = world.master_inode();
     assert_eq!(world.start(), "");
-    assert_eq!(world.kernel_inode(), inode, "its note names the new files");
+    assert_eq!(world.master_inode(), inode, "its note names the new files");
 }
 
 #[test]
@@ -159,7 +232,7 @@ fn without_a_pair_in_the_share_the_staged_one_boots_if_it_is_whole() {
             .start()
             .contains("boots 6.1.0-48-armmp, staged before")
     );
-    let staged = world.path(paths::current).join("initrd.img");
+    let staged = world.path(paths::current).join("initrd.img.master");
     fs::write(&staged, cpio("version", b"another")).unwrap();
     let text = world.refused();
     assert!(text.contains("its SHA-256 differs"), "{text}");
@@ -170,7 +243,11 @@ fn without_a_pair_in_the_share_the_staged_one_boots_if_it_is_whole() {
 fn a_staged_file_that_is_gone_is_staged_again() {
     let world = World::installed();
     world.start();
-    for damage in ["vmlinuz", "initrd.img", "pair.json"] {
+    let names = ["vmlinuz", "initrd.img", "pair.json"];
+    for damage in names
+        .into_iter()
+        .chain(["vmlinuz.master", "initrd.img.master"])
+    {
         fs::remove_file(world.path(paths::current).join(damage)).unwrap();
         world.start();
     }
@@ -206,9 +283,9 @@ fn a_seed_boots_until_the_share_has_a_pair() {
         (note.source, note.kernel.from.name.as_str()),
         (PairSource::Seed, "/srv/seed/vmlinuz-6.1.0-40-armmp")
     );
-    let inode = world.kernel_inode();
+    let inode = world.master_inode();
     world.start();
-    assert_eq!(world.kernel_inode(), inode);
+    assert_eq!(world.master_inode(), inode);
 
     world.put_seed("6.1.0-41-armmp");
     world.start();

@@ -88,12 +88,12 @@ fn three_runs_without_a_sign_of_life_bring_the_last_kernel_back() {
     assert!(world.journal().contains("trial/armhf-vm"));
 
     // And so it stays, without copying the failed one again each time.
-    let before = world.kernel_inode();
+    let before = world.master_inode();
     for _ in 0..3 {
         world.ran(1000);
         world.start();
         assert_eq!(
-            (world.booted().as_str(), world.kernel_inode()),
+            (world.booted().as_str(), world.master_inode()),
             (OLD, before)
         );
     }

@@ -99,6 +99,11 @@ impl World {
         Path::new(self.record.boot.share.as_str()).join(name)
     }
 
+    /// The folder beside the share in which the handover `link` has what boots.
+    pub(crate) fn beside(&self) -> PathBuf {
+        paths::beside(&self.record.boot.share).into()
+    }
+
     /// Puts a kernel and its initrd into the share.
     pub(crate) fn install(&self, version: &str) {
         fs::write(self.share(&format!("vmlinuz-{version}")), zimage(version)).unwrap();
@@ -173,7 +178,7 @@ impl World {
             Handover::Copy => xml,
             Handover::Link => xml.replace(
                 &paths::kernel(&self.vm),
-                self.share(paths::LINKED_KERNEL).to_str().unwrap(),
+                &paths::kernel_beside(&self.record.boot.share),
             ),
         }
     }
@@ -203,9 +208,11 @@ impl World {
         let current = self.path(paths::current);
         let note = read_pair_note(&fs::read(current.join("pair.json")).unwrap()).unwrap();
         for (name, file) in [("vmlinuz", &note.kernel), ("initrd.img", &note.initrd)] {
-            let bytes = fs::read(current.join(name)).unwrap();
-            assert_eq!(bytes.len() as u64, file.size);
-            assert_eq!(digest(&bytes), file.sha256);
+            for name in [name.to_owned(), format!("{name}.master")] {
+                let bytes = fs::read(current.join(&name)).unwrap();
+                assert_eq!(bytes.len() as u64, file.size, "{name}");
+                assert_eq!(digest(&bytes), file.sha256, "{name}");
+            }
         }
         note
     }
@@ -227,8 +234,16 @@ impl World {
 
     /// The inode of the kernel that boots next.
     pub(crate) fn kernel_inode(&self) -> u64 {
-        let path = self.path(paths::current).join("vmlinuz");
-        fs::metadata(path).unwrap().ino()
+        self.staged("vmlinuz").ino()
+    }
+
+    /// The inode of what that is a copy of.
+    pub(crate) fn master_inode(&self) -> u64 {
+        self.staged("vmlinuz.master").ino()
+    }
+
+    pub(crate) fn staged(&self, name: &str) -> fs::Metadata {
+        fs::metadata(self.path(paths::current).join(name)).unwrap()
     }
 
     /// Everything about the share's files that the hook must leave as it is.

@@ -292,6 +292,10 @@ impl OpenFile for TreeFile<'_, '_> {
     }
 
     fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
+        self.give(group, mode)
+    }
+
+    fn give(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
         let RawStat { uid, gid, .. } = self.stat()?;
         let gid = group.unwrap_or(gid);
         let mut files = self.tree.0.borrow_mut();
