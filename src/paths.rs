@@ -71,7 +71,11 @@ macro_rules! files {
 
 /// All that a generation holds, or a draft of one: what is known of it, the mark of an installer, its masters, and the copies of
 /// them that boot. The first version that staged had no masters.
-pub const GENERATION_FILES: [&str; 8] = files!("pair.json" "installer" "vmlinuz.master" "initrd.img.master" whole "vmlinuz" "initrd.img");
+pub const GENERATION_FILES: [&str; 9] = files!("installer" "vmlinuz.master" "initrd.img.master" whole "pair.json" "vmlinuz" "initrd.img");
+/// What is known of a generation.
+pub const PAIR_NOTE: &str = "pair.json";
+/// Its files that only root can read and write, of which copies boot.
+pub const MASTERS: [&str; 2] = ["vmlinuz.master", "initrd.img.master"];
 /// Kernel and initrd in it that boot.
 pub const BOOTS: [&str; 2] = ["vmlinuz", "initrd.img"];
 /// All that a VM's folder itself holds; its record goes last.

@@ -187,6 +187,9 @@ pub struct FileNote {
     pub size: u64,
     /// The copy's digest.
     pub sha256: Sha256Sum,
+    /// Whether every later change of what it was copied from shows in that file's times; else it is read again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
 }
 
 impl PairNote {
@@ -353,6 +356,7 @@ mod tests {
             },
             size: 5,
             sha256: digest(name),
+            settled: true,
         };
         PairNote {
             version: KernelVersion::of_kernel(&BootFileName::new(b"vmlinuz-6.1").unwrap()),

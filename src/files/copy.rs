@@ -162,9 +162,13 @@ pub fn read_hashed(from: &File, before: &Identity, limit: u64) -> io::Result<(Ve
 ///
 /// # Errors
 /// As [`copy_hashed`].
-pub fn digest_unchanged(file: &File, before: &Identity, limit: u64) -> io::Result<Sha256Sum> {
+pub fn digest_unchanged<F: OpenFile>(
+    file: &mut F,
+    before: &Identity,
+    limit: u64,
+) -> io::Result<Sha256Sum> {
     at_most(before.size, limit)?;
-    let sha256 = digest(file)?;
+    let sha256 = digest(&mut *file)?;
     unchanged(file.identity()? == *before)?;
     Ok(sha256)
 }

@@ -44,6 +44,14 @@ pub trait OpenFile: Read + Write + Seek {
     /// As the system says.
     fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()>;
 
+    /// Has every later change of the file show in its times, and tells whether it will. It does not where the file was
+    /// changed so lately that its next change could get the same time, nor where the file system gives no time to what is
+    /// written through a mapping.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn settle(&self) -> io::Result<bool>;
+
     /// Has an empty file hold what another holds, by the same blocks; false where the file system cannot.
     ///
     /// # Errors

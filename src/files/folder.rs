@@ -11,6 +11,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What every look asks of a file.
 pub const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
@@ -314,6 +315,12 @@ impl Directory for Folder {
     }
 }
 
+/// More than the coarsest time of a file, which is a second, and one more since seconds are compared.
+const SETTLING: Duration = Duration::from_secs(3);
+/// The file systems that give a time also to what is written through a mapping: ext2 to ext4, XFS, Btrfs and F2FS, by their
+/// numbers in Linux' `include/uapi/linux/magic.h`. A tmpfs does not.
+const TELLING: [u32; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
+
 impl OpenFile for File {
     fn identity(&self) -> io::Result<Identity> {
         let seen = self.metadata()?;
@@ -338,6 +345,21 @@ impl OpenFile for File {
     fn finish(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
         self.give(group, mode)?;
         self.sync_all()
+    }
+
+    fn settle(&self) -> io::Result<bool> {
+        // What is mapped and not yet written changes without a sign; once it is written, the next change is seen.
+        let written = self.sync_data().is_ok();
+        let changed =
+            UNIX_EPOCH + Duration::from_secs(self.metadata()?.ctime().try_into().unwrap_or(0));
+        let age = SystemTime::now().duration_since(changed);
+        let is_old = age.is_ok_and(|age| age >= SETTLING);
+        let kind = rustix::fs::fstatfs(self)?.f_type;
+        Ok(written
+            && is_old
+            && TELLING
+                .iter()
+                .any(|telling| i128::from(*telling) == i128::from(kind)))
     }
 
     fn share_blocks(&mut self, from: &Self) -> io::Result<bool> {

@@ -428,6 +428,9 @@ pub struct RawEntry {
     /// What a kernel is for, in a share, as far as it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelKind>,
+    /// The digest of a generation's file that was changed after the generation's note was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl<T> Fact<T> {

@@ -14,7 +14,15 @@ impl RawEntry {
             link_bytes: None,
             unusual: None,
             kernel: None,
+            sha256: None,
         }
+    }
+
+    /// Whether a file of a generation was changed after its note was written: it has to be read.
+    #[must_use]
+    pub fn is_later_than(&self, note: &RawStat) -> bool {
+        let stat = &self.stat;
+        stat.kind == FileKind::File && stat.mtime_ns.max(stat.ctime_ns) > note.mtime_ns
     }
 
     /// A name in a share.

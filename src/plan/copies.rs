@@ -2,6 +2,7 @@
 
 use crate::boot::{PairNote, SeedPart};
 use crate::inventory::{FileKind, Inventory, RawFile};
+use crate::paths;
 
 /// What the files of a staged pair are to be.
 #[derive(Clone, Copy)]
@@ -9,7 +10,7 @@ pub(super) struct Expected {
     kernel: u64,
     initrd: u64,
     /// When their receipt was written, which is after them.
-    receipt_ns: Option<i64>,
+    receipt_ns: i64,
 }
 
 impl Expected {
@@ -18,18 +19,30 @@ impl Expected {
         Self {
             kernel: kernel.size,
             initrd: initrd.size,
-            receipt_ns: Some(receipt.stat.mtime_ns),
+            receipt_ns: receipt.stat.mtime_ns,
         }
     }
+}
 
-    /// As a generation's note has them. The hook makes a generation again when a size is wrong.
-    pub(super) fn by_note(note: &PairNote) -> Self {
-        Self {
-            kernel: note.kernel.size,
-            initrd: note.initrd.size,
-            receipt_ns: None,
-        }
-    }
+/// What is wrong with a generation, by its note. Its masters were read only where their times are later than the note's.
+pub(super) fn damaged_master(
+    inventory: &Inventory,
+    folder: &str,
+    note: &PairNote,
+) -> Option<String> {
+    let entries = inventory.path(folder).present()?.entries.as_deref()?;
+    let files = paths::MASTERS.into_iter().zip(paths::BOOTS);
+    files
+        .zip([&note.kernel, &note.initrd])
+        .find_map(|((master, boots), file)| {
+            let seen = entries.iter().find(|entry| entry.name == master);
+            let read = seen.and_then(|seen| seen.sha256.as_deref());
+            // 0.1.0 had no masters.
+            let name = seen.map_or(boots, |_| master);
+            let differs = read.is_some_and(|sha256| sha256 != file.sha256.as_str());
+            changed_copy(inventory, folder, (name, file.size), None)
+                .or_else(|| differs.then(|| format!("the SHA-256 of {name} differs")))
+        })
 }
 
 /// What is wrong with the pair in this folder, if anything is to be seen by size and time: reading a thousand initrds for
@@ -40,7 +53,7 @@ pub(super) fn damage(inventory: &Inventory, folder: &str, expected: Expected) ->
         ("initrd.img", expected.initrd),
     ]
     .into_iter()
-    .find_map(|file| changed_copy(inventory, folder, file, expected.receipt_ns))
+    .find_map(|file| changed_copy(inventory, folder, file, Some(expected.receipt_ns)))
 }
 
 /// What is wrong with one copy in this folder, by its name and size, and by when its receipt was written.

@@ -1,7 +1,7 @@
 //! What a VM boots: what is staged for it, what its share offers, and what past starts have shown.
 
 use super::builder::PlanInput;
-use super::copies::{Expected, damage};
+use super::copies::damaged_master;
 use crate::boot::{
     BootFileName, Candidate, Considered, Failure, FileNote, GenerationId, HookNote, Identity,
     PairNote, PairSource, Trials, choose, read_pair_note,
@@ -50,7 +50,7 @@ pub(super) fn bootable(input: &PlanInput<'_>, vm: &Vm) -> Bootable {
 /// What `current` names.
 pub(super) enum Staged {
     Nothing,
-    /// As far as sizes tell.
+    /// As far as sizes and times tell.
     Whole,
     Damaged(String),
 }
@@ -71,7 +71,7 @@ pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
             if note.kind.is_some_and(|kind| kind.arch != vm.arch) {
                 return Staged::Nothing;
             }
-            let damage = damage(inventory, &path, Expected::by_note(&note));
+            let damage = damaged_master(inventory, &path, &note);
             damage.map_or(Staged::Whole, Staged::Damaged)
         }
         Some(_) => Staged::Damaged("its pair.json is another generation's".to_owned()),

@@ -5,10 +5,10 @@ use super::receipts::stage_seed;
 use super::said::Said;
 use super::share::Seen;
 use crate::boot::{
-    Candidate, Contents, Failure, GenerationId, INSTALLED, Origin, PairSource, Trials, Unusable,
-    choose,
+    Candidate, Contents, Failure, FileNote, GenerationId, INSTALLED, Origin, PairSource, Trials,
+    Unusable, choose,
 };
-use crate::files::{BootShare, Directory, OwnFileError, chain};
+use crate::files::{BootShare, Directory, OpenFile as _, OwnFileError, chain, digest_unchanged};
 use crate::mark::{Record, Wanted};
 use crate::values::HostPath;
 use std::io;
@@ -166,7 +166,8 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             let unchanged = |staged: &&Staged| {
                 is_unchanged(staged, &pair, &kernel, &initrd) && self.is_for_guest(staged)
             };
-            if let Some(staged) = staged.as_ref().filter(unchanged) {
+            let staged = staged.as_ref().filter(unchanged);
+            if let Some(staged) = staged.filter(|staged| self.is_still(staged, share, &pair)) {
                 match self.generations.renew(staged, self.rules.group) {
                     Ok(()) => return Some(staged.id.clone()),
                     Err(fault) => self
@@ -211,6 +212,34 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             self.said.pass_over(other.to_string());
         }
         None
+    }
+
+    /// Whether files that look as they did when they were staged hold what they held. Where a change may not have shown, they
+    /// are read.
+    fn is_still(&self, staged: &Staged, share: &S, pair: &Candidate) -> bool {
+        let note = &staged.note;
+        if note.kernel.settled && note.initrd.settled {
+            return true;
+        }
+        let size = note.kernel.size.saturating_add(note.initrd.size);
+        if self.rules.allowance.read_pair(size).is_err() {
+            return false;
+        }
+        let mut settled = true;
+        let mut holds = |name, note: &FileNote| {
+            let mut file = share.open_file(name).ok()?;
+            settled &= file.settle().ok()?;
+            let sha256 = digest_unchanged(&mut file, &note.from.file, note.size).ok()?;
+            (sha256 == note.sha256).then_some(())
+        };
+        let is_still = holds(&pair.kernel, &note.kernel)
+            .and_then(|()| holds(&pair.initrd, &note.initrd))
+            .is_some();
+        if is_still && settled {
+            // Else they are read once more, next time.
+            let _ = self.generations.note_settled(staged);
+        }
+        is_still
     }
 
     /// What boots instead of a pair that failed.

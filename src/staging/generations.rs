@@ -12,9 +12,8 @@ use crate::boot::{
 };
 use crate::files::{
     ChangedMeanwhile, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, copy_hashed, create,
-    read_named, sync_folder,
+    digest_unchanged, read_named, sync_folder,
 };
-use crate::format::FormatError;
 use crate::paths;
 use crate::values::Arch;
 use rustix::fs::{FileType, RenameFlags};
@@ -27,7 +26,8 @@ const PREVIOUS: &str = "previous";
 /// The generation that is being made; under the staging lock there is at most one.
 const DRAFT: &str = paths::GENERATION_DRAFT;
 const LINK_DRAFT: &str = ".link";
-const NOTE: &str = "pair.json";
+const NOTE: &str = paths::PAIR_NOTE;
+const NOTE_DRAFT: &str = ".pair.json.armfleet";
 /// Marks a generation that is an installer, for the shim.
 const INSTALLER_MARK: &str = "installer";
 
@@ -112,8 +112,6 @@ pub enum StageError {
     Unexpected,
     #[error("these bytes failed before: {1}")]
     Failed(GenerationId, Failure),
-    #[error("cannot write its note")]
-    Note(#[source] FormatError),
     #[error(transparent)]
     Boots(#[from] Unverified),
     #[error(transparent)]
@@ -229,12 +227,37 @@ impl<D: Directory> Generations<D> {
 
     /// Makes the copies that boot anew, for one start, from masters that are what they were.
     pub fn renew(&self, staged: &Staged, group: u32) -> Result<(), Unverified> {
-        let path = self.all.at(staged.id.as_str());
+        let folder = self.folder_of(staged)?;
+        let mut adopted = false;
+        for (file, note) in files(staged) {
+            adopted |= file.adopt(&folder, &note.sha256)?;
+            file.renew(&folder, &note.sha256, group)?;
+        }
+        // Who plans reads the masters that are later than the note.
+        if adopted {
+            self.note_again(staged, staged.note.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the times of what a generation was copied from tell its later changes.
+    pub fn note_settled(&self, staged: &Staged) -> Result<(), Unverified> {
+        let mut note = staged.note.clone();
+        (note.kernel.settled, note.initrd.settled) = (true, true);
+        self.note_again(staged, note)
+    }
+
+    fn note_again(&self, staged: &Staged, note: PairNote) -> Result<(), Unverified> {
+        let folder = self.folder_of(staged)?;
+        Ok(write_note(&folder, &note)?)
+    }
+
+    fn folder_of(&self, staged: &Staged) -> Result<D, Unverified> {
         let folder = self.all.sub(staged.id.as_str());
-        let folder = folder.map_err(|source| Unverified::Unreadable { path, source })?;
-        files(staged)
-            .iter()
-            .try_for_each(|(name, file)| name.renew(&folder, &file.sha256, group))
+        folder.map_err(|source| Unverified::Unreadable {
+            path: self.all.at(staged.id.as_str()),
+            source,
+        })
     }
 
     /// What a generation's kernel is for, as far as it tells.
@@ -449,7 +472,8 @@ fn only_link(folder: &impl Directory, name: &str) -> io::Result<()> {
     }
 }
 
-/// Copies a file and describes the copy. What it was copied from must have been the same before and after.
+/// Copies a file and describes the copy. What it was copied from must have been the same before and after, and read a second
+/// time: what is written through a mapping may leave its times as they are.
 fn copy_in<D: Directory>(
     (origin, file): &mut (Origin, D::File),
     draft: &D,
@@ -457,16 +481,29 @@ fn copy_in<D: Directory>(
     limit: u64,
 ) -> Result<(D::File, FileNote), StageError> {
     let mut into = create(draft, to)?;
-    let name = || origin.name.clone();
-    match copy_hashed(file, &origin.file, &mut into, limit) {
-        Err(error) if ChangedMeanwhile::is(&error) => Err(StageError::Changed(name())),
+    let mut copy = || {
+        let settled = file.settle()?;
+        let sha256 = copy_hashed(file, &origin.file, &mut into, limit)?;
+        let again = digest_unchanged(&mut *file, &origin.file, limit)?;
+        let same = again == sha256;
+        same.then_some((settled, sha256))
+            .ok_or_else(|| io::Error::other(ChangedMeanwhile))
+    };
+    match copy() {
+        Err(error) if ChangedMeanwhile::is(&error) => Err(StageError::Changed(origin.name.clone())),
         Err(source) => Err(StageError::Copy {
-            name: name(),
+            name: origin.name.clone(),
             source,
         }),
-        Ok(sha256) => {
+        Ok((settled, sha256)) => {
             let (from, size) = (origin.clone(), origin.file.size);
-            Ok((into, FileNote { from, size, sha256 }))
+            let note = FileNote {
+                from,
+                size,
+                sha256,
+                settled,
+            };
+            Ok((into, note))
         }
     }
 }
@@ -490,11 +527,15 @@ fn check_copies(
     Ok(walked.contents)
 }
 
-fn write_note(draft: &impl Directory, note: &PairNote) -> Result<(), StageError> {
-    let text = render_pair_note(note).map_err(StageError::Note)?;
-    let mut file = create(draft, NOTE)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.finish(None, NOTE_MODE))
-        .map_err(OwnFileError::new("write", &draft.at(NOTE)))?;
-    Ok(())
+/// Writes a generation's note, also over the one that is there.
+fn write_note(folder: &impl Directory, note: &PairNote) -> Result<(), OwnFileError> {
+    let write = || {
+        let text = render_pair_note(note).map_err(io::Error::other)?;
+        folder.remove(NOTE_DRAFT)?;
+        let mut file = folder.create(NOTE_DRAFT)?;
+        file.write_all(text.as_bytes())?;
+        file.finish(None, NOTE_MODE)?;
+        folder.rename(NOTE_DRAFT, folder, NOTE, RenameFlags::empty())
+    };
+    write().map_err(OwnFileError::new("write", &folder.at(NOTE)))
 }

@@ -50,7 +50,6 @@ impl StagedFile {
         sha256: &Sha256Sum,
         group: u32,
     ) -> Result<(), Unverified> {
-        self.adopt(folder, sha256)?;
         let made = self.copy(folder, self.master, sha256);
         let copy = match made {
             Err(Unverified::Own(fault)) if fault.is_no_room() => {
@@ -76,21 +75,25 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Makes a master of what 0.1.0 staged, which may have been changed since.
-    fn adopt(self, folder: &impl Directory, sha256: &Sha256Sum) -> Result<(), Unverified> {
+    /// Makes a master of what 0.1.0 staged, which may have been changed since; tells whether it had to.
+    pub(super) fn adopt(
+        self,
+        folder: &impl Directory,
+        sha256: &Sha256Sum,
+    ) -> Result<bool, Unverified> {
         let path = folder.at(self.master);
         let there = folder.kind(self.master);
         if there
             .map_err(OwnFileError::new("look at", &path))?
             .is_some()
         {
-            return Ok(());
+            return Ok(false);
         }
         let copy = self.copy(folder, self.boots, sha256)?;
         copy.finish(None, MASTER_MODE)
             .and_then(|()| self.publish(folder, self.master))
             .map_err(OwnFileError::new("make", &path))?;
-        Ok(())
+        Ok(true)
     }
 
     /// A draft with the bytes of a file in its folder. Their digest is the draft's, which nobody else can change.

@@ -10,6 +10,7 @@
 
 mod binary;
 mod crash;
+mod exchanged;
 mod fresh;
 mod hostile;
 mod later;

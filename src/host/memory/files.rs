@@ -170,7 +170,7 @@ impl Files {
             (Look::Generation, FileKind::Symlink) => {
                 seen.text = node.text();
                 let target = seen.text.as_deref().unwrap_or_default();
-                seen.entries = Some(self.entries(&format!("{}/{target}", parent(&place))));
+                seen.entries = Some(self.generation(&format!("{}/{target}", parent(&place))));
             }
             _ => {}
         }

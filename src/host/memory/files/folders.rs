@@ -26,6 +26,22 @@ impl Files {
         self.children(folder).map(entry).collect()
     }
 
+    /// The same of a generation, with the digest of each master that was changed after its note.
+    pub(in super::super) fn generation(&self, folder: &str) -> Vec<RawEntry> {
+        let note = self.stat(&format!("{folder}/{}", paths::PAIR_NOTE));
+        let read = |entry: RawEntry| {
+            let is_master = paths::MASTERS.contains(&entry.name.as_str());
+            let is_later = note.as_ref().is_some_and(|note| entry.is_later_than(note));
+            let node = self.find(&format!("{folder}/{}", entry.name));
+            let sha256 = node.filter(|_| is_master && is_later);
+            RawEntry {
+                sha256: sha256.and_then(|(_, node)| node.content.sha256()),
+                ..entry
+            }
+        };
+        self.entries(folder).into_iter().map(read).collect()
+    }
+
     pub(in super::super) fn records(&self, folder: &str) -> Result<Vec<String>, CallError> {
         if let Some(why) = self.unreadable.get(folder) {
             return Err(fails(CallErrorKind::Other, folder, why));

@@ -295,6 +295,10 @@ impl OpenFile for TreeFile<'_, '_> {
         self.give(group, mode)
     }
 
+    fn settle(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn give(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
         let RawStat { uid, gid, .. } = self.stat()?;
         let gid = group.unwrap_or(gid);

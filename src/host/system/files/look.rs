@@ -169,7 +169,9 @@ fn generation(boot: &Folder, link: &str, stat: RawStat) -> io::Result<RawFile> {
         Some(target) => match boot.sub(&target) {
             Ok(folder) => {
                 let names = paths::GENERATION_FILES.map(str::to_owned);
-                entries_of(&folder, names)?
+                let mut entries = entries_of(&folder, names)?;
+                read_changed(&folder, &mut entries);
+                entries
             }
             Err(error) if is_missing(&error) => Vec::new(),
             Err(error) => return Err(error),
@@ -180,6 +182,25 @@ fn generation(boot: &Folder, link: &str, stat: RawStat) -> io::Result<RawFile> {
         entries: Some(entries),
         ..RawFile::only(stat)
     })
+}
+
+/// Reads the masters that were changed after the note about them, as far as they can be read.
+fn read_changed(folder: &Folder, entries: &mut [RawEntry]) {
+    let note = entries.iter().find(|entry| entry.name == paths::PAIR_NOTE);
+    let Some(note) = note.map(|note| note.stat.clone()) else {
+        return;
+    };
+    let masters = entries
+        .iter_mut()
+        .filter(|entry| paths::MASTERS.contains(&entry.name.as_str()));
+    for master in masters.filter(|entry| entry.is_later_than(&note)) {
+        let read = || {
+            let file = folder.open_file(&master.name)?;
+            let stat = stat_of(&file)?;
+            digest((file, stat))
+        };
+        master.sha256 = read().ok().and_then(|seen| seen.sha256);
+    }
 }
 
 /// More names than any of armfleet's own folders has.
@@ -206,8 +227,9 @@ fn entries_of(
     Ok(entries)
 }
 
-fn digest((file, stat): (File, RawStat)) -> io::Result<RawFile> {
-    let sha256 = digest_unchanged(&file, &file.identity()?, DIGEST_LIMIT)?;
+fn digest((mut file, stat): (File, RawStat)) -> io::Result<RawFile> {
+    let before = file.identity()?;
+    let sha256 = digest_unchanged(&mut file, &before, DIGEST_LIMIT)?;
     Ok(RawFile {
         sha256: Some(sha256.into()),
         ..RawFile::only(stat)

@@ -323,7 +323,7 @@ fn a_file_that_changes_while_it_is_copied_is_refused() {
         let mut into = tempfile::tempfile().unwrap();
         let copied = copy_hashed(&mut file, &before, &mut into, 1 << 20).map(drop);
         let read = read_hashed(&file, &before, 1 << 20).map(drop);
-        let hashed = digest_unchanged(&file, &before, 1 << 20).map(drop);
+        let hashed = digest_unchanged(&mut file, &before, 1 << 20).map(drop);
         for seen in [copied, read, hashed] {
             assert!(ChangedMeanwhile::is(&seen.unwrap_err()));
         }
