@@ -14,6 +14,7 @@ mod limits;
 mod mapped_link;
 mod newc;
 mod note;
+mod owners;
 mod share;
 mod stop_note;
 mod trial;
@@ -41,6 +42,7 @@ pub use note::{
     Timestamp, read_dtb_receipt, read_installer_receipt, read_pair_note, read_seed_receipt,
     render_dtb_receipt, render_installer_receipt, render_pair_note, render_seed_receipt,
 };
+pub use owners::{about_owners, keeps_what_it_takes};
 pub use share::{Entry, Listing, ShareContents, ShareFolder, Unusual, read_share};
 pub use stop_note::{GuestStop, STOP_NOTE};
 pub use trial::{

@@ -25,9 +25,10 @@ map! {
         share: HostPath { default: "/srv/{name}-boot", effect: NextBoot, example: "\"/srv/{name}-boot\"" },
         /// How kernel and initrd get from the boot share to QEMU. `copy`: at each start they are copied, the copy is
         /// checked to be whole, and it is the copy that boots. Changes that the guest makes to its /boot meanwhile
-        /// cannot break a start. `link`: the domain boots virtio-vmlinuz and virtio-initrd.img in the share, which
-        /// become links to the files that were checked; for domains and tools that know these names. The guest can
-        /// change them, libvirt may change their owner, and without armfleet-hook the VM does not start.
+        /// cannot break a start. `link`: the domain boots the guest's own files, by hard links in a folder beside the
+        /// share, which is called .armfleet- and as the share and in which only root can put other files. The guest can
+        /// change the files after they were checked, libvirt changes their owner while it runs, and without armfleet-hook
+        /// the VM does not start.
         handover: Handover { default: "copy", effect: NextBoot, example: "copy" },
         /// The kernel and initrd to boot while the boot share has none: for the first start of a guest that then
         /// installs its own.

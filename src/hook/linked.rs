@@ -7,7 +7,7 @@
 use super::domain::Linked;
 use super::open::open_generations;
 use super::share;
-use crate::boot::FileNote;
+use crate::boot::{FileNote, keeps_what_it_takes};
 use crate::files::{
     Directory, Folder, NotOurs, OpenFile as _, OwnFileError, Root, Share, copy_hashed_fresh,
     sync_folder,
@@ -20,20 +20,19 @@ use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 /// QEMU, which is not root, reads a copy by its group.
 const COPY_MODE: u32 = 0o640;
+/// Far above libvirt's own, which is mostly comments.
+const CONF_LIMIT: u64 = 1 << 20;
 
 /// Why a pair has not got its names.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandOverError {
     #[error("nothing is staged that could be linked")]
     NothingStaged,
-    #[error("its boot share is a file system of its own, and {} is in another one", .0.display())]
-    OtherFileSystem(PathBuf),
-    #[error("the file system of {} keeps no owners for libvirt, which would take the guest's kernel from it", .0.display())]
-    NoOwners(PathBuf),
     #[error("what is staged for {} is not what it was", .0.display())]
     Differs(PathBuf),
     #[error(transparent)]
@@ -44,10 +43,6 @@ impl HandOverError {
     /// What to do about it, where the failure alone tells.
     pub(super) fn remedy(&self) -> Option<String> {
         match self {
-            Self::OtherFileSystem(_) | Self::NoOwners(_) => Some(
-                "take `handover: link` from the VM in the fleet file and run `armfleet apply`"
-                    .to_owned(),
-            ),
             Self::Own(fault) => fault.remedy(),
             Self::NothingStaged | Self::Differs(_) => None,
         }
@@ -77,6 +72,7 @@ pub(super) fn hand_over(
         staged: &staged,
         share: &share,
         folder: &folder,
+        links: folder.keeps_owners() && !libvirt_keeps_what_it_takes(root),
     };
     for ((file, note), name) in files(&staged).into_iter().zip(names) {
         place.put(file, note, name)?;
@@ -115,9 +111,6 @@ fn make_beside(above: &Folder, share: &str) -> Result<Folder, HandOverError> {
         });
         return Err(OwnFileError::new("use", &path)(fault).into());
     }
-    if !folder.keeps_owners() {
-        return Err(HandOverError::NoOwners(path));
-    }
     Ok(folder)
 }
 
@@ -127,16 +120,19 @@ struct Place<'a> {
     staged: &'a Staged,
     share: &'a Share,
     folder: &'a Folder,
+    /// Whether a file that is linked is the guest's again when the VM has stopped.
+    links: bool,
 }
 
 impl Place<'_> {
     /// Gives a file its name, by a rename.
     ///
     /// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
-    /// would have AppArmor deny the guest its own kernel, since it denies paths. For bytes that the share does not have, such
-    /// as a seed's, it is a fresh copy: the guest must not get at a master.
+    /// would have AppArmor deny the guest its own kernel, since it denies paths. Of bytes that the share does not have, such
+    /// as a seed's, it is a fresh copy: the guest must not get at a master. So it is where a link would not hold, of which
+    /// the plan tells.
     fn put(&self, file: StagedFile, note: &FileNote, name: &str) -> Result<(), HandOverError> {
-        let own = guests_own(self.share, note);
+        let own = guests_own(self.share, note).filter(|_| self.links);
         if own.as_ref().is_some_and(|own| self.has(name, own)) {
             return Ok(());
         }
@@ -147,14 +143,14 @@ impl Place<'_> {
         }
         let removed = self.folder.remove(&draft);
         removed.map_err(OwnFileError::new("remove", &self.folder.at(&draft)))?;
-        match own {
-            Some(own) => match self.folder.link_file(&own, &draft) {
-                Err(Errno::XDEV) => return Err(HandOverError::OtherFileSystem(path)),
-                linked => linked
-                    .map_err(io::Error::from)
-                    .map_err(OwnFileError::new("link", &path))?,
-            },
-            None => self.copy(file, note, &draft)?,
+        let linked = match own.map(|own| self.folder.link_file(&own, &draft)) {
+            // A share that is a file system of its own: no link leads out of it.
+            None | Some(Err(Errno::XDEV)) => false,
+            Some(Err(error)) => Err(OwnFileError::new("link", &path)(error.into()))?,
+            Some(Ok(())) => true,
+        };
+        if !linked {
+            self.copy(file, note, &draft)?;
         }
         let renamed = self
             .folder
@@ -202,8 +198,17 @@ fn no_folder(folder: &Folder, name: &str) -> io::Result<()> {
     }
 }
 
-/// The guest's file, if it is still the one that was checked.
+/// The guest's file, if it is still the one that was checked. One of another owner is not the guest's: libvirt would give it to
+/// QEMU.
 fn guests_own(share: &Share, note: &FileNote) -> Option<File> {
     let file = share::open_by_name(share, &note.from.name).ok()?;
-    (file.identity().ok()? == note.from.file).then_some(file)
+    let is_same = file.identity().ok()? == note.from.file;
+    let is_guests = file.metadata().ok()?.uid() == share.stat().ok()?.stx_uid;
+    (is_same && is_guests).then_some(file)
+}
+
+fn libvirt_keeps_what_it_takes(root: &Root) -> bool {
+    let conf = root.holding(paths::QEMU_CONF);
+    let conf = conf.and_then(|(folder, name)| folder.read(name, CONF_LIMIT));
+    conf.is_ok_and(|(bytes, _)| keeps_what_it_takes(&String::from_utf8_lossy(&bytes)))
 }

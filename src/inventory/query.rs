@@ -1,7 +1,7 @@
 //! What must be looked at for a spec.
 
 use super::raw::{Look, Query};
-use crate::fleet::{Spec, Vm};
+use crate::fleet::{Handover, Spec, Vm};
 use crate::paths;
 use crate::values::VmName;
 
@@ -92,6 +92,9 @@ pub(super) fn own_looks(vm: &VmName) -> Vec<(String, Look)> {
 fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
     let mut looks = own_looks(&vm.name);
     looks.extend(with_folder(vm.boot.share.as_str(), Look::Share));
+    if vm.boot.handover == Handover::Link {
+        looks.push((paths::QEMU_CONF.to_owned(), Look::Owners));
+    }
     if let Some(seed) = &vm.boot.seed {
         looks.push((seed.kernel.to_string(), Look::Seed));
         looks.push((seed.initrd.to_string(), Look::Seed));

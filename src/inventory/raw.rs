@@ -39,6 +39,8 @@ pub enum Look {
     Digest,
     /// The text of a small file of armfleet's own, at most 1 MiB.
     Text,
+    /// libvirt's `qemu.conf`: what it says about owners of files, and nothing else of it.
+    Owners,
     /// A symbolic link's target.
     Link,
     /// A folder of armfleet's own: the names in it, and what they are.
@@ -100,6 +102,7 @@ impl Look {
             | Self::Room
             | Self::Log => true,
             Self::Text
+            | Self::Owners
             | Self::Folder
             | Self::Generation
             | Self::Records

@@ -405,6 +405,11 @@ codes! {
         why: "Two guests that write one image destroy it, and a guest can change everything in its boot share. Paths are compared, and what they lead to: a hard link, a symbolic link or a bind mount is another name of the same thing. Every domain of the host counts, by its definition and by what it runs with: its disks with their backing files, shares, logs, kernels and firmware variables. A block device is known by its number, with its partitions, and the host itself may use one: mounted, as swap space, or as a part of another device.",
         remedy: "Give the VM a path of its own, or remove the other domain; the message names it.",
     }
+    /// A host on which a VM cannot boot links to its guest's files.
+    LinkHandover = "link-handover" {
+        why: "With `boot.handover: link` libvirt opens hard links to the guest's own kernel and initrd, in a folder of root's beside the boot share: on the share's own file system, since a hard link leads nowhere else, and where only root can replace them, since libvirt, as root, would give QEMU whatever is in their place. While the VM runs, the files are QEMU's user's; libvirt has to give them back to whoever had them, which `remember_owner = 0` forbids.",
+        remedy: "Leave `boot.handover` out: the VM boots copies of what its guest installed, which has none of these conditions.",
+    }
     /// A further share that QEMU cannot give its guest.
     ShareAccess = "share-access" {
         why: "QEMU opens a share as its own user, and in `access: mapped` and `squash` every file there is that user's: where it may not read the folder, the VM does not start, and where it may not write there, nor may its guest. With `access: passthrough` each file would have to get the owner that the guest gives it, which root alone can do.",

@@ -84,12 +84,15 @@ fn a_record_that_is_a_folder_is_named_with_a_remedy() {
 /// Only a start makes a generation: an apply of a VM that runs leaves it alone.
 #[test]
 fn a_staged_kernel_that_is_cut_short_is_shown_and_made_again_by_the_next_start() {
-    let kernel = format!("{VMS}/{VM}/boot/current/vmlinuz");
+    let kernel = format!("{VMS}/{VM}/boot/current/vmlinuz.master");
     let host = settled_host();
     let whole = host.bytes(&kernel).unwrap();
     host.truncate(&kernel, 2).unwrap();
     let planned = text(&plan(&host, FLEET, &Policy::default()));
-    for part in ["vmlinuz is cut short: it has 2 of 256 bytes", "No changes."] {
+    for part in [
+        "vmlinuz.master is cut short: it has 2 of 256 bytes",
+        "No changes.",
+    ] {
         assert!(planned.contains(part), "{planned}");
     }
     apply(&host, FLEET, &Policy::default()).assert_did_nothing();
@@ -99,4 +102,31 @@ fn a_staged_kernel_that_is_cut_short_is_shown_and_made_again_by_the_next_start()
     assert_eq!(host.bytes(&kernel).unwrap(), whole);
     let planned = text(&plan(&host, FLEET, &Policy::default()));
     assert!(!planned.contains("damaged"), "{planned}");
+}
+
+/// Only where its times are not those that it was staged with is a master read; what boots is QEMU's to change, and does not
+/// boot again.
+#[test]
+fn a_master_of_other_bytes_is_shown_and_one_that_was_touched_is_not() {
+    let file = |name: &str| format!("{VMS}/{VM}/boot/current/{name}");
+    let shown = |host: &_| text(&plan(host, FLEET, &Policy::default())).contains("damaged");
+    let host = settled_host();
+    let (master, whole) = (
+        file("initrd.img.master"),
+        host.bytes(&file("initrd.img")).unwrap(),
+    );
+    host.write_file(&file("initrd.img"), "/var", b"changed", 0o640)
+        .unwrap();
+    assert!(!shown(&host));
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    for (bytes, is_shown) in [(&whole, false), (&other, true)] {
+        host.write_file(&master, "/var", bytes, 0o600).unwrap();
+        assert_eq!(shown(&host), is_shown);
+    }
+    host.destroy(VM).unwrap();
+    apply(&host, FLEET, &Policy::default()).assert_converged();
+    assert_eq!(host.bytes(&master).unwrap(), whole);
+    assert_eq!(host.bytes(&file("initrd.img")).unwrap(), whole);
+    assert!(!shown(&host));
 }

@@ -26,8 +26,8 @@ fn a_vm_moves_to_links_and_back() {
         by_order(&host.planned(2)),
         snapbox::str![[r#"
   ~ domain    armhf-vm    (file changed)
-      kernel  /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz -> /srv/armhf-vm-boot/virtio-vmlinuz          at next boot: the kernel is loaded when the VM starts
-      initrd  /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img -> /srv/armhf-vm-boot/virtio-initrd.img    at next boot: the kernel is loaded when the VM starts
+      kernel  /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz -> /srv/.armfleet-armhf-vm-boot/vmlinuz          at next boot: the kernel is loaded when the VM starts
+      initrd  /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img -> /srv/.armfleet-armhf-vm-boot/initrd.img    at next boot: the kernel is loaded when the VM starts
   ~ record    armhf-vm    for the hook and later plans
   i armhf-vm: handover: link puts virtio-vmlinuz and virtio-initrd.img into /srv/armhf-vm-boot, where its guest can change them, and libvirt their owner; with AppArmor the guest cannot replace or remove them while it runs; without armfleet-hook, which alone can check them, it does not start
       handover: copy has none of this
@@ -46,7 +46,10 @@ fn a_vm_moves_to_links_and_back() {
     let report = host.guest("report");
     host.assert_reported(&report, "initrd installed");
     let own = format!("vmlinuz-{}", files.first);
-    assert_eq!(inode(&host, "virtio-vmlinuz"), inode(&host, &own));
+    assert_eq!(
+        inode(&host, "../.armfleet-armhf-vm-boot/vmlinuz"),
+        inode(&host, &own)
+    );
     host.assert_converged();
     let status = host.armfleet(&["status"]).success();
     assert!(!status.contains("another build"), "{status}");
@@ -59,7 +62,10 @@ fn a_vm_moves_to_links_and_back() {
     let report = host.guest("report");
     host.assert_reported(&report, &format!("kernel {}", files.second));
     let own = format!("vmlinuz-{}", files.second);
-    assert_eq!(inode(&host, "virtio-vmlinuz"), inode(&host, &own));
+    assert_eq!(
+        inode(&host, "../.armfleet-armhf-vm-boot/vmlinuz"),
+        inode(&host, &own)
+    );
     host.assert_converged();
 
     host.write_fleet(&recipe());
@@ -67,8 +73,8 @@ fn a_vm_moves_to_links_and_back() {
         by_order(&host.planned(2)),
         snapbox::str![[r#"
   ~ domain    armhf-vm    (file changed)
-      kernel  /srv/armhf-vm-boot/virtio-vmlinuz -> /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz          at next boot: the kernel is loaded when the VM starts
-      initrd  /srv/armhf-vm-boot/virtio-initrd.img -> /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img    at next boot: the kernel is loaded when the VM starts
+      kernel  /srv/.armfleet-armhf-vm-boot/vmlinuz -> /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz          at next boot: the kernel is loaded when the VM starts
+      initrd  /srv/.armfleet-armhf-vm-boot/initrd.img -> /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img    at next boot: the kernel is loaded when the VM starts
   ~ record    armhf-vm    for the hook and later plans
   i armhf-vm: virtio-vmlinuz and virtio-initrd.img stay in /srv/armhf-vm-boot
       its guest may remove them after its next boot

@@ -87,7 +87,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ),
 ];
 
-const ALLOWED_TO_HOOK: [&str; 11] = [
+const ALLOWED_TO_HOOK: [&str; 9] = [
     "/dev/null",
     "/run/armfleet",
     "/run/armfleet/hook-seen/**",
@@ -95,10 +95,8 @@ const ALLOWED_TO_HOOK: [&str; 11] = [
     JOURNAL,
     "/var/lib/armfleet/vms/armhf-vm/**",
     "/var/lib/armfleet/vms/leaving/**",
-    "/srv/armhf-vm-boot/virtio-vmlinuz",
-    "/srv/armhf-vm-boot/virtio-vmlinuz.new",
-    "/srv/armhf-vm-boot/virtio-initrd.img",
-    "/srv/armhf-vm-boot/virtio-initrd.img.new",
+    "/srv/.armfleet-armhf-vm-boot",
+    "/srv/.armfleet-armhf-vm-boot/**",
 ];
 
 /// What the hook's program is replaced by, to see that a change elsewhere is found.

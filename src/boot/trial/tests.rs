@@ -30,6 +30,7 @@ fn note(version: &str) -> PairNote {
         },
         size: 5,
         sha256: sha256.clone(),
+        settled: true,
     };
     let name = BootFileName::new(format!("vmlinuz-{version}").as_bytes()).unwrap();
     PairNote {

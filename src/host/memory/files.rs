@@ -10,7 +10,7 @@ pub(super) use content::Content;
 pub(super) use tree::Tree;
 pub use tree::{TreeFile, TreeFolder};
 
-use crate::boot::{AddedFile, appended_files};
+use crate::boot::{AddedFile, about_owners, appended_files};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
 use crate::inventory::{Binds, Fact, FileKind, Look, RawFile, RawStat};
@@ -147,6 +147,9 @@ impl Files {
                 Some(text) => seen.text = Some(text),
                 None => seen.no_text = Some("it is not UTF-8 text".to_owned()),
             },
+            (Look::Owners, FileKind::File) => {
+                seen.text = node.text().as_deref().map(about_owners);
+            }
             // What a holder wrote goes with its lock.
             (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
             (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),

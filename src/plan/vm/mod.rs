@@ -10,6 +10,7 @@ mod definitions;
 mod device;
 mod dtb;
 mod fresh;
+mod handover;
 mod host_checks;
 mod identity;
 mod install;
@@ -180,7 +181,7 @@ impl VmPlanner<'_> {
         boot::trial_notices(self.input.inventory, self.vm, remembered.record, builder);
         let stored = domain.map(|_| &definitions.stored);
         lpae::notice(self.input.inventory, self.vm, stored, builder);
-        self.handover_notice(remembered.record, builder);
+        self.handover(remembered.record, builder)?;
         if domain.is_none() || moves {
             self.emulation_notice(builder);
         }

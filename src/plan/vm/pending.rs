@@ -2,10 +2,9 @@
 
 use super::definitions::Definitions;
 use crate::domain::{Comparison, Subject, apply_edits, differing_rows};
-use crate::fleet::{DesiredState, Handover};
+use crate::fleet::DesiredState;
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
-use crate::paths;
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 use crate::plan::kernels;
 use crate::xml;
@@ -62,34 +61,6 @@ impl VmPlanner<'_> {
         };
         let scratch = self.fresh_pending(record);
         Some(rows.into_iter().chain(scratch).map(pending).collect())
-    }
-
-    /// Says what a change of handover brings with it.
-    pub(super) fn handover_notice(&self, record: Option<&Record>, builder: &mut PlanBuilder) {
-        let (name, boot) = (&self.vm.name, &self.vm.boot);
-        let (kernel, initrd) = (paths::LINKED_KERNEL, paths::LINKED_INITRD);
-        let was = record.map(|record| record.boot.handover);
-        if was == Some(boot.handover) {
-            return;
-        }
-        match boot.handover {
-            Handover::Link => builder.notice(
-                name,
-                format!(
-                    "handover: link puts {kernel} and {initrd} into {}, where its guest can change them, and libvirt \
-                     their owner; with AppArmor the guest cannot replace or remove them while it runs; without \
-                     armfleet-hook, which alone can check them, it does not start",
-                    boot.share
-                ),
-                "handover: copy has none of this",
-            ),
-            Handover::Copy if was.is_some() => builder.notice(
-                name,
-                format!("{kernel} and {initrd} stay in {}", boot.share),
-                "its guest may remove them after its next boot",
-            ),
-            Handover::Copy => {}
-        }
     }
 
     /// Says what the VM runs with, as far as the plan's own changes do not, and which kernel it has not got.

@@ -3,7 +3,7 @@
 use super::seed::Receipts;
 use super::text::{text_in, utf8};
 use super::{at, device, image, is_missing, raw_stat, share, stat_of};
-use crate::boot::GenerationId;
+use crate::boot::{GenerationId, about_owners};
 use crate::files::{
     Directory as _, Folder, LinkInTheWay, OpenFile as _, Root, digest_unchanged, is_blank,
 };
@@ -51,6 +51,10 @@ fn seen(root: &Root, receipts: &Receipts, name: &str, look: Look) -> io::Result<
     }
     match (look, stat.kind) {
         (Look::Text, FileKind::File) => text_in(&folder, in_folder),
+        (Look::Owners, FileKind::File) => text_in(&folder, in_folder).map(|conf| RawFile {
+            text: conf.text.as_deref().map(about_owners),
+            ..conf
+        }),
         (_, FileKind::Symlink) if look.tells_target() => Ok(RawFile {
             text: Some(utf8(folder.read_link(in_folder)?)?),
             free: (look == Look::Room)
