@@ -46,7 +46,7 @@
 //! | [`staging`] | what a VM is started with, over the folders of `files`: which pair it boots, and its copy; its scratch disks. For the hook, and for the in-memory host | values paths qcow2 fleet format xml boot mark files |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths qcow2 trust fleet format xml boot mark inventory domain plan files staging |
 //! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
-//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust fleet format boot mark files staging |
+//! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
 //! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan imagined report files host engine watch |
 //!

@@ -4,7 +4,7 @@
 //! So a generation is always new inodes, its masters never change, and what boots and `current` are only replaced here,
 //! before a start.
 
-use super::master::{INITRD, KERNEL, MASTER_MODE, StagedFile};
+use super::master::{INITRD, KERNEL, MASTER_MODE, StagedFile, Unverified};
 use crate::boot::{
     Allowance, Contents, Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
     KernelError, KernelKind, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials,
@@ -139,23 +139,6 @@ impl StageError {
             _ => false,
         }
     }
-}
-
-/// Why a staged generation is not to be trusted.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum Unverified {
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{} is not what was staged: its SHA-256 differs", .0.display())]
-    Differs(PathBuf),
-    /// What boots could not be made of it.
-    #[error(transparent)]
-    Own(#[from] OwnFileError),
 }
 
 impl<D: Directory> Generations<D> {

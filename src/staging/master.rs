@@ -4,10 +4,10 @@
 //! file that it keeps open also later. So what is kept is another file, that only root can read and write, and each start
 //! boots a fresh copy of it.
 
-use super::generations::Unverified;
 use crate::files::{Directory, OpenFile as _, OwnFileError, copy_hashed_fresh, create};
 use crate::values::Sha256Sum;
 use std::io;
+use std::path::PathBuf;
 
 /// Until libvirt labels it, only root and QEMU's group read what boots: an initrd may hold secrets.
 const BOOT_MODE: u32 = 0o640;
@@ -33,6 +33,23 @@ pub(super) const INITRD: StagedFile = StagedFile {
     master: "initrd.img.master",
     draft: ".initrd.img.armfleet",
 };
+
+/// Why a staged generation is not to be trusted.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Unverified {
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is not what was staged: its SHA-256 differs", .0.display())]
+    Differs(PathBuf),
+    /// What boots could not be made of it.
+    #[error(transparent)]
+    Own(#[from] OwnFileError),
+}
 
 impl StagedFile {
     /// Opens the master, or what boots where 0.1.0 staged it.

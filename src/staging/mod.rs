@@ -14,9 +14,7 @@ mod share;
 
 pub use choosing::{Choosing, MayNotInstall, may_install, wanted_id};
 pub use fresh::{DomainDisk, RenewError, renew};
-pub use generations::{
-    Arrival, Generations, Incoming, Rules, StageError, Staged, Unverified, files,
-};
-pub use master::StagedFile;
+pub use generations::{Arrival, Generations, Incoming, Rules, StageError, Staged, files};
+pub use master::{StagedFile, Unverified};
 pub use receipts::{ReceiptError, stage_installer};
 pub use said::Said;

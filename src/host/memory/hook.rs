@@ -1,14 +1,15 @@
 //! What the hook does at `prepare`: whose VM it is, in short, and then what the real one does, over the tree in memory.
 
 use super::definition;
-use super::files::{Files, Tree};
+use super::files::{Files, Tree, TreeFolder};
 use crate::boot::{Allowance, PairSource, Trials, read_pair_note};
-use crate::files::{Directory as _, chain};
+use crate::files::{Directory as _, chain, copy_hashed_fresh};
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
 use crate::staging::{
-    Choosing, DomainDisk, Generations, Rules, Said, may_install, renew, stage_installer, wanted_id,
+    Choosing, DomainDisk, Generations, Rules, Said, files, may_install, renew, stage_installer,
+    wanted_id,
 };
 use crate::values::{Arch, HostPath, VmName};
 use std::error::Error;
@@ -117,6 +118,10 @@ fn stage(
         }
     };
     generations.switch(&chosen)?;
+    let kernel = definition::text_at(definition, &["os", "kernel"]);
+    if let Some(beside) = kernel.and_then(|kernel| paths::share_beside(&kernel)) {
+        hand_over(&tree, &generations, &beside)?;
+    }
     let own = tree.folder(&paths::vm_folder(vm))?;
     let open = |path: &HostPath| {
         let folder = tree.folder(path.parent())?;
@@ -127,6 +132,24 @@ fn stage(
     }
     let kept: Vec<_> = generations.linked().chain(wanted_id(record)).collect();
     generations.tidy(&kept)?;
+    Ok(())
+}
+
+/// Puts what is staged beside a share. In memory a file has one name, so it is always a copy.
+fn hand_over<'f>(
+    tree: &Tree<'f>,
+    generations: &Generations<TreeFolder<'_, 'f>>,
+    share: &HostPath,
+) -> Result<(), Box<dyn Error>> {
+    let above = tree.folder(share.parent())?;
+    let beside = paths::beside_named(share.file_name());
+    let folder = above.sub_or_make(&beside, paths::PASSAGE)?;
+    let staged = generations.current().ok_or("nothing is staged")?;
+    for (file, _) in files(&staged) {
+        folder.remove(file.boots)?;
+        let mut from = generations.open_file(&staged, file)?;
+        copy_hashed_fresh(&mut from, &mut folder.create(file.boots)?)?;
+    }
     Ok(())
 }
 
