@@ -8,7 +8,7 @@ use super::value::Value;
 use crate::mark::{CMDLINE, KindId, PropertyId};
 use crate::values::Secrets;
 use crate::xml::{self, Part, XmlError, child, descend};
-use roxmltree::Node;
+use roxmltree::{Document, Node};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -81,10 +81,33 @@ impl fmt::Display for DeviceRef {
 ///
 /// # Errors
 /// When the text is not XML, or an edit names what is not there.
-pub fn apply_edits(domain: &str, edits: &[Edit]) -> Result<String, EditError> {
-    edits
-        .iter()
-        .try_fold(domain.to_owned(), |text, edit| apply(&text, edit))
+pub fn apply_edits(domain: &str, mut edits: &[Edit]) -> Result<String, EditError> {
+    let mut text = domain.to_owned();
+    while let Some((edit, rest)) = edits.split_first() {
+        let of_newcomer = match edit {
+            Edit::Add(device) | Edit::Replace { device, .. } => edits_of(device, rest),
+            Edit::Set { .. } | Edit::Clear { .. } | Edit::Remove(_) => &[],
+        };
+        edits = &rest[of_newcomer.len()..];
+        text = match edit {
+            Edit::Set { .. } | Edit::Clear { .. } => change(&text, edit, in_domain)?,
+            Edit::Remove(device) => on_scope(&text, Some(device), in_domain, xml::remove)?,
+            Edit::Add(device) => add(&text, device, of_newcomer)?,
+            Edit::Replace { former, device } => replace(&text, former, device, of_newcomer)?,
+        };
+    }
+    Ok(text)
+}
+
+/// The edits at the beginning of these that are of a device's properties.
+fn edits_of<'e>(device: &DeviceRef, edits: &'e [Edit]) -> &'e [Edit] {
+    let is_own = |edit: &&Edit| match edit {
+        Edit::Set { device: of, .. } | Edit::Clear { device: of, .. } => {
+            of.as_ref() == Some(device)
+        }
+        Edit::Add(_) | Edit::Remove(_) | Edit::Replace { .. } => false,
+    };
+    &edits[..edits.iter().take_while(is_own).count()]
 }
 
 /// The same edits with the values of secrets where the command line has templates.
@@ -105,56 +128,66 @@ pub fn with_secrets(edits: &[Edit], secrets: &Secrets) -> Vec<Edit> {
     edits
 }
 
-fn apply(text: &str, edit: &Edit) -> Result<String, EditError> {
+/// Sets or clears a property.
+fn change(text: &str, edit: &Edit, find: FindScope) -> Result<String, EditError> {
     match edit {
         Edit::Set { device, row, value } => {
-            let row = find_row(device.as_ref(), row)?;
-            let text = on_scope(text, device.as_ref(), |text, scope| {
+            let device = device.as_ref();
+            let row = find_row(device, row)?;
+            let text = on_scope(text, device, find, |text, scope| {
                 xml::write(text, scope, row.path, row.part, &value.xml_text())
             })?;
             row.couples.iter().try_fold(text, |text, couple| {
-                on_scope(&text, device.as_ref(), |text, scope| {
+                on_scope(&text, device, find, |text, scope| {
                     edit_too(text, scope, couple, value)
                 })
             })
         }
         Edit::Clear { device, row } => {
-            let row = find_row(device.as_ref(), row)?;
-            let mut text = text.to_owned();
-            for step in clearing(row) {
-                text = on_scope(&text, device.as_ref(), |text, scope| step.make(text, scope))?;
-            }
-            Ok(text)
-        }
-        Edit::Add(device) => {
-            let kind = known_kind(&device.kind)?;
-            let document = xml::parse(text).map_err(EditError::Domain)?;
-            let next = (kind.before)(&document);
-            let text = match (next, child(document.root_element(), "devices")) {
-                (Some(next), _) => xml::insert_before(text, next, &blank(kind, &device.key)),
-                (None, Some(devices)) => xml::insert(text, devices, &blank(kind, &device.key)),
-                (None, None) => {
-                    let devices = format!(
-                        "<devices>\n  {}\n</devices>",
-                        blank(kind, &device.key).replace('\n', "\n  ")
-                    );
-                    xml::insert(text, document.root_element(), &devices)
-                }
-            };
-            Ok(text)
-        }
-        Edit::Remove(device) => on_scope(text, Some(device), xml::remove),
-        Edit::Replace { former, device } => {
-            let kind = known_kind(&device.kind)?;
-            on_scope(text, Some(former), |text, scope| {
-                xml::replace(
-                    text,
-                    scope,
-                    &at_its_address(scope, &blank(kind, &device.key)),
-                )
+            let device = device.as_ref();
+            let steps = clearing(find_row(device, row)?);
+            steps.iter().try_fold(text.to_owned(), |text, step| {
+                on_scope(&text, device, find, |text, scope| step.make(text, scope))
             })
         }
+        Edit::Add(_) | Edit::Remove(_) | Edit::Replace { .. } => Ok(text.to_owned()),
     }
+}
+
+fn add(text: &str, device: &DeviceRef, edits: &[Edit]) -> Result<String, EditError> {
+    let kind = known_kind(&device.kind)?;
+    let element = whole(blank(kind, &device.key), edits)?;
+    let document = xml::parse(text).map_err(EditError::Domain)?;
+    let next = (kind.before)(&document);
+    Ok(match (next, child(document.root_element(), "devices")) {
+        (Some(next), _) => xml::insert_before(text, next, &element),
+        (None, Some(devices)) => xml::insert(text, devices, &element),
+        (None, None) => {
+            let element = element.replace('\n', "\n  ");
+            let devices = format!("<devices>\n  {element}\n</devices>");
+            xml::insert(text, document.root_element(), &devices)
+        }
+    })
+}
+
+fn replace(
+    text: &str,
+    former: &DeviceRef,
+    device: &DeviceRef,
+    edits: &[Edit],
+) -> Result<String, EditError> {
+    let kind = known_kind(&device.kind)?;
+    let document = xml::parse(text).map_err(EditError::Domain)?;
+    let former = in_domain(&document, Some(former))?;
+    let element = at_its_address(former, &blank(kind, &device.key));
+    Ok(xml::replace(text, former, &whole(element, edits)?))
+}
+
+/// A new device with its properties. It is written before it is put in: it is small, and read again for each of them.
+fn whole(device: String, edits: &[Edit]) -> Result<String, EditError> {
+    edits
+        .iter()
+        .try_fold(device, |text, edit| change(&text, edit, alone))
 }
 
 /// A new device with its key in place.
@@ -304,18 +337,39 @@ fn holds_only(element: Node<'_, '_>, child: Node<'_, '_>) -> bool {
         && children.all(|node| node == child || (node.is_text() && is_space(node)))
 }
 
-/// Parses the text and edits below the domain or one of its devices.
+/// Finds what an edit of a device, or of none, is made in.
+type FindScope =
+    for<'a, 'i> fn(&'a Document<'i>, Option<&DeviceRef>) -> Result<Node<'a, 'i>, EditError>;
+
+/// In a domain: it, or one of its devices.
+fn in_domain<'a, 'i>(
+    document: &'a Document<'i>,
+    device: Option<&DeviceRef>,
+) -> Result<Node<'a, 'i>, EditError> {
+    match device {
+        None => Ok(document.root_element()),
+        Some(device) => find_device(document, known_kind(&device.kind)?, &device.key)
+            .ok_or_else(|| EditError::NoSuchDevice(device.clone())),
+    }
+}
+
+/// In a device's own text.
+fn alone<'a, 'i>(
+    document: &'a Document<'i>,
+    _: Option<&DeviceRef>,
+) -> Result<Node<'a, 'i>, EditError> {
+    Ok(document.root_element())
+}
+
+/// Parses the text and edits below its scope.
 fn on_scope(
     text: &str,
     device: Option<&DeviceRef>,
+    find: FindScope,
     edit: impl FnOnce(&str, Node<'_, '_>) -> String,
 ) -> Result<String, EditError> {
     let document = xml::parse(text).map_err(EditError::Domain)?;
-    let scope = match device {
-        None => document.root_element(),
-        Some(device) => find_device(&document, known_kind(&device.kind)?, &device.key)
-            .ok_or_else(|| EditError::NoSuchDevice(device.clone()))?,
-    };
+    let scope = find(&document, device)?;
     Ok(edit(text, scope))
 }
 

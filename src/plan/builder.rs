@@ -19,6 +19,8 @@ pub(super) struct PlanInput<'a> {
     pub domains: &'a BTreeMap<String, Domain>,
     /// What domains and VMs use.
     pub claims: Claims<'a>,
+    /// The domains that have a MAC address.
+    pub macs: BTreeMap<&'a str, Vec<&'a str>>,
     pub policy: &'a Policy,
     /// VMs that are known to be as the spec wants them.
     pub settled: &'a BTreeSet<VmName>,
@@ -39,6 +41,7 @@ impl<'a> PlanInput<'a> {
             libvirt: inventory.libvirt.present()?,
             domains,
             claims: Claims::new(spec, domains, inventory),
+            macs: by_mac(domains),
             policy,
             settled,
         })
@@ -62,6 +65,16 @@ impl PlanInput<'_> {
         name.parse()
             .is_ok_and(|vm: VmName| self.spec.vms.contains_key(&vm))
     }
+}
+
+fn by_mac(domains: &BTreeMap<String, Domain>) -> BTreeMap<&str, Vec<&str>> {
+    let mut macs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, domain) in domains {
+        for mac in &domain.macs {
+            macs.entry(mac).or_default().push(name);
+        }
+    }
+    macs
 }
 
 /// What planning has come to so far.
@@ -103,6 +116,12 @@ impl PlanBuilder {
         };
         self.steps.push(step);
         id
+    }
+
+    /// The steps of the VM that is being planned.
+    pub(super) fn latest_of(&self, vm: &VmName) -> impl Iterator<Item = &Step> {
+        let latest = self.steps.iter().rev();
+        latest.take_while(move |step| step.vm.as_ref() == Some(vm))
     }
 
     /// Takes all steps back.

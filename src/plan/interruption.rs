@@ -5,6 +5,7 @@ use super::step::{Act, Step};
 use crate::values::VmName;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Why a VM is stopped for good.
 pub(super) const STATE_STOPPED: &str = "state: stopped";
@@ -61,23 +62,28 @@ impl Plan {
     /// The VMs that this plan stops, in the order of its steps.
     #[must_use]
     pub fn interruptions(&self) -> Vec<Interruption> {
-        let stops = self
-            .steps
-            .iter()
-            .filter(|step| matches!(step.act, Act::Stop { .. }));
-        stops.filter_map(|step| self.interruption(step)).collect()
-    }
-
-    fn interruption(&self, stop: &Step) -> Option<Interruption> {
-        let same_vm = |step: &&Step| step.vm == stop.vm;
-        let mut others = self.steps.iter().filter(same_vm);
-        let fate = others.find_map(|step| match step.act {
-            Act::Undefine { .. } => Some(Fate::Removed),
-            Act::Start { .. } => Some(Fate::Restarted),
-            _ => None,
+        let mut fates = BTreeMap::new();
+        for step in &self.steps {
+            let fate = match step.act {
+                Act::Undefine { .. } => Fate::Removed,
+                Act::Start { .. } => Fate::Restarted,
+                _ => continue,
+            };
+            fates.entry(step.vm.as_ref()).or_insert(fate);
+        }
+        let stops = self.steps.iter();
+        let stops = stops.filter(|step| matches!(step.act, Act::Stop { .. }));
+        let stopped = stops.filter_map(|stop| {
+            let fate = fates.get(&stop.vm.as_ref()).copied();
+            Interruption::of(stop, fate.unwrap_or(Fate::Stopped))
         });
-        let fate = fate.unwrap_or(Fate::Stopped);
-        Some(Interruption {
+        stopped.collect()
+    }
+}
+
+impl Interruption {
+    fn of(stop: &Step, fate: Fate) -> Option<Self> {
+        Some(Self {
             vm: stop.vm.clone()?,
             fate,
             why: match fate {

@@ -147,11 +147,9 @@ impl VmPlanner<'_> {
         let devices = comparison.applied.devices.iter();
         for (id, device) in devices.filter(|(id, _)| id.kind == NETWORK) {
             let mac = device.key.as_str();
-            let others = self.input.domains.iter();
-            let others = others
-                .filter(|(other, seen)| other.as_str() != name.as_str() && seen.macs.contains(mac));
-            for (other, _) in others {
-                if let Some(freed) = self.removals.get(other) {
+            let others = self.input.macs.get(mac).into_iter().flatten();
+            for other in others.filter(|other| **other != name.as_str()) {
+                if let Some(freed) = self.removals.get(*other) {
                     needs.push(freed.clone());
                     continue;
                 }

@@ -76,11 +76,7 @@ impl VmPlanner<'_> {
         if self.vm.state == DesiredState::Stopped || !domain.state.has_process() || restarts {
             return;
         }
-        let own = builder
-            .steps
-            .iter()
-            .filter(|step| step.vm.as_ref() == Some(name));
-        let steps = own.flat_map(|step| &step.changes);
+        let steps = builder.latest_of(name).flat_map(|step| &step.changes);
         let shown: Vec<_> = steps
             .chain(&comparison.changes)
             .map(|change| change.what.clone())
