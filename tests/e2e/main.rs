@@ -71,3 +71,4 @@ mod vlan;
 mod watch;
 #[path = "../harness/watched.rs"]
 mod watched;
+mod written;
