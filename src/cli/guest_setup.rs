@@ -112,7 +112,7 @@ fn ansible() -> String {
 - name: /boot on its share, the links in it, and the sign of life
   ansible.builtin.command: /usr/local/sbin/armfleet-guest-setup
   register: armfleet_guest_setup
-  changed_when: armfleet_guest_setup.stdout | length > 0
+  changed_when: \"'guest-setup: done' in armfleet_guest_setup.stdout\"
 "
     )
 }

@@ -17,7 +17,7 @@ pub(crate) const ARMFLEET: &str = env!("CARGO_BIN_EXE_armfleet");
 pub(crate) const WORK: &str = "/run/test";
 
 /// No command of a test takes longer; what does is ended with code 124.
-const COMMAND_LIMIT: &str = "600";
+const COMMAND_LIMIT: &str = "1800";
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
