@@ -29,7 +29,7 @@ fn a_vm_moves_to_links_and_back() {
       kernel  /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz -> /srv/.armfleet-armhf-vm-boot/vmlinuz          at next boot: the kernel is loaded when the VM starts
       initrd  /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img -> /srv/.armfleet-armhf-vm-boot/initrd.img    at next boot: the kernel is loaded when the VM starts
   ~ record    armhf-vm    for the hook and later plans
-  i armhf-vm: handover: link puts virtio-vmlinuz and virtio-initrd.img into /srv/armhf-vm-boot, where its guest can change them, and libvirt their owner; with AppArmor the guest cannot replace or remove them while it runs; without armfleet-hook, which alone can check them, it does not start
+  i armhf-vm: handover: link boots its guest's own files, which the guest, and with it whoever runs as QEMU's user, can change after they were checked; libvirt changes their owner while it runs; without armfleet-hook, which alone can check them, it does not start
       handover: copy has none of this
   i armhf-vm: runs FIRST, its share has another build of FIRST
       boots at its next restart
@@ -76,8 +76,6 @@ fn a_vm_moves_to_links_and_back() {
       kernel  /srv/.armfleet-armhf-vm-boot/vmlinuz -> /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz          at next boot: the kernel is loaded when the VM starts
       initrd  /srv/.armfleet-armhf-vm-boot/initrd.img -> /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img    at next boot: the kernel is loaded when the VM starts
   ~ record    armhf-vm    for the hook and later plans
-  i armhf-vm: virtio-vmlinuz and virtio-initrd.img stay in /srv/armhf-vm-boot
-      its guest may remove them after its next boot
 
 2 to change.
 

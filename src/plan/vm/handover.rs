@@ -13,7 +13,7 @@ const INSTEAD: &str = "take boot.handover: link from the VM, which then boots co
 impl VmPlanner<'_> {
     /// Refuses links where they would not be what was checked, or would cost the guest its files. A VM that was applied before
     /// is told, and boots copies in their place.
-    pub(super) fn handover(
+    pub(super) fn links_hold(
         &self,
         record: Option<&Record>,
         builder: &mut PlanBuilder,
@@ -27,7 +27,6 @@ impl VmPlanner<'_> {
             }
             builder.notice(name, format!("it boots copies, not links: {why}"), INSTEAD);
         }
-        self.handover_notice(record, builder);
         Ok(())
     }
 
@@ -62,7 +61,7 @@ impl VmPlanner<'_> {
     }
 
     /// Says what a change of handover brings with it.
-    fn handover_notice(&self, record: Option<&Record>, builder: &mut PlanBuilder) {
+    pub(super) fn handover_notice(&self, record: Option<&Record>, builder: &mut PlanBuilder) {
         let (name, boot) = (&self.vm.name, &self.vm.boot);
         let was = record.map(|record| record.boot.handover);
         let applied = record.and_then(|record| record.applied.rows.get(&KERNEL));

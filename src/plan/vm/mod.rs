@@ -105,6 +105,7 @@ impl VmPlanner<'_> {
             self.no_leftovers(builder)?;
         }
         self.host_can(domain, builder)?;
+        self.links_hold(remembered.record, builder)?;
         let installation = self.installation(domain, remembered.record, builder)?;
         remembered.moved = installation.moved(remembered.record);
         let vm = install::during(self.vm, &installation.phase);
@@ -181,7 +182,7 @@ impl VmPlanner<'_> {
         boot::trial_notices(self.input.inventory, self.vm, remembered.record, builder);
         let stored = domain.map(|_| &definitions.stored);
         lpae::notice(self.input.inventory, self.vm, stored, builder);
-        self.handover(remembered.record, builder)?;
+        self.handover_notice(remembered.record, builder);
         if domain.is_none() || moves {
             self.emulation_notice(builder);
         }
