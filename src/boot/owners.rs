@@ -13,8 +13,8 @@ pub fn about_owners(conf: &str) -> String {
 #[must_use]
 pub fn keeps_what_it_takes(conf: &str) -> bool {
     let is_off = |key| {
-        let settings = conf.lines().filter_map(setting);
-        let last = settings.filter(|(known, _)| *known == key).last();
+        let mut settings = conf.lines().filter_map(setting);
+        let last = settings.rfind(|(known, _)| *known == key);
         last.is_some_and(|(_, value)| value == "0")
     };
     is_off(REMEMBER) && !is_off(DYNAMIC)

@@ -170,10 +170,10 @@ impl<'a> Start<'a> {
         write_stamp(self.root, &mark, "")?;
         hand_over(self.root, vm, linked, Some(boot))?;
         if matches!(linked, Linked::Inside(_)) {
-            self.said.warn(format!(
+            self.said.warn(
                 "its definition names its kernel inside its boot share, where QEMU's user can put another file in its place; \
                  `armfleet apply` moves it out"
-            ));
+            );
         }
         Ok(())
     }

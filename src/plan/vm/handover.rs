@@ -72,11 +72,9 @@ impl VmPlanner<'_> {
         if was != Some(boot.handover) && boot.handover == Handover::Link {
             builder.notice(
                 name,
-                format!(
                     "handover: link boots its guest's own files, which the guest, and with it whoever runs as QEMU's user, can \
                      change after they were checked; libvirt changes their owner while it runs; without armfleet-hook, which \
-                     alone can check them, it does not start"
-                ),
+                     alone can check them, it does not start",
                 "handover: copy has none of this",
             );
         }
