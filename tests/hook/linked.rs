@@ -49,7 +49,13 @@ fn assert_is_the_guests(world: &World, version: &str) {
 #[test]
 fn the_names_are_the_guests_own_files_in_a_folder_of_roots() {
     let world = installed();
-    chown(world.share(""), Some(64055), Some(64055)).unwrap();
+    let of_qemu = |version: &str| {
+        let own = NAMES.map(|name| format!("{name}-{version}"));
+        for name in ["", &own[0], &own[1]] {
+            chown(world.share(name), Some(64055), Some(64055)).unwrap();
+        }
+    };
+    of_qemu(FIRST);
     world.start();
     assert_is_the_guests(&world, FIRST);
     let folder = fs::metadata(world.beside()).unwrap();
@@ -57,9 +63,20 @@ fn the_names_are_the_guests_own_files_in_a_folder_of_roots() {
     world.start();
     assert_is_the_guests(&world, FIRST);
     world.install(SECOND);
+    of_qemu(SECOND);
     world.link_pair("", SECOND);
     world.start();
     assert_is_the_guests(&world, SECOND);
+    // libvirt would give a file of another user to QEMU.
+    chown(world.share(&format!("vmlinuz-{SECOND}")), Some(0), Some(0)).unwrap();
+    world.start();
+    assert_linked(&world);
+    assert_eq!(
+        fs::metadata(world.beside().join("vmlinuz"))
+            .unwrap()
+            .nlink(),
+        1
+    );
     assert_eq!(fs::read_dir(world.beside()).unwrap().count(), NAMES.len());
     assert!(!world.share(paths::LINKED_KERNEL).exists());
 }
