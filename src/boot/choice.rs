@@ -3,7 +3,7 @@
 //! A Debian kernel upgrade switches both links long before the new initrd exists, and a cut there leaves them so; the
 //! `.old` links then still name a complete pair. Guests that keep no links in `/boot` are served by the newest pair.
 
-use super::limits::{INITRD_LIMIT, KERNEL_LIMIT};
+use super::limits::{INITRD_LIMIT, KERNEL_LIMIT, SHARE_NAME_LIMIT};
 use super::mapped_link::{BootFileName, LinkError, link_target};
 use super::note::PairSource;
 use super::share::{Entry, Listing};
@@ -207,7 +207,10 @@ pub enum Unusable {
         there: String,
     },
     /// The share has too many entries to be read to the end.
-    #[error("the share has too many files to look at")]
+    #[error(
+        "the share has more than {SHARE_NAME_LIMIT} names, of which only its links and what they name are looked at -> remove \
+         files that are not needed from the guest's /boot"
+    )]
     TooManyFiles,
 }
 

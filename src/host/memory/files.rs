@@ -64,6 +64,8 @@ pub(super) struct Files {
     /// How many files each path has had.
     made: BTreeMap<String, u64>,
     pub(super) unreadable: BTreeMap<String, String>,
+    /// Folders whose names are not told, and why.
+    pub(super) unlisted: BTreeMap<String, String>,
     pub(super) without_xattrs: BTreeSet<String>,
     /// Folders on file systems that take no new file.
     pub(super) closed: BTreeMap<String, CallErrorKind>,
@@ -252,6 +254,7 @@ impl Files {
             uuid: UUID.to_owned(),
             made: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
             closed: BTreeMap::new(),
             room: BTreeMap::new(),
