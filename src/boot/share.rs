@@ -207,7 +207,9 @@ impl<F: ShareFolder> Reading<'_, F> {
         let files = entries.filter(|(_, (_, entry))| matches!(entry, Entry::File(1..)));
         let mut kernels: Vec<_> = files
             .filter_map(|(name, _)| {
-                let version = KernelVersion::of_kernel(&BootFileName::new(name).ok()?)?;
+                let file = BootFileName::new(name).ok()?;
+                let version = KernelVersion::of_kernel(&file);
+                let version = version.or_else(|| KernelVersion::of_unversioned(&file))?;
                 Some((version, name.clone()))
             })
             .collect();

@@ -5,6 +5,18 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
 
+/// How a kernel's name begins before its version: of most systems, of openSUSE on arm64 and armhf, and of Gentoo.
+const KERNELS: [&str; 4] = ["vmlinuz-", "Image-", "zImage-", "kernel-"];
+/// What is before and after the version in an initrd's name: of Debian, of Fedora and Arch, of Alpine, and of openSUSE.
+const INITRDS: [(&str, &str); 4] = [
+    ("initrd.img-", ""),
+    ("initramfs-", ".img"),
+    ("initramfs-", ""),
+    ("initrd-", ""),
+];
+/// Kernels without a version in their names: of Arch Linux ARM.
+const UNVERSIONED: [&str; 2] = ["Image", "zImage"];
+
 /// A kernel's version as its file's name has it (`6.1.0-48-armmp`).
 ///
 /// Ordered as `linux-version` of Debian's linux-base does (`version_cmp` in `DebianLinux.pm`), by which the guest's links are
@@ -21,21 +33,45 @@ impl KernelVersion {
         &self.0
     }
 
-    /// The version in a kernel's file name, `vmlinuz-VERSION`.
+    /// The version in a kernel's file name, such as `vmlinuz-VERSION`.
     #[must_use]
     pub fn of_kernel(name: &BootFileName) -> Option<Self> {
-        Self::after("vmlinuz-", name)
+        let after = |prefix| Self::between(prefix, "", name);
+        KERNELS.into_iter().find_map(after)
     }
 
-    /// The version in an initrd's file name, `initrd.img-VERSION`.
+    /// The version in an initrd's file name, such as `initrd.img-VERSION`.
     #[must_use]
     pub fn of_initrd(name: &BootFileName) -> Option<Self> {
-        Self::after("initrd.img-", name)
+        let between = |(prefix, suffix)| Self::between(prefix, suffix, name);
+        INITRDS.into_iter().find_map(between)
     }
 
-    fn after(prefix: &str, name: &BootFileName) -> Option<Self> {
-        let version = name.as_str().strip_prefix(prefix)?;
+    /// What a kernel is called that has one name in every version.
+    pub(super) fn of_unversioned(name: &BootFileName) -> Option<Self> {
+        UNVERSIONED
+            .contains(&name.as_str())
+            .then(|| Self(name.to_string()))
+    }
+
+    fn between(prefix: &str, suffix: &str, name: &BootFileName) -> Option<Self> {
+        let version = name.as_str().strip_prefix(prefix)?.strip_suffix(suffix)?;
         (!version.is_empty()).then(|| Self(version.to_owned()))
+    }
+
+    /// What its initrd may be called, Debian's name first.
+    pub(super) fn initrds(&self) -> [String; INITRDS.len()] {
+        INITRDS.map(|(prefix, suffix)| format!("{prefix}{self}{suffix}"))
+    }
+
+    /// Whether it is a version, and not the name of a flavour (`lts`, `linux`), which a system gives to kernel after kernel.
+    pub(super) fn is_release(&self) -> bool {
+        self.0.starts_with(|first: char| first.is_ascii_digit())
+    }
+
+    /// Whether a kernel of this name may call itself so (`uname -r`).
+    pub(super) fn may_be(&self, release: &str) -> bool {
+        !self.is_release() || self.0 == release
     }
 }
 

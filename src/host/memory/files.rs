@@ -10,7 +10,7 @@ pub(super) use content::Content;
 pub(super) use tree::Tree;
 pub use tree::{TreeFile, TreeFolder};
 
-use crate::boot::{AddedFile, appended_files};
+use crate::boot::{AddedFile, appended_files, is_wrapped};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
 use crate::inventory::{Binds, Fact, FileKind, Look, RawFile, RawStat};
@@ -505,6 +505,9 @@ impl Files {
                 bytes,
             });
             sources.insert(path.clone(), copied);
+        }
+        if !added.is_empty() && is_wrapped(&self.whole(base)?.0) {
+            return Err(CallError::wrapped(base));
         }
         let base = self.copy_file(base, to, limit, mode)?;
         let (mut bytes, _) = self.whole(to)?;
