@@ -23,7 +23,7 @@ pub(super) const KIND_LIMIT: usize = 64;
 /// How many bytes of a compressed kernel are read to see what it is for, which its first 4 KiB tell. Any stream begins with as
 /// much in less, but one that is made to give nothing.
 pub(super) const KIND_READ_LIMIT: u64 = 64 << 10;
-/// The longest confirmation of a guest, in bytes. `guest-setup` writes less than half of it.
+/// The longest confirmation of a guest, or word about its stop, in bytes. `guest-setup` writes less than half of it.
 pub const CONFIRMATION_LIMIT: u64 = 256;
 
 /// How many bytes of a share one start may copy: two pairs of the largest size, or every pair of an ordinary `/boot`.

@@ -191,6 +191,8 @@ mod tests {
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
         }
         assert_eq!(compare("1.0", "1.000"), Ordering::Equal);
+        assert!(version("6.1").may_be("6.1") && !version("6.1").may_be("6.1.0"));
+        assert!(version("lts").may_be("6.6.30-0-lts") && version("Image").may_be("6.1"));
         let huge = format!("1.{}", "9".repeat(200));
         assert!(version("1.18446744073709551616") < version(&huge));
     }
