@@ -185,6 +185,8 @@ of_vm! { vm;
     started = "{VMS}/{vm}/started";
     /// The host's uptime when the VM had stopped, left by the shim.
     stopped = "{VMS}/{vm}/stopped";
+    /// What libvirt says of a VM's runs, and QEMU in them.
+    libvirt_log = "/var/log/libvirt/qemu/{vm}.log";
     /// What is known of the pairs that a VM was started with.
     trials = "{VMS}/{vm}/boot/trials.json";
     /// The folder of a VM's installer.

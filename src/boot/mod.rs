@@ -45,7 +45,7 @@ pub use share::{Entry, Listing, ShareContents, ShareFolder, Unusual, read_share}
 pub use stop_note::{GuestStop, STOP_NOTE};
 pub use trial::{
     CONFIRMATION, Confirmation, Evidence, Failure, INSTALLED, LastStart, PROVING_TIME, Proof, Ran,
-    STRIKES, Standing, TRIALS_FORMAT, Trial, TrialOutcome, Trials, read_uptime,
+    STRIKES, Standing, TRIALS_FORMAT, Trial, TrialOutcome, Trials, ends_destroyed, read_uptime,
 };
 pub use version::KernelVersion;
 

@@ -77,7 +77,7 @@ pub struct Identity {
 }
 
 /// A moment as the filesystem keeps it: seconds since 1970-01-01 UTC, and nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64, pub i64);
 
 /// A generation's name: 16 hexadecimal digits that follow from the bytes of its pair, so that the same pair has the same

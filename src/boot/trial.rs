@@ -116,6 +116,9 @@ pub struct LastStart {
 pub struct Evidence {
     /// How long it took.
     pub ran: Ran,
+    /// Whether it ended since somebody wanted that: its guest shut down in order, or an operator cut it off. That says nothing
+    /// about the kernel.
+    pub was_ended: bool,
     /// The confirmation in the share, if there is one that can be read.
     pub confirmation: Option<(Identity, Confirmation)>,
 }
@@ -145,6 +148,18 @@ impl Ran {
         ran.and_then(|(started, stopped)| stopped.checked_sub(started))
             .map_or(Self::Unknown, Self::For)
     }
+}
+
+/// Whether libvirt's log of a VM ends with an operator's `virsh destroy`, as libvirt writes it before it calls the hook for
+/// the VM's end (`qemuProcessStop` in `qemu_process.c`). QEMU writes there, too: a VM can deceive this about its own kernel.
+#[must_use]
+pub fn ends_destroyed(log: &str) -> bool {
+    let mut lines = log.lines().rev();
+    let is_turn =
+        |line: &&str| line.contains(": shutting down, ") || line.contains(": starting up ");
+    lines
+        .find(is_turn)
+        .is_some_and(|line| line.ends_with("reason=destroyed"))
 }
 
 /// The time since the host came up, as `/proc/uptime` begins.
@@ -255,13 +270,14 @@ impl Trials {
         else {
             return None;
         };
-        if last.asked_for {
+        let overdue = within.filter(|within| time >= *within);
+        if last.asked_for || (evidence.was_ended && overdue.is_none()) {
             return None;
         }
-        let strikes = strikes.saturating_add(1);
-        let failure = match within {
-            Some(within) if time >= within => Some(Failure::Silent(within.as_secs())),
-            _ => (strikes >= STRIKES).then_some(Failure::Strikes),
+        let strikes = strikes.saturating_add(1).min(STRIKES);
+        let failure = match overdue {
+            Some(within) => Some(Failure::Silent(within.as_secs())),
+            None => (strikes >= STRIKES).then_some(Failure::Strikes),
         };
         // Without a pair that works there is nothing to boot instead.
         match failure.filter(|_| gives_way) {
@@ -285,18 +301,17 @@ impl Trials {
         (fits && new).then(|| said.boot_id.clone())
     }
 
-    /// Whether the run under way has shown that its pair works.
+    /// What a start would decide if the run under way ended now: its guest's word counts when it is there.
     #[must_use]
-    pub fn is_proved_by(&self, evidence: &Evidence, within: Option<Duration>) -> bool {
-        let mut after = self.clone();
-        let outcome = after.decide(evidence, within);
-        let standing = self
-            .last
-            .as_ref()
-            .and_then(|last| after.pairs.get(&last.id))
-            .map(|trial| &trial.standing);
-        matches!(outcome, Some(TrialOutcome::Proved(..)))
-            || matches!(standing, Some(Standing::Proved(_)))
+    pub fn heard(&self, confirmation: Option<(Identity, Confirmation)>) -> Self {
+        let evidence = Evidence {
+            ran: Ran::Unknown,
+            confirmation,
+            ..Evidence::default()
+        };
+        let mut heard = self.clone();
+        heard.decide(&evidence, None);
+        heard
     }
 
     /// Begins the trial of the pair that is about to be booted. `before` is the guest's confirmation as it lies in the
@@ -315,6 +330,8 @@ impl Trials {
             initrd: note.initrd.from.file,
             standing: Standing::OnTrial { strikes: 0 },
         });
+        // A seed has a version once its guest has installed the same bytes.
+        trial.version = note.version.clone().or(trial.version.take());
         trial.source = note.source;
         (trial.kernel, trial.initrd) = (note.kernel.from.file, note.initrd.from.file);
         self.last = Some(LastStart {

@@ -1,7 +1,8 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
 use crate::boot::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, Identity, Ran, TrialOutcome, Trials,
+    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, GuestStop, Identity, Ran, STOP_NOTE,
+    TrialOutcome, Trials, ends_destroyed,
 };
 use crate::files::{
     Directory as _, Draft, OpenFile as _, OwnFileError, Root, Share, append_line, chain, holding,
@@ -10,8 +11,11 @@ use crate::files::{
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::paths;
 use crate::values::VmName;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// libvirt says last how a run ended; so much is read of what it and QEMU say.
+const LOG_TAIL: u64 = 4 << 10;
 
 /// What is remembered, with a complaint if that cannot be read: then nothing is.
 pub(super) fn recall(root: &Root, vm: &VmName) -> (Trials, Option<String>) {
@@ -63,9 +67,11 @@ pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> 
         text.filter(|_| taken)
             .and_then(|text| String::from_utf8(text).ok())
     };
+    let shut_down = share.is_some_and(|share| has_said_goodbye(root, vm, share));
     let (started, stopped) = (take(paths::started(vm)), take(paths::stopped(vm)));
     Evidence {
         ran: Ran::between(started.as_deref(), stopped.as_deref()),
+        was_ended: shut_down || was_destroyed(root, vm),
         confirmation: share.and_then(confirmation),
     }
 }
@@ -73,6 +79,44 @@ pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> 
 /// The guest's confirmation, by what tells it from another.
 pub(super) fn confirmation_identity(share: &Share) -> Option<Identity> {
     share.open_named(CONFIRMATION).ok()?.identity().ok()
+}
+
+/// Whether the guest said in this run that it shuts down. The time of the change is the host's; the rest is the guest's.
+fn has_said_goodbye(root: &Root, vm: &VmName, share: &Share) -> bool {
+    let since = || {
+        let path = paths::started(vm);
+        let (folder, name) = holding(root, &path).ok()?;
+        folder.open_file(name).ok()?.identity().ok()
+    };
+    let note = || {
+        let file = share.open_named(STOP_NOTE).ok()?;
+        let seen = file.identity().ok()?;
+        let mut text = String::new();
+        file.take(CONFIRMATION_LIMIT)
+            .read_to_string(&mut text)
+            .ok()?;
+        GuestStop::read(&text).map(|_| seen)
+    };
+    let (Some(started), Some(note)) = (since(), note()) else {
+        return false;
+    };
+    note.ctime >= started.mtime
+}
+
+/// Whether an operator cut the last run off.
+fn was_destroyed(root: &Root, vm: &VmName) -> bool {
+    let read = || -> Option<String> {
+        let path = paths::libvirt_log(vm);
+        let (folder, name) = holding(root, &path).ok()?;
+        let mut log = folder.open_file(name).ok()?;
+        let end = log.seek(SeekFrom::End(0)).ok()?;
+        log.seek(SeekFrom::Start(end.saturating_sub(LOG_TAIL)))
+            .ok()?;
+        let mut tail = Vec::new();
+        log.take(LOG_TAIL).read_to_end(&mut tail).ok()?;
+        Some(String::from_utf8_lossy(&tail).into_owned())
+    };
+    read().is_some_and(|tail| ends_destroyed(&tail))
 }
 
 /// What the guest wrote about itself.

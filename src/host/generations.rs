@@ -5,9 +5,12 @@ use super::kept::{PRIVATE, SHOWN};
 use super::primitives::{Primitives, Reads};
 use super::recorded::{recorded, trials};
 use super::{Executor, Host as _, HostError};
-use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, read_pair_note};
+use crate::boot::{
+    CONFIRMATION, Confirmation, Generation, GenerationId, Identity, PAIR_FORMAT, PairSource,
+    read_pair_note,
+};
 use crate::inventory::{Fact, Look};
-use crate::mark::{Action, Event, StepTrace, Wanted, render_record};
+use crate::mark::{Action, Event, Record, StepTrace, Wanted, render_record};
 use crate::paths;
 use crate::values::{Arch, VmName};
 
@@ -23,11 +26,12 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
     };
     let current = named(&paths::current(vm));
     let previous = named(&paths::previous(vm));
-    let wanted = match record.boot.wanted {
+    let wanted = match record.boot.wanted.clone() {
         Wanted::Auto => None,
         Wanted::Generation(id) => GenerationId::try_from(id).ok(),
     };
-    let pairs = trials(reads, vm)?.pairs.into_iter();
+    let trials = trials(reads, vm)?.heard(confirmation(reads, &record));
+    let pairs = trials.pairs.into_iter();
     let mut generations: Vec<Generation> = pairs
         .map(|(id, trial)| Generation {
             staged: is_staged(reads, vm, &id),
@@ -107,7 +111,15 @@ impl<P: Primitives> Executor<P> {
     }
 }
 
-/// Whether a generation is there to be booted; an installer is not.
+/// What the guest of the run under way says, if it has come up.
+fn confirmation(reads: &impl Reads, record: &Record) -> Option<(Identity, Confirmation)> {
+    let path = format!("{}/{CONFIRMATION}", record.boot.share);
+    let file = reads.look(&path, Look::Text);
+    let file = file.present()?;
+    let said = Confirmation::read(file.text.as_deref()?.as_bytes())?;
+    Some((file.stat.identity(), said))
+}
+
 /// What a staged generation's kernel is for, if its note says.
 fn kernel_arch(reads: &impl Reads, vm: &VmName, id: &str) -> Option<Arch> {
     let file = reads.look(&paths::pair(vm, id), Look::Text);
@@ -115,6 +127,7 @@ fn kernel_arch(reads: &impl Reads, vm: &VmName, id: &str) -> Option<Arch> {
     Some(note.kind?.arch)
 }
 
+/// Whether a generation is there to be booted; an installer is not.
 fn is_staged(reads: &impl Reads, vm: &VmName, id: &GenerationId) -> bool {
     let file = reads.look(&paths::pair(vm, id.as_str()), Look::Text);
     let text = file.present().and_then(|file| file.text.as_deref());

@@ -198,6 +198,7 @@ impl Worker<'_> {
         let evidence = Evidence {
             ran: Ran::For(within),
             confirmation: self.confirmation(record),
+            ..Evidence::default()
         };
         Ok(match trials.decide(&evidence, Some(within)) {
             Some(TrialOutcome::Failed(kernel, _)) => Some(OnTrial {

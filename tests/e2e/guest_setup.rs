@@ -78,7 +78,7 @@ fn assert_cuts_are_mended(lines: &str, when: &str) {
     let share = "mount -t 9p -o trans=virtio,version=9p2000.L virtio-boot /boot";
     host.guest(&format!("run {share}; cp /boot/cuts /cuts; umount /boot"));
     let cuts = format!("run sh /cuts '{lines}' {when}");
-    let said = host.run(script("guest-say"), &["--timeout", "1200", VM, &cuts]);
+    let said = host.run(script("guest-say"), &["--timeout", "1700", VM, &cuts]);
     let said = said.success();
     let told: Vec<_> = said
         .lines()

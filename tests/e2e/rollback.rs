@@ -162,6 +162,23 @@ fn boot_use_changes_nothing_until_the_next_start() {
     reboot(&host);
     assert_boots(&host, &files.second);
 
+    // That an operator cuts it off says nothing about the kernel; the guest's word counts while it runs.
+    host.virsh(&["destroy", VM]).success();
+    host.virsh(&["start", VM]).success();
+    assert_boots(&host, &files.second);
+    let says = |standing: &str| {
+        let list = boot(&host, &["list", VM]);
+        let mut booted = list.lines().filter(|line| line.ends_with(", booted last"));
+        let booted = booted.next().unwrap();
+        assert!(
+            booted.contains(&files.second) && booted.contains(standing),
+            "{list}"
+        );
+    };
+    says("  on trial, booted last");
+    host.guest("confirm");
+    says("  works: its guest confirmed it, booted last");
+
     let boot_folder = "/var/lib/armfleet/vms/armhf-vm/boot";
     let before = host.listing(&[boot_folder]);
     let said = host.armfleet(&["boot", "use", VM, &files.first]);

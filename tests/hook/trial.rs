@@ -1,7 +1,7 @@
 //! Pairs on trial: what a start makes of how the last run went.
 
 use crate::world::{World, initrd, zimage};
-use armfleet::boot::{CONFIRMATION, STRIKES, Standing, Trials};
+use armfleet::boot::{CONFIRMATION, STOP_NOTE, STRIKES, Standing, Trials};
 use armfleet::mark::Wanted;
 use armfleet::paths;
 use std::fs;
@@ -97,6 +97,35 @@ fn three_runs_without_a_sign_of_life_bring_the_last_kernel_back() {
             (OLD, before)
         );
     }
+}
+
+#[test]
+fn a_run_that_somebody_ended_is_no_strike() {
+    let shuts_down: fn(&World) = |world| {
+        fs::write(world.share(STOP_NOTE), "reboot\n").unwrap();
+    };
+    let is_destroyed: fn(&World) = |world| {
+        let log = world.path(paths::libvirt_log);
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        let end = "2026-01-02 03:04:05.678+0000: shutting down, reason=destroyed\n";
+        fs::write(log, end).unwrap();
+    };
+    for end in [shuts_down, is_destroyed] {
+        let world = upgraded();
+        for _ in 0..=STRIKES {
+            world.ran(3);
+            end(&world);
+            let said = world.start();
+            assert!(!said.contains("sign of life"), "{said}");
+            assert_eq!(world.booted(), NEW);
+        }
+    }
+    // A note of an earlier run is not of this one.
+    let world = upgraded();
+    shuts_down(&world);
+    std::thread::sleep(Duration::from_millis(20));
+    world.ran(3);
+    assert!(world.start().contains("1 of 3"));
 }
 
 #[test]

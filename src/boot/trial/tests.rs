@@ -50,7 +50,7 @@ fn start(trials: &mut Trials, version: &str) -> GenerationId {
 fn ran(seconds: u64) -> Evidence {
     Evidence {
         ran: Ran::For(Duration::from_secs(seconds)),
-        confirmation: None,
+        ..Evidence::default()
     }
 }
 
@@ -120,7 +120,7 @@ fn what_says_nothing_about_the_kernel_is_no_strike() {
         start(&mut trials, "2");
         let evidence = Evidence {
             ran: evidence,
-            confirmation: None,
+            ..Evidence::default()
         };
         assert_eq!(trials.decide(&evidence, None), None);
     }
@@ -225,4 +225,84 @@ fn a_confirmation_is_two_words() {
         assert_eq!(read(wrong), None, "{wrong:?}");
     }
     assert_eq!(Confirmation::read(&[0xff, b' ', b'a']), None);
+}
+
+#[test]
+fn an_end_that_somebody_wanted_is_no_strike() {
+    let mut trials = with_proved();
+    for _ in 0..2 * STRIKES {
+        start(&mut trials, "2");
+        let evidence = Evidence {
+            was_ended: true,
+            ..ran(3)
+        };
+        assert_eq!(trials.decide(&evidence, None), None);
+    }
+    // But the time in which it should have said something was over.
+    let within = Duration::from_secs(10);
+    let id = start(&mut trials, "2");
+    let evidence = Evidence {
+        was_ended: true,
+        ..ran(10)
+    };
+    let outcome = trials.decide(&evidence, Some(within));
+    let silent = Failure::Silent(10);
+    assert_eq!(outcome, Some(TrialOutcome::Failed("2".to_owned(), silent)));
+    assert_eq!(trials.failure(&id), Some(silent));
+}
+
+#[test]
+fn strikes_never_exceed_their_limit() {
+    let mut trials = Trials::default();
+    for count in 1..=2 * STRIKES {
+        start(&mut trials, "1");
+        let strike = TrialOutcome::Strike("1".to_owned(), count.min(STRIKES));
+        assert_eq!(trials.decide(&ran(3), None), Some(strike));
+    }
+}
+
+#[test]
+fn the_same_bytes_are_the_same_pair_with_the_better_name() {
+    let mut trials = Trials::default();
+    let note = note("1");
+    let seed = PairNote {
+        version: None,
+        source: PairSource::Seed,
+        ..note.clone()
+    };
+    trials.begin(&seed.id(), &seed, None, false);
+    assert_eq!(
+        trials.name_of(&note.id()),
+        format!("generation {}", note.id())
+    );
+    for installed in [&note, &seed] {
+        trials.begin(&installed.id(), installed, None, false);
+        assert_eq!(trials.name_of(&note.id()), "1");
+    }
+    assert_eq!(trials.pairs.len(), 1);
+}
+
+#[test]
+fn a_guest_is_heard_while_it_runs() {
+    let mut trials = Trials::default();
+    let id = start(&mut trials, "1");
+    assert_eq!(trials.heard(None).pairs, trials.pairs);
+    let heard = trials.heard(said("1", 7).confirmation);
+    assert_eq!(heard.pairs[&id].standing, Standing::Proved(Proof::Guest));
+}
+
+#[test]
+fn libvirts_log_tells_who_ended_a_run() {
+    let destroyed = "2026-01-02 03:04:05.678+0000: shutting down, reason=destroyed\n";
+    let shut_down = "2026-01-02 03:04:05.678+0000: shutting down, reason=shutdown\n";
+    let begun = "2026-01-02 03:04:05.678+0000: starting up libvirt version: 9.0.0\n";
+    for (log, ends) in [
+        (String::new(), false),
+        (format!("{begun}{destroyed}"), true),
+        (format!("{destroyed}{begun}{shut_down}"), false),
+        (format!("{shut_down}{begun}{destroyed}qemu: bye\n"), true),
+        (format!("{destroyed}{begun}"), false),
+    ] {
+        assert_eq!(ends_destroyed(&log), ends, "{log}");
+    }
 }
