@@ -3,7 +3,7 @@
 //! A Debian kernel upgrade switches both links long before the new initrd exists, and a cut there leaves them so; the
 //! `.old` links then still name a complete pair. Guests that keep no links in `/boot` are served by the newest pair.
 
-use super::limits::{INITRD_LIMIT, KERNEL_LIMIT};
+use super::limits::{INITRD_LIMIT, KERNEL_LIMIT, SHARE_NAME_LIMIT};
 use super::mapped_link::{BootFileName, LinkError, link_target};
 use super::note::PairSource;
 use super::share::{Entry, Listing};
@@ -28,7 +28,7 @@ const LEFTOVER_SUFFIXES: [&str; 10] = [
     "~",
 ];
 
-/// Names of kernels and initrds on other systems: none is chosen, and the reason names them.
+/// How kernels and initrds are called on other systems. Where none of them is chosen, the reason names them.
 const FOREIGN_PREFIXES: [&str; 7] = [
     "Image",
     "initramfs",
@@ -40,6 +40,8 @@ const FOREIGN_PREFIXES: [&str; 7] = [
 ];
 /// How many of them a reason names.
 const FOREIGN_LIMIT: usize = 4;
+/// What Arch Linux ARM has beside its kernels without a version.
+const UNVERSIONED_INITRD: &str = "initramfs-linux.img";
 
 /// Whether an entry of this name can matter to [`choose`].
 #[must_use]
@@ -58,14 +60,15 @@ fn is_foreign(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// The files of a share that have other systems' names, as part of a sentence; some text must be in each.
-fn foreign(listing: &Listing, text: &str) -> Option<String> {
+/// The files of a share that have other systems' names and are wanted, as part of a sentence.
+fn foreign(listing: &Listing, wanted: impl Fn(&str) -> bool) -> Option<String> {
     let names = listing.entries.keys().map(BootFileName::as_str);
-    let names = names.filter(|name| is_foreign(name) && name.contains(text));
-    let named: Vec<String> = names
-        .take(FOREIGN_LIMIT)
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let names = names.filter(|name| is_foreign(name) && !is_leftover(name) && wanted(name));
+    in_words(names.take(FOREIGN_LIMIT))
+}
+
+fn in_words<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let named: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     (!named.is_empty()).then(|| named.join(", "))
 }
 
@@ -206,13 +209,22 @@ pub enum Unusable {
         /// What is there.
         there: String,
     },
+    /// Names do not tell which of several pairs, or of several initrds, is meant.
+    #[error(
+        "nothing tells which of {0} is meant -> have the guest link the pair: ln -sf KERNEL /boot/vmlinuz, ln -sf INITRD \
+         /boot/initrd.img"
+    )]
+    Ambiguous(String),
     /// The share has too many entries to be read to the end.
-    #[error("the share has too many files to look at")]
+    #[error(
+        "the share has more than {SHARE_NAME_LIMIT} names, of which only its links and what they name are looked at -> remove \
+         files that are not needed from the guest's /boot"
+    )]
     TooManyFiles,
 }
 
 /// Which pairs of a share to try, best first: what the links `vmlinuz` and `initrd.img` name; what the `.old` links
-/// name; the newest `vmlinuz-VERSION` that have their `initrd.img-VERSION`.
+/// name; the newest `vmlinuz-VERSION` that have their `initrd.img-VERSION`, or go by another system's rule of names.
 ///
 /// A candidate is complete by name and size; only reading its files tells whether it is good. A guest that is moved from one
 /// architecture to another has kernels of both, and its links name whichever it upgraded last: one for another processor is
@@ -246,12 +258,17 @@ fn linked(
     source: PairSource,
     (kernel, initrd): (&'static str, &'static str),
 ) -> Result<Candidate, Unusable> {
-    let (kernel, version) = follow(listing, kernel, "vmlinuz", KernelVersion::of_kernel)?;
+    let of_kernel = |name: &BootFileName| {
+        KernelVersion::of_kernel(name).or_else(|| KernelVersion::of_unversioned(name))
+    };
+    let (kernel, version) = follow(listing, kernel, "vmlinuz", of_kernel)?;
     if let Some(of) = other_arch(listing, &kernel, arch) {
         return Err(Unusable::OtherArch { name: kernel, of });
     }
     let (initrd, of_initrd) = follow(listing, initrd, "initrd.img", KernelVersion::of_initrd)?;
-    if version != of_initrd {
+    let is_unversioned =
+        KernelVersion::of_unversioned(&kernel).is_some() && !of_initrd.is_release();
+    if version != of_initrd && !is_unversioned {
         return Err(Unusable::VersionsDiffer {
             kernel: version,
             initrd: of_initrd,
@@ -265,7 +282,7 @@ fn follow(
     listing: &Listing,
     link: &'static str,
     wanted: &'static str,
-    version: fn(&BootFileName) -> Option<KernelVersion>,
+    version: impl Fn(&BootFileName) -> Option<KernelVersion>,
 ) -> Result<(BootFileName, KernelVersion), Unusable> {
     let text = match listing.entries.get(link) {
         None => return Err(Unusable::Missing(link.to_owned())),
@@ -306,47 +323,94 @@ fn newest(listing: &Listing, arch: Arch) -> Vec<Result<Candidate, Unusable>> {
     if listing.cut {
         return vec![Err(Unusable::TooManyFiles)];
     }
-    let mut kernels: Vec<_> = listing
-        .entries
-        .keys()
-        .filter(|name| !is_leftover(name.as_str()))
-        .filter(|name| other_arch(listing, name, arch).is_none())
+    let names = listing.entries.keys();
+    let names = names.filter(|name| !is_leftover(name.as_str()));
+    let names = names.filter(|name| other_arch(listing, name, arch).is_none());
+    let (mut kernels, flavours): (Vec<_>, Vec<_>) = names
         .filter_map(|name| Some((KernelVersion::of_kernel(name)?, name.clone())))
-        .filter(|(version, _)| {
-            version
-                .as_str()
-                .starts_with(|first: char| first.is_ascii_digit())
-        })
-        .collect();
+        .partition(|(version, _)| version.is_release());
     if kernels.is_empty() {
-        return vec![Err(match foreign(listing, "") {
-            Some(there) => Unusable::ForeignNames {
-                wanted: "vmlinuz-VERSION".to_owned(),
-                there,
-            },
-            None => Unusable::NoKernel(arch),
-        })];
+        return vec![only_flavour(listing, arch, flavours)];
     }
     kernels.sort_unstable_by(|a, b| b.cmp(a));
-    let pairs = kernels.into_iter().map(|(version, kernel)| {
-        let initrd = format!("initrd.img-{version}");
-        match listing.entries.get_key_value(initrd.as_str()) {
-            None => Err(match foreign(listing, version.as_str()) {
-                Some(there) => Unusable::ForeignNames {
-                    wanted: initrd,
-                    there,
-                },
-                None => Unusable::Missing(initrd),
-            }),
-            Some((initrd, _)) => pair(listing, PairSource::Newest, version, kernel, initrd.clone()),
-        }
-    });
+    let pairs = kernels.into_iter();
+    let pairs = pairs.map(|(version, kernel)| with_initrd(listing, version, kernel));
     let mut incomplete = 0;
     let is_reported = |pair: &Result<_, _>| {
         incomplete += usize::from(pair.is_err());
         pair.is_ok() || incomplete <= INCOMPLETE_LIMIT
     };
     pairs.filter(is_reported).collect()
+}
+
+/// The one pair of a guest whose kernels have names of flavours, or none at all: between several no order decides.
+fn only_flavour(
+    listing: &Listing,
+    arch: Arch,
+    flavours: Vec<(KernelVersion, BootFileName)>,
+) -> Result<Candidate, Unusable> {
+    let flavours = flavours.into_iter();
+    let flavours = flavours.filter(|(flavour, _)| !flavour.as_str().contains("rescue"));
+    let flavours = flavours.map(|(flavour, kernel)| with_initrd(listing, flavour, kernel));
+    let (mut pairs, faults): (Vec<_>, Vec<_>) = flavours
+        .chain(unversioned(listing, arch))
+        .partition(Result::is_ok);
+    if pairs.len() > 1 {
+        let kernels = pairs.iter().flatten().map(|pair| pair.kernel.as_str());
+        return Err(Unusable::Ambiguous(in_words(kernels).unwrap_or_default()));
+    }
+    let fault = || match (foreign(listing, |_| true), faults.into_iter().next()) {
+        (_, Some(fault)) => fault,
+        (Some(there), None) => Err(Unusable::ForeignNames {
+            wanted: "vmlinuz-VERSION".to_owned(),
+            there,
+        }),
+        (None, None) => Err(Unusable::NoKernel(arch)),
+    };
+    pairs.pop().unwrap_or_else(fault)
+}
+
+/// The kernels without a version that have their initrd beside them.
+fn unversioned(listing: &Listing, arch: Arch) -> impl Iterator<Item = Result<Candidate, Unusable>> {
+    let initrd = listing.entries.get_key_value(UNVERSIONED_INITRD);
+    let kernels = listing.entries.keys();
+    kernels.filter_map(move |kernel| {
+        let version = KernelVersion::of_unversioned(kernel)?;
+        let (initrd, _) = initrd.filter(|_| other_arch(listing, kernel, arch).is_none())?;
+        let (kernel, initrd) = (kernel.clone(), initrd.clone());
+        Some(pair(listing, PairSource::Newest, version, kernel, initrd))
+    })
+}
+
+/// A kernel with the initrd of its version: Debian's, or the one of another system.
+fn with_initrd(
+    listing: &Listing,
+    version: KernelVersion,
+    kernel: BootFileName,
+) -> Result<Candidate, Unusable> {
+    let names = version.initrds();
+    let is_there = |name: &String| Some(listing.entries.get_key_value(name.as_str())?.0);
+    let there: Vec<&BootFileName> = names.iter().filter_map(is_there).collect();
+    let [debians, ..] = names;
+    match there[..] {
+        [] => {
+            let is_initrd = |name: &str| name.contains("nit") && name.contains(version.as_str());
+            Err(match foreign(listing, is_initrd) {
+                Some(there) => Unusable::ForeignNames {
+                    wanted: debians,
+                    there,
+                },
+                None => Unusable::Missing(debians),
+            })
+        }
+        [initrd, ..] if there.len() == 1 || initrd.as_str() == debians => {
+            pair(listing, PairSource::Newest, version, kernel, initrd.clone())
+        }
+        _ => {
+            let there = there.iter().map(|name| name.as_str());
+            Err(Unusable::Ambiguous(in_words(there).unwrap_or_default()))
+        }
+    }
 }
 
 /// A pair of plain files of possible sizes.

@@ -4,7 +4,7 @@
 //! Formats: zImage (Linux `arch/arm/boot/compressed/head.S`), the arm64 Image (`Documentation/arch/arm64/booting.rst`),
 //! EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`), PE/COFF for what EFI stubs add to all of them.
 
-use super::limits::KERNEL_LIMIT;
+use super::limits::{KERNEL_LIMIT, KIND_READ_LIMIT};
 use super::mapped_link::Quoted;
 use crate::values::{Arch, KernelFormat};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -290,7 +290,7 @@ fn inflate_all<R: Read + Seek>(
 pub(super) fn inflate<R: Read + Seek>(image: &mut R, from: u64) -> Option<Vec<u8>> {
     image.seek(SeekFrom::Start(from)).ok()?;
     let mut head = Vec::new();
-    let inflating = flate2::read::GzDecoder::new(image.take(KERNEL_LIMIT));
+    let inflating = flate2::read::GzDecoder::new(image.take(KIND_READ_LIMIT));
     inflating.take(HEAD).read_to_end(&mut head).ok()?;
     Some(head)
 }

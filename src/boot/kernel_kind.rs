@@ -97,6 +97,7 @@ impl KernelKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::limits::KIND_READ_LIMIT;
     use std::io::{Cursor, Write as _};
 
     fn image(flags: u32) -> Vec<u8> {
@@ -151,6 +152,35 @@ mod tests {
             assert!(kind.runs(Arch::ARM64));
         }
         assert_eq!(read(&zboot(b"something else")), arm64(None));
+    }
+
+    /// Counts what is read of it.
+    struct Counted(Cursor<Vec<u8>>, u64);
+
+    impl Read for Counted {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.0.read(into)?;
+            self.1 += read as u64;
+            Ok(read)
+        }
+    }
+
+    impl Seek for Counted {
+        fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_stream_that_gives_nothing_is_not_read_to_its_end() {
+        let empty_block = [0, 0, 0, 0xff, 0xff];
+        let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+        let stream = [&header[..], &empty_block.repeat(1 << 20)].concat();
+        for kernel in [zboot(&stream), stream] {
+            let mut kernel = Counted(Cursor::new(kernel), 0);
+            KernelKind::read(&mut kernel);
+            assert!(kernel.1 < 2 * KIND_READ_LIMIT, "{}", kernel.1);
+        }
     }
 
     #[test]

@@ -15,7 +15,15 @@ pub const INITRD_LIMIT: u64 = 512 << 20;
 pub const SHARE_NAME_LIMIT: usize = 4096;
 /// The longest text of a link, in bytes: Linux's PATH_MAX without the final NUL.
 pub const LINK_TEXT_LIMIT: usize = 4095;
-/// The longest confirmation of a guest, in bytes. `guest-setup` writes less than half of it.
+/// How many bytes of links' texts are kept of a share: those of the links by which a guest chooses and of what they name, and of
+/// hundreds of ordinary links. What a plan keeps of a share stays small.
+pub(super) const LINK_BYTES_LIMIT: usize = 64 << 10;
+/// Of how many kernels, the newest ones, is looked at what they are for. A guest has a few.
+pub(super) const KIND_LIMIT: usize = 64;
+/// How many bytes of a compressed kernel are read to see what it is for, which its first 4 KiB tell. Any stream begins with as
+/// much in less, but one that is made to give nothing.
+pub(super) const KIND_READ_LIMIT: u64 = 64 << 10;
+/// The longest confirmation of a guest, or word about its stop, in bytes. `guest-setup` writes less than half of it.
 pub const CONFIRMATION_LIMIT: u64 = 256;
 
 /// How many bytes of a share one start may copy: two pairs of the largest size, or every pair of an ordinary `/boot`.

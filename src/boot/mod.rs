@@ -26,7 +26,7 @@ use crate::paths;
 pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
 pub use hook_note::HookNote;
-pub use initrd::{Contents, Initrd, InitrdError, InitrdFormat, walk_initrd};
+pub use initrd::{Contents, Initrd, InitrdError, InitrdFormat, is_wrapped, walk_initrd};
 pub use kernel::{KernelError, check_kernel};
 pub use kernel_kind::{KernelKind, PageSize};
 pub use limits::{

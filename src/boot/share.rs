@@ -1,13 +1,22 @@
 //! Reading a share: the one way in which hook, planner and in-memory host see what is in it.
 
 use super::kernel_kind::KernelKind;
-use super::limits::SHARE_NAME_LIMIT;
+use super::limits::{KIND_LIMIT, LINK_BYTES_LIMIT, SHARE_NAME_LIMIT};
 use super::mapped_link::{BootFileName, link_target};
+use super::trial::INSTALLED;
+use super::version::KernelVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The links that are looked at even if there are more names.
-const LINKS: [&str; 4] = ["vmlinuz", "initrd.img", "vmlinuz.old", "initrd.img.old"];
+/// What is looked at first, and however many names there are: the links by which a guest chooses, and the mark of its
+/// installation.
+const FIRST: [&str; 5] = [
+    "vmlinuz",
+    "initrd.img",
+    "vmlinuz.old",
+    "initrd.img.old",
+    INSTALLED,
+];
 
 /// One entry of the share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +41,10 @@ pub enum Unusual {
     HostSpecial,
     /// Another file system is mounted there.
     OtherFileSystem,
-    /// It may not be opened.
+    /// It may not be opened or read.
     Unreadable,
+    /// A process of QEMU's user has a lease on it, for which an open would have to wait.
+    Leased,
     /// A device, FIFO or socket of the guest's, or attributes that no guest can have made.
     GuestSpecial,
     /// Something else than a file or link, as far as libguestfs tells.
@@ -50,6 +61,9 @@ impl Unusual {
             Self::HostSpecial => "a FIFO, socket or device of the host",
             Self::OtherFileSystem => "on another file system",
             Self::Unreadable => "not readable",
+            Self::Leased => {
+                "leased by a process of QEMU's user (fcntl F_SETLEASE), and cannot be opened"
+            }
             Self::GuestSpecial => "a device, FIFO or socket of the guest",
             Self::NotPlain => "not a plain file",
         }
@@ -118,7 +132,7 @@ impl<T> ShareContents<T> {
     }
 }
 
-/// Looks at every wanted name of a share; at the links by which a guest chooses, and what they name, in any case.
+/// Looks at the links by which a guest chooses and at what they lead to, then at every wanted name of a share up to the limit.
 ///
 /// # Errors
 /// As the folder says.
@@ -126,38 +140,86 @@ pub fn read_share<F: ShareFolder>(
     folder: &F,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<ShareContents<F::Stat>, F::Error> {
-    let (mut names, cut) = folder.names(SHARE_NAME_LIMIT)?;
-    names.retain(|name| wanted(name));
-    names.extend(LINKS.iter().map(|name| name.as_bytes().to_vec()));
-    let mut contents = ShareContents {
-        entries: BTreeMap::new(),
-        kernels: BTreeMap::new(),
-        cut,
+    let (names, cut) = folder.names(SHARE_NAME_LIMIT)?;
+    let mut reading = Reading {
+        folder,
+        contents: ShareContents {
+            entries: BTreeMap::new(),
+            kernels: BTreeMap::new(),
+            cut,
+        },
+        link_bytes: LINK_BYTES_LIMIT,
     };
-    see_all(folder, names, &mut contents)?;
-    let entries = contents.entries.values();
-    let targets = entries.filter_map(|(_, entry)| target_of(entry)).collect();
-    see_all(folder, targets, &mut contents)?;
-    Ok(contents)
+    let first = FIRST.map(|name| name.as_bytes().to_vec());
+    let targets = reading.see_all(first)?;
+    let targets = reading.see_all(targets)?;
+    reading.see_all(targets)?;
+    reading.see_all(names.into_iter().filter(|name| wanted(name)))?;
+    reading.see_kernels();
+    Ok(reading.contents)
 }
 
-fn see_all<F: ShareFolder>(
-    folder: &F,
-    names: Vec<Vec<u8>>,
-    contents: &mut ShareContents<F::Stat>,
-) -> Result<(), F::Error> {
-    for name in names {
-        if !contents.entries.contains_key(&name)
-            && let Some(seen) = folder.see(&name)?
-        {
-            let is_kernel = name.starts_with(b"vmlinuz") && matches!(seen.1, Entry::File(1..));
-            if let Some(kind) = is_kernel.then(|| folder.kernel(&name)).flatten() {
-                contents.kernels.insert(name.clone(), kind);
+/// A share that is being read.
+struct Reading<'a, F: ShareFolder> {
+    folder: &'a F,
+    contents: ShareContents<F::Stat>,
+    /// How many more bytes of links' texts are kept.
+    link_bytes: usize,
+}
+
+impl<F: ShareFolder> Reading<'_, F> {
+    /// Looks at names, and tells what those of them name that are links.
+    fn see_all(
+        &mut self,
+        names: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<Vec<Vec<u8>>, F::Error> {
+        let mut targets = Vec::new();
+        for name in names {
+            if self.contents.entries.contains_key(&name) {
+                continue;
             }
-            contents.entries.insert(name, seen);
+            let Some((stat, entry)) = self.folder.see(&name)? else {
+                continue;
+            };
+            let entry = self.bounded(entry);
+            targets.extend(target_of(&entry));
+            self.contents.entries.insert(name, (stat, entry));
+        }
+        Ok(targets)
+    }
+
+    fn bounded(&mut self, entry: Entry) -> Entry {
+        let Entry::Link(text) = entry else {
+            return entry;
+        };
+        match self.link_bytes.checked_sub(text.len()) {
+            Some(left) => {
+                self.link_bytes = left;
+                Entry::Link(text)
+            }
+            None => Entry::Link(Vec::new()),
         }
     }
-    Ok(())
+
+    /// Looks at what the kernels are for, the newest ones first.
+    fn see_kernels(&mut self) {
+        let entries = self.contents.entries.iter();
+        let files = entries.filter(|(_, (_, entry))| matches!(entry, Entry::File(1..)));
+        let mut kernels: Vec<_> = files
+            .filter_map(|(name, _)| {
+                let file = BootFileName::new(name).ok()?;
+                let version = KernelVersion::of_kernel(&file);
+                let version = version.or_else(|| KernelVersion::of_unversioned(&file))?;
+                Some((version, name.clone()))
+            })
+            .collect();
+        kernels.sort_unstable_by(|a, b| b.cmp(a));
+        kernels.truncate(KIND_LIMIT);
+        let kinds = kernels
+            .into_iter()
+            .filter_map(|(_, name)| Some((name.clone(), self.folder.kernel(&name)?)));
+        self.contents.kernels = kinds.collect();
+    }
 }
 
 /// The name in a link's text, if it is one.
@@ -165,5 +227,78 @@ fn target_of(entry: &Entry) -> Option<Vec<u8>> {
     match entry {
         Entry::Link(text) => Some(link_target(text).ok()?.as_str().as_bytes().to_vec()),
         Entry::File(_) | Entry::Unusual(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::LINK_TEXT_LIMIT;
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+
+    /// A share of as many names as are listed, and what was asked of it.
+    struct Full {
+        entry: Entry,
+        asked: RefCell<Vec<Vec<u8>>>,
+    }
+
+    impl Full {
+        fn of(entry: Entry) -> (Self, ShareContents<()>) {
+            let asked = RefCell::default();
+            let share = Self { entry, asked };
+            let Ok(contents) = read_share(&share, |_| true);
+            (share, contents)
+        }
+    }
+
+    impl ShareFolder for Full {
+        type Stat = ();
+        type Error = Infallible;
+
+        fn names(&self, limit: usize) -> Result<(Vec<Vec<u8>>, bool), Infallible> {
+            let names = (0..limit).map(|number| format!("vmlinuz-{number}").into_bytes());
+            Ok((names.collect(), true))
+        }
+
+        fn see(&self, name: &[u8]) -> Result<Option<((), Entry)>, Infallible> {
+            let is_first = FIRST.iter().any(|first| first.as_bytes() == name);
+            Ok(Some(match is_first {
+                true => ((), Entry::Link(b"vmlinuz-beyond".to_vec())),
+                false => ((), self.entry.clone()),
+            }))
+        }
+
+        fn kernel(&self, name: &[u8]) -> Option<KernelKind> {
+            self.asked.borrow_mut().push(name.to_vec());
+            None
+        }
+    }
+
+    #[test]
+    fn the_newest_kernels_are_asked_what_they_are_for_and_no_more() {
+        let (share, contents) = Full::of(Entry::File(1));
+        let asked = share.asked.into_inner();
+        assert_eq!(asked.len(), KIND_LIMIT);
+        assert!(asked.contains(&b"vmlinuz-4095".to_vec()) && contents.cut);
+        assert!(contents.entries.contains_key(&b"vmlinuz-beyond"[..]));
+    }
+
+    #[test]
+    fn the_texts_of_links_are_kept_up_to_a_limit() {
+        let text = vec![b'x'; LINK_TEXT_LIMIT];
+        let (_, contents) = Full::of(Entry::Link(text));
+        let texts = contents
+            .entries
+            .values()
+            .filter_map(|((), entry)| match entry {
+                Entry::Link(text) => Some(text.len()),
+                _ => None,
+            });
+        let kept: usize = texts.sum();
+        assert!(
+            (LINK_BYTES_LIMIT / 2..=LINK_BYTES_LIMIT).contains(&kept),
+            "{kept}"
+        );
     }
 }

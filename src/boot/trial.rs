@@ -296,7 +296,7 @@ impl Trials {
     fn said_so(&self, last: &LastStart, evidence: &Evidence) -> Option<String> {
         let (identity, said) = evidence.confirmation.as_ref()?;
         let version = self.pairs.get(&last.id)?.version.as_ref();
-        let fits = version.is_none_or(|version| version.as_str() == said.kernel);
+        let fits = version.is_none_or(|version| version.may_be(&said.kernel));
         let new = last.before != Some(*identity) && self.boot_id.as_ref() != Some(&said.boot_id);
         (fits && new).then(|| said.boot_id.clone())
     }

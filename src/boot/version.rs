@@ -5,11 +5,23 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
 
+/// How a kernel's name begins before its version: of most systems, of openSUSE on arm64 and armhf, and of Gentoo.
+const KERNELS: [&str; 4] = ["vmlinuz-", "Image-", "zImage-", "kernel-"];
+/// What is before and after the version in an initrd's name: of Debian, of Fedora and Arch, of Alpine, and of openSUSE.
+const INITRDS: [(&str, &str); 4] = [
+    ("initrd.img-", ""),
+    ("initramfs-", ".img"),
+    ("initramfs-", ""),
+    ("initrd-", ""),
+];
+/// Kernels without a version in their names: of Arch Linux ARM.
+const UNVERSIONED: [&str; 2] = ["Image", "zImage"];
+
 /// A kernel's version as its file's name has it (`6.1.0-48-armmp`).
 ///
-/// Ordered as dpkg orders version numbers (deb-version(7)), except that, as in linux-base's `linux-version`, the
-/// pre-releases `-rc…` and `-trunk` come before what they precede. Versions that this order calls equal (`1.0`, `1.00`)
-/// are ordered by their bytes, so that the order is total.
+/// Ordered as `linux-version` of Debian's linux-base does (`version_cmp` in `DebianLinux.pm`), by which the guest's links are
+/// made: `tests/linux` compares the two. Versions that this order calls equal (`1.0`, `1.00`) are ordered by their bytes, so
+/// that the order is total.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "BootFileName", into = "String")]
 pub struct KernelVersion(String);
@@ -21,21 +33,45 @@ impl KernelVersion {
         &self.0
     }
 
-    /// The version in a kernel's file name, `vmlinuz-VERSION`.
+    /// The version in a kernel's file name, such as `vmlinuz-VERSION`.
     #[must_use]
     pub fn of_kernel(name: &BootFileName) -> Option<Self> {
-        Self::after("vmlinuz-", name)
+        let after = |prefix| Self::between(prefix, "", name);
+        KERNELS.into_iter().find_map(after)
     }
 
-    /// The version in an initrd's file name, `initrd.img-VERSION`.
+    /// The version in an initrd's file name, such as `initrd.img-VERSION`.
     #[must_use]
     pub fn of_initrd(name: &BootFileName) -> Option<Self> {
-        Self::after("initrd.img-", name)
+        let between = |(prefix, suffix)| Self::between(prefix, suffix, name);
+        INITRDS.into_iter().find_map(between)
     }
 
-    fn after(prefix: &str, name: &BootFileName) -> Option<Self> {
-        let version = name.as_str().strip_prefix(prefix)?;
+    /// What a kernel is called that has one name in every version.
+    pub(super) fn of_unversioned(name: &BootFileName) -> Option<Self> {
+        UNVERSIONED
+            .contains(&name.as_str())
+            .then(|| Self(name.to_string()))
+    }
+
+    fn between(prefix: &str, suffix: &str, name: &BootFileName) -> Option<Self> {
+        let version = name.as_str().strip_prefix(prefix)?.strip_suffix(suffix)?;
         (!version.is_empty()).then(|| Self(version.to_owned()))
+    }
+
+    /// What its initrd may be called, Debian's name first.
+    pub(super) fn initrds(&self) -> [String; INITRDS.len()] {
+        INITRDS.map(|(prefix, suffix)| format!("{prefix}{self}{suffix}"))
+    }
+
+    /// Whether it is a version, and not the name of a flavour (`lts`, `linux`), which a system gives to kernel after kernel.
+    pub(super) fn is_release(&self) -> bool {
+        self.0.starts_with(|first: char| first.is_ascii_digit())
+    }
+
+    /// Whether a kernel of this name may call itself so (`uname -r`).
+    pub(super) fn may_be(&self, release: &str) -> bool {
+        !self.is_release() || self.0 == release
     }
 }
 
@@ -70,17 +106,9 @@ impl PartialOrd for KernelVersion {
 }
 
 fn compare(a: &str, b: &str) -> Ordering {
-    let pre_release = |text: &str| text.replace("-rc", "~rc").replace("-trunk", "~trunk");
-    let (a, b) = (pre_release(a), pre_release(b));
-    compare_parts(a.as_bytes(), b.as_bytes())
-}
-
-/// Compares by turns what is no digit and what is, until one differs (dpkg's `verrevcmp`).
-fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !(a.is_empty() && b.is_empty()) {
-        let (text_a, text_b) = (split(&mut a, false), split(&mut b, false));
-        let (number_a, number_b) = (split(&mut a, true), split(&mut b, true));
-        let order = compare_text(text_a, text_b).then_with(|| compare_numbers(number_a, number_b));
+        let order = compare_components(take_component(&mut a), take_component(&mut b));
         if order.is_ne() {
             return order;
         }
@@ -88,29 +116,29 @@ fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
     Ordering::Equal
 }
 
-/// Takes the leading bytes that are digits, or that are not.
-fn split<'a>(rest: &mut &'a [u8], digits: bool) -> &'a [u8] {
-    let end = rest
-        .iter()
-        .position(|byte| byte.is_ascii_digit() != digits)
-        .unwrap_or(rest.len());
-    let (part, after) = rest.split_at(end);
+/// Takes a number, or what is none up to the next hyphen or digit; nothing at the end.
+fn take_component<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let is_number = rest.first().is_some_and(u8::is_ascii_digit);
+    let ends = |(at, byte): (usize, &u8)| match is_number {
+        true => !byte.is_ascii_digit(),
+        false => byte.is_ascii_digit() || (*byte == b'-' && at > 0),
+    };
+    let end = rest.iter().enumerate().position(ends);
+    let (component, after) = rest.split_at(end.unwrap_or(rest.len()));
     *rest = after;
-    part
+    component
 }
 
-/// `~` sorts before the end, the end before letters, letters before everything else.
-fn compare_text(a: &[u8], b: &[u8]) -> Ordering {
-    let weight = |byte: Option<&u8>| match byte {
-        Some(b'~') => -1,
-        None => 0,
-        Some(byte) if byte.is_ascii_alphabetic() => i32::from(*byte),
-        Some(byte) => i32::from(*byte) + 256,
-    };
-    (0..a.len().max(b.len()))
-        .map(|at| weight(a.get(at)).cmp(&weight(b.get(at))))
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+/// A pre-release comes before everything, also before the end. Only whole components are such: `-rcar` is none.
+fn compare_components(a: &[u8], b: &[u8]) -> Ordering {
+    let is_release = |component: &[u8]| !matches!(component, b"-rc" | b"-trunk");
+    let is_number = |component: &[u8]| component.first().is_some_and(u8::is_ascii_digit);
+    is_release(a)
+        .cmp(&is_release(b))
+        .then_with(|| match is_number(a) && is_number(b) {
+            true => compare_numbers(a, b),
+            false => a.cmp(b),
+        })
 }
 
 /// Compares numbers of any length.
@@ -137,36 +165,41 @@ mod tests {
         let ascending = [
             "2.6.32-5-versatile",
             "4.19.0-27-armmp",
+            "6.1-trunk",
+            "6.1-3",
             "6.1.0-9-armmp",
             "6.1.0-10-armmp",
             "6.1.0-48-armmp",
             "6.1.0-48-armmp-lpae",
-            "6.11~rc4+1-armmp",
+            "6.1.102-cip26",
+            "6.1.102-cip26-rcar",
             "6.11-rc7-armmp",
             "6.11-armmp",
             "6.11.0-1-armmp",
+            "6.11~rc4+1-armmp",
             "6.12.9+bpo-armmp",
             "6.12.43+deb13-armmp",
             "6.12.107+deb13-armmp",
             "6.18-rc4+deb14-armmp",
             "6.18+deb14-armmp",
             "6.18.1+deb14-armmp",
+            "10.0-rc1-armmp",
             "10.0-trunk-armmp",
             "10.0-armmp",
         ];
         for pair in ascending.windows(2) {
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
         }
-        assert!(version("1.0~") < version("1.0"));
-        assert!(version("1.0~~") < version("1.0~"));
-        assert!(version("1.0a") < version("1.0+"));
         assert_eq!(compare("1.0", "1.000"), Ordering::Equal);
+        assert!(version("6.1").may_be("6.1") && !version("6.1").may_be("6.1.0"));
+        assert!(version("lts").may_be("6.6.30-0-lts") && version("Image").may_be("6.1"));
         let huge = format!("1.{}", "9".repeat(200));
         assert!(version("1.18446744073709551616") < version(&huge));
     }
 
     fn texts() -> impl Strategy<Value = String> {
-        proptest::string::string_regex("[0-9a-c.+~-]{0,8}(rc|trunk)?[0-9]{0,2}").unwrap()
+        proptest::string::string_regex("[0-9a-c.+~-]{0,8}(-?(rc|trunk|rcar))?[0-9]{0,2}(-a)?")
+            .unwrap()
     }
 
     proptest! {

@@ -121,13 +121,35 @@ impl Share {
         rustix::fs::openat2(&self.folder, name, flags, Mode::empty(), confined).map(File::from)
     }
 
-    /// What cannot be opened: why, and what it is by its name alone.
+    /// What an open file is to the guest.
+    fn seen(file: File) -> Result<(Statx, Entry), Errno> {
+        let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, STATX)?;
+        let entry = match FileType::from_raw_mode(stat.stx_mode.into()) {
+            FileType::RegularFile => regular(file, stat.stx_size)?,
+            FileType::Directory => Entry::Unusual(Unusual::Folder),
+            _ => Entry::Unusual(Unusual::HostSpecial),
+        };
+        Ok((stat, entry))
+    }
+
+    /// What cannot be opened or read: why, and what it is by its name alone.
     fn unopened(&self, name: &[u8], why: Unusual) -> io::Result<Option<(Statx, Entry)>> {
         match rustix::fs::statx(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW, STATX) {
             Ok(stat) => Ok(Some((stat, Entry::Unusual(why)))),
             Err(Errno::NOENT) => Ok(None),
             Err(other) => Err(other.into()),
         }
+    }
+}
+
+/// What a name is whose file the system does not give. Whatever it says, only this name is the worse for it.
+fn why_not_given(error: Errno) -> Unusual {
+    match error {
+        Errno::LOOP => Unusual::HostLink,
+        Errno::NXIO | Errno::NODEV => Unusual::HostSpecial,
+        Errno::XDEV => Unusual::OtherFileSystem,
+        Errno::AGAIN => Unusual::Leased,
+        _ => Unusual::Unreadable,
     }
 }
 
@@ -171,22 +193,11 @@ impl ShareFolder for Share {
     }
 
     fn see(&self, name: &[u8]) -> io::Result<Option<(Statx, Entry)>> {
-        let file = match self.open_confined(name) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => return self.unopened(name, Unusual::HostLink),
-            Err(Errno::NXIO | Errno::NODEV) => return self.unopened(name, Unusual::HostSpecial),
-            Err(Errno::XDEV) => return self.unopened(name, Unusual::OtherFileSystem),
-            Err(Errno::ACCESS | Errno::PERM) => return self.unopened(name, Unusual::Unreadable),
-            Err(other) => return Err(other.into()),
-        };
-        let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, STATX)?;
-        let entry = match FileType::from_raw_mode(stat.stx_mode.into()) {
-            FileType::RegularFile => regular(file, stat.stx_size)?,
-            FileType::Directory => Entry::Unusual(Unusual::Folder),
-            _ => Entry::Unusual(Unusual::HostSpecial),
-        };
-        Ok(Some((stat, entry)))
+        match self.open_confined(name).and_then(Self::seen) {
+            Ok(seen) => Ok(Some(seen)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(other) => self.unopened(name, why_not_given(other)),
+        }
     }
 
     fn kernel(&self, name: &[u8]) -> Option<KernelKind> {
@@ -195,20 +206,20 @@ impl ShareFolder for Share {
 }
 
 /// What a regular file is to the guest.
-fn regular(file: File, size: u64) -> io::Result<Entry> {
+fn regular(file: File, size: u64) -> Result<Entry, Errno> {
     let mut mode = [0; 4];
     let kind = match rustix::fs::fgetxattr(&file, MODE_XATTR, &mut mode[..]) {
         Ok(length) => mapped_kind(&mode[..length]),
         // Made by the host, or on a file system without such attributes.
         Err(Errno::NODATA | Errno::NOTSUP) => MappedKind::File,
         Err(Errno::RANGE) => MappedKind::Other,
-        Err(other) => return Err(other.into()),
+        Err(other) => return Err(other),
     };
     Ok(match kind {
         MappedKind::Link => {
             let mut text = Vec::new();
-            file.take(LINK_TEXT_LIMIT as u64 + 1)
-                .read_to_end(&mut text)?;
+            let read = file.take(LINK_TEXT_LIMIT as u64 + 1).read_to_end(&mut text);
+            read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
             Entry::Link(text)
         }
         MappedKind::File => Entry::File(size),

@@ -328,6 +328,9 @@ impl<'a> Start<'a> {
     fn remedy(&self, error: &StartError) -> String {
         let (vm, share) = (&self.record.vm, &self.record.boot.share);
         match error {
+            StartError::NoPair if self.said.remedy().is_some() => {
+                start_again(self.said.remedy().map(str::to_owned))
+            }
             StartError::NoPair if self.record.boot.seed => {
                 "run `armfleet apply`, which stages a damaged seed again, or have `boot.seed` name another kernel and \
                  initrd and apply; then start the VM again."

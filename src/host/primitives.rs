@@ -56,6 +56,8 @@ pub enum CallErrorKind {
     Changed,
     /// The file system cannot do that at all (`EOPNOTSUPP`).
     Unsupported,
+    /// Files cannot be added to an initrd that is wrapped for U-Boot.
+    Wrapped,
     /// Anything else.
     Other,
 }
@@ -474,8 +476,22 @@ impl CallError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self.kind {
             CallErrorKind::NoSpace => Some("free some room in that file system, then try again"),
+            CallErrorKind::Wrapped => Some(
+                "have install.initrd name the ramdisk without U-Boot's header (dd bs=64 skip=1 takes it off), or leave out \
+                 install.files",
+            ),
             CallErrorKind::ReadOnly => Some("mount that file system writable, then try again"),
             _ => None,
+        }
+    }
+
+    /// Files were to be added to an initrd that is wrapped for U-Boot.
+    pub fn wrapped(path: impl std::fmt::Display) -> Self {
+        Self {
+            kind: CallErrorKind::Wrapped,
+            why: format!(
+                "{path} has U-Boot's header, and QEMU loads no files that are added behind what it names"
+            ),
         }
     }
 

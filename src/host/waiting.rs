@@ -242,16 +242,71 @@ fn did_not_stop(waiting: &mut Waiting) -> HostError {
     failed.with_remedy(format!("look at its console (virsh console {vm}); raise stop_timeout, or virsh destroy {vm} to cut its power"))
 }
 
-/// Of a failed hook, what it said itself: libvirt puts the whole command line before it (`virRunScript`).
+/// Of a failed hook, what it said itself: libvirt puts the whole command line before it (`virRunScript`). One that is not
+/// armfleet's is named.
 fn hook_words(mut error: CallError) -> CallError {
-    if error.kind == CallErrorKind::Hook {
-        let said = error
-            .why
-            .rsplit_once("unexpected exit status ")
-            .and_then(|(_, rest)| rest.split_once(": "));
-        if let Some((_, said)) = said {
-            error.why = said.trim().to_owned();
-        }
+    if error.kind != CallErrorKind::Hook {
+        return error;
     }
+    let parts = error.why.rsplit_once(") unexpected ");
+    let Some((command, (how, said))) = parts.and_then(|(command, rest)| {
+        let said = rest.split_once(": ").unwrap_or((rest, ""));
+        Some((command.rsplit_once('(')?.1, said))
+    }) else {
+        return error;
+    };
+    let said = said.trim();
+    // Before it are variables, after it what it was called for.
+    let script = command.split(' ').find(|word| word.starts_with('/'));
+    error.why = match script.filter(|script| *script != paths::SHIM) {
+        Some(script) => {
+            format!("the hook {script}, which is not armfleet's, ended with {how}\n{said}")
+        }
+        None => said.to_owned(),
+    };
+    error.why.truncate(error.why.trim_end().len());
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(why: &str) -> String {
+        let kind = CallErrorKind::Hook;
+        let why = format!("Hook script execution failed: internal error: {why}");
+        hook_words(CallError { kind, why }).why
+    }
+
+    #[test]
+    fn a_hook_that_is_not_armfleets_is_named() {
+        let child = |script: &str, end: &str| {
+            format!(
+                "Child process (LC_ALL=C PATH=/usr/bin:/bin HOME=/root {script} vm prepare begin -) unexpected {end}"
+            )
+        };
+        let theirs = "/etc/libvirt/hooks/qemu.d/10-theirs";
+        let named = format!("the hook {theirs}, which is not armfleet's, ended with");
+        for (why, expected) in [
+            (
+                child(paths::SHIM, "exit status 1: armfleet: no room\n"),
+                "armfleet: no room".to_owned(),
+            ),
+            (
+                child(theirs, "exit status 7: no (\ndisk: x\n"),
+                format!("{named} exit status 7\nno (\ndisk: x"),
+            ),
+            (
+                child(theirs, "exit status 1: \n"),
+                format!("{named} exit status 1"),
+            ),
+            (
+                child(theirs, "fatal signal 9: "),
+                format!("{named} fatal signal 9"),
+            ),
+        ] {
+            assert_eq!(words(&why), expected);
+        }
+        assert!(words("something else").ends_with("something else"));
+    }
 }

@@ -295,6 +295,9 @@ pub struct RawFile {
     /// Whether a share has more names than `entries`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// Why there are no `entries` of a share although the look asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<String>,
 }
 
 /// What `lstat` tells.
@@ -350,6 +353,7 @@ impl RawFile {
             free: None,
             entries: None,
             cut: false,
+            unlisted: None,
         }
     }
 }

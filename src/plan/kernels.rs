@@ -168,8 +168,13 @@ pub(super) fn unchanged(file: &Identity, entry: &RawEntry) -> bool {
 }
 
 fn share_choice(input: &PlanInput<'_>, vm: &Vm) -> Fact<Vec<Considered>> {
-    let share = input.inventory.path(vm.boot.share.as_str()).as_ref();
-    share.map(|share| choice(share, vm.arch))
+    match input.inventory.path(vm.boot.share.as_str()).as_ref() {
+        Fact::Present(RawFile {
+            unlisted: Some(why),
+            ..
+        }) => Fact::Unreadable(why.clone()),
+        share => share.map(|share| choice(share, vm.arch)),
+    }
 }
 
 /// Which pairs of a share could boot, as far as names and sizes tell.

@@ -58,10 +58,15 @@ pub fn render_outcome(plan: &Plan, outcome: &Outcome) -> String {
     }
     let left = outcome.residual.steps.len();
     let refused = outcome.residual.refusals.len();
+    let unseen = outcome.residual.unknowns.len();
     text += &match (left, outcome.all_done()) {
         (0, _) if refused == 1 => "1 change was refused; see its `!` line above.\n".to_owned(),
         (0, _) if refused > 1 => {
             format!("{refused} changes were refused; see their `!` lines above.\n")
+        }
+        (0, true) if unseen == 1 => "1 thing could not be seen; see its `?` line.\n".to_owned(),
+        (0, true) if unseen > 1 => {
+            format!("{unseen} things could not be seen; see their `?` lines.\n")
         }
         (0, true) => "The host is as the fleet file says.\n".to_owned(),
         (0, false) => "A new plan has no steps: nothing is left to do.\n".to_owned(),

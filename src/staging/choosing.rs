@@ -202,11 +202,20 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                     }
                     if fault.is_the_hosts() {
                         self.said.warn(why);
+                        self.said.advise(fault.hosts_remedy());
                     } else {
                         self.said.pass_over(why);
                     }
                 }
             }
+        }
+        if !others.is_empty() {
+            let arch = self.rules.arch;
+            self.said.advise(Some(format!(
+                "have the fleet file say the `arch` of the kernels in {}, or give the VM a `boot.seed` for {arch}, and run \
+                 `armfleet apply`",
+                self.record.boot.share
+            )));
         }
         for other in others {
             self.said.pass_over(other.to_string());

@@ -128,6 +128,19 @@ impl StageError {
         }
     }
 
+    /// What to do about it on the host, where the host could not take the copy.
+    #[must_use]
+    pub fn hosts_remedy(&self) -> Option<String> {
+        match self {
+            Self::Own(fault) => fault.remedy(),
+            Self::Copy { .. } if self.is_the_hosts() => Some(format!(
+                "free some room in the file system of {}",
+                paths::STATE
+            )),
+            _ => None,
+        }
+    }
+
     /// Whether the pair may be good all the same: the host could not take its copy.
     pub fn is_the_hosts(&self) -> bool {
         match self {

@@ -15,9 +15,12 @@ enum Kind {
     UsedUp,
 }
 
-/// Lines in their order.
+/// Lines in their order, and what to do where the host is at fault.
 #[derive(Debug, Default)]
-pub struct Said(Vec<Line>);
+pub struct Said {
+    lines: Vec<Line>,
+    remedy: Option<String>,
+}
 
 #[derive(Debug)]
 struct Line {
@@ -36,6 +39,17 @@ impl Said {
         self.add(text.into(), Kind::Attention);
     }
 
+    /// What to do, where it is not the guest that is at fault. The first one counts.
+    pub fn advise(&mut self, remedy: Option<String>) {
+        self.remedy = self.remedy.take().or(remedy);
+    }
+
+    /// What to do, where it is not the guest that is at fault.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// A limit of one start that was reached, and what follows from it.
     pub fn use_up(&mut self, text: impl Into<String>) {
         self.add(text.into(), Kind::UsedUp);
@@ -47,33 +61,33 @@ impl Said {
     }
 
     fn add(&mut self, text: String, kind: Kind) {
-        self.0.push(Line { text, kind });
+        self.lines.push(Line { text, kind });
     }
 
     /// The same as the note that is left for `status`.
     #[must_use]
     pub fn note(&self) -> HookNote {
         let of = |is: fn(&Line) -> bool| {
-            let lines = self.0.iter().filter(|line| is(line));
+            let lines = self.lines.iter().filter(|line| is(line));
             lines.map(|line| line.text.clone()).collect()
         };
         HookNote {
             said: self.lines().map(str::to_owned).collect(),
             attention: of(Line::calls_for_attention),
             passed_over: of(|line| line.kind == Kind::PassedOver),
-            used_up: self.0.iter().any(|line| line.kind == Kind::UsedUp),
+            used_up: self.lines.iter().any(|line| line.kind == Kind::UsedUp),
         }
     }
 
     /// All lines.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|line| line.text.as_str())
+        self.lines.iter().map(|line| line.text.as_str())
     }
 
     /// Whether a person should look at any of them.
     #[must_use]
     pub fn calls_for_attention(&self) -> bool {
-        self.0.iter().any(Line::calls_for_attention)
+        self.lines.iter().any(Line::calls_for_attention)
     }
 }
 

@@ -17,8 +17,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// libvirt's daemon takes five requests of a client at a time (`max_client_requests`); more would only queue.
+/// How many VMs are looked at or started at once.
 const AT_ONCE: usize = 4;
+/// Whose start takes longer than this gives its place to another VM, since a guest may make its start long;
+const LONG: Duration = Duration::from_millis(500);
+/// but libvirt's daemon takes five requests of a client at a time (`max_client_requests`), and more would only queue.
+const WITH_LONG: usize = 5;
 /// The loop wakes up so often even if nothing happens, to say that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long to wait before libvirt is tried again: at first, and at the most.
@@ -86,7 +90,8 @@ pub struct Watcher<'a> {
     /// What the present connection told before it was looked around.
     early: Vec<Event>,
     queues: BTreeMap<VmName, VmQueue>,
-    busy: BTreeSet<VmName>,
+    /// Those that are looked at or started, since when.
+    busy: BTreeMap<VmName, Moment>,
     /// Those whose last start used up what one start may use: they wait for each other.
     costly: BTreeSet<VmName>,
     ready: bool,
@@ -120,7 +125,7 @@ impl<'a> Watcher<'a> {
             retry: RETRY.0,
             early: Vec::new(),
             queues: BTreeMap::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             costly: BTreeSet::new(),
             ready: false,
             ending: Arc::new(AtomicBool::new(false)),
@@ -158,9 +163,11 @@ impl<'a> Watcher<'a> {
         let idle = self
             .queues
             .iter()
-            .filter(|(vm, _)| !self.busy.contains(*vm));
+            .filter(|(vm, _)| !self.busy.contains_key(*vm));
+        let longs = self.busy.values().map(|since| since.after(LONG));
         let due = idle
             .filter_map(|(_, queue)| queue.wakes())
+            .chain(longs.filter(|moment| *moment > now))
             .chain(retry)
             .min();
         due.map_or(HEARTBEAT, |due| due.since(now).min(HEARTBEAT))
@@ -281,16 +288,17 @@ impl<'a> Watcher<'a> {
         };
         let guests = Arc::clone(guests);
         let ready = self.queues.iter().filter(|(_, queue)| queue.is_ready(now));
-        let next = places(ready.map(|(vm, _)| vm), &self.busy, &self.costly);
+        let ready = ready.map(|(vm, _)| vm);
+        let next = places(ready, &self.busy, &self.costly, now);
         for vm in next {
             let heard = self.queues.get_mut(&vm).and_then(|queue| queue.next(now));
             if let Some(heard) = heard {
-                self.handle(vm, heard, Arc::clone(&guests));
+                self.handle(vm, heard, now, Arc::clone(&guests));
             }
         }
     }
 
-    fn handle(&mut self, vm: VmName, heard: Heard, guests: Arc<dyn Guests>) {
+    fn handle(&mut self, vm: VmName, heard: Heard, now: Moment, guests: Arc<dyn Guests>) {
         let (sender, ending, name) = (self.sender.clone(), Arc::clone(&self.ending), vm.clone());
         let started = spawn("vm", move || {
             let worker = Worker {
@@ -303,7 +311,7 @@ impl<'a> Watcher<'a> {
             let _ = sender.send(Message::Handled(name, heard, handled, is_costly));
         });
         match started {
-            Ok(()) => drop(self.busy.insert(vm)),
+            Ok(()) => drop(self.busy.insert(vm, now)),
             Err(error) => self.handled(vm, heard, Err(error)),
         }
     }
@@ -325,18 +333,23 @@ impl<'a> Watcher<'a> {
     }
 }
 
-/// Which of the VMs that are ready are looked at next. Costly ones have one place together: a guest that makes its starts long
-/// delays no other's.
+/// Which of the VMs that are ready are looked at next. Costly ones have one place together, and one that turns out to be costly
+/// keeps its place for a moment only: a guest that makes its starts long delays no other's.
 fn places<'v>(
     ready: impl Iterator<Item = &'v VmName>,
-    busy: &BTreeSet<VmName>,
+    busy: &BTreeMap<VmName, Moment>,
     costly: &BTreeSet<VmName>,
+    now: Moment,
 ) -> Vec<VmName> {
-    let mut is_free = busy.is_disjoint(costly);
+    let is_short = |since: &&Moment| now.since(**since) < LONG;
+    let short = busy.values().filter(is_short).count();
+    let left = AT_ONCE.saturating_sub(short);
+    let left = left.min(WITH_LONG.saturating_sub(busy.len()));
+    let mut is_free = !busy.keys().any(|vm| costly.contains(vm));
     ready
-        .filter(|vm| !busy.contains(*vm))
+        .filter(|vm| !busy.contains_key(*vm))
         .filter(|vm| !costly.contains(*vm) || std::mem::take(&mut is_free))
-        .take(AT_ONCE.saturating_sub(busy.len()))
+        .take(left)
         .cloned()
         .collect()
 }
@@ -360,28 +373,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), CallErr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn vms(names: &str) -> BTreeSet<VmName> {
-        names
-            .chars()
-            .map(|name| name.to_string().parse().unwrap())
-            .collect()
-    }
-
-    fn next(ready: &str, busy: &str, costly: &str) -> String {
-        let next = places(vms(ready).iter(), &vms(busy), &vms(costly));
-        next.iter().map(VmName::as_str).collect()
-    }
-
-    #[test]
-    fn costly_vms_have_one_place_together() {
-        assert_eq!(next("abcdef", "", ""), "abcd");
-        assert_eq!(next("abcdef", "ab", ""), "cd");
-        assert_eq!(next("abcdef", "", "abcd"), "aef");
-        assert_eq!(next("abcdef", "x", "abcdx"), "ef");
-        assert_eq!(next("abcd", "x", "abcdx"), "");
-        assert_eq!(next("bcd", "a", "bcd"), "b");
-    }
-}
+mod tests;

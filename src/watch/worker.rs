@@ -2,8 +2,8 @@
 
 use super::decide::{Act, Heard, Holding, OnTrial, Seen, begun, decide, failed};
 use crate::boot::{
-    CONFIRMATION, Confirmation, Evidence, GuestStop, HookNote, Identity, Ran, STOP_NOTE,
-    TrialOutcome, Trials, read_uptime,
+    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, GuestStop, HookNote, Identity, Ran,
+    STOP_NOTE, TrialOutcome, Trials, read_uptime,
 };
 use crate::format::UPGRADE;
 use crate::host::guests::{Guests, Happening};
@@ -225,8 +225,10 @@ impl Worker<'_> {
             file => file,
         };
         match file {
-            Fact::Present(file) => Some((file.stat, file.text?)),
-            Fact::Absent | Fact::NotObserved | Fact::Unreadable(_) => None,
+            Fact::Present(file) if file.stat.size <= CONFIRMATION_LIMIT => {
+                Some((file.stat, file.text?))
+            }
+            Fact::Present(_) | Fact::Absent | Fact::NotObserved | Fact::Unreadable(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use armfleet::boot::INSTALLED;
 use armfleet::host::memory::Memory;
 use armfleet::host::primitives::Reads;
 use armfleet::inventory::{Look, RunState};
-use armfleet::plan::Policy;
+use armfleet::plan::{Ended, Policy};
 
 const VERSION: &str = "6.1.0-48-armmp";
 
@@ -91,6 +91,26 @@ fn who_asks_for_it_has_the_disk_erased() {
     let running = Case::new("reinstall").plan(&settled());
     let why = "not installed again while it runs";
     assert!(text(&running).contains(why), "{}", text(&running));
+}
+
+#[test]
+fn files_are_not_added_behind_a_ramdisk_for_u_boot() {
+    let host = host_of("install");
+    let wrapped = [&b"\x27\x05\x19\x56"[..], &[0; 100]].concat();
+    host.put_file("/srv/seed/initrd.img-6.1.0-48-armmp", wrapped)
+        .unwrap();
+    let applied = apply(&host, &fleet(), &Policy::default());
+    let failed = applied
+        .outcome
+        .ended
+        .values()
+        .find_map(|ended| match ended {
+            Ended::Failed(error) => Some(error),
+            _ => None,
+        });
+    let failed = failed.unwrap();
+    let remedy = failed.remedy.as_deref().unwrap();
+    assert!(remedy.contains("without U-Boot's header"), "{remedy}");
 }
 
 /// What comes after a first apply that was disturbed: the installer ends well, and the VM moves to its kernel.

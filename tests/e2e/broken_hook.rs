@@ -182,6 +182,33 @@ fn an_apply_that_cannot_start_a_vm_quotes_its_hook() {
 }
 
 #[test]
+fn a_start_that_another_hook_ends_names_that_hook() {
+    let host = TestHost::with_fleet(&recipe());
+    let theirs = "/etc/libvirt/hooks/qemu.d/10-theirs";
+    host.run("mkdir", &["-p", "/etc/libvirt/hooks/qemu.d"])
+        .success();
+    host.write(
+        theirs,
+        "#!/bin/sh\n[ \"$2\" != prepare ] || { echo 'no licence (yet)' >&2; exit 7; }\n",
+    );
+    std::fs::set_permissions(host.path(theirs), Permissions::from_mode(0o755)).unwrap();
+    let apply = host.apply();
+    assert_eq!(apply.code, Some(1), "{}", apply.stderr);
+    assert_data_eq!(
+        apply.stderr,
+        snapbox::str![[r#"
+  failed start armhf-vm: cannot start armhf-vm
+      the hook /etc/libvirt/hooks/qemu.d/10-theirs, which is not armfleet's, ended with exit status 7
+      no licence (yet)
+
+"#]]
+    );
+    std::fs::remove_file(host.path(theirs)).unwrap();
+    host.apply().success();
+    host.assert_converged();
+}
+
+#[test]
 fn a_damaged_shim_is_repaired_and_foreign_hooks_are_not_touched() {
     let host = TestHost::with_fleet(&stopped_recipe());
     let foreign = [

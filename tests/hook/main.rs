@@ -9,6 +9,7 @@
 )]
 
 mod binary;
+mod corpus;
 mod crash;
 mod exchanged;
 mod fresh;

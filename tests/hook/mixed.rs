@@ -97,6 +97,7 @@ fn without_a_kernel_for_it_a_start_is_refused_though_another_is_staged() {
     for said in [
         "`vmlinuz-6.1.0-48-armmp` is a kernel for armhf",
         "6.1.0-48-armmp is no kernel for arm64, which its guest is now",
+        "To do: have the fleet file say the `arch` of the kernels in ",
     ] {
         assert!(refused.text.contains(said), "{}", refused.text);
     }

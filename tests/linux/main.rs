@@ -10,6 +10,7 @@
 mod initrds;
 mod kernels;
 mod qemu;
+mod versions;
 
 use armfleet::boot::{Allowance, walk_initrd};
 use armfleet::values::Arch;

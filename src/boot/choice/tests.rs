@@ -256,22 +256,127 @@ fn kernels_without_initrds_hide_no_pair() {
 }
 
 #[test]
-fn the_names_of_other_systems_are_told() {
+fn the_names_of_other_systems_make_pairs_where_nothing_else_could_be_meant() {
+    for (system, share, pair) in [
+        (
+            "Fedora",
+            &[
+                "vmlinuz-6.11.4-301.fc41.aarch64 5",
+                "initramfs-6.11.4-301.fc41.aarch64.img 5",
+                "vmlinuz-0-rescue-5f5b 5",
+                "initramfs-0-rescue-5f5b.img 5",
+            ][..],
+            "Newest 6.11.4-301.fc41.aarch64",
+        ),
+        (
+            "Arch",
+            &[
+                "vmlinuz-linux 5",
+                "initramfs-linux.img 5",
+                "initramfs-linux-fallback.img 5",
+            ],
+            "Newest linux",
+        ),
+        (
+            "Alpine",
+            &["vmlinuz-lts 5", "initramfs-lts 5", "config-6.6 5"],
+            "Newest lts",
+        ),
+        (
+            "Arch Linux ARM",
+            &["Image 5", "Image.gz 5", "initramfs-linux.img 5"],
+            "Newest Image",
+        ),
+        (
+            "openSUSE",
+            &[
+                "Image -> Image-6.4-default",
+                "Image-6.4-default 5",
+                "initrd-6.4-default 5",
+            ],
+            "Newest 6.4-default",
+        ),
+        (
+            "Gentoo",
+            &["kernel-6.1-gentoo 5", "initramfs-6.1-gentoo.img 5"],
+            "Newest 6.1-gentoo",
+        ),
+        (
+            "dracut on Debian",
+            &["vmlinuz-6.1 5", "initrd.img-6.1 5", "initramfs-6.1.img 5"],
+            "Newest 6.1",
+        ),
+        (
+            "links",
+            &[
+                "vmlinuz -> vmlinuz-lts",
+                "initrd.img -> initramfs-lts",
+                "vmlinuz-lts 5",
+                "initramfs-lts 5",
+                "vmlinuz-virt 5",
+                "initramfs-virt 5",
+            ],
+            "Links lts",
+        ),
+        (
+            "links to what has no version",
+            &[
+                "vmlinuz -> Image",
+                "initrd.img -> initramfs-custom",
+                "Image 5",
+                "initramfs-custom 5",
+            ],
+            "Links Image",
+        ),
+    ] {
+        assert_eq!(
+            candidates(share).first().map(String::as_str),
+            Some(pair),
+            "{system}"
+        );
+    }
+}
+
+#[test]
+fn names_of_other_systems_that_are_no_pair_are_told() {
     let told = |lines: &[&str]| passed_over(&listing(lines)).pop().unwrap().why.to_string();
-    let fedora = told(&[
-        "vmlinuz-6.1 5",
-        "initramfs-6.1.img 5",
-        "initramfs-6.0.img 5",
-    ]);
-    assert!(
-        fedora.starts_with("there is no `initrd.img-6.1`, only `initramfs-6.1.img` -> "),
-        "{fedora}"
-    );
-    let board = told(&["Image 5", "uInitrd 5"]);
-    assert!(
-        board.starts_with("there is no `vmlinuz-VERSION`, only `Image`, `uInitrd` -> "),
-        "{board}"
-    );
+    for (share, begins) in [
+        (
+            &["vmlinuz-6.1 5", "uInitrd-6.1 5", "initramfs-6.0.img 5"][..],
+            "there is no `initrd.img-6.1`, only `uInitrd-6.1` -> ",
+        ),
+        (
+            &["Image 5", "uInitrd 5"],
+            "there is no `vmlinuz-VERSION`, only `Image`, `uInitrd` -> ",
+        ),
+        (
+            &[
+                "vmlinuz-lts 5",
+                "initramfs-lts 5",
+                "vmlinuz-virt 5",
+                "initramfs-virt 5",
+            ],
+            "nothing tells which of `vmlinuz-lts`, `vmlinuz-virt` is meant -> ",
+        ),
+        (
+            &["vmlinuz-6.1 5", "initramfs-6.1.img 5", "initrd-6.1 5"],
+            "nothing tells which of `initramfs-6.1.img`, `initrd-6.1` is meant -> ",
+        ),
+        (&["vmlinuz-lts 5"], "`initrd.img-lts` is not there"),
+        (
+            &["vmlinuz-lts 5", "initramfs-lts 0"],
+            "`initramfs-lts` is empty",
+        ),
+    ] {
+        assert!(told(share).starts_with(begins), "{}", told(share));
+    }
+    let crossed = [
+        "vmlinuz -> vmlinuz-lts",
+        "initrd.img -> initramfs-virt",
+        "vmlinuz-lts 5",
+        "initramfs-virt 5",
+    ];
+    assert!(first_reason(&crossed).contains("the kernel is lts, the initrd virt"));
 }
 
 #[test]

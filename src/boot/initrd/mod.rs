@@ -167,11 +167,17 @@ const UBOOT_MAGIC: [u8; 4] = [0x27, 0x05, 0x19, 0x56];
 const UBOOT_HEADER: u64 = 64;
 const UBOOT_RAMDISK: u8 = 3;
 
+/// Whether a file that begins like this is wrapped for U-Boot: QEMU loads nothing that is appended to it.
+#[must_use]
+pub fn is_wrapped(head: &[u8]) -> bool {
+    head.starts_with(&UBOOT_MAGIC)
+}
+
 /// Passes over the header of a ramdisk for U-Boot, as QEMU does, which loads so many bytes behind it as the header says and
 /// compares no sums (`hw/core/loader.c`, `load_uboot_image`).
 fn unwrap<R: Read + Seek>(source: &mut Source<R>) -> Result<(), InitrdError> {
     let header = source.peek(UBOOT_HEADER).map_err(InitrdError::Read)?;
-    if !header.starts_with(&UBOOT_MAGIC) {
+    if !is_wrapped(&header) {
         return Ok(());
     }
     let Ok(header) = <[u8; UBOOT_HEADER as usize]>::try_from(header) else {

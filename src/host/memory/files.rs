@@ -10,7 +10,7 @@ pub(super) use content::Content;
 pub(super) use tree::Tree;
 pub use tree::{TreeFile, TreeFolder};
 
-use crate::boot::{AddedFile, about_owners, appended_files};
+use crate::boot::{AddedFile, about_owners, appended_files, is_wrapped};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind, Copied, Extended, Owner};
 use crate::inventory::{Binds, Fact, FileKind, Look, RawFile, RawStat};
@@ -64,6 +64,8 @@ pub(super) struct Files {
     /// How many files each path has had.
     made: BTreeMap<String, u64>,
     pub(super) unreadable: BTreeMap<String, String>,
+    /// Folders whose names are not told, and why.
+    pub(super) unlisted: BTreeMap<String, String>,
     pub(super) without_xattrs: BTreeSet<String>,
     /// Folders on file systems that take no new file.
     pub(super) closed: BTreeMap<String, CallErrorKind>,
@@ -255,6 +257,7 @@ impl Files {
             uuid: UUID.to_owned(),
             made: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
             closed: BTreeMap::new(),
             room: BTreeMap::new(),
@@ -505,6 +508,9 @@ impl Files {
                 bytes,
             });
             sources.insert(path.clone(), copied);
+        }
+        if !added.is_empty() && is_wrapped(&self.whole(base)?.0) {
+            return Err(CallError::wrapped(base));
         }
         let base = self.copy_file(base, to, limit, mode)?;
         let (mut bytes, _) = self.whole(to)?;

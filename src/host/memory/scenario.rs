@@ -399,6 +399,12 @@ impl Memory {
         files.unreadable.insert(path.to_owned(), why.to_owned());
     }
 
+    /// What is in a folder cannot be told any more.
+    pub fn forbid_listing(&self, folder: &str, why: &str) {
+        let files = &mut self.meanwhile().files;
+        files.unlisted.insert(folder.to_owned(), why.to_owned());
+    }
+
     /// The file system of this folder keeps no extended attributes of the kind `user.*`.
     pub fn take_xattrs_away(&self, folder: &str) {
         let files = &mut self.meanwhile().files;

@@ -1,6 +1,6 @@
 //! What there is to know about the kernels of a VM.
 
-use crate::boot::{GenerationId, choose};
+use crate::boot::{GenerationId, SHARE_NAME_LIMIT, choose};
 use crate::fleet::Vm;
 use crate::inventory::Inventory;
 use crate::mark::{Record, Wanted};
@@ -45,6 +45,24 @@ pub(super) fn trial_notices(
             name,
             format!("{what} failed: {failure}"),
             format!("{instead}armfleet boot retry {name} gives it another chance"),
+        );
+    }
+}
+
+/// Says what of a VM's boot share could not be looked at. The VM is planned without it.
+pub(super) fn share_notices(inventory: &Inventory, vm: &Vm, builder: &mut PlanBuilder) {
+    let path = &vm.boot.share;
+    let Some(share) = inventory.path(path.as_str()).present() else {
+        return;
+    };
+    if let Some(why) = &share.unlisted {
+        builder.unknown(&vm.name, format!("{path} could not be listed: {why}"));
+    }
+    if share.cut {
+        builder.notice(
+            &vm.name,
+            format!("its boot share {path} has more than {SHARE_NAME_LIMIT} names"),
+            "only its links, and what they name, can boot: remove files that are not needed from the guest's /boot",
         );
     }
 }

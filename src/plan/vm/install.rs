@@ -224,6 +224,10 @@ impl VmPlanner<'_> {
     fn share_tells(&self, builder: &mut PlanBuilder) -> Result<Seen, Blocked> {
         let path = self.vm.boot.share.as_str();
         match self.input.inventory.path(path) {
+            Fact::Present(RawFile {
+                unlisted: Some(why),
+                ..
+            }) => Err(builder.unreadable(&self.vm.name, path, Some(why))),
             Fact::Present(share) => Ok(Seen {
                 complete: has_mark(share),
                 bootable: choice(share, self.vm.arch).iter().any(Result::is_ok),
@@ -232,11 +236,7 @@ impl VmPlanner<'_> {
                 complete: false,
                 bootable: false,
             }),
-            fact => {
-                let why = fact.unknown().unwrap_or_default();
-                builder.unknown(&self.vm.name, format!("{path} could not be read: {why}"));
-                Err(Blocked)
-            }
+            fact => Err(builder.unreadable(&self.vm.name, path, fact.unknown())),
         }
     }
 

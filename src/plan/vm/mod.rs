@@ -179,6 +179,7 @@ impl VmPlanner<'_> {
         if comparison.moved.is_empty() || self.vm.state == DesiredState::Stopped {
             self.run_state(domain, &pending, cause, &needs, builder);
         }
+        boot::share_notices(self.input.inventory, self.vm, builder);
         boot::trial_notices(self.input.inventory, self.vm, remembered.record, builder);
         let stored = domain.map(|_| &definitions.stored);
         lpae::notice(self.input.inventory, self.vm, stored, builder);

@@ -11,6 +11,12 @@ use std::io::Cursor;
 impl Files {
     /// The share at this place with all that is in it.
     pub(super) fn share(&self, place: &str, node: &Node) -> RawFile {
+        if let Some(why) = self.unlisted.get(place) {
+            return RawFile {
+                unlisted: Some(why.clone()),
+                ..RawFile::only(node.stat())
+            };
+        }
         let share = ShareTree::new(self, place);
         let Ok(contents) = read_share(&share, |_| true);
         RawFile::share(node.stat(), contents)

@@ -2,12 +2,13 @@
 
 use super::write::copy_into;
 use super::{at, open_plain};
-use crate::boot::{AddedFile, appended_files};
+use crate::boot::{AddedFile, appended_files, is_wrapped};
 use crate::files::{Draft, OpenFile as _, Root, digest, read_hashed};
 use crate::host::primitives::{CallError, Copied, Extended};
 use crate::values::HostPath;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// The largest file that is added, in bytes.
@@ -36,6 +37,11 @@ pub(in super::super) fn extend(
         sources.insert(path.clone(), copied);
     }
     let (mut file, source) = open_plain(base).map_err(at(base))?;
+    let mut head = [0; 4];
+    let _ = file.read_at(&mut head, 0).map_err(at(base))?;
+    if !added.is_empty() && is_wrapped(&head) {
+        return Err(CallError::wrapped(base.display()));
+    }
     let (folder, name) = root.holding(to).map_err(at(&place))?;
     let mut draft = Draft::begin(name, &folder).map_err(at(&place))?;
     let base_sha256 = copy_into(&mut draft, &mut file, limit).map_err(at(base))?;
