@@ -73,8 +73,7 @@ set_initramfs_modules() {
     lines=$(cat /etc/initramfs-tools/modules)
     for module in virtio_mmio virtio_pci virtio_blk; do
         if grep -q "^$module\$" /etc/initramfs-tools/modules; then continue; fi
-        lines="$lines${lines:+
-}$module"
+        lines=$(printf '%s\n' "$lines" "$module" | sed '1{/^$/d;}')
     done
     put /etc/initramfs-tools/modules 644 <<LINES
 $lines
@@ -187,7 +186,7 @@ copy_boot() {
     done
     sync
     for link in "$1"/*; do
-        if [ -L "$link" ]; then cp -a "$link" "$2/"; fi
+        if [ -L "$link" ]; then ln -sfn "$(readlink "$link")" "$2/${link##*/}"; fi
     done
 }
 

@@ -352,15 +352,6 @@ impl Files {
         Ok(())
     }
 
-    /// Makes a folder and those above it that are missing.
-    pub(super) fn make_folders(&mut self, path: &str, mode: u32) -> Result<(), CallError> {
-        if self.find(path).is_some() || path.is_empty() {
-            return Ok(());
-        }
-        self.make_folders(parent(path), mode)?;
-        self.make_folder(path, mode, None)
-    }
-
     pub(super) fn probe_xattr(&self, folder: &str) -> Result<(), CallError> {
         match self.find(folder) {
             None => Err(missing(folder)),

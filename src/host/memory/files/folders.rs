@@ -181,6 +181,19 @@ impl Files {
 
 /// What happens to a file system behind armfleet's back.
 impl Files {
+    /// Makes a folder and those above it that are missing.
+    pub(in super::super) fn make_folders(
+        &mut self,
+        path: &str,
+        mode: u32,
+    ) -> Result<(), CallError> {
+        if self.find(path).is_some() || path.is_empty() {
+            return Ok(());
+        }
+        self.make_folders(parent(path), mode)?;
+        self.make_folder(path, mode, None)
+    }
+
     /// Gives a folder an access control list that lets these write, and its mode the bit that goes with it.
     pub(in super::super) fn give_acl(
         &mut self,
