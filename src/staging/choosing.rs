@@ -5,8 +5,8 @@ use super::receipts::stage_seed;
 use super::said::Said;
 use super::share::Seen;
 use crate::boot::{
-    Candidate, Contents, Failure, FileNote, GenerationId, INSTALLED, Origin, PairSource, Trials,
-    Unusable, choose,
+    Candidate, Contents, Failure, FileNote, GenerationId, INSTALLED, Origin, PairSource,
+    PassedOver, Trials, Unusable, choose,
 };
 use crate::files::{BootShare, Directory, OpenFile as _, OwnFileError, chain, digest_unchanged};
 use crate::mark::{Record, Wanted};
@@ -195,20 +195,29 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                         chosen => return chosen,
                     }
                 }
-                Err(fault) => {
-                    let mut why = format!("{}: {}", pair.source.describe(), chain(&fault));
-                    if let Some(remedy) = fault.remedy() {
-                        why = format!("{why} -> {remedy}");
-                    }
-                    if fault.is_the_hosts() {
-                        self.said.warn(why);
-                        self.said.advise(fault.hosts_remedy());
-                    } else {
-                        self.said.pass_over(why);
-                    }
-                }
+                Err(fault) => self.refuse_candidate(&pair, &fault),
             }
         }
+        self.pass_over_others(&others);
+        None
+    }
+
+    /// Says why a pair is not staged: for lack of something on the host, or for what the guest made of it.
+    fn refuse_candidate(&mut self, pair: &Candidate, fault: &StageError) {
+        let mut why = format!("{}: {}", pair.source.describe(), chain(fault));
+        if let Some(remedy) = fault.remedy() {
+            why = format!("{why} -> {remedy}");
+        }
+        if fault.is_the_hosts() {
+            self.said.warn(why);
+            self.said.advise(fault.hosts_remedy());
+        } else {
+            self.said.pass_over(why);
+        }
+    }
+
+    /// Says which pairs are not for this VM's processor, once nothing else boots.
+    fn pass_over_others(&mut self, others: &[PassedOver]) {
         if !others.is_empty() {
             let arch = self.rules.arch;
             self.said.advise(Some(format!(
@@ -220,7 +229,6 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         for other in others {
             self.said.pass_over(other.to_string());
         }
-        None
     }
 
     /// Whether files that look as they did when they were staged hold what they held. Where a change may not have shown, they
