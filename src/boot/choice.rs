@@ -217,7 +217,7 @@ pub enum Unusable {
     Ambiguous(String),
     /// The share has too many entries to be read to the end.
     #[error(
-        "the share has more than {SHARE_NAME_LIMIT} names, of which only its links and what they name are looked at -> remove \
+        "the share has more than {SHARE_NAME_LIMIT} names: only its links and the files that they name were looked at -> remove \
          files that are not needed from the guest's /boot"
     )]
     TooManyFiles,

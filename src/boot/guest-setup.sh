@@ -43,11 +43,11 @@ put() {
 # /boot is the share, mounted when something looks into it.
 set_fstab() {
     touch /etc/fstab
-    lines=$(cat /etc/fstab)
     if grep -q "^$tag[[:space:]]\{1,\}/boot[[:space:]]" /etc/fstab; then return; fi
     if grep -q '^[^#[:space:]][^[:space:]]*[[:space:]]\{1,\}/boot[[:space:]]' /etc/fstab; then
         fail "/etc/fstab mounts something else as /boot; remove that line, leave what it mounts in place, and run this again"
     fi
+    lines=$(cat /etc/fstab)
     put /etc/fstab 644 <<LINES
 $lines
 $tag /boot 9p $options,x-systemd.automount 0 0

@@ -116,8 +116,7 @@ pub struct LastStart {
 pub struct Evidence {
     /// How long it took.
     pub ran: Ran,
-    /// Whether it ended since somebody wanted that: its guest shut down in order, or an operator cut it off. That says nothing
-    /// about the kernel.
+    /// Whether its guest shut it down, or an operator destroyed it: neither says anything about the kernel.
     pub was_ended: bool,
     /// The confirmation in the share, if there is one that can be read.
     pub confirmation: Option<(Identity, Confirmation)>,

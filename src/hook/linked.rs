@@ -129,8 +129,8 @@ impl Place<'_> {
     ///
     /// Where the guest's own file still has the bytes that were checked, the name is a hard link to it. A symbolic link
     /// would have AppArmor deny the guest its own kernel, since it denies paths. Of bytes that the share does not have, such
-    /// as a seed's, it is a fresh copy: the guest must not get at a master. So it is where a link would not hold, of which
-    /// the plan tells.
+    /// as a seed's, it is a fresh copy: the guest must not get at a master. A copy is made, too, where
+    /// links do not hold, as the plan says.
     fn put(&self, file: StagedFile, note: &FileNote, name: &str) -> Result<(), HandOverError> {
         let own = guests_own(self.share, note).filter(|_| self.links);
         if own.as_ref().is_some_and(|own| self.has(name, own)) {

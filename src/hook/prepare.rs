@@ -62,7 +62,7 @@ pub fn prepare(root: &Root, domain: &str, domain_xml: impl Read) -> Outcome {
     }
 }
 
-/// Whether what is staged boots, of which fresh copies are made for that.
+/// Whether what is staged can boot; if so, makes the fresh copies that do.
 fn can_boot_renewed(root: &Root, vm: &VmName, arch: &str) -> bool {
     can_boot_unchecked(root, vm, arch) && renew_staged(root, vm).is_ok()
 }

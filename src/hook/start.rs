@@ -153,7 +153,7 @@ impl<'a> Start<'a> {
         Err(StartError::Later(later))
     }
 
-    /// With `link`, gives the pair its names at the share. The shim is told first: once they are there, only this program
+    /// With `link`, links the pair beside the share. The shim is told first: once they are there, only this program
     /// knows whether they are still good.
     fn hand_over(&mut self) -> Result<(), StartError> {
         let (vm, boot) = (&self.record.vm, &self.record.boot);

@@ -88,19 +88,10 @@ fn has_said_goodbye(root: &Root, vm: &VmName, share: &Share) -> bool {
         let (folder, name) = holding(root, &path).ok()?;
         folder.open_file(name).ok()?.identity().ok()
     };
-    let note = || {
-        let file = share.open_named(STOP_NOTE).ok()?;
-        let seen = file.identity().ok()?;
-        let mut text = String::new();
-        file.take(CONFIRMATION_LIMIT)
-            .read_to_string(&mut text)
-            .ok()?;
-        GuestStop::read(&text).map(|_| seen)
-    };
-    let (Some(started), Some(note)) = (since(), note()) else {
+    let (Some(started), Some((note, text))) = (since(), word(share, STOP_NOTE)) else {
         return false;
     };
-    note.ctime >= started.mtime
+    GuestStop::read(&String::from_utf8_lossy(&text)).is_some() && note.ctime >= started.mtime
 }
 
 /// Whether an operator cut the last run off.
@@ -121,14 +112,20 @@ fn was_destroyed(root: &Root, vm: &VmName) -> bool {
 
 /// What the guest wrote about itself.
 fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
-    let file = share.open_named(CONFIRMATION).ok()?;
+    let (seen, bytes) = word(share, CONFIRMATION)?;
+    Some((seen, Confirmation::read(&bytes)?))
+}
+
+/// A small file of the guest's.
+fn word(share: &Share, name: &'static str) -> Option<(Identity, Vec<u8>)> {
+    let file = share.open_named(name).ok()?;
     let seen = file.identity().ok()?;
     if !file.metadata().ok()?.is_file() || seen.size > CONFIRMATION_LIMIT {
         return None;
     }
     let mut bytes = Vec::new();
     file.take(CONFIRMATION_LIMIT).read_to_end(&mut bytes).ok()?;
-    Some((seen, Confirmation::read(&bytes)?))
+    Some((seen, bytes))
 }
 
 /// Adds a decision to the journal.

@@ -1,16 +1,14 @@
 //! What people ask of a VM's generations. The hook obeys at the next start; until then nothing changes.
 
 use super::formats::leave_later;
+use super::guests::confirmation;
 use super::kept::{PRIVATE, SHOWN};
 use super::primitives::{Primitives, Reads};
 use super::recorded::{recorded, trials};
 use super::{Executor, Host as _, HostError};
-use crate::boot::{
-    CONFIRMATION, Confirmation, Generation, GenerationId, Identity, PAIR_FORMAT, PairSource,
-    read_pair_note,
-};
+use crate::boot::{Generation, GenerationId, PAIR_FORMAT, PairSource, read_pair_note};
 use crate::inventory::{Fact, Look};
-use crate::mark::{Action, Event, Record, StepTrace, Wanted, render_record};
+use crate::mark::{Action, Event, StepTrace, Wanted, render_record};
 use crate::paths;
 use crate::values::{Arch, VmName};
 
@@ -30,7 +28,8 @@ pub fn generations(reads: &impl Reads, vm: &VmName) -> Result<Vec<Generation>, H
         Wanted::Auto => None,
         Wanted::Generation(id) => GenerationId::try_from(id).ok(),
     };
-    let trials = trials(reads, vm)?.heard(confirmation(reads, &record));
+    let look = |path: &str| reads.look(path, Look::Text);
+    let trials = trials(reads, vm)?.heard(confirmation(look, &record.boot.share));
     let pairs = trials.pairs.into_iter();
     let mut generations: Vec<Generation> = pairs
         .map(|(id, trial)| Generation {
@@ -109,15 +108,6 @@ impl<P: Primitives> Executor<P> {
         let step = StepTrace::of_vm(vm, "boot", Action::Change, reason);
         self.note(Event::Step(step))
     }
-}
-
-/// What the guest of the run under way says, if it has come up.
-fn confirmation(reads: &impl Reads, record: &Record) -> Option<(Identity, Confirmation)> {
-    let path = format!("{}/{CONFIRMATION}", record.boot.share);
-    let file = reads.look(&path, Look::Text);
-    let file = file.present()?;
-    let said = Confirmation::read(file.text.as_deref()?.as_bytes())?;
-    Some((file.stat.identity(), said))
 }
 
 /// What a staged generation's kernel is for, if its note says.

@@ -1,8 +1,10 @@
 //! What guests do: the events that libvirt and QEMU tell of, and the few calls that answer them.
 
 use super::primitives::{CallError, Held, answers, calls};
-use crate::inventory::{Fact, Look, RawFile, RunState};
+use crate::boot::{CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Identity};
+use crate::inventory::{Fact, Look, RawFile, RawStat, RunState};
 use crate::mark::Moment;
+use crate::values::HostPath;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -207,6 +209,34 @@ calls! {
     /// # Errors
     /// `Locked` with the holder's note.
     changes Lock: fn lock(path: &'a str, note: &'a str, patience: Duration) -> Result<Box<dyn Held>, CallError>, on path;
+}
+
+/// A small file that a guest wrote into its share. What cannot be read twice the guest has made so, and says nothing.
+pub(crate) fn word(
+    look: impl Fn(&str) -> Fact<RawFile>,
+    share: &HostPath,
+    name: &str,
+) -> Option<(RawStat, String)> {
+    let path = format!("{share}/{name}");
+    let file = match look(&path) {
+        Fact::Unreadable(_) => look(&path),
+        file => file,
+    };
+    match file {
+        Fact::Present(file) if file.stat.size <= CONFIRMATION_LIMIT => {
+            Some((file.stat, file.text?))
+        }
+        Fact::Present(_) | Fact::Absent | Fact::NotObserved | Fact::Unreadable(_) => None,
+    }
+}
+
+/// A guest's sign of life, as its share has it.
+pub(crate) fn confirmation(
+    look: impl Fn(&str) -> Fact<RawFile>,
+    share: &HostPath,
+) -> Option<(Identity, Confirmation)> {
+    let (stat, text) = word(look, share, CONFIRMATION)?;
+    Some((stat.identity(), Confirmation::read(text.as_bytes())?))
 }
 
 #[cfg(test)]

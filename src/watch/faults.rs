@@ -112,26 +112,31 @@ impl State {
         let Some((ino, text)) = self.files.get(path) else {
             return Fact::Absent;
         };
-        let time = i64::try_from(*ino).unwrap();
-        let stat = RawStat {
-            kind: FileKind::File,
-            size: text.len() as u64,
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-            dev: 1,
-            ino: *ino,
-            mtime_ns: time,
-            ctime_ns: time,
-            born_ns: None,
-            acl: None,
-            links: Some(1),
-            block: None,
-        };
-        Fact::Present(RawFile {
-            text: Some(text.clone()),
-            ..RawFile::only(stat)
-        })
+        Fact::Present(own_file(*ino, text.clone()))
+    }
+}
+
+/// One of armfleet's own files, made at the moment of its number.
+pub(super) fn own_file(ino: u64, text: String) -> RawFile {
+    let time = i64::try_from(ino).unwrap();
+    let stat = RawStat {
+        kind: FileKind::File,
+        size: text.len() as u64,
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+        dev: 1,
+        ino,
+        mtime_ns: time,
+        ctime_ns: time,
+        born_ns: None,
+        acl: None,
+        links: Some(1),
+        block: None,
+    };
+    RawFile {
+        text: Some(text),
+        ..RawFile::only(stat)
     }
 }
 

@@ -2,13 +2,12 @@
 
 use super::decide::{Act, Heard, Holding, OnTrial, Seen, begun, decide, failed};
 use crate::boot::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, GuestStop, HookNote, Identity, Ran,
-    STOP_NOTE, TrialOutcome, Trials, read_uptime,
+    Evidence, GuestStop, HookNote, Ran, STOP_NOTE, TrialOutcome, Trials, read_uptime,
 };
 use crate::format::UPGRADE;
-use crate::host::guests::{Guests, Happening};
+use crate::host::guests::{Guests, Happening, confirmation, word};
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{Fact, Look, RawStat, chain};
+use crate::inventory::{Fact, Look, RawFile, chain};
 use crate::mark::{
     Action, Entry, Event, LockNote, Moment, RUN_FORMAT, Record, RunEnd, RunNote, RunStamp,
     StepTrace, read_hold, read_record, read_run_note, render_entry, render_run_note,
@@ -31,6 +30,10 @@ pub(super) struct Worker<'a> {
     pub(super) vm: &'a VmName,
     /// Whether nothing is to be started any more: the host may be shutting down.
     pub(super) ending: &'a AtomicBool,
+}
+
+fn look(guests: &dyn Guests) -> impl Fn(&str) -> Fact<RawFile> {
+    move |path| guests.look(path, Look::Text)
 }
 
 /// Whether armfleet keeps a VM of this name. Where that cannot be seen, it is looked at.
@@ -176,7 +179,7 @@ impl Worker<'_> {
 
     /// What the guest wrote since this run began. The time of the change is the host's; the rest is the guest's.
     fn guest_stop(&self, record: &Record, run: RunStamp) -> Option<GuestStop> {
-        let (stat, text) = self.guest_file(record, STOP_NOTE)?;
+        let (stat, text) = word(look(self.guests), &record.boot.share, STOP_NOTE)?;
         let fresh = stat.ctime_ns >= run.mtime_ns;
         fresh.then(|| GuestStop::read(&text)).flatten()
     }
@@ -197,7 +200,7 @@ impl Worker<'_> {
         };
         let evidence = Evidence {
             ran: Ran::For(within),
-            confirmation: self.confirmation(record),
+            confirmation: confirmation(look(self.guests), &record.boot.share),
             ..Evidence::default()
         };
         Ok(match trials.decide(&evidence, Some(within)) {
@@ -208,28 +211,6 @@ impl Worker<'_> {
             }),
             _ => None,
         })
-    }
-
-    /// The guest's sign of life, as its share has it.
-    fn confirmation(&self, record: &Record) -> Option<(Identity, Confirmation)> {
-        let (stat, text) = self.guest_file(record, CONFIRMATION)?;
-        Some((stat.identity(), Confirmation::read(text.as_bytes())?))
-    }
-
-    /// A small file that the guest wrote. What cannot be read twice the guest has made so, and says nothing.
-    fn guest_file(&self, record: &Record, name: &str) -> Option<(RawStat, String)> {
-        let path = format!("{}/{name}", record.boot.share);
-        let look = || self.guests.look(&path, Look::Text);
-        let file = match look() {
-            Fact::Unreadable(_) => look(),
-            file => file,
-        };
-        match file {
-            Fact::Present(file) if file.stat.size <= CONFIRMATION_LIMIT => {
-                Some((file.stat, file.text?))
-            }
-            Fact::Present(_) | Fact::Absent | Fact::NotObserved | Fact::Unreadable(_) => None,
-        }
     }
 
     fn text(&self, path: &str) -> Fact<String> {

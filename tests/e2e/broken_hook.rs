@@ -149,10 +149,8 @@ fn an_apply_fails_if_the_hook_did_not_run_although_the_vm_started() {
     let host = TestHost::with_applied(&recipe());
     host.virsh(&["destroy", VM]).success();
     BROKEN[1].install(&host);
-    let apply = host.apply();
-    assert_eq!(apply.code, Some(1), "{}", apply.stderr);
     assert_data_eq!(
-        apply.stderr,
+        stderr_of_failed_apply(&host),
         snapbox::str![[r#"
   failed start armhf-vm: armhf-vm started, but its hook did not run
       -> the libvirt hook did not run: check that /usr/bin/armfleet-hook runs, then apply again, or systemctl reload libvirtd
@@ -162,14 +160,18 @@ fn an_apply_fails_if_the_hook_did_not_run_although_the_vm_started() {
     assert_eq!(host.state(VM), "running");
 }
 
+fn stderr_of_failed_apply(host: &TestHost) -> String {
+    let apply = host.apply();
+    assert_eq!(apply.code, Some(1), "{}", apply.stderr);
+    apply.stderr
+}
+
 #[test]
 fn an_apply_that_cannot_start_a_vm_quotes_its_hook() {
     let host = TestHost::with_fleet(&recipe());
     BROKEN[1].install(&host);
-    let apply = host.apply();
-    assert_eq!(apply.code, Some(1), "{}", apply.stderr);
     assert_data_eq!(
-        apply.stderr,
+        stderr_of_failed_apply(&host),
         snapbox::str![[r#"
   failed start armhf-vm: cannot start armhf-vm
       /usr/bin/armfleet-hook: 2: Syntax error: newline unexpected (expecting ")")
@@ -192,10 +194,8 @@ fn a_start_that_another_hook_ends_names_that_hook() {
         "#!/bin/sh\n[ \"$2\" != prepare ] || { echo 'no licence (yet)' >&2; exit 7; }\n",
     );
     std::fs::set_permissions(host.path(theirs), Permissions::from_mode(0o755)).unwrap();
-    let apply = host.apply();
-    assert_eq!(apply.code, Some(1), "{}", apply.stderr);
     assert_data_eq!(
-        apply.stderr,
+        stderr_of_failed_apply(&host),
         snapbox::str![[r#"
   failed start armhf-vm: cannot start armhf-vm
       the hook /etc/libvirt/hooks/qemu.d/10-theirs, which is not armfleet's, ended with exit status 7

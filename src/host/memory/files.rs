@@ -64,7 +64,7 @@ pub(super) struct Files {
     /// How many files each path has had.
     made: BTreeMap<String, u64>,
     pub(super) unreadable: BTreeMap<String, String>,
-    /// Folders whose names are not told, and why.
+    /// Folders that cannot be listed, and why.
     pub(super) unlisted: BTreeMap<String, String>,
     pub(super) without_xattrs: BTreeSet<String>,
     /// Folders on file systems that take no new file.

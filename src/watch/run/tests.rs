@@ -3,9 +3,10 @@
 use super::*;
 use crate::host::guests::{Cause, Guest, GuestAnswer, GuestCall, Happening, Off};
 use crate::host::primitives::Held;
-use crate::inventory::{Fact, FileKind, RawFile, RawStat, RunState};
+use crate::inventory::{Fact, RawFile, RunState};
 use crate::mark::render_record;
 use crate::paths;
+use crate::watch::faults::own_file;
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
@@ -89,28 +90,7 @@ impl Crowd {
                 _ => None,
             }
         });
-        let Some(text) = found else {
-            return Fact::Absent;
-        };
-        let stat = RawStat {
-            kind: FileKind::File,
-            size: text.len() as u64,
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-            dev: 1,
-            ino: 1,
-            mtime_ns: 1,
-            ctime_ns: 1,
-            born_ns: None,
-            acl: None,
-            links: Some(1),
-            block: None,
-        };
-        Fact::Present(RawFile {
-            text: Some(text),
-            ..RawFile::only(stat)
-        })
+        found.map_or(Fact::Absent, |text| Fact::Present(own_file(1, text)))
     }
 
     fn start(&self, uuid: &str) {
