@@ -41,11 +41,12 @@
 //! | [`domain`] | the rows of a domain's properties, both ways, and a file for each kind of device; the edits that they lead to, the skeleton of a new domain | values paths fleet xml mark inventory |
 //! | [`plan`] | the pure function, its steps, refusals and notices, and what came of the steps | values paths qcow2 trust problem fleet format xml boot mark inventory domain |
 //! | [`imagined`] | a host on which one fleet was applied, to plan another one on: what a change of the file means | values paths qcow2 fleet xml boot mark inventory domain plan |
-//! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan |
+//! | [`doctor`] | whether a host can do what is needed of it: what is looked at, and what was found | values paths fleet boot mark inventory plan |
+//! | [`report`] | plans, outcomes, states and problems as people read them | values paths problem fleet boot mark inventory domain plan doctor |
 //! | [`files`] | the one file layer: folders that are held open, boot shares, whole-file writes, copies, locks; armfleet's own folders are reached without following a link | values paths trust format boot |
 //! | [`staging`] | what a VM is started with, over the folders of `files`: which pair it boots, and its copy; its scratch disks. For the hook, and for the in-memory host | values paths qcow2 fleet format xml boot mark files |
 //! | [`host`] | the port; the real host and the in-memory one over the same primitive calls | values paths qcow2 trust fleet format xml boot mark inventory domain plan files staging |
-//! | [`engine`] | observe, plan, perform, plan again | fleet mark inventory domain plan host |
+//! | [`engine`] | observe, plan, perform, plan again; look into a host | fleet mark inventory domain plan doctor host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
 //! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan imagined report files host engine watch |
@@ -113,7 +114,7 @@
 //!
 //! Each is a test, most of them in `tests/tidy.rs`.
 //!
-//! - The core (`values paths qcow2 trust problem yaml fleetfile fleet format xml boot mark inventory domain plan imagined report`) names no
+//! - The core (`values paths qcow2 trust problem yaml fleetfile fleet format xml boot mark inventory domain plan imagined doctor report`) names no
 //!   libvirt, file system, environment, clock or process. Planning twice gives the same bytes; the order of keys in the file does not matter.
 //! - Modules use what the map says; no files use each other in a circle.
 //! - The `plan` command holds nothing that could write: a dry run is a type, not a flag.
@@ -127,6 +128,7 @@
 
 pub mod boot;
 pub mod cli;
+pub mod doctor;
 pub mod domain;
 pub mod engine;
 pub mod files;

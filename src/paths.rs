@@ -38,6 +38,18 @@ pub const HOOK_FOLDER: &str = "/etc/libvirt/hooks/qemu.d";
 pub const SHIM: &str = "/etc/libvirt/hooks/qemu.d/50-armfleet";
 /// What the shim runs. AppArmor lets a hook run nothing outside the system paths.
 pub const HOOK_BINARY: &str = "/usr/bin/armfleet-hook";
+/// The file there that libvirt has run as a QEMU hook since its beginnings.
+pub const HOOK_SCRIPT: &str = "/etc/libvirt/hooks/qemu";
+/// What the service that shuts VMs down with the host is told, in Debian.
+pub const LIBVIRT_GUESTS: &str = "/etc/default/libvirt-guests";
+/// Whether the kernel has AppArmor: `Y` or `N`.
+pub const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
+/// Where the unit of `armfleet watch` may be.
+pub const WATCH_UNITS: [&str; 3] = [
+    "/etc/systemd/system/armfleet-watch.service",
+    "/usr/lib/systemd/system/armfleet-watch.service",
+    "/lib/systemd/system/armfleet-watch.service",
+];
 /// Where libvirt's daemons, monolithic and modular, keep their process numbers.
 pub const DAEMON_PID_FILES: [&str; 2] = ["/run/libvirtd.pid", "/run/virtqemud.pid"];
 /// Where libvirt's daemons take orders; whoever may write to such a socket is root's equal.

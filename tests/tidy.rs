@@ -85,7 +85,7 @@ fn is_test(name: &str) -> bool {
         .any(|part| matches!(part, "tests.rs" | "tests"))
 }
 
-const CORE: [&str; 16] = [
+const CORE: [&str; 17] = [
     "values",
     "paths",
     "qcow2",
@@ -101,6 +101,7 @@ const CORE: [&str; 16] = [
     "inventory",
     "domain",
     "plan",
+    "doctor",
     "report",
 ];
 

@@ -1,5 +1,6 @@
 //! The libvirt hook's binary. The shim in `qemu.d/` runs it before a VM of armfleet's starts, and reads its exit code;
-//! nothing else should. It loads no libvirt, prints nothing on standard output, and takes nothing from the environment.
+//! nothing else should, but `armfleet doctor` asks for its `--version`. It loads no libvirt, prints nothing on standard
+//! output when libvirt runs it, and takes nothing from the environment.
 
 use armfleet::hook::{EXIT_DONE, EXIT_REFUSED, Root, Verdict, prepare};
 use std::io::{self, Write};
@@ -14,6 +15,11 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // libvirt never asks: it gives four arguments.
+    if arguments == ["--version"] {
+        tell_version();
+        return ExitCode::SUCCESS;
+    }
     let [domain, operation, phase, ..] = arguments.as_slice() else {
         complain(
             "armfleet-hook: run by libvirt's hook /etc/libvirt/hooks/qemu.d/50-armfleet, not by hand\n",
@@ -46,6 +52,11 @@ fn main() -> ExitCode {
         Verdict::Done => EXIT_DONE,
         Verdict::Refused => EXIT_REFUSED,
     })
+}
+
+fn tell_version() {
+    let version = concat!("armfleet-hook ", env!("CARGO_PKG_VERSION"), "\n");
+    let _ = io::stdout().write_all(version.as_bytes());
 }
 
 /// The reader of standard error may be gone; that changes no answer.

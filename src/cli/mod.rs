@@ -6,6 +6,7 @@ mod boot;
 mod caller;
 mod diff;
 mod diff_plans;
+mod doctor;
 mod exit;
 mod explain;
 mod fleet;
@@ -71,6 +72,8 @@ enum Command {
     Apply(apply::ApplyArguments),
     /// Show whether VMs run, which kernels they boot, and what differs from the fleet file
     Status(status::StatusArguments),
+    /// Look into the host for whatever VMs could fail on, and say what to do about it
+    Doctor(doctor::DoctorArguments),
     /// Show one VM with all defaults and the domain that it becomes, or a saved plan
     Show(show::ShowArguments),
     /// Record what planning looks at on this host, without secrets, to plan from it where there is no host
@@ -127,6 +130,7 @@ pub fn main() -> Exit {
         Command::Diff(arguments) => diff::run(arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Show(arguments) => show::run(arguments),
         Command::Snapshot(arguments) => snapshot::run(arguments),
         Command::Boot(command) => boot::run(command),

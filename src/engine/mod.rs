@@ -1,10 +1,12 @@
 //! Reconciling: observe, plan, perform, and plan again to see that nothing is left.
 
+mod examine;
 mod journal;
 mod monitor;
 mod order;
 mod run;
 
+pub use examine::examine;
 pub use monitor::{Interruption, Monitor};
 pub use run::{Ran, run};
 

@@ -37,6 +37,7 @@ pub use network::{Network, NetworkModel, NetworkSource};
 pub use read::{environment, read_files, read_fleet, texts_named, vars_declared};
 pub use share::{FurtherShare, ShareAccess};
 pub use texts::{NamedText, TEXT_LIMIT, TEXTS_LIMIT, Text, TextError, Texts};
+pub use uses::prefix_without_vms;
 pub use vm::{Accel, DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, MemoryBacking, Restart, Vm};
 
 /// Explanations of keys and problems.

@@ -207,9 +207,7 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
     if is_read_only && claim.purpose != Purpose::Backing {
         return None;
     }
-    let of_boot = BOOT_PREFIXES.iter().filter(|_| !is_read_only);
-    let mut forbidden = SYSTEM_PREFIXES.iter().chain(of_boot);
-    if let Some(prefix) = forbidden.find(|prefix| path.starts_with(**prefix)) {
+    if let Some(prefix) = prefix_without_vms(path, !is_read_only) {
         let message = format!("libvirt gives no VM a path that begins with `{prefix}`");
         let help = "its AppArmor profiles protect the system's folders; use one in /srv or /var";
         return refused(message, help);
@@ -228,6 +226,14 @@ fn refusal(claim: &Claim<'_>) -> Option<Problem> {
     );
     let help = "use a folder for VMs, such as one in /srv, /var/lib/libvirt or /var/log";
     refused(message, help)
+}
+
+/// How a path begins below which libvirt's AppArmor helper gives no VM anything, or nothing that it could write.
+#[must_use]
+pub fn prefix_without_vms(path: &str, writes: bool) -> Option<&'static str> {
+    let of_boot = BOOT_PREFIXES.iter().filter(|_| writes);
+    let mut forbidden = SYSTEM_PREFIXES.iter().chain(of_boot).copied();
+    forbidden.find(|prefix| path.starts_with(prefix))
 }
 
 fn too_general(claim: &Claim<'_>) -> Option<Problem> {

@@ -33,9 +33,10 @@ pub use generations::generations;
 pub use observe::Observer;
 pub use waiting::Waiting;
 
-use crate::inventory::{Query, RawInventory, Redaction};
+use crate::inventory::{Query, RawHealth, RawInventory, Redaction};
 use crate::mark::{Event, Kept, Moment};
 use crate::plan::{Failure, Step};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +49,11 @@ pub trait Inspect: Sync {
     /// # Errors
     /// When nothing at all could be seen.
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError>;
+
+    /// Asks these programs for their versions, and the host for its clock. What is recorded of a host tells neither.
+    fn ask(&self, _programs: &BTreeSet<String>) -> RawHealth {
+        RawHealth::default()
+    }
 
     /// From now on, whatever is printed or kept shows nothing of the secrets that this knows.
     fn redact(&self, redaction: &Arc<Redaction>) {

@@ -5,8 +5,8 @@ use super::primitives::{CallError, Reads};
 use super::{HostError, Inspect};
 use crate::domain::unguarded_paths;
 use crate::inventory::{
-    Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawInventory, Snapshot,
-    claims, follow, way_rules,
+    Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawHealth, RawInventory,
+    Snapshot, claims, follow, way_rules,
 };
 use crate::mark::{Record, read_record};
 use crate::paths::own_part;
@@ -21,12 +21,24 @@ impl<R: Reads> Inspect for Observer<R> {
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
         Ok(observe(&self.0, query))
     }
+
+    fn ask(&self, programs: &BTreeSet<String>) -> RawHealth {
+        ask(&self.0, programs)
+    }
 }
 
 /// A host as it was recorded.
 impl Inspect for Snapshot {
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
         Ok(self.answer(query))
+    }
+}
+
+pub(super) fn ask(reads: &impl Reads, programs: &BTreeSet<String>) -> RawHealth {
+    let version = |program: &String| (program.clone(), fact(reads.version(program)));
+    RawHealth {
+        programs: programs.iter().map(version).collect(),
+        synchronised: fact(reads.synchronised()),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::executor::Executor;
 use super::failure::{cannot, stale};
 use super::kept::PRIVATE;
-use super::observe::observe;
+use super::observe::{ask, observe};
 use super::primitives::{CallErrorKind, ImageSize, Owner, Primitives};
 use super::recorded::recorded;
 use super::waiting::Waiting;
@@ -13,19 +13,24 @@ use crate::boot::SHIM;
 use crate::domain::{Edit, applied_source, apply_edits, with_secrets};
 use crate::files::parent_and_name;
 use crate::fleet::DiskFormat;
-use crate::inventory::{Fact, Look, Query, RawInventory, Redaction, RunState, digest};
+use crate::inventory::{Fact, Look, Query, RawHealth, RawInventory, Redaction, RunState, digest};
 use crate::mark::{AppliedBy, Event, Moment, Record, render_record};
 use crate::paths;
 use crate::plan::{Act, Base, BaseFile, DiskContent, Step};
 use crate::qcow2::{Backing, new_qcow2};
 use crate::trust::End;
 use crate::values::{HostPath, Size, Uuid, VmName};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 impl<P: Primitives> Inspect for Executor<P> {
     fn observe(&self, query: &Query) -> Result<RawInventory, HostError> {
         Ok(observe(&self.calls, query))
+    }
+
+    fn ask(&self, programs: &BTreeSet<String>) -> RawHealth {
+        ask(&self.calls, programs)
     }
 
     fn redact(&self, redaction: &Arc<Redaction>) {

@@ -226,6 +226,16 @@ calls! {
     /// # Errors
     /// When the folder cannot be listed; a missing folder has no records.
     reads Records: fn records(folder: &'a str) -> Result<Vec<String>, CallError>, on folder;
+    /// The first line of what a program says of its version.
+    ///
+    /// # Errors
+    /// When it cannot be run, fails, or says nothing in time.
+    reads Version: fn version(program: &'a str) -> Result<String, CallError>, on program;
+    /// Whether something keeps the clock synchronised.
+    ///
+    /// # Errors
+    /// As the system says.
+    reads Synchronised: fn synchronised() -> Result<bool, CallError>, on "";
 }
 
 calls! {
@@ -414,6 +424,7 @@ answers! {
     enum Answer {
         Done(()),
         Text(String),
+        Yes(bool),
         Names(Vec<String>),
         FileSystems(FileSystems),
         Binds(Binds),

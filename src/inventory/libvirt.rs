@@ -18,6 +18,8 @@ pub struct Libvirt {
     pub cpus: Option<CpuSet>,
     /// What an arm64 host does with guests of 32 bits; `None` where that was not asked.
     pub bits32: Option<RawBits32>,
+    /// The security models by which it confines QEMU: `apparmor`, `dac`, `selinux`.
+    pub confined_by: Vec<String>,
     /// What it can run, by libvirt's name of the architecture.
     pub guests: BTreeMap<String, GuestSupport>,
 }
@@ -25,6 +27,8 @@ pub struct Libvirt {
 /// What a host offers for one architecture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GuestSupport {
+    /// The program that runs such guests.
+    pub emulator: Option<String>,
     /// Domain types: `qemu`, `kvm`.
     pub domain_types: Vec<String>,
     /// Machine name to the versioned machine it stands for; a name that stands for itself maps to itself.
@@ -52,6 +56,9 @@ impl Libvirt {
                 .or_default();
             for node in arch.descendants() {
                 match node.tag_name().name() {
+                    "emulator" if support.emulator.is_none() => {
+                        support.emulator = node.text().map(str::to_owned);
+                    }
                     "domain" => support
                         .domain_types
                         .extend(node.attribute("type").map(str::to_owned)),
@@ -76,6 +83,7 @@ impl Libvirt {
             memory: memory(root),
             cpus: cpus(root),
             bits32: raw.bits32.clone(),
+            confined_by: confined_by(root),
             guests,
         })
     }
@@ -114,6 +122,16 @@ fn cpus(capabilities: roxmltree::Node<'_, '_>) -> Option<CpuSet> {
     (!numbers.is_empty()).then(|| numbers.into_iter().collect())
 }
 
+/// The models in `<host><secmodel><model>`; `none` is none.
+fn confined_by(capabilities: roxmltree::Node<'_, '_>) -> Vec<String> {
+    let host = child(capabilities, "host").into_iter();
+    let models = host.flat_map(|host| host.children());
+    let models = models.filter(|node| node.has_tag_name("secmodel"));
+    let models = models.filter_map(|node| descend(node, &["model"])?.text());
+    let models = models.filter(|model| *model != "none");
+    models.map(str::to_owned).collect()
+}
+
 /// The owner in `<secmodel><model>dac</model><baselabel type='qemu'>+64055:+64055</baselabel>`.
 fn qemu_owner(capabilities: roxmltree::Node<'_, '_>) -> Option<(u32, u32)> {
     let host = child(capabilities, "host")?;
@@ -147,6 +165,7 @@ mod tests {
         .unwrap();
         assert_eq!(seen.qemu_owner, Some((64055, 105)));
         assert_eq!(seen.version_text(), "9.0.0");
+        assert_eq!(seen.confined_by, ["apparmor", "dac"]);
         let arm = &seen.guests["armv7l"];
         assert_eq!(arm.machines["virt"], "virt-7.2");
         assert_eq!(arm.machines["virt-7.2"], "virt-7.2");

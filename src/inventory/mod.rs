@@ -38,7 +38,7 @@ pub use query_all::query_all;
 pub(crate) use raw::chain;
 pub use raw::{
     Binds, Fact, FileKind, FileSystems, Look, Query, RawBits32, RawDomain, RawEntry, RawFile,
-    RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat,
+    RawFileSystem, RawHealth, RawInventory, RawLibvirt, RawLink, RawNetwork, RawStat,
 };
 pub use records::{SeenRecord, SeenRecords};
 pub use redaction::Redaction;
@@ -120,10 +120,20 @@ impl Inventory {
     /// Reads what was seen. Facts that make no sense are unreadable, and say why. Secrets of the spec and of the host's VMs
     /// are left behind: their templates stand in definitions and records.
     #[must_use]
-    pub fn read(mut raw: RawInventory, spec: &Spec) -> Self {
+    pub fn read(raw: RawInventory, spec: &Spec) -> Self {
+        Self::read_for(raw, Some(spec))
+    }
+
+    /// The same without a fleet: the host's VMs alone have secrets.
+    #[must_use]
+    pub fn of_host(raw: RawInventory) -> Self {
+        Self::read_for(raw, None)
+    }
+
+    fn read_for(mut raw: RawInventory, spec: Option<&Spec>) -> Self {
         let mut records = records_in(&raw);
-        let secrets = spec.secrets.clone();
-        let redaction = leave_secrets(&mut raw, &mut records, Some(spec), secrets);
+        let secrets = spec.map(|spec| spec.secrets.clone()).unwrap_or_default();
+        let redaction = leave_secrets(&mut raw, &mut records, spec, secrets);
         raw.paths.remove(paths::KEY);
         let addresses = read_addresses(&raw.domains, raw.addresses);
         let domains = raw.domains.map(|domains| {
@@ -146,6 +156,17 @@ impl Inventory {
             binds: raw.binds,
             redaction: Arc::new(redaction),
         }
+    }
+
+    /// When this was seen, in seconds since 1970-01-01 UTC.
+    #[must_use]
+    pub const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Everything that was looked at, by its path.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, &Fact<RawFile>)> {
+        self.paths.iter().map(|(path, fact)| (path.as_str(), fact))
     }
 
     /// libvirt's networks.

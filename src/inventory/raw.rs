@@ -70,6 +70,10 @@ pub enum Look {
     Room,
     /// A console's log: what it begins as, if that is no log. Of its text nothing is told.
     Log,
+    /// A folder: the file system that it is on.
+    Place,
+    /// A program: the line that names its interpreter, as text, or else what it begins with.
+    Program,
 }
 
 impl Look {
@@ -100,7 +104,9 @@ impl Look {
             | Self::Image
             | Self::Device
             | Self::Room
-            | Self::Log => true,
+            | Self::Log
+            | Self::Place
+            | Self::Program => true,
             Self::Text
             | Self::Owners
             | Self::Folder
@@ -289,6 +295,9 @@ pub struct RawFile {
     /// How many bytes its file system has left for users without privileges, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
+    /// The file system of a folder, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_system: Option<Box<RawFileSystem>>,
     /// What is in the folder or the generation, where the look asked for it, sorted by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entries: Option<Vec<RawEntry>>,
@@ -298,6 +307,28 @@ pub struct RawFile {
     /// Why there are no `entries` of a share although the look asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlisted: Option<String>,
+}
+
+/// The file system that a folder is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawFileSystem {
+    /// Its type, as mount(8) has it.
+    pub kind: String,
+    /// Where it is mounted.
+    pub at: String,
+    /// How many bytes it has left for users without privileges.
+    pub free: Option<u64>,
+    /// Whether what is in it can have extended attributes of users (`user.*`).
+    pub user_attributes: Fact<bool>,
+}
+
+/// What is asked of a host about itself, beside what planning looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawHealth {
+    /// What programs say of their versions, by path.
+    pub programs: BTreeMap<String, Fact<String>>,
+    /// Whether something keeps the clock synchronised.
+    pub synchronised: Fact<bool>,
 }
 
 /// What `lstat` tells.
@@ -351,6 +382,7 @@ impl RawFile {
             head: None,
             begins_as: None,
             free: None,
+            file_system: None,
             entries: None,
             cut: false,
             unlisted: None,

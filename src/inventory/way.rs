@@ -103,6 +103,14 @@ impl Inventory {
         way
     }
 
+    /// The path, with no link on it, that a path leads to; none where that was not seen.
+    #[must_use]
+    pub fn leads_to(&self, path: &str) -> Option<String> {
+        let mut place = None;
+        let way = self.one_way(path, |passed| place = Some(passed.to_owned()));
+        place.filter(|_| way.end.is_some())
+    }
+
     fn one_way<'s>(&'s self, path: &str, mut pass: impl FnMut(&str)) -> Way {
         follow(path, |next| {
             pass(&next.path);

@@ -5,11 +5,11 @@ use super::builder::{Hook, PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
 use crate::boot::{EARLIER_SHIMS, SHIM};
 use crate::domain::Cause;
-use crate::inventory::{Fact, FileKind, RawFile, digest};
+use crate::inventory::{Fact, FileKind, Inventory, RawFile, digest};
 use crate::paths;
 
 /// libvirt runs the files of `qemu.d` since 6.5.0.
-const FIRST_WITH_FOLDER: u32 = 6_005_000;
+pub const FIRST_WITH_FOLDER: u32 = 6_005_000;
 
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
     let nothing = Hook {
@@ -51,9 +51,9 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Hook {
         hook.blocked = true;
         return hook;
     }
-    let reason = install_reason(installed);
+    let reason = why_install(installed);
     let live = match installed {
-        Some(file) if reason.is_none() => known_to_daemon(input, file),
+        Some(file) if reason.is_none() => known_to_daemon(input.inventory, file),
         _ => Ok(false),
     };
     if let Some(reason) = reason {
@@ -87,7 +87,7 @@ pub(super) fn renew(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         .steps
         .iter()
         .any(|step| matches!(step.act, Act::InstallHook { .. }));
-    let can_reload = daemon_pid_file(input).is_some();
+    let can_reload = daemon_pid_file(input.inventory).is_some();
     if builder.steps.is_empty() || is_planned || !can_reload || !installed.is_some_and(is_earlier) {
         return;
     }
@@ -117,7 +117,8 @@ fn install(installed: Option<&RawFile>, reason: String, builder: &mut PlanBuilde
 }
 
 /// Why the shim is to be written before anything else.
-fn install_reason(installed: Option<&RawFile>) -> Option<String> {
+#[must_use]
+pub fn why_install(installed: Option<&RawFile>) -> Option<String> {
     let Some(file) = installed else {
         return Some("not installed".to_owned());
     };
@@ -178,12 +179,15 @@ fn is_executable(file: &RawFile) -> bool {
 
 /// The daemon looks for hooks only when it starts or reloads (`virHookInitialize`); its process number's file is written
 /// when it starts.
-fn known_to_daemon<'a>(input: &PlanInput<'a>, shim: &RawFile) -> Result<bool, &'a str> {
-    let started = daemon_pid_file(input).and_then(|path| input.inventory.path(path).present());
+///
+/// # Errors
+/// Why that could not be seen.
+pub fn known_to_daemon<'a>(inventory: &'a Inventory, shim: &RawFile) -> Result<bool, &'a str> {
+    let started = daemon_pid_file(inventory).and_then(|path| inventory.path(path).present());
     if started.is_some_and(|file| shim.stat.ctime_ns < file.stat.mtime_ns) {
         return Ok(true);
     }
-    match input.inventory.path(paths::RELOADED) {
+    match inventory.path(paths::RELOADED) {
         // Armfleet's own reload came after the shim even if the clock did not tick in between.
         Fact::Present(file) => Ok(shim.stat.ctime_ns <= file.stat.mtime_ns),
         Fact::Absent => Ok(false),
@@ -192,17 +196,18 @@ fn known_to_daemon<'a>(input: &PlanInput<'a>, shim: &RawFile) -> Result<bool, &'
 }
 
 /// The process number's file of the daemon that started last.
-fn daemon_pid_file(input: &PlanInput<'_>) -> Option<&'static str> {
+#[must_use]
+pub fn daemon_pid_file(inventory: &Inventory) -> Option<&'static str> {
     paths::DAEMON_PID_FILES
         .into_iter()
-        .filter_map(|path| Some((input.inventory.path(path).present()?.stat.mtime_ns, path)))
+        .filter_map(|path| Some((inventory.path(path).present()?.stat.mtime_ns, path)))
         .max()
         .map(|(_, path)| path)
 }
 
 /// Plans a reload after these steps.
 fn reload(input: &PlanInput<'_>, needs: Vec<StepId>, builder: &mut PlanBuilder) -> Option<StepId> {
-    let Some(pid_file) = daemon_pid_file(input) else {
+    let Some(pid_file) = daemon_pid_file(input.inventory) else {
         let why = format!(
             "libvirt's daemon has no pid file {}, so it cannot be reloaded to find the hook",
             paths::DAEMON_PID_FILES[0]

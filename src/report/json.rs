@@ -1,7 +1,8 @@
 //! Reports as JSON, and the schemas of their formats.
 
 use super::{
-    ApplyReport, ComparisonReport, HistoryReport, PlanReport, ProblemsReport, StatusReport,
+    ApplyReport, ComparisonReport, DoctorReport, HistoryReport, PlanReport, ProblemsReport,
+    StatusReport,
 };
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -19,10 +20,11 @@ pub fn render_json(report: &impl Serialize) -> Result<String, serde_json::Error>
 
 /// The schemas of all formats, by the names of their files in `schema/`.
 #[must_use]
-pub fn schemas() -> [(&'static str, Schema); 6] {
+pub fn schemas() -> [(&'static str, Schema); 7] {
     [
         ("apply.schema.json", schema_of::<ApplyReport>()),
         ("comparison.schema.json", schema_of::<ComparisonReport>()),
+        ("doctor.schema.json", schema_of::<DoctorReport>()),
         ("history.schema.json", schema_of::<HistoryReport>()),
         ("plan.schema.json", schema_of::<PlanReport>()),
         ("problems.schema.json", schema_of::<ProblemsReport>()),

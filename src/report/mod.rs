@@ -5,6 +5,7 @@ mod basis;
 mod compared;
 mod diagnostics;
 mod diff;
+mod doctor;
 mod explain;
 mod fold;
 mod generations;
@@ -33,6 +34,7 @@ pub use compared::{
 };
 pub use diagnostics::render_problems;
 pub use diff::Diff;
+pub use doctor::{DoctorReport, FindingReport, FindingState, render_doctor};
 pub use explain::{render_topic_list, render_topics};
 pub use generations::render_generations;
 pub use graph::{render_dot, render_mermaid};

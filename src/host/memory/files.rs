@@ -7,6 +7,7 @@ mod share;
 mod tree;
 
 pub(super) use content::Content;
+use folders::interpreter_line;
 pub(super) use tree::Tree;
 pub use tree::{TreeFile, TreeFolder};
 
@@ -170,6 +171,13 @@ impl Files {
             }
             (Look::Log, FileKind::File) => seen.begins_as = node.content.begins_as(),
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
+            (Look::Place, FileKind::Folder) => {
+                seen.file_system = Some(Box::new(self.file_system(&place)));
+            }
+            (Look::Program, FileKind::File) => {
+                seen.head = node.content.head();
+                seen.text = node.text().as_deref().and_then(interpreter_line);
+            }
             (Look::Room, FileKind::Folder) => seen.free = self.room.get(&place).copied(),
             (Look::Folder, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
             (Look::Generation, FileKind::Symlink) => {

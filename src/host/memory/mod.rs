@@ -22,7 +22,7 @@ use crate::values::HostKey;
 use daemon::Daemon;
 use files::{Content, Files, Tree};
 pub use files::{TreeFile, TreeFolder};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,10 @@ struct World {
     files: Files,
     daemon: Daemon,
     locked: BTreeSet<String>,
+    /// What its programs say of their versions.
+    programs: BTreeMap<String, String>,
+    /// Whether something keeps its clock synchronised.
+    synchronised: bool,
 }
 
 /// Ends a lock when it is dropped.
@@ -87,6 +91,18 @@ const FOLDERS: [&str; 7] = [
     "/var/log",
 ];
 
+/// Its programs that tell their versions.
+const PROGRAMS: [(&str, &str); 2] = [
+    (
+        paths::HOOK_BINARY,
+        concat!("armfleet-hook ", env!("CARGO_PKG_VERSION")),
+    ),
+    (
+        "/usr/bin/qemu-system-arm",
+        "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)",
+    ),
+];
+
 impl Memory {
     /// A host with this libvirt, whose daemon has just started, and with armfleet's hook program; nothing else of
     /// armfleet is there.
@@ -104,6 +120,10 @@ impl Memory {
             files,
             daemon: Daemon::new(libvirt),
             locked: BTreeSet::new(),
+            programs: PROGRAMS
+                .map(|(path, says)| (path.to_owned(), says.to_owned()))
+                .into(),
+            synchronised: true,
         });
         memory.restart_daemon();
         memory
@@ -154,7 +174,8 @@ impl Reads for Memory {
     }
 
     fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
-        let World { files, daemon, .. } = &*self.world();
+        let world = &*self.world();
+        let World { files, daemon, .. } = world;
         Ok(match call {
             Read::Libvirt {} => daemon.about()?.into(),
             Read::Domains {} => daemon.domains()?.into(),
@@ -168,7 +189,16 @@ impl Reads for Memory {
             Read::FileSystems {} => files.file_systems().into(),
             Read::Way { path, end, rules } => files.way(path, end, rules)?.into(),
             Read::Records { folder } => files.records(folder)?.into(),
+            Read::Version { program } => world.version(program)?.into(),
+            Read::Synchronised {} => world.synchronised.into(),
         })
+    }
+}
+
+impl World {
+    fn version(&self, program: &str) -> Result<String, CallError> {
+        let said = self.programs.get(program).cloned();
+        said.ok_or_else(|| CallError::other(format!("{program} --version: it says nothing")))
     }
 }
 

@@ -423,6 +423,20 @@ impl Memory {
         files.room.insert(folder.to_owned(), bytes);
     }
 
+    /// From now on, a program says this of its version; without a text, nothing.
+    pub fn say_version(&self, program: &str, text: Option<&str>) {
+        let programs = &mut self.world().programs;
+        match text {
+            Some(text) => drop(programs.insert(program.to_owned(), text.to_owned())),
+            None => drop(programs.remove(program)),
+        }
+    }
+
+    /// Nothing keeps the clock synchronised any more.
+    pub fn let_clock_run(&self) {
+        self.world().synchronised = false;
+    }
+
     /// Puts a link there.
     ///
     /// # Errors

@@ -69,6 +69,20 @@ pub(super) fn checkpoints(domain: &Domain) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// Whether the kernel takes its clock for synchronised (`adjtimex`, without a mode: nothing is set).
+pub(super) fn synchronised() -> Result<bool, CallError> {
+    // SAFETY: a `timex` is numbers only, for which zero is a value.
+    let mut asked: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes into the `timex` that it is given, and keeps no pointer to it.
+    match unsafe { libc::adjtimex(&raw mut asked) } {
+        -1 => Err(CallError::other(format!(
+            "adjtimex: {}",
+            std::io::Error::last_os_error()
+        ))),
+        _ => Ok(asked.status & libc::STA_UNSYNC == 0),
+    }
+}
+
 fn begin_loop() -> Result<(), CallError> {
     virt::event::event_register_default_impl().map_err(|error| failed("register", &error))?;
     // SAFETY: `beat` takes no notice of its arguments, so there is nothing to keep alive and nothing to free.

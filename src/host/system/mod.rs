@@ -13,6 +13,7 @@ mod host_capabilities;
 mod libvirt;
 mod links;
 mod pool;
+mod programs;
 
 pub use extract::Extracted;
 pub use guests::{SystemFiles, SystemGuests, event_beats, moment};
@@ -36,8 +37,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct SystemReads {
     libvirt: ReadConnection,
     agents: Agents,
-    root: Root,
-    seeds: Receipts,
+    files: FileReads,
 }
 
 /// A host that can be looked at and changed.
@@ -56,8 +56,7 @@ impl SystemReads {
         Ok(Self {
             agents: Agents::new(&libvirt, uri),
             libvirt,
-            root: Root::at(root),
-            seeds: Receipts::default(),
+            files: FileReads::below(root),
         })
     }
 
@@ -67,7 +66,7 @@ impl SystemReads {
     /// When libvirt cannot be asked or the network devices cannot be listed.
     pub fn host_capabilities(&self) -> Result<HostCapabilities, CallError> {
         let networks = self.libvirt.networks()?;
-        let links = links::links(&self.root)?;
+        let links = links::links(&self.files.root)?;
         Ok(HostCapabilities::new(
             self.libvirt.about()?,
             networks,
@@ -91,34 +90,99 @@ impl SystemHost {
     }
 
     fn root(&self) -> &Root {
-        &self.reads.root
+        &self.reads.files.root
     }
 }
 
 impl Reads for SystemReads {
     fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
-        let (root, libvirt) = (&self.root, &self.libvirt);
+        let libvirt = &self.libvirt;
         Ok(match call {
             Read::Libvirt {} => libvirt.about()?.into(),
             Read::Domains {} => libvirt.domains()?.into(),
             Read::Domain { uuid } => libvirt.domain(uuid)?.into(),
             Read::State { uuid } => libvirt.state(uuid)?.into(),
-            Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
             Read::Networks {} => libvirt.networks()?.into(),
-            Read::Links {} => links::links(root)?.into(),
             Read::Addresses { uuid, source } => match source {
                 AddressSource::Lease => libvirt.leases(uuid)?.into(),
                 AddressSource::Agent => self.agents.addresses(uuid)?.into(),
             },
-            Read::Binds {} => mounts::binds(root)?.into(),
-            Read::FileSystems {} => mounts::file_systems(root)?.into(),
-            Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),
-            Read::Records { folder } => look::records(root, folder)?.into(),
+            call => self.files.read(call)?,
         })
     }
 
     fn now(&self) -> u64 {
         seconds_since_1970()
+    }
+}
+
+/// A host whose libvirt does not answer: all the rest of it can be looked at.
+pub struct SilentHost {
+    files: FileReads,
+    why: CallError,
+}
+
+impl SilentHost {
+    /// The host below `root`: `/`, but for tests; `why` is what every call of libvirt's fails with.
+    #[must_use]
+    pub fn new(root: &Path, why: CallError) -> Self {
+        Self {
+            files: FileReads::below(root),
+            why,
+        }
+    }
+}
+
+impl Reads for SilentHost {
+    fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
+        match call {
+            Read::Libvirt {}
+            | Read::Domains {}
+            | Read::Domain { .. }
+            | Read::State { .. }
+            | Read::Networks {}
+            | Read::Addresses { .. } => Err(self.why.clone()),
+            call => self.files.read(call),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        seconds_since_1970()
+    }
+}
+
+/// What is read of a host without libvirt.
+struct FileReads {
+    root: Root,
+    seeds: Receipts,
+}
+
+impl FileReads {
+    fn below(root: &Path) -> Self {
+        Self {
+            root: Root::at(root),
+            seeds: Receipts::default(),
+        }
+    }
+
+    fn read(&self, call: Read<'_>) -> Result<Answer, CallError> {
+        let root = &self.root;
+        Ok(match call {
+            Read::Look { path, look } => look::look(root, &self.seeds, path, look).into(),
+            Read::Links {} => links::links(root)?.into(),
+            Read::Binds {} => mounts::binds(root)?.into(),
+            Read::FileSystems {} => mounts::file_systems(root)?.into(),
+            Read::Way { path, end, rules } => look::way(root, path, end, rules)?.into(),
+            Read::Records { folder } => look::records(root, folder)?.into(),
+            Read::Version { program } => programs::version(program)?.into(),
+            Read::Synchronised {} => events::synchronised()?.into(),
+            Read::Libvirt {}
+            | Read::Domains {}
+            | Read::Domain { .. }
+            | Read::State { .. }
+            | Read::Networks {}
+            | Read::Addresses { .. } => return Err(CallError::other("it is libvirt's to answer")),
+        })
     }
 }
 
@@ -135,7 +199,7 @@ impl Reads for SystemHost {
 impl Primitives for SystemHost {
     fn change(&self, call: Change<'_>) -> Result<Answer, CallError> {
         use Change as C;
-        let (root, libvirt) = (&self.reads.root, &self.libvirt);
+        let (root, libvirt) = (&self.reads.files.root, &self.libvirt);
         Ok(match call {
             C::DumpSecure { uuid } => libvirt.dump_secure(uuid)?.into(),
             C::Define { xml } => libvirt.define(xml)?.into(),

@@ -3,11 +3,27 @@
 use super::{Content, Files, Node, fails, missing, parent};
 use crate::files::LinkInTheWay;
 use crate::host::primitives::{CallError, CallErrorKind};
-use crate::inventory::{FileSystems, RawEntry, RawFile};
+use crate::inventory::{Fact, FileSystems, RawEntry, RawFile, RawFileSystem};
 use crate::paths;
 use crate::trust::{End, Rules, Walk, Writer};
 
+/// The first line of a script.
+pub(super) fn interpreter_line(text: &str) -> Option<String> {
+    let line = text.lines().next().filter(|line| line.starts_with("#!"));
+    line.map(str::to_owned)
+}
+
 impl Files {
+    /// The one file system, as seen from a folder.
+    pub(super) fn file_system(&self, place: &str) -> RawFileSystem {
+        RawFileSystem {
+            kind: "ext4".to_owned(),
+            at: "/".to_owned(),
+            free: self.room.get(place).copied(),
+            user_attributes: Fact::Present(!self.without_xattrs.contains(place)),
+        }
+    }
+
     /// The names in a folder with what they stand for, sorted.
     pub(super) fn children(&self, folder: &str) -> impl Iterator<Item = (&str, &Node)> {
         self.below(folder).filter(|(name, _)| !name.contains('/'))

@@ -1,5 +1,6 @@
 //! Looking at paths.
 
+use super::place::{file_system, room};
 use super::seed::Receipts;
 use super::text::{text_in, utf8};
 use super::{at, device, image, is_missing, raw_stat, share, stat_of};
@@ -13,7 +14,7 @@ use crate::paths;
 use crate::trust::{End, Rules, acl_writers};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
 
 /// The largest file that is hashed: twice the largest initrd.
 const DIGEST_LIMIT: u64 = 1 << 30;
@@ -132,6 +133,11 @@ fn outside(
             Err(_) => Ok(RawFile::only(stat)),
         },
         (Look::Share, FileKind::Folder) => share::look(folder, in_folder),
+        (Look::Place, FileKind::Folder) => Ok(RawFile {
+            file_system: file_system(root, name).map(Box::new),
+            ..RawFile::only(stat)
+        }),
+        (Look::Program, FileKind::File) => opened().and_then(|(file, stat)| program(&file, stat)),
         (Look::Room, FileKind::Folder) => Ok(RawFile {
             free: room(&root.below(name)),
             ..RawFile::only(stat)
@@ -140,10 +146,25 @@ fn outside(
     }
 }
 
-/// How much room a folder's file system has. One that cannot tell, and a link to nowhere, have nothing to compare with.
-fn room(path: &Path) -> Option<u64> {
-    let room = rustix::fs::statvfs(path).ok()?;
-    Some(room.f_bavail.saturating_mul(room.f_frsize))
+/// The longest line that Linux reads of a script (`BINPRM_BUF_SIZE`).
+const INTERPRETER_LIMIT: usize = 256;
+
+fn program(file: &File, stat: RawStat) -> io::Result<RawFile> {
+    let mut head = [0; INTERPRETER_LIMIT];
+    let count = file.read_at(&mut head, 0)?;
+    let head = &head[..count];
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let script = head.starts_with(b"#!");
+    Ok(RawFile {
+        text: script.then(|| String::from_utf8_lossy(line).into_owned()),
+        head: Some(
+            head.iter()
+                .take(4)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        ),
+        ..RawFile::only(stat)
+    })
 }
 
 /// The folder of the generation that a link in a folder names; none if it is no such link.

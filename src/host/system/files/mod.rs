@@ -7,6 +7,7 @@ pub(super) mod initrd;
 pub(super) mod lock;
 pub(super) mod look;
 pub(super) mod mounts;
+mod place;
 pub(super) mod process;
 pub(super) mod seed;
 pub(super) mod share;

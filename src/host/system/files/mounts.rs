@@ -9,6 +9,7 @@ use rustix::fs::{major, makedev, minor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 const SWAPS: &str = "/proc/swaps";
@@ -56,6 +57,15 @@ pub(super) fn mounted_at(root: &Root, devices: &BTreeSet<u64>) -> Option<String>
     mounted.next().map(|mount| mount.point)
 }
 
+/// The type of the file system that a path without links is on, and where that is mounted. Of what is mounted over each
+/// other, the last counts.
+pub(super) fn holding(root: &Root, path: &Path) -> Option<(String, String)> {
+    let mounts = listed(root).ok()?.into_iter();
+    let around = mounts.filter(|mount| path.starts_with(root.below(&mount.point)));
+    let holding = around.max_by_key(|mount| mount.point.trim_end_matches('/').len())?;
+    Some((holding.kind, holding.point))
+}
+
 /// Whether the host swaps to one of these block devices.
 pub(super) fn holds_swap(root: &Root, devices: &BTreeSet<u64>) -> bool {
     let text = fs::read_to_string(root.below(SWAPS)).unwrap_or_default();
@@ -85,6 +95,7 @@ struct Mount {
     /// The folder of the file system that is mounted.
     root: String,
     point: String,
+    kind: String,
     source: String,
 }
 
@@ -95,11 +106,13 @@ impl Mount {
         let (major, minor) = fields.next()?.split_once(':')?;
         let part = fields.next()?;
         let point = fields.next()?;
-        let source = after.split(' ').nth(1)?;
+        let mut after = after.split(' ');
+        let (kind, source) = (after.next()?, after.next()?);
         Some(Self {
             device: (major.parse().ok()?, minor.parse().ok()?),
             root: unescaped(part)?,
             point: unescaped(point)?,
+            kind: unescaped(kind)?,
             source: unescaped(source)?,
         })
     }

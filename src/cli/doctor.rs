@@ -1,0 +1,75 @@
+//! `armfleet doctor`
+
+use super::arguments::{FileArguments, Format};
+use super::exit::Exit;
+use super::fleet::Unset;
+use super::local::LIBVIRT;
+use super::plan::failed;
+use super::{fleet, terminal};
+use crate::engine::examine;
+use crate::fleet::Spec;
+use crate::host::system::{SilentHost, SystemReads};
+use crate::host::{Inspect, Observer};
+use crate::report::{DoctorReport, FindingState, render_doctor};
+use clap::Args;
+use std::path::Path;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    fleet: FileArguments,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &DoctorArguments) -> Result<Exit, Exit> {
+    let spec = fleet(&arguments.fleet)?;
+    let apply = spec.is_some().then(|| apply(&arguments.fleet));
+    let findings = examine(host().as_ref(), spec.as_ref(), apply.as_deref()).map_err(failed)?;
+    let fleet = spec.map(|spec| spec.fleet.to_string());
+    let report = DoctorReport::new("local", fleet, &findings);
+    match arguments.format {
+        Format::Json => terminal::json(&report)?,
+        Format::Text => terminal::result(&render_doctor(&report, terminal::paint())),
+    }
+    let found = report.count(FindingState::Problem) + report.count(FindingState::NotChecked);
+    Ok(Exit::first([(Exit::Failed, found > 0)]))
+}
+
+/// The fleet that was named, or that is here; a host can be looked into without one.
+fn fleet(arguments: &FileArguments) -> Result<Option<Spec>, Exit> {
+    let FileArguments { files, options } = arguments;
+    let is_named = !files.is_empty() || !options.file.is_empty();
+    let is_here = Path::new(fleet::DEFAULT).exists();
+    (is_named || is_here)
+        .then(|| fleet::read(files, options, Unset::Unknown))
+        .transpose()
+}
+
+/// The command that applies that fleet, as a shell reads it.
+fn apply(arguments: &FileArguments) -> String {
+    let FileArguments { files, options } = arguments;
+    let files = files.iter().chain(&options.file);
+    let files = files.map(|file| quoted(&file.display().to_string()));
+    let vars = options.var.iter();
+    let vars = vars.map(|(name, value)| quoted(&format!("--var={name}={value}")));
+    let words = ["armfleet".to_owned(), "apply".to_owned()];
+    Vec::from_iter(words.into_iter().chain(files).chain(vars)).join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=,:@+".contains(c);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// The host; one whose libvirt does not answer is looked into, too.
+fn host() -> Box<dyn Inspect> {
+    match SystemReads::open(LIBVIRT, Path::new("/")) {
+        Ok(reads) => Box::new(Observer(reads)),
+        Err(why) => Box::new(Observer(SilentHost::new(Path::new("/"), why))),
+    }
+}
