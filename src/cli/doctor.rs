@@ -14,7 +14,11 @@ use crate::report::{DoctorReport, FindingState, render_doctor};
 use clap::Args;
 use std::path::Path;
 
+/// What a watcher of hosts has to know.
+const CODES: &str = "Ends with 0 where nothing is wrong (notices are fine), and with 1 where there is a problem or something could not be checked.";
+
 #[derive(Debug, Args)]
+#[command(after_help = CODES)]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     fleet: FileArguments,

@@ -52,7 +52,7 @@ const EXIT_CODES: &str = "\
 Exit codes; the first that applies counts:
   4    the fleet file or the command line is invalid; nothing was contacted
   130  interrupted; the steps under way were finished
-  1    a step or the host failed, or something could not be seen
+  1    a step or the host failed, or something could not be seen; doctor found a problem
   3    something wanted was refused; everything else was applied
   5    all steps were done, but a new plan has steps
   2    there are, or were, changes (only with --detailed-exitcode)

@@ -9,23 +9,27 @@ use crate::paths;
 use std::collections::BTreeSet;
 
 pub(super) fn places(facts: &Facts<'_>) -> Vec<Finding> {
+    let check = Check::ImagePlaces;
     let used = used(facts);
-    let found: Vec<_> = used
+    let mut found: Vec<_> = used
         .iter()
         .filter_map(|path| refused(facts, path))
         .collect();
-    match (found.is_empty(), used.len()) {
-        (false, _) => found,
-        (true, 0) => vec![Check::ImagePlaces.fine("no VM uses any image or share yet")],
-        (true, count) => vec![Check::ImagePlaces.fine(format!(
-            "{count} {} where libvirt's AppArmor helper lets VMs have files",
-            if count == 1 {
-                "image or share is"
-            } else {
-                "images and shares are"
-            }
-        ))],
+    // One folder has many images, and is moved once.
+    let mut remedies = BTreeSet::new();
+    found.retain(|finding| {
+        let remedy = finding.verdict.remedy().and_then(Remedy::command);
+        remedy.is_none_or(|command| remedies.insert(command.to_owned()))
+    });
+    found.extend(facts.unknown_vms().map(|why| check.not_checked(why)));
+    if !found.is_empty() {
+        return found;
     }
+    let what = match used.len() {
+        0 => "no VM uses any image or share yet".to_owned(),
+        count => format!("{count} images and shares: libvirt's AppArmor helper gives VMs each"),
+    };
+    vec![check.fine(what)]
 }
 
 /// What VMs of the fleet and of the host use.

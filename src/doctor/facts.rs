@@ -35,9 +35,19 @@ impl<'a> Facts<'a> {
         records.filter_map(|seen| seen.present()?.good())
     }
 
-    /// Whether the host is, or is to be, one of armfleet's.
+    /// Why armfleet's VMs on this host, or some of them, are not known; none if they all are.
+    pub(super) fn unknown_vms(&self) -> Option<String> {
+        let folder = self.inventory.path(paths::VMS).unknown();
+        let folder = folder.map(|why| format!("{}: {why}", paths::VMS));
+        folder.or_else(|| {
+            let mut records = self.inventory.records.iter();
+            records.find_map(|(vm, seen)| Some(format!("the record of {vm}: {}", seen.unknown()?)))
+        })
+    }
+
+    /// Whether a fleet was applied on this host.
     pub(super) fn is_used(&self) -> bool {
-        self.spec.is_some() || !self.inventory.records.is_empty()
+        !self.inventory.records.is_empty()
     }
 
     /// Applying the fleet.

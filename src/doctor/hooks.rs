@@ -44,14 +44,14 @@ pub(super) fn installed(facts: &Facts<'_>) -> Vec<Finding> {
         (why, _) => {
             let why = why.unwrap_or_default();
             let what = format!("{}: {why}", paths::SHIM);
-            vec![match facts.is_used() {
-                true => Check::Hook.problem(
-                    format!("{what}; VMs boot no kernel that their guests install"),
+            vec![if facts.is_used() {
+                let what = format!("{what}; VMs boot no kernel that their guests install");
+                Check::Hook.problem(what, facts.apply())
+            } else {
+                Check::Hook.notice(
+                    format!("{what}; the first apply installs it"),
                     facts.apply(),
-                ),
-                false => {
-                    Check::Hook.notice(what, Remedy::act("the first armfleet apply installs it"))
-                }
+                )
             }]
         }
     }

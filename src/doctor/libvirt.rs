@@ -27,7 +27,7 @@ pub(super) fn reached(facts: &Facts<'_>) -> Vec<Finding> {
         Check::Libvirt.problem(what, upgrade)
     } else if libvirt.version < FIRST_TO_TELL_REBOOTS {
         let what = format!(
-            "libvirt {version} tells a guest's reboot as a cut of its power; 7.7.0 and newer tell the reboot"
+            "libvirt {version} reports a guest's reboot as a power cut; 7.7.0 and newer report the reboot"
         );
         Check::Libvirt.notice(what, upgrade)
     } else {
@@ -171,7 +171,7 @@ fn fixes_of(said: &str) -> Finding {
     );
     Check::Qemu9p.notice(
         what,
-        Remedy::act("upgrade QEMU to 10.0.13, or to a package whose changelog names these fixes; until then trust the guests"),
+        Remedy::act("upgrade QEMU to 10.0.13, or to a package whose changelog names these fixes; until then run guests only whose root you trust"),
     )
 }
 

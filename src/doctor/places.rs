@@ -46,6 +46,7 @@ pub(super) fn shares(facts: &Facts<'_>) -> Vec<Finding> {
             Err(why) => unseen.push(check.not_checked(why)),
         }
     }
+    unseen.extend(facts.unknown_vms().map(|why| check.not_checked(why)));
     if mounts.is_empty() && unseen.is_empty() {
         return vec![check.fine("no VM has a boot share yet")];
     }
@@ -80,7 +81,7 @@ fn or_fine(found: Vec<Finding>, check: Check, what: &str, place: &RawFileSystem)
 fn described(place: &RawFileSystem) -> String {
     let RawFileSystem { kind, at, free, .. } = place;
     match free {
-        Some(free) => format!("{kind} at {at}, {} free", Size::from_bytes(*free)),
+        Some(free) => format!("{kind} at {at}, {} free", Size::from_bytes(*free).about()),
         None => format!("{kind} at {at}"),
     }
 }
@@ -135,7 +136,8 @@ fn too_full(check: Check, what: &str, place: &RawFileSystem) -> Option<Finding> 
     (free < LEAST).then(|| {
         let at = &place.at;
         let what = format!(
-            "{what}: {at} has {free} free; a new kernel needs up to {LEAST} while it is installed"
+            "{what}: {at} has {} free; a new kernel needs up to {LEAST} while it is installed",
+            free.about()
         );
         check.problem(what, Remedy::act(format!("free space on {at}")))
     })

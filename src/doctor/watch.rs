@@ -11,9 +11,10 @@ pub(super) fn watcher(facts: &Facts<'_>) -> Vec<Finding> {
     let check = Check::Watch;
     vec![match facts.inventory.watcher() {
         Fact::Present(note) => check.fine(format!("armfleet watch runs ({note})")),
-        Fact::Absent if !facts.relies_on_watch() => {
-            check.fine("armfleet watch does not run, and no VM relies on it")
-        }
+        Fact::Absent if !facts.relies_on_watch() => match facts.unknown_vms() {
+            Some(why) => check.not_checked(format!("whether a VM relies on armfleet watch: {why}")),
+            None => check.fine("armfleet watch does not run, and no VM relies on it"),
+        },
         Fact::Absent => check.problem(
             "armfleet watch does not run: a VM whose guest reboots stays off, and no kernel is rolled back",
             begin_watching(facts),

@@ -119,6 +119,23 @@ fn near_unit(unit: &str) -> Option<&'static str> {
     }
 }
 
+impl Size {
+    /// About as much, for people: in the largest unit that fits, with a digit after the point, and no more than it is.
+    #[must_use]
+    pub fn about(self) -> String {
+        let binary = UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
+        let fitting = binary.filter(|(_, factor)| self.0 >= *factor);
+        let Some((name, factor)) = fitting.max_by_key(|(_, factor)| *factor) else {
+            return self.to_string();
+        };
+        let tenths = u128::from(self.0) * 10 / u128::from(*factor);
+        match (tenths / 10, tenths % 10) {
+            (whole, 0) => format!("{whole} {name}"),
+            (whole, rest) => format!("{whole}.{rest} {name}"),
+        }
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, factor) = UNITS
@@ -197,6 +214,19 @@ mod tests {
         fn no_text_panics(text in ".*") {
             let _ = text.parse::<Size>();
             let _ = parse_duration(&text);
+        }
+    }
+
+    #[test]
+    fn free_space_is_told_in_the_largest_unit_and_never_as_more() {
+        for (bytes, about) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (18_899_943_424, "17.6 GiB"),
+            ((2 << 40) - 1, "1.9 TiB"),
+        ] {
+            assert_eq!(Size::from_bytes(bytes).about(), about);
         }
     }
 

@@ -19,6 +19,7 @@ mod cloud_init;
 mod contract;
 mod devices;
 mod disks;
+mod doctor;
 mod examples;
 mod exit_codes;
 mod extract;

@@ -7,7 +7,6 @@ mod share;
 mod tree;
 
 pub(super) use content::Content;
-use folders::interpreter_line;
 pub(super) use tree::Tree;
 pub use tree::{TreeFile, TreeFolder};
 
@@ -70,6 +69,8 @@ pub(super) struct Files {
     pub(super) without_xattrs: BTreeSet<String>,
     /// Folders on file systems that take no new file.
     pub(super) closed: BTreeMap<String, CallErrorKind>,
+    /// Folders that are file systems of their own for whoever asks for their type.
+    pub(super) mounted: BTreeMap<String, String>,
     /// The room in the file systems of these folders, in bytes.
     pub(super) room: BTreeMap<String, u64>,
 }
@@ -171,12 +172,9 @@ impl Files {
             }
             (Look::Log, FileKind::File) => seen.begins_as = node.content.begins_as(),
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
-            (Look::Place, FileKind::Folder) => {
-                seen.file_system = Some(Box::new(self.file_system(&place)));
-            }
+            (Look::Place, FileKind::Folder) => seen.file_system = Some(self.file_system(&place)),
             (Look::Program, FileKind::File) => {
-                seen.head = node.content.head();
-                seen.text = node.text().as_deref().and_then(interpreter_line);
+                (seen.head, seen.text) = (node.content.head(), node.content.first_line());
             }
             (Look::Room, FileKind::Folder) => seen.free = self.room.get(&place).copied(),
             (Look::Folder, FileKind::Folder) => seen.entries = Some(self.entries(&place)),
@@ -267,6 +265,7 @@ impl Files {
             unreadable: BTreeMap::new(),
             unlisted: BTreeMap::new(),
             without_xattrs: BTreeSet::new(),
+            mounted: BTreeMap::new(),
             closed: BTreeMap::new(),
             room: BTreeMap::new(),
         };

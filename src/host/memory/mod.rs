@@ -91,16 +91,15 @@ const FOLDERS: [&str; 7] = [
     "/var/log",
 ];
 
+const QEMU: &str = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)";
 /// Its programs that tell their versions.
-const PROGRAMS: [(&str, &str); 2] = [
+const PROGRAMS: [(&str, &str); 3] = [
     (
         paths::HOOK_BINARY,
         concat!("armfleet-hook ", env!("CARGO_PKG_VERSION")),
     ),
-    (
-        "/usr/bin/qemu-system-arm",
-        "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)",
-    ),
+    ("/usr/bin/qemu-system-arm", QEMU),
+    ("/usr/bin/qemu-system-aarch64", QEMU),
 ];
 
 impl Memory {

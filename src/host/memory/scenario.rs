@@ -437,6 +437,12 @@ impl Memory {
         self.world().synchronised = false;
     }
 
+    /// A folder is said to be a file system of this type.
+    pub fn say_mounted(&self, folder: &str, kind: &str) {
+        let files = &mut self.meanwhile().files;
+        files.mounted.insert(folder.to_owned(), kind.to_owned());
+    }
+
     /// Puts a link there.
     ///
     /// # Errors

@@ -61,6 +61,16 @@ impl Content {
         matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }
 
+    /// The first line of a script, which names what runs it.
+    pub(super) fn first_line(&self) -> Option<String> {
+        let Self::File { bytes, .. } = self else {
+            return None;
+        };
+        let line = bytes.split(|byte| *byte == b'\n').next()?;
+        let script = line.starts_with(b"#!");
+        script.then(|| String::from_utf8_lossy(line).into_owned())
+    }
+
     /// The first bytes of a file that holds any, or of a device.
     pub(super) fn head(&self) -> Option<String> {
         let (Self::File { bytes, .. } | Self::Device { bytes, .. }) = self else {

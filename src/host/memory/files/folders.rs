@@ -7,21 +7,17 @@ use crate::inventory::{Fact, FileSystems, RawEntry, RawFile, RawFileSystem};
 use crate::paths;
 use crate::trust::{End, Rules, Walk, Writer};
 
-/// The first line of a script.
-pub(super) fn interpreter_line(text: &str) -> Option<String> {
-    let line = text.lines().next().filter(|line| line.starts_with("#!"));
-    line.map(str::to_owned)
-}
-
 impl Files {
     /// The one file system, as seen from a folder.
-    pub(super) fn file_system(&self, place: &str) -> RawFileSystem {
-        RawFileSystem {
-            kind: "ext4".to_owned(),
-            at: "/".to_owned(),
+    pub(super) fn file_system(&self, place: &str) -> Box<RawFileSystem> {
+        let mounted = self.mounted.get_key_value(place);
+        let (at, kind) = mounted.map_or(("/", "ext4"), |(at, kind)| (at, kind));
+        Box::new(RawFileSystem {
+            kind: kind.to_owned(),
+            at: at.to_owned(),
             free: self.room.get(place).copied(),
             user_attributes: Fact::Present(!self.without_xattrs.contains(place)),
-        }
+        })
     }
 
     /// The names in a folder with what they stand for, sorted.

@@ -399,3 +399,28 @@ fn a_sparse_image_has_less_of_its_file_system_than_its_size() {
     let allocated = seen.allocated.unwrap();
     assert!((1 << 16..1 << 20).contains(&allocated), "{allocated}");
 }
+
+#[test]
+fn a_folder_tells_its_file_system_and_a_program_what_runs_it() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("/folder");
+    sandbox.file("/script", "#!/bin/sh -e\nexit 0\n");
+    sandbox.file("/program", "\x7fELF…");
+    sandbox.folder("/proc");
+    sandbox.folder("/proc/self");
+    let mounts = "1 0 254:1 / / rw - ext4 /dev/a rw\n2 1 0:5 / /folder rw - tmpfs none rw\n3 1 0:6 / /folder rw - nfs4 a:/b rw\n";
+    sandbox.file("/proc/self/mountinfo", mounts);
+    for (path, kind, at) in [("/proc", "ext4", "/"), ("/folder", "nfs4", "/folder")] {
+        let place = seen(&sandbox, path, Look::Place).file_system.unwrap();
+        assert_eq!((place.kind.as_str(), place.at.as_str()), (kind, at));
+        assert_eq!(place.user_attributes, Fact::Present(true));
+        assert!(place.free.is_some());
+    }
+    let script = seen(&sandbox, "/script", Look::Program);
+    assert_eq!(script.text.as_deref(), Some("#!/bin/sh -e"));
+    let program = seen(&sandbox, "/program", Look::Program);
+    assert_eq!(
+        (program.text, program.head.as_deref()),
+        (None, Some("7f454c46"))
+    );
+}
