@@ -12,11 +12,13 @@ use armfleet::doctor::{Check, Finding, Verdict};
 use armfleet::engine;
 use armfleet::fleet::Spec;
 use armfleet::host::memory::Memory;
-use armfleet::host::primitives::{Owner, Primitives as _};
+use armfleet::host::primitives::{Owner, Primitives as _, Reads as _};
 use armfleet::host::{HostError, Inspect, Observer};
 use armfleet::inventory::{Query, RawHealth, RawInventory, RawLibvirt};
+use armfleet::mark::{Action, Entry, Event, StepTrace, render_entry};
 use armfleet::paths;
 use armfleet::report::{DoctorReport, Paint, render_doctor, render_json};
+use armfleet::values::VmName;
 use harness::case::Case;
 use harness::{FLEET, SHARE, host_of, new_host, settled_host, spec};
 use std::collections::BTreeSet;
@@ -76,6 +78,37 @@ fn put_program(host: &Memory, path: &str, text: &str) {
     host.own(path, 0o755, ROOT).unwrap();
 }
 
+fn put_their_hook(host: &Memory) {
+    put_program(host, "/usr/bin/sh", "\x7fELF");
+    put_program(host, THEIRS, "#!/usr/bin/sh\n");
+}
+
+fn start(vm: &str, ended_by: Option<&str>) -> StepTrace {
+    let vm: VmName = vm.parse().unwrap();
+    let started = StepTrace::of_vm(&vm, "start", Action::Start, "state: running".to_owned());
+    StepTrace {
+        error: ended_by
+            .map(|_| format!("cannot start {vm}"))
+            .into_iter()
+            .collect(),
+        hook: ended_by.map(str::to_owned),
+        ..started
+    }
+}
+
+/// Has the journal tell of these steps, as of now.
+fn journal(host: &Memory, steps: &[StepTrace]) {
+    for step in steps {
+        let entry = Entry {
+            at: host.now(),
+            by: "root".to_owned(),
+            event: Event::Step(step.clone()),
+        };
+        host.append_line(paths::JOURNAL, &render_entry(&entry).unwrap())
+            .unwrap();
+    }
+}
+
 fn hold(host: &Memory, lock: &str, note: &str) {
     std::mem::forget(host.lock(lock, note, Duration::ZERO).unwrap());
 }
@@ -83,7 +116,7 @@ fn hold(host: &Memory, lock: &str, note: &str) {
 /// A fault of a host on which a fleet is applied.
 type Fault = (&'static str, fn(&Memory));
 
-const FAULTS: [Fault; 41] = [
+const FAULTS: [Fault; 44] = [
     ("libvirt does not run", |host| host.stop_daemon()),
     ("QEMU says nothing", |host| host.say_version(QEMU, None)),
     ("QEMU says something else", |host| {
@@ -159,9 +192,27 @@ const FAULTS: [Fault; 41] = [
         put_program(host, THEIRS, "#!sh\n")
     }),
     ("a user's hook", |host| {
-        put_program(host, "/usr/bin/sh", "ELF");
-        put_program(host, THEIRS, "#!/usr/bin/sh\n");
+        put_their_hook(host);
         host.own(THEIRS, 0o755, USER).unwrap();
+    }),
+    ("a hook that ended the last start", |host| {
+        put_their_hook(host);
+        journal(
+            host,
+            &[start("armhf-vm", None), start("armhf-vm", Some(THEIRS))],
+        );
+    }),
+    ("a hook that ended a start before the last", |host| {
+        put_their_hook(host);
+        journal(
+            host,
+            &[start("armhf-vm", Some(THEIRS)), start("armhf-vm", None)],
+        );
+    }),
+    ("a hook that was changed since", |host| {
+        journal(host, &[start("armhf-vm", Some(THEIRS))]);
+        host.pause(Duration::from_secs(60));
+        put_their_hook(host);
     }),
     ("a left-over hook", |host| {
         put_program(host, "/usr/bin/sh", "ELF");
@@ -395,4 +446,17 @@ fn what_cannot_be_seen_is_never_fine() {
             );
         }
     }
+}
+
+#[test]
+fn without_the_journal_another_hook_is_not_taken_to_work() {
+    let host = settled_host();
+    put_their_hook(&host);
+    host.make_unreadable(paths::JOURNAL, "Permission denied");
+    let found = findings(&host, Some(&spec(FLEET)));
+    let of_hooks = found
+        .iter()
+        .find(|finding| finding.check == Check::OtherHooks)
+        .unwrap();
+    assert_eq!(of_hooks.verdict, Verdict::NotChecked, "{}", of_hooks.what);
 }

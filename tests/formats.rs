@@ -490,6 +490,7 @@ fn journal() -> Vec<JournalLine> {
         changes: vec!["memory 2 GiB -> 3 GiB".to_owned()],
         milliseconds: 41,
         error: Vec::new(),
+        hook: None,
         before: kept("1", true),
         after: kept("2", true),
     };

@@ -4,8 +4,10 @@ use super::facts::{Facts, is_executable, is_roots_program};
 use super::finding::{Check, Finding, Remedy};
 use super::query::{interpreter, names_in};
 use crate::inventory::{Fact, FileKind, RawFile};
+use crate::mark::{Action, Event, read_entry};
 use crate::paths;
 use crate::plan::{known_to_daemon, why_install};
+use crate::values::render_time;
 
 /// The first bytes of a program in Linux's own format.
 const ELF: &str = "7f454c46";
@@ -200,14 +202,43 @@ fn other(facts: &Facts<'_>, path: &str) -> Option<Finding> {
             format!("{path} cannot be executed, so libvirt starts no VM: {why}"),
             off(),
         )
+    } else if let Some((what, at)) = ended_last(facts, path, file) {
+        let at = render_time(at);
+        check.problem(
+            format!(
+                "{path}, which is not armfleet's, ended {what} at {at}: no VM starts while it fails"
+            ),
+            off(),
+        )
     } else if is_left_over(path) {
         let what = format!("{path} looks like a copy, and libvirt runs it, too, before each start");
         check.notice(what, off())
+    } else if let Some(why) = facts.inventory.path(paths::JOURNAL).unknown() {
+        let journal = paths::JOURNAL;
+        check.not_checked(format!(
+            "whether {path} ended the last start: {journal}: {why}"
+        ))
     } else {
         check.fine(format!(
             "{path}, which is not armfleet's, runs before each start, too"
         ))
     })
+}
+
+/// What a hook ended, and when, if nothing was started since, nor the hook changed.
+fn ended_last(facts: &Facts<'_>, path: &str, file: &RawFile) -> Option<(String, u64)> {
+    let journal = facts.inventory.path(paths::JOURNAL).present()?;
+    let lines = journal.text.as_deref()?.lines();
+    let entries = lines.filter_map(|line| read_entry(line.as_bytes()).ok());
+    let starts = entries.filter_map(|entry| match entry.event {
+        Event::Step(step) if step.action == Action::Start => Some((entry.at, step)),
+        _ => None,
+    });
+    let told = starts.filter(|(_, step)| step.hook.is_some() || step.error.is_empty());
+    let (at, step) = told.last()?;
+    let changed = u64::try_from(file.stat.ctime_ns / 1_000_000_000).unwrap_or_default();
+    let is_it = step.hook.as_deref() == Some(path) && changed <= at;
+    is_it.then(|| (format!("the start of {}", step.subject), at))
 }
 
 /// Why Linux does not execute a file, as far as its beginning tells.

@@ -19,6 +19,7 @@ pub fn query(spec: Option<&Spec>, seen: Option<&Inventory>) -> Query {
     }
     look(paths::HOOK_SCRIPT, Look::Program);
     look(paths::APPLY_LOCK, Look::Lock);
+    look(paths::JOURNAL, Look::Tail);
     look(paths::QEMU_CONF, Look::Owners);
     look(paths::LIBVIRT_GUESTS, Look::Text);
     look(paths::APPARMOR, Look::Text);

@@ -24,9 +24,9 @@ pub(super) fn stepped(
     took: Duration,
     traces: Traces,
 ) -> Event {
-    let error = match ended {
-        Ended::Failed(failure) => failure.causes.clone(),
-        Ended::Done | Ended::NotTried => Vec::new(),
+    let (error, hook) = match ended {
+        Ended::Failed(failure) => (failure.causes.clone(), failure.hook.clone()),
+        Ended::Done | Ended::NotTried => (Vec::new(), None),
     };
     Event::Step(StepTrace {
         plan: Some(digest.to_owned()),
@@ -39,6 +39,7 @@ pub(super) fn stepped(
         changes: changes(step),
         milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         error,
+        hook,
         before: traces.before,
         after: traces.after,
     })

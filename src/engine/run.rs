@@ -255,6 +255,7 @@ impl<'a> Run<'a> {
             let ended = Ended::Failed(Failure {
                 causes: vec!["outcome unknown: interrupted while it was under way".to_owned()],
                 remedy: Some("apply again".to_owned()),
+                hook: None,
             });
             let step = &self.steps[place];
             let event = stepped(self.plan, step, &ended, begun.elapsed(), Traces::default());

@@ -134,6 +134,8 @@ pub struct HostError {
     remedy: Option<String>,
     /// Whether something else has precedence, rather than anything being wrong.
     refusal: bool,
+    /// The hook that ended it, where that is not armfleet's.
+    hook: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -144,6 +146,7 @@ impl HostError {
             doing: doing.into(),
             remedy: None,
             refusal: false,
+            hook: None,
             source: Some(source.into()),
         }
     }
@@ -154,6 +157,7 @@ impl HostError {
             doing: what.into(),
             remedy: None,
             refusal: false,
+            hook: None,
             source: None,
         }
     }
@@ -174,6 +178,12 @@ impl HostError {
         }
     }
 
+    /// The same failure, ended by a hook that is not armfleet's.
+    #[must_use]
+    fn by_hook(self, hook: Option<String>) -> Self {
+        Self { hook, ..self }
+    }
+
     /// Whether something else has precedence, rather than anything being wrong.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -183,7 +193,10 @@ impl HostError {
     /// The same in words, with all its causes.
     #[must_use]
     pub fn failure(&self) -> Failure {
-        Failure::of(self, self.remedy())
+        Failure {
+            hook: self.hook.clone(),
+            ..Failure::of(self, self.remedy())
+        }
     }
 
     /// What to do about it.

@@ -191,7 +191,8 @@ impl<P: Primitives> Executor<P> {
         };
         let hook_ran = self.hook_seen(vm) != before;
         if let Err(error) = started {
-            let failed = HostError::new(format!("cannot start {vm}"), hook_words(error));
+            let (error, hook) = hook_words(error);
+            let failed = HostError::new(format!("cannot start {vm}"), error).by_hook(hook);
             return Err(if hook_ran {
                 failed
             } else {
@@ -243,29 +244,32 @@ fn did_not_stop(waiting: &mut Waiting) -> HostError {
 }
 
 /// Of a failed hook, what it said itself: libvirt puts the whole command line before it (`virRunScript`). One that is not
-/// armfleet's is named.
-fn hook_words(mut error: CallError) -> CallError {
+/// armfleet's is named, and told.
+fn hook_words(mut error: CallError) -> (CallError, Option<String>) {
     if error.kind != CallErrorKind::Hook {
-        return error;
+        return (error, None);
     }
     let parts = error.why.rsplit_once(") unexpected ");
     let Some((command, (how, said))) = parts.and_then(|(command, rest)| {
         let said = rest.split_once(": ").unwrap_or((rest, ""));
         Some((command.rsplit_once('(')?.1, said))
     }) else {
-        return error;
+        return (error, None);
     };
     let said = said.trim();
     // Before it are variables, after it what it was called for.
     let script = command.split(' ').find(|word| word.starts_with('/'));
-    error.why = match script.filter(|script| *script != paths::SHIM) {
+    let theirs = script
+        .filter(|script| *script != paths::SHIM)
+        .map(str::to_owned);
+    error.why = match &theirs {
         Some(script) => {
             format!("the hook {script}, which is not armfleet's, ended with {how}\n{said}")
         }
         None => said.to_owned(),
     };
     error.why.truncate(error.why.trim_end().len());
-    error
+    (error, theirs)
 }
 
 #[cfg(test)]
@@ -275,7 +279,7 @@ mod tests {
     fn words(why: &str) -> String {
         let kind = CallErrorKind::Hook;
         let why = format!("Hook script execution failed: internal error: {why}");
-        hook_words(CallError { kind, why }).why
+        hook_words(CallError { kind, why }).0.why
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub enum Look {
     Log,
     /// A folder: the file system that it is on.
     Place,
+    /// A text of armfleet's own that grows: its last lines.
+    Tail,
     /// A program: the line that names its interpreter, as text, or else what it begins with.
     Program,
 }
@@ -113,6 +115,7 @@ impl Look {
             | Self::Generation
             | Self::Records
             | Self::Lock
+            | Self::Tail
             | Self::Seed
             | Self::DeviceTree => false,
         }

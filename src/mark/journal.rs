@@ -89,6 +89,9 @@ pub struct StepTrace {
     /// Why it failed, the outermost error first; empty if it was done.
     #[serde(default)]
     pub error: Vec<String>,
+    /// The hook that ended it, where that is not armfleet's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// The domain's definition before, in the history.
     #[serde(default)]
     pub before: Option<Kept>,
@@ -200,6 +203,7 @@ impl StepTrace {
             changes: Vec::new(),
             milliseconds: 0,
             error: Vec::new(),
+            hook: None,
             before: None,
             after: None,
         }
@@ -244,6 +248,7 @@ mod tests {
                 changes: vec!["memory 1 GiB -> 2 GiB".to_owned()],
                 milliseconds: 12,
                 error: Vec::new(),
+                hook: None,
                 before: Some(kept),
                 after: None,
             }),

@@ -49,6 +49,8 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// The hook of others that ended it, if one did.
+    pub hook: Option<String>,
 }
 
 impl Failure {
@@ -64,6 +66,7 @@ impl Failure {
         Self {
             causes,
             remedy: remedy.map(str::to_owned),
+            hook: None,
         }
     }
 }

@@ -57,7 +57,7 @@ const EARLY_FAULTS: [Fault; 2] = [
     }),
 ];
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     problem("hook", |host| {
         std::fs::remove_file(host.path(SHIM)).unwrap();
     }),
@@ -88,6 +88,15 @@ const FAULTS: [Fault; 12] = [
     }),
     problem("libvirt", |host| {
         host.run(script("libvirt"), &["stop"]).success();
+    }),
+    problem("other-hooks", |host| {
+        let text = "#!/bin/sh\n[ \"$2\" != prepare ] || exit 7\n";
+        host.write(THEIRS, text);
+        set_mode(host, THEIRS, 0o755);
+        let fleet = host.read("/run/test/fleet.yaml");
+        host.write_fleet(&fleet.replace("state: stopped", "state: running"));
+        assert_eq!(host.apply().code, Some(1));
+        host.write_fleet(&fleet);
     }),
     problem("watch", |host| {
         let note = host.run("cat", &["/run/armfleet/watch.lock"]).success();
@@ -208,6 +217,7 @@ fn faults_are_named_and_their_remedies_work() {
     for fault in &FAULTS {
         assert_named_and_mended(&host, &usual, fault);
     }
+    host.apply().success();
     host.assert_converged();
 }
 

@@ -147,6 +147,7 @@ impl Files {
                 seen.no_text = Some("it is larger than 1 MiB".to_owned());
             }
             (_, FileKind::Symlink) if look.tells_target() => seen.text = node.text(),
+            (Look::Tail, FileKind::File) => seen.text = node.text(),
             (Look::Text, FileKind::File) => match node.text() {
                 Some(text) => seen.text = Some(text),
                 None => seen.no_text = Some("it is not UTF-8 text".to_owned()),

@@ -133,6 +133,7 @@ fn outside(
             Err(_) => Ok(RawFile::only(stat)),
         },
         (Look::Share, FileKind::Folder) => share::look(folder, in_folder),
+        (Look::Tail, FileKind::File) => opened().and_then(|(file, stat)| tail(&file, stat)),
         (Look::Place, FileKind::Folder) => Ok(RawFile {
             file_system: file_system(root, name).map(Box::new),
             ..RawFile::only(stat)
@@ -144,6 +145,25 @@ fn outside(
         }),
         _ => Ok(RawFile::only(stat)),
     }
+}
+
+/// How much is read of a text that grows.
+const TAIL: u64 = 256 << 10;
+
+/// The last lines of a text; one that begins before is left out.
+fn tail(file: &File, stat: RawStat) -> io::Result<RawFile> {
+    let from = stat.size.saturating_sub(TAIL);
+    let mut bytes = vec![0; usize::try_from(stat.size - from).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, from)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let whole = match (from, text.split_once('\n')) {
+        (0, _) | (_, None) => &text,
+        (_, Some((_, rest))) => rest,
+    };
+    Ok(RawFile {
+        text: Some(whole.to_owned()),
+        ..RawFile::only(stat)
+    })
 }
 
 /// The longest line that Linux reads of a script (`BINPRM_BUF_SIZE`).
