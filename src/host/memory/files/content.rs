@@ -2,7 +2,7 @@
 
 use crate::fleet::DiskFormat;
 use crate::host::primitives::ImageSize;
-use crate::inventory::{FileKind, LOG_HEAD_LENGTH, RawDevice, begins_as};
+use crate::inventory::{FileKind, LOG_END_LENGTH, LOG_HEAD_LENGTH, RawDevice, RawFile, begins_as};
 use crate::qcow2::{Growth, Qcow2};
 use sha2::{Digest, Sha256};
 
@@ -61,14 +61,15 @@ impl Content {
         matches!(self, Self::File { bytes, .. } if bytes.iter().all(|byte| *byte == 0))
     }
 
-    /// The first line of a script, which names what runs it.
-    pub(super) fn first_line(&self) -> Option<String> {
+    /// Tells how a program begins, and the line of a script that names what runs it.
+    pub(super) fn tell_program(&self, seen: &mut RawFile) {
+        seen.head = self.head();
         let Self::File { bytes, .. } = self else {
-            return None;
+            return;
         };
-        let line = bytes.split(|byte| *byte == b'\n').next()?;
-        let script = line.starts_with(b"#!");
-        script.then(|| String::from_utf8_lossy(line).into_owned())
+        let line = bytes.split(|byte| *byte == b'\n').next();
+        let script = line.filter(|line| line.starts_with(b"#!"));
+        seen.text = script.map(|line| String::from_utf8_lossy(line).into_owned());
     }
 
     /// The first bytes of a file that holds any, or of a device.
@@ -121,6 +122,15 @@ impl Content {
         let length = usize::try_from(*size).unwrap_or(usize::MAX);
         head.resize(length.min(LOG_HEAD_LENGTH), 0);
         begins_as(&head)
+    }
+
+    /// What a console's log ends with.
+    pub(super) fn log_end(&self) -> Option<String> {
+        let Self::File { bytes, .. } = self else {
+            return None;
+        };
+        let end = &bytes[bytes.len().saturating_sub(LOG_END_LENGTH)..];
+        Some(String::from_utf8_lossy(end).into_owned())
     }
 
     pub(super) fn sha256(&self) -> Option<String> {
