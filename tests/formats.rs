@@ -15,9 +15,10 @@ use armfleet::plan::{About, Notice, Plan, Refusal, touched_paths};
 use armfleet::report::{
     AddressStatus, ApplyEnd, ApplyReport, HistoryReport, JournalLine, MARKDOWN_LIMIT, Paint,
     PlanReport, StatusReport, VmReport, render_dot, render_history, render_json, render_markdown,
-    render_mermaid, render_plan, render_vm, schemas,
+    render_mermaid, render_metrics, render_plan, render_vm, schemas,
 };
 use harness::applied::{applied, edit_domain, empty_host, plan_on, see, spec, vm};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A host with three VMs, and the file edited since: one grows, one is new, one left, one drifted.
@@ -128,9 +129,42 @@ fn every_format_of_the_example_is_as_recorded() {
         source,
     })
     .into();
+    golden("status.prom", &render_metrics(&status));
     let status = render_json(&status).unwrap();
     golden("status.json", &status);
     valid("status.schema.json", &status);
+}
+
+/// The words of a text that are names of armfleet's numbers.
+fn numbers(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| c != '_' && !c.is_ascii_lowercase());
+    words
+        .filter(|word| word.starts_with("armfleet_vm_") || word.starts_with("armfleet_watcher_"))
+        .collect()
+}
+
+#[test]
+fn every_alert_is_on_numbers_that_there_are_and_every_number_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let vm = vm("a", "512MiB", "").replace("on_guest_reboot: stop", "on_guest_reboot: cold-boot");
+    let spec = spec(&format!("fleet: obs\nvms:\n{vm}"));
+    let host = empty_host();
+    let vms: Vec<_> = spec.vms.values().collect();
+    let report = StatusReport::new(&vms, &plan_on(&spec, &host), &see(&spec, &host));
+    let metrics = render_metrics(&report);
+    let known = numbers(&metrics);
+    let rules = read("examples/prometheus/armfleet.rules.yml");
+    let rules: serde_yaml::Value = serde_yaml::from_str(&rules).unwrap();
+    let alerts = rules["groups"][0]["rules"].as_sequence().unwrap();
+    for alert in alerts {
+        let used = numbers(alert["expr"].as_str().unwrap());
+        assert!(used.is_subset(&known), "{used:?} {known:?}");
+        assert!(alert["annotations"]["action"].is_string());
+    }
+    let readme = read("README.md");
+    assert_eq!(known, numbers(&readme));
+    assert_eq!(known.len(), 9);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn systemd_understands_the_units() {
         verify.arg(copy);
         units += 1;
     }
-    assert_eq!(units, 6);
+    assert_eq!(units, 8);
     if let Ok(verified) = verify.output() {
         let said = String::from_utf8_lossy(&verified.stderr);
         let about: Vec<_> = said

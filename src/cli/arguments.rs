@@ -98,6 +98,17 @@ pub(super) enum PlanFormat {
     Markdown,
 }
 
+/// How the state of VMs is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatusFormat {
+    /// For people
+    Text,
+    /// For programs: armfleet-status/1, whose schema is schema/status.schema.json
+    Json,
+    /// For Prometheus: numbers for each VM
+    Openmetrics,
+}
+
 /// How anything else is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {

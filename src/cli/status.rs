@@ -1,6 +1,6 @@
 //! `armfleet status`
 
-use super::arguments::{FleetOptions, Format};
+use super::arguments::{FleetOptions, StatusFormat};
 use super::exit::Exit;
 use super::fleet::Unset;
 use super::from_snapshot::SnapshotOption;
@@ -10,7 +10,7 @@ use crate::engine::observe_more_and_plan;
 use crate::fleet::Vm;
 use crate::inventory::{Query, query};
 use crate::plan::Policy;
-use crate::report::{StatusReport, render_status};
+use crate::report::{StatusReport, render_metrics, render_status};
 
 use clap::Args;
 
@@ -19,8 +19,8 @@ pub(super) struct StatusArguments {
     /// The VMs [default: all of the file]
     vms: Vec<String>,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
+    format: StatusFormat,
     #[command(flatten)]
     snapshot: SnapshotOption,
     #[command(flatten)]
@@ -50,8 +50,9 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
     let mut report = StatusReport::new(&vms, &plan, &inventory);
     report.basis = looked.basis;
     match arguments.format {
-        Format::Json => terminal::json(&report)?,
-        Format::Text => {
+        StatusFormat::Openmetrics => terminal::result(&render_metrics(&report)),
+        StatusFormat::Json => terminal::json(&report)?,
+        StatusFormat::Text => {
             let paint = terminal::paint();
             terminal::result(&render_status(&report, paint));
         }

@@ -234,8 +234,8 @@ fn ended_last(facts: &Facts<'_>, path: &str, file: &RawFile) -> Option<(String, 
         Event::Step(step) if step.action == Action::Start => Some((entry.at, step)),
         _ => None,
     });
-    let told = starts.filter(|(_, step)| step.hook.is_some() || step.error.is_empty());
-    let (at, step) = told.last()?;
+    let mut told = starts.filter(|(_, step)| step.hook.is_some() || step.error.is_empty());
+    let (at, step) = told.next_back()?;
     let changed = u64::try_from(file.stat.ctime_ns / 1_000_000_000).unwrap_or_default();
     let is_it = step.hook.as_deref() == Some(path) && changed <= at;
     is_it.then(|| (format!("the start of {}", step.subject), at))

@@ -102,6 +102,8 @@ pub struct Kernels {
     pub staged: Option<String>,
     /// What its share would give the next start, if that is something else.
     pub offered: Option<String>,
+    /// What its share would give, had that not failed.
+    pub failed: Option<String>,
 }
 
 /// The kernels of a VM, as far as they were seen.
@@ -124,6 +126,7 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
     Kernels {
         staged: Some(staged),
         offered,
+        failed: meant_and_failed(inventory, vm),
     }
 }
 
@@ -152,6 +155,16 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
     };
     let unchanged = same(&note.kernel, &candidate.kernel) && same(&note.initrd, &candidate.initrd);
     (!unchanged).then(|| candidate.version.to_string())
+}
+
+/// The version that the share would boot, if that was seen to fail.
+fn meant_and_failed(inventory: &Inventory, vm: &Vm) -> Option<String> {
+    let share = inventory.path(vm.boot.share.as_str()).present()?;
+    let considered = choose(&share.listing(), vm.arch);
+    let candidate = considered.iter().flatten().next()?;
+    let entries = share.entries.as_deref()?;
+    let failed = failed(&trials(inventory, vm), entries, candidate).is_some();
+    failed.then(|| candidate.version.to_string())
 }
 
 /// What is staged for a VM, as its note says.

@@ -18,6 +18,7 @@ mod markdown;
 mod markdown_page;
 mod markdown_steps;
 mod markdown_text;
+mod metrics;
 mod model;
 mod outcome;
 mod problems;
@@ -47,6 +48,7 @@ pub use history::{
 pub use json::{render_json, schemas};
 pub use markdown::render_markdown;
 pub use markdown_page::MARKDOWN_LIMIT;
+pub use metrics::render_metrics;
 pub use model::{Change, Effect, NamedStep, OnHost, PlanReport, StepReport, Summary};
 pub use outcome::{render_begin, render_outcome, render_step};
 pub use problems::ProblemsReport;

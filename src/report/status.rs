@@ -3,8 +3,8 @@
 use super::basis::Basis;
 use super::style::{Paint, Tone, printable};
 use crate::domain::{Cause, NETWORK};
-use crate::fleet::{GuestReboot, Vm};
-use crate::inventory::{AddressSource, Fact, GuestAddress, Inventory};
+use crate::fleet::{DesiredState, GuestReboot, Vm};
+use crate::inventory::{AddressSource, Fact, GuestAddress, Inventory, RunState};
 use crate::plan::{Plan, kernels};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -95,6 +95,10 @@ pub struct VmStatus {
     pub name: String,
     /// What its domain does, in a few words (`running`, `off`, `paused`); `not created` or `not seen`.
     pub state: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether the fleet file has it run.
+    pub wanted_running: bool,
     /// The addresses at which its guest is reached, in the order of its networks, as libvirt's DHCP servers or its agent
     /// tell; none where neither does.
     pub addresses: Vec<AddressStatus>,
@@ -104,6 +108,8 @@ pub struct VmStatus {
     pub kernel: Option<String>,
     /// The kernel that its next start will be given, if it is another one.
     pub next_kernel: Option<String>,
+    /// The kernel that its guest means to boot, if that failed and another one boots; null if none did.
+    pub failed_kernel: Option<String>,
     /// How many steps would make it what the file says.
     pub steps: usize,
     /// Whether something of it drifted since the last apply.
@@ -166,6 +172,8 @@ impl VmStatus {
         Self {
             name: vm.name.to_string(),
             state: state(vm, inventory),
+            running: runs(vm, inventory),
+            wanted_running: vm.state == DesiredState::Running,
             addresses: addresses(vm, inventory),
             addresses_not_seen: match inventory.addresses(&vm.name) {
                 Fact::Unreadable(why) => Some(why.clone()),
@@ -173,6 +181,7 @@ impl VmStatus {
             },
             kernel: kernels.staged,
             next_kernel: kernels.offered,
+            failed_kernel: kernels.failed,
             steps: steps().count(),
             drifted: steps().any(|step| matches!(step.cause, Some(Cause::Drifted | Cause::Both))),
             pending_restart: notices().any(|notice| notice.pending_restart),
@@ -286,6 +295,12 @@ fn bits32(vms: &[&Vm], inventory: &Inventory) -> Option<String> {
     let libvirt = inventory.libvirt.present()?;
     let has_any = vms.iter().any(|vm| vm.userland.bits == 32);
     libvirt.bits32_words().filter(|_| has_any)
+}
+
+fn runs(vm: &Vm, inventory: &Inventory) -> bool {
+    let domains = inventory.domains.present();
+    let domain = domains.and_then(|domains| domains.get(vm.name.as_str()));
+    domain.is_some_and(|domain| domain.state == RunState::Running)
 }
 
 fn state(vm: &Vm, inventory: &Inventory) -> String {

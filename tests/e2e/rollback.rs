@@ -90,6 +90,9 @@ No changes.
         ],
     );
     assert_says(&host.read(JOURNAL), std::slice::from_ref(&failed));
+    let numbers = host.armfleet(&["status", "--format", "openmetrics"]);
+    let rolled_back = format!("armfleet_vm_kernel_rolled_back{{fleet=\"recipe\",vm=\"{VM}\"}} 1\n");
+    assert!(numbers.stdout.contains(&rolled_back), "{}", numbers.stdout);
     let list = boot(&host, &["list", VM]);
     assert_says(
         &list,
