@@ -146,7 +146,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 22] = [
+const RUN_BY: [(&str, &str, &str); 25] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -205,6 +205,21 @@ const RUN_BY: [(&str, &str, &str); 22] = [
     ),
     (
         "systemd/armfleet-drift.timer",
+        "tests/units.rs",
+        "systemd_understands_the_units",
+    ),
+    (
+        "prometheus/armfleet.rules.yml",
+        "tests/formats.rs",
+        "every_alert_is_on_numbers_that_there_are_and_every_number_is_documented",
+    ),
+    (
+        "systemd/armfleet-metrics.service",
+        "tests/e2e/examples.rs",
+        "the_metrics_unit_tells_numbers_of_every_vm",
+    ),
+    (
+        "systemd/armfleet-metrics.timer",
         "tests/units.rs",
         "systemd_understands_the_units",
     ),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::fleet::{VM, stopped_recipe};
-use crate::host::{ARMFLEET, Output, TestHost};
+use crate::host::{ARMFLEET, Output, TestHost, script};
 
 pub(crate) fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -165,6 +165,34 @@ fn the_drift_unit_fails_where_something_drifted() {
         "{}",
         drifted.stdout
     );
+}
+
+#[test]
+fn the_metrics_unit_tells_numbers_of_every_vm() {
+    let host = TestHost::with_applied(&stopped_recipe());
+    install_armfleet(&host);
+    host.run("mkdir", &["-p", "/etc/armfleet"]).success();
+    host.run("cp", &["fleet.yaml", "/etc/armfleet/fleet.yaml"])
+        .success();
+    let unit = Unit::read("armfleet-metrics.service");
+    host.run("mkdir", &[format!("/var/lib/{}", unit.value("StateDirectory"))])
+        .success();
+    // Quotes are to a shell what they are to systemd.
+    let run = || host.run("sh", &["-c", unit.value("ExecStart")]);
+    run().success();
+    let told = host.read("/var/lib/armfleet-metrics/armfleet.prom");
+    let numbers = [
+        "armfleet_vm_running{fleet=\"recipe\",vm=\"armhf-vm\"} 0\n",
+        "armfleet_vm_wanted_running{fleet=\"recipe\",vm=\"armhf-vm\"} 0\n",
+        "armfleet_vm_changes{fleet=\"recipe\",vm=\"armhf-vm\"} 0\n",
+        "# EOF\n",
+    ];
+    for number in numbers {
+        assert!(told.contains(number), "{number} in {told}");
+    }
+    host.run(script("libvirt"), &["stop"]).success();
+    assert_ne!(run().code, Some(0));
+    assert_eq!(host.read("/var/lib/armfleet-metrics/armfleet.prom"), told);
 }
 
 /// The files of the other examples: on a host that has none of the kernels that they name, there is a plan nevertheless,
