@@ -92,6 +92,14 @@
 //! 4. `tests/cases/NAME`: a scenario where it fails, and the plan. `tests/cases.rs` fails without it, `tests/documents.rs`
 //!    without the check's name in the CHANGELOG.
 //!
+//! # How to add a check of doctor
+//!
+//! 1. `doctor/finding.rs`: a word in `Check`, which never changes.
+//! 2. `doctor/query.rs`: what has to be looked at for it; a program or the clock is asked through `Inspect::ask`.
+//! 3. The file of its layer under `doctor/`: a function that gives at least one finding, `not_checked` where it could not see,
+//!    and a place in the list of `examine`. A remedy that is a command is a `Remedy::Run`, and works as it stands.
+//! 4. `tests/doctor.rs`: a host with the fault. `tests/e2e/doctor.rs`: the fault on a real host, where its remedy is run.
+//!
 //! # How to add a command
 //!
 //! 1. `cli/NAME.rs`: its arguments (clap), and `run`, which returns an `Exit`. Results are printed by `cli/terminal.rs`.

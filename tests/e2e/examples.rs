@@ -175,8 +175,11 @@ fn the_metrics_unit_tells_numbers_of_every_vm() {
     host.run("cp", &["fleet.yaml", "/etc/armfleet/fleet.yaml"])
         .success();
     let unit = Unit::read("armfleet-metrics.service");
-    host.run("mkdir", &[format!("/var/lib/{}", unit.value("StateDirectory"))])
-        .success();
+    host.run(
+        "mkdir",
+        &[format!("/var/lib/{}", unit.value("StateDirectory"))],
+    )
+    .success();
     // Quotes are to a shell what they are to systemd.
     let run = || host.run("sh", &["-c", unit.value("ExecStart")]);
     run().success();
