@@ -29,7 +29,7 @@ pub(super) struct DoctorArguments {
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<Exit, Exit> {
     let spec = fleet(&arguments.fleet)?;
-    let apply = spec.is_some().then(|| apply(&arguments.fleet));
+    let apply = spec.as_ref().and_then(|_| apply(&arguments.fleet));
     let findings = examine(host().as_ref(), spec.as_ref(), apply.as_deref()).map_err(failed)?;
     let fleet = spec.map(|spec| spec.fleet.to_string());
     let report = DoctorReport::new("local", fleet, &findings);
@@ -45,21 +45,25 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<Exit, Exit> {
 fn fleet(arguments: &FileArguments) -> Result<Option<Spec>, Exit> {
     let FileArguments { files, options } = arguments;
     let is_named = !files.is_empty() || !options.file.is_empty();
-    let is_here = Path::new(fleet::DEFAULT).exists();
-    (is_named || is_here)
+    (is_named || fleet::has_default())
         .then(|| fleet::read(files, options, Unset::Unknown))
         .transpose()
 }
 
-/// The command that applies that fleet, as a shell reads it.
-fn apply(arguments: &FileArguments) -> String {
+/// The command that applies that fleet, as a shell reads it; none where it was read from a pipe.
+fn apply(arguments: &FileArguments) -> Option<String> {
     let FileArguments { files, options } = arguments;
-    let files = files.iter().chain(&options.file);
-    let files = files.map(|file| quoted(&file.display().to_string()));
+    let files = fleet::named(files, options);
+    let is_gone =
+        |file: &String| file == "-" || file.starts_with("/dev/") || file.starts_with("/proc/");
+    if files.iter().any(is_gone) {
+        return None;
+    }
+    let files = files.iter().map(|file| quoted(file));
     let vars = options.var.iter();
     let vars = vars.map(|(name, value)| quoted(&format!("--var={name}={value}")));
     let words = ["armfleet".to_owned(), "apply".to_owned()];
-    Vec::from_iter(words.into_iter().chain(files).chain(vars)).join(" ")
+    Some(Vec::from_iter(words.into_iter().chain(files).chain(vars)).join(" "))
 }
 
 fn quoted(word: &str) -> String {

@@ -25,6 +25,12 @@ pub(super) fn default_file() -> PathBuf {
     PathBuf::from(named.unwrap_or_else(|| DEFAULT.into()))
 }
 
+/// Whether there is a fleet file by default: one is here, or the environment names one.
+pub(super) fn has_default() -> bool {
+    let default = default_file();
+    default != Path::new(DEFAULT) || default.exists()
+}
+
 /// What becomes of a secret whose variable is not set.
 #[derive(Clone, Copy)]
 pub(super) enum Unset {
