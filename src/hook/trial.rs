@@ -1,8 +1,8 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
 use crate::boot::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, GuestStop, Identity, Ran, STOP_NOTE,
-    TrialOutcome, Trials, ends_destroyed,
+    CONFIRMATION, Confirmation, Evidence, GuestStop, Identity, Ran, STOP_NOTE, TrialOutcome,
+    Trials, ends_destroyed,
 };
 use crate::files::{
     Directory as _, Draft, OpenFile as _, OwnFileError, Root, Share, append_line, chain, holding,
@@ -11,7 +11,7 @@ use crate::files::{
 use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
 use crate::paths;
 use crate::values::VmName;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// libvirt says last how a run ended; so much is read of what it and QEMU say.
@@ -88,7 +88,7 @@ fn has_said_goodbye(root: &Root, vm: &VmName, share: &Share) -> bool {
         let (folder, name) = holding(root, &path).ok()?;
         folder.open_file(name).ok()?.identity().ok()
     };
-    let (Some(started), Some((note, text))) = (since(), word(share, STOP_NOTE)) else {
+    let (Some(started), Some((note, text))) = (since(), share.word(STOP_NOTE)) else {
         return false;
     };
     GuestStop::read(&String::from_utf8_lossy(&text)).is_some() && note.ctime >= started.mtime
@@ -112,20 +112,8 @@ fn was_destroyed(root: &Root, vm: &VmName) -> bool {
 
 /// What the guest wrote about itself.
 fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
-    let (seen, bytes) = word(share, CONFIRMATION)?;
+    let (seen, bytes) = share.word(CONFIRMATION)?;
     Some((seen, Confirmation::read(&bytes)?))
-}
-
-/// A small file of the guest's.
-fn word(share: &Share, name: &'static str) -> Option<(Identity, Vec<u8>)> {
-    let file = share.open_named(name).ok()?;
-    let seen = file.identity().ok()?;
-    if !file.metadata().ok()?.is_file() || seen.size > CONFIRMATION_LIMIT {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(CONFIRMATION_LIMIT).read_to_end(&mut bytes).ok()?;
-    Some((seen, bytes))
 }
 
 /// Adds a decision to the journal.
