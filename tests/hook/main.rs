@@ -19,6 +19,7 @@ mod linked;
 mod mixed;
 mod own_folders;
 mod ownership;
+mod pinned;
 mod race;
 mod shim;
 mod staging;
