@@ -8,7 +8,7 @@ use crate::files::{
     Directory as _, Draft, OpenFile as _, OwnFileError, Root, Share, append_line, chain, holding,
     read_named, read_own, remove_file,
 };
-use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
+use crate::mark::{Action, Entry, Event, RunEnd, RunStamp, StepTrace, read_run_note, render_entry};
 use crate::paths;
 use crate::values::VmName;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -59,7 +59,12 @@ pub(super) fn remember(
 }
 
 /// What the last run left behind. The stamps are taken away, so that no run is outcome twice.
-pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> Evidence {
+pub(super) fn take_evidence(
+    root: &Root,
+    vm: &VmName,
+    share: Option<&Share>,
+    run: Option<RunStamp>,
+) -> Evidence {
     let take = |path: String| {
         let (folder, name) = holding(root, &path).ok()?;
         let text = read_named(&folder, name).ok().flatten();
@@ -71,7 +76,7 @@ pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> 
     let (started, stopped) = (take(paths::started(vm)), take(paths::stopped(vm)));
     Evidence {
         ran: Ran::between(started.as_deref(), stopped.as_deref()),
-        was_ended: shut_down || was_destroyed(root, vm),
+        was_ended: shut_down || was_destroyed(root, vm) || was_powered_off(root, vm, run),
         confirmation: share.and_then(confirmation),
     }
 }
@@ -92,6 +97,30 @@ fn has_said_goodbye(root: &Root, vm: &VmName, share: &Share) -> bool {
         return false;
     };
     GuestStop::read(&String::from_utf8_lossy(&text)).is_some() && note.ctime >= started.mtime
+}
+
+/// The stamp that was left before the last start: `armfleet watch` tells runs apart by it.
+pub(super) fn last_run(root: &Root, vm: &VmName) -> Option<RunStamp> {
+    let path = paths::hook_seen(vm);
+    let (folder, name) = holding(root, &path).ok()?;
+    let seen = folder.open_file(name).ok()?.identity().ok()?;
+    Some(RunStamp {
+        ino: seen.ino,
+        mtime_ns: seen.mtime.nanoseconds(),
+    })
+}
+
+/// Whether the guest powered off, as QEMU told `armfleet watch`, or armfleet itself had asked it to. No kernel that panics does:
+/// it reboots, which libvirt alone does not tell from a power-off.
+fn was_powered_off(root: &Root, vm: &VmName, run: Option<RunStamp>) -> bool {
+    let note = || {
+        let file = read_own(root, &paths::run_note(vm)).ok()??;
+        read_run_note(&file.bytes).ok()
+    };
+    note().is_some_and(|note| {
+        let is_off = matches!(note.end, Some(RunEnd::PowerOff | RunEnd::Asked));
+        is_off && run.is_some() && note.run == run
+    })
 }
 
 /// Whether an operator cut the last run off.

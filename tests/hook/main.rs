@@ -15,6 +15,8 @@ mod exchanged;
 mod fresh;
 mod hostile;
 mod later;
+#[path = "../harness/leases.rs"]
+mod leases;
 mod linked;
 mod mixed;
 mod own_folders;
