@@ -19,8 +19,8 @@ const FORMATS: [(&str, &str, &str); 6] = [
     ("bzip2", "bzip2", "bzip2 -dc"),
     ("lzma", "xz -3 --format=lzma", "xz -dc"),
 ];
-const SIZE: usize = 24_000_000;
-const ROUNDS: usize = 5;
+const SIZE: usize = 16_000_000;
+const ROUNDS: usize = 3;
 
 /// An archive whose file is words in no order, which compress to about a third, as programs do.
 pub(super) fn archive(size: usize) -> Vec<u8> {
@@ -31,11 +31,16 @@ pub(super) fn archive(size: usize) -> Vec<u8> {
             .wrapping_add(1);
         state >> 33
     };
-    let words: Vec<u64> = (0..4096).map(|_| random() << 31 | random()).collect();
+    let mut word = || {
+        [random() << 31 | random(), random() << 31 | random()]
+            .map(u64::to_le_bytes)
+            .concat()
+    };
+    let words: Vec<Vec<u8>> = (0..1024).map(|_| word()).collect();
     let mut file = Vec::with_capacity(size);
     while file.len() < size {
-        let word = words[(random() % 4096) as usize].to_le_bytes();
-        file.extend_from_slice(&word[..2 + (random() % 6) as usize]);
+        let length = 6 + (random() % 8) as usize;
+        file.extend_from_slice(&words[(random() % 1024) as usize][..length]);
     }
     cpio("file", &file)
 }

@@ -36,8 +36,8 @@ const VERSION: &str = "6.1.0-48-armmp";
 const INSIDE: &str = "--inside";
 const MB: f64 = 1e6;
 const KERNEL_SIZE: usize = 5_000_000;
-/// What of an archive becomes an initrd of about 30 MB.
-const UNPACKED_SIZE: usize = 80_000_000;
+/// An archive of that size becomes an initrd of about 30 MB.
+const UNPACKED_SIZE: usize = 90_000_000;
 /// The file system's times must be older than that to be trusted.
 const SETTLING: Duration = Duration::from_secs(4);
 

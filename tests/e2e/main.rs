@@ -19,6 +19,7 @@ mod cloud_init;
 mod contract;
 mod devices;
 mod disks;
+mod disturbed;
 mod examples;
 mod exit_codes;
 mod extract;
@@ -39,6 +40,8 @@ mod key_changes;
 #[path = "../harness/key_changes.rs"]
 mod key_table;
 mod kvm;
+#[path = "../harness/leases.rs"]
+mod leases;
 mod main_job;
 mod memory;
 mod moved;

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write};
 use std::os::unix::fs::{FileExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,7 +1,7 @@
 //! Pairs on trial: what a start makes of how the last run went.
 
 use crate::world::{World, initrd, zimage};
-use armfleet::boot::{CONFIRMATION, STOP_NOTE, STRIKES, Standing, Trials};
+use armfleet::boot::{CONFIRMATION, Proof, STOP_NOTE, STRIKES, Standing, Trials};
 use armfleet::mark::{Moment, RunEnd, RunNote, RunStamp, Wanted, render_run_note};
 use armfleet::paths;
 use std::fs;
@@ -270,6 +270,64 @@ fn hostile_confirmations_confirm_nothing() {
         world.start();
         let expected = if at < 2 { NEW } else { OLD };
         assert_eq!(world.booted(), expected, "{at}");
+    }
+}
+
+/// What a restart takes away: of the host, all below `/run` and the time since it came up; of `armfleet watch`, nothing that is
+/// kept here.
+fn restart_host(world: &World) {
+    let run = world.root.below(paths::RUN);
+    let _ = fs::remove_dir_all(run);
+    fs::write(world.path(paths::stopped), "3.25\n").unwrap();
+}
+
+#[test]
+fn a_hundred_confirmations_and_none_are_both_told_after_every_restart() {
+    let world = upgraded();
+    for boot in 2..102 {
+        world.ran(3);
+        world.confirm(NEW, boot);
+        if boot % 3 == 0 {
+            restart_host(&world);
+        }
+        let said = world.start();
+        assert_eq!(said.contains("its guest confirmed it"), boot == 2, "{said}");
+        let known = world.trials();
+        assert_eq!(known.pairs.len(), 2);
+        let standings = known.pairs.values().map(|trial| &trial.standing);
+        assert!(
+            standings
+                .clone()
+                .all(|standing| *standing == Standing::Proved(Proof::Guest))
+        );
+    }
+    assert_eq!(world.journal().matches("confirmed").count(), 2);
+
+    // Nothing works that could boot instead, and nobody says anything.
+    let world = World::installed();
+    world.start();
+    for run in 1..=100 {
+        world.ran(3);
+        // Its end was not seen, which says nothing of its kernel.
+        let unseen = run % 3 == 0;
+        if unseen {
+            restart_host(&world);
+        }
+        let said = world.start();
+        let strikes = (run - run / 3).min(STRIKES);
+        assert_eq!(
+            said.contains(&format!("{strikes} of {STRIKES}")),
+            !unseen,
+            "{said}"
+        );
+        let standings: Vec<_> = world
+            .trials()
+            .pairs
+            .into_values()
+            .map(|trial| trial.standing)
+            .collect();
+        assert_eq!(standings, [Standing::OnTrial { strikes }]);
+        assert_eq!(world.booted(), OLD);
     }
 }
 
