@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use armfleet::boot::{MODE_XATTR, PROCESSOR_TIME_LIMIT};
+use armfleet::boot::MODE_XATTR;
 use rustix::fs::XattrFlags;
 use rustix::process::Signal;
 
@@ -85,6 +85,8 @@ fn nobody_waits_for_files_that_are_leased() {
 const DISTURBERS: [&str; 4] = ["worst-1", "worst-2", "worst-3", "worst-4"];
 const NEWER: &str = "6.1.0-99-armmp";
 const NAMES: usize = 20_000;
+/// After a minute the hook ends itself, however busy the host is; then the shim decides.
+const START_LIMIT: Duration = Duration::from_secs(65);
 
 /// The fleet of an honest VM and four that are not.
 fn crowd() -> String {
@@ -227,8 +229,5 @@ fn four_guests_that_do_their_worst_do_not_hold_up_an_honest_one() {
         beside.iter().all(|took| *took <= alone + 1000),
         "{beside:?} after {alone}"
     );
-    // Four starts at once have so many processors to share.
-    let processors = u32::try_from(thread::available_parallelism().unwrap().get()).unwrap();
-    let limit = PROCESSOR_TIME_LIMIT * 4 / processors.min(4);
-    assert!(longest < limit + Duration::from_secs(1), "{longest:?}");
+    assert!(longest < START_LIMIT, "{longest:?}");
 }
