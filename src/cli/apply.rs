@@ -3,7 +3,7 @@
 use super::arguments::{FileArguments, Format, PlanFormat, PlanOptions, sha256};
 use super::caller::caller;
 use super::exit::{Exit, outcome_exits};
-use super::follow::follow;
+use super::follow::{Patience, follow};
 use super::local::host;
 use super::plan::{failed, plan_exits, print};
 use super::progress::Progress;
@@ -18,9 +18,11 @@ use crate::report::{
     ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
     render_staleness,
 };
+use crate::values::parse_duration;
 use clap::Args;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArguments {
@@ -48,6 +50,9 @@ pub(super) struct ApplyArguments {
     /// Wait until VMs that are being installed run their own kernels
     #[arg(long)]
     wait: bool,
+    /// Wait no longer than this (90s, 45min, 2h); installations that are not over then go on
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = parse_duration)]
+    wait_timeout: Option<Duration>,
 }
 
 pub(super) fn run(arguments: &ApplyArguments) -> Result<Exit, Exit> {
@@ -87,7 +92,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
     if asked && !terminal::asked_yes("\nApply these changes? Only 'yes' is accepted: ") {
         terminal::remark("Nothing was done.\n");
         tell(&plan, None, arguments.format)?;
-        return Ok(Exit::Refused);
+        return Ok(Exit::Failed);
     }
     perform(host, &spec, &policy, &plan, arguments)
 }
@@ -189,7 +194,11 @@ fn followed(
         Format::Text => terminal::result,
         Format::Json => terminal::remark,
     };
-    let end = follow(spec, arguments.parallel, progress, say)?;
+    let patience = Patience {
+        parallel: arguments.parallel,
+        limit: arguments.wait_timeout,
+    };
+    let end = follow(spec, patience, progress, say)?;
     Ok(if end == Exit::Success { exit } else { end })
 }
 

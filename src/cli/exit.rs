@@ -11,7 +11,7 @@ pub enum Exit {
     Invalid,
     /// 130: interrupted; the steps under way were finished, or left at the second interruption.
     Interrupted,
-    /// 1: a step or the host failed, or something could not be seen.
+    /// 1: a step or the host failed, or something could not be seen; another apply is at work; the question was answered no.
     Failed,
     /// 3: something wanted was refused; everything else was applied.
     Refused,

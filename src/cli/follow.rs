@@ -7,32 +7,47 @@ use super::plan::failed;
 use super::progress::Progress;
 use super::terminal;
 use crate::engine::{apply, observe_and_plan};
-use crate::fleet::Spec;
-use crate::host::system::SystemHost;
+use crate::fleet::{Spec, Vm};
+use crate::host::primitives::Reads as _;
+use crate::host::system::{SystemHost, SystemReads};
 use crate::host::{Executor, Observer};
+use crate::inventory::Look;
 use crate::plan::{About, Plan, Policy, installing};
-use crate::report::{PlanReport, render_outcome, render_plan};
+use crate::report::{PlanReport, last_line, render_outcome, render_plan};
 use crate::values::{VmName, render_duration};
 use std::collections::BTreeSet;
 use std::num::NonZero;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// How often the installations are looked at.
 const GLANCE: Duration = Duration::from_secs(1);
 /// How often a terminal shows that one goes on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
+/// A console that says nothing for so long may wait for an answer. An installer tells of each package that it unpacks.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// How installations are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// How many VMs may boot at once.
+    pub parallel: Option<NonZero<usize>>,
+    /// How long, at most.
+    pub limit: Option<Duration>,
+}
+
 /// Follows every VM that is being installed until it runs its own kernel, or its installation has failed. No lock holds
 /// the host meanwhile: other applies may go on.
 pub(super) fn follow(
     spec: &Spec,
-    parallel: Option<NonZero<usize>>,
+    patience: Patience,
     progress: &Progress,
     say: fn(&str),
 ) -> Result<Exit, Exit> {
     let policy = Policy::default();
     let began = Instant::now();
     let mut followed = BTreeSet::new();
+    let mut told_silent = BTreeSet::new();
     let mut last_sign = began;
     loop {
         let observer = Observer(reads()?);
@@ -40,7 +55,7 @@ pub(super) fn follow(
         let under_way = installing(spec, &inventory);
         for vm in &under_way {
             if followed.insert(vm.clone()) {
-                terminal::remark(&format!("{vm} is being installed\n"));
+                terminal::remark(&begun(&spec.vms[vm]));
             }
         }
         let ended: BTreeSet<VmName> = followed
@@ -52,7 +67,7 @@ pub(super) fn follow(
         if !plan.is_empty() {
             let host = Executor::locked(host()?).map_err(failed)?;
             let host = host.called_by(caller([]));
-            let host = host.booting_at_once(parallel.map(NonZero::get));
+            let host = host.booting_at_once(patience.parallel.map(NonZero::get));
             boot_own(&host, spec, &policy, &plan, progress, say)?;
         } else if under_way.is_empty() {
             say(&refused(&plan));
@@ -65,13 +80,104 @@ pub(super) fn follow(
         if progress.is_interrupted() {
             return Ok(Exit::Interrupted);
         }
+        if patience.limit.is_some_and(|limit| began.elapsed() >= limit) {
+            out_of_time(&under_way, &consoles(&observer, spec, &under_way), began);
+            return Ok(Exit::Failed);
+        }
         if last_sign.elapsed() >= SIGN_OF_LIFE {
             last_sign = Instant::now();
-            let time = render_duration(Duration::from_secs(began.elapsed().as_secs()));
-            progress.on_terminal(&format!("  {} installing for {time}\n", names(&under_way)));
+            for (vm, said) in consoles(&observer, spec, &under_way) {
+                progress.on_terminal(&sign(&vm, began, &said));
+                if said.ago >= SILENCE && told_silent.insert((vm.clone(), said.at)) {
+                    terminal::remark(&silent(&vm, &said));
+                }
+            }
         }
         std::thread::sleep(GLANCE);
     }
+}
+
+/// What a console's log ends with.
+struct Said {
+    line: String,
+    /// Nanoseconds since 1970.
+    at: i64,
+    ago: Duration,
+}
+
+/// What the consoles of VMs said last; nothing of those that have no log, or none yet.
+fn consoles(observer: &Observer<SystemReads>, spec: &Spec, vms: &[VmName]) -> Vec<(VmName, Said)> {
+    let said = |vm: &VmName| {
+        let log = spec.vms.get(vm)?.console.log.as_ref()?;
+        let seen = observer.0.look(log.as_str(), Look::LogEnd);
+        let file = seen.present()?;
+        let at = file.stat.mtime_ns;
+        let written = UNIX_EPOCH + Duration::from_nanos(at.try_into().ok()?);
+        let said = Said {
+            line: last_line(file.text.as_deref()?)?,
+            at,
+            ago: written.elapsed().unwrap_or_default(),
+        };
+        Some((vm.clone(), said))
+    };
+    vms.iter().filter_map(said).collect()
+}
+
+fn begun(vm: &Vm) -> String {
+    let name = &vm.name;
+    match vm.console.log {
+        Some(_) => format!("{name} is being installed\n"),
+        None => format!(
+            "{name} is being installed; without console.log in the fleet file armfleet cannot tell how far it is\n  -> {}\n",
+            watch(name)
+        ),
+    }
+}
+
+fn sign(vm: &VmName, began: Instant, Said { line, ago, .. }: &Said) -> String {
+    let (time, ago) = (in_words(began.elapsed()), in_words(*ago));
+    format!("  {vm} installing for {time}; its console, {ago} ago: {line}\n")
+}
+
+fn silent(vm: &VmName, Said { line, ago, .. }: &Said) -> String {
+    let (ago, remedy) = (in_words(*ago), watch(vm));
+    format!(
+        "{vm}: its console has been silent for {ago}, it may wait for an answer; it said last: {line}\n  -> {remedy}\n"
+    )
+}
+
+fn out_of_time(vms: &[VmName], said: &[(VmName, Said)], began: Instant) {
+    let time = in_words(began.elapsed());
+    let error = StillInstalling {
+        vms: names(vms),
+        time,
+    };
+    let consoles = vms.iter().map(watch).collect::<Vec<_>>().join(", ");
+    let remedy =
+        format!("the installation goes on; armfleet apply --wait follows it again; {consoles}");
+    terminal::error(&error, Some(&remedy));
+    for (vm, Said { line, ago, .. }) in said {
+        terminal::remark(&format!(
+            "  {vm}: its console, {} ago: {line}\n",
+            in_words(*ago)
+        ));
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("still being installed after {time}: {vms}")]
+struct StillInstalling {
+    vms: String,
+    time: String,
+}
+
+fn watch(vm: &VmName) -> String {
+    format!("virsh console {vm}")
+}
+
+/// A time in whole seconds.
+fn in_words(time: Duration) -> String {
+    render_duration(Duration::from_secs(time.as_secs()))
 }
 
 /// Applies what is left to do for VMs whose installations have ended.

@@ -29,7 +29,11 @@ pub(super) fn shared_path<'d>(vms: impl Iterator<Item = &'d PartialVm>) -> Vec<P
                     problems.push(problem);
                 }
             }
-            None => around.push(claim),
+            None => {
+                // One stands for all that use a path alike, else every VM would be compared with every other.
+                around.retain(|outer| !outer.is_like(&claim));
+                around.push(claim);
+            }
         }
     }
     problems

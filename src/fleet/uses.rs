@@ -122,6 +122,11 @@ impl Claim<'_> {
         format!("{} {}", self.purpose(), self.path.value)
     }
 
+    /// Whether it is the same use of the same path.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.purpose == other.purpose && self.path.value == other.path.value
+    }
+
     /// Whether another use of this path, or of one inside of it, harms neither: what is only read, and a share that guests
     /// have in common.
     pub(super) fn may_hold(&self, inner: &Self) -> bool {

@@ -48,7 +48,6 @@ impl<P: Primitives> Executor<P> {
                 CallErrorKind::Locked => {
                     HostError::new("another apply is at work on this host", error)
                         .with_remedy("wait for it, then apply again")
-                        .as_refusal()
                 }
                 _ => cannot(format!("lock {}", paths::APPLY_LOCK))(error),
             }

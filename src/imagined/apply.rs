@@ -11,7 +11,7 @@ use crate::paths;
 use crate::plan::{Act, Base, CloudInitDisk, DiskContent, Plan, SeedSource, Step};
 use crate::qcow2::{Backing, Qcow2, new_qcow2};
 use crate::values::{HostKey, HostPath, Sha256Sum, Size, Uuid, VmName, domain_uuid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// As libvirt counts the states of domains.
 const RUNNING: u32 = 1;
@@ -26,8 +26,10 @@ pub(super) fn applied<'v>(
     plan: &Plan,
     others: impl Iterator<Item = &'v Vm>,
 ) -> RawInventory {
+    let shares = spec.vms.values().map(|vm| &vm.boot.share);
     let mut applying = Applying {
         spec,
+        shares: shares.collect(),
         inodes: Inodes::above(&host),
         paths: host.paths,
         domains: BTreeMap::new(),
@@ -49,6 +51,7 @@ pub(super) fn applied<'v>(
 
 struct Applying<'s> {
     spec: &'s Spec,
+    shares: BTreeSet<&'s HostPath>,
     inodes: Inodes,
     paths: BTreeMap<String, Fact<RawFile>>,
     /// By name.
@@ -114,8 +117,7 @@ impl Applying<'_> {
 
     /// Its guest has run, and put its kernels there if it is a boot share.
     fn create_share(&mut self, path: &HostPath, mode: u32) {
-        let mut vms = self.spec.vms.values();
-        let folder = match vms.any(|vm| vm.boot.share == *path) {
+        let folder = match self.shares.contains(path) {
             true => self.inodes.share(mode),
             false => self.inodes.folder(mode),
         };

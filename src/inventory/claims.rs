@@ -17,22 +17,24 @@ const DEVICES: &str = "/dev/";
 /// Every path that a domain uses, each once. Volumes of pools have no path here until the domain runs.
 #[must_use]
 pub fn claims(domain: &RawDomain) -> BTreeSet<Cow<'_, str>> {
-    let texts = [&domain.inactive, &domain.live];
-    let texts = texts.into_iter().filter_map(|text| text.present());
-    texts.flat_map(|text| claims_in(text)).collect()
+    texts(domain).flat_map(|text| claims_in(text)).collect()
 }
 
 /// Of these paths those that the domain only reads, below an image of its own.
 #[must_use]
 pub fn bases(domain: &RawDomain) -> BTreeSet<Cow<'_, str>> {
-    let texts = [&domain.inactive, &domain.live];
-    let texts = texts.into_iter().filter_map(|text| text.present());
-    let (below, others): (Vec<_>, Vec<_>) = texts
+    let (below, others): (Vec<_>, Vec<_>) = texts(domain)
         .flat_map(|text| uses_in(text))
         .partition(|used| used.1);
     let others: BTreeSet<_> = others.into_iter().map(|(path, _)| path).collect();
     let below = below.into_iter().map(|(path, _)| path);
     below.filter(|path| !others.contains(path)).collect()
+}
+
+fn texts(domain: &RawDomain) -> impl Iterator<Item = &String> {
+    let live = domain.live.present();
+    let live = live.filter(|live| domain.inactive.present() != Some(live));
+    domain.inactive.present().into_iter().chain(live)
 }
 
 fn claims_in(definition: &str) -> Vec<Cow<'_, str>> {

@@ -70,6 +70,8 @@ pub enum Look {
     Room,
     /// A console's log: what it begins as, if that is no log. Of its text nothing is told.
     Log,
+    /// The end of a console's log, at most 4 KiB of it, for somebody who waits for its guest.
+    LogEnd,
 }
 
 impl Look {
@@ -85,7 +87,10 @@ impl Look {
     /// Whether what others than root may have put there is opened, and not only looked at from outside.
     #[must_use]
     pub const fn opens(self) -> bool {
-        matches!(self, Self::Share | Self::Image | Self::Device | Self::Log)
+        matches!(
+            self,
+            Self::Share | Self::Image | Self::Device | Self::Log | Self::LogEnd
+        )
     }
 
     /// Whether the target of a symbolic link is told.
@@ -100,7 +105,8 @@ impl Look {
             | Self::Image
             | Self::Device
             | Self::Room
-            | Self::Log => true,
+            | Self::Log
+            | Self::LogEnd => true,
             Self::Text
             | Self::Owners
             | Self::Folder

@@ -12,6 +12,7 @@ use crate::format::UPGRADE;
 use crate::inventory::{Domain, Fact, Ownership, SeenRecord};
 use crate::values::VmName;
 use crate::xml;
+use std::collections::BTreeSet;
 
 pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals {
     let mut removals = Removals::new();
@@ -229,6 +230,8 @@ fn snapshots(vm: &VmName, domain: &Domain) -> Option<(String, String)> {
 
 /// Records whose VM left the file and whose domain was removed outside armfleet already.
 fn forget_orphans(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
+    let domains = input.domains.values();
+    let uuids: BTreeSet<&str> = domains.map(|domain| domain.raw.uuid.as_str()).collect();
     for (name, fact) in &input.inventory.records {
         let Fact::Present(SeenRecord::Good(record)) = fact else {
             continue;
@@ -236,10 +239,7 @@ fn forget_orphans(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         let Ok(vm) = name.parse::<VmName>() else {
             continue;
         };
-        let gone = !input
-            .domains
-            .values()
-            .any(|domain| domain.raw.uuid == record.uuid.as_str());
+        let gone = !uuids.contains(record.uuid.as_str());
         let named = input.domains.contains_key(name);
         let held = !input.inventory.hold(&vm).is_absent();
         let selected = input.policy.selects(name);

@@ -3,6 +3,7 @@
 mod applied;
 mod basis;
 mod compared;
+mod console;
 mod diagnostics;
 mod diff;
 mod explain;
@@ -31,6 +32,7 @@ pub use compared::{
     ComparisonReport, PlanName, StepEffect, Waiting, render_comparison,
     render_comparison_in_markdown,
 };
+pub use console::last_line;
 pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use explain::{render_topic_list, render_topics};

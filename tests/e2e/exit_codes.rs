@@ -83,11 +83,11 @@ fn changes_are_2_only_if_asked_for() {
 }
 
 #[test]
-fn an_answer_other_than_yes_is_3_and_changes_nothing() {
+fn an_answer_other_than_yes_is_1_and_changes_nothing() {
     let host = TestHost::with_fleet(&stopped_recipe());
     for answer in ["no", "y", ""] {
         let ended = on_terminal(&host, "apply", answer);
-        assert_eq!(ended.code, Some(3), "{}", ended.stdout);
+        assert_eq!(ended.code, Some(1), "{}", ended.stdout);
         assert!(
             ended.stdout.contains("Nothing was done."),
             "{}",

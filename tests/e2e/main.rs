@@ -17,6 +17,7 @@ mod broken_hook;
 mod build_farm;
 mod cloud_init;
 mod contract;
+mod debian_installer;
 mod devices;
 mod disks;
 mod disturbed;

@@ -169,6 +169,7 @@ impl Files {
                 seen.device = node.content.device().cloned();
             }
             (Look::Log, FileKind::File) => seen.begins_as = node.content.begins_as(),
+            (Look::LogEnd, FileKind::File) => seen.text = node.content.log_end(),
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
             (Look::Room, FileKind::Folder) => seen.free = self.room.get(&place).copied(),
             (Look::Folder, FileKind::Folder) => seen.entries = Some(self.entries(&place)),

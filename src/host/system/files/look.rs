@@ -131,6 +131,13 @@ fn outside(
             }),
             Err(_) => Ok(RawFile::only(stat)),
         },
+        (Look::LogEnd, FileKind::File) => {
+            let (file, stat) = opened()?;
+            Ok(RawFile {
+                text: Some(image::log_end(&file, stat.size)?),
+                ..RawFile::only(stat)
+            })
+        }
         (Look::Share, FileKind::Folder) => share::look(folder, in_folder),
         (Look::Room, FileKind::Folder) => Ok(RawFile {
             free: room(&root.below(name)),
