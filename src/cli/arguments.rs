@@ -13,7 +13,8 @@ const HOST: &str = "local";
 /// Which fleet, for commands whose only arguments are its files.
 #[derive(Debug, Args)]
 pub(super) struct FileArguments {
-    /// The fleet files, or folders of them; one fleet may be in several files [default: fleet.yaml]
+    /// The fleet files, or folders of them; one fleet may be in several files, and `-` is standard input [default:
+    /// $ARMFLEET_FILE, else fleet.yaml]
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     #[command(flatten)]

@@ -189,7 +189,7 @@ impl DiffArguments {
 
 fn or_default(files: &[PathBuf]) -> Vec<PathBuf> {
     match files {
-        [] => vec![PathBuf::from(fleet::DEFAULT)],
+        [] => vec![fleet::default_file()],
         files => files.to_vec(),
     }
 }

@@ -1,6 +1,7 @@
 //! The fleet file, from its place to a spec.
 
 use super::arguments::FleetOptions;
+use super::caller::STDIN;
 use super::exit::Exit;
 use super::{terminal, texts};
 use crate::fleet::{FleetFile, FleetSource, Given, KeptFile, Spec, Texts, Vm, read_files};
@@ -13,8 +14,16 @@ use std::path::{Path, PathBuf};
 
 /// More of a file is not read; `read_files` refuses it with the reason.
 pub(super) const READ_LIMIT: u64 = (1 << 20) + 1;
+/// What is read unless files are named, here or in the environment.
+const DEFAULT: &str = "fleet.yaml";
+/// Names it in the environment.
+const DEFAULT_VARIABLE: &str = "ARMFLEET_FILE";
+
 /// What is read unless files are named.
-pub(super) const DEFAULT: &str = "fleet.yaml";
+pub(super) fn default_file() -> PathBuf {
+    let named = std::env::var_os(DEFAULT_VARIABLE).filter(|name| !name.is_empty());
+    PathBuf::from(named.unwrap_or_else(|| DEFAULT.into()))
+}
 
 /// What becomes of a secret whose variable is not set.
 #[derive(Clone, Copy)]
@@ -120,16 +129,18 @@ pub(super) fn named(files: &[PathBuf], options: &FleetOptions) -> Vec<String> {
     let named = files.iter().chain(&options.file);
     let named: Vec<String> = named.map(|path| path.display().to_string()).collect();
     if named.is_empty() {
-        return vec![DEFAULT.to_owned()];
+        return vec![default_file().display().to_string()];
     }
     named
 }
 
 /// The fleet files of what was named: for a folder the YAML files in it, in the order of their names.
 fn paths(named: &[&Path]) -> Result<Vec<PathBuf>, Exit> {
-    if named.is_empty() {
-        return Ok(vec![PathBuf::from(DEFAULT)]);
-    }
+    let default = default_file();
+    let named = match named {
+        [] => &[default.as_path()],
+        named => named,
+    };
     let mut paths = Vec::new();
     for path in named {
         if path.is_dir() {
@@ -169,16 +180,24 @@ pub(super) fn is_fleet_file(path: &Path) -> bool {
     is_yaml && !is_hidden
 }
 
-/// A file's bytes, and the folder that relative paths in it are beside.
+/// A file's bytes, and the folder that relative paths in it are beside: of a pipe, the current one.
 fn load(path: &Path) -> Result<Loaded, Exit> {
     let read = || {
         let mut bytes = Vec::new();
+        if path == Path::new(STDIN) {
+            std::io::stdin().take(READ_LIMIT).read_to_end(&mut bytes)?;
+            return Ok((bytes, std::env::current_dir()?));
+        }
         let file = std::fs::File::open(path)?;
+        let is_regular = file.metadata()?.is_file();
         file.take(READ_LIMIT).read_to_end(&mut bytes)?;
-        Ok((bytes, path.canonicalize()?))
+        let folder = match is_regular {
+            true => path.canonicalize()?.parent().map(Path::to_path_buf),
+            false => Some(std::env::current_dir()?),
+        };
+        Ok((bytes, folder.unwrap_or_else(|| PathBuf::from("/"))))
     };
-    let (bytes, whole) = read().map_err(|error| unreadable(path, error))?;
-    let folder = whole.parent().unwrap_or(Path::new("/"));
+    let (bytes, folder) = read().map_err(|error| unreadable(path, error))?;
     Ok(Loaded {
         name: path.display().to_string(),
         folder: folder.to_string_lossy().into_owned(),
