@@ -141,6 +141,20 @@ pub fn beside(share: &HostPath) -> String {
     format!("{above}/{}", beside_named(share.file_name()))
 }
 
+/// All that such a folder holds.
+pub const BESIDE_FILES: [&str; 4] = files!(whole "vmlinuz" "initrd.img");
+
+/// Whether a path is such a folder's, and goes back nowhere on its way.
+#[must_use]
+pub fn is_beside(path: &str) -> bool {
+    let named = |path: &str| {
+        path.rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with(BESIDE))
+    };
+    named(path) && path.parse::<HostPath>().is_ok()
+}
+
 /// The kernel to boot with the handover `link`.
 #[must_use]
 pub fn kernel_beside(share: &HostPath) -> String {

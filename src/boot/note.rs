@@ -80,6 +80,14 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64, pub i64);
 
+impl Timestamp {
+    /// The same in nanoseconds, as `armfleet-run` has it.
+    #[must_use]
+    pub const fn nanoseconds(self) -> i64 {
+        self.0.saturating_mul(1_000_000_000).saturating_add(self.1)
+    }
+}
+
 /// A generation's name: 16 hexadecimal digits that follow from the bytes of its pair, so that the same pair has the same
 /// name wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

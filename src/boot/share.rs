@@ -3,19 +3,20 @@
 use super::kernel_kind::KernelKind;
 use super::limits::{KIND_LIMIT, LINK_BYTES_LIMIT, SHARE_NAME_LIMIT};
 use super::mapped_link::{BootFileName, link_target};
-use super::trial::INSTALLED;
+use super::trial::{CONFIRMATION, INSTALLED};
 use super::version::KernelVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What is looked at first, and however many names there are: the links by which a guest chooses, and the mark of its
-/// installation.
-const FIRST: [&str; 5] = [
+/// What is looked at first, and however many names there are: the links by which a guest chooses, the mark of its
+/// installation, and its confirmation.
+const FIRST: [&str; 6] = [
     "vmlinuz",
     "initrd.img",
     "vmlinuz.old",
     "initrd.img.old",
     INSTALLED,
+    CONFIRMATION,
 ];
 
 /// One entry of the share.

@@ -4,10 +4,10 @@
 //! device or a symbolic link is seen for what it is. Guests make none of these in mapped mode; a broken QEMU might.
 
 use super::Folder;
-use super::{BootShare, STATX};
+use super::{BootShare, OpenFile as _, STATX};
 use crate::boot::{
-    BootFileName, Entry, Identity, KernelKind, LINK_TEXT_LIMIT, MODE_XATTR, MappedKind,
-    ShareFolder, Timestamp, Unusual, mapped_kind,
+    BootFileName, CONFIRMATION_LIMIT, Entry, Identity, KernelKind, LINK_TEXT_LIMIT, MODE_XATTR,
+    MappedKind, ShareFolder, Timestamp, Unusual, mapped_kind,
 };
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxTimestamp};
 use rustix::io::Errno;
@@ -65,6 +65,19 @@ impl Share {
     /// As the system says.
     pub fn open_named(&self, name: &'static str) -> io::Result<File> {
         Ok(self.open_confined(name.as_bytes())?)
+    }
+
+    /// A small file in which its guest says something of itself.
+    #[must_use]
+    pub fn word(&self, name: &'static str) -> Option<(Identity, Vec<u8>)> {
+        let file = self.open_named(name).ok()?;
+        let seen = file.identity().ok()?;
+        if !file.metadata().ok()?.is_file() || seen.size > CONFIRMATION_LIMIT {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.take(CONFIRMATION_LIMIT).read_to_end(&mut bytes).ok()?;
+        Some((seen, bytes))
     }
 
     /// Writes a file of the share's owner, in place of whatever file or link has this name.

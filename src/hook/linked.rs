@@ -84,11 +84,7 @@ pub(super) fn hand_over(
 pub(super) fn take_back(boot: &BootRecord) -> Result<(), OwnFileError> {
     let (_, above, name) = share::open_with_folder(&boot.share, Some(boot))?;
     let name = paths::beside_named(&name);
-    let known = paths::BOOTS
-        .map(|name| [name.to_owned(), draft_of(name)])
-        .concat();
-    let known: Vec<_> = known.iter().map(String::as_str).collect();
-    let removed = above.remove_folder(&name, &known);
+    let removed = above.remove_folder(&name, &paths::BESIDE_FILES);
     removed
         .map(drop)
         .map_err(OwnFileError::new("remove", &above.at(&name)))

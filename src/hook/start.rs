@@ -13,7 +13,7 @@ use crate::files::{
     processor_time, remove_file,
 };
 use crate::format::UPGRADE;
-use crate::mark::{Phase, Record, Wanted};
+use crate::mark::{Phase, Record, RunStamp, Wanted};
 use crate::paths;
 use crate::staging::{
     Choosing, Generations, MayNotInstall, ReceiptError, RenewError, Rules, Said, Unverified,
@@ -75,6 +75,8 @@ pub(super) struct Start<'a> {
     /// Whether libvirt restores it from a file, or takes it over from another host: its kernel is in its memory, and its
     /// disks go with that.
     restored: bool,
+    /// The stamp of the run before this start.
+    last_run: Option<RunStamp>,
     said: Said,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Start<'a> {
             domain,
             linked: domain.linked(),
             restored: is_restored(root, &record.vm),
+            last_run: trial::last_run(root, &record.vm),
             said: Said::default(),
         }
     }
@@ -215,7 +218,7 @@ impl<'a> Start<'a> {
         let vm = &self.record.vm;
         let (mut trials, complaint) = trial::recall(self.root, vm);
         complaint.into_iter().for_each(|line| self.said.warn(line));
-        let evidence = trial::take_evidence(self.root, vm, share);
+        let evidence = trial::take_evidence(self.root, vm, share, self.last_run);
         let outcome = trials.decide(&evidence, self.record.boot.confirm_within);
         if let Some(outcome) = &outcome {
             self.say(outcome.to_string());

@@ -1,17 +1,17 @@
 //! The trials of a VM's pairs as files: what is remembered of them, and what the last run left behind.
 
 use crate::boot::{
-    CONFIRMATION, CONFIRMATION_LIMIT, Confirmation, Evidence, GuestStop, Identity, Ran, STOP_NOTE,
-    TrialOutcome, Trials, ends_destroyed,
+    CONFIRMATION, Confirmation, Evidence, GuestStop, Identity, Ran, STOP_NOTE, TrialOutcome,
+    Trials, ends_destroyed,
 };
 use crate::files::{
     Directory as _, Draft, OpenFile as _, OwnFileError, Root, Share, append_line, chain, holding,
     read_named, read_own, remove_file,
 };
-use crate::mark::{Action, Entry, Event, StepTrace, render_entry};
+use crate::mark::{Action, Entry, Event, RunEnd, RunStamp, StepTrace, read_run_note, render_entry};
 use crate::paths;
 use crate::values::VmName;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// libvirt says last how a run ended; so much is read of what it and QEMU say.
@@ -59,7 +59,12 @@ pub(super) fn remember(
 }
 
 /// What the last run left behind. The stamps are taken away, so that no run is outcome twice.
-pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> Evidence {
+pub(super) fn take_evidence(
+    root: &Root,
+    vm: &VmName,
+    share: Option<&Share>,
+    run: Option<RunStamp>,
+) -> Evidence {
     let take = |path: String| {
         let (folder, name) = holding(root, &path).ok()?;
         let text = read_named(&folder, name).ok().flatten();
@@ -71,7 +76,7 @@ pub(super) fn take_evidence(root: &Root, vm: &VmName, share: Option<&Share>) -> 
     let (started, stopped) = (take(paths::started(vm)), take(paths::stopped(vm)));
     Evidence {
         ran: Ran::between(started.as_deref(), stopped.as_deref()),
-        was_ended: shut_down || was_destroyed(root, vm),
+        was_ended: shut_down || was_destroyed(root, vm) || was_powered_off(root, vm, run),
         confirmation: share.and_then(confirmation),
     }
 }
@@ -88,10 +93,34 @@ fn has_said_goodbye(root: &Root, vm: &VmName, share: &Share) -> bool {
         let (folder, name) = holding(root, &path).ok()?;
         folder.open_file(name).ok()?.identity().ok()
     };
-    let (Some(started), Some((note, text))) = (since(), word(share, STOP_NOTE)) else {
+    let (Some(started), Some((note, text))) = (since(), share.word(STOP_NOTE)) else {
         return false;
     };
     GuestStop::read(&String::from_utf8_lossy(&text)).is_some() && note.ctime >= started.mtime
+}
+
+/// The stamp that was left before the last start: `armfleet watch` tells runs apart by it.
+pub(super) fn last_run(root: &Root, vm: &VmName) -> Option<RunStamp> {
+    let path = paths::hook_seen(vm);
+    let (folder, name) = holding(root, &path).ok()?;
+    let seen = folder.open_file(name).ok()?.identity().ok()?;
+    Some(RunStamp {
+        ino: seen.ino,
+        mtime_ns: seen.mtime.nanoseconds(),
+    })
+}
+
+/// Whether the guest powered off, as QEMU told `armfleet watch`, or armfleet itself had asked it to. No kernel that panics does:
+/// it reboots, which libvirt alone does not tell from a power-off.
+fn was_powered_off(root: &Root, vm: &VmName, run: Option<RunStamp>) -> bool {
+    let note = || {
+        let file = read_own(root, &paths::run_note(vm)).ok()??;
+        read_run_note(&file.bytes).ok()
+    };
+    note().is_some_and(|note| {
+        let is_off = matches!(note.end, Some(RunEnd::PowerOff | RunEnd::Asked));
+        is_off && run.is_some() && note.run == run
+    })
 }
 
 /// Whether an operator cut the last run off.
@@ -112,20 +141,8 @@ fn was_destroyed(root: &Root, vm: &VmName) -> bool {
 
 /// What the guest wrote about itself.
 fn confirmation(share: &Share) -> Option<(Identity, Confirmation)> {
-    let (seen, bytes) = word(share, CONFIRMATION)?;
+    let (seen, bytes) = share.word(CONFIRMATION)?;
     Some((seen, Confirmation::read(&bytes)?))
-}
-
-/// A small file of the guest's.
-fn word(share: &Share, name: &'static str) -> Option<(Identity, Vec<u8>)> {
-    let file = share.open_named(name).ok()?;
-    let seen = file.identity().ok()?;
-    if !file.metadata().ok()?.is_file() || seen.size > CONFIRMATION_LIMIT {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(CONFIRMATION_LIMIT).read_to_end(&mut bytes).ok()?;
-    Some((seen, bytes))
 }
 
 /// Adds a decision to the journal.

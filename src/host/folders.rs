@@ -3,8 +3,10 @@
 use super::failure::cannot;
 use super::formats::{leave_later, leave_later_vm};
 use super::primitives::{CallErrorKind, Owner, Primitives};
+use super::recorded::recorded;
 use super::{Executor, HostError, Traces};
 use crate::boot::GenerationId;
+use crate::fleet::Handover;
 use crate::inventory::{Fact, FileKind, Look, RawStat};
 use crate::mark::CLOUD_INIT_FORMAT;
 use crate::paths;
@@ -33,6 +35,9 @@ impl<P: Primitives> Executor<P> {
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
         let _staging = self.lock_staging(vm)?;
         let mut stays = Vec::new();
+        if let Some(beside) = self.linked_beside(vm) {
+            self.give_up(&beside, &paths::BESIDE_FILES, &mut stays)?;
+        }
         for name in self.generations_of(vm)? {
             let path = format!("{}/{name}", paths::generations(vm));
             self.give_up(&path, &paths::GENERATION_FILES, &mut stays)?;
@@ -46,6 +51,15 @@ impl<P: Primitives> Executor<P> {
         // The record goes last and together with its folder, so that a forgetting cut short is planned again.
         self.give_up(&paths::vm_folder(vm), &paths::VM_FILES, &mut stays)?;
         Ok(stayed(stays))
+    }
+
+    /// The folder beside a VM's share that the hook made for the handover `link`. Where the record cannot be read, it is not
+    /// known.
+    fn linked_beside(&self, vm: &VmName) -> Option<String> {
+        let record = recorded(&self.calls, vm).ok()?;
+        let mark = self.calls.look(&paths::linked(vm), Look::Stat);
+        let is_linked = record.boot.handover == Handover::Link || mark.present().is_some();
+        is_linked.then(|| paths::beside(&record.boot.share))
     }
 
     /// Removes a VM's disks for cloud-init. A process that has one open keeps it until it ends.

@@ -366,8 +366,8 @@ calls! {
     /// # Errors
     /// As the system says.
     changes RemoveFile: fn remove_file(path: &'a str) -> Result<(), CallError>, on path;
-    /// Removes a folder below armfleet's own and the files of these names in it; a missing one is fine. Whatever else is in
-    /// it stays, and so does the folder: the answer names what. Follows no links.
+    /// Removes a folder below armfleet's own, or one of root's beside a share, and the files of these names in it; a missing
+    /// one is fine. Whatever else is in it stays, and so does the folder: the answer names what. Follows no links.
     ///
     /// # Errors
     /// As the system says.

@@ -47,7 +47,7 @@ pub enum Look {
     Folder,
     /// The link that names a generation: its target, and as entries what is in the generation.
     Generation,
-    /// A boot share: the names in it, what they are, and the text of its mapped links.
+    /// A boot share: the names in it, what they are, the text of its mapped links, and the guest's confirmation.
     Share,
     /// A folder of folders: the `record.json` of each, as [`Look::Text`], listed under their own paths.
     Records,
@@ -279,7 +279,8 @@ pub struct RawFile {
     /// SHA-256 of the bytes, in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The text of the file, or the target of the link, where the look asked for it.
+    /// The text of the file, or the target of the link, where the look asked for it; of a boot share, what its guest wrote to
+    /// confirm its boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Why there is no text although the look asked for it: it is too large for one of armfleet's own, or none at all.

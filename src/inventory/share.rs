@@ -1,7 +1,10 @@
 //! Boot shares and what is in them, as a snapshot keeps it.
 
 use super::raw::{FileKind, RawEntry, RawFile, RawStat};
-use crate::boot::{BootFileName, Entry, LINK_TEXT_LIMIT, Listing, ShareContents, Unusual};
+use crate::boot::{
+    BootFileName, CONFIRMATION, Confirmation, Entry, Identity, LINK_TEXT_LIMIT, Listing,
+    ShareContents, Unusual,
+};
 
 impl RawEntry {
     /// A name with what `lstat` tells, and no more.
@@ -89,6 +92,15 @@ impl RawFile {
             cut: contents.cut,
             ..Self::only(stat)
         }
+    }
+
+    /// By what the guest of a share confirmed its boot.
+    #[must_use]
+    pub fn confirmation(&self) -> Option<(Identity, Confirmation)> {
+        let mut entries = self.entries.iter().flatten();
+        let file = entries.find(|entry| entry.name == CONFIRMATION)?;
+        let said = Confirmation::read(self.text.as_deref()?.as_bytes())?;
+        Some((file.stat.identity(), said))
     }
 
     /// What the choice of a pair goes by, of a share.

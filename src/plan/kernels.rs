@@ -4,7 +4,7 @@ use super::builder::PlanInput;
 use super::copies::damaged_master;
 use crate::boot::{
     BootFileName, Candidate, Considered, Failure, FileNote, GenerationId, HookNote, Identity,
-    PairNote, PairSource, Trials, choose, read_pair_note,
+    PairNote, PairSource, Standing, Trials, choose, read_pair_note,
 };
 use crate::fleet::Vm;
 use crate::inventory::{Fact, Inventory, RawEntry, RawFile};
@@ -100,6 +100,8 @@ fn no_kernel(vm: &Vm, detail: &str) -> Bootable {
 pub struct Kernels {
     /// What its last start was given; while it runs, what it runs.
     pub staged: Option<String>,
+    /// How that stands, if it was tried.
+    pub standing: Option<Standing>,
     /// What its share would give the next start, if that is something else.
     pub offered: Option<String>,
     /// What its share would give, had that not failed.
@@ -125,9 +127,17 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
     });
     Kernels {
         staged: Some(staged),
+        standing: standing(inventory, vm, &note.id()),
         offered,
         failed: meant_and_failed(inventory, vm),
     }
+}
+
+/// How a pair stands. What its guest said since it was started counts.
+fn standing(inventory: &Inventory, vm: &Vm, id: &GenerationId) -> Option<Standing> {
+    let share = inventory.path(vm.boot.share.as_str()).present();
+    let mut trials = trials(inventory, vm).heard(share.and_then(|share| share.confirmation()));
+    trials.pairs.remove(id).map(|trial| trial.standing)
 }
 
 /// What the hook passed over when the VM started last, if that was a pair that its guest meant to boot.

@@ -2,6 +2,7 @@
 
 use super::basis::Basis;
 use super::style::{Paint, Tone, printable};
+use crate::boot::Standing;
 use crate::domain::{Cause, NETWORK};
 use crate::fleet::{DesiredState, GuestReboot, Vm};
 use crate::inventory::{AddressSource, Fact, GuestAddress, Inventory, RunState};
@@ -106,6 +107,8 @@ pub struct VmStatus {
     pub addresses_not_seen: Option<String>,
     /// The kernel that its last start was given, which it runs while it runs; null if none is known.
     pub kernel: Option<String>,
+    /// Whether that kernel is known to work; null if it was not tried.
+    pub kernel_standing: Option<KernelStanding>,
     /// The kernel that its next start will be given, if it is another one.
     pub next_kernel: Option<String>,
     /// The kernel that its guest means to boot, if that failed and another one boots; null if none did.
@@ -122,6 +125,38 @@ pub struct VmStatus {
     pub unknowns: Vec<String>,
     /// What else there is to know.
     pub notices: Vec<String>,
+}
+
+/// Whether a kernel is known to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelStanding {
+    /// Not yet.
+    OnTrial,
+    /// Its guest said so, or it ran long enough.
+    Confirmed,
+    /// It failed, and boots only where it was asked for or nothing else is there.
+    Failed,
+}
+
+impl From<Standing> for KernelStanding {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::OnTrial { .. } => Self::OnTrial,
+            Standing::Proved(_) => Self::Confirmed,
+            Standing::Failed(_) => Self::Failed,
+        }
+    }
+}
+
+impl KernelStanding {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::OnTrial => "on trial",
+            Self::Confirmed => "confirmed",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// An address of a guest.
@@ -180,6 +215,7 @@ impl VmStatus {
                 Fact::Present(_) | Fact::Absent | Fact::NotObserved => None,
             },
             kernel: kernels.staged,
+            kernel_standing: kernels.standing.map(KernelStanding::from),
             next_kernel: kernels.offered,
             failed_kernel: kernels.failed,
             steps: steps().count(),
@@ -213,7 +249,11 @@ impl VmStatus {
             (None, None) => "-",
         };
         let kernel = self.kernel.as_deref().unwrap_or("-");
-        [&self.name, &self.state, kernel, next].map(printable)
+        let kernel = match self.kernel_standing {
+            Some(standing) => format!("{kernel} ({})", standing.word()),
+            None => kernel.to_owned(),
+        };
+        [&self.name, &self.state, &kernel, next].map(printable)
     }
 
     fn remarks(&self, text: &mut String, paint: Paint) {

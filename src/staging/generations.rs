@@ -132,12 +132,24 @@ impl StageError {
     #[must_use]
     pub fn hosts_remedy(&self) -> Option<String> {
         match self {
-            Self::Own(fault) => fault.remedy(),
-            Self::Copy { .. } if self.is_the_hosts() => Some(format!(
+            // A draft's own path says nothing: it is gone.
+            _ if self.is_no_room() => Some(format!(
                 "free some room in the file system of {}",
                 paths::STATE
             )),
+            Self::Own(fault) | Self::Boots(Unverified::Own(fault)) => fault.remedy(),
             _ => None,
+        }
+    }
+
+    fn is_no_room(&self) -> bool {
+        match self {
+            Self::Own(fault) | Self::Boots(Unverified::Own(fault)) => fault.is_no_room(),
+            Self::Copy { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
         }
     }
 
@@ -145,11 +157,7 @@ impl StageError {
     pub fn is_the_hosts(&self) -> bool {
         match self {
             Self::Own(_) | Self::Boots(_) => true,
-            Self::Copy { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ),
-            _ => false,
+            _ => self.is_no_room(),
         }
     }
 }
@@ -278,6 +286,17 @@ impl<D: Directory> Generations<D> {
 
     /// Copies a pair, checks the copy, and makes it a generation. `current` stays as it is.
     pub fn stage(
+        &self,
+        incoming: Incoming<D::File>,
+        rules: Rules,
+        trials: &Trials,
+    ) -> Result<Arrival, StageError> {
+        let staged = self.stage_draft(incoming, rules, trials);
+        // The room is for another pair, or for what is noted of this one. What stays the next start removes.
+        staged.inspect_err(|_| drop(self.all.remove_folder(DRAFT, &paths::GENERATION_FILES)))
+    }
+
+    fn stage_draft(
         &self,
         mut incoming: Incoming<D::File>,
         rules: Rules,

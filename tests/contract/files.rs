@@ -257,6 +257,14 @@ fn removing(host: &dyn Primitives) {
     ] {
         assert!(host.remove_folder(path, &["a"]).is_err(), "{path}");
     }
+    for beside in [
+        "/srv/.armfleet-a",
+        "/srv/../srv/.armfleet-a",
+        "/srv/.armfleet-a/in",
+    ] {
+        let removed = host.remove_folder(beside, &["a"]);
+        assert_eq!(removed.is_ok(), beside == "/srv/.armfleet-a", "{removed:?}");
+    }
     let a = "/var/lib/armfleet/vms/a";
     host.write_file(&format!("{a}/notes"), a, b"", 0o600)
         .unwrap();

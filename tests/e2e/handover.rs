@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use snapbox::assert_data_eq;
 
-use crate::fleet::{SHARE, VM, recipe};
+use crate::fleet::{SHARE, VM, recipe, stopped_recipe};
 use crate::host::{GuestFiles, TestHost};
 use crate::main_job::by_order;
 
@@ -87,6 +87,39 @@ fn a_vm_moves_to_links_and_back() {
     let report = host.guest("report");
     host.assert_reported(&report, &format!("kernel {}", files.second));
     host.assert_converged();
+}
+
+#[test]
+fn a_removal_takes_the_links_and_leaves_what_they_are_of() {
+    let stopped = linked(&stopped_recipe());
+    let (host, files) = (TestHost::with_applied(&stopped), GuestFiles::get());
+    let version = &files.second;
+    for (from, kind) in [
+        (files.kernel(version), "vmlinuz"),
+        (files.initrd(version), "initrd.img"),
+    ] {
+        let to = host.path(SHARE).join(format!("{kind}-{version}"));
+        std::fs::copy(from, &to).unwrap();
+        std::os::unix::fs::chown(to, Some(64055), Some(64055)).unwrap();
+    }
+    host.virsh(&["start", VM]).success();
+    host.virsh(&["destroy", VM]).success();
+    let own = format!("vmlinuz-{version}");
+    let links = host.path("/srv/.armfleet-armhf-vm-boot");
+    assert_eq!(
+        inode(&host, "../.armfleet-armhf-vm-boot/vmlinuz"),
+        inode(&host, &own)
+    );
+    host.write_fleet("fleet: recipe\nvms: {}\n");
+    host.armfleet(&["apply", "--auto-approve", "--allow-removal=1"])
+        .success();
+    assert!(!links.exists());
+    let left = host.path(SHARE).join(own);
+    assert_eq!(left.metadata().unwrap().nlink(), 1);
+    assert_eq!(
+        std::fs::read(left).unwrap(),
+        std::fs::read(files.kernel(version)).unwrap()
+    );
 }
 
 /// On PCI Debian's smaller armhf kernel finds nothing, which no other message would tell.

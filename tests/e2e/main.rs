@@ -20,6 +20,7 @@ mod contract;
 mod debian_installer;
 mod devices;
 mod disks;
+mod disturbed;
 mod doctor;
 mod examples;
 mod exit_codes;
@@ -41,6 +42,8 @@ mod key_changes;
 #[path = "../harness/key_changes.rs"]
 mod key_table;
 mod kvm;
+#[path = "../harness/leases.rs"]
+mod leases;
 mod main_job;
 mod memory;
 mod moved;

@@ -131,7 +131,7 @@ No changes.
         columns(&by_order(&host.armfleet(&["status"]).success())),
         snapbox::str![[r#"
 VM STATE KERNEL NEXT START
-armhf-vm running FIRST SECOND
+armhf-vm running FIRST (on trial) SECOND
 i runs FIRST, its share has SECOND; boots at its next restart
 
 "#]]

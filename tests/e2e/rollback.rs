@@ -85,7 +85,7 @@ No changes.
     assert_says(
         &status,
         &[
-            format!("{VM}  running  {first}  the same\n"),
+            format!("{VM}  running  {first} (confirmed)  the same\n"),
             format!("  i {failed}; {first} boots instead; armfleet boot retry"),
         ],
     );
@@ -169,7 +169,7 @@ fn boot_use_changes_nothing_until_the_next_start() {
     host.virsh(&["destroy", VM]).success();
     host.virsh(&["start", VM]).success();
     assert_boots(&host, &files.second);
-    let says = |standing: &str| {
+    let says = |standing: &str, word: &str| {
         let list = boot(&host, &["list", VM]);
         let mut booted = list.lines().filter(|line| line.ends_with(", booted last"));
         let booted = booted.next().unwrap();
@@ -177,13 +177,18 @@ fn boot_use_changes_nothing_until_the_next_start() {
             booted.contains(&files.second) && booted.contains(standing),
             "{list}"
         );
+        let status = host.armfleet(&["status"]).success();
+        let line = format!("{VM}  running  {} ({word})  the same\n", files.second);
+        assert_says(&status, &[line]);
     };
-    says("  on trial, booted last");
-    host.guest("confirm");
-    says("  works: its guest confirmed it, booted last");
-
+    says("  on trial, booted last", "on trial");
     let boot_folder = "/var/lib/armfleet/vms/armhf-vm/boot";
     let before = host.listing(&[boot_folder]);
+    host.guest("confirm");
+    says("  works: its guest confirmed it, booted last", "confirmed");
+    host.assert_converged();
+    assert_eq!(host.listing(&[boot_folder]), before);
+
     let said = host.armfleet(&["boot", "use", VM, &files.first]);
     // The seed is of the same version and no longer there; what is staged is the pair that was installed.
     let said = said.success();

@@ -102,7 +102,7 @@ impl TestHost {
     }
 
     /// libvirt's events from here on, each with its time.
-    fn record_events(&self) -> Running {
+    pub(crate) fn record_events(&self) -> Running {
         let script = format!(
             "exec virsh -q -c qemu:///system event --loop --timestamp --event lifecycle >{EVENTS}"
         );
@@ -111,12 +111,14 @@ impl TestHost {
         recorder
     }
 
-    /// From each stop to the start after it, in milliseconds.
-    fn pauses(&self) -> Vec<u64> {
+    /// From each stop of the recipe's VM to the start after it, in milliseconds.
+    pub(crate) fn pauses(&self) -> Vec<u64> {
         let events = self.read(EVENTS);
+        let of_vm = |line: &&str| line.contains(&format!("'{VM}'"));
         let times = |word: &'static str| {
             events
                 .lines()
+                .filter(of_vm)
                 .filter(move |line| line.contains(word))
                 .filter_map(milliseconds)
                 .collect::<Vec<_>>()

@@ -3,6 +3,8 @@
 use crate::world::World;
 use armfleet::hook::SHIM;
 use armfleet::paths;
+use snapbox::{assert_data_eq, str};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -109,6 +111,23 @@ fn operations_that_are_none_of_its_business_end_with_0() {
 
 /// Runs the shim and the binary where `/var/lib/armfleet` is the world's and `/run` is empty, seen by nobody else.
 fn start_on_a_host(world: &World) -> Output {
+    start_with(
+        world,
+        "mount --bind \"$1/var/lib/armfleet\" /var/lib/armfleet",
+    )
+}
+
+/// The same in a copy of the world's `/var/lib/armfleet`, on a file system with so many pages of room.
+fn start_with_room(world: &World, pages: usize) -> Output {
+    let room = format!(
+        "mount -t tmpfs -o size={} none /var/lib/armfleet
+        cp -a \"$1/var/lib/armfleet/.\" /var/lib/armfleet",
+        pages * 4096
+    );
+    start_with(world, &room)
+}
+
+fn start_with(world: &World, state: &str) -> Output {
     let shim = world.outside("50-armfleet");
     fs::write(
         &shim,
@@ -116,15 +135,17 @@ fn start_on_a_host(world: &World) -> Output {
     )
     .unwrap();
     fs::write(world.outside("domain.xml"), world.xml()).unwrap();
-    let script = r#"set -e
+    let script = format!(
+        r#"set -e
         mount -t tmpfs none /var/lib
         mkdir /var/lib/armfleet
-        mount --bind "$1/var/lib/armfleet" /var/lib/armfleet
+        {state}
         mount -t tmpfs none /run
         code=0
         sh "$1/50-armfleet" armhf-vm prepare begin - <"$1/domain.xml" || code=$?
         [ -f /run/armfleet/hook-seen/armhf-vm ]
-        exit $code"#;
+        exit $code"#
+    );
     let rights: &[&str] = if rustix::process::geteuid().is_root() {
         &[]
     } else {
@@ -132,7 +153,7 @@ fn start_on_a_host(world: &World) -> Output {
     };
     Command::new("unshare")
         .args(rights)
-        .args(["--mount", "sh", "-c", script, "sh"])
+        .args(["--mount", "sh", "-c", &script, "sh"])
         .arg(world.outside(""))
         .output()
         .unwrap()
@@ -154,4 +175,58 @@ fn shim_and_binary_work_together_on_a_hosts_paths() {
     assert!(refused.stdout.is_empty());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("armhf-vm cannot start"));
     assert!(!Path::new(&empty.path(paths::current)).exists());
+}
+
+#[test]
+fn a_start_without_room_says_so_and_where_room_is_needed() {
+    let world = World::installed();
+    let mut refusals = BTreeSet::new();
+    // The record has one page, the pair six, and what boots of it six more; what else there is needs some.
+    for pages in 2..18 {
+        let started = start_with_room(&world, pages);
+        let said = String::from_utf8(started.stderr).unwrap();
+        if started.status.code() == Some(0) {
+            assert!(said.contains("boots 6.1.0-48-armmp"), "{said}");
+            continue;
+        }
+        assert_eq!(started.status.code(), Some(1), "{said}");
+        refusals.insert(said);
+    }
+    let refusals: Vec<_> = refusals.into_iter().collect();
+    assert_data_eq!(
+        refusals.join("\n"),
+        str![[r#"
+armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
+  links vmlinuz and initrd.img: cannot copy initrd.img-6.1.0-48-armmp: No space left on device (os error 28)
+  links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
+  seed: the fleet file gives none
+To do: free some room in the file system of /var/lib/armfleet; then start the VM again.
+
+armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
+  links vmlinuz and initrd.img: cannot copy vmlinuz-6.1.0-48-armmp: No space left on device (os error 28)
+  links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
+  seed: the fleet file gives none
+To do: free some room in the file system of /var/lib/armfleet; then start the VM again.
+
+armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
+  links vmlinuz and initrd.img: cannot write /var/lib/armfleet/vms/armhf-vm/boot/g/.draft/.initrd.img.armfleet: No space left on device (os error 28)
+  links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
+  seed: the fleet file gives none
+To do: free some room in the file system of /var/lib/armfleet; then start the VM again.
+
+armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
+  links vmlinuz and initrd.img: cannot write /var/lib/armfleet/vms/armhf-vm/boot/g/.draft/.vmlinuz.armfleet: No space left on device (os error 28)
+  links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
+  seed: the fleet file gives none
+To do: free some room in the file system of /var/lib/armfleet; then start the VM again.
+
+armfleet: armhf-vm cannot start: there is no pair of kernel and initrd to boot
+  links vmlinuz and initrd.img: cannot write /var/lib/armfleet/vms/armhf-vm/boot/g/.draft/pair.json: No space left on device (os error 28)
+  links vmlinuz.old and initrd.img.old: `vmlinuz.old` is not there
+  seed: the fleet file gives none
+To do: free some room in the file system of /var/lib/armfleet; then start the VM again.
+
+"#]]
+    );
+    assert_eq!(start_with_room(&world, 18).status.code(), Some(0));
 }

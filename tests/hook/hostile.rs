@@ -1,5 +1,6 @@
 //! Shares that a guest, or a broken QEMU, made to harm the host.
 
+use crate::leases::Leases;
 use crate::world::{World, cpio, digest, initrd, set_mode, zimage};
 use armfleet::boot::{INITRD_LIMIT, KERNEL_LIMIT, PairSource};
 use armfleet::paths;
@@ -9,8 +10,8 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write};
 use std::os::unix::fs::{FileExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -282,45 +283,6 @@ fn thousands_of_entries_hide_no_links() {
         flood(world);
         fs::remove_file(world.share("vmlinuz")).unwrap();
     });
-}
-
-/// Holds leases on files until it is dropped, as a process of QEMU's user can.
-struct Leases(Child);
-
-impl Leases {
-    const HOLD: &str = r#"
-import fcntl, signal, sys
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-files = [open(path, "rb+") for path in sys.argv[1:]]
-for file in files: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-sys.stdin.read()
-"#;
-
-    fn on(files: impl IntoIterator<Item = PathBuf>) -> Self {
-        let mut holder = Command::new("python3")
-            .args(["-c", Self::HOLD])
-            .args(files)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = [0; 4];
-        holder
-            .stdout
-            .as_mut()
-            .unwrap()
-            .read_exact(&mut said)
-            .unwrap();
-        Self(holder)
-    }
-}
-
-impl Drop for Leases {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().unwrap();
-    }
 }
 
 #[test]

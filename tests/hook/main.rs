@@ -15,10 +15,13 @@ mod exchanged;
 mod fresh;
 mod hostile;
 mod later;
+#[path = "../harness/leases.rs"]
+mod leases;
 mod linked;
 mod mixed;
 mod own_folders;
 mod ownership;
+mod pinned;
 mod race;
 mod shim;
 mod staging;

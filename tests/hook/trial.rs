@@ -1,10 +1,11 @@
 //! Pairs on trial: what a start makes of how the last run went.
 
 use crate::world::{World, initrd, zimage};
-use armfleet::boot::{CONFIRMATION, STOP_NOTE, STRIKES, Standing, Trials};
-use armfleet::mark::Wanted;
+use armfleet::boot::{CONFIRMATION, Proof, STOP_NOTE, STRIKES, Standing, Trials};
+use armfleet::mark::{Moment, RunEnd, RunNote, RunStamp, Wanted, render_run_note};
 use armfleet::paths;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 const OLD: &str = "6.1.0-48-armmp";
@@ -16,6 +17,23 @@ impl World {
         fs::write(self.path(paths::started), "1000.25\n").unwrap();
         let stopped = format!("{}.75\n", 1000 + seconds);
         fs::write(self.path(paths::stopped), stopped).unwrap();
+    }
+
+    /// Leaves the watcher's note of how the run ended that began with the hook's last stamp, or one so much earlier.
+    fn note_end(&self, end: RunEnd, earlier: i64) {
+        let stamp = fs::metadata(self.path(paths::hook_seen)).unwrap();
+        let run = RunStamp {
+            ino: stamp.ino(),
+            mtime_ns: stamp.mtime() * 1_000_000_000 + stamp.mtime_nsec() - earlier,
+        };
+        let end = Some(end);
+        let note = RunNote {
+            end,
+            ..RunNote::of(Some(run))
+        };
+        let path = self.path(paths::run_note);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, render_run_note(&note).unwrap()).unwrap();
     }
 
     /// A guest that has come up says so.
@@ -110,7 +128,9 @@ fn a_run_that_somebody_ended_is_no_strike() {
         let end = "2026-01-02 03:04:05.678+0000: shutting down, reason=destroyed\n";
         fs::write(log, end).unwrap();
     };
-    for end in [shuts_down, is_destroyed] {
+    let powers_off: fn(&World) = |world| world.note_end(RunEnd::PowerOff, 0);
+    let is_asked: fn(&World) = |world| world.note_end(RunEnd::Asked, 0);
+    for end in [shuts_down, is_destroyed, powers_off, is_asked] {
         let world = upgraded();
         for _ in 0..=STRIKES {
             world.ran(3);
@@ -119,6 +139,15 @@ fn a_run_that_somebody_ended_is_no_strike() {
             assert!(!said.contains("sign of life"), "{said}");
             assert_eq!(world.booted(), NEW);
         }
+    }
+    // What reboots may have panicked; and what is known of another run says nothing.
+    let reboots: fn(&World) = |world| world.note_end(RunEnd::Reboot { due: Moment(0) }, 0);
+    let powered_off_before: fn(&World) = |world| world.note_end(RunEnd::PowerOff, 1);
+    for end in [reboots, powered_off_before] {
+        let world = upgraded();
+        world.ran(3);
+        end(&world);
+        assert!(world.start().contains("1 of 3"));
     }
     // A note of an earlier run is not of this one.
     let world = upgraded();
@@ -241,6 +270,64 @@ fn hostile_confirmations_confirm_nothing() {
         world.start();
         let expected = if at < 2 { NEW } else { OLD };
         assert_eq!(world.booted(), expected, "{at}");
+    }
+}
+
+/// What a restart takes away: of the host, all below `/run` and the time since it came up; of `armfleet watch`, nothing that is
+/// kept here.
+fn restart_host(world: &World) {
+    let run = world.root.below(paths::RUN);
+    let _ = fs::remove_dir_all(run);
+    fs::write(world.path(paths::stopped), "3.25\n").unwrap();
+}
+
+#[test]
+fn a_hundred_confirmations_and_none_are_both_told_after_every_restart() {
+    let world = upgraded();
+    for boot in 2..102 {
+        world.ran(3);
+        world.confirm(NEW, boot);
+        if boot % 3 == 0 {
+            restart_host(&world);
+        }
+        let said = world.start();
+        assert_eq!(said.contains("its guest confirmed it"), boot == 2, "{said}");
+        let known = world.trials();
+        assert_eq!(known.pairs.len(), 2);
+        let standings = known.pairs.values().map(|trial| &trial.standing);
+        assert!(
+            standings
+                .clone()
+                .all(|standing| *standing == Standing::Proved(Proof::Guest))
+        );
+    }
+    assert_eq!(world.journal().matches("confirmed").count(), 2);
+
+    // Nothing works that could boot instead, and nobody says anything.
+    let world = World::installed();
+    world.start();
+    for run in 1..=100 {
+        world.ran(3);
+        // Its end was not seen, which says nothing of its kernel.
+        let unseen = run % 3 == 0;
+        if unseen {
+            restart_host(&world);
+        }
+        let said = world.start();
+        let strikes = (run - run / 3).min(STRIKES);
+        assert_eq!(
+            said.contains(&format!("{strikes} of {STRIKES}")),
+            !unseen,
+            "{said}"
+        );
+        let standings: Vec<_> = world
+            .trials()
+            .pairs
+            .into_values()
+            .map(|trial| trial.standing)
+            .collect();
+        assert_eq!(standings, [Standing::OnTrial { strikes }]);
+        assert_eq!(world.booted(), OLD);
     }
 }
 

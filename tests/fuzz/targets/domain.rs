@@ -60,5 +60,8 @@ fn raw(capabilities: &str, definition: &str) -> RawInventory {
         links: Fact::NotObserved,
         addresses: BTreeMap::new(),
         paths: BTreeMap::new(),
+        claims: BTreeMap::new(),
+        file_systems: Default::default(),
+        binds: Default::default(),
     }
 }

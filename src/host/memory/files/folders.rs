@@ -163,7 +163,8 @@ impl Files {
         path: &str,
         known: &[&str],
     ) -> Result<Vec<String>, CallError> {
-        if paths::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
+        let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
+        if !is_own && !paths::is_beside(path) {
             let why = "it is not below a folder of armfleet's own and is not removed";
             return Err(fails(CallErrorKind::Other, path, why));
         }
@@ -174,6 +175,14 @@ impl Files {
         };
         if node.content != Content::Folder {
             return Err(fails(CallErrorKind::Other, path, "Not a directory"));
+        }
+        let stat = node.stat();
+        if let Some(why) = paths::not_roots(stat.uid, stat.mode).filter(|_| !is_own) {
+            return Err(fails(
+                CallErrorKind::Other,
+                path,
+                &format!("{why}, and is not removed"),
+            ));
         }
         let inside = |path: &String| parent(path) == place;
         let is_known = |path: &str| known.contains(&&path[place.len() + 1..]);

@@ -2,7 +2,8 @@
 
 use super::{Content, Files, Node};
 use crate::boot::{
-    Entry, KernelKind, LINK_TEXT_LIMIT, MappedKind, ShareFolder, Unusual, mapped_kind, read_share,
+    CONFIRMATION, CONFIRMATION_LIMIT, Entry, KernelKind, LINK_TEXT_LIMIT, MappedKind, ShareFolder,
+    Unusual, mapped_kind, read_share,
 };
 use crate::inventory::{RawFile, RawStat};
 use std::convert::Infallible;
@@ -19,7 +20,16 @@ impl Files {
         }
         let share = ShareTree::new(self, place);
         let Ok(contents) = read_share(&share, |_| true);
-        RawFile::share(node.stat(), contents)
+        RawFile {
+            text: self.said(place),
+            ..RawFile::share(node.stat(), contents)
+        }
+    }
+
+    fn said(&self, place: &str) -> Option<String> {
+        let bytes = self.bytes(&format!("{place}/{CONFIRMATION}"))?;
+        let small = bytes.len() as u64 <= CONFIRMATION_LIMIT;
+        String::from_utf8(small.then(|| bytes.to_vec())?).ok()
     }
 }
 

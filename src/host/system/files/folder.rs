@@ -97,13 +97,15 @@ fn nameless(folder: &Folder) -> io::Result<File> {
     }
 }
 
-/// Removes a folder below armfleet's own with those of its files that are named. Any other path is refused.
+/// Removes a folder below armfleet's own, or one of root's beside a share, with those of its files that are named. Any other
+/// path is refused.
 pub(in super::super) fn remove(
     root: &Root,
     path: &str,
     known: &[&str],
 ) -> Result<Vec<String>, CallError> {
-    if paths::own_part(path).is_none_or(|(_, rest)| rest.is_empty()) {
+    let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
+    if !is_own && !paths::is_beside(path) {
         let why = format!("{path} is not below a folder of armfleet's own and is not removed");
         return Err(CallError::other(why));
     }
@@ -112,9 +114,24 @@ pub(in super::super) fn remove(
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,
         };
+        if !is_own && let Some(why) = not_roots(&parent, name)? {
+            return Err(io::Error::other(format!("{why}, and is not removed")));
+        }
         let stays = parent.remove_folder(name, known)?;
         parent.sync()?;
         Ok(stays)
     };
     remove().map_err(at(&root.below(path)))
+}
+
+/// Why a folder is not root's alone, if it is there.
+fn not_roots(parent: &Folder, name: &str) -> io::Result<Option<String>> {
+    match parent.stat(name) {
+        Ok(seen) => Ok(paths::not_roots(
+            seen.stx_uid,
+            u32::from(seen.stx_mode) & 0o7777,
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

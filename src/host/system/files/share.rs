@@ -1,7 +1,7 @@
 //! Boot shares.
 
 use super::raw_stat;
-use crate::boot::{ShareContents, read_share};
+use crate::boot::{CONFIRMATION, ShareContents, read_share};
 use crate::files::{Folder, Share};
 use crate::inventory::{RawFile, RawStat};
 use rustix::fs::Statx;
@@ -12,12 +12,20 @@ pub(super) fn look(folder: &Folder, name: &str) -> io::Result<RawFile> {
     let share = Share::open_in(folder, name)?;
     let stat = raw_stat(&share.stat()?);
     Ok(match read_share(&share, |_| true) {
-        Ok(contents) => RawFile::share(stat, raw(contents)),
+        Ok(contents) => RawFile {
+            text: said(&share),
+            ..RawFile::share(stat, raw(contents))
+        },
         Err(error) => RawFile {
             unlisted: Some(error.to_string()),
             ..RawFile::only(stat)
         },
     })
+}
+
+fn said(share: &Share) -> Option<String> {
+    let (_, bytes) = share.word(CONFIRMATION)?;
+    String::from_utf8(bytes).ok()
 }
 
 fn raw(contents: ShareContents<Statx>) -> ShareContents<RawStat> {
