@@ -55,7 +55,7 @@ fn lock(facts: &Facts<'_>, path: &str) -> Option<Finding> {
         Fact::Present(file) => {
             let note = file.text.as_deref()?;
             let what = format!("{path} is held by {note}");
-            Some(check.notice(what, release(path, note)))
+            Some(check.notice(what, release(note)))
         }
         Fact::Absent => None,
         unseen => {
@@ -65,13 +65,12 @@ fn lock(facts: &Facts<'_>, path: &str) -> Option<Finding> {
     }
 }
 
-/// An apply that is interrupted finishes the steps under way. Others hold a lock for a moment only.
-fn release(path: &str, note: &str) -> Remedy {
-    match LockNote::pid_in(note) {
-        Some(pid) if path == paths::APPLY_LOCK => Remedy::run(format!("kill -INT {pid}")),
-        Some(pid) => Remedy::act(format!(
-            "wait; if it stays, see what the process does: ps -fp {pid}"
-        )),
-        None => Remedy::act("find the process: lslocks --output PID,COMMAND,PATH"),
-    }
+/// Most locks are held for a moment, and an apply at work is no fault: nobody is told to end one unseen.
+fn release(note: &str) -> Remedy {
+    Remedy::act(match LockNote::pid_in(note) {
+        Some(pid) => format!(
+            "wait; if it stays, see what the process does: ps -fp {pid}; kill -INT {pid} has it end"
+        ),
+        None => "find the process: lslocks --output PID,COMMAND,PATH".to_owned(),
+    })
 }
