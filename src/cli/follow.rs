@@ -109,7 +109,7 @@ struct Said {
 fn consoles(observer: &Observer<SystemReads>, spec: &Spec, vms: &[VmName]) -> Vec<(VmName, Said)> {
     let said = |vm: &VmName| {
         let log = spec.vms.get(vm)?.console.log.as_ref()?;
-        let seen = observer.0.look(log.as_str(), Look::LogEnd);
+        let seen = observer.0.look(log.as_str(), Look::Tail);
         let file = seen.present()?;
         let at = file.stat.mtime_ns;
         let written = UNIX_EPOCH + Duration::from_nanos(at.try_into().ok()?);

@@ -27,8 +27,6 @@ const VDI_TEXT: &[u8] = b"<<< ";
 
 /// So many bytes tell a log from a disk image.
 pub const LOG_HEAD_LENGTH: usize = 4096;
-/// How much of a console's log is looked at for what was said last, in bytes.
-pub const LOG_END_LENGTH: usize = 4096;
 
 /// What a raw image has where, and what that makes it.
 const RAW_MAGICS: [(usize, &[u8], &str); 5] = [

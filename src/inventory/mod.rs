@@ -29,7 +29,7 @@ pub use bits32::Kvm;
 pub use claims::{bases, claims};
 pub use device::{DeviceUse, RawDevice};
 pub use facts::{Facts, SeenFact};
-pub use image::{LOG_END_LENGTH, LOG_HEAD_LENGTH, begins_as};
+pub use image::{LOG_HEAD_LENGTH, begins_as};
 pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};

@@ -70,11 +70,9 @@ pub enum Look {
     Room,
     /// A console's log: what it begins as, if that is no log. Of its text nothing is told.
     Log,
-    /// The end of a console's log, at most 4 KiB of it, for somebody who waits for its guest.
-    LogEnd,
     /// A folder: the file system that it is on.
     Place,
-    /// A text of armfleet's own that grows: its last lines.
+    /// A text that grows, the journal or a console's log: its last lines.
     Tail,
     /// A program: the line that names its interpreter, as text, or else what it begins with.
     Program,
@@ -95,7 +93,7 @@ impl Look {
     pub const fn opens(self) -> bool {
         matches!(
             self,
-            Self::Share | Self::Image | Self::Device | Self::Log | Self::LogEnd
+            Self::Share | Self::Image | Self::Device | Self::Log | Self::Tail
         )
     }
 
@@ -113,8 +111,7 @@ impl Look {
             | Self::Room
             | Self::Log
             | Self::Place
-            | Self::Program
-            | Self::LogEnd => true,
+            | Self::Program => true,
             Self::Text
             | Self::Owners
             | Self::Folder

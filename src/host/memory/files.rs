@@ -172,7 +172,6 @@ impl Files {
                 seen.device = node.content.device().cloned();
             }
             (Look::Log, FileKind::File) => seen.begins_as = node.content.begins_as(),
-            (Look::LogEnd, FileKind::File) => seen.text = node.content.log_end(),
             (Look::Share, FileKind::Folder) => return Fact::Present(self.share(&place, node)),
             (Look::Place, FileKind::Folder) => seen.file_system = Some(self.file_system(&place)),
             (Look::Program, FileKind::File) => node.content.tell_program(&mut seen),

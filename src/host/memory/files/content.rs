@@ -2,7 +2,7 @@
 
 use crate::fleet::DiskFormat;
 use crate::host::primitives::ImageSize;
-use crate::inventory::{FileKind, LOG_END_LENGTH, LOG_HEAD_LENGTH, RawDevice, RawFile, begins_as};
+use crate::inventory::{FileKind, LOG_HEAD_LENGTH, RawDevice, RawFile, begins_as};
 use crate::qcow2::{Growth, Qcow2};
 use sha2::{Digest, Sha256};
 
@@ -122,15 +122,6 @@ impl Content {
         let length = usize::try_from(*size).unwrap_or(usize::MAX);
         head.resize(length.min(LOG_HEAD_LENGTH), 0);
         begins_as(&head)
-    }
-
-    /// What a console's log ends with.
-    pub(super) fn log_end(&self) -> Option<String> {
-        let Self::File { bytes, .. } = self else {
-            return None;
-        };
-        let end = &bytes[bytes.len().saturating_sub(LOG_END_LENGTH)..];
-        Some(String::from_utf8_lossy(end).into_owned())
     }
 
     pub(super) fn sha256(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use super::{at, stat_of};
 use crate::files::{ChangedMeanwhile, Draft, Root, copy_blocks, digest};
 use crate::fleet::DiskFormat;
 use crate::host::primitives::{CallError, ImageSize, wrong_digest};
-use crate::inventory::{LOG_END_LENGTH, LOG_HEAD_LENGTH, begins_as};
+use crate::inventory::{LOG_HEAD_LENGTH, begins_as};
 use crate::plan::BaseFile;
 use crate::qcow2::{Growth, HEAD_LENGTH, Qcow2};
 use rustix::fs::OFlags;
@@ -119,13 +119,6 @@ pub(super) fn log_head(log: &File) -> io::Result<Option<Box<str>>> {
     let mut bytes = [0; LOG_HEAD_LENGTH];
     let count = log.read_at(&mut bytes, 0)?;
     Ok(begins_as(&bytes[..count]))
-}
-
-/// What a console's log of this size ends with.
-pub(super) fn log_end(log: &File, size: u64) -> io::Result<String> {
-    let mut bytes = [0; LOG_END_LENGTH];
-    let count = log.read_at(&mut bytes, size.saturating_sub(LOG_END_LENGTH as u64))?;
-    Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
 }
 
 /// Grows an image that has this size.

@@ -132,13 +132,6 @@ fn outside(
             }),
             Err(_) => Ok(RawFile::only(stat)),
         },
-        (Look::LogEnd, FileKind::File) => {
-            let (file, stat) = opened()?;
-            Ok(RawFile {
-                text: Some(image::log_end(&file, stat.size)?),
-                ..RawFile::only(stat)
-            })
-        }
         (Look::Share, FileKind::Folder) => share::look(folder, in_folder),
         (Look::Tail, FileKind::File) => opened().and_then(|(file, stat)| tail(&file, stat)),
         (Look::Place, FileKind::Folder) => Ok(RawFile {
