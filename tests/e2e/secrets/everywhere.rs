@@ -42,7 +42,15 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
             &["apply", "--drift-only", "--auto-approve", "--vm", "none*"],
         ],
     ),
-    ("status", &[&["status"], &["status", "--format", "json"]]),
+    (
+        "status",
+        &[
+            &["status"],
+            &["status", "--format", "json"],
+            &["status", "--format", "openmetrics"],
+        ],
+    ),
+    ("doctor", &[&["doctor"], &["doctor", "--format", "json"]]),
     (
         "show",
         &[
