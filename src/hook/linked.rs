@@ -140,8 +140,9 @@ impl Place<'_> {
         let removed = self.folder.remove(&draft);
         removed.map_err(OwnFileError::new("remove", &self.folder.at(&draft)))?;
         let linked = match own.map(|own| self.folder.link_file(&own, &draft)) {
-            // A share that is a file system of its own: no link leads out of it.
-            None | Some(Err(Errno::XDEV)) => false,
+            // A share that is a file system of its own, which no link leads out of; or its guest removed the file meanwhile,
+            // or gave it all the links that a file can have.
+            None | Some(Err(Errno::XDEV | Errno::NOENT | Errno::MLINK)) => false,
             Some(Err(error)) => Err(OwnFileError::new("link", &path)(error.into()))?,
             Some(Ok(())) => true,
         };
