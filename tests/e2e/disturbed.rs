@@ -78,6 +78,7 @@ fn nobody_waits_for_files_that_are_leased() {
         thread::sleep(Duration::from_millis(50));
     }
     drop(leases);
+    host.wait_for_console();
     let files = GuestFiles::get();
     let report = host.guest("report");
     host.assert_reported(&report, &format!("kernel {}", files.first));
