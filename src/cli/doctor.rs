@@ -1,6 +1,7 @@
 //! `armfleet doctor`
 
 use super::arguments::{FileArguments, Format};
+use super::caller::STDIN;
 use super::exit::Exit;
 use super::fleet::Unset;
 use super::local::LIBVIRT;
@@ -14,7 +15,7 @@ use crate::report::{DoctorReport, FindingState, render_doctor};
 use clap::Args;
 use std::path::Path;
 
-/// What a watcher of hosts has to know.
+/// The exit codes, for monitoring.
 const CODES: &str = "Ends with 0 where nothing is wrong (notices are fine), and with 1 where there is a problem or something could not be checked.";
 
 #[derive(Debug, Args)]
@@ -55,7 +56,7 @@ fn apply(arguments: &FileArguments) -> Option<String> {
     let FileArguments { files, options } = arguments;
     let files = fleet::named(files, options);
     let is_gone =
-        |file: &String| file == "-" || file.starts_with("/dev/") || file.starts_with("/proc/");
+        |file: &String| file == STDIN || file.starts_with("/dev/") || file.starts_with("/proc/");
     if files.iter().any(is_gone) {
         return None;
     }

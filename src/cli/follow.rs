@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// How often a terminal shows that one goes on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
-/// A console that says nothing for so long may wait for an answer. An installer tells of each package that it unpacks.
+/// After so long without output an installer probably waits for an answer: it prints a line for each package that it unpacks.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// How installations are followed.
@@ -135,19 +135,19 @@ fn begun(vm: &Vm) -> String {
 }
 
 fn sign(vm: &VmName, began: Instant, Said { line, ago, .. }: &Said) -> String {
-    let (time, ago) = (in_words(began.elapsed()), in_words(*ago));
+    let (time, ago) = (render_duration(began.elapsed()), render_duration(*ago));
     format!("  {vm} installing for {time}; its console, {ago} ago: {line}\n")
 }
 
 fn silent(vm: &VmName, Said { line, ago, .. }: &Said) -> String {
-    let (ago, remedy) = (in_words(*ago), watch(vm));
+    let (ago, remedy) = (render_duration(*ago), watch(vm));
     format!(
         "{vm}: its console has been silent for {ago}, it may wait for an answer; it said last: {line}\n  -> {remedy}\n"
     )
 }
 
 fn out_of_time(vms: &[VmName], said: &[(VmName, Said)], began: Instant) {
-    let time = in_words(began.elapsed());
+    let time = render_duration(began.elapsed());
     let error = StillInstalling {
         vms: names(vms),
         time,
@@ -159,7 +159,7 @@ fn out_of_time(vms: &[VmName], said: &[(VmName, Said)], began: Instant) {
     for (vm, Said { line, ago, .. }) in said {
         terminal::remark(&format!(
             "  {vm}: its console, {} ago: {line}\n",
-            in_words(*ago)
+            render_duration(*ago)
         ));
     }
 }
@@ -173,11 +173,6 @@ struct StillInstalling {
 
 fn watch(vm: &VmName) -> String {
     format!("virsh console {vm}")
-}
-
-/// A time in whole seconds.
-fn in_words(time: Duration) -> String {
-    render_duration(Duration::from_secs(time.as_secs()))
 }
 
 /// Applies what is left to do for VMs whose installations have ended.

@@ -2,7 +2,7 @@
 
 use super::finding::Remedy;
 use crate::fleet::{GuestReboot, Spec};
-use crate::inventory::{Fact, FileKind, Inventory, Libvirt, RawFile, RawHealth};
+use crate::inventory::{Fact, Inventory, Libvirt, RawFile, RawHealth};
 use crate::mark::Record;
 use crate::paths;
 use crate::plan::{Plan, daemon_pid_file};
@@ -114,12 +114,7 @@ pub(super) fn shares<'a>(
     shares
 }
 
-/// Whether a program is root's, and nobody else can write it.
+/// Whether a file can be executed, belongs to root, and only root can write to it.
 pub(super) fn is_roots_program(file: &RawFile) -> bool {
-    file.not_roots().is_none() && file.stat.mode & 0o111 != 0
-}
-
-/// Whether libvirt would run what is in its folder of hooks (`virFileIsExecutable`): whatever its name.
-pub(super) fn is_executable(file: &RawFile) -> bool {
-    file.stat.kind == FileKind::File && file.stat.mode & 0o111 != 0
+    file.not_roots().is_none() && file.is_executable()
 }

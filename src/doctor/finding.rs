@@ -78,17 +78,6 @@ pub enum Remedy {
 }
 
 impl Verdict {
-    /// The word for it.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Fine => "ok",
-            Self::Notice(_) => "notice",
-            Self::Problem(_) => "problem",
-            Self::NotChecked => "not checked",
-        }
-    }
-
     /// What to do, if there is anything to be done.
     #[must_use]
     pub const fn remedy(&self) -> Option<&Remedy> {

@@ -1,19 +1,19 @@
 //! libvirt's hooks: armfleet's, what it runs, and others.
 
-use super::facts::{Facts, is_executable, is_roots_program};
+use super::facts::{Facts, is_roots_program};
 use super::finding::{Check, Finding, Remedy};
 use super::query::{interpreter, names_in};
 use crate::inventory::{Fact, FileKind, RawFile};
 use crate::mark::{Action, Event, read_entry};
 use crate::paths;
-use crate::plan::{known_to_daemon, why_install};
+use crate::plan::{install_binary, known_to_daemon, why_install};
 use crate::values::render_time;
 
 /// The first bytes of a program in Linux's own format.
 const ELF: &str = "7f454c46";
 /// What the AppArmor profile of libvirt's daemon lets a hook run (`usr.sbin.libvirtd`).
 const RUNNABLE: [&str; 4] = ["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"];
-/// How copies end, and files on their way, that nobody means to be hooks.
+/// Endings of backup and temporary files, which nobody means to be hooks.
 const LEFT_OVER: [&str; 9] = [
     "~",
     ".bak",
@@ -74,17 +74,12 @@ fn live(facts: &Facts<'_>, shim: &RawFile) -> Finding {
 /// The program that the shim runs.
 pub(super) fn program(facts: &Facts<'_>) -> Vec<Finding> {
     let path = paths::HOOK_BINARY;
-    let install = || {
-        Remedy::act(format!(
-            "install armfleet's package, or copy armfleet-hook to {path}"
-        ))
-    };
     let check = Check::HookProgram;
     let file = match facts.inventory.path(path) {
         Fact::Present(_) => facts.target(path),
         Fact::Absent => {
             let what = format!("{path} is not there, so no kernel can be handed over");
-            return vec![check.problem(what, install())];
+            return vec![check.problem(what, Remedy::act(install_binary()))];
         }
         unseen => {
             let why = unseen.unknown().unwrap_or_default();
@@ -108,7 +103,7 @@ pub(super) fn program(facts: &Facts<'_>) -> Vec<Finding> {
 fn version(facts: &Facts<'_>) -> Finding {
     let path = paths::HOOK_BINARY;
     let ours = concat!("armfleet-hook ", env!("CARGO_PKG_VERSION"));
-    let both = Remedy::act("install armfleet and armfleet-hook from one package");
+    let both = Remedy::act("install armfleet and armfleet-hook of the same version");
     match facts.health.programs.get(path) {
         Some(Fact::Present(said)) if said == ours => {
             Check::HookProgram.fine(format!("{path} is {ours}"))
@@ -187,7 +182,7 @@ fn other(facts: &Facts<'_>, path: &str) -> Option<Finding> {
         }
     };
     let file = facts.target(path).unwrap_or(seen);
-    if !is_executable(file) {
+    if !file.is_executable() {
         return None;
     }
     let off = || Remedy::run(format!("chmod -x {path}"));
@@ -234,8 +229,9 @@ fn ended_last(facts: &Facts<'_>, path: &str, file: &RawFile) -> Option<(String, 
         Event::Step(step) if step.action == Action::Start => Some((entry.at, step)),
         _ => None,
     });
-    let mut told = starts.filter(|(_, step)| step.hook.is_some() || step.error.is_empty());
-    let (at, step) = told.next_back()?;
+    // A start that failed for another reason says nothing about hooks.
+    let mut telling = starts.filter(|(_, step)| step.hook.is_some() || step.error.is_empty());
+    let (at, step) = telling.next_back()?;
     let changed = u64::try_from(file.stat.ctime_ns / 1_000_000_000).unwrap_or_default();
     let is_it = step.hook.as_deref() == Some(path) && changed <= at;
     is_it.then(|| (format!("the start of {}", step.subject), at))

@@ -7,7 +7,7 @@ use crate::plan::FIRST_WITH_FOLDER;
 use crate::values::Arch;
 use std::collections::BTreeSet;
 
-/// From here on a guest's reboot is told as such with `on_reboot` destroy (libvirt's NEWS, 7.7.0).
+/// The first libvirt that reports a guest's reboot as one where `on_reboot` is `destroy` (its NEWS, 7.7.0).
 const FIRST_TO_TELL_REBOOTS: u32 = 7_007_000;
 
 pub(super) fn reached(facts: &Facts<'_>) -> Vec<Finding> {

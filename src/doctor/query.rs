@@ -48,8 +48,7 @@ pub fn query(spec: Option<&Spec>, seen: Option<&Inventory>) -> Query {
     query
 }
 
-/// The programs that are asked for their versions: the emulators, and the hook's, unless somebody else than root could have
-/// written it.
+/// The programs that are asked for their versions: the emulators, and the hook's program if only root can write to it.
 #[must_use]
 pub fn programs(seen: &Inventory) -> BTreeSet<String> {
     let guests = seen.libvirt.present().into_iter();

@@ -106,7 +106,7 @@ pub(super) fn clock(facts: &Facts<'_>) -> Vec<Finding> {
     }]
 }
 
-/// Files whose times nobody but armfleet and libvirt set.
+/// Files whose times only armfleet and libvirt set.
 fn is_roots(path: &str) -> bool {
     let own = paths::own_part(path).is_some();
     own || path == paths::SHIM || paths::DAEMON_PID_FILES.contains(&path)

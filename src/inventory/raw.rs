@@ -407,6 +407,13 @@ impl RawFile {
         }
         paths::not_roots(stat.uid, stat.mode)
     }
+
+    /// Whether it is a plain file with a permission to execute it, whosever: what libvirt runs as a hook
+    /// (`virFileIsExecutable`).
+    #[must_use]
+    pub fn is_executable(&self) -> bool {
+        self.stat.kind == FileKind::File && self.stat.mode & 0o111 != 0
+    }
 }
 
 impl RawFile {

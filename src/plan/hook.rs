@@ -137,13 +137,19 @@ pub fn why_install(installed: Option<&RawFile>) -> Option<String> {
     None
 }
 
-fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
-    let remedy = format!(
+/// What to do where the program that the hook runs is not there, or cannot be executed.
+#[must_use]
+pub fn install_binary() -> String {
+    format!(
         "install armfleet's package, or copy armfleet-hook to {}",
         paths::HOOK_BINARY
-    );
+    )
+}
+
+fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
+    let remedy = install_binary();
     match input.inventory.path(paths::HOOK_BINARY) {
-        Fact::Present(file) if is_executable(file) || file.stat.kind == FileKind::Symlink => true,
+        Fact::Present(file) if file.is_executable() || file.stat.kind == FileKind::Symlink => true,
         Fact::Present(_) => {
             builder.refuse(
                 About::HOOK,
@@ -171,10 +177,6 @@ fn binary_usable(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> bool {
             false
         }
     }
-}
-
-fn is_executable(file: &RawFile) -> bool {
-    file.stat.kind == FileKind::File && file.stat.mode & 0o111 != 0
 }
 
 /// The daemon looks for hooks only when it starts or reloads (`virHookInitialize`); its process number's file is written

@@ -31,7 +31,7 @@ mod watch;
 pub use about::About;
 pub use compared::{Comparison, Difference, Reordered, WithoutChange};
 pub use extraction::{Extraction, NoExtraction, extraction};
-pub use hook::{FIRST_WITH_FOLDER, daemon_pid_file, known_to_daemon, why_install};
+pub use hook::{FIRST_WITH_FOLDER, daemon_pid_file, install_binary, known_to_daemon, why_install};
 pub use interruption::{Fate, Interruption};
 pub use kernels::{Kernels, kernels, trials};
 pub use outcome::{Ended, Failure, Outcome};
