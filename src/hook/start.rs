@@ -2,7 +2,7 @@
 
 use super::domain::{Linked, Starting};
 use super::files::{lock, write_stamp};
-use super::linked::{HandOverError, hand_over, take_back};
+use super::linked::{HandOverError, had_beside, hand_over, note_beside, take_back};
 use super::open::{can_boot_unchecked, is_bootable, open_generations, renew_staged};
 use super::outcome::Outcome;
 use super::share;
@@ -132,7 +132,7 @@ impl<'a> Start<'a> {
         match &self.record.phase {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
-                let share = share::open(&self.record.boot)?;
+                let share = share::open(self.record)?;
                 may_install(&share, disk, |disk| {
                     is_blank(&share::open_image(&self.record.boot, disk)?)
                 })?;
@@ -156,23 +156,36 @@ impl<'a> Start<'a> {
         Err(StartError::Later(later))
     }
 
-    /// With `link`, links the pair beside the share. The shim is told first: once they are there, only this program
-    /// knows whether they are still good.
+    /// With `link`, links the pair beside the share, and takes away what it had beside another, or at all. The shim is told
+    /// first: once they are there, only this program knows whether they are still good.
     fn hand_over(&mut self) -> Result<(), StartError> {
-        let (vm, boot) = (&self.record.vm, &self.record.boot);
+        let (root, vm) = (self.root, &self.record.vm);
         let mark = paths::linked(vm);
-        let Some(linked) = &self.linked else {
-            let (folder, name) = holding(self.root, &mark)?;
-            if remove_file(&folder, name)?
-                && let Err(fault) = take_back(boot)
-            {
-                self.say(chain(&fault));
-            }
-            return Ok(());
+        let had = had_beside(root, self.record)?;
+        let beside = match &self.linked {
+            Some(Linked::Beside(share)) => Some(share),
+            _ => None,
         };
-        write_stamp(self.root, &mark, "")?;
-        hand_over(self.root, vm, linked, Some(boot))?;
-        if matches!(linked, Linked::Inside(_)) {
+        if let Some(linked) = &self.linked {
+            let noted = had.iter().filter(|had| beside != Some(*had)).chain(beside);
+            write_stamp(root, &mark, &note_beside(noted))?;
+            hand_over(root, vm, linked, Some(self.record))?;
+        }
+        if self.linked.is_none() && !had.is_empty() {
+            let (folder, name) = holding(root, &mark)?;
+            remove_file(&folder, name)?;
+        }
+        let mut stay = Vec::new();
+        for former in had.iter().filter(|had| beside != Some(*had)) {
+            if let Err(fault) = take_back(root, vm, former) {
+                self.said.say(chain(&fault));
+                stay.push(former);
+            }
+        }
+        if self.linked.is_some() {
+            write_stamp(root, &mark, &note_beside(stay.into_iter().chain(beside)))?;
+        }
+        if matches!(self.linked, Some(Linked::Inside(_))) {
             self.said.warn(
                 "its definition names its kernel inside its boot share, where QEMU's user can put another file in its place; \
                  `armfleet apply` moves it out"
@@ -187,7 +200,7 @@ impl<'a> Start<'a> {
         generations: &Generations<Folder>,
         rules: Rules,
     ) -> Result<(), StartError> {
-        let share = share::open(&self.record.boot)
+        let share = share::open(self.record)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
         let (mut trials, outcome) = self.decide(share.as_ref());

@@ -11,6 +11,7 @@ use crate::inventory::{Fact, FileKind, Look, RawStat};
 use crate::mark::CLOUD_INIT_FORMAT;
 use crate::paths;
 use crate::values::VmName;
+use std::collections::BTreeSet;
 
 /// Folders on the way to staged kernels: QEMU passes through them, and only root lists them.
 pub(super) const PASSAGE: u32 = paths::PASSAGE;
@@ -35,7 +36,7 @@ impl<P: Primitives> Executor<P> {
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
         let _staging = self.lock_staging(vm)?;
         let mut stays = Vec::new();
-        if let Some(beside) = self.linked_beside(vm) {
+        for beside in self.linked_beside(vm) {
             self.give_up(&beside, &paths::BESIDE_FILES, &mut stays)?;
         }
         for name in self.generations_of(vm)? {
@@ -53,13 +54,24 @@ impl<P: Primitives> Executor<P> {
         Ok(stayed(stays))
     }
 
-    /// The folder beside a VM's share that the hook made for the handover `link`. Where the record cannot be read, it is not
-    /// known.
-    fn linked_beside(&self, vm: &VmName) -> Option<String> {
-        let record = recorded(&self.calls, vm).ok()?;
-        let mark = self.calls.look(&paths::linked(vm), Look::Stat);
-        let is_linked = record.boot.handover == Handover::Link || mark.present().is_some();
-        is_linked.then(|| paths::beside(&record.boot.share))
+    /// The folders beside a VM's share, and beside those that it had before, that the hook made for the handover `link`. Where
+    /// the record cannot be read, they are not known.
+    fn linked_beside(&self, vm: &VmName) -> BTreeSet<String> {
+        let Ok(record) = recorded(&self.calls, vm) else {
+            return BTreeSet::new();
+        };
+        let mark = self.calls.look(&paths::linked(vm), Look::Text);
+        let mark = mark
+            .present()
+            .map(|mark| mark.text.clone().unwrap_or_default());
+        let is_linked = record.boot.handover == Handover::Link || mark.is_some();
+        let own = Some(record.boot.share).filter(|_| is_linked);
+        let noted = mark.unwrap_or_default();
+        let former = noted.lines().filter_map(|line| line.parse().ok());
+        own.into_iter()
+            .chain(former)
+            .map(|share| paths::beside(&share))
+            .collect()
     }
 
     /// Removes a VM's disks for cloud-init. A process that has one open keeps it until it ends.
