@@ -6,7 +6,7 @@ use crate::fleet::Vm;
 use crate::inventory::Look;
 use crate::mark::{Applied, AppliedDevice, DeviceId, KindId, PropertyId};
 use crate::values::Transport;
-use crate::xml::{Part, child};
+use crate::xml::{Element, Part, child};
 use roxmltree::{Document, Node};
 
 /// A kind of device that armfleet puts into a domain.
@@ -33,8 +33,8 @@ pub(super) struct DeviceKind {
     pub(super) wanted: fn(&KindInput<'_, '_>) -> Vec<WantedDevice>,
     /// Whether an element, by its key and itself, is such a device: one that a fleet file could want.
     pub(super) is_one: fn(&str, Node<'_, '_>) -> bool,
-    /// The element before which a new one is put; none for the end of the devices.
-    pub(super) before: Before,
+    /// The element, by its name, before whose first one a new one is put into these devices; none for their end.
+    pub(super) before: fn(&Element<'_>) -> Option<&'static str>,
     /// How closely planning looks at what is at the other end, by its path; none where that is no file of the host's users.
     pub(super) look: Option<fn(&str) -> Look>,
     /// The images below its own, the nearest first.
@@ -42,9 +42,6 @@ pub(super) struct DeviceKind {
     /// Whether what it has is an image over another one.
     pub(super) is_overlay: fn(Node<'_, '_>) -> bool,
 }
-
-/// Finds an element of a definition.
-pub(super) type Before = for<'a, 'input> fn(&'a Document<'input>) -> Option<Node<'a, 'input>>;
 
 /// Where the keys of a kind of device are in a VM's part of a fleet file.
 #[derive(Clone, Copy)]

@@ -24,7 +24,7 @@ mod value;
 
 pub use compare::{Cause, CompareInput, Comparison, Extent, RowChange, compare, render_new};
 pub use differing::differing_rows;
-pub use edit::{DeviceRef, Edit, EditError, apply_edits, with_secrets};
+pub use edit::{DeviceRef, Edit, EditError, apply_edits, edited, with_secrets};
 pub use given::read_back;
 pub use kinds::{
     BACKING_FILE, CLOUD_INIT, DISK, FILESYSTEM, FORMAT, NETWORK, SHARE, applied_source,

@@ -1,7 +1,7 @@
 //! Which names a guest's kernel gives its disks and network interfaces, and whether edits may change them: `/dev/vda`, `/dev/vdb`
 //! and so on, `eth0`, `eth1` and so on, in the order in which it finds them.
 
-use super::edit::{Edit, apply_edits};
+use super::edit::{Edit, edited};
 use super::kind::{DeviceKind, WantedDevice, devices};
 use super::kinds::{CLOUD_INIT, DISK, FILE, NETWORK, TARGET, find_kind, target_index};
 use super::order::{Counted, guest_disks, guest_interfaces, place_of};
@@ -104,17 +104,17 @@ impl Numbering<'_, '_> {
     /// another disk there.
     pub(super) fn renumbered(&self, edits: &[Edit]) -> Result<Vec<Renumbered>, Held> {
         let is_edited = |counting: &&Counting| edits.iter().any(|edit| counting.is_of_order(edit));
-        let edited: Vec<_> = COUNTED.iter().filter(is_edited).collect();
-        if edited.is_empty() {
+        let counted: Vec<_> = COUNTED.iter().filter(is_edited).collect();
+        if counted.is_empty() {
             return Ok(Vec::new());
         }
         // What cannot be edited or parsed fails when the step is made.
-        let text = apply_edits(self.before.input_text(), edits).unwrap_or_default();
+        let text = edited(self.before, edits).unwrap_or_default();
         let Ok(after) = parse(&text) else {
             return Ok(Vec::new());
         };
         let mut renumbered = Vec::new();
-        for counting in edited {
+        for counting in counted {
             (counting.keep)(self, &after)?;
             self.keep_first(counting, &after)?;
             renumbered.extend(counting.renamed(self.before, &after));

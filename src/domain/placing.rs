@@ -1,6 +1,6 @@
 //! Where new disks and interfaces come, so that the guest's names of the others stay.
 
-use super::edit::{DeviceRef, Edit, apply_edits};
+use super::edit::{DeviceRef, Edit, edited};
 use super::kind::{DeviceKind, WantedDevice, find_device};
 use super::kinds::{BUS, CLOUD_INIT, DISK, NETWORK, find_kind};
 use super::order::{guest_interfaces, place_of};
@@ -68,7 +68,7 @@ pub(super) fn behind(before: &Document<'_>, edits: &[Edit]) -> Vec<Edit> {
         return Vec::new();
     }
     // What cannot be edited or parsed fails when the step is made.
-    let text = apply_edits(before.input_text(), edits).unwrap_or_default();
+    let text = edited(before, edits).unwrap_or_default();
     let Ok(after) = parse(&text) else {
         return Vec::new();
     };

@@ -220,9 +220,6 @@ pub(super) enum Couple {
     },
     /// An element that goes if the edits before left nothing in it.
     Empty { path: &'static [&'static str] },
-    /// An element that depends on the value: written when there is some, removed when not.
-    Element {
-        path: &'static [&'static str],
-        element: fn(&Value) -> Option<&'static str>,
-    },
+    /// An element that no longer holds.
+    Gone { path: &'static [&'static str] },
 }

@@ -51,9 +51,8 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         PROCESS,
     )
     // libvirt writes down the one that fits.
-    .couples(&[Couple::Element {
+    .couples(&[Couple::Gone {
         path: &["devices", "emulator"],
-        element: |_| None,
     }]),
     Row::new(
         ACCEL,
@@ -66,10 +65,7 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
     )
     .couples(&[
         // What is emulated; KVM runs no other processor than the host's.
-        Couple::Element {
-            path: CPU_MODEL,
-            element: |_| None,
-        },
+        Couple::Gone { path: CPU_MODEL },
         Couple::Drop {
             path: CPU,
             attribute: "match",
@@ -89,9 +85,8 @@ pub(super) static DOMAIN_ROWS: &[Row] = &[
         },
         Couple::Empty { path: CPU },
         // The interrupt controller that libvirt chose fits the old accelerator only.
-        Couple::Element {
+        Couple::Gone {
             path: &["features", "gic"],
-            element: |_| None,
         },
     ]),
     Row::new(

@@ -7,10 +7,13 @@ use crate::values::{
     HostKey, Secrets, VmName, is_template, literals_of, values_between, values_by_word,
     values_of_words,
 };
-use crate::xml::{self, Part};
-use roxmltree::Node;
+use crate::xml::{self, Part, Tree};
+use roxmltree::Document;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Where a definition has its command line.
+const CMDLINE_PATH: [&str; 2] = ["os", "cmdline"];
 
 /// How a fleet's and a host's command lines are shown. It holds secrets, and shows none of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,9 +145,11 @@ impl Redaction {
     /// A domain's definition with templates for its secrets.
     #[must_use]
     pub fn definition(&self, name: &str, uuid: &str, text: &str) -> String {
-        let replace = |known: &Cmdlines, cmdline: Node<'_, '_>, seen: &str| {
+        let replace = |known: &Cmdlines, document: &Document<'_>, seen: &str| {
             let shown = self.show(known, seen);
-            (shown != seen).then(|| xml::set_text(text, cmdline, &shown))
+            let mut tree = Tree::of(document);
+            tree.root().write(&CMDLINE_PATH, Part::Text, &shown);
+            (shown != seen).then(|| tree.to_string())
         };
         let replaced = self.with_cmdline(name, uuid, text, replace).flatten();
         replaced.unwrap_or_else(|| text.to_owned())
@@ -153,7 +158,7 @@ impl Redaction {
     /// Has secrets redacted, too, that a domain has.
     pub fn learn(&mut self, name: &str, uuid: &str, text: &str) {
         let clone =
-            |known: &Cmdlines, _: Node<'_, '_>, seen: &str| (known.clone(), seen.to_owned());
+            |known: &Cmdlines, _: &Document<'_>, seen: &str| (known.clone(), seen.to_owned());
         if let Some((known, seen)) = self.with_cmdline(name, uuid, text, clone) {
             self.learn_cmdline(&known, &seen);
         }
@@ -165,7 +170,7 @@ impl Redaction {
         name: &str,
         uuid: &str,
         text: &str,
-        make: impl FnOnce(&Cmdlines, Node<'_, '_>, &str) -> T,
+        make: impl FnOnce(&Cmdlines, &Document<'_>, &str) -> T,
     ) -> Option<T> {
         if !self.needed {
             return None;
@@ -173,9 +178,9 @@ impl Redaction {
         let document = xml::parse(text).ok()?;
         let root = document.root_element();
         let known = self.known(name, uuid, || Some(OwnerMark::find(root)?.vm))?;
-        let cmdline = xml::descend(root, &["os", "cmdline"])?;
+        let cmdline = xml::descend(root, &CMDLINE_PATH)?;
         let seen = xml::read(cmdline, Part::Text)?;
-        Some(make(known, cmdline, &seen))
+        Some(make(known, &document, &seen))
     }
 
     /// A record with templates for its secrets.

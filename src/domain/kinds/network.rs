@@ -1,13 +1,13 @@
 //! Network interfaces.
 
-use super::transport::{NO_HOTPLUG, PCI_BUS, TRANSPORT, attached};
+use super::transport::{NO_HOTPLUG, PCI_BUS, TRANSPORT, attached_in};
 use crate::domain::kind::{DeviceKind, Keys, KindInput, WantedDevice, devices};
 use crate::domain::row::{Given, Row, RowInput, Seen, Want};
 use crate::domain::value::{Codec, Value};
 use crate::fleet::{Network, NetworkModel};
 use crate::mark::{KindId, OwnerMark, PropertyId};
 use crate::values::{MacAddress, NetworkName, Transport};
-use crate::xml::{self, Part, child};
+use crate::xml::{Element, Part, child};
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 
@@ -129,25 +129,21 @@ pub fn networks_of(definition: &Document<'_>) -> Vec<String> {
 }
 
 /// Puts an interface on something. What the former source says beside its name goes with it.
-fn with_source(text: &str, interface: Node<'_, '_>, source: &str) -> String {
+fn with_source(interface: &mut Element<'_>, source: &str) {
     let (of_type, name) = source.split_once(' ').unwrap_or((source, ""));
     let known = TYPES.iter().find(|(known, _)| *known == of_type);
-    let mode = match of_type {
-        "direct" => format!(" mode='{DIRECT_MODE}'"),
-        _ => String::new(),
-    };
-    let element = known.and_then(|(_, attribute)| {
-        let name = xml::escape(name);
-        Some(format!("<source {}='{name}'{mode}/>", (*attribute)?))
-    });
-    let edited = match (child(interface, "source"), element) {
-        (Some(former), Some(element)) => xml::replace(text, former, &element),
-        (Some(former), None) => xml::remove(text, former),
-        (None, Some(element)) => xml::insert(text, interface, &element),
-        (None, None) => text.to_owned(),
-    };
-    // Its start tag comes before what was edited.
-    xml::set_attribute(&edited, interface, "type", of_type)
+    match known.and_then(|(_, attribute)| *attribute) {
+        Some(attribute) => {
+            let mut element = Element::new("source");
+            element.set_attribute(attribute, name);
+            if of_type == "direct" {
+                element.set_attribute("mode", DIRECT_MODE);
+            }
+            interface.put(element);
+        }
+        None => drop(interface.remove(|child| child.is("source"))),
+    }
+    interface.set_attribute("type", of_type);
 }
 
 /// The device that it is: as the file says, else the recorded one, else `virtio` for a new one, else whatever it is.
@@ -216,13 +212,10 @@ fn derived(input: &KindInput<'_, '_>, network: &NetworkName) -> String {
 
 /// A guest counts the interfaces on virtio-mmio in the reverse order of the definition, where libvirt keeps the order in
 /// which it was given them: there the last one of the list is the first.
-fn first_on_mmio<'a, 'input>(definition: &'a Document<'input>) -> Option<Node<'a, 'input>> {
-    let devices = child(definition.root_element(), "devices")?;
-    let mut all = devices.children();
-    all.any(|device| attached(device) == Some(Transport::Mmio))
-        .then_some(())?;
-    let mut interfaces = devices.children();
-    interfaces.find(|device| device.has_tag_name(KIND.element))
+fn first_on_mmio(devices: &Element<'_>) -> Option<&'static str> {
+    let on_mmio = |device: &Element<'_>| attached_in(device) == Some(Transport::Mmio);
+    let mut devices = devices.children();
+    devices.any(on_mmio).then_some(KIND.element)
 }
 
 fn give_source(seen: &Seen<'_>) -> Option<Given> {

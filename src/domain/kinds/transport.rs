@@ -4,7 +4,7 @@ use crate::domain::row::{Given, Row, RowInput, Seen, Waits, Want, no_key};
 use crate::domain::value::Codec;
 use crate::mark::PropertyId;
 use crate::values::Transport;
-use crate::xml::{Part, child};
+use crate::xml::{Element, Part, child};
 use roxmltree::Node;
 
 /// Why a device comes, goes and changes at a boot only.
@@ -51,6 +51,11 @@ fn called(name: &str) -> Option<Transport> {
 /// How a device is attached, where its address says so.
 pub(in crate::domain) fn attached(device: Node<'_, '_>) -> Option<Transport> {
     called(child(device, "address")?.attribute("type")?)
+}
+
+/// The same of a device that is being edited.
+pub(super) fn attached_in(device: &Element<'_>) -> Option<Transport> {
+    called(device.child("address")?.attribute("type")?)
 }
 
 fn want(input: &RowInput<'_>) -> Want {

@@ -1,7 +1,7 @@
 //! What a running VM has not got yet, and gets when it starts next.
 
 use super::definitions::Definitions;
-use crate::domain::{Comparison, Subject, apply_edits, differing_rows};
+use crate::domain::{Comparison, Subject, differing_rows, edited};
 use crate::fleet::DesiredState;
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
@@ -51,7 +51,7 @@ impl VmPlanner<'_> {
         let rows = if comparison.edits.is_empty() {
             differing_rows(live, &definitions.stored, &known)
         } else {
-            let planned = apply_edits(definitions.stored.input_text(), &comparison.edits).ok()?;
+            let planned = edited(&definitions.stored, &comparison.edits).ok()?;
             differing_rows(live, &xml::parse(&planned).ok()?, &known)
         };
         let pending = |(what, live, defined)| Pending {

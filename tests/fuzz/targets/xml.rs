@@ -2,9 +2,7 @@
 //! the bytes before and after the element are as they were.
 #![no_main]
 
-use armfleet::xml::{
-    Part, insert, parse, read, remove, remove_attribute, set_attribute, set_text, write,
-};
+use armfleet::xml::{Element, Part, Tree, parse, read};
 
 const VALUE: &str = "a<b>'\"&c";
 
@@ -18,34 +16,42 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(document) = parse(text) else {
         return;
     };
-    let elements: Vec<_> = document
-        .descendants()
-        .filter(|node| node.is_element())
-        .collect();
-    let number = usize::from(*chosen) % elements.len();
-    let element = elements[number];
-    let is_root = element == document.root_element();
-    let (edited, same_number) = match edit % 6 {
-        0 => (set_text(text, element, VALUE), true),
-        1 => (set_attribute(text, element, "value", VALUE), true),
-        2 => (remove_attribute(text, element, "value"), true),
-        3 => (insert(text, element, "<new/>"), true),
-        4 => (
-            write(text, element, &["one", "two"], Part::Text, VALUE),
-            true,
-        ),
-        _ if is_root => return,
-        _ => (remove(text, element), false),
+    assert_eq!(Tree::of(&document).to_string(), text);
+    // The root, or one of its elements, whose siblings of the same name are not asked for.
+    let root = document.root_element();
+    let children = root.children().filter(|node| {
+        node.is_element() && node.tag_name().namespace().is_none()
+    });
+    let elements: Vec<_> = std::iter::once(root).chain(children).collect();
+    let element = elements[usize::from(*chosen) % elements.len()];
+    let is_root = element == root;
+    let name = element.tag_name().name();
+    let path: &[&str] = if is_root { &[] } else { std::slice::from_ref(&name) };
+    let mut tree = Tree::of(&document);
+    let Some(edited) = tree.root().descend(path) else {
+        return;
     };
-    let range = element.range();
+    match edit % 6 {
+        0 => edited.set_text(VALUE),
+        1 => edited.set_attribute("value", VALUE),
+        2 => edited.remove_attribute("value"),
+        3 => edited.insert(Element::new("new")),
+        4 => edited.write(&["one", "two"], Part::Text, VALUE),
+        _ if is_root => return,
+        _ => drop(tree.root().remove(|child| child.is(name))),
+    }
+    let edited = tree.to_string();
+    let first = match is_root {
+        true => root,
+        false => armfleet::xml::child(root, name).expect("it was found"),
+    };
+    let range = first.range();
     assert!(edited.starts_with(text[..range.start].trim_end()));
     assert!(edited.ends_with(&text[range.end..]));
     let after = parse(&edited).expect("an edit leaves XML");
-    if !same_number {
-        return;
-    }
-    let mut elements = after.descendants().filter(|node| node.is_element());
-    let element = elements.nth(number).expect("the element is there");
+    let Some(element) = armfleet::xml::descend(after.root_element(), path) else {
+        return assert_eq!(edit % 6, 5, "the element is there");
+    };
     let written = |part| read(element, part);
     match edit % 6 {
         0 => assert_eq!(written(Part::Text).as_deref(), Some(VALUE)),
