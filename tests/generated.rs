@@ -27,7 +27,7 @@ fn commands() -> Vec<String> {
         let name = line.split_whitespace().next()?;
         begins.then(|| name.to_owned())
     });
-    names.collect()
+    names.filter(|name| name != "help").collect()
 }
 
 #[test]
@@ -35,7 +35,8 @@ fn every_command_has_a_page_and_a_line_on_the_first() {
     let commands = commands();
     assert!(commands.len() > 8, "{commands:?}");
     let first = printed(&["man"]);
-    assert!(first.contains("Exit codes"));
+    let listed = printed(&["man", "--list"]);
+    assert_eq!(listed.lines().count(), commands.len() + 2, "{listed}");
     for command in commands {
         let escaped = command.replace('-', "\\-");
         assert!(
@@ -47,10 +48,33 @@ fn every_command_has_a_page_and_a_line_on_the_first() {
             page.contains(&format!(".TH armfleet-{command} 1  \"armfleet ")),
             "{page}"
         );
+        let asked = format!("armfleet-{command}.1 {command}");
+        assert!(listed.lines().any(|line| line == asked), "{listed}");
+        for section in ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"] {
+            let heading = format!(".SH \"{section}\"");
+            let plain = format!(".SH {section}\n");
+            assert!(page.contains(&heading) || page.contains(&plain), "{page}");
+        }
     }
     let output = armfleet(&["man", "pln"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the commands are init, "));
+}
+
+#[test]
+fn the_page_of_the_fleet_file_has_every_key() {
+    let page = printed(&["man", "armfleet.yaml"]);
+    let keys = printed(&["explain"]);
+    let keys = keys.split("\n\nProblems:").next().unwrap();
+    let keys = keys.lines().filter(|line| line.starts_with("  "));
+    let keys: Vec<_> = keys
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(keys.len() > 60, "{keys:?}");
+    for key in keys {
+        let key = key.replace('-', "\\-");
+        assert!(page.contains(&format!("\\fB{key}\\fR\n")), "{key}");
+    }
 }
 
 #[test]

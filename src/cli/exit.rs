@@ -24,6 +24,32 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All, in their order.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Invalid,
+        Self::Interrupted,
+        Self::Failed,
+        Self::Refused,
+        Self::Unsettled,
+        Self::Changes,
+        Self::Success,
+    ];
+
+    /// What it tells.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Invalid => "the fleet file or the command line is invalid; nothing was contacted",
+            Self::Interrupted => "interrupted; the steps under way were finished",
+            Self::Failed => {
+                "a step or the host failed, or something could not be seen; doctor found a problem"
+            }
+            Self::Refused => "something wanted was refused; everything else was applied",
+            Self::Unsettled => "all steps were done, but a new plan has steps",
+            Self::Changes => "there are, or were, changes (only with --detailed-exitcode)",
+            Self::Success => "otherwise",
+        }
+    }
+
     /// The number that the shell sees.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -47,6 +73,15 @@ impl Exit {
             .min()
             .unwrap_or(Self::Success)
     }
+}
+
+/// What all of them tell, as the help has it.
+pub(super) fn in_words() -> String {
+    let lines = Exit::ALL.map(|exit| format!("  {:<3}  {}", exit.code(), exit.meaning()));
+    format!(
+        "Exit codes; the first that applies counts:\n{}",
+        lines.join("\n")
+    )
 }
 
 impl From<Exit> for ExitCode {

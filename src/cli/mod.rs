@@ -4,6 +4,7 @@ mod apply;
 mod arguments;
 mod boot;
 mod caller;
+mod completions;
 mod diff;
 mod diff_plans;
 mod doctor;
@@ -12,7 +13,6 @@ mod explain;
 mod fleet;
 mod follow;
 mod from_snapshot;
-mod generated;
 mod git;
 mod guest_setup;
 mod history;
@@ -20,6 +20,7 @@ mod hold;
 mod init;
 mod input;
 mod local;
+mod man;
 mod output;
 mod plan;
 mod progress;
@@ -42,21 +43,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps ARM virtual machines on libvirt as a YAML file describes them.
 #[derive(Debug, Parser)]
-#[command(name = "armfleet", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "armfleet", version, arg_required_else_help = true, after_help = exit::in_words())]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes; the first that applies counts:
-  4    the fleet file or the command line is invalid; nothing was contacted
-  130  interrupted; the steps under way were finished
-  1    a step or the host failed, or something could not be seen; doctor found a problem
-  3    something wanted was refused; everything else was applied
-  5    all steps were done, but a new plan has steps
-  2    there are, or were, changes (only with --detailed-exitcode)
-  0    otherwise";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -97,9 +88,9 @@ enum Command {
     /// Print the JSON Schema of fleet files, for editors
     Schema,
     /// Print a shell's completion script
-    Completions(generated::CompletionsArguments),
+    Completions(completions::CompletionsArguments),
     /// Print a manual page
-    Man(generated::ManArguments),
+    Man(man::ManArguments),
 }
 
 /// Runs the command that the process was called with.
@@ -141,10 +132,8 @@ pub fn main() -> Exit {
         Command::Release(arguments) => hold::release(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Schema => Ok(explain::schema()),
-        Command::Completions(arguments) => {
-            Ok(generated::completions(arguments, CommandLine::command()))
-        }
-        Command::Man(arguments) => generated::man(arguments, CommandLine::command()),
+        Command::Completions(arguments) => Ok(completions::run(arguments, CommandLine::command())),
+        Command::Man(arguments) => man::run(arguments, CommandLine::command()),
     };
     ended.unwrap_or_else(|exit| exit)
 }
