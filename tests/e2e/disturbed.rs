@@ -66,6 +66,11 @@ fn nobody_waits_for_files_that_are_leased() {
         said.contains("leased by a process of QEMU's user"),
         "{said}"
     );
+    let status = host.armfleet(&["status"]).success();
+    for told in [" is leased by a process of QEMU's user", "staged before"] {
+        let told = |line: &str| line.contains("its last start: ") && line.contains(told);
+        assert!(status.lines().any(told), "{status}");
+    }
     host.wait_for_console();
     host.guest("report");
     let before = host.run_number();
