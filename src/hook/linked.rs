@@ -93,12 +93,6 @@ pub(super) fn had_beside(root: &Root, record: &Record) -> Result<Vec<HostPath>, 
     }
 }
 
-/// The same, as it is noted.
-pub(super) fn note_beside<'a>(shares: impl IntoIterator<Item = &'a HostPath>) -> String {
-    let lines = shares.into_iter().map(|share| format!("{share}\n"));
-    lines.collect()
-}
-
 /// Takes the names away that a VM, which does not run, has had beside a share, unless they are another VM's by now.
 pub(super) fn take_back(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), OwnFileError> {
     if is_anothers(root, vm, share)? {

@@ -2,7 +2,7 @@
 
 use super::domain::{Linked, Starting};
 use super::files::{lock, write_stamp};
-use super::linked::{HandOverError, had_beside, hand_over, note_beside, take_back};
+use super::linked::{HandOverError, had_beside, hand_over, take_back};
 use super::open::{can_boot_unchecked, is_bootable, open_generations, renew_staged};
 use super::outcome::Outcome;
 use super::share;
@@ -159,31 +159,25 @@ impl<'a> Start<'a> {
     /// With `link`, links the pair beside the share, and takes away what it had beside another, or at all. The shim is told
     /// first: once they are there, only this program knows whether they are still good.
     fn hand_over(&mut self) -> Result<(), StartError> {
-        let (root, vm) = (self.root, &self.record.vm);
-        let mark = paths::linked(vm);
-        let had = had_beside(root, self.record)?;
         let beside = match &self.linked {
-            Some(Linked::Beside(share)) => Some(share),
+            Some(Linked::Beside(share)) => Some(share.clone()),
             _ => None,
         };
-        if let Some(linked) = &self.linked {
-            let noted = had.iter().filter(|had| beside != Some(*had)).chain(beside);
-            write_stamp(root, &mark, &note_beside(noted))?;
-            hand_over(root, vm, linked, Some(self.record))?;
-        }
-        if self.linked.is_none() && !had.is_empty() {
-            let (folder, name) = holding(root, &mark)?;
-            remove_file(&folder, name)?;
-        }
-        let mut stay = Vec::new();
-        for former in had.iter().filter(|had| beside != Some(*had)) {
-            if let Err(fault) = take_back(root, vm, former) {
-                self.said.say(chain(&fault));
-                stay.push(former);
+        let mut former = had_beside(self.root, self.record)?;
+        former.retain(|had| Some(had) != beside.as_ref());
+        match &self.linked {
+            Some(linked) => {
+                self.note_beside(&former, beside.as_ref())?;
+                hand_over(self.root, &self.record.vm, linked, Some(self.record))?;
+                self.take_back(&mut former);
+                self.note_beside(&former, beside.as_ref())?;
             }
-        }
-        if self.linked.is_some() {
-            write_stamp(root, &mark, &note_beside(stay.into_iter().chain(beside)))?;
+            None => {
+                let mark = paths::linked(&self.record.vm);
+                let (folder, name) = holding(self.root, &mark)?;
+                remove_file(&folder, name)?;
+                self.take_back(&mut former);
+            }
         }
         if matches!(self.linked, Some(Linked::Inside(_))) {
             self.said.warn(
@@ -192,6 +186,23 @@ impl<'a> Start<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Notes beside which shares the VM has names, or may have.
+    fn note_beside(&self, former: &[HostPath], now: Option<&HostPath>) -> Result<(), OwnFileError> {
+        let lines = former.iter().chain(now).map(|share| format!("{share}\n"));
+        let text: String = lines.collect();
+        write_stamp(self.root, &paths::linked(&self.record.vm), &text)
+    }
+
+    /// Takes away what the VM has had beside shares that it boots from no more, and leaves those with which that failed.
+    fn take_back(&mut self, former: &mut Vec<HostPath>) {
+        former.retain(|share| {
+            let taken = take_back(self.root, &self.record.vm, share);
+            taken
+                .inspect_err(|fault| self.said.say(chain(fault)))
+                .is_err()
+        });
     }
 
     /// Makes `current` name a pair of the guest's own, or its seed.

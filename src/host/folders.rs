@@ -8,9 +8,9 @@ use super::{Executor, HostError, Traces};
 use crate::boot::GenerationId;
 use crate::fleet::Handover;
 use crate::inventory::{Fact, FileKind, Look, RawStat};
-use crate::mark::CLOUD_INIT_FORMAT;
+use crate::mark::{CLOUD_INIT_FORMAT, Record};
 use crate::paths;
-use crate::values::VmName;
+use crate::values::{HostPath, VmName};
 use std::collections::BTreeSet;
 
 /// Folders on the way to staged kernels: QEMU passes through them, and only root lists them.
@@ -68,10 +68,24 @@ impl<P: Primitives> Executor<P> {
         let own = Some(record.boot.share).filter(|_| is_linked);
         let noted = mark.unwrap_or_default();
         let former = noted.lines().filter_map(|line| line.parse().ok());
+        let former = former.filter(|share| !self.may_be_anothers(vm, share));
         own.into_iter()
             .chain(former)
             .map(|share| paths::beside(&share))
             .collect()
+    }
+
+    /// Whether another VM's record names this share, or cannot be read.
+    fn may_be_anothers(&self, vm: &VmName, share: &HostPath) -> bool {
+        let Fact::Present(folder) = self.calls.look(paths::VMS, Look::Folder) else {
+            return true;
+        };
+        let entries = folder.entries.unwrap_or_default().into_iter();
+        let mut others = entries.filter_map(|entry| entry.name.parse::<VmName>().ok());
+        others.any(|other| {
+            let has = |record: Record| record.boot.share == *share;
+            other != *vm && recorded(&self.calls, &other).map_or(true, has)
+        })
     }
 
     /// Removes a VM's disks for cloud-init. A process that has one open keeps it until it ends.
