@@ -146,7 +146,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 25] = [
+const RUN_BY: [(&str, &str, &str); 28] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -196,6 +196,21 @@ const RUN_BY: [(&str, &str, &str); 25] = [
         "debian-armhf/preseed.cfg",
         "tests/e2e/install.rs",
         "examples/debian-armhf/preseed.cfg",
+    ),
+    (
+        "package/build",
+        "tests/package.rs",
+        "the_package_is_installed_upgraded_and_purged",
+    ),
+    (
+        "package/debian/postinst",
+        "tests/package.rs",
+        "the_package_is_installed_upgraded_and_purged",
+    ),
+    (
+        "package/debian/postrm",
+        "tests/package.rs",
+        "the_package_is_installed_upgraded_and_purged",
     ),
     ("quickstart/run", "tests/run", "examples/quickstart/run"),
     (

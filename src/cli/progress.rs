@@ -12,12 +12,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the journal may take to get what is known when an apply leaves at once.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How many VMs are named in one line about waits that are alike.
 const NAMED: usize = 4;
+/// Fewer steps are over before somebody asks how many are left.
+const COUNTED: usize = 10;
+/// How long an apply has been at work before it says how long the rest may take.
+const FORESEEN: Duration = Duration::from_secs(10);
 
 /// Tells how steps end, and hears of an interruption.
 pub(super) struct Progress {
@@ -31,14 +35,27 @@ pub(super) struct Progress {
 struct Shared {
     interruption: Interruption,
     under_way: BTreeSet<String>,
+    count: Count,
+}
+
+/// How many steps have ended, of how many.
+struct Count {
+    ended: usize,
+    all: usize,
+    since: Instant,
 }
 
 impl Progress {
-    /// From now on, an interruption is heard.
-    pub(super) fn new() -> Result<Self, Exit> {
+    /// Of an apply with so many steps, which begins now. From now on, an interruption is heard.
+    pub(super) fn new(steps: usize) -> Result<Self, Exit> {
         let shared = Arc::new(Mutex::new(Shared {
             interruption: Interruption::None,
             under_way: BTreeSet::new(),
+            count: Count {
+                ended: 0,
+                all: steps,
+                since: Instant::now(),
+            },
         }));
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
         on_signals(
@@ -68,6 +85,26 @@ impl Progress {
     /// Whether the user interrupted it.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interruption() != Interruption::None
+    }
+}
+
+impl Count {
+    /// How far it is, and how long the rest takes if that goes on as it went so far.
+    fn told(&self, elapsed: Duration) -> Option<String> {
+        let Self { ended, all, .. } = *self;
+        let left = all.saturating_sub(ended);
+        if all < COUNTED {
+            return None;
+        }
+        let count = format!("{ended} of {all}");
+        if elapsed < FORESEEN || left == 0 {
+            return Some(count);
+        }
+        let rest = elapsed.as_secs_f64() * left as f64 / ended.max(1) as f64;
+        Some(match (rest / 60.0).round() {
+            ..1.0 => format!("{count}, less than a minute left"),
+            minutes => format!("{count}, about {minutes} min left"),
+        })
     }
 }
 
@@ -143,9 +180,18 @@ impl Monitor for Progress {
     }
 
     fn ended(&self, step: &Step, ended: &Ended) {
-        lock(&self.shared).under_way.remove(&name(step));
-        if self.on_terminal || matches!(ended, Ended::Failed(_)) {
-            terminal::remark(&render_step(step, ended, self.paint));
+        let mut shared = lock(&self.shared);
+        shared.under_way.remove(&name(step));
+        shared.count.ended += 1;
+        let count = shared.count.told(shared.count.since.elapsed());
+        drop(shared);
+        let told = render_step(step, ended, self.paint);
+        match (ended, count) {
+            (Ended::Done, Some(count)) if self.on_terminal => {
+                terminal::remark(&format!("{}  ({count})\n", told.trim_end()));
+            }
+            (Ended::Failed(_), _) => terminal::remark(&told),
+            _ => self.on_terminal(&told),
         }
     }
 
@@ -176,6 +222,25 @@ mod tests {
             already: Duration::from_secs(10),
             limit: Duration::from_secs(limit),
             causes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn many_steps_are_counted_and_the_rest_is_estimated() {
+        let told = |ended, all, seconds| {
+            let since = Instant::now();
+            let count = Count { ended, all, since };
+            count.told(Duration::from_secs(seconds))
+        };
+        assert_eq!(told(3, 9, 100), None);
+        let cases = [
+            ((1, 200, 9), "1 of 200"),
+            ((17, 200, 34), "17 of 200, about 6 min left"),
+            ((190, 200, 400), "190 of 200, less than a minute left"),
+            ((200, 200, 400), "200 of 200"),
+        ];
+        for ((ended, all, seconds), text) in cases {
+            assert_eq!(told(ended, all, seconds).as_deref(), Some(text));
         }
     }
 

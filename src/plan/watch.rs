@@ -19,7 +19,7 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
         Fact::Absent => builder.notice(
             About::WATCH,
             "armfleet watch does not run on this host: a VM whose guest reboots stays off",
-            "systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop",
+            "systemctl enable --now armfleet-watch (its unit: armfleet's package, or examples/systemd), or set on_guest_reboot to warm or stop",
         ),
         fact @ (Fact::NotObserved | Fact::Unreadable(_)) => builder.notice(
             About::WATCH,

@@ -112,13 +112,20 @@ fn the_ansible_role_applies_and_tells_what_changed() {
             output.stderr
         );
     };
-    // With --check the folder is made, and nothing else.
-    assert_ends(&play(&["--check"]), 2, 0);
+    let images = r#"{"armfleet_images": [{"src": "site.yml", "dest": "/srv/images/first"}]}"#;
+    let play_with_images = |arguments: &[&str]| play(&[&["-e", images], arguments].concat());
+    // With --check nothing is written: two folders and an image would be, and the plan has steps.
+    assert_ends(&play_with_images(&["--check"]), 4, 0);
     assert_ne!(host.virsh(&["domstate", VM]).code, Some(0));
-    assert!(!host.path("/etc/armfleet/fleet.yaml").exists());
-    assert_ends(&play(&[]), 1, 0);
+    for path in ["/etc/armfleet", "/srv/images", "/var/lib/armfleet"] {
+        assert!(!host.path(path).exists(), "{path}");
+    }
+    assert_ends(&play_with_images(&[]), 4, 0);
     assert_eq!(host.state(VM), "shut off");
-    assert_ends(&play(&[]), 0, 0);
+    // A VM may have a disk over it.
+    host.write("/srv/images/first", "an image");
+    assert_ends(&play_with_images(&[]), 0, 0);
+    assert_eq!(host.read("/srv/images/first"), "an image");
     assert_ends(&play(&["--check"]), 0, 0);
 
     let fleet = "/run/test/ansible/fleet.yaml";
@@ -132,7 +139,17 @@ fn the_ansible_role_applies_and_tells_what_changed() {
     host.write(fleet, host.read(fleet).replace("768MiB", "768"));
     assert_ends(&play(&[]), 0, 1);
     host.write(fleet, "fleet: obs-workers\nvms: {}\n");
-    assert_ends(&play(&[]), 0, 1);
+    for arguments in [&[][..], &["--check"]] {
+        let refused = play(arguments);
+        assert_ends(&refused, 0, 1);
+        let message = "\"msg\": [\"armhf-vm: ";
+        let said = |text| refused.stdout.contains(text);
+        assert!(
+            said(message) && said("--allow-removal=1"),
+            "{}",
+            refused.stdout
+        );
+    }
     assert_eq!(host.state(VM), "shut off");
     let allowed = play(&["-e", r#"{"armfleet_options": ["--allow-removal=1"]}"#]);
     assert_ends(&allowed, 1, 0);

@@ -401,7 +401,7 @@ fn plan_and_status_say_that_nobody_watches() {
         host.planned(0),
         snapbox::str![[r#"
   i watch: armfleet watch does not run on this host: a VM whose guest reboots stays off
-      systemctl enable --now armfleet-watch, or set on_guest_reboot to warm or stop
+      systemctl enable --now armfleet-watch (its unit: armfleet's package, or examples/systemd), or set on_guest_reboot to warm or stop
 
 No changes.
 
