@@ -67,7 +67,7 @@ fn nobody_waits_for_files_that_are_leased() {
         "{said}"
     );
     let status = host.armfleet(&["status"]).success();
-    for told in [" is leased by a process of QEMU's user", "staged before"] {
+    for told in [" is leased by a process of QEMU's user", "boots its seed"] {
         let told = |line: &str| line.contains("its last start: ") && line.contains(told);
         assert!(status.lines().any(told), "{status}");
     }
