@@ -6,7 +6,7 @@
 use super::limits::{INITRD_LIMIT, KERNEL_LIMIT, SHARE_NAME_LIMIT};
 use super::mapped_link::{BootFileName, LinkError, link_target};
 use super::note::PairSource;
-use super::share::{Entry, Listing};
+use super::share::{Entry, Listing, Unusual};
 use super::version::KernelVersion;
 use crate::values::Arch;
 use std::fmt;
@@ -109,6 +109,17 @@ pub struct PassedOver {
     pub why: Unusable,
 }
 
+impl PassedOver {
+    /// Whether a file of it was not given: it may be good all the same, and only who looks at the host learns why.
+    #[must_use]
+    pub const fn was_withheld(&self) -> bool {
+        let Unusable::Unusual { what, .. } = &self.why else {
+            return false;
+        };
+        matches!(what, Unusual::Leased | Unusual::Unreadable)
+    }
+}
+
 impl fmt::Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.source.describe(), self.why)
@@ -148,13 +159,16 @@ pub enum Unusable {
         /// What is wrong with its text.
         fault: LinkError,
     },
-    /// Something is neither file nor link.
-    #[error("`{name}` is {what}")]
-    NotAFile {
+    /// A file is a link where none is followed any more.
+    #[error("`{0}` is a link")]
+    NotAFile(String),
+    /// Something is neither file nor link, or does not tell.
+    #[error("`{name}` is {}", .what.describe())]
+    Unusual {
         /// The entry.
         name: String,
         /// What it is.
-        what: &'static str,
+        what: Unusual,
     },
     /// A file has no bytes.
     #[error("`{0}` is empty")]
@@ -288,9 +302,9 @@ fn follow(
         None => return Err(Unusable::Missing(link.to_owned())),
         Some(Entry::File(0)) => return Err(Unusable::Empty(link.to_owned())),
         Some(Entry::File(_)) => return Err(Unusable::NotALink(link)),
-        Some(Entry::Unusual(what)) => {
-            let (name, what) = (link.to_owned(), what.describe());
-            return Err(Unusable::NotAFile { name, what });
+        Some(&Entry::Unusual(what)) => {
+            let name = link.to_owned();
+            return Err(Unusable::Unusual { name, what });
         }
         Some(Entry::Link(text)) => text,
     };
@@ -436,14 +450,8 @@ fn plain_file(listing: &Listing, name: &BootFileName, limit: u64) -> Result<(), 
     let name = name.to_string();
     match entry {
         None => Err(Unusable::Missing(name)),
-        Some(Entry::Link(_)) => Err(Unusable::NotAFile {
-            name,
-            what: "a link",
-        }),
-        Some(Entry::Unusual(what)) => {
-            let what = what.describe();
-            Err(Unusable::NotAFile { name, what })
-        }
+        Some(Entry::Link(_)) => Err(Unusable::NotAFile(name)),
+        Some(&Entry::Unusual(what)) => Err(Unusable::Unusual { name, what }),
         Some(Entry::File(0)) => Err(Unusable::Empty(name)),
         Some(&Entry::File(size)) if size > limit => Err(Unusable::TooLarge { name, size, limit }),
         Some(Entry::File(_)) => Ok(()),

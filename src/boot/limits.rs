@@ -32,10 +32,15 @@ pub const READ_LIMIT: u64 = 2 * (KERNEL_LIMIT + INITRD_LIMIT);
 /// of which costs files and folders on the host.
 pub const PAIR_LIMIT: usize = 8;
 /// How many bytes of a share's initrds one start may unpack. Debian's largest initrds unpack to a few hundred MiB.
-pub const UNPACKED_LIMIT: u64 = 2 << 30;
-/// How much time of a processor one start may take for a share's bytes; libvirt keeps the VM locked meanwhile. It is ten times
-/// what Debian's largest initrds take. Time on the clock would let the host's load decide which kernel boots.
-pub const PROCESSOR_TIME_LIMIT: Duration = Duration::from_secs(8);
+pub const UNPACKED_LIMIT: u64 = 1 << 30;
+/// How much time of a processor one start may take for a share's bytes, over all pairs that it tries: looking, copying, digesting
+/// and unpacking count. It is a few times what Debian's largest initrds take. A pair that was begun is copied to its end, and one
+/// that is judged by its container boots, so that in all one start takes a few seconds more, and a seed as much again.
+///
+/// libvirt keeps the VM locked meanwhile, and whoever lists VMs waits for it: a minute at the most, after which the hook ends
+/// itself. `watch` starts four VMs at once, so that four guests that do their worst need half of that minute on a host of one
+/// processor. Time on the clock would let the host's load decide which kernel boots.
+pub const PROCESSOR_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How much memory a decoder may take for what it refers back to, in bytes. An armhf kernel has 240 MiB for that and for
 /// everything else it maps (`VMALLOC_RESERVE`); `xz -9` and `zstd --ultra --long` stay within it.
 pub const WINDOW_LIMIT: u64 = 128 << 20;

@@ -19,6 +19,17 @@ fn said(flaws: &[Flaw], qemu: Option<(u32, u32)>) -> String {
     flaws.collect::<Vec<_>>().join("; ")
 }
 
+impl Swappable {
+    /// Whether an error says that a path can be swapped by this user, or this group of theirs.
+    #[must_use]
+    pub fn by(error: &io::Error, user: (u32, u32)) -> bool {
+        let swappable = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Self>());
+        swappable.is_some_and(|Self(flaws, _)| flaws.iter().any(|flaw| flaw.is_open_to(user)))
+    }
+}
+
 impl Root {
     /// Goes the way of a path, and tells where it leads: a path without links on it.
     ///

@@ -9,13 +9,13 @@ use super::open::open_generations;
 use super::share;
 use crate::boot::{FileNote, keeps_what_it_takes};
 use crate::files::{
-    Directory, Folder, NotOurs, OpenFile as _, OwnFileError, Root, Share, copy_hashed_fresh,
-    sync_folder,
+    Directory, Folder, NotOurs, OpenFile as _, OwnFile, OwnFileError, Root, Share,
+    copy_hashed_fresh, read_own, sync_folder,
 };
-use crate::mark::BootRecord;
+use crate::mark::{Record, read_record};
 use crate::paths;
 use crate::staging::{Generations, Staged, StagedFile, files};
-use crate::values::VmName;
+use crate::values::{HostPath, VmName};
 use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -54,9 +54,9 @@ pub(super) fn hand_over(
     root: &Root,
     vm: &VmName,
     linked: &Linked,
-    boot: Option<&BootRecord>,
+    record: Option<&Record>,
 ) -> Result<(), HandOverError> {
-    let (share, above, name) = share::open_with_folder(linked.share(), boot)?;
+    let (share, above, name) = share::open_with_folder(linked.share(), record)?;
     let (folder, names) = match linked {
         Linked::Beside(_) => (make_beside(&above, &name)?, paths::BOOTS),
         Linked::Inside(_) => {
@@ -80,14 +80,47 @@ pub(super) fn hand_over(
     Ok(sync_folder(&folder)?)
 }
 
-/// Takes the names away that a VM had before it booted copies.
-pub(super) fn take_back(boot: &BootRecord) -> Result<(), OwnFileError> {
-    let (_, above, name) = share::open_with_folder(&boot.share, Some(boot))?;
+/// The shares beside which a VM has had names. An earlier version noted none: then it is the record's.
+pub(super) fn had_beside(root: &Root, record: &Record) -> Result<Vec<HostPath>, OwnFileError> {
+    let Some(file) = read_own(root, &paths::linked(&record.vm))? else {
+        return Ok(Vec::new());
+    };
+    let text = String::from_utf8_lossy(&file.bytes);
+    let noted: Vec<_> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    match noted.is_empty() {
+        true => Ok(vec![record.boot.share.clone()]),
+        false => Ok(noted),
+    }
+}
+
+/// Takes the names away that a VM, which does not run, has had beside a share, unless they are another VM's by now.
+pub(super) fn take_back(root: &Root, vm: &VmName, share: &HostPath) -> Result<(), OwnFileError> {
+    if is_anothers(root, vm, share)? {
+        return Ok(());
+    }
+    let (above, name) = share::roots_folder_of(share)?;
     let name = paths::beside_named(&name);
     let removed = above.remove_folder(&name, &paths::BESIDE_FILES);
     removed
         .map(drop)
         .map_err(OwnFileError::new("remove", &above.at(&name)))
+}
+
+/// Whether a share is another VM's, or may be, as its record cannot be read.
+fn is_anothers(root: &Root, vm: &VmName, share: &HostPath) -> Result<bool, OwnFileError> {
+    let path = root.below(paths::VMS);
+    let names = root.folder(paths::VMS).and_then(|folder| folder.names());
+    let names = names.map_err(OwnFileError::new("list", &path))?;
+    let mut others = names.iter().filter_map(|name| name.parse::<VmName>().ok());
+    Ok(others.any(|other| {
+        let has =
+            |file: OwnFile| read_record(&file.bytes).map(|record| record.boot.share == *share);
+        other != *vm
+            && match read_own(root, &paths::record(&other)) {
+                Ok(file) => file.is_some_and(|file| has(file).unwrap_or(true)),
+                Err(_) => true,
+            }
+    }))
 }
 
 /// The folder of root's beside a share of this name.

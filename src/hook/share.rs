@@ -2,9 +2,9 @@
 
 use crate::boot::BootFileName;
 use crate::files::{
-    BootShare as _, Directory as _, Folder, LinkInTheWay, OwnFileError, Root, Share,
+    BootShare as _, Directory as _, Folder, LinkInTheWay, OwnFileError, Root, Share, Swappable,
 };
-use crate::mark::BootRecord;
+use crate::mark::{BootRecord, Record};
 use crate::paths;
 use crate::trust::{End, Rules};
 use crate::values::HostPath;
@@ -13,32 +13,35 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Opens a VM's share. Where the last apply found that only root can change where its path leads, that must still hold:
-/// another VM's QEMU could have moved the share into the place of another folder.
-pub(super) fn open(boot: &BootRecord) -> Result<Share, OwnFileError> {
-    open_at(&boot.share, boot.ways.contains_key(&boot.share))
+/// What is asked of the way to a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Only root may decide where it leads: the last apply found it so.
+    Roots,
+    /// Whoever can be that user must not: no apply has asked, as with 0.1.0, or it found others who can.
+    NotQemus,
+    /// Nothing: its user trusts a folder on it.
+    Trusted,
 }
 
-/// The same with the folder that it is in, and its name there; of a share that a domain's definition names, with nothing
-/// known but that, if it is not the record's.
-pub(super) fn open_with_folder(
-    path: &HostPath,
-    boot: Option<&BootRecord>,
-) -> Result<(Share, Folder, String), OwnFileError> {
-    let guarded = boot.is_none_or(|boot| boot.ways.contains_key(path));
-    let named = Path::new(path.as_str());
-    let open = || {
-        let (folder, name) = place(path, guarded)?;
-        let share = Share::open_in(&folder, &name)?;
-        Ok((share, folder, name))
-    };
-    open().map_err(OwnFileError::new("open the share", named))
+impl Guard {
+    fn of(path: &HostPath, record: &Record) -> Self {
+        if record.boot.ways.contains_key(path) {
+            Self::Roots
+        } else if record.applied.guarded.contains(path) {
+            Self::Trusted
+        } else {
+            Self::NotQemus
+        }
+    }
 }
 
-fn open_at(path: &HostPath, guarded: bool) -> Result<Share, OwnFileError> {
+/// Opens a VM's share. Another VM's QEMU could have moved it into the place of another folder, whose files root would read.
+pub(super) fn open(record: &Record) -> Result<Share, OwnFileError> {
+    let path = &record.boot.share;
     let named = Path::new(path.as_str());
     let open = || {
-        let (folder, name) = place(path, guarded)?;
+        let (folder, name) = place(path, Guard::of(path, record))?;
         match Share::open_in(&folder, &name) {
             Err(_) if named.is_symlink() => Err(io::Error::other(LinkInTheWay(named.into()))),
             opened => opened,
@@ -47,15 +50,61 @@ fn open_at(path: &HostPath, guarded: bool) -> Result<Share, OwnFileError> {
     open().map_err(OwnFileError::new("open the share", named))
 }
 
-fn place(path: &HostPath, guarded: bool) -> io::Result<(Folder, String)> {
+/// The same with the folder that it is in, and its name there; of a share that a domain's definition names, with nothing
+/// known but that, if it is not the record's.
+pub(super) fn open_with_folder(
+    path: &HostPath,
+    record: Option<&Record>,
+) -> Result<(Share, Folder, String), OwnFileError> {
+    let guard = record.map_or(Guard::Roots, |record| Guard::of(path, record));
+    let open = || {
+        let (folder, name) = place(path, guard)?;
+        let share = Share::open_in(&folder, &name)?;
+        Ok((share, folder, name))
+    };
+    open().map_err(OwnFileError::new(
+        "open the share",
+        Path::new(path.as_str()),
+    ))
+}
+
+/// The folder that a share is or was in, where only root decides which that is, and the share's name there.
+pub(super) fn roots_folder_of(path: &HostPath) -> Result<(Folder, String), OwnFileError> {
+    let place = place(path, Guard::Roots);
+    place.map_err(OwnFileError::new(
+        "go the way of the share",
+        Path::new(path.as_str()),
+    ))
+}
+
+fn place(path: &HostPath, guard: Guard) -> io::Result<(Folder, String)> {
     let root = Root::host();
-    if !guarded {
-        let (folder, name) = root.holding(path.as_str())?;
+    let rules = rules(&root);
+    if guard == Guard::Roots {
+        let place = root.way(path.as_str(), End::Share, &rules)?;
+        let (folder, name) = root.place(&place)?;
         return Ok((folder, name.to_owned()));
     }
-    let place = root.way(path.as_str(), End::Share, &rules(&root))?;
-    let (folder, name) = root.place(&place)?;
+    if guard == Guard::NotQemus
+        && let Some(qemu) = owner_of(path)
+    {
+        let rules = Rules {
+            qemu: Some(qemu),
+            ..rules
+        };
+        match root.way(path.as_str(), End::Share, &rules) {
+            Err(error) if Swappable::by(&error, qemu) => return Err(error),
+            _ => {}
+        }
+    }
+    let (folder, name) = root.holding(path.as_str())?;
     Ok((folder, name.to_owned()))
+}
+
+/// As whom QEMU runs: apply gives it the share, whose owner its guest cannot change.
+fn owner_of(share: &HostPath) -> Option<(u32, u32)> {
+    let seen = Path::new(share.as_str()).symlink_metadata().ok()?;
+    Some((seen.uid(), seen.gid())).filter(|(uid, _)| *uid != 0)
 }
 
 /// Opens an image where its way leads.

@@ -2,7 +2,7 @@
 
 use super::domain::{Linked, Starting};
 use super::files::{lock, write_stamp};
-use super::linked::{HandOverError, hand_over, take_back};
+use super::linked::{HandOverError, had_beside, hand_over, take_back};
 use super::open::{can_boot_unchecked, is_bootable, open_generations, renew_staged};
 use super::outcome::Outcome;
 use super::share;
@@ -132,7 +132,7 @@ impl<'a> Start<'a> {
         match &self.record.phase {
             Phase::Own => self.switch_to_own(&generations, rules),
             Phase::Installing { disk } => {
-                let share = share::open(&self.record.boot)?;
+                let share = share::open(self.record)?;
                 may_install(&share, disk, |disk| {
                     is_blank(&share::open_image(&self.record.boot, disk)?)
                 })?;
@@ -156,23 +156,30 @@ impl<'a> Start<'a> {
         Err(StartError::Later(later))
     }
 
-    /// With `link`, links the pair beside the share. The shim is told first: once they are there, only this program
-    /// knows whether they are still good.
+    /// With `link`, links the pair beside the share, and takes away what it had beside another, or at all. The shim is told
+    /// first: once they are there, only this program knows whether they are still good.
     fn hand_over(&mut self) -> Result<(), StartError> {
-        let (vm, boot) = (&self.record.vm, &self.record.boot);
-        let mark = paths::linked(vm);
-        let Some(linked) = &self.linked else {
-            let (folder, name) = holding(self.root, &mark)?;
-            if remove_file(&folder, name)?
-                && let Err(fault) = take_back(boot)
-            {
-                self.say(chain(&fault));
-            }
-            return Ok(());
+        let beside = match &self.linked {
+            Some(Linked::Beside(share)) => Some(share.clone()),
+            _ => None,
         };
-        write_stamp(self.root, &mark, "")?;
-        hand_over(self.root, vm, linked, Some(boot))?;
-        if matches!(linked, Linked::Inside(_)) {
+        let mut former = had_beside(self.root, self.record)?;
+        former.retain(|had| Some(had) != beside.as_ref());
+        match &self.linked {
+            Some(linked) => {
+                self.note_beside(&former, beside.as_ref())?;
+                hand_over(self.root, &self.record.vm, linked, Some(self.record))?;
+                self.take_back(&mut former);
+                self.note_beside(&former, beside.as_ref())?;
+            }
+            None => {
+                let mark = paths::linked(&self.record.vm);
+                let (folder, name) = holding(self.root, &mark)?;
+                remove_file(&folder, name)?;
+                self.take_back(&mut former);
+            }
+        }
+        if matches!(self.linked, Some(Linked::Inside(_))) {
             self.said.warn(
                 "its definition names its kernel inside its boot share, where QEMU's user can put another file in its place; \
                  `armfleet apply` moves it out"
@@ -181,13 +188,30 @@ impl<'a> Start<'a> {
         Ok(())
     }
 
+    /// Notes beside which shares the VM has names, or may have.
+    fn note_beside(&self, former: &[HostPath], now: Option<&HostPath>) -> Result<(), OwnFileError> {
+        let lines = former.iter().chain(now).map(|share| format!("{share}\n"));
+        let text: String = lines.collect();
+        write_stamp(self.root, &paths::linked(&self.record.vm), &text)
+    }
+
+    /// Takes away what the VM has had beside shares that it boots from no more, and leaves those with which that failed.
+    fn take_back(&mut self, former: &mut Vec<HostPath>) {
+        former.retain(|share| {
+            let taken = take_back(self.root, &self.record.vm, share);
+            taken
+                .inspect_err(|fault| self.said.say(chain(fault)))
+                .is_err()
+        });
+    }
+
     /// Makes `current` name a pair of the guest's own, or its seed.
     fn switch_to_own(
         &mut self,
         generations: &Generations<Folder>,
         rules: Rules,
     ) -> Result<(), StartError> {
-        let share = share::open(&self.record.boot)
+        let share = share::open(self.record)
             .map_err(|fault| self.said.warn(chain(&fault)))
             .ok();
         let (mut trials, outcome) = self.decide(share.as_ref());

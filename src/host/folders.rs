@@ -8,9 +8,10 @@ use super::{Executor, HostError, Traces};
 use crate::boot::GenerationId;
 use crate::fleet::Handover;
 use crate::inventory::{Fact, FileKind, Look, RawStat};
-use crate::mark::CLOUD_INIT_FORMAT;
+use crate::mark::{CLOUD_INIT_FORMAT, Record};
 use crate::paths;
-use crate::values::VmName;
+use crate::values::{HostPath, VmName};
+use std::collections::BTreeSet;
 
 /// Folders on the way to staged kernels: QEMU passes through them, and only root lists them.
 pub(super) const PASSAGE: u32 = paths::PASSAGE;
@@ -35,7 +36,7 @@ impl<P: Primitives> Executor<P> {
         let doing = || cannot(format!("remove what armfleet kept of {vm}"));
         let _staging = self.lock_staging(vm)?;
         let mut stays = Vec::new();
-        if let Some(beside) = self.linked_beside(vm) {
+        for beside in self.linked_beside(vm) {
             self.give_up(&beside, &paths::BESIDE_FILES, &mut stays)?;
         }
         for name in self.generations_of(vm)? {
@@ -53,13 +54,38 @@ impl<P: Primitives> Executor<P> {
         Ok(stayed(stays))
     }
 
-    /// The folder beside a VM's share that the hook made for the handover `link`. Where the record cannot be read, it is not
-    /// known.
-    fn linked_beside(&self, vm: &VmName) -> Option<String> {
-        let record = recorded(&self.calls, vm).ok()?;
-        let mark = self.calls.look(&paths::linked(vm), Look::Stat);
-        let is_linked = record.boot.handover == Handover::Link || mark.present().is_some();
-        is_linked.then(|| paths::beside(&record.boot.share))
+    /// The folders beside a VM's share, and beside those that it had before, that the hook made for the handover `link`. Where
+    /// the record cannot be read, they are not known.
+    fn linked_beside(&self, vm: &VmName) -> BTreeSet<String> {
+        let Ok(record) = recorded(&self.calls, vm) else {
+            return BTreeSet::new();
+        };
+        let mark = self.calls.look(&paths::linked(vm), Look::Text);
+        let mark = mark
+            .present()
+            .map(|mark| mark.text.clone().unwrap_or_default());
+        let is_linked = record.boot.handover == Handover::Link || mark.is_some();
+        let own = Some(record.boot.share).filter(|_| is_linked);
+        let noted = mark.unwrap_or_default();
+        let former = noted.lines().filter_map(|line| line.parse().ok());
+        let former = former.filter(|share| !self.may_be_anothers(vm, share));
+        own.into_iter()
+            .chain(former)
+            .map(|share| paths::beside(&share))
+            .collect()
+    }
+
+    /// Whether another VM's record names this share, or cannot be read.
+    fn may_be_anothers(&self, vm: &VmName, share: &HostPath) -> bool {
+        let Fact::Present(folder) = self.calls.look(paths::VMS, Look::Folder) else {
+            return true;
+        };
+        let entries = folder.entries.unwrap_or_default().into_iter();
+        let mut others = entries.filter_map(|entry| entry.name.parse::<VmName>().ok());
+        others.any(|other| {
+            let has = |record: Record| record.boot.share == *share;
+            other != *vm && recorded(&self.calls, &other).map_or(true, has)
+        })
     }
 
     /// Removes a VM's disks for cloud-init. A process that has one open keeps it until it ends.

@@ -1,6 +1,6 @@
 //! A VM's generations, a line each.
 
-use crate::boot::{Generation, PairSource, Proof, STRIKES, Standing};
+use crate::boot::{Failure, Generation, PairSource, Proof, STRIKES, Standing};
 use std::fmt::Write as _;
 
 /// A table of generations, for people.
@@ -21,7 +21,22 @@ pub fn render_generations(generations: &[Generation]) -> String {
             row[0], row[1], row[2], row[3]
         );
     }
+    if generations.iter().any(has_strikes) {
+        let _ = writeln!(text, "\n{REBOOTS}");
+    }
     text
+}
+
+/// What a strike may be besides a kernel that fails.
+const REBOOTS: &str = "A guest without the units of armfleet guest-setup gives no sign of life unless it runs for ten minutes: its reboot \
+    cannot be told from that of a kernel that panicked.";
+
+fn has_strikes(generation: &Generation) -> bool {
+    let standing = &generation.trial.standing;
+    matches!(
+        standing,
+        Standing::OnTrial { strikes: 1.. } | Standing::Failed(Failure::Strikes)
+    )
 }
 
 fn row(generation: &Generation) -> [String; 4] {

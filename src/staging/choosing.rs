@@ -112,13 +112,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         }
         match self.generations.renew(staged, self.rules.group) {
             Ok(()) => {
-                let line = format!("boots {}, {why}", described(staged));
-                // A reader of what went wrong wants to know what boots instead.
-                if self.said.calls_for_attention() {
-                    self.said.warn(line);
-                } else {
-                    self.say(line);
-                }
+                self.said.boots(format!("{}, {why}", described(staged)));
                 Some(staged.id.clone())
             }
             Err(fault) => {
@@ -147,6 +141,10 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
                     others.push(passed_over);
                     continue;
                 }
+                Err(passed_over) if passed_over.was_withheld() => {
+                    self.said.warn(passed_over.to_string());
+                    continue;
+                }
                 Err(passed_over) => {
                     self.said.pass_over(passed_over.to_string());
                     continue;
@@ -169,7 +167,13 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             let staged = staged.as_ref().filter(unchanged);
             if let Some(staged) = staged.filter(|staged| self.is_still(staged, share, &pair)) {
                 match self.generations.renew(staged, self.rules.group) {
-                    Ok(()) => return Some(staged.id.clone()),
+                    Ok(()) => {
+                        if self.said.calls_for_attention() {
+                            let source = pair.source.describe();
+                            self.said.boots(format!("{} ({source})", pair.version));
+                        }
+                        return Some(staged.id.clone());
+                    }
                     Err(fault) => self
                         .said
                         .warn(format!("{}; it is staged again", chain(&fault))),
@@ -179,7 +183,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
             match self.stage_candidate(share, &pair, kernel, initrd) {
                 Ok(staged) => {
                     let source = pair.source.describe();
-                    self.say(format!("boots {} ({source})", pair.version));
+                    self.said.boots(format!("{} ({source})", pair.version));
                     self.say_unpacked(pair.initrd.as_str(), staged.contents);
                     return Some(staged.id);
                 }
@@ -277,10 +281,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         self.rules.allowance.read_pair(size)?;
         let open = |name| {
             let opened = share.open_file(name);
-            opened.map_err(|source| StageError::Copy {
-                name: name.to_string(),
-                source,
-            })
+            opened.map_err(|source| StageError::unopened(name.to_string(), source))
         };
         let incoming = Incoming {
             source: pair.source,
@@ -299,7 +300,7 @@ impl<D: Directory, S: BootShare<File = D::File>> Choosing<'_, D, S> {
         }
         match stage_seed(self.generations, staged, self.rules, self.trials) {
             Ok(seed) => {
-                self.say("boots its seed");
+                self.said.boots("its seed");
                 self.say_unpacked("its initrd", seed.contents);
                 Some(seed.id)
             }

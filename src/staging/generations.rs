@@ -8,7 +8,7 @@ use super::master::{INITRD, KERNEL, MASTER_MODE, StagedFile, Unverified};
 use crate::boot::{
     Allowance, Contents, Failure, FileNote, GenerationId, INITRD_LIMIT, InitrdError, KERNEL_LIMIT,
     KernelError, KernelKind, KernelVersion, Origin, PAIR_FORMAT, PairNote, PairSource, Trials,
-    UsedUp, check_kernel, read_pair_note, render_pair_note, walk_initrd,
+    Unusual, UsedUp, check_kernel, read_pair_note, render_pair_note, walk_initrd,
 };
 use crate::files::{
     ChangedMeanwhile, Directory, LaterFile, NotOurs, OpenFile, OwnFileError, copy_hashed, create,
@@ -91,6 +91,8 @@ pub enum StageError {
         #[source]
         source: io::Error,
     },
+    #[error("{0} is {what}", what = Unusual::Leased.describe())]
+    Leased(String),
     /// It was not looked at.
     #[error("it was not tried: {0}")]
     UsedUp(#[from] UsedUp),
@@ -153,10 +155,18 @@ impl StageError {
         }
     }
 
-    /// Whether the pair may be good all the same: the host could not take its copy.
+    /// Why a file of the share was not opened.
+    pub(super) fn unopened(name: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::WouldBlock => Self::Leased(name),
+            _ => Self::Copy { name, source },
+        }
+    }
+
+    /// Whether the pair may be good all the same: the host could not open it, or not take its copy.
     pub fn is_the_hosts(&self) -> bool {
         match self {
-            Self::Own(_) | Self::Boots(_) => true,
+            Self::Own(_) | Self::Boots(_) | Self::Leased(_) => true,
             _ => self.is_no_room(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the hook says of a start.
 
 use crate::boot::HookNote;
+use std::fmt;
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,16 @@ impl Said {
     /// Something that a person should look at.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.add(text.into(), Kind::Attention);
+    }
+
+    /// What boots. A reader of what went wrong wants to know that, too.
+    pub fn boots(&mut self, what: impl fmt::Display) {
+        let line = format!("boots {what}");
+        if self.calls_for_attention() {
+            self.warn(line);
+        } else {
+            self.say(line);
+        }
     }
 
     /// What to do, where it is not the guest that is at fault. The first one counts.

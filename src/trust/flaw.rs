@@ -65,6 +65,22 @@ impl Flaw {
         }
     }
 
+    /// Whether it lets this user, or this group of theirs, decide where the path leads.
+    #[must_use]
+    pub fn is_open_to(&self, (user, group): (u32, u32)) -> bool {
+        match &self.weakness {
+            Weakness::Writers(writers) | Weakness::Sticky(writers) => {
+                writers.iter().any(|writer| match writer {
+                    Writer::User(uid) => *uid == user,
+                    Writer::Group(gid) => *gid == group,
+                    Writer::Everyone => true,
+                })
+            }
+            Weakness::Link(_, uid) => *uid == user,
+            Weakness::LinkAtEnd(_) => false,
+        }
+    }
+
     /// In words, after "since"; `qemu` is QEMU's user and group.
     #[must_use]
     pub fn describe(&self, qemu: Option<(u32, u32)>) -> String {

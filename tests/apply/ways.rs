@@ -15,7 +15,7 @@ type Host = (&'static str, &'static str, &'static str, &'static str);
 const SOCKET: &str = "/run/libvirt/libvirt-sock socket 0:113 660, ";
 
 #[rustfmt::skip]
-const ORDINARY: [Host; 31] = [
+const ORDINARY: [Host; 32] = [
     // The host, what it is, what the VM has, and what the plan says of it.
     ("Debian as installed", "", "", ""),
     ("a folder of root's own", "/srv/vms 0:0 755", "share=/srv/vms/b disk=/srv/vms/x.img", ""),
@@ -55,6 +55,9 @@ const ORDINARY: [Host; 31] = [
     ("a folder above that is trusted", "/home/me 1000:1000 755, /home/me/l 1000 -> vms, /home/me/vms 1000:1000 700",
         "disk=/home/me/l/x.img trust=/home", ""),
     ("a place for everyone that is trusted", "/tmp 0:0 1777", "disk=/tmp/x.img trust=/tmp", ""),
+    ("a folder of QEMU's user that is trusted", "/srv/vms 64055:64055 755", "share=/srv/vms/b trust=/srv/vms",
+        "~ vm: its boot share /srv/vms/b can be swapped: QEMU's user (64055) can replace what is in /srv/vms (allowed by \
+         hosts: { local: { trust: … } }; to end it, chown root: /srv/vms; chmod go-w /srv/vms)"),
 ];
 
 #[rustfmt::skip]
@@ -207,6 +210,31 @@ fn a_folder_given_to_root_is_refused_no_more() {
     apply(&host, &fleet, &Policy::default()).assert_converged();
 }
 
+/// Has the VM's record be as an earlier version wrote it.
+fn forget_ways(host: &Memory) {
+    let record = paths::record(&"vm".parse().unwrap());
+    let text = String::from_utf8(host.bytes(&record).unwrap()).unwrap();
+    let mut older: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let applied = older["applied"].as_object_mut().unwrap();
+    applied.remove("guarded").unwrap();
+    host.put_file(&record, older.to_string()).unwrap();
+    host.own(&record, 0o600, Owner { uid: 0, gid: 0 }).unwrap();
+}
+
+#[test]
+fn a_share_applied_before_anyone_asked_that_is_qemus_to_swap_is_told_not_to_be_read() {
+    let host = host("/srv/vms 64055:64055 755");
+    perform_in_order(&host, &fleet("share=/srv/vms/b trust=/srv/vms"));
+    forget_ways(&host);
+    let planned = plan(&host, &fleet("share=/srv/vms/b"), &Policy::default());
+    assert_eq!(
+        told(&planned),
+        "~ vm: its boot share /srv/vms/b can be swapped: QEMU's user (64055) can replace what is in /srv/vms (no kernel is taken \
+         from it, and it is refused as soon as its path changes; chown root: /srv/vms; chmod go-w /srv/vms, or in the fleet file, \
+         hosts: { local: { trust: [/srv/vms] } })"
+    );
+}
+
 #[test]
 fn a_vm_applied_before_anyone_asked_is_told_so_and_goes_on_until_its_path_changes() {
     let host = host("/home/me 1000:1000 755");
@@ -217,16 +245,7 @@ fn a_vm_applied_before_anyone_asked_is_told_so_and_goes_on_until_its_path_change
     let planned = plan(&host, &of("/home/me/x.img"), &Policy::default());
     assert!(told(&planned).starts_with("! vm: its disk /home/me/x.img can be swapped"));
 
-    let record = paths::record(&"vm".parse().unwrap());
-    let text = String::from_utf8(host.bytes(&record).unwrap()).unwrap();
-    let mut older: serde_json::Value = serde_json::from_str(&text).unwrap();
-    older["applied"]
-        .as_object_mut()
-        .unwrap()
-        .remove("guarded")
-        .unwrap();
-    host.put_file(&record, older.to_string()).unwrap();
-    host.own(&record, 0o600, Owner { uid: 0, gid: 0 }).unwrap();
+    forget_ways(&host);
     let planned = plan(&host, &of("/home/me/x.img"), &Policy::default());
     assert_eq!(
         told(&planned),

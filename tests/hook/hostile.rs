@@ -2,7 +2,7 @@
 
 use crate::leases::Leases;
 use crate::world::{World, cpio, digest, initrd, set_mode, zimage};
-use armfleet::boot::{INITRD_LIMIT, KERNEL_LIMIT, PairSource};
+use armfleet::boot::{HookNote, INITRD_LIMIT, KERNEL_LIMIT, PairSource};
 use armfleet::paths;
 use rustix::fs::{CWD, FileType, Mode};
 use std::cell::RefCell;
@@ -300,11 +300,39 @@ fn a_leased_file_is_passed_over_at_once() {
     let began = Instant::now();
     let text = world.start();
     assert!(began.elapsed() < Duration::from_secs(5));
-    assert!(
-        text.contains("boots 6.1.0-48-armmp, staged before"),
-        "{text}"
-    );
+    let boots = "boots 6.1.0-48-armmp, staged before";
+    assert!(text.contains(boots), "{text}");
+    assert_is_told(&world, boots);
     drop(leases);
+}
+
+/// `status` shows until the next start what was leased and what boots instead.
+fn assert_is_told(world: &World, boots: &str) {
+    let note = HookNote::read(&fs::read_to_string(world.path(paths::hook_seen)).unwrap());
+    let told = note.attention.join("\n");
+    let why = "is leased by a process of QEMU's user";
+    assert!(told.contains(why) && told.ends_with(boots), "{told}");
+}
+
+#[test]
+fn a_lease_that_has_another_pair_boot_is_told_at_each_start() {
+    let mut world = World::installed();
+    world.put_seed("6.1.0-66-armmp");
+    let file = |name: &str| [world.share(name)];
+    {
+        let _leases = Leases::on(file("vmlinuz-6.1.0-48-armmp"));
+        world.start();
+        assert_is_told(&world, "boots its seed");
+    }
+    world.link_pair(".old", "6.1.0-48-armmp");
+    world.install("6.1.0-66-armmp");
+    world.link_pair("", "6.1.0-66-armmp");
+    for _ in 0..2 {
+        let _leases = Leases::on(file(INITRD));
+        world.start();
+        let boots = "boots 6.1.0-48-armmp (links vmlinuz.old and initrd.img.old)";
+        assert_is_told(&world, boots);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::world::{World, digest};
 use armfleet::fleet::Handover;
 use armfleet::hook::{Outcome, Verdict};
+use armfleet::mark::render_record;
 use armfleet::paths;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -79,6 +80,54 @@ fn the_names_are_the_guests_own_files_in_a_folder_of_roots() {
     );
     assert_eq!(fs::read_dir(world.beside()).unwrap().count(), NAMES.len());
     assert!(!world.share(paths::LINKED_KERNEL).exists());
+}
+
+/// Has the VM boot from another share.
+fn move_share(world: &mut World, name: &str) {
+    let share = world.outside(name);
+    let _ = fs::create_dir(&share);
+    world.record.boot.share = share.to_str().unwrap().parse().unwrap();
+    world.write_record();
+    world.install(FIRST);
+    world.link_pair("", FIRST);
+}
+
+#[test]
+fn what_is_beside_a_former_share_goes_once_the_vm_boots_from_another() {
+    let mut world = installed();
+    world.start();
+    let (former, share) = (world.beside(), world.share(""));
+    let before = fs::read_dir(&share).unwrap().count();
+    move_share(&mut world, "other");
+    assert!(former.exists());
+    world.start();
+    assert_is_the_guests(&world, FIRST);
+    assert!(!former.exists());
+    assert_eq!(fs::read_dir(&share).unwrap().count(), before);
+
+    // Moved and then given copies, before it has started.
+    let former = world.beside();
+    move_share(&mut world, "third");
+    world.record.boot.handover = Handover::Copy;
+    world.write_record();
+    world.start();
+    assert!(!former.exists() && !world.beside().exists());
+    assert!(!world.path(paths::linked).exists());
+}
+
+#[test]
+fn what_is_beside_a_former_share_stays_where_another_vm_boots_from_it() {
+    let mut world = installed();
+    world.start();
+    let former = world.beside();
+    let folder = world.root.below("/var/lib/armfleet/vms/another");
+    fs::create_dir(&folder).unwrap();
+    let mut another = world.record.clone();
+    another.vm = "another".parse().unwrap();
+    fs::write(folder.join("record.json"), render_record(&another).unwrap()).unwrap();
+    move_share(&mut world, "other");
+    world.start();
+    assert!(former.join(NAMES[0]).exists());
 }
 
 /// What the share has not is copied: the guest must not get at what is staged.

@@ -30,3 +30,4 @@ mod trial;
 mod watched;
 mod way;
 mod world;
+mod worst;

@@ -61,7 +61,7 @@ fn pinned(worlds: &[World]) -> Vec<(String, String)> {
 
 #[test]
 fn eight_starts_on_one_processor_choose_as_each_does_alone() {
-    // A quarter of the processor time that one start may take, or so: together they wait for twice as long.
+    // A good part of what one start may unpack: together they wait for longer than one may take.
     let whole = large(9);
     let cut = &whole[..whole.len() - 9];
     let initrds = [&whole[..], cut];

@@ -117,6 +117,22 @@ fn three_runs_without_a_sign_of_life_bring_the_last_kernel_back() {
     }
 }
 
+/// What is the same for a kernel that panics and reboots: neither libvirt's log nor what QEMU told watch says more.
+#[test]
+fn a_reboot_that_no_unit_of_the_guest_announced_is_a_strike() {
+    let world = upgraded();
+    for strike in 1..STRIKES {
+        world.ran(3);
+        world.note_end(RunEnd::Reboot { due: Moment(9) }, 0);
+        let log = world.path(paths::libvirt_log);
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        let end = "2026-01-02 03:04:05.678+0000: shutting down, reason=shutdown\n";
+        fs::write(log, end).unwrap();
+        let said = world.start();
+        assert!(said.contains(&format!("{strike} of {STRIKES}")), "{said}");
+    }
+}
+
 #[test]
 fn a_run_that_somebody_ended_is_no_strike() {
     let shuts_down: fn(&World) = |world| {

@@ -49,6 +49,7 @@ fn a_vm_whose_share_is_below_a_folder_of_others_does_not_start() {
         assert!(world.start().is_empty() || !world.start().contains("can replace"));
         spoil(&folder);
         world.install("6.1.0-66-armmp");
+        world.link_pair("", "6.1.0-66-armmp");
         let refused = world.refused();
         let why = format!(
             "it can be swapped: {who} can replace what is in {}",
@@ -56,11 +57,32 @@ fn a_vm_whose_share_is_below_a_folder_of_others_does_not_start() {
         );
         assert!(refused.contains(&why), "{refused}");
         assert_eq!(world.booted(), "6.1.0-48-armmp");
-        // An apply that took the folder as it is leaves it to the user.
+        // What 0.1.0 applied starts with what was staged before, and takes nothing from there.
         world.record.boot.ways.clear();
         world.write_record();
+        let said = world.start();
+        assert!(said.contains("can be swapped: "), "{said}");
+        assert!(
+            said.contains("boots 6.1.0-48-armmp, staged before"),
+            "{said}"
+        );
+        // An apply that took the folder as it is leaves it to the user.
+        let share = world.record.boot.share.clone();
+        world.record.applied.guarded.insert(share);
+        world.write_record();
         assert!(!world.start().contains("can be swapped"));
+        assert_eq!(world.booted(), "6.1.0-66-armmp");
     }
+}
+
+/// What 0.1.0 applied is asked about QEMU's user alone: others are its user's affair until the share's path changes.
+#[test]
+fn a_share_that_0_1_0_applied_may_be_below_a_folder_of_another_user() {
+    let (mut world, folder) = moved();
+    world.record.boot.ways.clear();
+    world.write_record();
+    chown(&folder, Some(1000), None).unwrap();
+    assert!(!world.start().contains("can be swapped"));
 }
 
 #[test]

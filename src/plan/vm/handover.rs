@@ -78,6 +78,20 @@ impl VmPlanner<'_> {
                 "handover: copy has none of this",
             );
         }
+        let former = record.filter(|record| {
+            record.boot.handover == Handover::Link && record.boot.share != boot.share
+        });
+        if let Some(record) = former.filter(|_| !was_inside) {
+            let share = &record.boot.share;
+            builder.notice(
+                name,
+                format!("it leaves its boot share {share}, which stays as it is"),
+                format!(
+                    "its next start removes the links in {}",
+                    paths::beside(share)
+                ),
+            );
+        }
         if was_inside {
             let share = &boot.share;
             let (kernel, initrd) = (paths::LINKED_KERNEL, paths::LINKED_INITRD);

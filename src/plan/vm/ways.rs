@@ -45,7 +45,12 @@ impl VmPlanner<'_> {
         let mut unseen = false;
         for (what, path, end) in self.places() {
             match self.input.inventory.judged(path.as_str(), end, &rules) {
-                Verdict::Sound(allowed) => note_allowed(&allowed, &rules, builder),
+                Verdict::Sound(allowed) => {
+                    note_allowed(&allowed, &rules, builder);
+                    if *path == self.vm.boot.share {
+                        self.note_trusted(builder);
+                    }
+                }
                 Verdict::Unseen(_, Unseen::NotObserved) => {}
                 Verdict::Unseen(at, Unseen::Unreadable(why)) => {
                     builder.unknown(&self.vm.name, format!("{at} could not be read: {why}"));
@@ -53,10 +58,17 @@ impl VmPlanner<'_> {
                 }
                 Verdict::Flawed(flaws) if applied_unguarded(record, path) => {
                     let swapped = in_words(&flaws, &rules);
+                    let is_not_read = *path == self.vm.boot.share && are_qemus(&flaws, &rules);
+                    let outlook = match is_not_read {
+                        true => {
+                            "no kernel is taken from it, and it is refused as soon as its path changes"
+                        }
+                        false => "refused as soon as its path changes",
+                    };
                     builder.notice(
                         &self.vm.name,
                         format!("its {what} {path} can be swapped: {swapped}"),
-                        format!("refused as soon as its path changes; {}", mended(&flaws)),
+                        format!("{outlook}; {}", mended(&flaws)),
                     );
                     rules
                         .taken
@@ -89,6 +101,32 @@ impl VmPlanner<'_> {
                 .collect(),
             rules,
         })
+    }
+
+    /// Says that QEMU's user, and so any VM whose guest breaks out of its QEMU, decides what its boot share is, where the
+    /// fleet file trusts a folder on its way.
+    fn note_trusted(&self, builder: &mut PlanBuilder) {
+        let rules = self.input.inventory.way_rules([]);
+        let share = &self.vm.boot.share;
+        let verdict = self
+            .input
+            .inventory
+            .judged(share.as_str(), End::Share, &rules);
+        if let Verdict::Flawed(flaws) = verdict
+            && are_qemus(&flaws, &rules)
+        {
+            builder.notice(
+                &self.vm.name,
+                format!(
+                    "its boot share {share} can be swapped: {}",
+                    in_words(&flaws, &rules)
+                ),
+                format!(
+                    "allowed by hosts: {{ local: {{ trust: … }} }}; to end it, {}",
+                    repaired(&flaws).0
+                ),
+            );
+        }
     }
 
     /// What it has on its host, each by what the plan calls it.
@@ -198,8 +236,27 @@ pub(super) fn in_words(flaws: &[Flaw], rules: &Rules) -> String {
     flaws.collect::<Vec<_>>().join("; ")
 }
 
-/// What to do about flaws.
+/// Whether QEMU's user is among those who can have the path lead elsewhere.
+fn are_qemus(flaws: &[Flaw], rules: &Rules) -> bool {
+    rules
+        .qemu
+        .is_some_and(|qemu| flaws.iter().any(|flaw| flaw.is_open_to(qemu)))
+}
+
+/// What to do about flaws: to mend them, or to trust the folders.
 pub(super) fn mended(flaws: &[Flaw]) -> String {
+    let (repair, folders) = repaired(flaws);
+    match folders.as_slice() {
+        [] => repair,
+        folders => format!(
+            "{repair}, or in the fleet file, hosts: {{ local: {{ trust: [{}] }} }}",
+            folders.join(", ")
+        ),
+    }
+}
+
+/// How flaws are mended, and the folders that could be trusted instead.
+fn repaired(flaws: &[Flaw]) -> (String, Vec<&str>) {
     let folders: BTreeSet<&str> = flaws.iter().map(|flaw| flaw.folder.as_str()).collect();
     let folders: Vec<_> = folders.into_iter().collect();
     let links = flaws.iter().filter_map(|flaw| match &flaw.weakness {
@@ -209,15 +266,14 @@ pub(super) fn mended(flaws: &[Flaw]) -> String {
     let links: Vec<_> = links.collect();
     let is = |kind: fn(&Weakness) -> bool| flaws.iter().any(|flaw| kind(&flaw.weakness));
     let own = if is(|weakness| matches!(weakness, Weakness::LinkAtEnd(_))) {
-        return "name the folder that it leads to".to_owned();
+        return ("name the folder that it leads to".to_owned(), Vec::new());
     } else if is(|weakness| matches!(weakness, Weakness::Sticky(_))) {
         "move it to a folder where only root can write".to_owned()
     } else if !links.is_empty() && links.len() == flaws.len() {
-        return format!("chown -h root: {}", links.join(" "));
+        return (format!("chown -h root: {}", links.join(" ")), Vec::new());
     } else {
         let folders = folders.join(" ");
         format!("chown root: {folders}; chmod go-w {folders}")
     };
-    let folders = folders.join(", ");
-    format!("{own}, or in the fleet file, hosts: {{ local: {{ trust: [{folders}] }} }}")
+    (own, folders)
 }
