@@ -49,7 +49,7 @@
 //! | [`engine`] | observe, plan, perform, plan again; look into a host | fleet mark inventory domain plan doctor host |
 //! | [`hook`] | what the libvirt hook does for one VM; its binary loads no libvirt | values paths trust format boot mark files staging |
 //! | [`watch`] | starts a VM again whose guest rebooted: a pure decision, and the loop around it | values paths fleet format boot mark inventory host |
-//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleet format xml boot mark inventory plan imagined report files host engine watch |
+//! | [`cli`] | commands, printing, exit codes | values paths problem yaml fleetfile fleet format xml boot mark inventory plan imagined report files host engine watch |
 //!
 //! # How to add a key
 //!

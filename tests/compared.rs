@@ -180,6 +180,7 @@ fn a_refusal_that_only_counts_otherwise_is_the_same() {
         why: why.to_owned(),
         remedy: String::new(),
         check,
+        allowed_by: None,
     };
     let check = Some(armfleet::problem::HostCheck::WritableFolder);
     let mut old_refusing = old.clone();

@@ -341,6 +341,7 @@ fn five_hundred_changes_fit_and_every_interruption_and_refusal_is_named() {
             why: format!("its image is not the one that was applied: inode {at}"),
             remedy: "armfleet apply --accept VM".to_owned(),
             check: None,
+            allowed_by: None,
         })
         .collect();
     let report = PlanReport::new(&plan, Some(&plan.definitions(&see(&spec, &host))));
@@ -409,6 +410,7 @@ fn hostile_text_stays_text() {
         why: hostile.to_owned(),
         remedy: hostile.to_owned(),
         check: None,
+        allowed_by: None,
     });
     let first = plan.steps.first_mut().unwrap();
     first.reason = hostile.to_owned();

@@ -106,3 +106,99 @@ fn bash_can_read_its_script() {
         "{output:?}"
     );
 }
+
+/// Words with which a sentence is seldom plain.
+const TROUBLE: [&str; 9] = [
+    "nobody",
+    "somebody",
+    "is to be",
+    "of which",
+    "without leave",
+    "what was",
+    "so long",
+    "told",
+    "in turn",
+];
+/// Sentences with such words that were read once more, and are plain.
+const PLAIN: [&str; 15] = [
+    "and what was probably meant",
+    "completes what was cut short",
+    "what was changed",
+    "what was reviewed",
+    "what was moved",
+    "does what was saved",
+    "what was done",
+    "what was applied",
+    "at most so long",
+    "the kernel is not told where",
+    "takes one that it is told",
+    "if the vm is to be installed",
+    "so long as",
+    "of which there are",
+    "not so long",
+];
+
+/// The files of this repository's folder whose names end so.
+fn goldens(folder: &str, ends: &[&str]) -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join(folder)];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in folder
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+        {
+            let name = entry.display().to_string();
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if ends.iter().any(|end| name.ends_with(end)) {
+                texts.push((name, std::fs::read_to_string(entry).unwrap()));
+            }
+        }
+    }
+    texts
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    line.match_indices(word).any(|(at, _)| {
+        !is_letter(line[..at].chars().next_back())
+            && !is_letter(line[at + word.len()..].chars().next())
+    })
+}
+
+#[test]
+fn no_text_for_people_has_a_word_that_signals_trouble() {
+    let mut texts = goldens("tests/cases", &["plan.txt"]);
+    texts.extend(goldens("tests/invalid", &["stderr.txt"]));
+    texts.extend(goldens("tests/formats", &[".txt", ".md"]));
+    assert!(texts.len() > 250, "{}", texts.len());
+    texts.push((
+        "README.md".to_owned(),
+        include_str!("../README.md").to_owned(),
+    ));
+    for command in commands() {
+        let help = printed(&["help", &command]);
+        texts.push((format!("armfleet help {command}"), help));
+    }
+    let topics = printed(&["explain"]);
+    let topics = topics.lines().filter(|line| line.starts_with("  "));
+    for topic in topics.filter_map(|line| line.split_whitespace().next()) {
+        texts.push((
+            format!("armfleet explain {topic}"),
+            printed(&["explain", topic]),
+        ));
+    }
+    let mut found = Vec::new();
+    for (place, text) in &texts {
+        for line in text.lines() {
+            let words = line.to_lowercase();
+            let is_trouble = TROUBLE.iter().any(|word| has_word(&words, word));
+            if is_trouble && !PLAIN.iter().any(|plain| words.contains(plain)) {
+                found.push(format!("{place}: {line}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "say it in plainer words: {found:#?}");
+}

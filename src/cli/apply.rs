@@ -1,6 +1,6 @@
 //! `armfleet apply`
 
-use super::arguments::{FileArguments, Format, PlanFormat, PlanOptions, sha256};
+use super::arguments::{Asked, FileArguments, Format, PlanFormat, PlanOptions, sha256};
 use super::caller::caller;
 use super::exit::{Exit, outcome_exits};
 use super::follow::{Patience, follow};
@@ -70,26 +70,34 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
         fleet::vm(&spec, vm.as_str())?;
     }
     let ask = !arguments.auto_approve;
+    let asked = match ask {
+        true => Asked::Everything,
+        false => Asked::Nothing,
+    };
     if ask && !terminal::can_ask() {
         terminal::error(&NobodyToAsk, Some("--auto-approve applies without asking"));
         return Err(Exit::Invalid);
     }
     let options = &arguments.options;
     options.check_hosts()?;
-    let policy = options.policy(ask);
+    let policy = options.policy(asked);
     let files = fleet::named(&arguments.fleet.files, &arguments.fleet.options);
     let host = Executor::locked(host()?).map_err(failed)?;
     let (plan, inventory) = observe_and_plan(&host, &spec, &policy).map_err(failed)?;
     let host = host.called_by(caller(files.iter().map(String::as_str)));
     let definitions = options.diff.then(|| plan.definitions(&inventory));
-    let report = PlanReport::new(&plan, definitions.as_ref());
+    let mut report = PlanReport::new(&plan, definitions.as_ref());
     match arguments.format {
-        Format::Text => print(&report, PlanFormat::Text)?,
+        Format::Text => print(&mut report, PlanFormat::Text)?,
         Format::Json if ask => terminal::remark(&render_plan(&report, Paint::Plain)),
         Format::Json => {}
     }
-    let asked = ask && !plan.is_empty();
-    if asked && !terminal::asked_yes("\nApply these changes? Only 'yes' is accepted: ") {
+    let to_confirm = ask && !plan.is_empty();
+    let question = match plan.refusals.is_empty() {
+        true => "\nApply these changes? Only 'yes' is accepted: ",
+        false => "\nApply the other changes? Only 'yes' is accepted: ",
+    };
+    if to_confirm && !terminal::asked_yes(question) {
         terminal::remark("Nothing was done.\n");
         tell(&plan, None, arguments.format)?;
         return Ok(Exit::Failed);
@@ -109,8 +117,8 @@ fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
         return Ok(Exit::Refused);
     }
     if arguments.format == Format::Text {
-        let report = saved::report(&saved, &spec, arguments.options.diff);
-        print(&report, PlanFormat::Text)?;
+        let mut report = saved::report(&saved, &spec, arguments.options.diff);
+        print(&mut report, PlanFormat::Text)?;
     }
     perform(host, &spec, &saved.policy, &again, arguments)
 }

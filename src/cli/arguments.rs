@@ -50,7 +50,7 @@ pub(super) struct PlanOptions {
     /// more than half of the host's
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
     pub(super) allow_removal: Option<Option<usize>>,
-    /// Only VMs whose names match; may be given several times. Others are neither changed nor removed
+    /// Only VMs whose names match (`obs-*`, `obs-[01-03]`); may be given several times. Others are neither changed nor removed
     #[arg(long, value_name = "PATTERN")]
     pub(super) vm: Vec<Pattern>,
     /// Only hosts whose names match; may be given several times
@@ -78,13 +78,22 @@ pub(super) struct PlanOptions {
     pub(super) allow_replace: Vec<VmName>,
 }
 
-/// What `--allow-removal` permits; `asked` says whether the command asks for confirmation first.
-pub(super) fn removal(allowed: Option<Option<usize>>, asked: bool) -> Removal {
-    match allowed {
-        Some(Some(limit)) => Removal::UpTo(limit),
-        Some(None) => Removal::Allowed,
-        None if asked => Removal::Asked,
-        None => Removal::Refused,
+/// What the user is asked before a plan is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Whether all of it is to be done.
+    Everything,
+    /// Nothing: what needs a permission needs its option.
+    Nothing,
+}
+
+/// What `--allow-removal` permits.
+pub(super) fn removal(allowed: Option<Option<usize>>, asked: Asked) -> Removal {
+    match (allowed, asked) {
+        (Some(Some(limit)), _) => Removal::UpTo(limit),
+        (Some(None), _) => Removal::Allowed,
+        (None, Asked::Everything) => Removal::Asked,
+        (None, Asked::Nothing) => Removal::Refused,
     }
 }
 
@@ -131,8 +140,8 @@ impl PlanOptions {
         Err(Exit::Invalid)
     }
 
-    /// What the user permits; `asked` says whether the command asks for confirmation first.
-    pub(super) fn policy(&self, asked: bool) -> Policy {
+    /// What the user permits.
+    pub(super) fn policy(&self, asked: Asked) -> Policy {
         Policy {
             removal: removal(self.allow_removal, asked),
             vms: self.vm.clone(),

@@ -1,6 +1,6 @@
 //! `armfleet diff`
 
-use super::arguments::{PlanFormat, removal, variable};
+use super::arguments::{Asked, PlanFormat, removal, variable};
 use super::exit::Exit;
 use super::fleet::{self, Loaded, Unset};
 use super::from_snapshot::SnapshotOption;
@@ -120,7 +120,7 @@ fn report(arguments: &DiffArguments, fleets: Fleets<'_>, basis: Basis) -> Result
     let definitions = arguments.diff.then(|| plan.definitions(&diff.inventory));
     let mut report = PlanReport::new(plan, definitions.as_ref()).standing_for(alike);
     report.basis = Some(basis);
-    print(&report, arguments.format)?;
+    print(&mut report, arguments.format)?;
     Ok(Exit::first(plan_exits(plan, arguments.detailed_exitcode)))
 }
 
@@ -137,7 +137,7 @@ fn report_on_host(arguments: &DiffArguments, old: Option<&Spec>, new: &Spec) -> 
     report.without_change = before
         .as_ref()
         .map(|(before, _)| WithoutChange::new(before, &after));
-    print(&report, arguments.format)?;
+    print(&mut report, arguments.format)?;
     Ok(Exit::first(plan_exits(&after, arguments.detailed_exitcode)))
 }
 
@@ -179,7 +179,8 @@ impl DiffArguments {
 
     fn policy(&self) -> Policy {
         Policy {
-            removal: removal(self.allow_removal, true),
+            // It shows what leaves the file as what it is, a removal, to those who are to decide about it.
+            removal: removal(self.allow_removal, Asked::Everything),
             vms: self.vm.clone(),
             allow_replace: self.allow_replace.clone(),
             ..Policy::default()

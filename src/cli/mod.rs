@@ -33,13 +33,14 @@ mod systemd;
 mod terminal;
 mod texts;
 mod trace;
+mod unknown;
 mod validate;
 mod watch;
 
 pub use exit::Exit;
 
 use crate::host::{redactor, waits};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 /// Keeps ARM virtual machines on libvirt as a YAML file describes them.
 #[derive(Debug, Parser)]
@@ -47,6 +48,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
+    /// Tell more: plans list armfleet's own records, too; -vv also traces what is decided. ARMFLEET_LOG has the last word
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,8 +100,9 @@ enum Command {
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> Exit {
-    let command = match CommandLine::try_parse() {
-        Ok(CommandLine { command }) => command,
+    let CommandLine { command, verbose } = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(message) if unknown::explained(&message) => return Exit::Invalid,
         Err(message) => {
             return if terminal::usage(&message) {
                 Exit::Invalid
@@ -107,8 +112,10 @@ pub fn main() -> Exit {
         }
     };
     redactor::listen(terminal::keep_secret);
-    trace::init(match command {
-        Command::Watch => "info",
+    terminal::be_verbose(verbose > 0);
+    trace::init(match (&command, verbose) {
+        (_, 2..) => "debug",
+        (Command::Watch, _) | (_, 1) => "info",
         _ => "warn",
     });
     if !matches!(command, Command::Watch) {

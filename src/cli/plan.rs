@@ -1,6 +1,6 @@
 //! `armfleet plan`
 
-use super::arguments::{FileArguments, PlanFormat, PlanOptions};
+use super::arguments::{Asked, FileArguments, PlanFormat, PlanOptions};
 use super::exit::Exit;
 use super::fleet::Unset;
 use super::from_snapshot::SnapshotOption;
@@ -23,7 +23,7 @@ pub(super) struct PlanArguments {
     format: PlanFormat,
     #[command(flatten)]
     snapshot: SnapshotOption,
-    /// Save the plan, for apply --plan; VMs that left the file need --allow-removal, since apply --plan asks nothing
+    /// Save the plan, for apply --plan
     #[arg(long, value_name = "FILE", conflicts_with = "from_snapshot")]
     out: Option<PathBuf>,
     /// Also draw the order of the steps: FILE.dot for Graphviz, FILE.mmd for Mermaid
@@ -43,8 +43,8 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let options = &arguments.options;
     options.check_hosts()?;
     let looked = arguments.snapshot.look()?;
-    // A saved plan is applied without confirmation.
-    let policy = options.policy(arguments.out.is_none());
+    // A plan is what apply does that asks nothing.
+    let policy = options.policy(Asked::Nothing);
     let (plan, inventory) =
         observe_and_plan(looked.host.as_ref(), &spec, &policy).map_err(failed)?;
     let definitions = options.diff.then(|| plan.definitions(&inventory));
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     if arguments.out.is_some() {
         report.paths = Some(touched_paths(&plan, &spec));
     }
-    print(&report, arguments.format)?;
+    print(&mut report, arguments.format)?;
     if let Some(picture) = picture {
         picture.draw(&report)?;
     }
@@ -64,7 +64,8 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
 }
 
 /// Prints a plan.
-pub(super) fn print(report: &PlanReport<'_>, format: PlanFormat) -> Result<(), Exit> {
+pub(super) fn print(report: &mut PlanReport<'_>, format: PlanFormat) -> Result<(), Exit> {
+    report.lists_records = terminal::is_verbose();
     match format {
         PlanFormat::Json => terminal::json(report)?,
         PlanFormat::Markdown => terminal::result(&render_markdown(report)),

@@ -38,8 +38,8 @@ pub(super) struct ShowArguments {
 pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Exit> {
     if let Some(path) = &arguments.plan {
         let (saved, spec) = saved::read_to_show(path)?;
-        let report = saved::report(&saved, &spec, arguments.diff);
-        print(&report, arguments.format)?;
+        let mut report = saved::report(&saved, &spec, arguments.diff);
+        print(&mut report, arguments.format)?;
         return Ok(Exit::Success);
     }
     let unset = arguments.snapshot.unset(Unset::Refused);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;
 use std::io::{BufRead as _, IsTerminal as _, Write, stderr, stdin, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Prints a result. A closed pipe is no error: its reader has read enough.
@@ -71,6 +72,18 @@ pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
     let secrets = secrets.as_ref();
     secrets.map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
+}
+
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// From now on, tells more or not.
+pub(super) fn be_verbose(verbose: bool) {
+    VERBOSE.store(verbose, Ordering::Relaxed);
+}
+
+/// Whether more is to be told.
+pub(super) fn is_verbose() -> bool {
+    VERBOSE.load(Ordering::Relaxed)
 }
 
 /// Standard error for traces, a line at a time.

@@ -5,8 +5,8 @@ use super::kinds::find_kind;
 use super::row::{Couple, Row};
 use super::rows::DOMAIN_ROWS;
 use super::value::Value;
-use crate::mark::{CMDLINE, KindId, PropertyId};
-use crate::values::Secrets;
+use crate::mark::{CMDLINE, KindId, OwnerMark, PropertyId};
+use crate::values::{FleetName, Secrets};
 use crate::xml::{self, Element, Part, Tree, XmlError};
 use roxmltree::Document;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub enum Edit {
     Add(DeviceRef),
     /// Takes a device out.
     Remove(DeviceRef),
+    /// Gives the domain to a fleet: its mark names it.
+    Own(FleetName),
     /// Puts a device in the place of another one, which goes; edits of its properties follow.
     Replace {
         /// The one that goes.
@@ -66,6 +68,9 @@ pub enum EditError {
     /// The plan names a kind of device that this version does not have.
     #[error("there is no kind of device `{0}`")]
     NoSuchKind(KindId),
+    /// There is no owner mark.
+    #[error("the domain has no owner mark")]
+    NoMark,
     /// The device is not in the domain.
     #[error("the domain has no {0}")]
     NoSuchDevice(DeviceRef),
@@ -94,7 +99,23 @@ pub fn edited(domain: &Document<'_>, edits: &[Edit]) -> Result<String, EditError
     for edit in edits {
         edit.make(tree.root())?;
     }
-    Ok(tree.to_string())
+    let owners = edits.iter().filter_map(|edit| match edit {
+        Edit::Own(fleet) => Some(fleet),
+        _ => None,
+    });
+    owners.fold(Ok(tree.to_string()), |text, fleet| own(&text?, fleet))
+}
+
+/// Puts a fleet's name into the owner mark. It needs no escaping: its type admits no such character.
+fn own(text: &str, fleet: &FleetName) -> Result<String, EditError> {
+    let document = xml::parse(text).map_err(EditError::Domain)?;
+    let mark = OwnerMark::node(document.root_element()).ok_or(EditError::NoMark)?;
+    let place = mark
+        .attribute_node(OwnerMark::FLEET)
+        .ok_or(EditError::NoMark)?;
+    let mut owned = text.to_owned();
+    owned.replace_range(place.range_value(), fleet.as_str());
+    Ok(owned)
 }
 
 /// The same edits with the values of secrets where the command line has templates.
@@ -134,6 +155,8 @@ impl Edit {
             Self::Add(device) => add(domain, device)?,
             Self::Remove(device) => remove(domain, device)?,
             Self::Replace { former, device } => replace(scope(domain, Some(former))?, device)?,
+            // The mark is in a namespace, of which the tree keeps only the bytes.
+            Self::Own(_) => {}
         }
         Ok(())
     }

@@ -227,7 +227,7 @@ impl Counting {
                 row,
                 ..
             } => self.kinds.contains(&device.kind) && (self.of_order)(row),
-            Edit::Set { .. } | Edit::Clear { .. } => false,
+            Edit::Set { .. } | Edit::Clear { .. } | Edit::Own(_) => false,
         }
     }
 

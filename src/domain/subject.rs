@@ -20,6 +20,24 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The device that it is, or that it is a property of.
+    #[must_use]
+    pub const fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::Property(_) => None,
+            Self::Device(device) | Self::OfDevice(device, _) => Some(device),
+        }
+    }
+
+    /// The property, if it is one.
+    #[must_use]
+    pub const fn property(&self) -> Option<&PropertyId> {
+        match self {
+            Self::Device(_) => None,
+            Self::Property(property) | Self::OfDevice(_, property) => Some(property),
+        }
+    }
+
     /// Whether this is the other one, or a part of it.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {

@@ -93,9 +93,10 @@ impl NoCloud {
     }
 }
 
-/// Reads the texts of a VM, or notes which they are.
+/// Reads the texts of a VM, or notes which they are. A VM that was another fleet's keeps its instance-id.
 pub(super) fn read(
     files: &PartialCloudInit,
+    former_fleet: Option<&FleetName>,
     words: &Placeholders<'_>,
     texts: &TextReader<'_>,
 ) -> Checked<Option<NoCloud>> {
@@ -116,7 +117,7 @@ pub(super) fn read(
     let header = unknown_header(&user_data).map(|problem| problem.report(found));
     let fleet = words.fleet.unwrap_or(Err(Diagnostics::left_open()))?;
     let name = words.scope.vm.unwrap_or(Err(Diagnostics::left_open()))?;
-    let instance = instance_id(fleet, &name.value);
+    let instance = instance_id(former_fleet.map_or(fleet, FleetName::as_str), &name.value);
     let meta_data = match meta_data {
         Some(text) => with_instance_id(text, &instance, found)?,
         None => format!("{instance}local-hostname: {}\n", name.value),

@@ -180,7 +180,13 @@ fn name_of_file(disk: &PartialDisk, found: &Diagnostics) -> Checked<Spanned<Disk
         Err(why) => {
             let message = format!("the disk cannot be named after `{file}`: {why}");
             let problem = Problem::new(ProblemKind::WrongValue, &path.range, message);
-            Err(problem.help("give it a `name`").report(found))
+            let help = match file.contains('{') {
+                true => {
+                    "`{name}` between quotes is replaced by the VM's name; `{{` stands for a `{`"
+                }
+                false => "give it a `name`",
+            };
+            Err(problem.help(help).report(found))
         }
     }
 }

@@ -131,7 +131,7 @@ pub(super) fn spec(
     };
     let trusted = trusted(fields.get("hosts"), &words);
     let vms = layered::<Vm, _>(&fields, words, &|vm, words| match &vm.cloud_init {
-        Ok(Some(files)) => cloud_init::read(files, words, texts),
+        Ok(Some(files)) => cloud_init::read(files, former_fleet(vm), words, texts),
         _ => Ok(None),
     })?;
     check(&vms, found);
@@ -185,4 +185,10 @@ fn check<X>(vms: &[Checked<Layered<PartialVm, X>>], found: &Diagnostics) {
     for problem in problems.chain(conflicts::shared_mac(all())) {
         problem.report(found);
     }
+}
+
+/// The fleet that a VM is taken over from.
+fn former_fleet(vm: &PartialVm) -> Option<&FleetName> {
+    let adopt = vm.adopt.as_ref().ok()?.as_ref()?;
+    adopt.from.as_ref().ok().map(|from| &from.value)
 }

@@ -3,6 +3,7 @@
 //! [`Spec`] is valid by construction. The shapes of the file and the checks that lead to it are private files of this
 //! module; nothing outside knows that YAML was involved.
 
+mod adopt;
 mod arch;
 mod base_image;
 mod boot;
@@ -24,6 +25,7 @@ mod uses;
 mod vm;
 
 pub use crate::yaml::FleetFile;
+pub use adopt::Adopt;
 pub use base_image::{Backing, BaseCopy, DiskFormat};
 pub use boot::{Boot, BootFrom, Handover, Seed};
 pub use cloud_init::{CloudInit, NoCloud};

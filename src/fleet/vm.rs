@@ -1,5 +1,6 @@
 //! A VM: its keys, and what can be wrong with them.
 
+use super::adopt::Adopt;
 use super::arch::MOST_VCPUS;
 use super::base_image::DiskFormat;
 use super::boot::{Boot, PartialSeed, not_within};
@@ -143,8 +144,14 @@ map! {
         /// Whether armfleet never stops, restarts or removes the VM. It holds also after the VM left the file, until an
         /// apply with `protect: false`.
         protect: bool { default: "false", effect: Now, example: "true" },
+        /// The fleet from which this one takes the VM over, as after `fleet` got another name. The VM's mark and armfleet's
+        /// record of it change hands, and nothing else: it runs on, with its disks, share and UUID. It is done once; leave the
+        /// key in the file while the VM has `cloud_init`, whose `instance-id` is made of the former fleet's name.
+        adopt: Option<Adopt> {
+            absent: "a VM that another fleet has is refused", effect: Now, example: "{ from: obs-old }",
+        },
     }
-    planned ["adopt", "was"]
+    planned ["was"]
     checks [
         foreign_userland, cpu_model, memory_range, memory_fraction, vcpu_range, cmdline_length, duplicate_disk, same_place, same_network, network_model, same_share,
         install_and_seed, install_disk, fresh_system_disk, stop_timeout,
@@ -183,7 +190,10 @@ words! {
         Stopped = "stopped",
     }
     planned ["ignore"]
-    also_called ["started" = "running", "on" = "running", "off" = "stopped"]
+    also_called [
+        "started" = "running", "on" = "running", "up" = "running", "present" = "running",
+        "off" = "stopped", "down" = "stopped", "shutdown" = "stopped",
+    ]
 }
 
 words! {

@@ -100,6 +100,11 @@ impl<'n> Field<'n> {
         match &self.node.value {
             Value::Null => Ok(entries(&[], self.scope.found)),
             Value::Map(map) => Ok(entries(map, self.scope.found)),
+            Value::List(_) => {
+                let message = format!("`{}` is {wanted}, not a list", self.name);
+                let problem = self.problem(ProblemKind::WrongType, message);
+                Err(self.report(problem.help("write each entry as `NAME: …`, without a `-`")))
+            }
             _ => Err(self.wrong_type(wanted)),
         }
     }
@@ -186,7 +191,8 @@ impl<'n> Fields<'n> {
             }
             other => {
                 let message = format!("{} is a map of keys, not {}", map.owner, describe(other));
-                return Err(field.report(field.problem(ProblemKind::WrongType, message)));
+                let problem = field.problem(ProblemKind::WrongType, message);
+                return Err(field.report(problem.help(format!("write {}", map.example()))));
             }
         }
         Ok(fields)

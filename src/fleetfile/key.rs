@@ -130,6 +130,19 @@ impl Map {
         self.keys.iter().find(|key| key.name == written)
     }
 
+    /// What one looks like: its required keys, or its first where none is.
+    pub(crate) fn example(&self) -> String {
+        let required: Vec<&Key> = self.keys.iter().filter(|key| key.is_required()).collect();
+        let shown = match required.as_slice() {
+            [] => &self.keys.iter().take(1).collect(),
+            _ => &required,
+        };
+        let shown = shown
+            .iter()
+            .map(|key| format!("{}: {}", key.name, key.example));
+        format!("`{{ {} }}`", shown.collect::<Vec<_>>().join(", "))
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
         self.keys.iter().map(|key| key.name)
     }

@@ -27,5 +27,6 @@ pub(crate) use layers::{Layered, layered};
 pub(crate) use readable::{Declared, Listed, Readable, Scalar};
 pub(crate) use scalars::{Beside, InFolder, Words};
 pub(crate) use secrets::{DeclaredSecrets, SECRET};
+pub(crate) use suggest::nearest;
 pub(crate) use vars::VAR;
 pub(crate) use written::written;

@@ -179,7 +179,13 @@ fn run(text: &str) -> Result<Run, Reason> {
 
 fn number(digits: &str) -> Result<u64, Reason> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let help = "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`";
+        let help =
+            match digits.contains(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}']) {
+                true => "this is a typographic dash; write a plain `-` between two numbers",
+                false => {
+                    "between brackets are numbers and runs of them, as in `[1-9,12]` or `[01-12/2]`"
+                }
+            };
         return Err(("`{}` is not a number or a run of numbers", help));
     }
     let number = digits.parse().ok().filter(|_| digits.len() <= DIGITS);

@@ -45,7 +45,8 @@ fn declaration(spec: &Spec, vm: &Vm) -> String {
     let keys = serde_json::to_string(vm).unwrap_or_else(|_| vm.name.to_string());
     let texts = spec.cloud_init.get(&vm.name);
     let texts = texts.map_or_else(String::new, |texts| {
-        let uuid = domain_uuid(&spec.fleet, &vm.name);
+        let former = vm.adopt.as_ref().map(|adopt| &adopt.from);
+        let uuid = domain_uuid(former.unwrap_or(&spec.fleet), &vm.name);
         texts.whole().replace(uuid.as_str(), "")
     });
     without_name(&format!("{keys}\n{texts}"), vm.name.as_str())

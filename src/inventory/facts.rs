@@ -150,6 +150,7 @@ fn in_words(owner: &Ownership) -> String {
         Ownership::Renamed(vm) => format!("this fleet, as {vm}"),
         Ownership::CopiedMark => "foreign, with a copied mark".to_owned(),
         Ownership::OtherFleet(fleet) => format!("fleet {fleet}"),
+        Ownership::RenamedOfOther { fleet, vm } => format!("fleet {fleet}, as {vm}"),
         Ownership::Unmarked => "foreign".to_owned(),
         Ownership::Unknown(why) => format!("unknown: {why}"),
     }

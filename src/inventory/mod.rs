@@ -108,8 +108,15 @@ pub enum Ownership {
     Renamed(VmName),
     /// Its mark was copied from another domain: it is a clone.
     CopiedMark,
-    /// Another fleet's.
+    /// Another fleet's VM of the domain's own name.
     OtherFleet(String),
+    /// Another fleet's VM of another name.
+    RenamedOfOther {
+        /// The fleet.
+        fleet: String,
+        /// The VM.
+        vm: String,
+    },
     /// A domain without armfleet's mark.
     Unmarked,
     /// Its definition could not be read; why.
@@ -312,7 +319,14 @@ impl Domain {
             return Ownership::CopiedMark;
         }
         if mark.fleet != fleet.as_str() {
-            return Ownership::OtherFleet(mark.fleet.clone());
+            let fleet = mark.fleet.clone();
+            return match mark.vm == self.raw.name {
+                true => Ownership::OtherFleet(fleet),
+                false => Ownership::RenamedOfOther {
+                    fleet,
+                    vm: mark.vm.clone(),
+                },
+            };
         }
         match mark.vm.parse() {
             Ok(vm) if mark.vm == self.raw.name => Ownership::Ours(vm),

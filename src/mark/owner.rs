@@ -18,18 +18,27 @@ pub struct OwnerMark {
 }
 
 impl OwnerMark {
-    /// Finds the mark in a domain's XML.
+    /// The mark's attribute that names the fleet.
+    pub const FLEET: &str = "fleet";
+
+    /// The mark's element in a domain's XML.
     #[must_use]
-    pub fn find(domain: Node<'_, '_>) -> Option<Self> {
+    pub fn node<'a, 'input>(domain: Node<'a, 'input>) -> Option<Node<'a, 'input>> {
         let metadata = domain
             .children()
             .find(|node| node.has_tag_name("metadata"))?;
-        let mark = metadata
+        metadata
             .children()
-            .find(|node| node.has_tag_name((MARK_NAMESPACE, "vm")))?;
+            .find(|node| node.has_tag_name((MARK_NAMESPACE, "vm")))
+    }
+
+    /// Finds the mark in a domain's XML.
+    #[must_use]
+    pub fn find(domain: Node<'_, '_>) -> Option<Self> {
+        let mark = Self::node(domain)?;
         let attribute = |name| mark.attribute(name).unwrap_or_default().to_owned();
         Some(Self {
-            fleet: attribute("fleet"),
+            fleet: attribute(Self::FLEET),
             vm: attribute("vm"),
             uuid: attribute("uuid"),
         })

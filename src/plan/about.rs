@@ -35,10 +35,13 @@ impl About {
     pub const MEMORY: Self = Self::Part(Cow::Borrowed("memory"));
     /// The virtual CPUs of all VMs together.
     pub const VCPUS: Self = Self::Part(Cow::Borrowed("vcpus"));
+    /// The fleet as a whole.
+    pub const FLEET: Self = Self::Part(Cow::Borrowed("fleet"));
     /// `armfleet watch`.
     pub const WATCH: Self = Self::Part(Cow::Borrowed("watch"));
 
-    const PARTS: [Self; 6] = [
+    const PARTS: [Self; 7] = [
+        Self::FLEET,
         Self::HOOK,
         Self::LIBVIRT,
         Self::DAEMON,

@@ -2,7 +2,7 @@
 
 use super::claims::Claims;
 use super::step::{Act, Step, StepId};
-use super::{About, Notice, Policy, Refusal, Unknown};
+use super::{About, Notice, Permission, Policy, Refusal, Unknown};
 use crate::domain::{Cause, RowChange};
 use crate::fleet::{Spec, Vm};
 use crate::inventory::{Domain, Inventory, Libvirt, Ownership};
@@ -156,6 +156,24 @@ impl PlanBuilder {
             why: why.into(),
             remedy: remedy.into(),
             check: None,
+            allowed_by: None,
+        });
+    }
+
+    /// Says that something wanted will not be done without the user's permission.
+    pub(super) fn refuse_without(
+        &mut self,
+        permission: Permission,
+        subject: impl Into<About>,
+        why: impl Into<String>,
+        effect: &str,
+    ) {
+        self.refusals.push(Refusal {
+            subject: subject.into(),
+            why: why.into(),
+            remedy: format!("{permission}; {effect}"),
+            check: None,
+            allowed_by: Some(permission),
         });
     }
 
@@ -172,6 +190,7 @@ impl PlanBuilder {
             why: why.into(),
             remedy: remedy.into(),
             check: Some(check),
+            allowed_by: None,
         });
     }
 

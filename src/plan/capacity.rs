@@ -43,10 +43,13 @@ fn memory(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     let Some(has) = input.libvirt.memory.filter(|has| wanted + others > *has) else {
         return;
     };
-    let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has));
+    let (wanted, has) = (Size::from_bytes(wanted), Size::from_bytes(has).about());
     let beside = match others {
         0 => String::new(),
-        others => format!(", and other domains that run {}", Size::from_bytes(others)),
+        others => format!(
+            ", and other domains that run {}",
+            Size::from_bytes(others).about()
+        ),
     };
     let what = format!(
         "VMs that should run request {wanted} of memory together{beside}; this host has {has}"

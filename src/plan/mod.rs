@@ -17,6 +17,7 @@ mod interruption;
 mod kernels;
 mod order;
 mod outcome;
+mod permission;
 mod planner;
 mod removal;
 mod rename;
@@ -35,6 +36,7 @@ pub use hook::{FIRST_WITH_FOLDER, daemon_pid_file, install_binary, known_to_daem
 pub use interruption::{Fate, Interruption};
 pub use kernels::{Kernels, kernels, trials};
 pub use outcome::{Ended, Failure, Outcome};
+pub use permission::{Permission, UnknownPermission};
 pub use planner::plan;
 pub(crate) use planner::plan_unsettled;
 pub use saved::{Definitions, SaveError, SavedPlan, SavedPlanError};
@@ -131,6 +133,10 @@ pub struct Refusal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub check: Option<HostCheck>,
+    /// The option with which it is done, where one is enough: `--allow-removal=2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub allowed_by: Option<Permission>,
 }
 
 /// Something that could not be seen.

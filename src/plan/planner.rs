@@ -2,7 +2,7 @@
 
 use super::builder::{PlanBuilder, PlanInput};
 use super::step::{Act, Step, StepId};
-use super::{About, Plan, Policy, capacity, folders, hook, order, removal, vm, watch};
+use super::{About, Plan, Policy, capacity, folders, hook, order, removal, rename, vm, watch};
 use crate::domain::Cause;
 use crate::fleet::Spec;
 use crate::inventory::{Domain, Fact, Inventory, Libvirt, Ownership};
@@ -88,6 +88,7 @@ fn plan_host(input: &PlanInput<'_>, builder: &mut PlanBuilder) {
     watch::plan(input, builder);
     capacity::plan(input, builder);
     note_clones(input, builder);
+    rename::notice_of_fleet(input, builder);
 }
 
 /// Leaves only the steps that drift calls for, and those that they need and that rest on no change of the file.

@@ -5,7 +5,7 @@ use super::formats;
 use super::run::{Calls, calls};
 use super::step::{Act, StepId};
 use super::vm::renaming;
-use super::{About, Removal, rename};
+use super::{About, Permission, Removal, rename};
 use crate::domain::Cause;
 use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState};
 use crate::format::UPGRADE;
@@ -51,10 +51,11 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals
         }
     }
     let forbidden = forbidden(input.policy.removal, leaving.len(), owned);
+    let permission = Permission::Removal(leaving.len());
     for (vm, domain) in leaving {
         rename::notice(input, &vm, domain, builder);
         match &forbidden {
-            Some((why, remedy)) => builder.refuse(&vm, why, remedy),
+            Some(why) => builder.refuse_without(permission, &vm, why, "disks and boot share stay"),
             None => {
                 if let Some(id) = remove(input, &vm, domain, builder) {
                     removals.insert(domain.raw.name.clone(), id);
@@ -66,30 +67,16 @@ pub(super) fn plan(input: &PlanInput<'_>, builder: &mut PlanBuilder) -> Removals
     removals
 }
 
-/// Why nothing may be removed, and what would allow it.
-fn forbidden(removal: Removal, leaving: usize, owned: usize) -> Option<(String, String)> {
+/// Why nothing may be removed, if so. What would allow it is the number of all that would be.
+fn forbidden(removal: Removal, leaving: usize, owned: usize) -> Option<String> {
+    const LEFT: &str = "not in the fleet file any more";
     let limit = match removal {
-        Removal::Refused => {
-            let why = "not in the fleet file any more; removal needs --allow-removal".to_owned();
-            let remedy = if leaving * 2 > owned {
-                format!("--allow-removal={leaving}")
-            } else {
-                "--allow-removal".to_owned()
-            };
-            return Some((why, format!("{remedy}; disks and boot share stay")));
-        }
+        Removal::Refused => return Some(format!("{LEFT}; removal needs --allow-removal")),
         Removal::UpTo(limit) => limit,
         Removal::Asked | Removal::Allowed => owned / 2,
     };
-    (leaving > limit).then(|| {
-        let why = format!(
-            "not in the fleet file any more; {leaving} of this host's {owned} VMs would be removed"
-        );
-        (
-            why,
-            format!("--allow-removal={leaving}; disks and boot share stay"),
-        )
-    })
+    (leaving > limit)
+        .then(|| format!("{LEFT}; {leaving} of this host's {owned} VMs would be removed"))
 }
 
 fn remove(

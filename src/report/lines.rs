@@ -16,7 +16,7 @@ pub(super) struct StepLines {
     changes: Vec<ChangeLine>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct ChangeLine {
     what: String,
     values: String,
@@ -36,17 +36,19 @@ pub(super) struct RemarkLines {
 
 impl StepLines {
     pub(super) fn of(step: &StepReport<'_>) -> Self {
-        let change = |change: &Change<'_>| ChangeLine {
-            what: change.row.what.to_string(),
-            values: change.values(),
-            when: when(change, step),
+        let of_same = |one: &Change<'_>, other: &Change<'_>| {
+            let device = one.row.what.device();
+            device.is_some() && device == other.row.what.device()
         };
+        let changes = step.changes.chunk_by(of_same);
         Self {
             action: step.named.action,
             kind: step.named.kind,
             subject: step.named.subject.clone(),
             detail: described(step),
-            changes: step.changes.iter().map(change).collect(),
+            changes: changes
+                .map(|changes| ChangeLine::of(changes, step))
+                .collect(),
         }
     }
 
@@ -92,6 +94,38 @@ impl StepLines {
             } = change;
             let line = format!("      {what:<names$}  {shown:<values$}    {when}");
             let _ = writeln!(text, "{}", printable(line.trim_end()));
+        }
+    }
+}
+
+impl ChangeLine {
+    /// What changes of one property, or of one device.
+    fn of(changes: &[Change<'_>], step: &StepReport<'_>) -> Self {
+        let whole = |change: &Change<'_>| Self {
+            what: change.row.what.to_string(),
+            values: change.values(),
+            when: when(change, step),
+        };
+        let device = changes.first().and_then(|change| change.row.what.device());
+        let (Some(device), true) = (device, changes.len() > 1) else {
+            return changes.iter().map(whole).next().unwrap_or_default();
+        };
+        let values = changes
+            .iter()
+            .map(|change| match change.row.what.property() {
+                Some(property) => format!("{property} {}", change.values()),
+                None => change.values(),
+            });
+        let mut times: Vec<String> = Vec::new();
+        for time in changes.iter().map(|change| when(change, step)) {
+            if !time.is_empty() && !times.contains(&time) {
+                times.push(time);
+            }
+        }
+        Self {
+            what: device.to_string(),
+            values: values.collect::<Vec<_>>().join(", "),
+            when: times.join("; "),
         }
     }
 }
@@ -143,6 +177,23 @@ impl RemarkLines {
             what: say(&self.what),
             more: say(&self.more),
             ..*self
+        }
+    }
+
+    /// What it says, and of what, unless that is a VM.
+    pub(super) fn key(self) -> (Option<String>, &'static str, String, String) {
+        let other = match self.about {
+            About::Vm(_) => None,
+            other => Some(other.to_string()),
+        };
+        (other, self.sign, self.what, self.more)
+    }
+
+    /// The same about several.
+    pub(super) fn about_all(self, subjects: &str) -> Self {
+        Self {
+            subject: subjects.to_owned(),
+            ..self
         }
     }
 

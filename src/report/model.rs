@@ -63,6 +63,9 @@ pub struct PlanReport<'a> {
     /// VMs that each VM stands for, of which the same is told.
     #[serde(skip)]
     pub(super) alike: BTreeMap<VmName, Vec<VmName>>,
+    /// Whether text lists every step that only keeps armfleet's own books.
+    #[serde(skip)]
+    pub lists_records: bool,
 }
 
 /// How many steps of each action a plan has, and how many remarks.
@@ -204,6 +207,7 @@ impl<'a> PlanReport<'a> {
             paths: None,
             without_change: None,
             alike: BTreeMap::new(),
+            lists_records: false,
         }
     }
 }
@@ -295,24 +299,22 @@ impl Summary {
 
     /// The same without the steps that only keep armfleet's own books.
     pub(super) fn without_records(report: &PlanReport<'_>) -> Self {
-        let records = |action| {
-            let records = report.steps.iter().filter(|step| step.is_record);
-            let records = records.filter(|step| step.named.action == action);
-            let names = records.map(|step| step.named.vm.map_or(1, |vm| report.names(vm).len()));
-            names.sum::<usize>()
+        let steps = report.steps.iter().filter(|step| !step.is_record);
+        Self::of_listed(report, &steps.collect::<Vec<_>>())
+    }
+
+    /// Of these steps alone, and of all remarks.
+    pub(super) fn of_listed(report: &PlanReport<'_>, listed: &[&StepReport<'_>]) -> Self {
+        let mut summary = Self {
+            refused: report.summary.refused,
+            unseen: report.summary.unseen,
+            ..Self::default()
         };
-        let Self {
-            create,
-            change,
-            remove,
-            ..
-        } = report.summary;
-        Self {
-            create: create - records(Action::Create),
-            change: change - records(Action::Change),
-            remove: remove - records(Action::Remove),
-            ..report.summary.clone()
+        for step in listed {
+            let count = step.named.vm.map_or(1, |vm| report.names(vm).len());
+            *summary.of(step.named.action) += count;
         }
+        summary
     }
 
     /// In a line, without its full stop.

@@ -60,10 +60,7 @@ pub fn render_outcome(plan: &Plan, outcome: &Outcome) -> String {
     let refused = outcome.residual.refusals.len();
     let unseen = outcome.residual.unknowns.len();
     text += &match (left, outcome.all_done()) {
-        (0, _) if refused == 1 => "1 change was refused; see its `!` line above.\n".to_owned(),
-        (0, _) if refused > 1 => {
-            format!("{refused} changes were refused; see their `!` lines above.\n")
-        }
+        (0, _) if refused > 0 => String::new(),
         (0, true) if unseen == 1 => "1 thing could not be seen; see its `?` line.\n".to_owned(),
         (0, true) if unseen > 1 => {
             format!("{unseen} things could not be seen; see their `?` lines.\n")
@@ -73,6 +70,11 @@ pub fn render_outcome(plan: &Plan, outcome: &Outcome) -> String {
         (1, true) => "A new plan still has 1 step; see armfleet plan.\n".to_owned(),
         (_, true) => format!("A new plan still has {left} steps; see armfleet plan.\n"),
         (_, false) => "Run armfleet apply again to complete it.\n".to_owned(),
+    };
+    text += &match refused {
+        0 => String::new(),
+        1 => "1 change was refused; see its `!` line above.\n".to_owned(),
+        _ => format!("{refused} changes were refused; see their `!` lines above.\n"),
     };
     text
 }

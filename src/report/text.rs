@@ -2,11 +2,12 @@
 
 use super::fold::{fold, ranges};
 use super::lines::{RemarkLines, StepLines};
-use super::model::PlanReport;
+use super::model::{PlanReport, StepReport, Summary};
 use super::style::{Paint, printable};
+use crate::domain::Cause;
 use crate::plan::TouchedPath;
 use crate::values::VmName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// A plan as text, with the diffs that its report holds at the end. Where no host was looked at, what is told of several VMs
@@ -14,19 +15,32 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn render_plan(report: &PlanReport<'_>, paint: Paint) -> String {
     let mut text = header(report);
-    let steps = report.steps.iter().map(StepLines::of).collect();
+    let steps = listed(report);
     let all = Told {
-        steps,
+        steps: steps.iter().map(|step| StepLines::of(step)).collect(),
         remarks: RemarkLines::all(report),
     };
     match report.has_host() {
-        true => all.render(&mut text, paint),
-        false => render_by_vm(&mut text, report, all, paint),
+        true => all.folded().render(&mut text, paint),
+        false => render_by_vm(&mut text, report, &steps, all, paint),
     }
     if !text.ends_with("\n\n") {
         text.push('\n');
     }
-    text + &summary(report) + &paths(report) + &render_diffs(report, paint)
+    text + &summary(report, &steps) + &paths(report) + &render_diffs(report, paint)
+}
+
+/// The steps that are listed: a record that follows from what else is done to its VM is not news.
+fn listed<'r, 'p>(report: &'r PlanReport<'p>) -> Vec<&'r StepReport<'p>> {
+    let others = report.steps.iter().filter(|step| !step.is_record);
+    let changed: BTreeSet<_> = others.filter_map(|step| step.named.vm).collect();
+    let follows = |step: &StepReport<'_>| {
+        let is_plain = step.cause == Some(Cause::FileChanged) && step.changes.is_empty();
+        step.is_record && is_plain && step.named.vm.is_some_and(|vm| changed.contains(vm))
+    };
+    let steps = report.steps.iter();
+    let listed = steps.filter(|step| report.lists_records || !follows(step));
+    listed.collect()
 }
 
 /// Steps and remarks.
@@ -47,6 +61,37 @@ impl Told {
         }
     }
 
+    /// With what is remarked on several VMs in the same words told once.
+    fn folded(self) -> Self {
+        let subjects: Vec<_> = self
+            .remarks
+            .into_iter()
+            .map(|remark| (remark.about.to_string(), remark))
+            .collect();
+        let alike = fold(
+            &subjects,
+            |(name, remark)| match remark.about.vm() {
+                Some(_) => vec![name],
+                // What is about no VM has no name to leave out.
+                None => Vec::new(),
+            },
+            |(_, remark), say| remark.map(say).key(),
+        );
+        let remarks = alike.iter().map(|alike| {
+            let (_, remark) = alike.first;
+            match alike.names.as_slice() {
+                [] | [_] => remark.clone(),
+                names => remark
+                    .map(|text| alike.told(text))
+                    .about_all(&ranges(names).join(", ")),
+            }
+        });
+        Self {
+            steps: self.steps,
+            remarks: remarks.collect(),
+        }
+    }
+
     /// The same with other words.
     fn map(&self, say: &dyn Fn(&str) -> String) -> Self {
         Self {
@@ -57,10 +102,16 @@ impl Told {
 }
 
 /// The VMs one after the other, those alike together, and then what is about none of them.
-fn render_by_vm(text: &mut String, report: &PlanReport<'_>, all: Told, paint: Paint) {
+fn render_by_vm(
+    text: &mut String,
+    report: &PlanReport<'_>,
+    steps: &[&StepReport<'_>],
+    all: Told,
+    paint: Paint,
+) {
     let mut of_vms: BTreeMap<VmName, Told> = BTreeMap::new();
     let mut of_none = Told::default();
-    for (step, lines) in report.steps.iter().zip(all.steps) {
+    for (step, lines) in steps.iter().zip(all.steps) {
         let told = match step.named.vm {
             Some(vm) => of_vms.entry(vm.clone()).or_default(),
             None => &mut of_none,
@@ -136,13 +187,14 @@ fn header(report: &PlanReport<'_>) -> String {
     format!("fleet {fleet} · host {}{libvirt}{basis}\n\n", report.host)
 }
 
-fn summary(report: &PlanReport<'_>) -> String {
+fn summary(report: &PlanReport<'_>, listed: &[&StepReport<'_>]) -> String {
     let without_change = report.without_change().into_iter();
     let without_change: String = without_change
         .map(|line| printable(&line) + ".\n")
         .collect();
     let interrupted = interrupted(report);
-    format!("{}.\n{without_change}{interrupted}", report.summary.words())
+    let counts = Summary::of_listed(report, listed);
+    format!("{}.\n{without_change}{interrupted}", counts.words())
 }
 
 /// The VMs that are stopped, where a host was looked at; else those that would be if they run.

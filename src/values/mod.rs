@@ -6,6 +6,7 @@ mod identity;
 mod key;
 mod mac;
 mod name;
+mod pattern;
 mod secrets;
 pub(crate) mod size;
 mod template;
@@ -19,9 +20,10 @@ pub use key::HostKey;
 pub use mac::MacAddress;
 pub use name::{
     BOOT_TAG, Cmdline, CpuModel, DiskName, DiskTarget, FleetName, HostPath, LinkName, MachineName,
-    NetworkName, Pattern, Serial, Sha256Sum, ShareTag, Unacceptable, Uuid, VmName,
+    NetworkName, Serial, Sha256Sum, ShareTag, Unacceptable, Uuid, VmName,
 };
 pub(crate) use name::{NAME_LIMIT, SERIAL_LIMIT};
+pub use pattern::Pattern;
 pub(crate) use secrets::SHORTEST;
 pub use secrets::Secrets;
 pub use size::{Size, parse_duration, render_duration};

@@ -90,9 +90,7 @@ fn bytes_of(text: &str) -> Result<u64, String> {
         ));
     }
     if unit.is_empty() {
-        return Err(format!(
-            "`{text}` has no unit; write {text}MiB or {text}GiB"
-        ));
+        return Err(format!("`{text}` has no unit; {}", unit_meant(number)));
     }
     let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         let help = match near_unit(unit) {
@@ -108,13 +106,32 @@ fn bytes_of(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is larger than any file can be"))
 }
 
+/// What a number without a unit was most likely to be. Who writes few means gigabytes, who writes hundreds or thousands means
+/// megabytes; libvirt counts in KiB, and most programs in bytes.
+fn unit_meant(number: &str) -> String {
+    const MOST_GIB: u64 = 1 << 6;
+    const MOST_MIB: u64 = 1 << 17;
+    const MOST_KIB: u64 = 1 << 28;
+    let written = |size: Size| size.to_string().replace(' ', "");
+    let number: u64 = number.parse().unwrap_or(u64::MAX);
+    match number {
+        ..MOST_GIB => format!("write {number}GiB"),
+        ..MOST_MIB => format!("write {number}MiB"),
+        ..MOST_KIB => {
+            let size = written(Size(number << 10));
+            format!("if it is in KiB, as in libvirt's XML, write {size}")
+        }
+        _ => format!("if it is in bytes, write {}", written(Size(number))),
+    }
+}
+
 /// A guess at a misspelled unit: `G`, `gb` and `Gib` are taken for binary units.
 fn near_unit(unit: &str) -> Option<&'static str> {
     match unit.to_ascii_lowercase().as_str() {
-        "k" | "kib" | "kb" => Some("KiB"),
-        "m" | "mib" | "mb" | "mo" => Some("MiB"),
-        "g" | "gib" | "gb" | "go" => Some("GiB"),
-        "t" | "tib" | "tb" | "to" => Some("TiB"),
+        "k" | "ki" | "kib" | "kb" => Some("KiB"),
+        "m" | "mi" | "mib" | "mb" | "mo" => Some("MiB"),
+        "g" | "gi" | "gib" | "gb" | "go" => Some("GiB"),
+        "t" | "ti" | "tib" | "tb" | "to" => Some("TiB"),
         _ => None,
     }
 }

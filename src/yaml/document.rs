@@ -3,6 +3,7 @@
 //! Two parsers read every file. serde_yaml says what a plain scalar is (`no` is a text, `512` a number), the other where
 //! it stands; a file that they read differently is not accepted, so no value is ever taken from the wrong place.
 
+use super::look_alikes;
 use super::node::{Kind, Node, Value};
 use super::places::locate;
 use super::syntax;
@@ -21,6 +22,9 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 pub(crate) fn read(bytes: &[u8], base: usize, found: &Diagnostics) -> Checked<Node> {
     let text = decode(bytes, base, found)?;
     control_characters(text, base, found)?;
+    if let Some(problem) = look_alikes::find(text, base) {
+        return Err(problem.report(found));
+    }
     let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let offset = base + text.len() - body.len();
     let place = locate(body, offset, found)?;
@@ -32,7 +36,8 @@ pub(crate) fn read(bytes: &[u8], base: usize, found: &Diagnostics) -> Checked<No
         let at = error.location().map_or(0, |location| location.index());
         let at = body.char_indices().nth(at).map_or(body.len(), |(at, _)| at);
         let place = offset + at..offset + at;
-        syntax::problem(&error.to_string(), &place, &body[..at]).report(found)
+        let (before, after) = body.split_at(at);
+        syntax::problem(&error.to_string(), &place, before, after).report(found)
     })?;
     match root.value {
         Value::Null => Err(syntax::empty(&root.range).report(found)),

@@ -1,6 +1,8 @@
 //! YAML with places: the text of one file or several as one tree, whose values know where they stand.
 
+mod braced;
 mod document;
+mod look_alikes;
 mod node;
 mod places;
 mod sources;

@@ -211,11 +211,12 @@ impl Builder<'_> {
         let at = self.bytes.byte(*error.marker());
         let (before, after) = self.bytes.text.split_at(at - self.bytes.offset);
         let part = syntax::offending(error.info(), after);
-        let range = match before.ends_with('\t') {
-            true => at - 1..at,
-            false => at + part.start..at + part.end,
+        let tab = syntax::tab(error.info(), before, after);
+        let range = match tab.and_then(|tab| at.checked_add_signed(tab)) {
+            Some(tab) => tab..tab + 1,
+            None => at + part.start..at + part.end,
         };
-        syntax::problem(error.info(), &range, before).report(self.found)
+        syntax::problem(error.info(), &range, before, after).report(self.found)
     }
 
     fn finish(self) -> Checked<Node> {

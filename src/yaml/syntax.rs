@@ -1,5 +1,6 @@
 //! What the YAML parsers complain about, in plain words.
 
+use super::braced;
 use crate::problem::{Problem, ProblemKind};
 use std::ops::Range;
 
@@ -65,10 +66,20 @@ const MEANINGS: &[(&str, &str, &str)] = meanings! {
     "unexpected eof": "the file ends in the middle of a value", "close what was opened before";
 };
 
-/// The problem of a complaint about a place, before which stands `before`.
-pub(crate) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Problem {
+/// The problem of a complaint about a place, which has this before it and after it.
+pub(crate) fn problem(complaint: &str, range: &Range<usize>, before: &str, after: &str) -> Problem {
     if complaint.contains("recursion limit") {
         return too_deep(range);
+    }
+    if let Some(text) = braced::text_around(before, after) {
+        let start = range.start.saturating_sub(text.back);
+        let place = start..start + text.len();
+        let message = "a text with `{` in it is not between quotes here";
+        return Problem::new(ProblemKind::Syntax, &place, message)
+            .help(format!("put it between quotes: {}", text.quoted()));
+    }
+    if let Some(problem) = foreign_line(range, before) {
+        return problem;
     }
     let complaint = complaint.to_lowercase();
     let (message, help) = match MEANINGS.iter().find(|(part, ..)| complaint.contains(part)) {
@@ -83,6 +94,50 @@ pub(crate) fn problem(complaint: &str, range: &Range<usize>, before: &str) -> Pr
         ),
     };
     Problem::new(ProblemKind::Syntax, range, message).help(help)
+}
+
+/// A line before a complaint's place that is no YAML, but of something else that people have in such files.
+fn foreign_line(range: &Range<usize>, before: &str) -> Option<Problem> {
+    const LINES: [(&str, &str, &str); 3] = [
+        (
+            "<<<<<<<",
+            "a merge of two versions left its marks here",
+            "choose one of the versions, and remove the lines `<<<<<<<`, `=======` and `>>>>>>>`",
+        ),
+        (
+            "//",
+            "a comment begins with `#`",
+            "write `#` in the place of `//`",
+        ),
+        (
+            "/*",
+            "a comment begins with `#`",
+            "write `#` before each line of the comment",
+        ),
+    ];
+    let mut at = 0;
+    for line in before.split_inclusive('\n') {
+        let text = line.trim_start();
+        if let Some((_, message, help)) = LINES.iter().find(|(begin, ..)| text.starts_with(begin)) {
+            let start = range
+                .start
+                .saturating_sub(before.len() - at - (line.len() - text.len()));
+            let place = start..start + text.trim_end().len();
+            return Some(Problem::new(ProblemKind::Syntax, &place, *message).help(*help));
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// How far from a complaint's place the tab is that the complaint is about, if it is about one: before it, or after it.
+pub(crate) fn tab(complaint: &str, before: &str, after: &str) -> Option<isize> {
+    if before.ends_with('\t') {
+        return Some(-1);
+    }
+    let is_about_one = complaint.to_lowercase().contains("tab");
+    let at = after.find('\t').filter(|_| is_about_one)?;
+    isize::try_from(at).ok()
 }
 
 /// The part of the text from a complaint's place on that the complaint is about.

@@ -141,6 +141,7 @@ vms:
     stop_timeout: 2min
     restart: never
     protect: false
+    adopt: { from: old }
   installed:
     arch: armhf
     memory: 512MiB
@@ -263,6 +264,8 @@ const MORE_CHANGES: &[Change] = &[
     change("stop_timeout", "stop_timeout: 2min", "stop_timeout: 9min"),
     change("restart", "restart: never", "restart: when-required"),
     change("protect", "protect: false", "protect: true"),
+    change("adopt", "adopt: { from: old }\n", "\n"),
+    change("adopt.from", "from: old", "from: older"),
 ];
 
 /// Keys that have one value in this version.

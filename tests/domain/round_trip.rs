@@ -5,7 +5,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Keys of a VM that are nothing in its definition.
-const NOT_IN_A_DEFINITION: [&str; 8] = [
+const NOT_IN_A_DEFINITION: [&str; 9] = [
     "host",
     "userland",
     "state",
@@ -14,6 +14,7 @@ const NOT_IN_A_DEFINITION: [&str; 8] = [
     "restart",
     "protect",
     "boot.from",
+    "adopt.from",
 ];
 
 /// A VM with keys as a fleet file has them, by their full names.

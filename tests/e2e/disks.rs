@@ -31,9 +31,8 @@ fn an_image_that_is_there_keeps_its_contents_and_grows() {
         host.planned(2),
         snapbox::str![[r#"
   ~ disk      /srv/armhf-vm.img    64 MiB -> 96 MiB
-  ~ record    armhf-vm             for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );

@@ -62,6 +62,10 @@ class Forge(http.server.BaseHTTPRequestHandler):
             return None
         if path.endswith(("/comments", "/notes")):
             return self.page(path, query)
+        if path.endswith(("/pulls", "/merge_requests")):
+            labels = (FOLDER / "labels").read_text().split()
+            names = labels if path.endswith("/merge_requests") else [{"name": name} for name in labels]
+            return self.answer(200, [{"labels": names}])
         if path == "/api/v4/user":
             return self.answer(200, SELF)
         head = (FOLDER / "head").read_text().strip()

@@ -93,6 +93,16 @@ impl Forge {
         self.run(script, &who, OWNER).success().trim().to_owned()
     }
 
+    /// Commits the fleet file as it is, as what is checked out.
+    pub(crate) fn commit(&self) {
+        self.git("git add fleet.yaml && git commit --quiet -m merged");
+    }
+
+    /// A commit that changes no file.
+    pub(crate) fn commit_nothing(&self) {
+        self.git("git commit --quiet --allow-empty -m nothing");
+    }
+
     /// Runs a script as a runner does.
     pub(crate) fn run(&self, script: &str, environment: &Environment, runner: Runner) -> Output {
         let Runner { user, capabilities } = runner;

@@ -28,13 +28,12 @@ fn a_vm_moves_to_links_and_back() {
   ~ domain    armhf-vm    (file changed)
       kernel  /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz -> /srv/.armfleet-armhf-vm-boot/vmlinuz          at next boot: the kernel is loaded when the VM starts
       initrd  /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img -> /srv/.armfleet-armhf-vm-boot/initrd.img    at next boot: the kernel is loaded when the VM starts
-  ~ record    armhf-vm    for the hook and later plans
   i armhf-vm: handover: link boots its guest's own files, which the guest, and with it whoever runs as QEMU's user, can change after they were checked; libvirt changes their owner while it runs; without armfleet-hook, which alone can check them, it does not start
       handover: copy has none of this
   i armhf-vm: runs FIRST, its share has another build of FIRST
       boots at its next restart
 
-2 to change.
+1 to change.
 
 "#]]
     );
@@ -75,9 +74,8 @@ fn a_vm_moves_to_links_and_back() {
   ~ domain    armhf-vm    (file changed)
       kernel  /srv/.armfleet-armhf-vm-boot/vmlinuz -> /var/lib/armfleet/vms/armhf-vm/boot/current/vmlinuz          at next boot: the kernel is loaded when the VM starts
       initrd  /srv/.armfleet-armhf-vm-boot/initrd.img -> /var/lib/armfleet/vms/armhf-vm/boot/current/initrd.img    at next boot: the kernel is loaded when the VM starts
-  ~ record    armhf-vm    for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );
@@ -139,11 +137,10 @@ fn a_kernel_that_finds_nothing_on_pci_is_noticed() {
   + disk      /srv/armhf-vm.img                        64 MiB raw, new and empty
   + seed      armhf-vm                                 the pair to boot while the share has none
   + domain    armhf-vm                                 armhf, emulated, 512 MiB, 1 vCPU, virtio on PCI, boots from its share
-  + record    armhf-vm                                 for the hook and later plans
   i armhf-vm: FIRST has no LPAE and finds nothing on PCI: no disk, no /boot
       install linux-image-armmp-lpae in the guest, or set transport: mmio
 
-6 to create, 1 to change.
+5 to create, 1 to change.
 
 "#]]
     );

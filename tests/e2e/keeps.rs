@@ -90,9 +90,8 @@ fn a_running_guest_keeps_its_memory_until_its_next_boot() {
         snapbox::str![[r#"
   ~ domain    armhf-vm    (file changed)
       memory  512 MiB -> 256 MiB    at next boot: a running ARM guest cannot get more memory
-  ~ record    armhf-vm    for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );

@@ -100,9 +100,8 @@ fn an_arm64_vm_moves_to_kvm_and_back_and_qemu_lacks_nothing_but_kvm() {
   ~ domain    arm64-vm    (file changed)
       accel      qemu -> kvm
       cpu.model  - cortex-a57
-  ~ record    arm64-vm    for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );

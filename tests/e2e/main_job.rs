@@ -41,11 +41,10 @@ fn the_recipes_vm_is_created_and_its_guest_sees_what_the_file_says() {
   + disk      /srv/armhf-vm.img                        64 MiB raw, new and empty
   + seed      armhf-vm                                 the pair to boot while the share has none
   + domain    armhf-vm                                 armhf, [..], 512 MiB, 1 vCPU, virtio-mmio, boots from its share
-  + record    armhf-vm                                 for the hook and later plans
   ~ autostart armhf-vm                                 on: it starts with the host
   > start     armhf-vm                                 state: running
 
-6 to create, 2 to change, 1 to start.
+5 to create, 2 to change, 1 to start.
 
 "#]]
     );

@@ -23,9 +23,8 @@ fn a_running_vm_gets_huge_pages_at_its_next_boot_and_gives_them_back() {
         snapbox::str![[r#"
   ~ domain    armhf-vm    (file changed)
       memory_backing  + hugepages    at next boot: QEMU allocates the guest's memory when it starts
-  ~ record    armhf-vm    for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );
@@ -51,9 +50,8 @@ No changes.
         snapbox::str![[r#"
   ~ domain    armhf-vm    (file changed)
       memory_backing  - hugepages
-  ~ record    armhf-vm    for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );

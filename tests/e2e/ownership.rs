@@ -2,7 +2,7 @@
 
 use snapbox::assert_data_eq;
 
-use crate::fleet::{DISK, RECORD, SHARE, VM, second_vm, stopped_recipe};
+use crate::fleet::{DISK, RECORD, SHARE, VM, recipe, second_vm, stopped_recipe};
 use crate::host::{Output, TestHost};
 
 const CLONE: &str = "its-clone";
@@ -237,4 +237,68 @@ fn another_fleets_vm_is_never_taken_over_or_removed() {
     host.write_fleet("fleet: another\nvms: {}\n");
     apply_with_removal(&host).success();
     assert_eq!(host.definition(VM), theirs);
+}
+
+#[test]
+fn a_renamed_fleet_takes_its_vms_over_only_where_its_file_says_so() {
+    const STRANGER: &str = "stranger";
+    const FOLDERS: [&str; 2] = ["/srv", SHARE];
+    let host = TestHost::with_applied(&recipe());
+    host.define(&include_str!("armhf.xml").replace(VM, STRANGER));
+    let (theirs, stranger) = (host.definition(VM), host.definition(STRANGER));
+    let id = host.virsh(&["domid", VM]).success();
+    let files = host.listing(&FOLDERS);
+    let renamed = recipe().replace("fleet: recipe", "fleet: another");
+    host.write_fleet(&renamed);
+    assert_data_eq!(
+        host.planned(3),
+        snapbox::str![[r#"
+  ! armhf-vm: its domain belongs to fleet recipe
+      -> adopt: { from: recipe } takes it over; otherwise give this VM another name
+  i fleet: probably recipe under another name: this host has no VM of fleet another, and 1 of the file's as VMs of recipe
+      write fleet: recipe again, or take its VMs over with defaults: { adopt: { from: recipe } }
+
+No changes, 1 refused.
+
+"#]]
+    );
+    assert_eq!(host.apply().code, Some(3));
+    assert_eq!(host.definition(VM), theirs);
+
+    let adopting = renamed.clone() + "    adopt: { from: recipe }\n";
+    let of_stranger = second_vm(STRANGER) + "    adopt: { from: recipe }\n";
+    host.write_fleet(&(adopting.clone() + &of_stranger));
+    assert_data_eq!(
+        host.planned(3),
+        snapbox::str![[r#"
+  ~ domain    armhf-vm    (adopted from fleet recipe)
+      fleet  recipe -> another
+  ! stranger: a domain of this name exists, and armfleet did not create it
+      -> virsh domrename stranger OTHER-NAME, or give this VM another name
+
+1 to change, 1 refused.
+
+"#]]
+    );
+    assert_eq!(host.apply().code, Some(3));
+    assert_eq!(host.definition(STRANGER), stranger);
+    let ours = theirs.replace("fleet=\"recipe\"", "fleet=\"another\"");
+    assert_eq!(host.definition(VM), ours);
+    assert_eq!(host.virsh(&["domid", VM]).success(), id);
+    assert_eq!(host.listing(&FOLDERS), files);
+    assert_eq!(host.state(VM), "running");
+
+    // It is this fleet's from then on, whether the key stays or goes, and no longer the other's.
+    for fleet in [&adopting, &renamed] {
+        host.write_fleet(fleet);
+        host.assert_converged();
+    }
+    host.write_fleet(&recipe());
+    assert!(
+        host.planned(3)
+            .contains("its domain belongs to fleet another")
+    );
+    host.write_fleet("fleet: recipe\nvms: {}\n");
+    apply_with_removal(&host).success();
+    assert_eq!(host.definition(VM), ours);
 }

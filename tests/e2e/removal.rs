@@ -12,16 +12,19 @@ fn a_vm_that_left_the_file_stays_as_it_is_without_leave() {
     let host = TestHost::with_applied(&(stopped_recipe() + &second_vm("other-vm")));
     let definition = host.definition("other-vm");
     host.write_fleet(&stopped_recipe());
+    let planned = host.planned(3);
     assert_data_eq!(
         below_headline(host.apply(), 3),
         snapbox::str![[r#"
   ! other-vm: not in the fleet file any more; removal needs --allow-removal
-      -> --allow-removal; disks and boot share stay
+      -> --allow-removal=1; disks and boot share stay
 
 No changes, 1 refused.
 
 "#]]
     );
+    // What is planned is what an apply does that asks nothing.
+    assert_eq!(planned, below_headline(host.apply(), 3));
     assert_eq!(host.definition("other-vm"), definition);
     assert!(
         host.path("/var/lib/armfleet/vms/other-vm/record.json")
@@ -64,9 +67,8 @@ fn a_removed_vm_is_stopped_by_its_power_key_and_its_disk_and_share_stay() {
         snapbox::str![[r#"
   < stop      armhf-vm    not in the fleet file any more
   - domain    armhf-vm    disks and boot share stay
-  - record    armhf-vm    its domain goes
 
-2 to remove, 1 to stop.
+1 to remove, 1 to stop.
 Interrupts: armhf-vm (removed).
 
 3 of 3 steps done.

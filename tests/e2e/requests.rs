@@ -69,8 +69,9 @@ impl Forge {
         review.assert_leaves_alone(&plan);
     }
 
-    /// After the merge, the plan of the host; `pipeline` tells how its job ends.
+    /// After the merge, the plan of the host; `pipeline` tells how its job ends, and what it shows.
     fn assert_plans(&self, changes: i32, pipeline: impl Fn() -> (Option<i32>, String)) {
+        self.assert_removes(changes, &pipeline);
         let refused = stopped_recipe()
             + &second_vm("other-vm").replace("/srv/seed/vmlinuz", "/srv/nowhere/vmlinuz");
         for (fleet, code) in [
@@ -90,6 +91,33 @@ impl Forge {
     }
 }
 
+impl Forge {
+    /// Of a VM that left the file with the last commit, the label of its request decides.
+    fn assert_removes(&self, changes: i32, pipeline: &dyn Fn() -> (Option<i32>, String)) {
+        let both = stopped_recipe() + &second_vm("other-vm");
+        self.host.write_fleet(&both);
+        self.host.apply().success();
+        self.commit();
+        self.host.write_fleet(&stopped_recipe());
+        self.commit();
+        for (labels, code, planned) in [
+            ("", 3, "removal needs --allow-removal"),
+            ("armfleet-approved", changes, "**remove** domain"),
+        ] {
+            self.host.write(format!("{FOLDER}/labels"), labels);
+            let (ended, shown) = pipeline();
+            assert_eq!(ended, Some(code), "{shown}");
+            assert!(shown.contains(planned), "{shown}");
+        }
+        // A removal that no request's files made is not the label's.
+        self.commit_nothing();
+        assert_eq!(pipeline().0, Some(3));
+        self.host
+            .armfleet(&["apply", "--auto-approve", "--allow-removal=1"])
+            .success();
+    }
+}
+
 /// What a job makes of a request, which has comments of others.
 struct Review<'r> {
     forge: &'r Forge,
@@ -99,6 +127,14 @@ struct Review<'r> {
 
 impl Review<'_> {
     fn assert_follows_pushes(&self) {
+        // More than half of the VMs leave: the label allows that, where a pipeline has it.
+        let gone = |_: &str| "fleet: recipe\nvms: {}\n".to_owned();
+        let commits = self.forge.push(gone);
+        let (ended, _) = (self.pipeline)(&commits, NO_SNAPSHOT);
+        assert_eq!(ended, Some(2));
+        let comment = self.forge.comments().pop().unwrap();
+        assert!(comment.contains("**remove** domain"), "{comment}");
+
         let steps: [(Change<'_>, i32); 4] = [
             (&larger, 2),
             (
@@ -207,6 +243,7 @@ fn gitlab_variables(commits: &Commits, given: Given, merged: bool) -> Environmen
         ("CI_MERGE_REQUEST_DIFF_BASE_SHA", &commits.base),
         ("CI_JOB_TOKEN", "a-job-token"),
         ("ARMFLEET_TOKEN", given.token),
+        ("CI_MERGE_REQUEST_LABELS", "urgent,armfleet-approved"),
     ]);
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
     set(
@@ -232,7 +269,14 @@ fn the_gitlab_jobs_write_one_note_and_plan_after_the_merge() {
     let forge = Forge::start();
     let plan = gitlab_script("armfleet-plan");
     forge.assert_plans(2, || {
-        let ended = forge.run(&plan, &environment([]), ON_HOST);
+        let api = format!("{FORGE}/api/v4");
+        let variables = environment([
+            ("CI_API_V4_URL", api.as_str()),
+            ("CI_PROJECT_ID", "7"),
+            ("CI_COMMIT_SHA", "HEAD"),
+            ("ARMFLEET_TOKEN", "a-token"),
+        ]);
+        let ended = forge.run(&plan, &variables, ON_HOST);
         (ended.code, forge.host.read("/run/test/plan.md"))
     });
     let script = gitlab_script("armfleet-diff");
@@ -294,7 +338,11 @@ fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner)
         let set = forge
             .run(&format!("cat {output} || true"), &environment([]), OWNER)
             .stdout;
-        let code = set.trim().strip_prefix("code=").unwrap_or_default();
+        let output_of = |name: &str| {
+            let mut lines = set.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            value.unwrap_or_default()
+        };
         let mut variables = environment([
             ("GITHUB_OUTPUT", output.as_str()),
             ("GITHUB_STEP_SUMMARY", &summary),
@@ -309,7 +357,8 @@ fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner)
                 .strip_suffix(" }}")
                 .unwrap();
             let value = match value {
-                "steps.diff.outputs.code" => code,
+                "steps.diff.outputs.code" => output_of("code"),
+                "steps.diff.outputs.allow" => output_of("allow"),
                 known => &expressions[known],
             };
             variables.insert(text(name).to_owned(), value.to_owned());
@@ -355,7 +404,13 @@ fn the_github_workflow_writes_one_comment_waits_for_the_label_and_plans_after_th
     let summary = || forge.host.read(format!("{TEMPORARY}/summary"));
     // After the merge, changes are what is expected.
     forge.assert_plans(0, || {
-        let ended = workflow(&forge, "plan", &environment([]), ON_HOST);
+        let expressions = environment([
+            ("github.token", "a-token"),
+            ("github.api_url", FORGE),
+            ("github.repository", "a/b"),
+            ("github.sha", "HEAD"),
+        ]);
+        let ended = workflow(&forge, "plan", &expressions, ON_HOST);
         (ended, summary())
     });
     let run = |commits: &Commits, given: Given, approved: bool, own: bool| {
@@ -370,7 +425,8 @@ fn the_github_workflow_writes_one_comment_waits_for_the_label_and_plans_after_th
     forge.assert_reviews(&|commits, given| {
         let ended = run(commits, given, true, true);
         let code = forge.host.read(format!("{TEMPORARY}/output"));
-        let code = code.trim().strip_prefix("code=").unwrap().parse().unwrap();
+        let code = code.lines().find_map(|line| line.strip_prefix("code="));
+        let code = code.unwrap().parse().unwrap();
         // Changes that are approved pass.
         let passed = ended == Some(0) && matches!(code, 0 | 2);
         let ended = if passed { Some(code) } else { ended };
@@ -379,6 +435,10 @@ fn the_github_workflow_writes_one_comment_waits_for_the_label_and_plans_after_th
     // Changes that are not approved wait, and what changes nothing does not.
     let unchanged = forge.push(str::to_owned);
     assert_eq!(run(&unchanged, NO_SNAPSHOT, false, true), Some(0));
+    // Removals that nobody approved wait for the label, too.
+    let gone = forge.push(|_| "fleet: recipe\nvms: {}\n".to_owned());
+    assert_eq!(run(&gone, NO_SNAPSHOT, false, true), Some(1));
+    assert!(summary().contains("--allow-removal=1"), "{}", summary());
     // From a fork: the token only reads.
     let before = forge.comments();
     let commits = forge.push(larger);
@@ -399,7 +459,7 @@ fn jobs_of_one_request_wait_for_each_other_and_have_the_least_rights() {
     assert_eq!(events.collect::<Vec<_>>(), ["pull_request", "push"]);
     assert!(github["permissions"].as_mapping().unwrap().is_empty());
     let rights = |job: &str| jobs[job]["permissions"].as_mapping().unwrap().len();
-    assert_eq!([rights("diff"), rights("plan")], [2, 1]);
+    assert_eq!([rights("diff"), rights("plan")], [2, 2]);
     // The host is asked after the merge.
     assert_eq!(text(&jobs["plan"]["if"]), "github.event_name == 'push'");
     let rules = gitlab["armfleet-plan"]["rules"].as_sequence().unwrap();

@@ -128,9 +128,8 @@ fn a_qcow2_image_is_as_large_as_its_guest_sees_it_and_grows_running_and_stopped(
         host.planned(2),
         snapbox::str![[r#"
   ~ disk      /srv/data.qcow2    5 GiB -> 6 GiB
-  ~ record    armhf-vm           for the hook and later plans
 
-2 to change.
+1 to change.
 
 "#]]
     );

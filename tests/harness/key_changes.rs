@@ -135,6 +135,8 @@ pub(crate) const OTHERS: &[&str] = &[
     "restart",
     "protect",
     "on_guest_reboot",
+    "adopt",
+    "adopt.from",
 ];
 pub(crate) const OTHER_MAPS: &[&str] = &["boot", "install"];
 /// Maps and lists, whose keys count.

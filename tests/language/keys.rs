@@ -81,7 +81,7 @@ fn words_that_other_languages_take_for_truth_are_texts() {
 }
 
 /// Keys with texts that may stand there, as they are written again, and when a VM has the key.
-const KEYS: [(&str, &str, When); 38] = [
+const KEYS: [(&str, &str, When); 39] = [
     ("arch", "armhf|arm64", Always),
     ("memory", "[1-9][0-9]{2}MiB", Always),
     ("boot.cmdline", "[!-~é][ -~é]{0,200}", Always),
@@ -124,6 +124,7 @@ const KEYS: [(&str, &str, When); 38] = [
     ("stop_timeout", "[1-5][1-9]s|[1-9]min|2h30min", Maybe),
     ("restart", "never|when-required", Maybe),
     ("protect", "true|false", Maybe),
+    ("adopt.from", NAME, Maybe),
 ];
 /// As strange as a path may be.
 const PATH: &str = "/[ !#-+0-~éß計][ !#-+.0-~éß計-]{0,11}";

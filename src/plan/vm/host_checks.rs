@@ -157,7 +157,11 @@ impl VmPlanner<'_> {
     fn too_much_memory(&self) -> Option<FailedCheck> {
         let has = Size::from_bytes(self.input.libvirt.memory?);
         (self.vm.memory > has).then(|| {
-            let why = format!("requests {} of memory; this host has {has}", self.vm.memory);
+            let why = format!(
+                "requests {} of memory; this host has {}",
+                self.vm.memory,
+                has.about()
+            );
             (HostCheck::HostMemory, why, "give it less memory".to_owned())
         })
     }

@@ -372,13 +372,10 @@ fn staged<'a>(input: &PlanInput<'a>, vm: &Vm) -> Option<(&'a RawFile, InstallerR
 }
 
 fn is_staged(receipt: &InstallerReceipt, wanted: &InstallerSource) -> bool {
-    let same = |part: &SeedPart, source: &SeedSource| {
-        part.path == source.path && part.sha256.as_str() == source.sha256
-    };
-    let initrd = &receipt.initrd;
+    // The same bytes at another path are no change.
+    let same = |part: &SeedPart, source: &SeedSource| part.sha256.as_str() == source.sha256;
     same(&receipt.kernel, &wanted.kernel)
-        && (&initrd.path, receipt.initrd_source.as_str())
-            == (&wanted.initrd.path, wanted.initrd.sha256.as_str())
+        && receipt.initrd_source.as_str() == wanted.initrd.sha256
         && receipt.files.len() == wanted.files.len()
         && wanted.files.iter().all(|(path, source)| {
             let part = receipt.files.get(path);

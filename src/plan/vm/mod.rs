@@ -5,6 +5,7 @@ mod bases;
 mod boot;
 mod claims;
 mod cloud_init;
+mod cmdline;
 mod console_log;
 mod definitions;
 mod device;
@@ -118,6 +119,7 @@ impl VmPlanner<'_> {
         let first = builder.steps.len();
         let planned = planner.plan_parts(domain, &remembered, &installation, builder);
         ways::guard(&mut builder.steps[first..], &ways);
+        self.cmdline_notices(builder);
         planned
     }
 
@@ -137,6 +139,7 @@ impl VmPlanner<'_> {
         let mut comparison = self.compared(domain, remembered.record, &definitions, disk, builder);
         self.refuse_moved(domain, &definitions, &mut comparison, builder);
         self.numbering(&comparison, builder);
+        self.adopt(domain, &mut comparison);
         let keeps_some = !comparison.moved.is_empty() || !comparison.held.is_empty();
         if remembered.record.is_none() && keeps_some {
             // A record written now would know nothing of these devices, and the next plan would add them anew.
@@ -165,13 +168,19 @@ impl VmPlanner<'_> {
                 .iter_mut()
                 .for_each(|change| change.cause = None);
         }
-        let reason = remembered.moved.unwrap_or_else(|| reason_of(cause));
+        let adopted = self.adopted_from(domain);
+        let adopted = adopted.map(|fleet| format!("adopted from fleet {fleet}"));
+        let reason = adopted.as_deref().or(remembered.moved);
+        let reason = reason.unwrap_or_else(|| reason_of(cause));
         let define = self.define(domain, &uuid, &comparison, reason, &needs, builder);
         needs.extend(builder.because(cause, define));
         self.remove_cloud_init(&cloud_init, &needs, builder);
         let written = self.record(remembered, domain, &comparison, &needs, builder);
-        let repaired = remembered.repair.is_some().then_some(Cause::Drifted);
-        needs.extend(builder.because(repaired.or(Some(Cause::FileChanged)), written));
+        let cause = match &remembered.repair {
+            Some(_) => Some(Cause::Drifted),
+            None => (!self.accepts()).then_some(Cause::FileChanged),
+        };
+        needs.extend(builder.because(cause, written));
         let autostart = self.autostart(domain, &uuid, &needs, builder);
         let cause = remembered.cause(|record| record.autostart == self.vm.autostart);
         needs.extend(builder.because(cause, autostart));
@@ -253,7 +262,8 @@ impl VmPlanner<'_> {
         };
         match self.input.inventory.record(name) {
             Fact::Present(SeenRecord::Good(record)) => {
-                let foreign = record.fleet != self.input.spec.fleet;
+                let adopted = self.adopted_from(domain) == Some(&record.fleet);
+                let foreign = record.fleet != self.input.spec.fleet && !adopted;
                 match domain {
                     None if foreign => {
                         let why = format!(
@@ -551,37 +561,6 @@ impl VmPlanner<'_> {
         };
         let share = record.filter(moved).map(|record| &record.boot.share);
         share.unwrap_or(&self.vm.boot.share).clone()
-    }
-
-    fn autostart(
-        &self,
-        domain: Option<&Domain>,
-        uuid: &Uuid,
-        needs: &[StepId],
-        builder: &mut PlanBuilder,
-    ) -> Option<StepId> {
-        let name = &self.vm.name;
-        let on = self.vm.autostart;
-        if domain.map_or(!on, |domain| domain.raw.autostart == on) {
-            return None;
-        }
-        let reason = if on {
-            "it starts with the host"
-        } else {
-            "it does not start with the host"
-        };
-        let act = Act::SetAutostart {
-            uuid: uuid.clone(),
-            on,
-        };
-        Some(builder.step(
-            StepId::new("autostart", name),
-            Some(name),
-            reason,
-            needs,
-            Vec::new(),
-            act,
-        ))
     }
 }
 

@@ -1,7 +1,10 @@
 //! Whether a VM's domain is this fleet's to change or to create.
 
+use crate::domain::{Cause, Comparison, Edit, RowChange, Subject};
 use crate::inventory::{self, Domain, Ownership};
+use crate::mark::PropertyId;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::values::FleetName;
 
 /// How a domain gets another name, which libvirt allows only while it is off.
 pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {
@@ -38,9 +41,16 @@ impl VmPlanner<'_> {
                 "its domain is foreign, with a copied mark: a clone".to_owned(),
                 elsewhere(),
             ),
+            Ownership::OtherFleet(fleet) if self.adopts_from(&fleet) => return Ok(Some(domain)),
             Ownership::OtherFleet(fleet) => (
                 format!("its domain belongs to fleet {fleet}"),
-                "give this VM another name".to_owned(),
+                format!(
+                    "adopt: {{ from: {fleet} }} takes it over; otherwise give this VM another name"
+                ),
+            ),
+            Ownership::RenamedOfOther { fleet, vm } => (
+                format!("its domain is {vm} of fleet {fleet}, renamed by hand"),
+                elsewhere(),
             ),
             Ownership::Unmarked => (
                 "a domain of this name exists, and armfleet did not create it".to_owned(),
@@ -49,6 +59,37 @@ impl VmPlanner<'_> {
         };
         builder.refuse(name, why, remedy);
         Err(Blocked)
+    }
+
+    /// Whether the VM is to be taken over from this fleet.
+    fn adopts_from(&self, fleet: &str) -> bool {
+        let adopt = self.vm.adopt.as_ref();
+        adopt.is_some_and(|adopt| adopt.from.as_str() == fleet)
+    }
+
+    /// The fleet that has the VM's domain, if this one takes it over.
+    pub(super) fn adopted_from(&self, domain: Option<&Domain>) -> Option<&FleetName> {
+        let Ownership::OtherFleet(fleet) = self.input.ownership(domain?) else {
+            return None;
+        };
+        let adopt = self.vm.adopt.as_ref()?;
+        self.adopts_from(&fleet).then_some(&adopt.from)
+    }
+
+    /// Has the domain's mark name this fleet.
+    pub(super) fn adopt(&self, domain: Option<&Domain>, comparison: &mut Comparison) {
+        let Some(from) = self.adopted_from(domain) else {
+            return;
+        };
+        let fleet = &self.input.spec.fleet;
+        comparison.edits.push(Edit::Own(fleet.clone()));
+        comparison.changes.push(RowChange {
+            what: Subject::Property(PropertyId::new("fleet")),
+            before: Some(from.to_string()),
+            after: Some(fleet.to_string()),
+            waits: None,
+            cause: Some(Cause::FileChanged),
+        });
     }
 
     /// There is no domain of this VM's name; one under another name, or one with its UUID, forbids creating it.

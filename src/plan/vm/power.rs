@@ -13,6 +13,37 @@ use crate::plan::step::{Act, StepId};
 use crate::values::Uuid;
 
 impl VmPlanner<'_> {
+    pub(super) fn autostart(
+        &self,
+        domain: Option<&Domain>,
+        uuid: &Uuid,
+        needs: &[StepId],
+        builder: &mut PlanBuilder,
+    ) -> Option<StepId> {
+        let name = &self.vm.name;
+        let on = self.vm.autostart;
+        if domain.map_or(!on, |domain| domain.raw.autostart == on) {
+            return None;
+        }
+        let reason = if on {
+            "it starts with the host"
+        } else {
+            "it does not start with the host"
+        };
+        let act = Act::SetAutostart {
+            uuid: uuid.clone(),
+            on,
+        };
+        Some(builder.step(
+            StepId::new("autostart", name),
+            Some(name),
+            reason,
+            needs,
+            Vec::new(),
+            act,
+        ))
+    }
+
     pub(super) fn run_state(
         &self,
         domain: Option<&Domain>,

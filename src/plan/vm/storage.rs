@@ -458,7 +458,7 @@ impl VmPlanner<'_> {
         else {
             return Ok(());
         };
-        let free = Size::from_bytes(free);
+        let free = Size::from_bytes(free).about();
         let why = format!(
             "its disk {path} needs {more}, and {} has {free} left",
             path.parent()
