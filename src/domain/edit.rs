@@ -99,11 +99,11 @@ pub fn edited(domain: &Document<'_>, edits: &[Edit]) -> Result<String, EditError
     for edit in edits {
         edit.make(tree.root())?;
     }
-    let owners = edits.iter().filter_map(|edit| match edit {
+    let mut owners = edits.iter().filter_map(|edit| match edit {
         Edit::Own(fleet) => Some(fleet),
         _ => None,
     });
-    owners.fold(Ok(tree.to_string()), |text, fleet| own(&text?, fleet))
+    owners.try_fold(tree.to_string(), |text, fleet| own(&text, fleet))
 }
 
 /// Puts a fleet's name into the owner mark. It needs no escaping: its type admits no such character.

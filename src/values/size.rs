@@ -114,14 +114,15 @@ fn unit_meant(number: &str) -> String {
     const MOST_KIB: u64 = 1 << 28;
     let written = |size: Size| size.to_string().replace(' ', "");
     let number: u64 = number.parse().unwrap_or(u64::MAX);
-    match number {
-        ..MOST_GIB => format!("write {number}GiB"),
-        ..MOST_MIB => format!("write {number}MiB"),
-        ..MOST_KIB => {
-            let size = written(Size(number << 10));
-            format!("if it is in KiB, as in libvirt's XML, write {size}")
-        }
-        _ => format!("if it is in bytes, write {}", written(Size(number))),
+    if number < MOST_GIB {
+        format!("write {number}GiB")
+    } else if number < MOST_MIB {
+        format!("write {number}MiB")
+    } else if number < MOST_KIB {
+        let size = written(Size(number << 10));
+        format!("if it is in KiB, as in libvirt's XML, write {size}")
+    } else {
+        format!("if it is in bytes, write {}", written(Size(number)))
     }
 }
 

@@ -56,7 +56,7 @@ fn at_the_beginning<'t>(line: &'t str, after: &'t str) -> Option<Braced<'t>> {
     let rest = &after[..end];
     let rest = rest.find(" #").map_or(rest, |comment| &rest[..comment]);
     let rest = rest.trim_end();
-    (!rest.is_empty()).then(|| Braced {
+    (!rest.is_empty()).then_some(Braced {
         back: text.len(),
         text,
         rest,
