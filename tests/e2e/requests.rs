@@ -95,6 +95,8 @@ impl Forge {
     /// Of a VM that left the file with the last commit, the label of its request decides.
     fn assert_removes(&self, changes: i32, pipeline: &dyn Fn() -> (Option<i32>, String)) {
         let both = stopped_recipe() + &second_vm("other-vm");
+        // What the requests branch from stays as it is.
+        self.check_out("main");
         self.host.write_fleet(&both);
         self.host.apply().success();
         self.commit();
@@ -115,6 +117,7 @@ impl Forge {
         self.host
             .armfleet(&["apply", "--auto-approve", "--allow-removal=1"])
             .success();
+        self.check_out("main");
     }
 }
 
