@@ -168,7 +168,7 @@ pub(crate) fn below_headline(plan: Output, code: i32) -> String {
     );
     let (headline, rest) = plan.stdout.split_once("\n\n").unwrap();
     assert!(
-        headline.starts_with("fleet recipe · host local · libvirt "),
+        headline.starts_with("fleet ") && headline.contains(" · host local · libvirt "),
         "{headline}"
     );
     rest.to_owned()

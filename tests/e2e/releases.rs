@@ -138,11 +138,7 @@ fn the_host_of_every_release_boots_as_before_and_an_apply_only_moves_what_is_lin
         // A linked kernel leaves the share, with the hook that comes with any change; nothing else is to be done.
         let plan = host.plan();
         assert_eq!(plan.code, Some(2), "{}{}", plan.stdout, plan.stderr);
-        let steps = [
-            "~ hook ",
-            "~ libvirtd ",
-            "~ domain    linked ",
-        ];
+        let steps = ["~ hook ", "~ libvirtd ", "~ domain    linked "];
         assert!(
             steps.iter().all(|step| plan.stdout.contains(step)),
             "{}",
