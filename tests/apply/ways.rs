@@ -272,7 +272,7 @@ fn an_applied_vm_whose_folder_became_writable_is_refused_and_others_are_not() {
     let both = |memory: &str| {
         let one = fleet("disk=/srv/vms/x.img");
         let other =
-            "  other: { arch: armhf, memory: MEMORY, boot: { cmdline: x }, state: stopped }\n";
+            "  other: { arch: armhf, memory: MEMORY, boot: { cmdline: root=x }, state: stopped }\n";
         format!("{one}{}", other.replace("MEMORY", memory))
     };
     perform_in_order(&host, &both("64MiB"));
@@ -376,7 +376,7 @@ fn fleet(has: &str) -> String {
     let log = find("log").map(|log| format!(", console: {{ log: {log} }}"));
     let (trust, log) = (trust.unwrap_or_default(), log.unwrap_or_default());
     format!(
-        "fleet: lab\n{trust}vms:\n  vm: {{ arch: armhf, memory: 64MiB, boot: {{ share: {share}, cmdline: x, seed: {{ kernel: \
+        "fleet: lab\n{trust}vms:\n  vm: {{ arch: armhf, memory: 64MiB, boot: {{ share: {share}, cmdline: root=x, seed: {{ kernel: \
          {kernel}, initrd: {initrd} }} }}, disks: [{{ path: {disk}, size: 1MiB }}]{log} }}\n"
     )
 }
