@@ -102,7 +102,9 @@ enum Command {
 pub fn main() -> Exit {
     let CommandLine { command, verbose } = match CommandLine::try_parse() {
         Ok(command_line) => command_line,
-        Err(message) if unknown::explained(&message) => return Exit::Invalid,
+        Err(message) if unknown::explained(&message, &CommandLine::command()) => {
+            return Exit::Invalid;
+        }
         Err(message) => {
             return if terminal::usage(&message) {
                 Exit::Invalid

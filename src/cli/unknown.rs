@@ -1,9 +1,8 @@
 //! Commands that there are not: what whoever wrote one probably wants.
 
-use super::CommandLine;
 use super::terminal;
 use crate::fleetfile::nearest;
-use clap::CommandFactory as _;
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What other tools call what armfleet does, and how it is done here.
@@ -79,7 +78,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
 ];
 
 /// Says what is there instead of a command that is not; `false` if the mistake is another one.
-pub(super) fn explained(message: &clap::Error) -> bool {
+pub(super) fn explained(message: &clap::Error, commands: &Command) -> bool {
     let named = match message.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(name)) if message.kind() == ErrorKind::InvalidSubcommand => name,
         _ => return false,
@@ -89,17 +88,19 @@ pub(super) fn explained(message: &clap::Error) -> bool {
     if first.as_ref() != Some(named) {
         return false;
     }
-    terminal::error(&NoSuchCommand(named.clone()), Some(&instead(named)));
+    terminal::error(
+        &NoSuchCommand(named.clone()),
+        Some(&instead(named, commands)),
+    );
     true
 }
 
-fn instead(named: &str) -> String {
+fn instead(named: &str, commands: &Command) -> String {
     let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&named));
     if let Some((_, remedy)) = elsewhere {
         return (*remedy).to_owned();
     }
-    let commands = CommandLine::command();
-    let commands = commands.get_subcommands().map(clap::Command::get_name);
+    let commands = commands.get_subcommands().map(Command::get_name);
     match nearest(named, commands) {
         Some(near) => format!("did you mean armfleet {near}? armfleet help lists all commands"),
         None => "armfleet help lists all commands".to_owned(),
@@ -113,6 +114,8 @@ struct NoSuchCommand(String);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::CommandLine;
+    use clap::CommandFactory as _;
 
     #[test]
     fn a_command_has_a_sensible_neighbour_or_none() {
@@ -122,7 +125,7 @@ mod tests {
             ("stauts", "status"),
             ("plann", "plan"),
         ] {
-            let told = instead(named);
+            let told = instead(named, &CommandLine::command());
             assert!(
                 told.starts_with(&format!("did you mean armfleet {near}?")),
                 "{named}: {told}"
@@ -130,7 +133,7 @@ mod tests {
         }
         for other in ["frobnicate", "x", ""] {
             assert_eq!(
-                instead(other),
+                instead(other, &CommandLine::command()),
                 "armfleet help lists all commands",
                 "{other}"
             );
