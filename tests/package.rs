@@ -10,7 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const MIRROR: &str = "http://deb.debian.org/debian";
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// No service starts in it.
 const POLICY: &str = "#!/bin/sh\nexit 101\n";
@@ -51,7 +50,7 @@ impl Debian {
         debootstrap
             .args(["--variant=minbase", "bookworm"])
             .arg(root.path())
-            .arg(MIRROR);
+            .arg(mirror());
         done(&debootstrap.output().expect("debootstrap is there"));
         let debian = Self { root };
         debian.put("/usr/sbin/policy-rc.d", POLICY);
@@ -98,6 +97,22 @@ impl Debian {
             "apt-get install -qq --no-install-recommends {options} /tmp/armfleet.deb 2>&1"
         ))
     }
+}
+
+/// Where this machine has Debian 12 from.
+fn mirror() -> String {
+    let mut apt = Command::new("apt-get");
+    let apt = apt.args(["indextargets", "--format", "$(REPO_URI)"]);
+    let apt = apt.args([
+        "Codename: bookworm",
+        "Component: main",
+        "Created-By: Packages",
+    ]);
+    let listed = done(&apt.output().unwrap());
+    let first = listed.lines().next();
+    first
+        .expect("apt knows a mirror of Debian 12; apt-get update")
+        .to_owned()
 }
 
 fn done(output: &Output) -> String {

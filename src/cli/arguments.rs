@@ -81,7 +81,7 @@ pub(super) struct PlanOptions {
 /// What the user is asked before a plan is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Whether all of it is to be done.
+    /// To confirm the whole plan.
     Everything,
     /// Nothing: what needs a permission needs its option.
     Nothing,

@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// How often a terminal shows that one goes on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
-/// After so long without output an installer probably waits for an answer: it prints a line for each package that it unpacks.
+/// An installer that prints nothing for so long probably waits for an answer: it prints a line for each package that it unpacks.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// How installations are followed.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How many VMs are named in one line about waits that are alike.
 const NAMED: usize = 4;
-/// Fewer steps are over before somebody asks how many are left.
+/// From so many steps on, an apply counts them.
 const COUNTED: usize = 10;
 /// How long an apply has been at work before it says how long the rest may take.
 const FORESEEN: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ impl Progress {
 
 impl Count {
     /// How far it is, and how long the rest takes if that goes on as it went so far.
-    fn told(&self, elapsed: Duration) -> Option<String> {
+    fn in_words(&self, elapsed: Duration) -> Option<String> {
         let Self { ended, all, .. } = *self;
         let left = all.saturating_sub(ended);
         if all < COUNTED {
@@ -183,15 +183,15 @@ impl Monitor for Progress {
         let mut shared = lock(&self.shared);
         shared.under_way.remove(&name(step));
         shared.count.ended += 1;
-        let count = shared.count.told(shared.count.since.elapsed());
+        let count = shared.count.in_words(shared.count.since.elapsed());
         drop(shared);
-        let told = render_step(step, ended, self.paint);
+        let line = render_step(step, ended, self.paint);
         match (ended, count) {
             (Ended::Done, Some(count)) if self.on_terminal => {
-                terminal::remark(&format!("{}  ({count})\n", told.trim_end()));
+                terminal::remark(&format!("{}  ({count})\n", line.trim_end()));
             }
-            (Ended::Failed(_), _) => terminal::remark(&told),
-            _ => self.on_terminal(&told),
+            (Ended::Failed(_), _) => terminal::remark(&line),
+            _ => self.on_terminal(&line),
         }
     }
 
@@ -227,12 +227,12 @@ mod tests {
 
     #[test]
     fn many_steps_are_counted_and_the_rest_is_estimated() {
-        let told = |ended, all, seconds| {
+        let in_words = |ended, all, seconds| {
             let since = Instant::now();
             let count = Count { ended, all, since };
-            count.told(Duration::from_secs(seconds))
+            count.in_words(Duration::from_secs(seconds))
         };
-        assert_eq!(told(3, 9, 100), None);
+        assert_eq!(in_words(3, 9, 100), None);
         let cases = [
             ((1, 200, 9), "1 of 200"),
             ((17, 200, 34), "17 of 200, about 6 min left"),
@@ -240,7 +240,7 @@ mod tests {
             ((200, 200, 400), "200 of 200"),
         ];
         for ((ended, all, seconds), text) in cases {
-            assert_eq!(told(ended, all, seconds).as_deref(), Some(text));
+            assert_eq!(in_words(ended, all, seconds).as_deref(), Some(text));
         }
     }
 
