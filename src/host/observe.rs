@@ -6,7 +6,7 @@ use super::{HostError, Inspect};
 use crate::domain::unguarded_paths;
 use crate::inventory::{
     Binds, Fact, FileKind, Libvirt, Look, Query, RawDomain, RawFile, RawHealth, RawInventory,
-    Snapshot, claims, follow, way_rules,
+    Snapshot, Uses, follow, way_rules,
 };
 use crate::mark::{Record, read_record};
 use crate::paths::own_part;
@@ -126,7 +126,13 @@ fn see_claims(
     binds: &Binds,
 ) -> BTreeMap<String, Fact<RawFile>> {
     let mut claimed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
-    claimed.extend(domains.present().into_iter().flatten().flat_map(claims));
+    claimed.extend(
+        domains
+            .present()
+            .into_iter()
+            .flatten()
+            .flat_map(|domain| Uses::of(domain).claims),
+    );
     claimed.retain(|path| own_part(path).is_none());
     let mut seen = BTreeMap::new();
     let go = |path: &str, seen: &mut BTreeMap<String, Fact<RawFile>>| {

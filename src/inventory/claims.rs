@@ -14,32 +14,40 @@ const TEXTS: [&str; 5] = ["kernel", "initrd", "dtb", "loader", "nvram"];
 /// Terminals, which are no files.
 const DEVICES: &str = "/dev/";
 
-/// Every path that a domain uses, each once. Volumes of pools have no path here until the domain runs.
-#[must_use]
-pub fn claims(domain: &RawDomain) -> BTreeSet<Cow<'_, str>> {
-    texts(domain).flat_map(|text| claims_in(text)).collect()
+/// What a domain uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uses<'d> {
+    /// Every path, each once. Volumes of pools have no path here until the domain runs.
+    pub claims: BTreeSet<Cow<'d, str>>,
+    /// Of these paths those that the domain only reads, below an image of its own.
+    pub bases: BTreeSet<Cow<'d, str>>,
 }
 
-/// Of these paths those that the domain only reads, below an image of its own.
-#[must_use]
-pub fn bases(domain: &RawDomain) -> BTreeSet<Cow<'_, str>> {
-    let (below, others): (Vec<_>, Vec<_>) = texts(domain)
-        .flat_map(|text| uses_in(text))
-        .partition(|used| used.1);
-    let others: BTreeSet<_> = others.into_iter().map(|(path, _)| path).collect();
-    let below = below.into_iter().map(|(path, _)| path);
-    below.filter(|path| !others.contains(path)).collect()
+impl<'d> Uses<'d> {
+    /// What a domain uses, by both of its definitions.
+    #[must_use]
+    pub fn of(domain: &'d RawDomain) -> Self {
+        let mut uses = Self {
+            claims: BTreeSet::new(),
+            bases: BTreeSet::new(),
+        };
+        let mut others = BTreeSet::new();
+        for (path, is_below) in texts(domain).flat_map(|text| uses_in(text)) {
+            match is_below {
+                true => uses.bases.insert(path.clone()),
+                false => others.insert(path.clone()),
+            };
+            uses.claims.insert(path);
+        }
+        uses.bases.retain(|path| !others.contains(path));
+        uses
+    }
 }
 
 fn texts(domain: &RawDomain) -> impl Iterator<Item = &String> {
     let live = domain.live.present();
     let live = live.filter(|live| domain.inactive.present() != Some(live));
     domain.inactive.present().into_iter().chain(live)
-}
-
-fn claims_in(definition: &str) -> Vec<Cow<'_, str>> {
-    let uses = uses_in(definition).into_iter();
-    uses.map(|(path, _)| path).collect()
 }
 
 /// Each path, and whether it is one below an image. libvirt writes each definition in one form, which is read here without a tree: the live ones would double what is
@@ -145,6 +153,11 @@ mod tests {
     <channel type='unix'><source mode='bind' path='/run/libvirt/o.agent'/></channel>
   </devices>
 </domain>";
+
+    fn claims_in(definition: &str) -> Vec<Cow<'_, str>> {
+        let uses = uses_in(definition).into_iter();
+        uses.map(|(path, _)| path).collect()
+    }
 
     #[test]
     fn every_file_and_folder_of_a_domain_is_found_once() {

@@ -26,7 +26,7 @@ pub use address::{AGENT_PORT, AddressSource, RawAddress};
 pub(crate) use addresses::read_addresses;
 pub use addresses::{AddressSources, GuestAddress};
 pub use bits32::Kvm;
-pub use claims::{bases, claims};
+pub use claims::Uses;
 pub use device::{DeviceUse, RawDevice};
 pub use facts::{Facts, SeenFact};
 pub use image::{LOG_HEAD_LENGTH, begins_as};
@@ -280,8 +280,9 @@ impl Domain {
                 macs_in(&document),
             ))
         });
-        let bases = bases(&raw).into_iter().map(Cow::into_owned).collect();
-        let claims = claims(&raw).into_iter().map(Cow::into_owned).collect();
+        let Uses { claims, bases } = Uses::of(&raw);
+        let claims = claims.into_iter().map(Cow::into_owned).collect();
+        let bases = bases.into_iter().map(Cow::into_owned).collect();
         let digest = raw.inactive.present().map(|text| digest(text));
         let state = RunState::read(raw.state, raw.reason);
         let nothing = |mark| (mark, Vec::new(), BTreeSet::new());

@@ -3,8 +3,8 @@
 use super::builder::{Blocked, PlanBuilder, PlanInput};
 use crate::boot::{DTB_FORMAT, STAGED_FILES};
 use crate::format::{Format, UPGRADE};
-use crate::inventory::Inventory;
-use crate::mark::{CLOUD_INIT_FORMAT, FRESH_FORMAT, HOLD_FORMAT, RECORD_FORMAT};
+use crate::inventory::{Fact, Inventory, SeenRecord};
+use crate::mark::{CLOUD_INIT_FORMAT, FRESH_FORMAT, HOLD_FORMAT};
 use crate::paths::{self, PathOf};
 use crate::values::VmName;
 
@@ -25,8 +25,10 @@ pub(super) fn refuse_later(
 
 /// The file of a later version about a VM, and what that says.
 pub(super) fn later(inventory: &Inventory, vm: &VmName) -> Option<String> {
-    let own: [(PathOf, Format); 5] = [
-        (paths::record, RECORD_FORMAT),
+    if let Fact::Present(SeenRecord::Later(why)) = inventory.record(vm) {
+        return Some(format!("{} stays as it is: {why}", paths::record(vm)));
+    }
+    let own: [(PathOf, Format); 4] = [
         (paths::hold, HOLD_FORMAT),
         (paths::cloud_init_receipt, CLOUD_INIT_FORMAT),
         (paths::fresh_receipt, FRESH_FORMAT),

@@ -270,7 +270,7 @@ impl Present<'_> {
 
 /// The disks for cloud-init that a domain's definition and its process have, by name.
 fn used(definitions: &Definitions<'_>) -> BTreeSet<String> {
-    let live = definitions.live.as_ref().map(|live| live.input_text());
+    let live = definitions.live().map(|live| live.input_text());
     let texts = [definitions.stored.input_text()].into_iter().chain(live);
     let paths = texts.flat_map(sources);
     let disks = paths.filter(|path| paths::cloud_init_disk_of(path).is_some());

@@ -9,8 +9,22 @@ use roxmltree::Document;
 pub(super) struct Definitions<'a> {
     /// What libvirt has stored; the skeleton of a domain that is not there yet.
     pub stored: Document<'a>,
+    live: Option<Live<'a>>,
+}
+
+enum Live<'a> {
+    AsStored,
+    Other(Document<'a>),
+}
+
+impl<'a> Definitions<'a> {
     /// What its process runs with, if that could be seen.
-    pub live: Option<Document<'a>>,
+    pub(super) fn live(&self) -> Option<&Document<'a>> {
+        Some(match self.live.as_ref()? {
+            Live::AsStored => &self.stored,
+            Live::Other(document) => document,
+        })
+    }
 }
 
 impl VmPlanner<'_> {
@@ -21,8 +35,8 @@ impl VmPlanner<'_> {
         skeleton: &'a str,
         builder: &mut PlanBuilder,
     ) -> Result<Definitions<'a>, Blocked> {
-        let stored = domain.and_then(|domain| domain.raw.inactive.present());
-        let stored = xml::parse(stored.map_or(skeleton, String::as_str));
+        let seen = domain.and_then(|domain| domain.raw.inactive.present());
+        let stored = xml::parse(seen.map_or(skeleton, String::as_str));
         let live = domain.and_then(|domain| domain.raw.live.present());
         let stored = stored.map_err(|error| {
             let what = format!("its domain could not be read: {error}");
@@ -31,7 +45,11 @@ impl VmPlanner<'_> {
         })?;
         Ok(Definitions {
             stored,
-            live: live.and_then(|live| xml::parse(live).ok()),
+            live: live.and_then(|live| match Some(live) == seen {
+                // As on a host that was only imagined.
+                true => Some(Live::AsStored),
+                false => xml::parse(live).ok().map(Live::Other),
+            }),
         })
     }
 }

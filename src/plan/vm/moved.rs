@@ -22,7 +22,7 @@ impl VmPlanner<'_> {
             .iter()
             .map(|moved| moved.id.clone())
             .collect();
-        if let Some(live) = &definitions.live {
+        if let Some(live) = definitions.live() {
             let mut overlays = running_overlays(live, &definitions.stored, &comparison.applied);
             overlays.retain(|moved| !known.contains(&moved.id));
             comparison.moved.extend(overlays);

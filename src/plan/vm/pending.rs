@@ -36,7 +36,7 @@ impl VmPlanner<'_> {
         if !domain.is_some_and(|domain| domain.state.has_process()) {
             return Some(Vec::new());
         }
-        let live = definitions.live.as_ref()?;
+        let live = definitions.live()?;
         let mut devices = comparison.applied.devices.clone();
         for (id, device) in record
             .into_iter()
