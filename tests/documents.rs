@@ -4,6 +4,7 @@
 
 use armfleet::fleet::explain::{KeyTopic, Topic, topics};
 use armfleet::fleet::read_fleet;
+use armfleet::plan::state_table;
 use armfleet::problem::HostCheck;
 use std::path::Path;
 use std::process::Command;
@@ -68,6 +69,29 @@ fn the_readme_has_the_keys_as_they_are_declared() {
     let begin = readme.find("| key of a VM |").unwrap();
     let end = begin + readme[begin..].find("\n\n").unwrap() + 1;
     let with_table = format!("{}{}{}", &readme[..begin], table_of_keys(), &readme[end..]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    snapbox::assert_data_eq!(with_table, snapbox::Data::read_from(&path, None).raw());
+}
+
+fn table_of_states() -> String {
+    let head = "| state of the domain | `state: running` | `state: stopped` | `start` | `stop` | `stop --force` | `restart` |\n|---|---|---|---|---|---|---|\n";
+    let rows = state_table().into_iter();
+    let rows = rows.map(|(state, cells)| format!("| {state} | {} |\n", cells.join(" | ")));
+    format!("{head}{}", rows.collect::<String>())
+}
+
+/// The same writes this table anew.
+#[test]
+fn the_readme_has_what_each_state_calls_for() {
+    let readme = text("README.md");
+    let begin = readme.find("| state of the domain |").unwrap();
+    let end = begin + readme[begin..].find("\n\n").unwrap() + 1;
+    let with_table = format!(
+        "{}{}{}",
+        &readme[..begin],
+        table_of_states(),
+        &readme[end..]
+    );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     snapbox::assert_data_eq!(with_table, snapbox::Data::read_from(&path, None).raw());
 }

@@ -157,7 +157,7 @@ fn perform(
     arguments: &ApplyArguments,
 ) -> Result<Exit, Exit> {
     let of_plan = plan_exits(plan, arguments.options.detailed_exitcode);
-    let progress = Progress::new(plan.steps.len())?;
+    let progress = Progress::new(plan.steps.len(), "apply again")?;
     let parallel = arguments.parallel.map(NonZero::get);
     let host = host.booting_at_once(parallel);
     let exit = if plan.is_empty() {

@@ -1,14 +1,12 @@
 //! What several commands take.
 
 use super::exit::Exit;
+use super::local::HOST;
 use super::terminal;
 use crate::plan::{Policy, Removal};
 use crate::values::{Pattern, VmName};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
-
-/// The name of the one host of this version.
-const HOST: &str = "local";
 
 /// Which fleet, for commands whose only arguments are its files.
 #[derive(Debug, Args)]

@@ -172,7 +172,7 @@ struct StillInstalling {
 }
 
 fn watch(vm: &VmName) -> String {
-    format!("virsh console {vm}")
+    format!("armfleet console {vm}")
 }
 
 /// Applies what is left to do for VMs whose installations have ended.

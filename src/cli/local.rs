@@ -10,6 +10,9 @@ use std::path::Path;
 /// The one libvirt of a host that runs build machines.
 pub(super) const LIBVIRT: &str = "qemu:///system";
 
+/// The name of the one host of this version.
+pub(super) const HOST: &str = "local";
+
 /// The host, to look at.
 pub(super) fn reads() -> Result<SystemReads, Exit> {
     SystemReads::open(LIBVIRT, Path::new("/")).map_err(unreachable)

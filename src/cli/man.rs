@@ -181,7 +181,7 @@ const fn example(of: &'static str, does: &'static str, line: &'static str) -> Ex
     Example { of, does, line }
 }
 
-const EXAMPLES: [Example; 21] = [
+const EXAMPLES: [Example; 28] = [
     example(
         "armfleet",
         "Write a first fleet file, see what it would do, and do it:",
@@ -262,6 +262,41 @@ const EXAMPLES: [Example; 21] = [
         "hold",
         "Keep apply and watch away for a backup:",
         "armfleet hold armhf-vm --until 22:00 --why backup",
+    ),
+    example(
+        "start",
+        "Start twelve VMs, three at a time:",
+        "armfleet start 'obs-[01-12]' --parallel 3",
+    ),
+    example(
+        "stop",
+        "Stop VMs whose builds may take a while to end:",
+        "armfleet stop 'obs-*' --timeout 10min",
+    ),
+    example(
+        "stop",
+        "Power off a VM whose guest hangs:",
+        "armfleet stop --force obs-07",
+    ),
+    example(
+        "restart",
+        "Boot the kernels that wait for it:",
+        "armfleet restart --pending",
+    ),
+    example(
+        "console",
+        "Log in on the console:",
+        "armfleet console obs-07",
+    ),
+    example(
+        "logs",
+        "Follow what two guests say:",
+        "armfleet logs -f -n 20 obs-01 obs-02",
+    ),
+    example(
+        "hold",
+        "Run a backup while nobody starts or changes the VM:",
+        "armfleet hold armhf-vm --why backup -- /usr/local/sbin/backup armhf-vm",
     ),
     example("release", "End a hold:", "armfleet release armhf-vm"),
     example("explain", "Explain a key:", "armfleet explain boot.share"),

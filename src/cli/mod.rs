@@ -5,6 +5,7 @@ mod arguments;
 mod boot;
 mod caller;
 mod completions;
+mod console;
 mod diff;
 mod diff_plans;
 mod doctor;
@@ -17,12 +18,16 @@ mod git;
 mod guest_setup;
 mod history;
 mod hold;
+mod hold_file;
+mod hold_while;
 mod init;
 mod input;
 mod local;
+mod logs;
 mod man;
 mod output;
 mod plan;
+mod power;
 mod progress;
 mod saved;
 mod show;
@@ -83,6 +88,16 @@ enum Command {
     /// Start VMs again whose guests reboot, so that they boot what they installed, and power off kernels that hang;
     /// runs until it is stopped
     Watch,
+    /// Start VMs, with the kernels that are due
+    Start(power::StartArguments),
+    /// Have the guests of VMs power off, and wait until they have
+    Stop(power::StopArguments),
+    /// Have the guests of VMs power off, and start them again; those that are off are started
+    Restart(power::RestartArguments),
+    /// Connect this terminal to a VM's serial console; Ctrl+] leaves it
+    Console(console::ConsoleArguments),
+    /// Show what guests said on their consoles, where the fleet file has them logged
+    Logs(logs::LogsArguments),
     /// Have apply and watch leave a VM alone
     Hold(hold::HoldArguments),
     /// End a hold
@@ -137,6 +152,11 @@ pub fn main() -> Exit {
         Command::GuestSetup(arguments) => guest_setup::run(arguments),
         Command::Watch => watch::run(),
         Command::History(arguments) => history::run(arguments),
+        Command::Start(arguments) => power::start(arguments),
+        Command::Stop(arguments) => power::stop(arguments),
+        Command::Restart(arguments) => power::restart(arguments),
+        Command::Console(arguments) => console::run(arguments),
+        Command::Logs(arguments) => logs::run(arguments),
         Command::Hold(arguments) => hold::hold(arguments),
         Command::Release(arguments) => hold::release(arguments),
         Command::Explain(arguments) => explain::run(arguments),

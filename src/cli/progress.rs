@@ -36,6 +36,8 @@ struct Shared {
     interruption: Interruption,
     under_way: BTreeSet<String>,
     count: Count,
+    /// What completes what was left.
+    again: String,
 }
 
 /// How many steps have ended, of how many.
@@ -46,8 +48,9 @@ struct Count {
 }
 
 impl Progress {
-    /// Of an apply with so many steps, which begins now. From now on, an interruption is heard.
-    pub(super) fn new(steps: usize) -> Result<Self, Exit> {
+    /// Of a command with so many steps, which begins now, and what completes it where it is left. From now on, an interruption
+    /// is heard.
+    pub(super) fn new(steps: usize, again: impl Into<String>) -> Result<Self, Exit> {
         let shared = Arc::new(Mutex::new(Shared {
             interruption: Interruption::None,
             under_way: BTreeSet::new(),
@@ -56,6 +59,7 @@ impl Progress {
                 all: steps,
                 since: Instant::now(),
             },
+            again: again.into(),
         }));
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
         on_signals(
@@ -120,24 +124,24 @@ fn finish(shared: &Mutex<Shared>) {
 }
 
 fn leave(shared: &Mutex<Shared>) {
-    let under_way = {
+    let (under_way, again) = {
         let mut shared = lock(shared);
         shared.interruption = Interruption::Leave;
-        shared.under_way.clone()
+        (shared.under_way.clone(), shared.again.clone())
     };
     thread::sleep(LAST_WORDS);
     let mut text = "interrupted again: left at once\n".to_owned();
     for step in under_way {
         text += &format!("  {step}: outcome unknown\n");
     }
-    terminal::remark(&(text + "  -> apply again\n"));
+    terminal::remark(&format!("{text}  -> {again}\n"));
 }
 
 /// Whether a step takes long enough to be announced.
 fn waits(act: &Act) -> bool {
     matches!(
         act,
-        Act::Start { .. } | Act::Stop { .. } | Act::AwaitOff { .. }
+        Act::Start { .. } | Act::Stop { .. } | Act::AwaitOff { .. } | Act::PowerOff { .. }
     )
 }
 

@@ -111,6 +111,11 @@ pub(super) fn remark_paint() -> Paint {
     paint_on(&stderr())
 }
 
+/// Whether standard output is a terminal.
+pub(super) fn shows_results() -> bool {
+    stdout().is_terminal()
+}
+
 /// Whether standard error is a terminal, which shows remarks at once.
 pub(super) fn shows_remarks() -> bool {
     stderr().is_terminal()

@@ -24,17 +24,18 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
         "armfleet apply makes the host as the fleet file says; armfleet plan shows what that means",
     ),
     (
-        &["start", "boot-vm", "resume"],
-        "set `state: running` in the fleet file, then armfleet apply; or once: virsh start VM",
+        &["boot-vm", "poweron"],
+        "armfleet start VM; with `state: running` in the fleet file armfleet apply sees to it",
     ),
     (
-        &["stop", "shutdown", "halt", "down", "suspend"],
-        "set `state: stopped` in the fleet file, then armfleet apply; or once: virsh shutdown VM",
+        &["shutdown", "halt", "down", "poweroff"],
+        "armfleet stop VM; with `state: stopped` in the fleet file it stays off",
     ),
     (
-        &["restart", "reboot", "reset"],
-        "virsh shutdown VM, and armfleet apply starts it again; or reboot inside the guest",
+        &["suspend", "resume"],
+        "virsh suspend VM and virsh resume VM; armfleet leaves a paused VM as it is",
     ),
+    (&["reboot", "reset"], "armfleet restart VM"),
     (
         &["destroy", "remove", "rm", "delete", "undefine", "purge"],
         "take the VM out of the fleet file, then armfleet apply; its disks and boot share stay",
@@ -48,12 +49,12 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
         "armfleet plan shows what differs, and changes nothing",
     ),
     (
-        &["console", "attach", "ssh", "exec", "shell"],
-        "virsh console VM connects to a VM's serial console",
+        &["attach", "ssh", "exec", "shell", "serial"],
+        "armfleet console VM connects to a VM's serial console",
     ),
     (
-        &["log", "logs", "journal"],
-        "armfleet history shows what was done",
+        &["log", "journal"],
+        "armfleet logs VM shows what a guest said on its console, armfleet history what was done",
     ),
     (
         &["new", "import"],

@@ -18,7 +18,7 @@ pub(super) fn began(plan: &Plan, digest: &str) -> Event {
 
 /// A step has ended.
 pub(super) fn stepped(
-    digest: &str,
+    plan: Option<&str>,
     step: &Step,
     ended: &Ended,
     took: Duration,
@@ -29,7 +29,7 @@ pub(super) fn stepped(
         Ended::Done | Ended::NotTried => (Vec::new(), None),
     };
     Event::Step(StepTrace {
-        plan: Some(digest.to_owned()),
+        plan: plan.map(str::to_owned),
         id: step.id.to_string(),
         vm: step.vm.clone(),
         action: step.act.action(),

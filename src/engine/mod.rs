@@ -13,9 +13,9 @@ pub use run::{Ran, run};
 use crate::domain::uses;
 use crate::fleet::Spec;
 use crate::host::{Host, HostError, Inspect};
-use crate::inventory::{Inventory, Query, RawInventory, query, query_all, query_host};
+use crate::inventory::{Inventory, Query, RawInventory, query, query_all, query_host, query_kept};
 use crate::mark::Event;
-use crate::plan::{Outcome, Plan, Policy, plan};
+use crate::plan::{Outcome, Plan, Policy, PowerOutcome, PowerPlan, PowerRequest, plan};
 
 /// Looks at a host and plans.
 ///
@@ -64,6 +64,32 @@ pub fn observe_all(
     }
 }
 
+/// Looks at the VMs that armfleet keeps on a host, as far as a request about their power asks.
+///
+/// # Errors
+/// When the host cannot be looked at at all.
+pub fn observe_kept(host: &dyn Inspect, request: &PowerRequest) -> Result<Inventory, HostError> {
+    let seen = host.observe(&query_host())?;
+    let query = query_kept(&seen, |vm| request.selects(vm), request.pending);
+    let inventory = Inventory::of_host(host.observe(&query)?);
+    host.redact(&inventory.redaction);
+    Ok(inventory)
+}
+
+/// Performs what a request about the power of VMs came to. No plan has it in the journal: each step stands for itself.
+pub fn perform(host: &dyn Host, plan: &PowerPlan, monitor: &dyn Monitor) -> PowerOutcome {
+    let ran = match plan.steps.is_empty() {
+        true => Ran::default(),
+        false => run(host, &plan.steps, None, monitor),
+    };
+    PowerOutcome {
+        ended: ran.ended,
+        took: ran.took,
+        interrupted: is_interrupted(monitor),
+        untold: ran.untold,
+    }
+}
+
 /// Performs a plan and plans again: success is an empty residual, and nothing else.
 ///
 /// # Errors
@@ -106,7 +132,7 @@ fn is_interrupted(monitor: &dyn Monitor) -> bool {
 fn run_and_tell(host: &dyn Host, plan: &Plan, monitor: &dyn Monitor) -> Ran {
     let digest = plan.digest();
     let began = host.note(journal::began(plan, &digest));
-    let mut ran = run(host, &plan.steps, &digest, monitor);
+    let mut ran = run(host, &plan.steps, Some(&digest), monitor);
     let ended = host.note(Event::Ended {
         plan: digest,
         interrupted: is_interrupted(monitor),

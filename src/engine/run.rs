@@ -42,7 +42,7 @@ pub struct Ran {
 struct Run<'a> {
     host: &'a dyn Host,
     steps: &'a [Step],
-    plan: &'a str,
+    plan: Option<&'a str>,
     monitor: &'a dyn Monitor,
     state: Mutex<State>,
     changed: Condvar,
@@ -74,15 +74,15 @@ enum Next {
     Finish,
 }
 
-/// Performs the steps of the plan that has this digest, and tells how each ended.
-pub fn run(host: &dyn Host, steps: &[Step], plan: &str, monitor: &dyn Monitor) -> Ran {
+/// Performs the steps of the plan that has this digest, or of no plan, and tells how each ended.
+pub fn run(host: &dyn Host, steps: &[Step], plan: Option<&str>, monitor: &dyn Monitor) -> Ran {
     run_on_threads(host, steps, plan, monitor, STACK)
 }
 
 fn run_on_threads(
     host: &dyn Host,
     steps: &[Step],
-    plan: &str,
+    plan: Option<&str>,
     monitor: &dyn Monitor,
     stack: usize,
 ) -> Ran {

@@ -31,6 +31,7 @@ pub mod waits;
 pub use executor::{Caller, Executor};
 pub use generations::generations;
 pub use observe::Observer;
+pub use recorded::record_of;
 pub use waiting::Waiting;
 
 use crate::inventory::{Query, RawHealth, RawInventory, Redaction};

@@ -53,6 +53,7 @@ impl<P: Primitives> Host for Executor<P> {
         match (&step.act, &step.vm) {
             (Act::AwaitOff { uuid, timeout }, Some(vm)) => Ok(self.await_off(vm, uuid, *timeout)),
             (Act::Stop { uuid, timeout }, Some(vm)) => Ok(self.stop(vm, uuid, *timeout)),
+            (Act::PowerOff { uuid }, Some(vm)) => self.power_off(vm, uuid),
             (Act::Start { uuid }, Some(vm)) => self.start(vm, uuid),
             (Act::Define { uuid, base, edits }, Some(vm)) => {
                 self.define(vm, uuid, base, edits).map(Begun::Done)
@@ -200,6 +201,7 @@ impl<P: Primitives> Executor<P> {
             }
             Act::AwaitOff { .. }
             | Act::Stop { .. }
+            | Act::PowerOff { .. }
             | Act::Start { .. }
             | Act::Define { .. }
             | Act::Undefine { .. }

@@ -288,6 +288,11 @@ calls! {
     /// # Errors
     /// As libvirt says.
     changes Shutdown: fn shutdown(uuid: &'a str, within: Duration) -> Result<(), CallError>, on uuid;
+    /// Cuts a domain's power: its QEMU writes out what it holds for its disks, and ends. The guest is not asked.
+    ///
+    /// # Errors
+    /// As libvirt says; also when it is off already.
+    changes PowerOff: fn power_off(uuid: &'a str) -> Result<(), CallError>, on uuid;
     /// Grows an image that a running domain has as a disk of `from` bytes, and tells its guest.
     ///
     /// # Errors

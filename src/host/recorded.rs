@@ -4,16 +4,27 @@ use super::HostError;
 use super::formats::of_later;
 use super::primitives::Reads;
 use crate::boot::Trials;
-use crate::inventory::{Fact, Look};
+use crate::inventory::{Fact, Look, RawFile};
 use crate::mark::{Record, read_record};
 use crate::paths;
 use crate::values::VmName;
 
 /// A VM's record.
 pub(super) fn recorded(reads: &impl Reads, vm: &VmName) -> Result<Record, HostError> {
+    record_of(vm, |path| reads.look(path, Look::Text))
+}
+
+/// A VM's record, read by whoever can look at the text of a path.
+///
+/// # Errors
+/// When there is none, or it cannot be used; with what to do about it.
+pub fn record_of(
+    vm: &VmName,
+    look: impl FnOnce(&str) -> Fact<RawFile>,
+) -> Result<Record, HostError> {
     let path = paths::record(vm);
     let apply = "armfleet apply";
-    match reads.look(&path, Look::Text) {
+    match look(&path) {
         Fact::Present(file) => {
             let unusable = || format!("{path} cannot be used");
             if let Some(why) = file.not_roots().or(file.no_text) {

@@ -9,7 +9,7 @@ use super::formats::leave_later;
 use super::kept::PRIVATE;
 use super::primitives::{CallError, CallErrorKind, Primitives};
 use super::waits::{Wait, spoken};
-use super::{Begun, Executor, HostError};
+use super::{Begun, Executor, HostError, Traces};
 use crate::inventory::{Look, RunState};
 use crate::mark::{Moment, RUN_FORMAT, RunEnd, RunNote, RunStamp, read_run_note, render_run_note};
 use crate::paths;
@@ -148,6 +148,19 @@ impl<P: Primitives> Executor<P> {
         }
     }
 
+    /// Cuts a VM's power.
+    pub(super) fn power_off(&self, vm: &VmName, uuid: &Uuid) -> Result<Begun, HostError> {
+        let _lock = self.lock_vm(vm)?;
+        self.note_asked(vm)?;
+        match self.calls().power_off(uuid.as_str()) {
+            // It may have stopped by itself meanwhile.
+            Err(error) if self.state(vm, uuid)? != RunState::Off => {
+                Err(cannot(format!("power off {vm}"))(error))
+            }
+            _ => Ok(Begun::Done(Traces::default())),
+        }
+    }
+
     /// Leaves word that this stop is armfleet's, for a watcher that comes later.
     fn note_asked(&self, vm: &VmName) -> Result<(), HostError> {
         let path = paths::run_note(vm);
@@ -240,7 +253,7 @@ fn did_not_stop(waiting: &mut Waiting) -> HostError {
         Some(unheard) => HostError::new(what, unheard),
         None => HostError::plain(what),
     };
-    failed.with_remedy(format!("look at its console (virsh console {vm}); raise stop_timeout, or virsh destroy {vm} to cut its power"))
+    failed.with_remedy(format!("look at its console (armfleet console {vm}); raise stop_timeout, or armfleet stop --force {vm}, which cuts its power"))
 }
 
 /// Of a failed hook, what it said itself: libvirt puts the whole command line before it (`virRunScript`). One that is not

@@ -95,6 +95,7 @@ impl Applying<'_> {
             | Act::Define { .. }
             | Act::AwaitOff { .. }
             | Act::Stop { .. }
+            | Act::PowerOff { .. }
             | Act::Undefine { .. }
             | Act::Forget => {}
         }

@@ -34,7 +34,7 @@ pub use judged::{Unseen, way_rules};
 pub use libvirt::{GuestSupport, Libvirt};
 pub use lifecycle::{Pause, RunState};
 pub use query::{managed_save, nvram, query, query_host, with_folder};
-pub use query_all::query_all;
+pub use query_all::{query_all, query_kept};
 pub(crate) use raw::chain;
 pub use raw::{
     Binds, Fact, FileKind, FileSystems, Look, Query, RawBits32, RawDomain, RawEntry, RawFile,

@@ -2,6 +2,7 @@
 
 use super::query::{own_looks, query_host};
 use super::raw::{Look, Query, RawInventory};
+use super::records::records_in;
 use crate::boot::{SeedPart, read_dtb_receipt, read_installer_receipt, read_seed_receipt};
 use crate::fleet::Spec;
 use crate::paths;
@@ -31,6 +32,29 @@ pub fn query_all(
     if let Some(spec) = spec {
         query.add_fleet(spec);
         query.addresses = spec.vms.keys().map(ToString::to_string).collect();
+    }
+    query
+}
+
+/// What is asked about VMs that armfleet keeps, before their power is turned on or off: of those whose names are chosen, and
+/// with what their next boot gives them where that is wanted. What was seen already tells which VMs there are.
+#[must_use]
+pub fn query_kept(seen: &RawInventory, chosen: impl Fn(&str) -> bool, next_boot: bool) -> Query {
+    let mut query = query_host();
+    for (name, record) in records_in(seen) {
+        let Ok(vm) = name.parse::<VmName>() else {
+            continue;
+        };
+        if !chosen(&name) {
+            continue;
+        }
+        query.look(own_looks(&vm));
+        let record = record.present().and_then(|seen| seen.good());
+        if let Some(boot) = record.map(|record| &record.boot).filter(|_| next_boot) {
+            query.look([(boot.share.to_string(), Look::Share)]);
+            let fresh = boot.fresh.values();
+            query.look(fresh.map(|disk| (disk.path.to_string(), Look::Image)));
+        }
     }
     query
 }

@@ -4,7 +4,7 @@
 //! hook reads it as root before every start, so it is written whole or not at all.
 
 use super::ids::{ARCH, CMDLINE, CONSOLE_LOG, DeviceId, PropertyId};
-use crate::fleet::{DesiredState, DiskFormat, GuestReboot, Handover};
+use crate::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState, DiskFormat, GuestReboot, Handover};
 use crate::format::{Format, FormatError};
 use crate::trust::End;
 use crate::values::{Arch, FleetName, HostPath, Uuid, VmName};
@@ -40,6 +40,12 @@ pub struct Record {
     pub autostart: bool,
     /// What a reboot inside the guest does.
     pub on_guest_reboot: GuestReboot,
+    /// How long its guest may take to power off. A version before 0.2 did not keep it.
+    #[serde(
+        default = "default_stop_timeout",
+        skip_serializing_if = "is_default_stop_timeout"
+    )]
+    pub stop_timeout: Duration,
     /// Whether it is never stopped, restarted or removed. Outlives the VM's entry in the file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
@@ -50,6 +56,14 @@ pub struct Record {
     pub boot: BootRecord,
     /// Who applied last. Not compared: it never makes a record differ.
     pub applied_by: Option<AppliedBy>,
+}
+
+const fn default_stop_timeout() -> Duration {
+    DEFAULT_STOP_TIMEOUT
+}
+
+fn is_default_stop_timeout(timeout: &Duration) -> bool {
+    *timeout == DEFAULT_STOP_TIMEOUT
 }
 
 /// What the last apply wanted of a domain. Each value is text in a form of its own that never changes, and that is not the
@@ -347,6 +361,7 @@ mod tests {
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,
+            stop_timeout: DEFAULT_STOP_TIMEOUT,
             protect: false,
             phase: Phase::Installing {
                 disk: "/srv/armhf-vm.img".parse().unwrap(),

@@ -109,9 +109,13 @@ fn is_off(
     let Some((domain, _)) = running else {
         return Ok(());
     };
+    let stop = match domain.as_str() == vm.name.as_str() {
+        true => "armfleet stop",
+        false => "virsh shutdown",
+    };
     Err(NoExtraction::new(
         format!("{domain} runs, and its guest may be writing to {disk}"),
-        format!("virsh shutdown {domain}, then try again"),
+        format!("{stop} {domain}, then try again"),
     ))
 }
 

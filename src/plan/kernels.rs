@@ -9,7 +9,28 @@ use crate::boot::{
 use crate::fleet::Vm;
 use crate::inventory::{Fact, Inventory, RawEntry, RawFile};
 use crate::paths;
-use crate::values::Arch;
+use crate::values::{Arch, HostPath, VmName};
+
+/// Of a VM that on which it depends which kernels it has.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelSource<'a> {
+    /// The VM.
+    pub vm: &'a VmName,
+    /// Its boot share.
+    pub share: &'a HostPath,
+    /// The architecture of its kernel.
+    pub arch: Arch,
+}
+
+impl<'a> From<&'a Vm> for KernelSource<'a> {
+    fn from(vm: &'a Vm) -> Self {
+        Self {
+            vm: &vm.name,
+            share: &vm.boot.share,
+            arch: vm.arch,
+        }
+    }
+}
 
 /// Whether a start would find a kernel.
 pub(super) enum Bootable {
@@ -66,7 +87,7 @@ pub(super) fn staged(inventory: &Inventory, vm: &Vm) -> Staged {
     }
     let text = current.text.as_deref().unwrap_or_default();
     let id = GenerationId::of_link(text.as_bytes());
-    match staged_pair(inventory, vm) {
+    match staged_pair(inventory, &vm.name) {
         Some(note) if id == Some(note.id()) => {
             if note.kind.is_some_and(|kind| kind.arch != vm.arch) {
                 return Staged::Nothing;
@@ -110,8 +131,9 @@ pub struct Kernels {
 
 /// The kernels of a VM, as far as they were seen.
 #[must_use]
-pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
-    let Some(note) = staged_pair(inventory, vm) else {
+pub fn kernels<'a>(inventory: &Inventory, vm: impl Into<KernelSource<'a>>) -> Kernels {
+    let vm = vm.into();
+    let Some(note) = staged_pair(inventory, vm.vm) else {
         return Kernels::default();
     };
     let staged = note
@@ -134,26 +156,26 @@ pub fn kernels(inventory: &Inventory, vm: &Vm) -> Kernels {
 }
 
 /// How a pair stands. What its guest said since it was started counts.
-fn standing(inventory: &Inventory, vm: &Vm, id: &GenerationId) -> Option<Standing> {
-    let share = inventory.path(vm.boot.share.as_str()).present();
-    let mut trials = trials(inventory, vm).heard(share.and_then(|share| share.confirmation()));
+fn standing(inventory: &Inventory, vm: KernelSource<'_>, id: &GenerationId) -> Option<Standing> {
+    let share = inventory.path(vm.share.as_str()).present();
+    let mut trials = trials(inventory, vm.vm).heard(share.and_then(|share| share.confirmation()));
     trials.pairs.remove(id).map(|trial| trial.standing)
 }
 
 /// What the hook passed over when the VM started last, if that was a pair that its guest meant to boot.
 pub(super) fn passed_over(inventory: &Inventory, vm: &Vm) -> Vec<String> {
-    let fell_back = staged_pair(inventory, vm)
+    let fell_back = staged_pair(inventory, &vm.name)
         .is_some_and(|note| matches!(note.source, PairSource::OldLinks | PairSource::Newest));
     let note = hook_note(inventory, vm).filter(|_| fell_back);
     note.unwrap_or_default().passed_over
 }
 
 /// The version that the share would boot, if its files are not those that were staged.
-fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
-    let share = inventory.path(vm.boot.share.as_str()).present()?;
+fn offered(inventory: &Inventory, vm: KernelSource<'_>, note: &PairNote) -> Option<String> {
+    let share = inventory.path(vm.share.as_str()).present()?;
     let entries = share.entries.as_deref()?;
     let considered = choose(&share.listing(), vm.arch);
-    let trials = trials(inventory, vm);
+    let trials = trials(inventory, vm.vm);
     let candidate = considered.iter().flatten().next()?;
     if failed(&trials, entries, candidate).is_some() {
         return None;
@@ -168,18 +190,18 @@ fn offered(inventory: &Inventory, vm: &Vm, note: &PairNote) -> Option<String> {
 }
 
 /// The version that the share would boot, if that was seen to fail.
-fn meant_and_failed(inventory: &Inventory, vm: &Vm) -> Option<String> {
-    let share = inventory.path(vm.boot.share.as_str()).present()?;
+fn meant_and_failed(inventory: &Inventory, vm: KernelSource<'_>) -> Option<String> {
+    let share = inventory.path(vm.share.as_str()).present()?;
     let considered = choose(&share.listing(), vm.arch);
     let candidate = considered.iter().flatten().next()?;
     let entries = share.entries.as_deref()?;
-    let failed = failed(&trials(inventory, vm), entries, candidate).is_some();
+    let failed = failed(&trials(inventory, vm.vm), entries, candidate).is_some();
     failed.then(|| candidate.version.to_string())
 }
 
 /// What is staged for a VM, as its note says.
-pub(super) fn staged_pair(inventory: &Inventory, vm: &Vm) -> Option<PairNote> {
-    let file = inventory.path(&paths::current_pair(&vm.name)).present()?;
+pub(super) fn staged_pair(inventory: &Inventory, vm: &VmName) -> Option<PairNote> {
+    let file = inventory.path(&paths::current_pair(vm)).present()?;
     read_pair_note(file.text.as_deref()?.as_bytes()).ok()
 }
 
@@ -207,8 +229,8 @@ pub(super) fn choice(share: &RawFile, arch: Arch) -> Vec<Considered> {
 
 /// What is known of the pairs that a VM was started with.
 #[must_use]
-pub fn trials(inventory: &Inventory, vm: &Vm) -> Trials {
-    let file = inventory.path(&paths::trials(&vm.name)).present();
+pub fn trials(inventory: &Inventory, vm: &VmName) -> Trials {
+    let file = inventory.path(&paths::trials(vm)).present();
     let text = file.and_then(|file| file.text.as_deref());
     text.and_then(|text| Trials::read(text.as_bytes()).ok())
         .unwrap_or_default()

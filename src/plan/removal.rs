@@ -2,7 +2,7 @@
 
 use super::builder::{PlanBuilder, PlanInput, Removals};
 use super::formats;
-use super::run::{Calls, calls};
+use super::run::{Calls, calls, without_saved};
 use super::step::{Act, StepId};
 use super::vm::renaming;
 use super::{About, Permission, Removal, rename};
@@ -93,7 +93,9 @@ fn remove(
         return None;
     }
     let stop = StepId::new("stop", vm);
-    let timeout = DEFAULT_STOP_TIMEOUT;
+    let record = input.inventory.record(vm);
+    let record = record.present().and_then(|seen| seen.good());
+    let timeout = record.map_or(DEFAULT_STOP_TIMEOUT, |record| record.stop_timeout);
     let mut needs = Vec::new();
     let image = domain.sources.first().map(String::as_str);
     let act = match calls(domain.state, DesiredState::Stopped, &domain.raw.name, image) {
@@ -169,7 +171,7 @@ fn obstacle(input: &PlanInput<'_>, vm: &VmName, domain: &Domain) -> Option<(Stri
     if domain.raw.managed_save {
         return Some((
             "it has a managed save image, which would be lost".to_owned(),
-            format!("virsh managedsave-remove {vm}, or virsh start {vm} to resume from it"),
+            without_saved(vm),
         ));
     }
     if let Some(obstacle) = snapshots(vm, domain) {

@@ -2,6 +2,8 @@
 
 use crate::fleet::DesiredState;
 use crate::inventory::{Pause, RunState};
+use crate::values::VmName;
+use std::fmt;
 
 /// What a state calls for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,20 @@ pub(super) enum Calls {
     Notice(String, String),
     /// A refusal, with the remedy.
     Refuse(String, String),
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Start => "start",
+            Self::AwaitThenStart => "wait until off, start",
+            Self::Stop => "stop",
+            Self::Await => "wait until off",
+            Self::Notice(..) => "nothing, and says so",
+            Self::Refuse(..) => "refused",
+        })
+    }
 }
 
 /// The table. `image` is one of the domain's, if any is known.
@@ -68,13 +84,20 @@ pub(super) fn calls(
         ),
         (RunState::Crashed, _) => refuse(
             "its guest crashed, and its process is kept for inspection",
-            format!("look at it, then virsh destroy {domain}"),
+            format!("look at it, then armfleet stop --force {domain}"),
         ),
         (RunState::Unknown(_), _) => refuse(
             "libvirt reports a state that this version of armfleet does not know",
             format!("virsh domstate --reason {domain}"),
         ),
     }
+}
+
+/// Both ways on for a domain whose memory was saved, with what each costs.
+pub(super) fn without_saved(vm: &VmName) -> String {
+    format!(
+        "virsh start {vm} resumes it as it was, with the kernel it had; or virsh managedsave-remove {vm}, which loses its memory as a power cut does"
+    )
 }
 
 #[cfg(test)]

@@ -234,6 +234,11 @@ pub enum Act {
         /// How long it may take.
         timeout: Duration,
     },
+    /// Cuts a domain's power; its guest is not asked.
+    PowerOff {
+        /// Its UUID.
+        uuid: Uuid,
+    },
     /// Undefines a domain; its disks, boot share and NVRAM stay.
     Undefine {
         /// Its UUID.
@@ -294,6 +299,7 @@ impl Act {
             Self::SetAutostart { .. } => "autostart",
             Self::Start { .. } => "start",
             Self::Stop { .. } | Self::AwaitOff { .. } => "stop",
+            Self::PowerOff { .. } => "power-off",
         }
     }
 
@@ -342,7 +348,7 @@ impl Act {
             | Self::Forget
             | Self::EraseDisk { .. } => Action::Remove,
             Self::Start { .. } => Action::Start,
-            Self::Stop { .. } | Self::AwaitOff { .. } => Action::Stop,
+            Self::Stop { .. } | Self::AwaitOff { .. } | Self::PowerOff { .. } => Action::Stop,
         }
     }
 
@@ -355,6 +361,7 @@ impl Act {
             | Self::AwaitOff { uuid, .. }
             | Self::Start { uuid }
             | Self::Stop { uuid, .. }
+            | Self::PowerOff { uuid }
             | Self::Undefine { uuid, .. } => Some(uuid),
             Self::EraseDisk { uuid, .. } => uuid.as_ref(),
             Self::InstallHook { .. }

@@ -116,6 +116,7 @@ impl Touched {
             | Act::AwaitOff { .. }
             | Act::Start { .. }
             | Act::Stop { .. }
+            | Act::PowerOff { .. }
             | Act::Undefine { .. }
             | Act::RemoveCloudInit
             | Act::Forget => {}

@@ -5,6 +5,7 @@ use crate::plan::{About, Ended, Outcome, Plan, Refusal, Step, StepId, Unknown};
 use crate::values::FleetName;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 const FORMAT: &str = "armfleet-apply/1";
 
@@ -91,7 +92,11 @@ impl<'a> ApplyReport<'a> {
     #[must_use]
     pub fn new(plan: &'a Plan, outcome: Option<&'a Outcome>) -> Self {
         let after = outcome.map_or(plan, |outcome| &outcome.residual);
-        let step = |step: &'a Step| AppliedStep::new(step, &plan.host, outcome);
+        let step = |step: &'a Step| {
+            let ended = outcome.and_then(|outcome| outcome.ended.get(&step.id));
+            let took = outcome.and_then(|outcome| outcome.took.get(&step.id));
+            AppliedStep::new(step, &plan.host, ended, took)
+        };
         let steps: Vec<_> = plan.steps.iter().map(step).collect();
         let any = |result| steps.iter().any(|step| step.result == result);
         let pending = after.notices.iter().filter(|notice| notice.pending_restart);
@@ -126,9 +131,12 @@ fn untold(outcome: &Outcome) -> Vec<String> {
 }
 
 impl<'a> AppliedStep<'a> {
-    fn new(step: &'a Step, host: &'a str, outcome: Option<&'a Outcome>) -> Self {
-        let ended = outcome.and_then(|outcome| outcome.ended.get(&step.id));
-        let took = outcome.and_then(|outcome| outcome.took.get(&step.id));
+    pub(super) fn new(
+        step: &'a Step,
+        host: &'a str,
+        ended: Option<&'a Ended>,
+        took: Option<&Duration>,
+    ) -> Self {
         let error = match ended {
             Some(Ended::Failed(error)) => Some(error),
             _ => None,

@@ -17,6 +17,17 @@ pub fn last_line(log: &str) -> Option<String> {
     Some(printable(&line))
 }
 
+/// A line of a console's log, with its end, as it may be shown on a terminal.
+#[must_use]
+pub fn console_line(line: &str) -> String {
+    let text = plain(line.trim_end_matches(['\r', '\n']));
+    let lines = text.lines().map(|line| printable(line) + "\n");
+    match text.is_empty() {
+        true => "\n".to_owned(),
+        false => lines.collect(),
+    }
+}
+
 /// The text without what moves a terminal's cursor: each such move, as programs with a screen full of windows make them,
 /// begins a line. What they draw frames with is left out.
 fn plain(log: &str) -> String {
@@ -91,6 +102,17 @@ mod tests {
         ] {
             assert_eq!(last_line(log).as_deref(), line, "{log:?}");
         }
+        for (line, shown) in [
+            ("\n", "\n"),
+            (
+                "[  \u{1b}[0;32mOK\u{1b}[0m  ] Reached target\r\n",
+                "[  OK  ] Reached target\n",
+            ),
+            ("25%\r 50%", "25%\n 50%\n"),
+            ("\u{1b}]0;title\u{7}\n", "0;title\u{fffd}\n"),
+        ] {
+            assert_eq!(console_line(line), shown, "{line:?}");
+        }
         assert_eq!(
             last_line(&"x".repeat(5000)).map(|line| line.len()),
             Some(WIDTH)
@@ -102,6 +124,9 @@ mod tests {
         fn no_log_does_anything_to_a_terminal(log in ".{0,200}") {
             let line = last_line(&log).unwrap_or_default();
             prop_assert!(!line.chars().any(|c| c.is_control() && c != '\t'), "{line:?}");
+            let shown = console_line(&log);
+            let (text, end) = shown.split_at(shown.len() - 1);
+            prop_assert!(!text.chars().any(|c| c.is_control() && !"\t\n".contains(c)) && end == "\n", "{shown:?}");
         }
     }
 }

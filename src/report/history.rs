@@ -126,8 +126,8 @@ pub struct PastStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum WayBack {
-    /// A command of virsh: the next apply does the step again.
-    Virsh(String),
+    /// A command: the next apply does the step again.
+    Command(String),
     /// A change of the fleet file.
     Apply(String),
 }
@@ -137,7 +137,7 @@ impl WayBack {
     #[must_use]
     pub fn command(&self) -> &str {
         match self {
-            Self::Virsh(command) | Self::Apply(command) => command,
+            Self::Command(command) | Self::Apply(command) => command,
         }
     }
 }
@@ -365,11 +365,11 @@ fn way_back(step: &StepTrace) -> Option<WayBack> {
         }
         ("autostart", ..) if step.changes == ["on"] => format!("virsh autostart --disable {vm}"),
         ("autostart", ..) => format!("virsh autostart {vm}"),
-        ("start", ..) => format!("virsh shutdown {vm}"),
-        ("stop", ..) => format!("virsh start {vm}"),
+        ("start", ..) => format!("armfleet stop {vm}"),
+        ("stop" | "power-off", ..) => format!("armfleet start {vm}"),
         _ => return None,
     };
-    Some(WayBack::Virsh(command))
+    Some(WayBack::Command(command))
 }
 
 fn why(error: &dyn Error) -> String {
@@ -397,7 +397,7 @@ pub fn render_applied(act: &PastAct) -> String {
 pub fn render_history(report: &HistoryReport, paint: Paint) -> String {
     let acts = report.acts.iter().map(|act| render_act(act, paint));
     let mut text = acts.collect::<Vec<_>>().join("\n");
-    let comes_back = |step: &PastStep| matches!(step.way_back, Some(WayBack::Virsh(_)));
+    let comes_back = |step: &PastStep| matches!(step.way_back, Some(WayBack::Command(_)));
     if report
         .acts
         .iter()

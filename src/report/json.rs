@@ -1,8 +1,8 @@
 //! Reports as JSON, and the schemas of their formats.
 
 use super::{
-    ApplyReport, ComparisonReport, DoctorReport, HistoryReport, PlanReport, ProblemsReport,
-    StatusReport,
+    ApplyReport, ComparisonReport, DoctorReport, HistoryReport, PlanReport, PowerReport,
+    ProblemsReport, StatusReport,
 };
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -20,9 +20,10 @@ pub fn render_json(report: &impl Serialize) -> Result<String, serde_json::Error>
 
 /// The schemas of all formats, by the names of their files in `schema/`.
 #[must_use]
-pub fn schemas() -> [(&'static str, Schema); 7] {
+pub fn schemas() -> [(&'static str, Schema); 8] {
     [
         ("apply.schema.json", schema_of::<ApplyReport>()),
+        ("power.schema.json", schema_of::<PowerReport>()),
         ("comparison.schema.json", schema_of::<ComparisonReport>()),
         ("doctor.schema.json", schema_of::<DoctorReport>()),
         ("history.schema.json", schema_of::<HistoryReport>()),

@@ -21,6 +21,7 @@ mod markdown_text;
 mod metrics;
 mod model;
 mod outcome;
+mod power;
 mod problems;
 mod show;
 mod stale;
@@ -34,7 +35,7 @@ pub use compared::{
     ComparisonReport, PlanName, StepEffect, Waiting, render_comparison,
     render_comparison_in_markdown,
 };
-pub use console::last_line;
+pub use console::{console_line, last_line};
 pub use diagnostics::render_problems;
 pub use diff::Diff;
 pub use doctor::{DoctorReport, FindingReport, FindingState, render_doctor};
@@ -51,6 +52,7 @@ pub use markdown_page::MARKDOWN_LIMIT;
 pub use metrics::render_metrics;
 pub use model::{Change, Effect, NamedStep, OnHost, PlanReport, StepReport, Summary};
 pub use outcome::{render_begin, render_outcome, render_step};
+pub use power::{PowerReport, render_power, render_remarks};
 pub use problems::ProblemsReport;
 pub use show::{VmReport, render_vm};
 pub use stale::render_staleness;

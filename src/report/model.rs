@@ -370,7 +370,7 @@ impl<'a> StepReport<'a> {
             cause: step.cause,
             effect: effects.max().unwrap_or(Effect::Now),
             changes,
-            interrupts: matches!(step.act, Act::Stop { .. }),
+            interrupts: matches!(step.act, Act::Stop { .. } | Act::PowerOff { .. }),
             needs: &step.needs,
             planned_on: step.planned_on(),
             diff,

@@ -25,6 +25,7 @@ mod networks;
 mod order;
 mod outside;
 mod places;
+mod power;
 mod property;
 mod removal;
 mod scratch;

@@ -93,7 +93,7 @@ fn an_apply_is_told_with_all_its_steps() {
         "(from 192.0.2.7)",
         "fleet lab",
         "done   > start",
-        "virsh shutdown armhf-vm",
+        "armfleet stop armhf-vm",
     ] {
         assert!(text.contains(word), "{word} in\n{text}");
     }
@@ -148,7 +148,7 @@ fn a_definition_is_kept_before_and_after_each_change() {
     step.compare(&before, &after);
     assert_eq!(
         step.way_back,
-        Some(WayBack::Virsh(format!("virsh define {old}")))
+        Some(WayBack::Command(format!("virsh define {old}")))
     );
     assert_eq!(step.changes, ["memory 512 MiB -> 1 GiB"]);
     let text = render_history(&report, Paint::Plain);

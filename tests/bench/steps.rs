@@ -59,7 +59,7 @@ pub(super) fn steps(chained: bool) -> Vec<Step> {
 
 /// Performs them all.
 pub(super) fn perform(steps: &[Step]) -> usize {
-    let ran = run(&Nothing, steps, "", &());
+    let ran = run(&Nothing, steps, None, &());
     assert_eq!(ran.ended.len(), VMS * EACH);
     ran.ended.len()
 }

@@ -123,6 +123,7 @@ fn record(vm: &Vm, applied: Applied) -> Record {
         state: vm.state,
         autostart: vm.autostart,
         on_guest_reboot: vm.on_guest_reboot,
+        stop_timeout: vm.stop_timeout,
         protect: vm.protect,
         phase: Phase::Own,
         boot: BootRecord {

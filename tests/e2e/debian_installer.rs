@@ -64,7 +64,7 @@ fn the_installer_asks_nothing_until_it_fetches_from_the_mirror() {
     assert_eq!(waited.code, Some(1), "{waited:?}");
     let told = format!(
         "error: still being installed after 1s: {VM}\n  -> the installation goes on; armfleet apply --wait follows it again; \
-         virsh console {VM}\n  {VM}: its console, "
+         armfleet console {VM}\n  {VM}: its console, "
     );
     assert!(waited.stderr.contains(&told), "{}", waited.stderr);
 }

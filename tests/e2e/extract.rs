@@ -66,7 +66,7 @@ fn an_installation_whose_late_command_failed_is_brought_to_its_end() {
         extract(&host).stderr,
         snapbox::str![[r#"
 error: armhf-vm runs, and its guest may be writing to /srv/armhf-vm.img
-  -> virsh shutdown armhf-vm, then try again
+  -> armfleet stop armhf-vm, then try again
 
 "#]]
     );

@@ -120,7 +120,7 @@ fn a_stop_of_a_guest_whose_qemu_hangs_ends_in_its_time_and_names_it() {
         snapbox::str![[r#"
   failed stop armhf-vm: armhf-vm did not stop within 10 s
       libvirt did not ask armhf-vm to power off within 10 s; outcome unknown; QEMU of armhf-vm is stopped (pid [..])
-      -> look at its console (virsh console armhf-vm); raise stop_timeout, or virsh destroy armhf-vm to cut its power
+      -> look at its console (armfleet console armhf-vm); raise stop_timeout, or armfleet stop --force armhf-vm, which cuts its power
 
 "#]]
     );

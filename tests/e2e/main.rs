@@ -54,6 +54,7 @@ mod own_folders;
 mod ownership;
 mod places;
 mod plans;
+mod power;
 mod read_only;
 mod releases;
 mod removal;

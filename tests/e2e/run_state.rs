@@ -16,7 +16,7 @@ fn a_guest_that_ignores_its_power_key_is_a_failure_and_never_powered_off() {
         apply.stderr,
         snapbox::str![[r#"
   failed stop armhf-vm: armhf-vm did not stop within 6 s
-      -> look at its console (virsh console armhf-vm); raise stop_timeout, or virsh destroy armhf-vm to cut its power
+      -> look at its console (armfleet console armhf-vm); raise stop_timeout, or armfleet stop --force armhf-vm, which cuts its power
 
 "#]]
     );
@@ -101,7 +101,7 @@ fn a_vm_with_a_managed_save_is_refused_and_its_save_stays() {
         host.planned(3),
         snapbox::str![[r#"
   ! armhf-vm: not planned: its managed save image would ignore the new kernel
-      -> virsh managedsave-remove armhf-vm
+      -> virsh start armhf-vm resumes it as it was, with the kernel it had; or virsh managedsave-remove armhf-vm, which loses its memory as a power cut does
 
 No changes, 1 refused.
 

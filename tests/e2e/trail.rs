@@ -88,7 +88,7 @@ fn applies_are_told_with_plan_caller_and_durations() {
     let start = steps.iter().find(|step| step["kind"] == "start").unwrap();
     // It is watched for two seconds after it has started.
     assert!(start["seconds"].as_f64().unwrap() >= 2.0, "{start}");
-    assert_eq!(way_back(&told, "start"), format!("virsh shutdown {VM}"));
+    assert_eq!(way_back(&told, "start"), format!("armfleet stop {VM}"));
     assert_eq!(
         way_back(&told, "autostart"),
         format!("virsh autostart --disable {VM}")

@@ -4,7 +4,7 @@ use armfleet::boot::{
     Identity, MODE_XATTR, PairNote, SeedPart, SeedReceipt, Timestamp, read_pair_note,
     render_seed_receipt,
 };
-use armfleet::fleet::{DesiredState, GuestReboot, Handover};
+use armfleet::fleet::{DEFAULT_STOP_TIMEOUT, DesiredState, GuestReboot, Handover};
 use armfleet::hook::{Outcome, Root, Verdict, prepare};
 use armfleet::mark::{
     Applied, BootRecord, DeviceId, FreshDisk, Phase, Record, Wanted, render_mark, render_record,
@@ -49,6 +49,7 @@ impl World {
             state: DesiredState::Running,
             autostart: true,
             on_guest_reboot: GuestReboot::Stop,
+            stop_timeout: DEFAULT_STOP_TIMEOUT,
             protect: false,
             phase: Phase::Own,
             boot: BootRecord {

@@ -89,7 +89,7 @@ fn chains(vms: usize, each: usize) -> Vec<Step> {
 #[test]
 fn forty_thousand_steps_are_each_performed_once() {
     let (host, steps) = (Trivial::default(), chains(10_000, 4));
-    let ran = run(&host, &steps, "", &());
+    let ran = run(&host, &steps, None, &());
     assert_eq!(host.begun.load(Ordering::SeqCst), 40_000);
     assert!(ran.ended.values().all(|ended| matches!(ended, Ended::Done)));
     assert_eq!((ran.ended.len(), ran.took.len()), (40_000, 40_000));
@@ -108,7 +108,7 @@ fn starts_have_a_limit_of_their_own_and_keep_nothing_else_waiting() {
     let steps: Vec<_> = (0..9)
         .map(|vm| step(format!("start/vm-{vm}"), &[], start.clone()))
         .collect();
-    let ran = run(&host, &steps, "", &());
+    let ran = run(&host, &steps, None, &());
     assert_eq!(ran.ended.len(), 9);
     assert_eq!(host.most_at_once.load(Ordering::SeqCst), 3);
 }
@@ -116,7 +116,7 @@ fn starts_have_a_limit_of_their_own_and_keep_nothing_else_waiting() {
 #[test]
 fn without_threads_steps_are_performed_one_after_another() {
     let (host, steps) = (Trivial::default(), chains(3, 4));
-    let ran = run_on_threads(&host, &steps, "", &(), usize::MAX / 4);
+    let ran = run_on_threads(&host, &steps, None, &(), usize::MAX / 4);
     assert!(ran.ended.values().all(|ended| matches!(ended, Ended::Done)));
     let here = thread::current().id();
     assert_eq!(*host.threads.lock().unwrap(), [here; 12]);
@@ -130,7 +130,7 @@ fn who_leaves_at_once_finds_in_the_journal_what_was_under_way() {
         ..Trivial::default()
     };
     let leaving = Leaving(AtomicBool::new(false));
-    let ran = run(&host, &steps[2..], "", &leaving);
+    let ran = run(&host, &steps[2..], None, &leaving);
     let noted = host.noted.lock().unwrap();
     let [Event::Step(trace)] = noted.as_slice() else {
         panic!("{noted:?}")

@@ -248,6 +248,7 @@ impl Primitives for Memory {
             C::SetAutostart { uuid, on } => daemon.set_autostart(uuid, on)?.into(),
             C::Start { uuid } => daemon.start(files, uuid)?.into(),
             C::Shutdown { uuid, .. } => daemon.shutdown(uuid)?.into(),
+            C::PowerOff { uuid } => daemon.destroy(uuid)?.into(),
             C::BlockResize {
                 uuid,
                 path,

@@ -207,6 +207,7 @@ impl Primitives for SystemHost {
             C::SetAutostart { uuid, on } => libvirt.set_autostart(uuid, on)?.into(),
             C::Start { uuid } => libvirt.start(uuid)?.into(),
             C::Shutdown { uuid, within } => libvirt.shutdown(uuid, within)?.into(),
+            C::PowerOff { uuid } => libvirt.cut(uuid)?.into(),
             C::BlockResize {
                 uuid,
                 path,

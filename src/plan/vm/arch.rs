@@ -117,7 +117,7 @@ pub(super) fn page_size_notice(inventory: &Inventory, vm: &Vm, builder: &mut Pla
     }
     let in_share = share_kernels(inventory, vm).into_iter().next();
     let in_share = in_share.map(|(pair, kind)| (Some(pair.version), kind));
-    let staged = || staged_pair(inventory, vm).map(|note| (note.version, note.kind));
+    let staged = || staged_pair(inventory, &vm.name).map(|note| (note.version, note.kind));
     let Some((version, Some(kind))) = in_share.or_else(staged) else {
         return;
     };

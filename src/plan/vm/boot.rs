@@ -16,7 +16,7 @@ pub(super) fn trial_notices(
     builder: &mut PlanBuilder,
 ) {
     let name = &vm.name;
-    let trials = trials(inventory, vm);
+    let trials = trials(inventory, &vm.name);
     if let Some(Wanted::Generation(wanted)) = record.map(|record| &record.boot.wanted) {
         let wanted = GenerationId::try_from(wanted.clone()).map(|id| trials.name_of(&id));
         let what = wanted.unwrap_or_else(|_| "another generation".to_owned());

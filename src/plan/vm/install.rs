@@ -120,11 +120,7 @@ impl VmPlanner<'_> {
         }
         if runs {
             let why = "it is not installed again while it runs";
-            builder.refuse(
-                name,
-                why,
-                format!("virsh shutdown {name}, then apply again"),
-            );
+            builder.refuse(name, why, format!("armfleet stop {name}, then apply again"));
             return Err(Blocked);
         }
         Ok(Installation {

@@ -45,7 +45,7 @@ fn next(inventory: &Inventory, vm: &Vm) -> Option<KernelVersion> {
     let named = |name: &str| KernelVersion::of_kernel(&BootFileName::new(name.as_bytes()).ok()?);
     let offered = kernels(inventory, vm).offered;
     let offered = offered.and_then(|version| named(&format!("vmlinuz-{version}")));
-    let staged = || staged_pair(inventory, vm)?.version;
+    let staged = || staged_pair(inventory, &vm.name)?.version;
     let seed = || named(vm.boot.seed.as_ref()?.kernel.file_name());
     offered.or_else(staged).or_else(seed)
 }

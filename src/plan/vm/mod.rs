@@ -29,7 +29,7 @@ mod storage;
 mod ways;
 
 pub use install::installing;
-pub(super) use ownership::renaming;
+pub(super) use ownership::{not_ours, renaming};
 pub(super) use reached::reached;
 pub(super) use storage::runs_with;
 pub(super) use ways::of_host as ways_of_host;
@@ -461,6 +461,7 @@ impl VmPlanner<'_> {
             state: vm.state,
             autostart: vm.autostart,
             on_guest_reboot: vm.on_guest_reboot,
+            stop_timeout: vm.stop_timeout,
             protect: vm.protect,
             phase: self.phase.clone(),
             boot: BootRecord {

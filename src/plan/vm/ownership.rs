@@ -4,6 +4,7 @@ use crate::domain::{Cause, Comparison, Edit, RowChange, Subject};
 use crate::inventory::{self, Domain, Ownership};
 use crate::mark::PropertyId;
 use crate::plan::builder::{Blocked, PlanBuilder, VmPlanner};
+use crate::plan::run::without_saved;
 use crate::values::FleetName;
 
 /// How a domain gets another name, which libvirt allows only while it is off.
@@ -14,6 +15,23 @@ pub(in crate::plan) fn renaming(domain: &Domain, to: &str) -> String {
         ""
     };
     format!("{first}virsh domrename {} {to}", domain.raw.name)
+}
+
+/// Why a domain is not this fleet's VM of its name; nothing of one that is.
+pub(in crate::plan) fn not_ours(ownership: &Ownership) -> String {
+    match ownership {
+        Ownership::Ours(_) => String::new(),
+        Ownership::Unknown(why) => format!("its domain could not be read: {why}"),
+        Ownership::Renamed(vm) => format!("its domain is {vm}, renamed by hand"),
+        Ownership::CopiedMark => "its domain is foreign, with a copied mark: a clone".to_owned(),
+        Ownership::OtherFleet(fleet) => format!("its domain belongs to fleet {fleet}"),
+        Ownership::RenamedOfOther { fleet, vm } => {
+            format!("its domain is {vm} of fleet {fleet}, renamed by hand")
+        }
+        Ownership::Unmarked => {
+            "a domain of this name exists, and armfleet did not create it".to_owned()
+        }
+    }
 }
 
 impl VmPlanner<'_> {
@@ -27,36 +45,23 @@ impl VmPlanner<'_> {
             let renaming = renaming(domain, "OTHER-NAME");
             format!("{renaming}, or give this VM another name")
         };
-        let (why, remedy) = match self.input.ownership(domain) {
+        let ownership = self.input.ownership(domain);
+        let remedy = match &ownership {
             Ownership::Ours(_) => return Ok(Some(domain)),
             Ownership::Unknown(why) => {
                 builder.unknown(name, format!("its domain could not be read: {why}"));
                 return Err(Blocked);
             }
-            Ownership::Renamed(vm) => (
-                format!("its domain is {vm}, renamed by hand"),
-                renaming(domain, vm.as_str()),
+            Ownership::Renamed(vm) => renaming(domain, vm.as_str()),
+            Ownership::OtherFleet(fleet) if self.adopts_from(fleet) => return Ok(Some(domain)),
+            Ownership::OtherFleet(fleet) => format!(
+                "adopt: {{ from: {fleet} }} takes it over; otherwise give this VM another name"
             ),
-            Ownership::CopiedMark => (
-                "its domain is foreign, with a copied mark: a clone".to_owned(),
-                elsewhere(),
-            ),
-            Ownership::OtherFleet(fleet) if self.adopts_from(&fleet) => return Ok(Some(domain)),
-            Ownership::OtherFleet(fleet) => (
-                format!("its domain belongs to fleet {fleet}"),
-                format!(
-                    "adopt: {{ from: {fleet} }} takes it over; otherwise give this VM another name"
-                ),
-            ),
-            Ownership::RenamedOfOther { fleet, vm } => (
-                format!("its domain is {vm} of fleet {fleet}, renamed by hand"),
-                elsewhere(),
-            ),
-            Ownership::Unmarked => (
-                "a domain of this name exists, and armfleet did not create it".to_owned(),
-                elsewhere(),
-            ),
+            Ownership::CopiedMark | Ownership::RenamedOfOther { .. } | Ownership::Unmarked => {
+                elsewhere()
+            }
         };
+        let why = not_ours(&ownership);
         builder.refuse(name, why, remedy);
         Err(Blocked)
     }
@@ -154,7 +159,7 @@ impl VmPlanner<'_> {
         } else if domain.raw.managed_save {
             (
                 "not planned: its managed save image would ignore the new kernel",
-                format!("virsh managedsave-remove {name}"),
+                without_saved(name),
             )
         } else {
             return Ok(());

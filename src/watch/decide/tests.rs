@@ -1,5 +1,5 @@
 use super::*;
-use crate::fleet::Handover;
+use crate::fleet::{DEFAULT_STOP_TIMEOUT, Handover};
 use crate::mark::{Applied, BootRecord, Phase, Wanted};
 use std::collections::BTreeSet;
 
@@ -19,6 +19,7 @@ pub(in crate::watch) fn record() -> Record {
         state: DesiredState::Running,
         autostart: true,
         on_guest_reboot: GuestReboot::ColdBoot,
+        stop_timeout: DEFAULT_STOP_TIMEOUT,
         protect: false,
         phase: Phase::Own,
         boot: BootRecord {
