@@ -6,6 +6,7 @@
 
 mod choice;
 mod generation;
+mod given;
 mod hook_note;
 mod initrd;
 mod kernel;
@@ -25,6 +26,7 @@ use crate::paths;
 
 pub use choice::{Candidate, Considered, PassedOver, Unusable, choose, is_of_interest};
 pub use generation::Generation;
+pub use given::{GivenAs, Unfit, unfit};
 pub use hook_note::HookNote;
 pub use initrd::{Contents, Initrd, InitrdError, InitrdFormat, is_wrapped, walk_initrd};
 pub use kernel::{KernelError, check_kernel};

@@ -45,7 +45,12 @@ impl Query {
         for (path, look) in looks {
             let known = self.paths.entry(path).or_insert(look);
             // One folder may hold a share and an image: the closer look counts.
-            if look != Look::Stat {
+            let is_closer = match look {
+                Look::Stat => false,
+                Look::Seed => known.given_as().is_none(),
+                _ => true,
+            };
+            if is_closer {
                 *known = look;
             }
         }
@@ -96,8 +101,8 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((paths::QEMU_CONF.to_owned(), Look::Owners));
     }
     if let Some(seed) = &vm.boot.seed {
-        looks.push((seed.kernel.to_string(), Look::Seed));
-        looks.push((seed.initrd.to_string(), Look::Seed));
+        looks.push((seed.kernel.to_string(), Look::SeedKernel));
+        looks.push((seed.initrd.to_string(), Look::SeedInitrd));
         looks.push((paths::seed_receipt(&vm.name), Look::Text));
         looks.push((paths::seed_folder(&vm.name), Look::Folder));
     }
@@ -110,9 +115,10 @@ fn looks_of(vm: &Vm) -> Vec<(String, Look)> {
         looks.push((paths::cloud_init_receipt(&vm.name), Look::Text));
     }
     if let Some(install) = &vm.install {
-        let sources = [&install.kernel, &install.initrd].into_iter();
-        let sources = sources.chain(install.files.values());
-        looks.extend(sources.map(|path| (path.to_string(), Look::Seed)));
+        looks.push((install.kernel.to_string(), Look::SeedKernel));
+        looks.push((install.initrd.to_string(), Look::SeedInitrd));
+        let files = install.files.values();
+        looks.extend(files.map(|path| (path.to_string(), Look::Seed)));
         looks.push((paths::installer_receipt(&vm.name), Look::Text));
         looks.push((paths::installer_folder(&vm.name), Look::Folder));
     }

@@ -86,17 +86,22 @@ fn sources_of(vm: &VmName, seen: &RawInventory) -> Vec<(String, Look)> {
     };
     let source = |look: Look| move |part: SeedPart| (part.path.to_string(), look);
     let seed = text(paths::seed_receipt(vm)).and_then(|text| read_seed_receipt(text).ok());
-    let seed = seed.into_iter().flat_map(|seed| [seed.kernel, seed.initrd]);
+    let pair = |kernel: SeedPart, initrd: SeedPart| {
+        [(kernel, Look::SeedKernel), (initrd, Look::SeedInitrd)]
+            .map(|(part, look)| (part.path.to_string(), look))
+    };
+    let seed = seed
+        .into_iter()
+        .flat_map(|seed| pair(seed.kernel, seed.initrd));
     let installer = text(paths::installer_receipt(vm));
     let installer = installer.and_then(|text| read_installer_receipt(text).ok());
     let installer = installer.into_iter().flat_map(|installer| {
-        let files = installer.files.into_values();
-        [installer.kernel, installer.initrd]
+        let files = installer.files.into_values().map(source(Look::Seed));
+        pair(installer.kernel, installer.initrd)
             .into_iter()
             .chain(files)
     });
     let dtb = text(paths::dtb_receipt(vm)).and_then(|text| read_dtb_receipt(text).ok());
     let dtb = dtb.into_iter().map(source(Look::DeviceTree));
-    let seeds = seed.chain(installer).map(source(Look::Seed));
-    seeds.chain(dtb).collect()
+    seed.chain(installer).chain(dtb).collect()
 }

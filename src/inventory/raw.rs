@@ -5,7 +5,7 @@
 
 use super::address::RawAddress;
 use super::device::RawDevice;
-use crate::boot::{KernelKind, Unusual};
+use crate::boot::{GivenAs, KernelKind, Unfit, Unusual};
 use crate::paths;
 use crate::trust::{End, Stop, StopKind, Writer};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,10 @@ pub enum Look {
     /// A seed's source file, with its SHA-256; taken from the receipt beside the staged copy while the source is
     /// unchanged by size, times and inode.
     Seed,
+    /// As [`Look::Seed`], of a kernel: with the guests that it does not boot.
+    SeedKernel,
+    /// As [`Look::Seed`], of an initrd: with the guests that it does not boot, unless its digest is in a receipt.
+    SeedInitrd,
     /// A device tree's source file: as [`Look::Seed`], with what it begins with where it was read.
     DeviceTree,
     /// A folder that a guest gets beside its boot share: what `lstat` tells. Nothing in it is looked at.
@@ -120,7 +124,28 @@ impl Look {
             | Self::Lock
             | Self::Tail
             | Self::Seed
+            | Self::SeedKernel
+            | Self::SeedInitrd
             | Self::DeviceTree => false,
+        }
+    }
+
+    /// Whether it is for a file that is staged, and whose digest the plan holds.
+    #[must_use]
+    pub const fn is_source(self) -> bool {
+        matches!(
+            self,
+            Self::Seed | Self::SeedKernel | Self::SeedInitrd | Self::DeviceTree
+        )
+    }
+
+    /// What a source is given as, where that is checked.
+    #[must_use]
+    pub const fn given_as(self) -> Option<GivenAs> {
+        match self {
+            Self::SeedKernel => Some(GivenAs::Kernel),
+            Self::SeedInitrd => Some(GivenAs::Initrd),
+            _ => None,
         }
     }
 
@@ -130,7 +155,7 @@ impl Look {
     pub fn end_of(self, path: &str) -> Option<End> {
         let is_own = paths::own_part(path).is_some_and(|(_, rest)| !rest.is_empty());
         match self {
-            Self::Seed | Self::DeviceTree => None,
+            _ if self.is_source() => None,
             Self::Share | Self::FurtherShare => Some(End::Share),
             Self::Image | Self::Device => Some(End::Image),
             _ if is_own => Some(End::RootsOwn),
@@ -276,6 +301,9 @@ pub struct RawFile {
     /// SHA-256 of the bytes, in lower-case hexadecimal, where the look asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Whose guests it does not boot, and why, where the look asked for it.
+    #[serde(default, skip_serializing_if = "Unfit::is_empty")]
+    pub unfit: Unfit,
     /// The text of the file, or the target of the link, where the look asked for it; of a boot share, what its guest wrote to
     /// confirm its boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -381,6 +409,7 @@ impl RawFile {
         Self {
             stat,
             sha256: None,
+            unfit: Unfit::new(),
             text: None,
             no_text: None,
             blank: None,

@@ -81,6 +81,8 @@ fn a_seed_that_was_never_there_is_refused() {
     let (_, applied) = apply_case("seed-missing");
     assert_eq!(
         applied.refused(),
-        format!("{VM}: its seed /srv/seed/vmlinuz-6.1.0-48-armmp is not there\n")
+        ["vmlinuz", "initrd.img"]
+            .map(|name| format!("{VM}: its seed /srv/seed/{name}-6.1.0-48-armmp is not there\n"))
+            .concat()
     );
 }

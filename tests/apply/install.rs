@@ -96,8 +96,14 @@ fn who_asks_for_it_has_the_disk_erased() {
 #[test]
 fn files_are_not_added_behind_a_ramdisk_for_u_boot() {
     let host = host_of("install");
-    let wrapped = [&b"\x27\x05\x19\x56"[..], &[0; 100]].concat();
-    host.put_file("/srv/seed/initrd.img-6.1.0-48-armmp", wrapped)
+    let path = "/srv/seed/initrd.img-6.1.0-48-armmp";
+    let ramdisk = host.bytes(path).unwrap();
+    let mut header = [0; 64];
+    header[..4].copy_from_slice(b"\x27\x05\x19\x56");
+    let size = u32::try_from(ramdisk.len()).unwrap();
+    header[12..16].copy_from_slice(&size.to_be_bytes());
+    header[30] = 3;
+    host.put_file(path, [&header[..], &ramdisk].concat())
         .unwrap();
     let applied = apply(&host, &fleet(), &Policy::default());
     let failed = applied

@@ -1,5 +1,6 @@
 //! An armhf guest under an arm64 kernel: what each kind of arm64 host makes of it, and the move there and back.
 
+use crate::harness::kernels::whole;
 use crate::harness::scenario::{Bits32, HostFacts};
 use crate::harness::{IMAGE, SHARE, VM, apply, apply_case, new_host_with, plan};
 use armfleet::host::memory::Memory;
@@ -21,9 +22,15 @@ fn executed(kernels: bool, programs: bool, guest: &str, accel: &str) -> String {
         bits32: Some(Bits32::of(kernels, programs)),
         ..HostFacts::default()
     });
+    let arm64 = "/srv/seed/vmlinuz-6.12.0-1-arm64";
+    host.put_file(arm64, whole(arm64, "kernel")).unwrap();
+    let kernel = match guest {
+        "arch: armhf" => "/srv/seed/vmlinuz-6.1.0-48-armmp",
+        _ => arm64,
+    };
     let fleet = format!(
         "fleet: lab\nvms: {{ v: {{ {guest}, accel: {accel}, memory: 512MiB, boot: {{ cmdline: x, seed: {{ \
-         kernel: /srv/seed/vmlinuz-6.1.0-48-armmp, initrd: /srv/seed/initrd.img-6.1.0-48-armmp }} }} }} }}"
+         kernel: {kernel}, initrd: /srv/seed/initrd.img-6.1.0-48-armmp }} }} }} }}"
     );
     let plan = plan(&host, &fleet, &Policy::default());
     if let Some(refused) = plan.refusals.first() {

@@ -83,6 +83,14 @@ fn writing(host: &dyn Primitives) {
         kind(host.write_file("/srv/w", "/srv/none", b"", 0o600)),
         CallErrorKind::Missing
     );
+    let unfit = |look| seen(host, "/srv/w", look).unfit;
+    assert!(unfit(Look::Seed).is_empty());
+    let unfit = [Look::SeedKernel, Look::SeedInitrd].map(|look| unfit(look).into_values().next());
+    let why = [
+        r#"it is unknown (it begins with "two"), not a kernel for aarch64"#,
+        r#"from byte 0 on it is not an initrd: "two""#,
+    ];
+    assert_eq!(unfit, why.map(|why| Some(why.to_owned())));
     host.remove_file("/srv/w").unwrap();
     host.remove_file("/srv/w").unwrap();
     assert_eq!(host.look("/srv/w", Look::Text), Fact::Absent);

@@ -164,6 +164,11 @@ enum Event {
         text: String,
         size: Option<Bytes>,
     },
+    /// A kernel or an initrd, as its name says, with this in it
+    Seed {
+        path: String,
+        text: String,
+    },
     /// In a file, in the place of a text another, everywhere
     EditFile {
         path: String,
@@ -356,6 +361,10 @@ impl Event {
                 if let Some(size) = size {
                     host.truncate(path, size.0).unwrap();
                 }
+            }
+            Self::Seed { path, text } => {
+                let (_, name) = path.rsplit_once('/').unwrap();
+                host.put_file(path, whole(name, text)).unwrap();
             }
             Self::EditFile {
                 path,

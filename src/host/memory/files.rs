@@ -157,10 +157,12 @@ impl Files {
             }
             // What a holder wrote goes with its lock.
             (Look::Lock, FileKind::File) => seen.text = node.text().filter(|text| !text.is_empty()),
-            (Look::Digest | Look::Seed, FileKind::File) => seen.sha256 = node.content.sha256(),
-            (Look::DeviceTree, FileKind::File) => {
+            (Look::Digest, FileKind::File) => seen.sha256 = node.content.sha256(),
+            (_, FileKind::File) if look.is_source() => {
                 seen.sha256 = node.content.sha256();
-                seen.head = Some(node.content.head().unwrap_or_default());
+                seen.unfit = node.content.unfit(look);
+                let head = || node.content.head().unwrap_or_default();
+                seen.head = (look == Look::DeviceTree).then(head);
             }
             (Look::Image, FileKind::File) => {
                 seen.blank = Some(node.content.is_blank());

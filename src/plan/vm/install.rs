@@ -1,6 +1,6 @@
 //! Installing a VM: the way from an empty disk to a kernel of its own, walked once.
 
-use super::seed::{INSTALLER, INSTALLER_FILE, seed_source};
+use super::seed::{INSTALLER_FILE, INSTALLER_INITRD, INSTALLER_KERNEL, refuse_unfit, seed_source};
 use crate::boot::{INSTALLED, InstallerReceipt, SeedPart, read_installer_receipt};
 use crate::fleet::{Disk, GuestReboot, Handover, Install, Restart, Spec, Vm};
 use crate::inventory::{Domain, Fact, Inventory, RawFile};
@@ -308,10 +308,9 @@ impl VmPlanner<'_> {
         });
         let whole = receipt.is_some() && damage.is_none();
         let mut source = |path, name| seed_source(input, vm, path, name, whole, builder);
-        let (kernel, initrd) = (
-            source(&install.kernel, INSTALLER)?,
-            source(&install.initrd, INSTALLER)?,
-        );
+        let kernel = source(&install.kernel, INSTALLER_KERNEL);
+        let initrd = source(&install.initrd, INSTALLER_INITRD);
+        let (kernel, initrd) = (kernel?, initrd?);
         let mut files = Vec::new();
         for (target, path) in &install.files {
             files.push(source(path, INSTALLER_FILE)?.map(|source| (target.clone(), source)));
@@ -332,6 +331,11 @@ impl VmPlanner<'_> {
             (Some(_), None) => "its files changed".to_owned(),
             (None, _) => "what boots until it has a kernel of its own".to_owned(),
         };
+        let pair = [
+            (&install.kernel, INSTALLER_KERNEL),
+            (&install.initrd, INSTALLER_INITRD),
+        ];
+        refuse_unfit(input, vm, pair, builder)?;
         let id = StepId::new("installer", &vm.name);
         let act = Act::StageInstaller(wanted);
         Ok(Some(builder.step(

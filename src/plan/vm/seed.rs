@@ -21,9 +21,11 @@ pub(super) fn seed(
     let receipt = staged_seed(input, vm, builder)?;
     let damage = seed_damage(input.inventory, vm);
     let staged = receipt.is_some() && damage.is_none();
-    let mut source = |path| seed_source(input, vm, path, SEED, staged, builder);
-    let (kernel, initrd) = (source(&seed.kernel)?, source(&seed.initrd)?);
-    let (Some(kernel), Some(initrd)) = (kernel, initrd) else {
+    let mut source = |path, name| seed_source(input, vm, path, name, staged, builder);
+    // Both are looked at before the first one's fault counts.
+    let kernel = source(&seed.kernel, SEED_KERNEL);
+    let initrd = source(&seed.initrd, SEED_INITRD);
+    let (Some(kernel), Some(initrd)) = (kernel?, initrd?) else {
         return Ok(None);
     };
     // The same bytes at another path are no change.
@@ -38,6 +40,8 @@ pub(super) fn seed(
         (Some(_), None) => "the seed's files changed".to_owned(),
         (None, _) => "the pair to boot while the share has none".to_owned(),
     };
+    let files = [(&seed.kernel, SEED_KERNEL), (&seed.initrd, SEED_INITRD)];
+    refuse_unfit(input, vm, files, builder)?;
     let act = Act::StageSeed {
         kernel,
         initrd,
@@ -90,12 +94,38 @@ fn staged_seed(
     }
 }
 
+/// Fails if what is about to be staged boots no guest of the VM's. What was staged before is left to the hook: a VM that moved to
+/// another architecture has a kernel of its own, and a seed that it needs no more.
+pub(super) fn refuse_unfit<const N: usize>(
+    input: &PlanInput<'_>,
+    vm: &Vm,
+    files: [(&HostPath, SourceName); N],
+    builder: &mut PlanBuilder,
+) -> Result<(), Blocked> {
+    let mut fits = Ok(());
+    for (path, (what, key)) in files {
+        let seen = input.inventory.path(path.as_str()).present();
+        if let Some(why) = seen.and_then(|file| file.unfit.get(vm.arch.word)) {
+            let arch = vm.arch;
+            builder.refuse(
+                &vm.name,
+                format!("its {what} {path} cannot boot: {why}"),
+                format!("copy a whole one for {arch} there again, or name another in {key}"),
+            );
+            fits = Err(Blocked);
+        }
+    }
+    fits
+}
+
 /// What a file of a seed or an installer is called, and the key that names it.
 pub(super) type SourceName = (&'static str, &'static str);
 
-const SEED: SourceName = ("seed", "boot.seed");
-pub(super) const INSTALLER: SourceName = ("installer", "install");
-pub(super) const INSTALLER_FILE: SourceName = ("installer's file", "install");
+const SEED_KERNEL: SourceName = ("seed", "boot.seed.kernel");
+const SEED_INITRD: SourceName = ("seed", "boot.seed.initrd");
+pub(super) const INSTALLER_KERNEL: SourceName = ("installer", "install.kernel");
+pub(super) const INSTALLER_INITRD: SourceName = ("installer", "install.initrd");
+pub(super) const INSTALLER_FILE: SourceName = ("installer's file", "install.files");
 
 /// One file of a seed or an installer; none where it is gone and no longer needed.
 pub(super) fn seed_source(

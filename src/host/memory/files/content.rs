@@ -1,10 +1,12 @@
 //! What is in a file system in memory.
 
+use crate::boot::{Allowance, Unfit, unfit};
 use crate::fleet::DiskFormat;
 use crate::host::primitives::ImageSize;
-use crate::inventory::{FileKind, LOG_HEAD_LENGTH, RawDevice, RawFile, begins_as};
+use crate::inventory::{FileKind, LOG_HEAD_LENGTH, Look, RawDevice, RawFile, begins_as};
 use crate::qcow2::{Growth, Qcow2};
 use sha2::{Digest, Sha256};
+use std::io::Cursor;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,20 @@ impl Content {
         let length = usize::try_from(*size).unwrap_or(usize::MAX);
         head.resize(length.min(LOG_HEAD_LENGTH), 0);
         begins_as(&head)
+    }
+
+    /// Whose guests it does not boot, as what it is looked at for.
+    pub(super) fn unfit(&self, look: Look) -> Unfit {
+        let (Self::File { bytes, .. }, Some(given_as)) = (self, look.given_as()) else {
+            return Unfit::new();
+        };
+        let unfit = unfit(
+            &mut Cursor::new(bytes),
+            given_as,
+            &Allowance::without_clock(),
+        );
+        // Reading memory does not fail.
+        unfit.unwrap_or_default()
     }
 
     pub(super) fn sha256(&self) -> Option<String> {

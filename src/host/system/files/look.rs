@@ -4,9 +4,10 @@ use super::place::{file_system, room};
 use super::seed::Receipts;
 use super::text::{text_in, utf8};
 use super::{at, device, image, is_missing, raw_stat, share, stat_of};
-use crate::boot::{GenerationId, about_owners};
+use crate::boot::{Allowance, GenerationId, GivenAs, Unfit, about_owners, unfit};
 use crate::files::{
     Directory as _, Folder, LinkInTheWay, OpenFile as _, Root, digest_unchanged, is_blank,
+    processor_time,
 };
 use crate::host::primitives::CallError;
 use crate::inventory::{Fact, FileKind, Look, RawEntry, RawFile, RawStat};
@@ -91,22 +92,25 @@ fn outside(
         Ok::<_, io::Error>((file, stat))
     };
     match (look, stat.kind) {
-        (Look::Digest, FileKind::File) => opened().and_then(digest),
-        (Look::Seed | Look::DeviceTree, FileKind::File) => match receipts.digest(root, name, &stat)
-        {
-            None => {
-                let (file, stat) = opened()?;
-                let head = (look == Look::DeviceTree)
-                    .then(|| image::head(&file))
-                    .transpose()?;
-                let seen = digest((file, stat))?;
-                Ok(RawFile { head, ..seen })
+        (Look::Digest, FileKind::File) => {
+            opened().and_then(|(mut file, stat)| digest((&mut file, stat)))
+        }
+        (_, FileKind::File) if look.is_source() => {
+            match receipts.digest(root, name, &stat) {
+                None => source(receipts, root, opened()?, look),
+                // Another guest's architecture may ask.
+                sha256 => Ok(RawFile {
+                    sha256,
+                    unfit: match look.given_as() {
+                        Some(GivenAs::Kernel) => opened()
+                            .and_then(|(mut file, _)| unfit_for(&mut file, GivenAs::Kernel))
+                            .unwrap_or_default(),
+                        _ => Unfit::new(),
+                    },
+                    ..RawFile::only(stat)
+                }),
             }
-            sha256 => Ok(RawFile {
-                sha256,
-                ..RawFile::only(stat)
-            }),
-        },
+        }
         (Look::Image, FileKind::File) => match opened() {
             Ok((file, stat)) => {
                 let blank = is_blank(&file)?;
@@ -145,6 +149,34 @@ fn outside(
         }),
         _ => Ok(RawFile::only(stat)),
     }
+}
+
+/// A file that will be staged, and was not yet.
+fn source(
+    receipts: &Receipts,
+    root: &Root,
+    (mut file, stat): (File, RawStat),
+    look: Look,
+) -> io::Result<RawFile> {
+    let head = (look == Look::DeviceTree)
+        .then(|| image::head(&file))
+        .transpose()?;
+    let seen = digest((&mut file, stat))?;
+    let unfit = match look.given_as() {
+        // The same bytes were staged from another path: an initrd is not unpacked for each plan.
+        Some(GivenAs::Initrd) if receipts.have(root, seen.sha256.as_deref()) => Unfit::new(),
+        Some(given_as) => unfit_for(&mut file, given_as)?,
+        None => Unfit::new(),
+    };
+    Ok(RawFile {
+        head,
+        unfit,
+        ..seen
+    })
+}
+
+fn unfit_for(file: &mut File, given_as: GivenAs) -> io::Result<Unfit> {
+    unfit(file, given_as, &Allowance::of_a_start(processor_time))
 }
 
 /// How much is read of a text that grows.
@@ -240,9 +272,9 @@ fn read_changed(folder: &Folder, entries: &mut [RawEntry]) {
         .filter(|entry| paths::MASTERS.contains(&entry.name.as_str()));
     for master in masters.filter(|entry| entry.is_later_than(&note)) {
         let read = || {
-            let file = folder.open_file(&master.name)?;
+            let mut file = folder.open_file(&master.name)?;
             let stat = stat_of(&file)?;
-            digest((file, stat))
+            digest((&mut file, stat))
         };
         master.sha256 = read().ok().and_then(|seen| seen.sha256);
     }
@@ -272,9 +304,9 @@ fn entries_of(
     Ok(entries)
 }
 
-fn digest((mut file, stat): (File, RawStat)) -> io::Result<RawFile> {
+fn digest((file, stat): (&mut File, RawStat)) -> io::Result<RawFile> {
     let before = file.identity()?;
-    let sha256 = digest_unchanged(&mut file, &before, DIGEST_LIMIT)?;
+    let sha256 = digest_unchanged(file, &before, DIGEST_LIMIT)?;
     Ok(RawFile {
         sha256: Some(sha256.into()),
         ..RawFile::only(stat)

@@ -25,6 +25,12 @@ impl Receipts {
         let part = parts.iter().find(|part| is_unchanged(&part.file, stat))?;
         Some(part.sha256.as_str().to_owned())
     }
+
+    /// Whether bytes with this digest were staged for some VM.
+    pub(super) fn have(&self, root: &Root, sha256: Option<&str>) -> bool {
+        let all = self.0.get_or_init(|| read_all(root)).values().flatten();
+        sha256.is_some_and(|sha256| all.into_iter().any(|part| part.sha256.as_str() == sha256))
+    }
 }
 
 fn is_unchanged(file: &Identity, stat: &RawStat) -> bool {

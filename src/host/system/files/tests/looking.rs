@@ -21,6 +21,16 @@ fn unreadable(sandbox: &Sandbox, path: &str, look: Look) -> String {
     }
 }
 
+/// What a receipt says of a file that was staged.
+fn part(sandbox: &Sandbox, path: &str, sha256: &str) -> serde_json::Value {
+    let stat = seen(sandbox, path, Look::Stat).stat;
+    let time = |ns: i64| serde_json::json!([ns / 1_000_000_000, ns % 1_000_000_000]);
+    serde_json::json!({ "path": path, "size": stat.size, "sha256": sha256, "file": {
+        "dev": stat.dev, "ino": stat.ino, "size": stat.size,
+        "mtime": time(stat.mtime_ns), "ctime": time(stat.ctime_ns),
+    }})
+}
+
 #[test]
 fn what_is_not_there_is_absent_and_what_cannot_be_asked_is_unreadable() {
     let sandbox = Sandbox::new();
@@ -186,17 +196,9 @@ fn the_digest_of_an_unchanged_seed_is_its_receipts() {
         sandbox.folder(&format!("/var/lib/armfleet/vms/{vm}/boot/seed"));
     }
     sandbox.file("/var/lib/armfleet/vms/broken/boot/seed/seed.json", "{");
-    let part = |path: &str, sha256: &str| {
-        let stat = seen(&sandbox, path, Look::Stat).stat;
-        let time = |ns: i64| serde_json::json!([ns / 1_000_000_000, ns % 1_000_000_000]);
-        serde_json::json!({ "path": path, "size": stat.size, "sha256": sha256, "file": {
-            "dev": stat.dev, "ino": stat.ino, "size": stat.size,
-            "mtime": time(stat.mtime_ns), "ctime": time(stat.ctime_ns),
-        }})
-    };
     // Digests that the files do not have show where they come from.
     let receipt = serde_json::json!({ "format": "armfleet-seed/1",
-        "kernel": part("/vmlinuz", &zeros), "initrd": part("/initrd", &ones) });
+        "kernel": part(&sandbox, "/vmlinuz", &zeros), "initrd": part(&sandbox, "/initrd", &ones) });
     let path = "/var/lib/armfleet/vms/vm/boot/seed/seed.json";
     sandbox.file(path, receipt.to_string());
 
@@ -214,6 +216,43 @@ fn the_digest_of_an_unchanged_seed_is_its_receipts() {
         (digest("/vmlinuz"), digest("/initrd")),
         (abc.to_owned(), abc.to_owned())
     );
+}
+
+#[test]
+fn a_seed_is_checked_until_an_initrd_was_staged() {
+    let sandbox = Sandbox::new();
+    for path in ["/vmlinuz", "/initrd", "/equal"] {
+        sandbox.file(path, "no part of a boot pair");
+    }
+    sandbox.folder("/var/lib/armfleet/vms/vm/boot/seed");
+    let unfit = |path, look| {
+        seen(&sandbox, path, look)
+            .unfit
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(unfit("/vmlinuz", Look::Seed), [""; 0]);
+    let initrd = seen(&sandbox, "/initrd", Look::SeedInitrd);
+    assert!(initrd.unfit["armhf"].starts_with("from byte 0 on it is not an initrd"));
+    let sha256 = initrd.sha256.unwrap();
+    let receipt = serde_json::json!({ "format": "armfleet-seed/1",
+        "kernel": part(&sandbox, "/vmlinuz", &sha256), "initrd": part(&sandbox, "/initrd", &sha256) });
+    let path = "/var/lib/armfleet/vms/vm/boot/seed/seed.json";
+    sandbox.file(path, receipt.to_string());
+
+    // Receipts are read once.
+    let root = sandbox.root;
+    let host = SystemHost::open("test:///default", root.path()).unwrap();
+    let later = Sandbox { host, root };
+    let unfit = |path, look| {
+        seen(&later, path, look)
+            .unfit
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(unfit("/initrd", Look::SeedInitrd), [""; 0]);
+    assert_eq!(unfit("/equal", Look::SeedInitrd), [""; 0]);
+    assert_eq!(unfit("/vmlinuz", Look::SeedKernel), ["arm64", "armhf"]);
 }
 
 #[test]
