@@ -134,7 +134,7 @@ fn refuse_stale(path: &Path, plan: &Plan, staleness: &Staleness) {
         .and_then(|past| past.last_apply(&plan.digest()))
     else {
         terminal::error(&Stale(path), Some(remedy));
-        terminal::remark(&render_staleness(staleness));
+        terminal::remark_prose(&render_staleness(staleness));
         return;
     };
     let applied = render_applied(act);
@@ -144,7 +144,7 @@ fn refuse_stale(path: &Path, plan: &Plan, staleness: &Staleness) {
         .as_ref()
         .is_some_and(|apply| apply.end == ApplyEnd::Done);
     if !all_done {
-        terminal::remark(&render_staleness(staleness));
+        terminal::remark_prose(&render_staleness(staleness));
     }
 }
 
@@ -179,7 +179,7 @@ fn tell(plan: &Plan, outcome: Option<&Outcome>, format: Format) -> Result<(), Ex
     match (format, outcome) {
         (Format::Json, _) => terminal::json(&ApplyReport::new(plan, outcome))?,
         (Format::Text, Some(outcome)) => {
-            terminal::result(&format!("\n{}", render_outcome(plan, outcome)));
+            terminal::prose(&format!("\n{}", render_outcome(plan, outcome)));
         }
         (Format::Text, None) => {}
     }

@@ -88,7 +88,7 @@ fn list(BootListArguments { vm, format }: &BootListArguments) -> Result<Exit, Ex
         ListFormat::Text if generations.is_empty() => {
             terminal::remark(&format!("{vm} has not booted a kernel of its own yet\n"));
         }
-        ListFormat::Text => terminal::result(&render_generations(&generations)),
+        ListFormat::Text => terminal::prose(&render_generations(&generations)),
     }
     Ok(Exit::Success)
 }

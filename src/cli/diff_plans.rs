@@ -31,7 +31,7 @@ pub(super) fn run(
     let (new, _) = saved::read_to_show(new)?;
     let report = ComparisonReport::new(&old, &new);
     match format {
-        PlanFormat::Text => terminal::result(&render_comparison(&report)),
+        PlanFormat::Text => terminal::prose(&render_comparison(&report)),
         PlanFormat::Json => terminal::json(&report)?,
         PlanFormat::Markdown => terminal::result(&render_comparison_in_markdown(&report)),
     }

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<Exit, Exit> {
     let report = DoctorReport::new("local", fleet, &findings);
     match arguments.format {
         Format::Json => terminal::json(&report)?,
-        Format::Text => terminal::result(&render_doctor(&report, terminal::paint())),
+        Format::Text => terminal::prose(&render_doctor(&report, terminal::paint())),
     }
     let found = report.count(FindingState::Problem) + report.count(FindingState::NotChecked);
     Ok(Exit::first([(Exit::Failed, found > 0)]))

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let paint = terminal::paint();
     let Some(word) = &arguments.topic else {
-        terminal::result(&render_topic_list(&topics(), paint));
+        terminal::prose(&render_topic_list(&topics(), paint));
         return Ok(Exit::Success);
     };
     let topics = explain(word).map_err(|near| {
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         terminal::error(&Unknown(word.clone()), Some(&remedy));
         Exit::Invalid
     })?;
-    terminal::result(&render_topics(&topics, paint));
+    terminal::prose(&render_topics(&topics, paint));
     Ok(Exit::Success)
 }
 

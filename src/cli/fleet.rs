@@ -86,7 +86,7 @@ pub(super) fn read_with_source(
 /// Prints what is wrong with fleet files.
 pub(super) fn invalid(problems: &Problems) -> Exit {
     let colours = terminal::remark_paint() == Paint::Colours;
-    terminal::remark(&render_problems(problems, colours));
+    terminal::remark_prose(&render_problems(problems, colours));
     Exit::Invalid
 }
 

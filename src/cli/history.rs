@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<Exit, Exit> {
         }),
         Format::Text => {
             let paint = terminal::paint();
-            terminal::result(&render_history(&report, paint));
+            terminal::prose(&render_history(&report, paint));
         }
     }
     Ok(Exit::Success)

@@ -41,6 +41,7 @@ mod trace;
 mod unknown;
 mod validate;
 mod watch;
+mod wrap;
 
 pub use exit::Exit;
 

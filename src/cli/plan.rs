@@ -71,7 +71,7 @@ pub(super) fn print(report: &mut PlanReport<'_>, format: PlanFormat) -> Result<(
         PlanFormat::Markdown => terminal::result(&render_markdown(report)),
         PlanFormat::Text => {
             let paint = terminal::paint();
-            terminal::result(&render_plan(report, paint));
+            terminal::prose(&render_plan(report, paint));
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &StatusArguments) -> Result<Exit, Exit> {
         StatusFormat::Json => terminal::json(&report)?,
         StatusFormat::Text => {
             let paint = terminal::paint();
-            terminal::result(&render_status(&report, paint));
+            terminal::prose(&render_status(&report, paint));
         }
     }
     Ok(Exit::first([(Exit::Failed, !plan.is_complete())]))

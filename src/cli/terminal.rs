@@ -1,6 +1,7 @@
 //! Printing and asking: the only place that writes to standard output and standard error.
 
 use super::exit::Exit;
+use super::wrap::{columns, wrapped};
 use crate::plan::Failure;
 use crate::report::{Paint, Tone, render_json};
 use crate::values::Secrets;
@@ -14,6 +15,22 @@ use std::sync::{PoisonError, RwLock};
 /// Prints a result. A closed pipe is no error: its reader has read enough.
 pub(super) fn result(text: &str) {
     write(&mut stdout().lock(), text);
+}
+
+/// Prints a result for people: a narrow terminal gets it with its lines broken between words.
+pub(super) fn prose(text: &str) {
+    result(&fitting(text, columns(stdout())));
+}
+
+/// Prints something for people by the way.
+pub(super) fn remark_prose(text: &str) {
+    remark(&fitting(text, columns(stderr())));
+}
+
+fn fitting(text: &str, columns: Option<usize>) -> Cow<'_, str> {
+    columns.map_or(Cow::Borrowed(text), |columns| {
+        Cow::Owned(wrapped(text, columns))
+    })
 }
 
 /// Prints a result for programs.
@@ -49,7 +66,7 @@ fn tell(tone: Tone, what: &str, failure: &Failure) {
     if let Some(remedy) = &failure.remedy {
         text += &format!("  -> {remedy}\n");
     }
-    remark(&text);
+    remark_prose(&text);
 }
 
 fn write(to: &mut dyn Write, text: &str) {

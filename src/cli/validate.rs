@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         Format::Text => {
             let spec = fleet::check(files, options, unset)?;
             let spec = spec.map_err(|problems| fleet::invalid(&problems))?;
-            terminal::result(&valid(&spec, &named));
+            terminal::prose(&valid(&spec, &named));
             Ok(Exit::Success)
         }
         Format::Json => {
