@@ -1,6 +1,6 @@
 //! `armfleet apply`
 
-use super::arguments::{Asked, FileArguments, Format, PlanFormat, PlanOptions, sha256};
+use super::arguments::{Asked, FileArguments, Format, PlanFormat, PlanOptions, commit, sha256};
 use super::caller::caller;
 use super::exit::{Exit, outcome_exits};
 use super::follow::{Patience, follow};
@@ -13,7 +13,7 @@ use crate::fleet::Spec;
 use crate::host::Executor;
 use crate::host::system::SystemHost;
 use crate::plan::Outcome;
-use crate::plan::{Plan, Policy, Staleness};
+use crate::plan::{Plan, Policy, SavedPlan, Staleness};
 use crate::report::{
     ApplyEnd, ApplyReport, Paint, PlanReport, render_applied, render_outcome, render_plan,
     render_staleness,
@@ -40,6 +40,9 @@ pub(super) struct ApplyArguments {
     /// Accept the plan's file only with this SHA-256, which plan --out printed; its owner and mode do not matter then
     #[arg(long, value_name = "HEX", requires = "plan", value_parser = sha256)]
     plan_sha256: Option<String>,
+    /// Apply the plan only if it was made from this commit (plan --commit), such as the newest one of its branch
+    #[arg(long, value_name = "COMMIT", requires = "plan", value_parser = commit)]
+    commit: Option<String>,
     /// How to print the result; with json, the plan is printed only when apply asks for confirmation
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -108,6 +111,7 @@ fn run_file(arguments: &ApplyArguments) -> Result<Exit, Exit> {
 /// Applies a saved plan, if planning again gives the same steps.
 fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
     let (saved, spec) = saved::read_to_apply(path, arguments.plan_sha256.as_deref())?;
+    check_commit(path, &saved, arguments)?;
     let host = Executor::locked(host()?).map_err(failed)?;
     let (again, inventory) = observe_and_plan(&host, &spec, &saved.policy).map_err(failed)?;
     let host = host.called_by(caller(path.to_str()));
@@ -121,6 +125,30 @@ fn run_saved(path: &Path, arguments: &ApplyArguments) -> Result<Exit, Exit> {
         print(&mut report, PlanFormat::Text)?;
     }
     perform(host, &spec, &saved.policy, &again, arguments)
+}
+
+/// Fails if a saved plan was made from another commit than it has to be.
+fn check_commit(path: &Path, saved: &SavedPlan, arguments: &ApplyArguments) -> Result<(), Exit> {
+    let Some(wanted) = &arguments.commit else {
+        return Ok(());
+    };
+    if saved.commit.as_ref() == Some(wanted) {
+        return Ok(());
+    }
+    let error = OtherCommit {
+        path: path.display().to_string(),
+        made_from: match &saved.commit {
+            Some(commit) => format!("was made from commit {commit}"),
+            None => "names no commit".to_owned(),
+        },
+        wanted: wanted.clone(),
+    };
+    let remedy = format!(
+        "nothing was done; check out {wanted} and plan again: armfleet plan --commit {wanted} --out FILE"
+    );
+    terminal::error(&error, Some(&remedy));
+    tell(&saved.plan, None, arguments.format)?;
+    Err(Exit::Refused)
 }
 
 /// Says why a saved plan is not applied: it was before, or something else moved.
@@ -219,6 +247,14 @@ struct Stale(String);
 struct AppliedBefore {
     path: String,
     applied: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plan in {path} {made_from}; {wanted} was asked for")]
+struct OtherCommit {
+    path: String,
+    made_from: String,
+    wanted: String,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -41,6 +41,17 @@ pub(super) fn sha256(text: &str) -> Result<String, String> {
     digest.ok_or_else(|| "a SHA-256 has 64 hexadecimal digits".to_owned())
 }
 
+/// A commit's full name, as `git rev-parse` prints it: a shorter one may come to mean another.
+pub(super) fn commit(text: &str) -> Result<String, String> {
+    let is_name =
+        matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = is_name.then(|| text.to_ascii_lowercase());
+    name.ok_or_else(|| {
+        "a commit's full name has 40 or 64 hexadecimal digits; `git rev-parse HEAD` prints it"
+            .to_owned()
+    })
+}
+
 /// What changes a plan, for every command that makes one.
 #[derive(Debug, Args)]
 pub(super) struct PlanOptions {

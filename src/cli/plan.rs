@@ -1,6 +1,6 @@
 //! `armfleet plan`
 
-use super::arguments::{Asked, FileArguments, PlanFormat, PlanOptions};
+use super::arguments::{Asked, FileArguments, PlanFormat, PlanOptions, commit};
 use super::exit::Exit;
 use super::fleet::Unset;
 use super::from_snapshot::SnapshotOption;
@@ -26,6 +26,9 @@ pub(super) struct PlanArguments {
     /// Save the plan, for apply --plan
     #[arg(long, value_name = "FILE", conflicts_with = "from_snapshot")]
     out: Option<PathBuf>,
+    /// Say that the fleet files are of this commit, in the plan and where it is saved: apply --plan can then ask for it
+    #[arg(long, value_name = "COMMIT", value_parser = commit)]
+    commit: Option<String>,
     /// Also draw the order of the steps: FILE.dot for Graphviz, FILE.mmd for Mermaid
     #[arg(long, value_name = "FILE.dot|FILE.mmd")]
     graph: Option<PathBuf>,
@@ -50,6 +53,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
     let definitions = options.diff.then(|| plan.definitions(&inventory));
     let mut report = PlanReport::new(&plan, definitions.as_ref());
     report.basis = looked.basis;
+    report.commit = arguments.commit.as_deref();
     if arguments.out.is_some() {
         report.paths = Some(touched_paths(&plan, &spec));
     }
@@ -58,7 +62,9 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<Exit, Exit> {
         picture.draw(&report)?;
     }
     if let Some(path) = &arguments.out {
-        saved::write(path, SavedPlan::new(source, &policy, &plan, &inventory))?;
+        let saved = SavedPlan::new(source, &policy, &plan, &inventory);
+        let saved = saved.map(|saved| saved.of_commit(arguments.commit.clone()));
+        saved::write(path, saved)?;
     }
     Ok(Exit::first(plan_exits(&plan, options.detailed_exitcode)))
 }

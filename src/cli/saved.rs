@@ -98,6 +98,7 @@ pub(super) fn report<'a>(saved: &'a SavedPlan, spec: &Spec, diff: bool) -> PlanR
     let definitions = diff.then_some(&saved.definitions);
     let mut report = PlanReport::new(&saved.plan, definitions);
     report.paths = Some(touched_paths(&saved.plan, spec));
+    report.commit = saved.commit.as_deref();
     report
 }
 

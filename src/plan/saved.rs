@@ -28,6 +28,9 @@ pub struct SavedPlan {
     pub source: FleetSource,
     /// What the user permitted.
     pub policy: Policy,
+    /// The commit that the fleet files are of, as whoever planned called it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// The plan.
     pub plan: Plan,
     /// What it was made on.
@@ -109,10 +112,17 @@ impl SavedPlan {
         Ok(Self {
             source,
             policy: policy.clone(),
+            commit: None,
             plan: plan.clone(),
             facts: plan.facts(seen),
             definitions: plan.definitions(seen),
         })
+    }
+
+    /// The same plan, made from a commit.
+    #[must_use]
+    pub fn of_commit(self, commit: Option<String>) -> Self {
+        Self { commit, ..self }
     }
 
     /// A file whose text the plan has no digest of, since the host had no key yet, and that is not the one it was made on.

@@ -64,6 +64,11 @@ impl Basis {
     }
 }
 
+/// As much of a commit's name as people compare.
+pub(super) fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
 /// An age in its largest unit: that of a snapshot matters by its order.
 fn render_age(seconds: u64) -> String {
     const UNITS: [u64; 3] = [86_400, 3_600, 60];

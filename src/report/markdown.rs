@@ -4,6 +4,7 @@
 //! Whatever comes from outside (names, paths, versions that a guest wrote) is escaped: it can end no code span, table or
 //! HTML element, mention no user and link nowhere.
 
+use super::basis::short;
 use super::fold::{Alike, fold};
 use super::graph;
 use super::markdown_page::Page;
@@ -65,7 +66,10 @@ fn rests_on(report: &PlanReport<'_>) -> String {
         |version| format!(", libvirt {}", prose(version)),
     );
     let basis = basis.map_or_else(String::new, |basis| format!(", {basis}"));
-    format!("On host {}{libvirt}{basis}", code(report.host))
+    let commit = report.commit.map_or_else(String::new, |commit| {
+        format!(", commit {}", code(short(commit)))
+    });
+    format!("On host {}{libvirt}{basis}{commit}", code(report.host))
 }
 
 fn interruptions(page: &mut Page, report: &PlanReport<'_>) {

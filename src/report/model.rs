@@ -36,6 +36,9 @@ pub struct PlanReport<'a> {
     /// What it rests on; absent where that is the host as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
+    /// The commit that the fleet files are of, where whoever planned named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<&'a str>,
     /// libvirt's version there; null if libvirt was not seen.
     pub libvirt: Option<&'a str>,
     /// What the plan is known by: SHA-256 of its fleet, host and steps. Equal plans have equal digests.
@@ -195,6 +198,7 @@ impl<'a> PlanReport<'a> {
             fleet: &plan.fleet,
             host: &plan.host,
             basis: None,
+            commit: None,
             libvirt: plan.libvirt.as_deref(),
             digest: plan.digest(),
             complete: plan.is_complete(),

@@ -1,5 +1,6 @@
 //! A plan as text, for people.
 
+use super::basis::short;
 use super::fold::{fold, ranges};
 use super::lines::{RemarkLines, StepLines};
 use super::model::{PlanReport, StepReport, Summary};
@@ -184,7 +185,11 @@ fn header(report: &PlanReport<'_>) -> String {
         .libvirt
         .as_ref()
         .map_or_else(String::new, |version| format!(" · libvirt {version}"));
-    format!("fleet {fleet} · host {}{libvirt}{basis}\n\n", report.host)
+    let commit = report
+        .commit
+        .map_or_else(String::new, |commit| format!(" · commit {}", short(commit)));
+    let host = report.host;
+    format!("fleet {fleet} · host {host}{libvirt}{basis}{commit}\n\n")
 }
 
 fn summary(report: &PlanReport<'_>, listed: &[&StepReport<'_>]) -> String {

@@ -1,5 +1,6 @@
 """One pull request, its comments and a snapshot's place, as GitLab's and GitHub's interfaces have them. Whatever a test
-reads or changes is a file of its folder: comments.json, head (the request's newest commit), snapshot."""
+reads or changes is a file of its folder: comments.json, head (the request's newest commit), newest (that of the branch it is
+for), labels, snapshot."""
 
 import base64
 import http.server
@@ -68,6 +69,8 @@ class Forge(http.server.BaseHTTPRequestHandler):
             return self.answer(200, [{"labels": names}])
         if path == "/api/v4/user":
             return self.answer(200, SELF)
+        if path.endswith("/commits/released"):
+            return self.answer(200, {"sha": (FOLDER / "newest").read_text().strip()})
         head = (FOLDER / "head").read_text().strip()
         return self.answer(200, {"sha": head, "head": {"sha": head}})
 

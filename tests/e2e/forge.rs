@@ -15,6 +15,9 @@ pub(crate) const FOLDER: &str = "/run/test/forge";
 /// The runner's folder for files of its own.
 pub(crate) const TEMPORARY: &str = "/run/test/runner";
 
+/// What is merged into it is planned and applied. The requests' own branch stays as it is.
+pub(crate) const BRANCH: &str = "released";
+
 /// Who runs a script.
 #[derive(Clone, Copy)]
 pub(crate) struct Runner {
@@ -34,6 +37,10 @@ pub(crate) const IN_CONTAINER: Runner = Runner {
 pub(crate) const ON_HOST: Runner = Runner {
     user: "nobody",
     capabilities: ",+dac_read_search",
+};
+pub(crate) const AS_ROOT: Runner = Runner {
+    user: "root",
+    capabilities: "",
 };
 
 pub(crate) type Environment = BTreeMap<String, String>;
@@ -98,6 +105,17 @@ impl Forge {
         self.git("git add fleet.yaml && git commit --quiet -m merged");
     }
 
+    /// The full name of what is checked out.
+    pub(crate) fn checked_out(&self) -> String {
+        self.git("git rev-parse HEAD")
+    }
+
+    /// What the forge says is the newest commit of the branch.
+    pub(crate) fn set_newest(&self, commit: &str) {
+        self.host.write(format!("{FOLDER}/newest"), commit);
+        self.git(&format!("git branch --force {BRANCH} {commit}"));
+    }
+
     /// A commit that changes no file.
     pub(crate) fn commit_nothing(&self) {
         self.git("git commit --quiet --allow-empty -m nothing");
@@ -106,18 +124,22 @@ impl Forge {
     /// Runs a script as a runner does.
     pub(crate) fn run(&self, script: &str, environment: &Environment, runner: Runner) -> Output {
         let Runner { user, capabilities } = runner;
-        let mut command = self.host.command("setpriv");
+        let mut command = self.host.command("env");
+        if user != AS_ROOT.user {
+            command = self.host.command("setpriv");
+            command
+                .args([
+                    &format!("--reuid={user}"),
+                    "--regid=nogroup",
+                    "--clear-groups",
+                ])
+                .args(
+                    ["inh-caps", "ambient-caps", "bounding-set"]
+                        .map(|set| format!("--{set}=-all{capabilities}")),
+                )
+                .args(["--", "env"]);
+        }
         command
-            .args([
-                &format!("--reuid={user}"),
-                "--regid=nogroup",
-                "--clear-groups",
-            ])
-            .args(
-                ["inh-caps", "ambient-caps", "bounding-set"]
-                    .map(|set| format!("--{set}=-all{capabilities}")),
-            )
-            .args(["--", "env"])
             .args(
                 environment
                     .iter()

@@ -2,14 +2,15 @@
 //! the snapshot that the host's units take and upload.
 
 use serde_yaml::Value as Yaml;
+use std::cell::RefCell;
 
 use crate::examples::example;
 use crate::fleet::{second_vm, stopped_recipe};
 use crate::forge::{
-    Commits, Environment, FOLDER, FORGE, Forge, IN_CONTAINER, ON_HOST, OWNER, Runner, TEMPORARY,
-    environment,
+    AS_ROOT, BRANCH, Commits, Environment, FOLDER, FORGE, Forge, IN_CONTAINER, ON_HOST, OWNER,
+    Runner, TEMPORARY, environment,
 };
-use crate::host::WORK;
+use crate::host::{Output, WORK};
 
 const SNAPSHOT: &str = "/api/v4/projects/7/packages/generic/armfleet/latest/host.snapshot";
 const MARKER: &str = "<!-- armfleet -->\n";
@@ -80,14 +81,58 @@ impl Forge {
             (refused, 3),
         ] {
             self.host.write_fleet(&fleet);
+            let commit = self.checked_out();
+            let named = ["--commit", &commit, "--out", "/run/test/reviewed.plan"];
             let arguments = ["plan", "--diff", "--format", "markdown"];
-            let planned = self.host.armfleet(&arguments).stdout;
+            let planned = self
+                .host
+                .armfleet(&[&arguments[..], &named].concat())
+                .stdout;
             assert_eq!(pipeline(), (Some(code), planned));
         }
+        // Of a fleet with secrets the plan is shown, and there is none to apply.
+        let secret = |fleet: &str| fleet.replace("root=/dev/vda1", "root=/dev/vda1 key={env.KEY}");
+        self.host.write_fleet(&secret(&stopped_recipe()));
+        let (code, shown) = pipeline();
+        assert_eq!(code, Some(changes), "{shown}");
+        assert!(shown.contains("key="), "{shown}");
         self.host.write_fleet("fleet: recipe\nvms: 3\n");
         assert_eq!(pipeline(), (Some(4), String::new()));
         self.host.write_fleet(&stopped_recipe());
         self.host.assert_converged();
+    }
+
+    /// What was planned after the merge is applied while its commit is the branch's newest; `apply` runs the job with that and
+    /// with a digest of the plan.
+    fn assert_applies(
+        &self,
+        planned: i32,
+        plan: impl Fn(&str) -> Option<i32>,
+        apply: impl Fn(&str) -> Output,
+    ) {
+        self.check_out("main");
+        self.host.write_fleet(&larger(&stopped_recipe()));
+        self.commit();
+        let merged = self.checked_out();
+        assert_eq!(plan(&merged), Some(planned));
+        self.commit_nothing();
+        let newest = self.checked_out();
+        let refused = apply(&newest);
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        let why = format!("was made from commit {merged}; {newest} was asked for");
+        assert!(refused.stderr.contains(&why), "{}", refused.stderr);
+        let pending = self.host.armfleet(&["plan", "--detailed-exitcode"]);
+        assert_eq!(pending.code, Some(2), "{}", pending.stdout);
+
+        let applied = apply(&merged).success();
+        assert!(
+            applied.contains(&format!("commit {}", &merged[..12])),
+            "{applied}"
+        );
+        self.host.assert_converged();
+        self.host.write_fleet(&stopped_recipe());
+        self.host.apply().success();
+        self.check_out("main");
     }
 }
 
@@ -225,6 +270,11 @@ fn comment_of(commits: &Commits, shown: &str) -> String {
     format!("{MARKER}{shown}\n<sub>commit {}</sub>\n", commits.head)
 }
 
+fn script_of(job: &Yaml) -> String {
+    let lines = job["script"].as_sequence().unwrap().iter().map(text);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn gitlab_script(job: &str) -> String {
     let file = yaml("ci/gitlab-ci.yml");
     // Changes alone do not fail the pipeline, and nothing else is allowed to.
@@ -232,8 +282,7 @@ fn gitlab_script(job: &str) -> String {
         .as_sequence()
         .unwrap();
     assert_eq!(allowed, &[Yaml::from(2)]);
-    let lines = file[job]["script"].as_sequence().unwrap().iter().map(text);
-    lines.collect::<Vec<_>>().join("\n")
+    script_of(&file[job])
 }
 
 /// The variables of a job for a merge request; `merged` says whether its pipeline is for the merged result.
@@ -276,12 +325,39 @@ fn the_gitlab_jobs_write_one_note_and_plan_after_the_merge() {
         let variables = environment([
             ("CI_API_V4_URL", api.as_str()),
             ("CI_PROJECT_ID", "7"),
-            ("CI_COMMIT_SHA", "HEAD"),
+            ("CI_COMMIT_SHA", &forge.checked_out()),
             ("ARMFLEET_TOKEN", "a-token"),
         ]);
         let ended = forge.run(&plan, &variables, ON_HOST);
         (ended.code, forge.host.read("/run/test/plan.md"))
     });
+    forge.assert_applies(
+        2,
+        |commit| {
+            let variables = environment([("CI_COMMIT_SHA", commit)]);
+            forge.run(&plan, &variables, ON_HOST).code
+        },
+        |newest| {
+            let dotenv = forge.host.read("/run/test/plan.env");
+            let (name, sha256) = dotenv.trim().split_once('=').unwrap();
+            forge.set_newest(newest);
+            let repository = format!("file://{WORK}");
+            let trusting = "[safe]\n\tdirectory = *\n";
+            forge.host.write(format!("{FOLDER}/.gitconfig"), trusting);
+            let variables = environment([
+                ("CI_REPOSITORY_URL", repository.as_str()),
+                ("CI_COMMIT_BRANCH", BRANCH),
+                (name, sha256),
+                // git asks there whether the repository, another user's, is to be trusted. On a forge nothing does.
+                ("HOME", FOLDER),
+            ]);
+            forge.run(
+                &script_of(&yaml("ci/gitlab-ci.yml")["armfleet-apply"]),
+                &variables,
+                AS_ROOT,
+            )
+        },
+    );
     let script = gitlab_script("armfleet-diff");
     let run = |commits: &Commits, given: Given, merged: bool| {
         let variables = gitlab_variables(commits, given, merged);
@@ -315,8 +391,8 @@ fn the_gitlab_jobs_write_one_note_and_plan_after_the_merge() {
     assert_eq!(forge.comments(), before);
 }
 
-/// Runs the steps of a job of the workflow, as far as they run a script; tells how the first ended that failed.
-fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner) -> Option<i32> {
+/// Runs the steps of a job of the workflow; tells how the first ended that failed, else the last.
+fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner) -> Output {
     let file = yaml("ci/github-workflow.yml");
     assert_eq!(text(&file["defaults"]["run"]["shell"]), "bash");
     let [output, summary] = ["output", "summary"].map(|name| format!("{TEMPORARY}/{name}"));
@@ -327,17 +403,8 @@ fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner)
             OWNER,
         )
         .success();
+    let mut last = None;
     for step in file["jobs"][job]["steps"].as_sequence().unwrap() {
-        let Some(script) = step["run"].as_str() else {
-            assert_eq!(text(&step["uses"]), "actions/checkout@v4");
-            continue;
-        };
-        if step["if"]
-            .as_str()
-            .is_some_and(|condition| expressions[condition] == "false")
-        {
-            continue;
-        }
         let set = forge
             .run(&format!("cat {output} || true"), &environment([]), OWNER)
             .stdout;
@@ -346,6 +413,16 @@ fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner)
             let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             value.unwrap_or_default()
         };
+        let is_skipped = |condition: &str| match condition {
+            "steps.plan.outputs.sha256" => output_of("sha256").is_empty(),
+            known => expressions[known] == "false",
+        };
+        if step["if"].as_str().is_some_and(is_skipped) {
+            continue;
+        }
+        let script = step["run"]
+            .as_str()
+            .map_or_else(|| action(step), str::to_owned);
         let mut variables = environment([
             ("GITHUB_OUTPUT", output.as_str()),
             ("GITHUB_STEP_SUMMARY", &summary),
@@ -366,12 +443,36 @@ fn workflow(forge: &Forge, job: &str, expressions: &Environment, runner: Runner)
             };
             variables.insert(text(name).to_owned(), value.to_owned());
         }
-        let ended = forge.run(script, &variables, runner);
+        let ended = forge.run(&script, &variables, runner);
         if ended.code != Some(0) {
-            return ended.code;
+            return ended;
         }
+        last = Some(ended);
     }
-    Some(0)
+    last.unwrap()
+}
+
+/// What an action does, as far as a job needs it: the forge keeps what one job leaves for another.
+fn action(step: &Yaml) -> String {
+    let path = || text(&step["with"]["path"]).replace("${{ runner.temp }}", TEMPORARY);
+    match text(&step["uses"]) {
+        "actions/checkout@v4" => "true".to_owned(),
+        "actions/upload-artifact@v4" => format!("cp {} {FOLDER}/artifact", path()),
+        "actions/download-artifact@v4" => format!("cp {FOLDER}/artifact {}/armfleet.plan", path()),
+        other => panic!("{other}"),
+    }
+}
+
+/// What the jobs after the merge read: of the commit, and of the plan that the first one made.
+fn after_merge(commit: &str, sha256: &str) -> Environment {
+    environment([
+        ("github.token", "a-token"),
+        ("github.api_url", FORGE),
+        ("github.repository", "a/b"),
+        ("github.ref_name", BRANCH),
+        ("github.sha", commit),
+        ("needs.plan.outputs.sha256", sha256),
+    ])
 }
 
 fn expressions(commits: &Commits, given: Given, approved: bool, own: bool) -> Environment {
@@ -407,23 +508,35 @@ fn the_github_workflow_writes_one_comment_waits_for_the_label_and_plans_after_th
     let summary = || forge.host.read(format!("{TEMPORARY}/summary"));
     // After the merge, changes are what is expected.
     forge.assert_plans(0, || {
-        let expressions = environment([
-            ("github.token", "a-token"),
-            ("github.api_url", FORGE),
-            ("github.repository", "a/b"),
-            ("github.sha", "HEAD"),
-        ]);
+        let expressions = after_merge(&forge.checked_out(), "");
         let ended = workflow(&forge, "plan", &expressions, ON_HOST);
-        (ended, summary())
+        (ended.code, summary())
     });
+    let sha256 = || {
+        let output = forge.host.read(format!("{TEMPORARY}/output"));
+        let mut lines = output.lines();
+        let sha256 = lines.find_map(|line| line.strip_prefix("sha256="));
+        sha256.unwrap_or_default().to_owned()
+    };
+    let planned = RefCell::new(String::new());
+    forge.assert_applies(
+        0,
+        |commit| {
+            let expressions = after_merge(commit, "");
+            let ended = workflow(&forge, "plan", &expressions, ON_HOST);
+            planned.replace(sha256());
+            ended.code
+        },
+        |newest| {
+            forge.set_newest(newest);
+            let expressions = after_merge("", &planned.borrow());
+            workflow(&forge, "apply", &expressions, AS_ROOT)
+        },
+    );
     let run = |commits: &Commits, given: Given, approved: bool, own: bool| {
         forge.check_out(&commits.merged);
-        workflow(
-            &forge,
-            "diff",
-            &expressions(commits, given, approved, own),
-            IN_CONTAINER,
-        )
+        let expressions = expressions(commits, given, approved, own);
+        workflow(&forge, "diff", &expressions, IN_CONTAINER).code
     };
     forge.assert_reviews(&|commits, given| {
         let ended = run(commits, given, true, true);
@@ -462,7 +575,20 @@ fn jobs_of_one_request_wait_for_each_other_and_have_the_least_rights() {
     assert_eq!(events.collect::<Vec<_>>(), ["pull_request", "push"]);
     assert!(github["permissions"].as_mapping().unwrap().is_empty());
     let rights = |job: &str| jobs[job]["permissions"].as_mapping().unwrap().len();
-    assert_eq!([rights("diff"), rights("plan")], [2, 2]);
+    assert_eq!([rights("diff"), rights("plan"), rights("apply")], [2, 2, 1]);
+    // Somebody approves what is applied, one at a time.
+    for job in [&jobs["apply"], &gitlab["armfleet-apply"]] {
+        assert_eq!(text(&job["environment"]), "armfleet");
+    }
+    assert_eq!(text(&jobs["apply"]["concurrency"]), "armfleet-apply");
+    assert_eq!(
+        text(&gitlab["armfleet-apply"]["resource_group"]),
+        "armfleet-apply"
+    );
+    assert_eq!(
+        text(&gitlab["armfleet-apply"]["rules"][0]["when"]),
+        "manual"
+    );
     // The host is asked after the merge.
     assert_eq!(text(&jobs["plan"]["if"]), "github.event_name == 'push'");
     let rules = gitlab["armfleet-plan"]["rules"].as_sequence().unwrap();
