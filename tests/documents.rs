@@ -170,7 +170,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 28] = [
+const RUN_BY: [(&str, &str, &str); 29] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -235,6 +235,11 @@ const RUN_BY: [(&str, &str, &str); 28] = [
         "package/debian/postrm",
         "tests/package.rs",
         "the_package_is_installed_upgraded_and_purged",
+    ),
+    (
+        "policy/armfleet.rego",
+        "tests/formats/policy.rs",
+        "the_example_policy_denies_removals_on_fridays_and_interruptions_of_a_pool",
     ),
     ("quickstart/run", "tests/run", "examples/quickstart/run"),
     (

@@ -7,6 +7,8 @@
 mod harness;
 #[path = "formats/pictures.rs"]
 mod pictures;
+#[path = "formats/policy.rs"]
+mod policy;
 
 use armfleet::host::memory::Memory;
 use armfleet::inventory::AddressSource;
