@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn armfleet(arguments: &[&str]) -> Output {
@@ -105,6 +107,181 @@ fn bash_can_read_its_script() {
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
     );
+}
+
+/// A folder with a fleet file, and what a shell needs to complete armfleet's command lines there.
+struct Shell {
+    folder: tempfile::TempDir,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vm = |name: &str| {
+            format!("  {name}: {{ arch: armhf, memory: 512MiB, boot: {{ cmdline: x }} }}\n")
+        };
+        let fleet = |names: &[&str]| {
+            format!(
+                "fleet: lab\nvms:\n{}",
+                names.iter().map(|name| vm(name)).collect::<String>()
+            )
+        };
+        fs::write(
+            folder.path().join("fleet.yaml"),
+            fleet(&["obs-01", "obs-02", "armhf-vm"]),
+        )
+        .unwrap();
+        fs::write(folder.path().join("other.yaml"), fleet(&["elsewhere"])).unwrap();
+        for shell in ["bash", "zsh", "fish"] {
+            let script = printed(&["completions", shell]);
+            fs::write(folder.path().join(shell), script).unwrap();
+        }
+        fs::rename(folder.path().join("zsh"), folder.path().join("_armfleet")).unwrap();
+        Self { folder }
+    }
+
+    /// What a shell says that runs a script.
+    fn says(&self, words: &[&str], script: &str) -> String {
+        let armfleet = Path::new(env!("CARGO_BIN_EXE_armfleet")).parent().unwrap();
+        let path = format!("{}:{}", armfleet.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .arg(script)
+            .env("PATH", path)
+            .env("HOME", self.folder.path())
+            .env("TERM", "dumb")
+            .env_remove("ARMFLEET_FILE")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// What completes the last word of a command line.
+type Completes = fn(&Shell, &[&str]) -> Vec<String>;
+
+fn bash(shell: &Shell, line: &[&str]) -> Vec<String> {
+    let last = line.len() - 1;
+    let words = line
+        .iter()
+        .map(|word| format!("'{word}'"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let script = format!(
+        "source ./bash; COMP_WORDS=({words}); COMP_CWORD={last}; _armfleet armfleet '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        line[last],
+        line[last - 1]
+    );
+    let said = shell.says(&["bash", "--noprofile", "--norc", "-c"], &script);
+    said.lines().map(str::to_owned).collect()
+}
+
+fn fish(shell: &Shell, line: &[&str]) -> Vec<String> {
+    let script = format!("source ./fish; complete -C '{}'", line.join(" "));
+    let said = shell.says(&["fish", "--no-config", "-c"], &script);
+    let lines = said.lines().map(|line| line.split('\t').next().unwrap());
+    lines.map(str::to_owned).collect()
+}
+
+/// zsh completes at a terminal only: what it inserts is taken out of the line.
+fn zsh(shell: &Shell, line: &[&str]) -> Vec<String> {
+    let script = format!(
+        r#"zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "PS1=; fpath=($PWD \$fpath); autoload -Uz compinit; compinit -u -D; unset zle_bracketed_paste; unsetopt list_ambiguous"
+zpty -w z "finish() {{ print -r -- \" \$BUFFER \"; exit }}; zle -N finish; bindkey '^X' finish"
+zpty -n -w z $'{}\t\x18'
+while zpty -r z part; do print -rn -- "$part"; done"#,
+        line.join(" ")
+    );
+    let said = shell.says(&["zsh", "-f", "-c"], &script);
+    said.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_names_of_vms_and_of_what_is_explained() {
+    let shell = Shell::new();
+    for (name, complete) in [("bash", bash as Completes), ("zsh", zsh), ("fish", fish)] {
+        let assert_completes = |line: &[&str], wanted: &[&str], not: &str| {
+            let line = [&["armfleet"], line].concat();
+            let found = complete(&shell, &line);
+            for wanted in wanted {
+                assert!(
+                    found.iter().any(|found| found == wanted),
+                    "{name} {line:?}: {found:?}"
+                );
+            }
+            assert!(
+                !found.iter().any(|found| found == not),
+                "{name} {line:?}: {found:?}"
+            );
+        };
+        assert_completes(&["hold", "obs"], &["obs-01", "obs-02"], "armhf-vm");
+        assert_completes(&["status", "arm"], &["armhf-vm"], "obs-01");
+        assert_completes(&["boot", "list", "arm"], &["armhf-vm"], "obs-01");
+        assert_completes(&["plan", "--vm", "obs"], &["obs-01", "obs-02"], "armhf-vm");
+        assert_completes(
+            &["show", "-f", "other.yaml", "els"],
+            &["elsewhere"],
+            "obs-01",
+        );
+        assert_completes(
+            &["explain", "boot.se"],
+            &["boot.seed", "boot.seed.kernel"],
+            "boot.share",
+        );
+    }
+}
+
+/// What a terminal of so many columns shows.
+fn shown_in(columns: usize, arguments: &str) -> Vec<String> {
+    let program = env!("CARGO_BIN_EXE_armfleet");
+    let mut script = Command::new("script");
+    script
+        .args([
+            "-qec",
+            &format!("stty cols {columns} rows 24; {program} {arguments}"),
+            "/dev/null",
+        ])
+        .env("NO_COLOR", "1")
+        .env_remove("COLUMNS")
+        .stdin(Stdio::null());
+    let shown = String::from_utf8(script.output().unwrap().stdout).unwrap();
+    shown
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_terminal_of_60_columns_gets_lines_broken_between_words() {
+    for (arguments, part) in [
+        ("explain boot.share", "boot share"),
+        ("explain", "boot.share"),
+        ("explain no-such-key", "lists all of them"),
+        (
+            "validate /there/is/no/such/fleet/file/in/any/folder.yaml",
+            "/there/is/no/such/fleet/file/in/any/folder.yaml",
+        ),
+        ("plan --help", "--allow-removal"),
+    ] {
+        let wide = shown_in(400, arguments);
+        assert!(
+            wide.iter().any(|line| line.chars().count() > 60),
+            "{wide:#?}"
+        );
+        let narrow = shown_in(60, arguments);
+        assert!(narrow.iter().any(|line| line.contains(part)), "{narrow:#?}");
+        for line in narrow.iter().filter(|line| line.chars().count() > 60) {
+            assert_eq!(line.split_whitespace().count(), 1, "{line}");
+        }
+        // The same words, in the same order.
+        let words = |lines: &[String]| lines.join(" ").split_whitespace().collect::<String>();
+        assert_eq!(words(&narrow), words(&wide));
+    }
 }
 
 /// Words with which a sentence is seldom plain.

@@ -162,7 +162,7 @@ pub fn main() -> Exit {
         Command::Release(arguments) => hold::release(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Schema => Ok(explain::schema()),
-        Command::Completions(arguments) => Ok(completions::run(arguments, CommandLine::command())),
+        Command::Completions(arguments) => completions::run(arguments, CommandLine::command()),
         Command::Man(arguments) => man::run(arguments, CommandLine::command()),
     };
     ended.unwrap_or_else(|exit| exit)
