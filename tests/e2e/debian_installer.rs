@@ -1,6 +1,7 @@
 //! Debian's own installer, with the example's fleet file and preseed file as they are. The test's mirror has no packages for it,
 //! so it ends where it would fetch the rest of itself; the test guest plays what comes after that (`install.rs`).
 
+use crate::first_kernel::prepare_installer;
 use crate::fleet::VM;
 use crate::host::TestHost;
 use crate::install::PRESEED;
@@ -33,15 +34,14 @@ fn with_installer() -> TestHost {
     let why = String::from_utf8_lossy(&fetched.stderr);
     assert!(fetched.status.success(), "{why}");
     let host = TestHost::with_fleet(FLEET);
-    for file in ["vmlinuz", "initrd.gz"] {
-        let beside = host.path(format!("/run/test/{file}"));
-        std::fs::copy(folder.join(file), beside).unwrap();
-    }
-    assert!(PRESEED.contains(" mirror.example.org\n"));
-    let preseed = PRESEED.replace("mirror.example.org", MIRROR);
-    host.write("/run/test/preseed.cfg", &preseed);
-    let script = host.armfleet(&["guest-setup"]).success();
-    host.write("/run/test/guest-setup", script);
+    host.write("/run/test/preseed.cfg", PRESEED);
+    prepare_installer(&host, &folder);
+    let preseed = host.read("/run/test/preseed.cfg");
+    assert!(preseed.contains(" deb.debian.org\n"), "{preseed}");
+    host.write(
+        "/run/test/preseed.cfg",
+        preseed.replace("deb.debian.org", MIRROR),
+    );
     host
 }
 

@@ -25,6 +25,7 @@ mod doctor;
 mod examples;
 mod exit_codes;
 mod extract;
+mod first_kernel;
 mod fleet;
 mod forge;
 #[path = "../releases/frozen.rs"]
