@@ -147,7 +147,7 @@ fn exchanged(starts: usize, seed: u64) {
         let before = paths
             .clone()
             .map(|path| fs::metadata(path).unwrap().ctime_nsec());
-        let watched = Watched::new(paths.clone());
+        let watched = Watched::by_this_process(&paths);
         world.start();
         let (mut acts, mut booted) = (0, BTreeSet::new());
         for _ in 0..starts / AT_ONCE {

@@ -1,5 +1,5 @@
 //! Paths that are swapped while armfleet works at them, by an ordinary user and by QEMU's: nothing outside is opened, owned
-//! or written. The kernel tells of every open, attribute and write there (inotify).
+//! or written. The kernel tells of every open, attribute and write there.
 //!
 //! A round observes a share and an image and judges their ways, performs each step that creates, owns or grows at them as one
 //! that was planned before the folder was anyone's, a start's check among them, and runs the hook for a start.
@@ -56,7 +56,8 @@ impl Race {
         let share = world.record.boot.share.clone();
         world.record.boot.ways = BTreeMap::from([(share, End::Share)]);
         world.write_record();
-        let watched = Watched::new([outside.clone(), outside.join("b"), outside.join("x.img")]);
+        let outside_paths = [outside.clone(), outside.join("b"), outside.join("x.img")];
+        let watched = Watched::by_this_process(&outside_paths);
         Self {
             world,
             user,
@@ -279,4 +280,29 @@ fn a_folder_that_is_taken_as_it_is_leads_outside_in_the_same_race() {
             .remove_file(&format!("{}/y.img", Race::VMS));
     });
     assert!(!race.watched.events().is_empty());
+}
+
+/// What this process opens is told, and what another one does is not.
+#[test]
+fn strangers_openings_are_not_told() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "some").unwrap();
+    let watched = Watched::by_this_process(&[folder.path(), &file]);
+    let mut find = std::process::Command::new("find");
+    let find = find.arg(folder.path()).args(["-exec", "cat", "{}", ";"]);
+    assert!(find.output().unwrap().status.success());
+    assert_eq!(watched.events(), [""; 0]);
+    fs::read(&file).unwrap();
+    fs::read_dir(folder.path()).unwrap();
+    let opened: Vec<_> = watched.events();
+    assert_eq!(opened.len(), 2, "{opened:?}");
+    assert!(opened[0].contains("opened") && opened[1].contains("opened"));
+    fs::write(&file, "else").unwrap();
+    assert!(
+        watched
+            .events()
+            .iter()
+            .any(|event| event.contains("MODIFY"))
+    );
 }
