@@ -9,12 +9,12 @@ use super::open::open_generations;
 use super::share;
 use crate::boot::{FileNote, keeps_what_it_takes};
 use crate::files::{
-    Directory, Folder, NotOurs, OpenFile as _, OwnFile, OwnFileError, Root, Share,
-    copy_hashed_fresh, read_own, sync_folder,
+    Directory, Folder, NotOurs, OpenFile as _, OwnFileError, Root, Share, copy_hashed_fresh,
+    read_own, sync_folder,
 };
-use crate::mark::{Record, read_record};
+use crate::mark::Record;
 use crate::paths;
-use crate::staging::{Generations, Staged, StagedFile, files};
+use crate::staging::{Generations, Staged, StagedFile, files, may_be_of, noted_beside};
 use crate::values::{HostPath, VmName};
 use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
@@ -80,17 +80,11 @@ pub(super) fn hand_over(
     Ok(sync_folder(&folder)?)
 }
 
-/// The shares beside which a VM has had names. An earlier version noted none: then it is the record's.
+/// The shares beside which a VM has had names.
 pub(super) fn had_beside(root: &Root, record: &Record) -> Result<Vec<HostPath>, OwnFileError> {
-    let Some(file) = read_own(root, &paths::linked(&record.vm))? else {
-        return Ok(Vec::new());
-    };
-    let text = String::from_utf8_lossy(&file.bytes);
-    let noted: Vec<_> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    match noted.is_empty() {
-        true => Ok(vec![record.boot.share.clone()]),
-        false => Ok(noted),
-    }
+    let note = read_own(root, &paths::linked(&record.vm))?;
+    let note = note.map(|file| file.bytes);
+    Ok(noted_beside(note.as_deref(), record))
 }
 
 /// Takes the names away that a VM, which does not run, has had beside a share, unless they are another VM's by now.
@@ -113,11 +107,9 @@ fn is_anothers(root: &Root, vm: &VmName, share: &HostPath) -> Result<bool, OwnFi
     let names = names.map_err(OwnFileError::new("list", &path))?;
     let mut others = names.iter().filter_map(|name| name.parse::<VmName>().ok());
     Ok(others.any(|other| {
-        let has =
-            |file: OwnFile| read_record(&file.bytes).map(|record| record.boot.share == *share);
         other != *vm
             && match read_own(root, &paths::record(&other)) {
-                Ok(file) => file.is_some_and(|file| has(file).unwrap_or(true)),
+                Ok(file) => file.is_some_and(|file| may_be_of(&file.bytes, share)),
                 Err(_) => true,
             }
     }))

@@ -17,7 +17,7 @@ use crate::mark::{Phase, Record, RunStamp, Wanted};
 use crate::paths;
 use crate::staging::{
     Choosing, Generations, MayNotInstall, ReceiptError, RenewError, Rules, Said, Unverified,
-    may_install, renew, stage_installer, wanted_id,
+    beside_note, may_install, renew, stage_installer, wanted_id,
 };
 use crate::values::{Arch, HostPath, VmName};
 use std::fs;
@@ -190,8 +190,7 @@ impl<'a> Start<'a> {
 
     /// Notes beside which shares the VM has names, or may have.
     fn note_beside(&self, former: &[HostPath], now: Option<&HostPath>) -> Result<(), OwnFileError> {
-        let lines = former.iter().chain(now).map(|share| format!("{share}\n"));
-        let text: String = lines.collect();
+        let text = beside_note(former.iter().chain(now));
         write_stamp(self.root, &paths::linked(&self.record.vm), &text)
     }
 

@@ -4,6 +4,7 @@
 //! All of it is over folders, files and shares as [`crate::files`] declares them: the hook stages on the file system, and the
 //! host in memory stages in its tree, by the same functions.
 
+mod beside;
 mod choosing;
 mod fresh;
 mod generations;
@@ -12,6 +13,7 @@ mod receipts;
 mod said;
 mod share;
 
+pub use beside::{beside_note, may_be_of, noted_beside};
 pub use choosing::{Choosing, MayNotInstall, may_install, wanted_id};
 pub use fresh::{DomainDisk, RenewError, renew};
 pub use generations::{Arrival, Generations, Incoming, Rules, StageError, Staged, files};

@@ -2,8 +2,10 @@
 
 use crate::harness::case::Case;
 use crate::harness::scenario::install_kernel;
-use crate::harness::{FLEET, SHARE, UUID, VM, apply, apply_case};
+use crate::harness::{FLEET, SHARE, UUID, VM, apply, apply_case, new_host};
 use armfleet::host::memory::Memory;
+use armfleet::host::primitives::Primitives as _;
+use armfleet::paths;
 
 fn restart(host: &Memory) {
     host.destroy(VM).unwrap();
@@ -85,4 +87,32 @@ fn a_seed_that_was_never_there_is_refused() {
             .map(|name| format!("{VM}: its seed /srv/seed/{name}-6.1.0-48-armmp is not there\n"))
             .concat()
     );
+}
+
+/// As the real hook does it (`tests/hook/linked.rs`).
+#[test]
+fn what_was_beside_a_former_share_goes_at_the_first_start_elsewhere() {
+    const OTHER: &str = "/srv/other-boot";
+    let linked = FLEET.replace("    boot:\n", "    boot:\n      handover: link\n");
+    let host = new_host();
+    apply(&host, &linked, &Default::default());
+    let beside = |share: &str| {
+        let folder = paths::beside(&share.parse().unwrap());
+        host.bytes(&format!("{folder}/vmlinuz")).is_some()
+    };
+    assert!(beside(SHARE));
+    let noted = || host.bytes(&paths::linked(&VM.parse().unwrap()));
+    assert_eq!(noted(), Some(format!("{SHARE}\n").into_bytes()));
+
+    let moved = linked
+        .replace(SHARE, OTHER)
+        .replace("/srv/{name}-boot", OTHER);
+    host.make_folder(OTHER, 0o700, None).unwrap();
+    install_kernel(&host, OTHER, "6.1.0-50-armmp");
+    apply(&host, &moved, &Default::default());
+    assert!(beside(SHARE), "it runs from there");
+    host.destroy(VM).unwrap();
+    apply(&host, &moved, &Default::default());
+    assert!(beside(OTHER) && !beside(SHARE));
+    assert_eq!(noted(), Some(format!("{OTHER}\n").into_bytes()));
 }

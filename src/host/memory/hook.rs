@@ -3,16 +3,17 @@
 use super::definition;
 use super::files::{Files, Tree, TreeFolder};
 use crate::boot::{Allowance, PairSource, Trials, read_pair_note};
-use crate::files::{Directory as _, chain, copy_hashed_fresh};
+use crate::files::{Directory as _, chain, copy_hashed_fresh, parent_and_name, read_named};
 use crate::host::primitives::CallError;
 use crate::mark::{Phase, Record, read_record};
 use crate::paths;
 use crate::staging::{
-    Choosing, DomainDisk, Generations, Rules, Said, files, may_install, renew, stage_installer,
-    wanted_id,
+    Choosing, DomainDisk, Generations, Rules, Said, beside_note, files, may_be_of, may_install,
+    noted_beside, renew, stage_installer, wanted_id,
 };
 use crate::values::{Arch, HostPath, VmName};
 use std::error::Error;
+use std::io::Write as _;
 use std::path::Path;
 
 /// Runs the hook for a domain; what it fails with is what it says. The disks of one that is restored go with its memory.
@@ -119,9 +120,8 @@ fn stage(
     };
     generations.switch(&chosen)?;
     let kernel = definition::text_at(definition, &["os", "kernel"]);
-    if let Some(beside) = kernel.and_then(|kernel| paths::share_beside(&kernel)) {
-        hand_over(&tree, &generations, &beside)?;
-    }
+    let beside = kernel.and_then(|kernel| paths::share_beside(&kernel));
+    hand_over(&tree, record, &generations, beside)?;
     let own = tree.folder(&paths::vm_folder(vm))?;
     let open = |path: &HostPath| {
         let folder = tree.folder(path.parent())?;
@@ -135,8 +135,52 @@ fn stage(
     Ok(())
 }
 
-/// Puts what is staged beside a share. In memory a file has one name, so it is always a copy.
+/// Puts what is staged beside the share that the VM boots from, if it does, and takes back what it had beside others.
 fn hand_over<'f>(
+    tree: &Tree<'f>,
+    record: &Record,
+    generations: &Generations<TreeFolder<'_, 'f>>,
+    share: Option<HostPath>,
+) -> Result<(), Box<dyn Error>> {
+    let path = paths::linked(&record.vm);
+    let (folder, name) = parent_and_name(&path);
+    let folder = tree.folder(folder)?;
+    let note = read_named(&folder, name)?;
+    let mut former = noted_beside(note.as_deref(), record);
+    former.retain(|had| Some(had) != share.as_ref());
+    folder.remove(name)?;
+    if let Some(share) = &share {
+        put_beside(tree, generations, share)?;
+    }
+    former.retain(|share| take_back(tree, &record.vm, share).is_err());
+    let note = beside_note(former.iter().chain(&share));
+    if share.is_some() {
+        folder.create(name)?.write_all(note.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Takes away what a VM has had beside a share, unless that is another VM's by now.
+fn take_back(tree: &Tree, vm: &VmName, share: &HostPath) -> Result<(), Box<dyn Error>> {
+    for other in tree.folder(paths::VMS)?.names()? {
+        let (Ok(other), true) = (other.parse::<VmName>(), other != vm.as_str()) else {
+            continue;
+        };
+        let path = paths::record(&other);
+        let (folder, name) = parent_and_name(&path);
+        let record = read_named(&tree.folder(folder)?, name)?;
+        if record.is_some_and(|record| may_be_of(&record, share)) {
+            return Ok(());
+        }
+    }
+    let beside = paths::beside_named(share.file_name());
+    let above = tree.folder(share.parent())?;
+    above.remove_folder(&beside, &paths::BESIDE_FILES)?;
+    Ok(())
+}
+
+/// Puts what is staged beside a share. In memory a file has one name, so it is always a copy.
+fn put_beside<'f>(
     tree: &Tree<'f>,
     generations: &Generations<TreeFolder<'_, 'f>>,
     share: &HostPath,
