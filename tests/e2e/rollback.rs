@@ -220,3 +220,45 @@ fn boot_use_changes_nothing_until_the_next_start() {
     assert_boots(&host, &files.second);
     host.assert_converged();
 }
+
+/// Both, whether a guest has confirmed its kernel or has not, are told right, whoever has been restarted since.
+#[test]
+fn restarts_of_watch_and_libvirtd_change_nothing_about_what_is_known() {
+    let (host, mut watcher) = with_confirmed_guest(&cold_boot());
+    let second = &GuestFiles::get().second;
+    host.guest("upgrade");
+    reboot(&host);
+    let standing = || {
+        let list = boot(&host, &["list", VM]);
+        let mut booted = list.lines().filter(|line| line.ends_with(", booted last"));
+        let booted = booted.next().unwrap().to_owned();
+        assert!(booted.contains(second.as_str()), "{list}");
+        let status = host.armfleet(&["status"]).success();
+        (booted, status.contains(&format!("{second} (confirmed)")))
+    };
+    let mut restart_both = || {
+        let before = standing();
+        host.restart_libvirtd();
+        watcher.signal(Signal::TERM);
+        let ended = std::mem::replace(&mut watcher, host.watch());
+        assert_eq!(ended.wait().code, Some(0));
+        assert_eq!(standing(), before);
+        before
+    };
+    let (on_trial, confirmed) = restart_both();
+    assert!(on_trial.contains("  on trial, booted last") && !confirmed);
+    reboot(&host);
+    let strike = format!("{VM}: {second} gave no sign of life: 1 of 3");
+    host.wait_for_log(&strike, 1);
+    let (struck, confirmed) = restart_both();
+    assert!(struck.contains("1 of 3") && !confirmed, "{struck}");
+    host.guest("confirm");
+    let (works, confirmed) = restart_both();
+    assert!(
+        works.contains("  works: its guest confirmed it") && confirmed,
+        "{works}"
+    );
+    reboot(&host);
+    assert_eq!(standing(), (works, true));
+    assert_eq!(host.log_lines(&strike), 1);
+}

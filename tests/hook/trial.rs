@@ -376,3 +376,50 @@ fn of_all_generations_those_that_may_boot_again_are_kept() {
             .contains(&known.proved.unwrap().to_string())
     );
 }
+
+/// After each run, and after restarts of the host in between: those empty `/run`, and nobody has seen the run's end.
+#[test]
+fn a_guest_that_confirms_a_hundred_times_and_one_that_never_does_are_both_told_right() {
+    let worlds = [upgraded(), upgraded(), World::installed()];
+    let [confirms, never, alone] = &worlds;
+    let (mut size, mut ended) = (None, 0);
+    for run in 1..=100u8 {
+        let crash = run % 7 == 3;
+        ended += u32::from(!crash);
+        for world in &worlds {
+            world.ran(5);
+            if crash {
+                fs::remove_file(world.path(paths::stopped)).unwrap();
+                fs::remove_dir_all(world.root.below(paths::RUN)).unwrap();
+            }
+        }
+        confirms.confirm(NEW, run + 1);
+        let [said, of_never, of_alone] = worlds.each_ref().map(|world| world.start());
+        let works = format!("{NEW} works: its guest confirmed it");
+        assert_eq!(said.contains(&works), run == 1, "run {run}: {said}");
+        assert_eq!(confirms.booted(), NEW);
+        let trials = confirms.trials();
+        let id = confirms.assert_bootable().id();
+        assert_eq!(trials.pairs[&id].standing, Standing::Proved(Proof::Guest));
+        let boot = format!("00000000-0000-4000-8000-0000000000{:02x}", run + 1);
+        assert_eq!(trials.boot_id.as_deref(), Some(boot.as_str()));
+        // What is remembered does not grow with the runs.
+        let now = trials.render().unwrap().len();
+        assert!(now.abs_diff(*size.get_or_insert(now)) < 64, "run {run}");
+
+        let failed = never.booted() == OLD;
+        assert_eq!(failed, ended >= STRIKES, "run {run}: {of_never}");
+        let strikes = |world: &World| {
+            let mut pairs = world.trials().pairs.into_values();
+            pairs.find_map(|trial| match trial.standing {
+                Standing::OnTrial { strikes } => Some(strikes),
+                _ => None,
+            })
+        };
+        // There is nothing else for the third to boot, and a crash of its host is none of its strikes.
+        if run > 1 {
+            assert_eq!(strikes(alone), Some((ended - 1).min(STRIKES)));
+        }
+        assert_eq!(alone.booted(), OLD, "{of_alone}");
+    }
+}
