@@ -1,6 +1,4 @@
-//! Kernels in every form, each judged by the hook and by QEMU.
-//!
-//! Not to be had from the packages of the test guest: kernels with LPAE, those of other releases, and an ELF `vmlinux`.
+//! Kernels in every form, each judged by the hook and by QEMU, and Debian's kernels of several releases.
 
 use crate::boot;
 use crate::initrds::{join, packed};
@@ -8,6 +6,7 @@ use crate::qemu::{self, Verdict, guest, kernel};
 use armfleet::boot::check_kernel;
 use armfleet::values::Arch;
 use std::io::Cursor;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
@@ -89,6 +88,25 @@ fn uimage(kind: u8, arch: u8, load: u32, kernel: &[u8]) -> Vec<u8> {
     join(&[&header, kernel])
 }
 
+/// A program that is loaded where QEMU puts a kernel, and entered at its first byte.
+fn elf(code: &[u8]) -> Vec<u8> {
+    const PLACE: u32 = 0x4001_0000;
+    const HEADERS: u32 = 52 + 32;
+    let size = u32::try_from(code.len()).unwrap();
+    let mut headers = b"\x7fELF\x01\x01\x01".to_vec();
+    headers.resize(16, 0);
+    headers.extend([2u16, 40].map(u16::to_le_bytes).concat());
+    headers.extend(
+        [1, PLACE, 52, 0, 0x0500_0400]
+            .map(u32::to_le_bytes)
+            .concat(),
+    );
+    headers.extend([52u16, 32, 1, 40, 0, 0].map(u16::to_le_bytes).concat());
+    let segment = [1, HEADERS, PLACE, PLACE, size, size, 7, 4];
+    headers.extend(segment.map(u32::to_le_bytes).concat());
+    join(&[&headers, code])
+}
+
 fn half(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() / 2].to_vec()
 }
@@ -110,6 +128,8 @@ fn of_armhf(zimage: &[u8], image: &[u8]) -> Vec<Case> {
         Case::refused(ARMHF, "zImage, cut", half(zimage)),
         Case::refused(ARMHF, "gzip of zImage", packed("gzip -1", zimage)),
         Case::refused(ARMHF, "Image of arm64", image.to_vec()),
+        // QEMU runs it, without telling it of the machine.
+        Case::refused(ARMHF, "ELF", elf(zimage)),
         Case::refused(ARMHF, "uImage", uimage(2, 2, 0x4000_8000, zimage))
             .but_qemu(Verdict::Taken, board),
         Case::refused(ARMHF, "uImage for any place", uimage(14, 2, 0, zimage)).but_qemu(
@@ -215,4 +235,34 @@ fn qemu_boots_the_forms_of_kernels_that_the_hook_takes() {
 #[ignore = "long: waits a minute for each of a dozen kernels that say nothing"]
 fn qemu_judges_every_kernel_as_the_table_says() {
     boot(CASES.iter(), boots_as_told);
+}
+
+/// Of both flavours, as far back as the archive has them.
+#[test]
+#[ignore = "long: fetches a kernel of each release"]
+fn debians_kernels_of_all_releases_boot_and_are_taken() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("target/kernels");
+    let fetched = Command::new(root.join("tests/guest/kernels"))
+        .arg(&folder)
+        .output()
+        .unwrap();
+    let why = String::from_utf8_lossy(&fetched.stderr);
+    assert!(fetched.status.success(), "{why}");
+    let files = std::fs::read_dir(folder).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let kernels: Vec<_> = files
+        .filter(|path| path.to_str().unwrap().contains("/vmlinuz-"))
+        .collect();
+    assert!(kernels.len() >= 4, "{kernels:?}");
+    boot(kernels, |path| {
+        let kernel = std::fs::read(&path).unwrap();
+        let checked = check_kernel(&mut Cursor::new(&kernel), ARMHF);
+        let checked = checked.map_err(|fault| format!("{}: {fault}", path.display()))?;
+        println!("{}: {checked:?}", path.display());
+        match qemu::boot(ARMHF, &kernel) {
+            Verdict::Taken => Ok(()),
+            Verdict::Refused => Err(format!("{}: does not boot", path.display())),
+        }
+    });
 }
