@@ -18,6 +18,7 @@ mod build_farm;
 mod cloud_init;
 mod contract;
 mod debian_installer;
+mod debian_root;
 mod devices;
 mod disks;
 mod disturbed;
