@@ -138,8 +138,11 @@ impl Folder {
     pub fn read(&self, name: &str, limit: u64) -> io::Result<(Vec<u8>, Statx)> {
         let file = self.open_file(name)?;
         let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, STATX)?;
-        let mut bytes = Vec::new();
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        // In one call, most often: it may grow meanwhile.
+        let limit = limit.saturating_add(1);
+        let size = stat.stx_size.min(limit).saturating_add(1);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        file.take(limit).read_to_end(&mut bytes)?;
         Ok((bytes, stat))
     }
 

@@ -35,6 +35,14 @@ impl<'a> Draft<'a> {
         Ok(Self { file, folder, name })
     }
 
+    /// Removes what a killed process left of the file that has this name.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn remove_left(name: &str, folder: &Folder) -> io::Result<bool> {
+        folder.remove(&draft_of(name))
+    }
+
     /// Puts it in place of what has that name, on disk.
     ///
     /// # Errors

@@ -77,6 +77,8 @@ pub(super) struct Start<'a> {
     restored: bool,
     /// The stamp of the run before this start.
     last_run: Option<RunStamp>,
+    /// The trials as they were remembered.
+    recalled: Trials,
     said: Said,
 }
 
@@ -89,6 +91,7 @@ impl<'a> Start<'a> {
             linked: domain.linked(),
             restored: is_restored(root, &record.vm),
             last_run: trial::last_run(root, &record.vm),
+            recalled: Trials::default(),
             said: Said::default(),
         }
     }
@@ -240,6 +243,7 @@ impl<'a> Start<'a> {
     fn decide(&mut self, share: Option<&Share>) -> (Trials, bool) {
         let vm = &self.record.vm;
         let (mut trials, complaint) = trial::recall(self.root, vm);
+        self.recalled = trials.clone();
         complaint.into_iter().for_each(|line| self.said.warn(line));
         let evidence = trial::take_evidence(self.root, vm, share, self.last_run);
         let outcome = trials.decide(&evidence, self.record.boot.confirm_within);
@@ -261,7 +265,8 @@ impl<'a> Start<'a> {
             .collect();
         trials.retain(&kept);
         let vm = &self.record.vm;
-        let remembered = trial::remember(self.root, vm, trials, outcome);
+        let changed = *trials != self.recalled;
+        let remembered = trial::remember(self.root, vm, changed.then_some(&*trials), outcome);
         let tidied = generations.tidy(&kept).map(|stays| {
             stays.into_iter().for_each(|line| self.said.warn(line));
         });

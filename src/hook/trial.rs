@@ -34,16 +34,21 @@ pub(super) fn recall(root: &Root, vm: &VmName) -> (Trials, Option<String>) {
     }
 }
 
-/// Writes the trials. Only a verdict is worth waiting for the disk: a start that a power cut forgets has no verdict.
+/// Writes the trials, if they have changed. Only a verdict is worth waiting for the disk: a start that a power cut forgets has no verdict.
 pub(super) fn remember(
     root: &Root,
     vm: &VmName,
-    trials: &Trials,
+    trials: Option<&Trials>,
     durable: bool,
 ) -> Result<(), OwnFileError> {
     let path = paths::trials(vm);
     let (folder, name) = holding(root, &path)?;
     let failed = || OwnFileError::new("write", &folder.at(name));
+    let Some(trials) = trials else {
+        return Draft::remove_left(name, &folder)
+            .map(drop)
+            .map_err(failed());
+    };
     let text = trials.render().map_err(io::Error::other);
     let text = text.map_err(failed())?;
     let write = || {

@@ -79,7 +79,7 @@ impl StagedFile {
         };
         let path = folder.at(self.boots);
         copy.give(Some(group), BOOT_MODE)
-            .and_then(|()| self.publish(folder, self.boots))
+            .and_then(|()| self.publish_fresh(folder))
             .map_err(OwnFileError::new("renew", &path))?;
         Ok(())
     }
@@ -142,6 +142,17 @@ impl StagedFile {
         }
         same?;
         Err(Unverified::Differs(folder.at(from)))
+    }
+
+    /// Puts the draft in place of what booted. A rename over a file would have ext4 write the copy to disk at once, which it is
+    /// not worth.
+    fn publish_fresh(self, folder: &impl Directory) -> io::Result<()> {
+        let how = rustix::fs::RenameFlags::EXCHANGE;
+        match folder.rename(self.draft, folder, self.boots, how) {
+            Ok(()) => folder.remove(self.draft).map(drop),
+            // There is none yet, or the file system knows no exchange.
+            Err(_) => self.publish(folder, self.boots),
+        }
     }
 
     fn publish(self, folder: &impl Directory, name: &str) -> io::Result<()> {
