@@ -126,7 +126,8 @@ fn assert_confirmed(host: &TestHost, debian: &Debian) {
 
 /// Reboots as the guest's own administrator does.
 fn reboot(host: &TestHost) {
-    said(host, "systemctl reboot --no-block");
+    // It may be down before it has answered.
+    say(host, "systemctl reboot --no-block");
     wait_until("a reboot", Duration::from_secs(600), || {
         host.state(VM) == "shut off"
     });
