@@ -187,14 +187,14 @@ impl Attack {
         let pid = self.host.read(format!("/run/libvirt/qemu/{vm}.pid"));
         let process = format!("/proc/{}", pid.trim());
         let maps = self.host.read(format!("{process}/maps"));
-        let starts = maps.lines().filter_map(|line| {
+        let mut starts = maps.lines().filter_map(|line| {
             let (range, rest) = line.split_once(' ')?;
             let (from, to) = range.split_once('-')?;
             let from = u64::from_str_radix(from, 16).ok()?;
             let to = u64::from_str_radix(to, 16).ok()?;
             (to - from == MEMORY && rest.starts_with("rw")).then_some(from)
         });
-        let start = starts.last().expect("the guest's memory");
+        let start = starts.next_back().expect("the guest's memory");
         let memory = File::open(self.host.path(format!("{process}/mem"))).unwrap();
         let sizes = [0, 1].map(|file| self.pairs.iter().map(|pair| pair[file].len()).max());
         [0, 1].map(|file| {

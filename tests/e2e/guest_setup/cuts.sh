@@ -64,9 +64,12 @@ check() {
     cmp -s /tmp/state /tmp/whole || { echo "cuts: line $1 $2:"; diff /tmp/whole /tmp/state; }
 }
 
-cp -a /etc /tmp/etc
-mkdir -p /tmp/root
-mount -o bind / /tmp/root
+# Run again, it begins with the guest as it was before the first time.
+if [ ! -d /tmp/root ]; then
+    cp -a /etc /tmp/etc
+    mkdir /tmp/root
+    mount -o bind / /tmp/root
+fi
 tried=0
 reset
 sh /setup
