@@ -23,7 +23,7 @@ mod subject;
 mod value;
 
 pub use compare::{Cause, CompareInput, Comparison, Extent, RowChange, compare, render_new};
-pub use differing::differing_rows;
+pub use differing::{Differing, differing_rows};
 pub use edit::{DeviceRef, Edit, EditError, apply_edits, edited, with_secrets};
 pub use given::read_back;
 pub use kinds::{

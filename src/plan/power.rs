@@ -478,7 +478,7 @@ fn waits_for_boot(inventory: &Inventory, domain: &Domain, record: &Record) -> Ve
     });
     let rows = trees.map(|(live, stored)| differing_rows(&live, &stored, &record.applied));
     let rows = rows.into_iter().flatten();
-    let rows = rows.map(|(what, live, stored)| format!("{what} {live} -> {stored}"));
+    let rows = rows.map(|row| row.to_string());
     let scratch = record.boot.fresh.iter().filter_map(|(id, disk)| {
         let file = inventory.path(disk.path.as_str()).present()?;
         let seen = file.virtual_size(disk.format)?;

@@ -45,7 +45,7 @@ fn of_vm(told: &str) -> Vec<String> {
     let mut lines = Vec::new();
     while let Some(line) = told.next() {
         // As in the table of the real host: what waits for a boot is told by every later plan, too.
-        match line.starts_with("i armhf-vm: runs with ") {
+        match line.starts_with("i armhf-vm: runs with") {
             true => drop(told.next()),
             false => lines.push(line),
         }

@@ -432,12 +432,24 @@ fn a_running_domain_is_compared_in_managed_properties_only() {
     let differing = differing_rows(&parse(&live).unwrap(), &parse(STORED).unwrap(), &applied);
     assert_eq!(
         differing,
-        [(
-            Subject::Property(PropertyId::new("memory")),
-            "256 MiB".to_owned(),
-            "512 MiB".to_owned()
-        )]
+        [Differing {
+            what: Subject::Property(PropertyId::new("memory")),
+            live: Some("256 MiB".to_owned()),
+            defined: Some("512 MiB".to_owned()),
+        }]
     );
+    // A device that one of them lacks is told as a whole.
+    let tag = "<target dir='virtio-boot'/>";
+    let without = STORED.replace(tag, "<target dir='other'/>");
+    assert_ne!(without, STORED);
+    for (live, defined, told) in [
+        (without.as_str(), STORED, "share boot added"),
+        (STORED, without.as_str(), "share boot removed"),
+    ] {
+        let differing = differing_rows(&parse(live).unwrap(), &parse(defined).unwrap(), &applied);
+        let words: Vec<_> = differing.iter().map(ToString::to_string).collect();
+        assert_eq!(words, [told]);
+    }
 }
 
 #[test]

@@ -135,7 +135,7 @@ pub(crate) fn planned(host: &TestHost) -> String {
     let mut lines = plan.lines();
     let mut told = Vec::new();
     while let Some(line) = lines.next() {
-        match line.contains("-vm: runs with ") {
+        match line.contains("-vm: runs with") {
             true => drop(lines.next()),
             false => told.push(line),
         }

@@ -4,7 +4,7 @@
 //! anything else that holds data is refused until the user says that it may be lost.
 
 use super::identity::applied_at;
-use crate::domain::{Comparison, DISK, RowChange, Subject};
+use crate::domain::{Comparison, DISK, Differing, RowChange, Subject};
 use crate::fleet::Disk;
 use crate::inventory::{Domain, FileKind, RawFile};
 use crate::mark::{
@@ -158,7 +158,7 @@ impl VmPlanner<'_> {
     }
 
     /// In which scratch disks a running VM differs from what its next start makes: a device, what it has, what it gets.
-    pub(super) fn fresh_pending(&self, record: Option<&Record>) -> Vec<(Subject, String, String)> {
+    pub(super) fn fresh_pending(&self, record: Option<&Record>) -> Vec<Differing> {
         let fresh = self.vm.disks.iter().filter(|disk| disk.fresh.is_some());
         let differing = fresh.filter_map(|disk| {
             let file = self.input.inventory.path(disk.path.as_str()).present()?;
@@ -168,7 +168,11 @@ impl VmPlanner<'_> {
             (is_scratch && seen != wanted).then(|| {
                 let what = Subject::OfDevice(DISK.named(&disk.name), SIZE);
                 let [seen, wanted] = [seen, wanted].map(|size| Size::from_bytes(size).to_string());
-                (what, seen, wanted)
+                Differing {
+                    what,
+                    live: Some(seen),
+                    defined: Some(wanted),
+                }
             })
         });
         differing.collect()

@@ -1,27 +1,13 @@
 //! What a running VM has not got yet, and gets when it starts next.
 
 use super::definitions::Definitions;
-use crate::domain::{Comparison, Subject, differing_rows, edited};
+use crate::domain::{Comparison, Differing, Subject, differing_rows, edited};
 use crate::fleet::DesiredState;
 use crate::inventory::Domain;
 use crate::mark::{Applied, Record};
 use crate::plan::builder::{PlanBuilder, VmPlanner};
 use crate::plan::kernels;
 use crate::xml;
-use std::fmt;
-
-/// A property in which a process differs from the definition that its domain will have.
-pub(super) struct Pending {
-    what: Subject,
-    live: String,
-    defined: String,
-}
-
-impl fmt::Display for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} -> {}", self.what, self.live, self.defined)
-    }
-}
 
 impl VmPlanner<'_> {
     /// The properties in which the VM's process will differ from its definition once that is what the plan makes it.
@@ -32,7 +18,7 @@ impl VmPlanner<'_> {
         record: Option<&Record>,
         definitions: &Definitions<'_>,
         comparison: &Comparison,
-    ) -> Option<Vec<Pending>> {
+    ) -> Option<Vec<Differing>> {
         if !domain.is_some_and(|domain| domain.state.has_process()) {
             return Some(Vec::new());
         }
@@ -54,13 +40,8 @@ impl VmPlanner<'_> {
             let planned = edited(&definitions.stored, &comparison.edits).ok()?;
             differing_rows(live, &xml::parse(&planned).ok()?, &known)
         };
-        let pending = |(what, live, defined)| Pending {
-            what,
-            live,
-            defined,
-        };
         let scratch = self.fresh_pending(record);
-        Some(rows.into_iter().chain(scratch).map(pending).collect())
+        Some(rows.into_iter().chain(scratch).collect())
     }
 
     /// Says what the VM runs with, as far as the plan's own changes do not, and which kernel it has not got.
@@ -68,7 +49,7 @@ impl VmPlanner<'_> {
         &self,
         domain: &Domain,
         comparison: &Comparison,
-        pending: &[Pending],
+        pending: &[Differing],
         builder: &mut PlanBuilder,
     ) {
         let name = &self.vm.name;
@@ -81,16 +62,14 @@ impl VmPlanner<'_> {
             .chain(&comparison.changes)
             .map(|change| change.what.clone())
             .collect();
-        for row in pending {
-            if !shown.iter().any(|shown| row.what.is_within(shown)) {
-                let Pending {
-                    what,
-                    live,
-                    defined,
-                } = row;
-                let what = format!("runs with {what} {live}, is defined with {defined}");
-                builder.pending(name, what, "from its next boot on");
-            }
+        let told = |row: &&Differing| !shown.iter().any(|shown| is_about(row, shown));
+        let untold: Vec<_> = pending.iter().filter(told).collect();
+        let of_same = |one: &&Differing, other: &&Differing| {
+            let device = one.what.device();
+            device.is_some() && device == other.what.device()
+        };
+        for rows in untold.chunk_by(of_same) {
+            builder.pending(name, running_with(rows), "from its next boot on");
         }
         let passed_over = kernels::passed_over(self.input.inventory, self.vm);
         let kernels = kernels::kernels(self.input.inventory, self.vm);
@@ -108,10 +87,52 @@ impl VmPlanner<'_> {
     }
 }
 
+/// Whether what differs is about a change. A device that got another key is one that its process lacks, by that key.
+fn is_about(row: &Differing, change: &Subject) -> bool {
+    match &row.what {
+        Subject::Device(device) => change.device() == Some(device),
+        what => what.is_within(change),
+    }
+}
+
+/// With what a VM runs that is defined otherwise: one property, or what differs of one device.
+fn running_with(rows: &[&Differing]) -> String {
+    let device = rows.first().and_then(|row| row.what.device());
+    match (rows, device) {
+        ([row], _) => match (&row.what, &row.live) {
+            (Subject::Device(device), None) => {
+                format!("runs without {device}, is defined with it")
+            }
+            (Subject::Device(device), Some(_)) => {
+                format!("runs with {device}, is defined without it")
+            }
+            (what, _) => {
+                let (live, defined) = (row.live_words(), row.defined_words());
+                format!("runs with {what} {live}, is defined with {defined}")
+            }
+        },
+        (rows, device) => {
+            let device = device.map_or(String::new(), |device| format!("{device} "));
+            let live = listed(rows, Differing::live_words);
+            let defined = listed(rows, Differing::defined_words);
+            format!("runs with {device}{live}, is defined with {defined}")
+        }
+    }
+}
+
+/// The values of one side, each with its property.
+fn listed(rows: &[&Differing], side: fn(&Differing) -> &str) -> String {
+    let each = rows.iter().map(|row| match row.what.property() {
+        Some(property) => format!("{property} {}", side(row)),
+        None => side(row).to_owned(),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// Of the changes, leaves only those waiting for the next boot that the process has not got already.
-pub(super) fn await_boot(comparison: &mut Comparison, pending: &[Pending]) {
+pub(super) fn await_boot(comparison: &mut Comparison, pending: &[Differing]) {
     for change in &mut comparison.changes {
-        if !pending.iter().any(|row| row.what.is_within(&change.what)) {
+        if !pending.iter().any(|row| is_about(row, &change.what)) {
             change.waits = None;
         }
     }

@@ -1,7 +1,6 @@
 //! Starting, stopping and restarting one VM, and what waits for that.
 
-use super::pending::Pending;
-use crate::domain::Cause;
+use crate::domain::{Cause, Differing};
 use crate::fleet::Restart;
 use crate::inventory::{Domain, RunState};
 use crate::mark::Phase;
@@ -47,7 +46,7 @@ impl VmPlanner<'_> {
     pub(super) fn run_state(
         &self,
         domain: Option<&Domain>,
-        pending: &[Pending],
+        pending: &[Differing],
         cause: Option<Cause>,
         needs: &[StepId],
         builder: &mut PlanBuilder,
@@ -108,7 +107,7 @@ impl VmPlanner<'_> {
     }
 
     /// Whether the VM is to be restarted for what waits for its boot.
-    pub(super) fn restarts(&self, state: RunState, pending: &[Pending]) -> bool {
+    pub(super) fn restarts(&self, state: RunState, pending: &[Differing]) -> bool {
         self.vm.restart == Restart::WhenRequired
             && state == RunState::Running
             && !pending.is_empty()
@@ -117,7 +116,7 @@ impl VmPlanner<'_> {
     fn restart(
         &self,
         uuid: &Uuid,
-        pending: &[Pending],
+        pending: &[Differing],
         needs: &[StepId],
         builder: &mut PlanBuilder,
     ) {
