@@ -1,12 +1,16 @@
 //! `armfleet logs`
 
 use super::exit::Exit;
+use super::local::reads;
 use super::plan::failed;
 use super::terminal;
+use crate::engine::observe_kept;
 use crate::host::system::SystemFiles;
-use crate::host::{HostError, record_of};
+use crate::host::{HostError, Observer, record_of};
 use crate::inventory::Look;
+use crate::mark::Record;
 use crate::paths;
+use crate::plan::{Power, PowerRequest};
 use crate::report::console_line;
 use crate::values::VmName;
 use clap::Args;
@@ -33,8 +37,16 @@ pub(super) struct LogsArguments {
 
 /// Shows logs by tail, which knows how to follow a file that is replaced by a new one.
 pub(super) fn run(arguments: &LogsArguments) -> Result<Exit, Exit> {
-    let paths = arguments.vms.iter().map(|vm| path(vm, arguments.qemu));
+    let records = arguments.vms.iter().map(recorded);
+    let records = records.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let paths = records.iter().map(|record| path(record, arguments.qemu));
     let paths = paths.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let has_secrets = records
+        .iter()
+        .any(|record| !record.secret_cmdlines.is_empty());
+    if has_secrets {
+        learn_secrets(&arguments.vms)?;
+    }
     let lines = match arguments.lines {
         Some(lines) => lines.to_string(),
         None => "+1".to_owned(),
@@ -45,20 +57,39 @@ pub(super) fn run(arguments: &LogsArguments) -> Result<Exit, Exit> {
         tail.args(["--follow=name", "--retry"]);
     }
     tail.arg("--").args(paths);
-    let ended = match terminal::shows_results() {
-        true => shown(tail),
-        false => Err(tail.exec()),
+    let ended = match (terminal::shows_results(), has_secrets) {
+        (true, _) => shown(tail, console_line),
+        (false, true) => shown(tail, str::to_owned),
+        (false, false) => Err(tail.exec()),
     };
     ended.map_err(|error| failed(HostError::new("cannot run tail", error)))
 }
 
-/// Shows the lines of a guest so that they do nothing to the terminal.
-fn shown(mut tail: Command) -> io::Result<Exit> {
+fn recorded(vm: &VmName) -> Result<Record, HostError> {
+    let files = SystemFiles::new(Path::new("/"));
+    record_of(vm, |path| files.look(path, Look::Text))
+}
+
+/// A kernel prints its command line, and QEMU's log has it. What is secret in it the domains alone know.
+fn learn_secrets(vms: &[VmName]) -> Result<(), Exit> {
+    let names = vms.iter().map(|vm| vm.as_str().parse());
+    let request = PowerRequest {
+        power: Power::Start,
+        vms: names.filter_map(Result::ok).collect(),
+        pending: false,
+        timeout: None,
+    };
+    let observed = observe_kept(&Observer(reads()?), &request);
+    observed.map(drop).map_err(failed)
+}
+
+/// Shows the lines of logs as they may be shown, without secrets.
+fn shown(mut tail: Command, show: fn(&str) -> String) -> io::Result<Exit> {
     let mut child = tail.stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
-        terminal::result(&console_line(&String::from_utf8_lossy(&line)));
+        terminal::result(&show(&String::from_utf8_lossy(&line)));
         line.clear();
     }
     Ok(match child.wait()?.success() {
@@ -68,9 +99,8 @@ fn shown(mut tail: Command) -> io::Result<Exit> {
 }
 
 /// Where a VM's log is.
-fn path(vm: &VmName, of_qemu: bool) -> Result<String, HostError> {
-    let files = SystemFiles::new(Path::new("/"));
-    let record = record_of(vm, |path| files.look(path, Look::Text))?;
+fn path(record: &Record, of_qemu: bool) -> Result<String, HostError> {
+    let vm = &record.vm;
     if of_qemu {
         return Ok(paths::libvirt_log(vm));
     }

@@ -100,6 +100,12 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
     ),
     // It runs all the while.
     ("watch", &[]),
+    // On the VM itself they would change what the rest looks at.
+    ("start", &[&["start", "another"]]),
+    ("stop", &[&["stop", "another"]]),
+    ("restart", &[&["restart", "another"]]),
+    ("console", &[&["console", VM]]),
+    ("logs", &[&["logs", VM], &["logs", "--qemu", VM]]),
     ("hold", &[&["hold", VM, "--why", "a test"]]),
     ("release", &[&["release", VM]]),
     ("explain", &[&["explain", "cmdline"]]),
