@@ -19,6 +19,7 @@ mod later;
 mod leases;
 mod linked;
 mod mixed;
+mod no_room;
 mod own_folders;
 mod ownership;
 mod pinned;
