@@ -170,7 +170,7 @@ fn the_readme_has_the_commands_and_exit_codes_of_the_help() {
 }
 
 /// Examples that are no fleet files, and the test that runs them as they are written.
-const RUN_BY: [(&str, &str, &str); 29] = [
+const RUN_BY: [(&str, &str, &str); 30] = [
     (
         "ansible/inventory.yml",
         "tests/e2e/examples.rs",
@@ -306,6 +306,11 @@ const RUN_BY: [(&str, &str, &str); 29] = [
         "build-farm/network-config.arm64",
         "tests/e2e/build_farm.rs",
         "two_workers_of_the_example_reach_each_other_with_the_addresses_that_their_files_give",
+    ),
+    (
+        "backup/disks",
+        "tests/e2e/power.rs",
+        "the_backup_example_copies_the_images_of_a_vm_that_runs_and_of_one_that_is_off",
     ),
     (
         "ansible/fleet.yaml",

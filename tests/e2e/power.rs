@@ -1,9 +1,10 @@
 //! Starting, stopping, restarting by hand; consoles, logs, and a VM that is held while a command runs.
 
-use crate::fleet::{CONSOLE, VM, below_headline, recipe, second_vm};
+use crate::fleet::{CONSOLE, DISK, VM, below_headline, recipe, second_vm};
 use crate::host::{ARMFLEET, Output, TestHost};
 use rustix::process::Signal;
 use snapbox::assert_data_eq;
+use std::path::Path;
 
 const OTHER: &str = "other-vm";
 const HOLD: &str = "/var/lib/armfleet/vms/armhf-vm/hold.json";
@@ -149,4 +150,50 @@ fn a_console_its_log_and_a_vm_that_is_held_while_a_command_runs() {
         plan.contains(" until ") && plan.contains(": while sleep runs"),
         "{plan}"
     );
+}
+
+#[test]
+fn the_backup_example_copies_the_images_of_a_vm_that_runs_and_of_one_that_is_off() {
+    let host = TestHost::with_applied(&recipe());
+    host.guest("run echo before > /dev/vda; sync");
+    let definition = host.definition(VM);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/backup/disks");
+    let script = script.to_str().unwrap();
+    let backup = |folder: &str| {
+        let command = ["hold", VM, "--why", "backup", "--", script, VM, folder];
+        host.armfleet(&command)
+    };
+    let begins = |path: &str| {
+        let bytes = std::fs::read(host.path(path)).unwrap();
+        (
+            bytes.len(),
+            String::from_utf8_lossy(&bytes[..6]).into_owned(),
+        )
+    };
+    let assert_as_before = || {
+        assert!(!host.path(format!("{DISK}.backup")).exists());
+        assert_eq!(host.definition(VM), definition);
+        host.assert_converged();
+    };
+    std::fs::create_dir(host.path("/srv/first")).unwrap();
+    backup("/srv/first").success();
+    assert_as_before();
+    assert_eq!(
+        begins("/srv/first/armhf-vm.img"),
+        (64 << 20, "before".to_owned())
+    );
+    // The guest goes on with the image itself.
+    host.guest("run echo second > /dev/vda; sync");
+    assert_eq!(begins(DISK).1, "second");
+
+    // A copy that fails leaves the VM with its images, too.
+    std::fs::create_dir_all(host.path("/srv/full/armhf-vm.img/armhf-vm.img")).unwrap();
+    let failed = backup("/srv/full");
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert_as_before();
+
+    host.armfleet(&["stop", VM]).success();
+    std::fs::create_dir(host.path("/srv/last")).unwrap();
+    backup("/srv/last").success();
+    assert_eq!(begins("/srv/last/armhf-vm.img").1, "second");
 }
