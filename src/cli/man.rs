@@ -295,7 +295,7 @@ const EXAMPLES: [Example; 28] = [
     ),
     example(
         "hold",
-        "Run a backup while nobody starts or changes the VM:",
+        "Run a backup while nothing starts or changes the VM:",
         "armfleet hold armhf-vm --why backup -- /usr/local/sbin/backup armhf-vm",
     ),
     example("release", "End a hold:", "armfleet release armhf-vm"),

@@ -33,7 +33,7 @@ pub enum Power {
     Restart,
 }
 
-/// What is asked for, of which VMs.
+/// A request about the power of VMs.
 #[derive(Debug, Clone)]
 pub struct PowerRequest {
     /// What is to become of them.
@@ -46,7 +46,7 @@ pub struct PowerRequest {
     pub timeout: Option<Duration>,
 }
 
-/// What is to be done for a [`PowerRequest`].
+/// The steps of a [`PowerRequest`], and what it does not do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PowerPlan {
     /// The steps, in the order in which they are performed.
@@ -93,7 +93,7 @@ impl PowerRequest {
     }
 }
 
-/// Decides what is to be done. A pure function, like the plan of a fleet.
+/// Plans a request: a pure function, like the plan of a fleet.
 #[must_use]
 pub fn power(inventory: &Inventory, request: &PowerRequest) -> PowerPlan {
     let mut builder = PlanBuilder::default();

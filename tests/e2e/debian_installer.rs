@@ -37,10 +37,10 @@ fn with_installer() -> TestHost {
     host.write("/run/test/preseed.cfg", PRESEED);
     prepare_installer(&host, &folder);
     let preseed = host.read("/run/test/preseed.cfg");
-    assert!(preseed.contains(" deb.debian.org\n"), "{preseed}");
+    assert!(preseed.contains(" YOUR-MIRROR\n"), "{preseed}");
     host.write(
         "/run/test/preseed.cfg",
-        preseed.replace("deb.debian.org", MIRROR),
+        preseed.replace("YOUR-MIRROR", MIRROR),
     );
     host
 }

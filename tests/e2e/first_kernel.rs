@@ -109,8 +109,8 @@ fn debootstrap_makes_an_image_that_a_kernel_is_found_in() {
             &format!("linux-image-cloud-{processor}"),
         )
         .replace(
-            "http://deb.debian.org/debian",
-            listed.lines().next().unwrap(),
+            &format!("bookworm {base}/root"),
+            &format!("bookworm {base}/root {}", listed.lines().next().unwrap()),
         )
         .replace("passwd root", "passwd --delete root");
     // The mounts end with the commands.
